@@ -1,0 +1,3 @@
+"""Arke: a self-hosted engine for real-time outbound audience transfers."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,193 @@
+"""The composition root: settings and a data directory become an engine. Only here adapters meet ports."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from arke.catalog import stored as stored_form
+from arke.catalog.destinations import Checkers
+from arke.clock import SystemClock, SystemEntropy
+from arke.delivery.body import BodyBuilder
+from arke.delivery.courier import HttpsCourier
+from arke.delivery.egress import EgressPolicy
+from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.http_client import HttpsClient
+from arke.delivery.resolver import SystemResolver
+from arke.delivery.secrets import Secrets
+from arke.delivery.template import TemplateLanguage, compile_template
+from arke.domain.catalog import Catalog
+from arke.engine.committer import InlineCommitter, ThreadCommitter
+from arke.engine.engine import Engine
+from arke.engine.group import Ruling
+from arke.engine.identity import Identity
+from arke.engine.protocol import Prepare, Switch
+from arke.engine.shard import Shard
+from arke.errors import Unavailable
+from arke.storage.sqlite.connection import MEMORY
+from arke.storage.sqlite.directory import Directory
+from arke.storage.sqlite.store import SqliteShardStore
+from arke.transport.remote_shard import RemoteShard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from arke.clock import Clock, Entropy
+    from arke.delivery.sender import Courier
+    from arke.engine.protocol import ShardPort
+    from arke.settings import Settings
+
+DIRECTORY_FILE = "directory.db"
+LOCK_FILE = "lock"
+SOCKET_FILE = "engine.sock"
+
+
+class DataLocked(Unavailable):
+    """Another process has this data directory open."""
+
+    code = "data_locked"
+
+
+class DataLock:
+    """Holds a data directory for one process. The kernel lets go when the process ends, however it ends."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise DataLocked(
+                f"{data}: another arke has this data directory open: use it through that one, or stop it"
+            ) from None
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def ruling_of(request: Prepare) -> Ruling:
+    """Compile the catalog that a shard is asked to prepare."""
+    return Ruling.of(stored_form.from_json(request.catalog), request.version, request.mapping_versions)
+
+
+def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
+    """The courier that talks to real destinations."""
+    client = HttpsClient(EgressPolicy(settings.egress.allow_cidrs), SystemResolver())
+    timeout_s = settings.delivery.timeout_ms / 1000
+    return HttpsCourier(client, Secrets(), clock, timeout_s=timeout_s, on_close=client.close)
+
+
+def open_shard(store: Path, settings: Settings) -> Shard:
+    """A shard on its file, without a catalog yet."""
+    clock = SystemClock()
+    return Shard(
+        SqliteShardStore(store),
+        Ruling.of(Catalog(), 0, {}),
+        courier=https_courier(settings, clock),
+        bodies=BodyBuilder(),
+        clock=clock,
+        committer=ThreadCommitter(store.stem),
+        load_ruling=ruling_of,
+        retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+    )
+
+
+def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tuple[Engine, Shard]:
+    """One shard in memory, for virtual time: nothing runs beside the event loop."""
+    shard = Shard(
+        SqliteShardStore(MEMORY, key=b"virtual"),
+        Ruling.of(Catalog(), 0, {}),
+        courier=courier,
+        bodies=BodyBuilder(),
+        clock=clock,
+        committer=InlineCommitter(),
+        load_ruling=ruling_of,
+        housekeeping=False,
+    )
+    directory = Directory(MEMORY, key=b"virtual")
+    return _engine(directory, [shard], clock, entropy, inline=True), shard
+
+
+def _engine(
+    directory: Directory,
+    shards: Sequence[ShardPort],
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    inline: bool = False,
+    open_intake: bool = False,
+) -> Engine:
+    committer = InlineCommitter() if inline else ThreadCommitter("directory")
+    identity = Identity(directory, committer, entropy)
+    return Engine(
+        directory,
+        identity,
+        shards,
+        clock=clock,
+        committer=committer,
+        open_intake=open_intake,
+    )
+
+
+@asynccontextmanager
+async def running_engine(
+    data: Path, settings: Settings, *, in_process: bool = False
+) -> AsyncIterator[Engine]:
+    """An engine on a data directory, started and brought up to date; stopped on the way out.
+
+    `in_process`: shards live in this process, for commands that open the store themselves.
+    Raises DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
+    """
+    lock = DataLock(data)
+    try:
+        directory = Directory(data / DIRECTORY_FILE)
+        count = directory.shards(settings.server.shards)
+        stores = [data / f"shard-{number:02d}.db" for number in range(count)]
+        clock = SystemClock()
+        shards: list[Shard] | list[RemoteShard]
+        if in_process:
+            shards = [open_shard(store, settings) for store in stores]
+        else:
+            shards = [RemoteShard(store, settings, _bring_up_to_date(directory)) for store in stores]
+        engine = _engine(
+            directory,
+            shards,
+            clock,
+            SystemEntropy(),
+            open_intake=settings.auth.intake == "open",
+        )
+        try:
+            for shard in shards:
+                await shard.start()
+                if isinstance(shard, Shard):
+                    await _bring_up_to_date(directory)(shard)
+            await engine.recover()
+            yield engine
+        finally:
+            await engine.stop()
+    finally:
+        lock.release()
+
+
+def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[None]]:
+    async def bring(shard: ShardPort) -> None:
+        stored = directory.catalog()
+        if stored is not None:
+            await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions))
+            await shard.call(Switch(stored.version))
+
+    return bring
+
+
+def catalog_checkers() -> Checkers:
+    """The delivery side's say in what a catalog may contain."""
+
+    def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
+        return compile_template(text, language, content_type=content_type).warnings
+
+    return Checkers(template=template, url=parse_endpoint)

@@ -1,0 +1,83 @@
+"""What a new catalog changes for segments' members and for what destinations are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from arke.domain.rules.segment import compile_segment_rule
+from arke.errors import RuleError
+
+if TYPE_CHECKING:
+    from arke.domain.catalog import Catalog, Destination, Segment, Trait
+
+_TELLING_FIELDS = (
+    *("client_id", "user_dpids", "supports_unsegment", "on_unmap", "sample_rate_denominator"),
+    *("realtime", "enabled"),
+)
+"""Fields that decide to whom, for whom, and whether a status is told."""
+
+
+def rule_changes(old: Catalog, new: Catalog) -> frozenset[int]:
+    """Segments in both catalogs whose members may differ now, by their own definition or a trait's."""
+    before = {segment.id: segment for segment in old.segments}
+    moved = _moved_traits(old, new)
+    changed = set()
+    for segment in new.segments:
+        was = before.get(segment.id)
+        if was is not None and (
+            _redefined(was, segment) or (moved and not moved.isdisjoint(_traits(segment)))
+        ):
+            changed.add(segment.id)
+    return frozenset(changed)
+
+
+def mapping_changes(old: Catalog, new: Catalog) -> frozenset[int]:
+    """Destinations to be told something else than before; those that are removed are not among them."""
+    before = {destination.id: destination for destination in old.destinations}
+    old_segments = {segment.id: segment for segment in old.segments}
+    new_segments = {segment.id: segment for segment in new.segments}
+    return frozenset(
+        destination.id
+        for destination in new.destinations
+        if _told(destination, new_segments) != _told(before.get(destination.id), old_segments)
+    )
+
+
+def _told(destination: Destination | None, segments: dict[int, Segment]) -> Any:
+    """All that decides what a destination is told; nothing where nothing is mapped."""
+    if destination is None or not destination.segments:
+        return None
+    mappings = set()
+    for mapping in destination.segments:
+        segment = segments.get(mapping.segment)
+        alias = mapping.alias if segment is None else destination.alias(mapping, segment)
+        paused = segment is not None and segment.paused
+        mappings.add((mapping.segment, alias, mapping.start, mapping.end, paused))
+    return mappings, tuple(getattr(destination, field) for field in _TELLING_FIELDS)
+
+
+def _moved_traits(old: Catalog, new: Catalog) -> set[int]:
+    """Traits that are realised by other events, or held for another time, than before."""
+    before = {trait.id: trait for trait in old.traits}
+    after = {trait.id: trait for trait in new.traits}
+    gone_or_new = before.keys() ^ after.keys()
+    return gone_or_new | {
+        id_ for id_ in before.keys() & after.keys() if _counts(before[id_]) != _counts(after[id_])
+    }
+
+
+def _counts(trait: Trait) -> tuple[object, ...]:
+    return trait.kind, trait.rule, trait.ignore_case, trait.ttl_days
+
+
+def _redefined(was: Segment, now: Segment) -> bool:
+    return was.rule != now.rule or (now.external and was.ttl_days != now.ttl_days)
+
+
+def _traits(segment: Segment) -> frozenset[int]:
+    if segment.rule is None:
+        return frozenset()
+    try:
+        return compile_segment_rule(segment.rule).traits
+    except RuleError:  # a stored catalog of an older Arke may hold a rule this one would refuse
+        return frozenset()

@@ -1,0 +1,145 @@
+"""Destinations of a catalog file: endpoint, schedule, limits and mappings, each checked on its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from arke.catalog.endpoints import read_oauth2, read_signatures, read_tls, read_url, read_webhooks
+from arke.catalog.units import duration_ms, hour_of_day, iso_day
+from arke.domain.catalog import BatchSchedule, Destination, Mapping
+from arke.errors import InvalidInput, RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path as FilePath
+
+    from arke.catalog.fields import Fields
+    from arke.catalog.place import Findings
+
+MAX_TEMPLATE_LENGTH = 1_048_576
+MAX_ALIAS_LENGTH = 255
+MAX_SAMPLE_RATE_DENOMINATOR = 1_000_000_000
+
+DESTINATION_FIELDS = (
+    *("id", "name", "url", "client_id", "user_dpids", "realtime", "batch", "max_users_per_request", "linger"),
+    *("signatures", "standard_webhooks", "oauth2", "tls", "success"),
+    *("template", "template_language", "content_type"),
+    *("sample_rate_denominator", "supports_unsegment", "on_unmap", "auto_alias", "enabled", "segments"),
+)
+BATCH_FIELDS = ("every", "at")
+MAPPING_FIELDS = ("segment", "alias", "start", "end")
+
+TemplateLanguage = Literal["macros", "jinja2"]
+OnUnmap = Literal["unsegment", "silent"]
+AutoAlias = Literal["segment_id", "integration_code"]
+
+
+class Checkers(NamedTuple):
+    """Checks that the delivery side owns; whoever wires the program passes them in.
+
+    `template(text, language, content_type)` compiles a body template and returns warnings; `url(text)` reads
+    an endpoint's address as it will be dialled. Both raise InvalidInput.
+    """
+
+    template: Callable[[str, TemplateLanguage, str], Sequence[str]] | None = None
+    url: Callable[[str], object] | None = None
+
+
+def read_destination(
+    fields: Fields, findings: Findings, base_dir: FilePath | None, checkers: Checkers
+) -> Destination:
+    realtime = fields.flag("realtime", default=True)
+    batch = _batch(fields)
+    if not realtime and batch is None:
+        hint = "set realtime: true, or give batch a schedule; to stop it for a while: enabled: false"
+        fields.error(
+            "batch", "realtime and batch are both off: the destination would never be sent anything", hint
+        )
+    template, language, content_type = _template(fields, findings, checkers)
+    return Destination(
+        id=fields.required_id("id"),
+        url=read_url(fields, "url", checkers.url),
+        client_id=fields.required_text("client_id"),
+        name=fields.text("name") or "",
+        user_dpids=fields.integers("user_dpids", (0,), low=0),
+        realtime=realtime,
+        batch=batch,
+        max_users_per_request=fields.integer("max_users_per_request", 10, low=1, high=1_000),
+        linger_ms=duration_ms(fields, "linger", 100, low="0ms", high="30s"),
+        signatures=read_signatures(fields),
+        standard_webhooks=read_webhooks(fields),
+        oauth2=read_oauth2(fields, checkers.url),
+        tls=read_tls(fields, base_dir),
+        success=_success(fields),
+        template=template,
+        template_language=language,
+        content_type=content_type,
+        sample_rate_denominator=fields.integer(
+            "sample_rate_denominator", 1, low=1, high=MAX_SAMPLE_RATE_DENOMINATOR
+        ),
+        supports_unsegment=fields.flag("supports_unsegment", default=True),
+        on_unmap=fields.choice("on_unmap", OnUnmap, "unsegment"),
+        auto_alias=fields.choice("auto_alias", AutoAlias, "segment_id"),
+        enabled=fields.flag("enabled", default=True),
+        segments=tuple(_mapping(entry) for entry in fields.mappings("segments", MAPPING_FIELDS)),
+    )
+
+
+def _success(fields: Fields) -> tuple[int, ...]:
+    """Status codes that count as delivered: 2xx only, since nothing else means that it was taken."""
+    return fields.integers("success", (200,), low=200, high=299)
+
+
+def _batch(fields: Fields) -> BatchSchedule | None:
+    value = fields.raw("batch")
+    if value is None or value is True:
+        return BatchSchedule()
+    if value is False:
+        return None
+    if not isinstance(value, dict):
+        fields.error("batch", "batch must be false or a schedule", 'batch: {every: 24h, at: "02:00"}')
+        return BatchSchedule()
+    entry = fields.mapping("batch", BATCH_FIELDS)
+    if entry is None:
+        return BatchSchedule()
+    every_ms = duration_ms(entry, "every", 86_400_000, low="24h", high="366d")
+    return BatchSchedule(every_s=every_ms // 1_000, at=hour_of_day(entry, "at", "02:00"))
+
+
+def _template(
+    fields: Fields, findings: Findings, checkers: Checkers
+) -> tuple[str | None, TemplateLanguage, str]:
+    text = fields.text("template", max_length=MAX_TEMPLATE_LENGTH, one_line=False)
+    language: TemplateLanguage = fields.choice("template_language", TemplateLanguage, "macros")
+    content_type = fields.text("content_type") or "application/json"
+    if not fields.has("template"):
+        for key in ("template_language", "content_type"):
+            if fields.has(key):
+                fields.error(
+                    key, f"{key} needs a template", "without one the body is Arke's own JSON message"
+                )
+    elif text is not None and checkers.template is not None:
+        try:
+            warnings = checkers.template(text, language, content_type)
+        except RuleError as error:
+            findings.error_inside(fields.at("template"), error.line, error.column, error.message, error.hint)
+        except InvalidInput as error:
+            fields.error("template", str(error))
+        else:
+            for warning in warnings:
+                findings.warn(fields.at("template"), warning)
+    return text, language, content_type
+
+
+def _mapping(fields: Fields) -> Mapping:
+    start, end = iso_day(fields, "start"), iso_day(fields, "end")
+    if start is not None and end is not None and start >= end:
+        fields.error(
+            "end", f"end {end} is not after start {start}", "end is the first day it is no longer mapped"
+        )
+    return Mapping(
+        segment=fields.required_id("segment"),
+        alias=fields.text("alias", max_length=MAX_ALIAS_LENGTH),
+        start=start,
+        end=end,
+    )

@@ -1,0 +1,154 @@
+"""How a destination is reached, as written in a catalog: URLs, signatures, OAuth, TLS files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from arke.catalog.fields import shown
+from arke.catalog.secret_reference import secret_reference
+from arke.domain.catalog import HmacAlgorithm, OAuth2, Signature, StandardWebhooks, Tls
+from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arke.catalog.fields import Fields
+
+MAX_URL_LENGTH = 2_048
+
+SIGNATURE_FIELDS = ("header", "algorithm", "key")
+OAUTH2_FIELDS = ("token_url", "credentials")
+TLS_FIELDS = ("ca_file", "client_cert", "client_key")
+WEBHOOKS_FIELDS = ("key",)
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
+_RESERVED_HEADERS = frozenset(
+    (
+        *("accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length"),
+        *("content-type", "cookie", "date", "expect", "host", "keep-alive", "proxy-authorization"),
+        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"),
+        *("webhook-id", "webhook-timestamp", "webhook-signature"),
+    )
+)
+
+
+def read_url(fields: Fields, key: str, checker: Callable[[str], object] | None) -> str:
+    """An https URL. Messages repeat no part of it: a query or user name may be a secret."""
+    url = fields.required_text(key, max_length=MAX_URL_LENGTH)
+    if not url:
+        return ""
+    problem = _url_problem(url)
+    if problem is not None:
+        fields.error(key, f"{key} {problem[0]}", problem[1])
+    elif checker is not None:
+        try:
+            checker(url)
+        except InvalidInput as error:
+            fields.error(key, str(error))
+    return url
+
+
+def _url_problem(url: str) -> tuple[str, str | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "is not a valid URL", "https://host/path, with a port from 1 to 65535 where one is needed"
+    if parts.scheme == "http":
+        return "must be https", "personal data is never sent in clear: write https://"
+    if parts.scheme != "https":
+        return "must be an https URL", "https://host/path"
+    return _authority_problem(url, parts, port)
+
+
+def _authority_problem(url: str, parts: SplitResult, port: int | None) -> tuple[str, str | None] | None:
+    if not parts.hostname or port == 0:
+        return "is not a valid URL", "https://host/path, with a port from 1 to 65535 where one is needed"
+    if "@" in parts.netloc:
+        return "must not hold a user name or password", "use oauth2 or signatures, with a secret reference"
+    if "#" in url:
+        return "must not have a fragment", "remove # and what follows"
+    if " " in url or "\\" in url:
+        return "contains a space or a backslash", "write %20 for a space"
+    return None
+
+
+def read_signatures(fields: Fields) -> tuple[Signature, ...]:
+    signatures: list[Signature] = []
+    for entry in fields.mappings("signatures", SIGNATURE_FIELDS):
+        signature = Signature(
+            key=secret_reference(entry, "key"),
+            header=_header(entry, "header", "X-Signature"),
+            algorithm=entry.choice("algorithm", HmacAlgorithm, "sha1"),
+        )
+        if signature in signatures:
+            fields.error("signatures", "the same signature stands twice", "each entry is one key; remove one")
+        signatures.append(signature)
+    return tuple(signatures)
+
+
+def _header(fields: Fields, key: str, default: str) -> str:
+    name = fields.text(key, max_length=100)
+    if name is None:
+        return default
+    if not _HEADER.match(name):
+        fields.error(
+            key, f"{shown(name)} is not a valid header name", "letters, digits and dashes, as X-Signature"
+        )
+    elif name.lower() in _RESERVED_HEADERS:
+        fields.error(key, f"the header {name} is reserved", "choose one of your own, as X-Signature")
+    return name
+
+
+def read_webhooks(fields: Fields) -> StandardWebhooks | None:
+    entry = fields.mapping("standard_webhooks", WEBHOOKS_FIELDS)
+    return None if entry is None else StandardWebhooks(key=secret_reference(entry, "key"))
+
+
+def read_oauth2(fields: Fields, checker: Callable[[str], object] | None) -> OAuth2 | None:
+    entry = fields.mapping("oauth2", OAUTH2_FIELDS)
+    if entry is None:
+        return None
+    token_url = read_url(entry, "token_url", checker)
+    return OAuth2(token_url=token_url, credentials=secret_reference(entry, "credentials"))
+
+
+def read_tls(fields: Fields, base_dir: FilePath | None) -> Tls:
+    """Certificate files; a relative path counts from the catalog file and is stored absolute."""
+    entry = fields.mapping("tls", TLS_FIELDS)
+    if entry is None:
+        return Tls()
+    if entry.has("client_key") and not entry.has("client_cert"):
+        entry.error("client_key", "client_key needs client_cert", "name the certificate this key belongs to")
+    return Tls(
+        ca_file=_file(entry, "ca_file", base_dir),
+        client_cert=_file(entry, "client_cert", base_dir),
+        client_key=_file(entry, "client_key", base_dir),
+    )
+
+
+def _file(fields: Fields, key: str, base_dir: FilePath | None) -> str | None:
+    name = fields.text(key, max_length=4_096)
+    if name is None:
+        return None
+    path = FilePath(name)
+    if not path.is_absolute():
+        if base_dir is None:
+            fields.error(
+                key,
+                f"{key} {shown(name)} is a relative path",
+                "this catalog has no folder: write it absolute",
+            )
+            return None
+        path = base_dir.absolute() / path
+    if not path.is_file():
+        fields.error(
+            key, f"{key}: there is no file {path}", "a relative path counts from the catalog's own folder"
+        )
+    elif not os.access(path, os.R_OK):
+        fields.error(key, f"{key}: the file {path} cannot be read", "give this user permission to read it")
+    return str(path)

@@ -1,0 +1,52 @@
+"""A document as a flat stream of events: what the YAML and the JSON reader both produce."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+from arke.catalog.place import Place
+
+if TYPE_CHECKING:
+    from arke.catalog.scalars import Scalar
+
+Kind = Literal["map", "list", "end", "scalar"]
+
+
+class Mark(Protocol):
+    """A position counted from 0, as libyaml gives it."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One step through a document: a container opens or closes, or a scalar stands there.
+
+    `style` is how the scalar is written: a quote, `|`, `>` or nothing.
+    """
+
+    kind: Kind
+    value: Scalar
+    start: Mark
+    end: Mark
+    style: str = ""
+
+
+class BadSyntax(Exception):  # noqa: N818 - becomes a problem of the catalog once its file's name is known
+    """The text is not the YAML or JSON a catalog may be written in; nothing after it can be read."""
+
+    def __init__(self, place: Place, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+        self.message = message
+        self.hint = hint
+
+
+def place_of(mark: Mark) -> Place:
+    return Place(mark.line + 1, mark.column + 1, mark.index)

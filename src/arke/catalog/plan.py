@@ -1,0 +1,152 @@
+"""The plan from one catalog to the next: what is added, changed and removed, and what that sets in motion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from arke.catalog.change_text import field_text, mappings_text
+from arke.catalog.consequences import mapping_changes, rule_changes
+from arke.domain.catalog import Catalog, Destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from arke.domain.catalog import DataSource, Segment, Trait
+
+    Item = DataSource | Trait | Segment | Destination
+
+Kind = Literal["data_source", "trait", "segment", "destination"]
+Action = Literal["added", "changed", "removed"]
+
+_SIGNS: dict[Action, str] = {"added": "+", "changed": "~", "removed": "-"}
+_WORDS: dict[Kind, str] = {
+    "data_source": "data source",
+    "trait": "trait",
+    "segment": "segment",
+    "destination": "destination",
+}
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """One field of something that changes, both values as text; None where the field was not set."""
+
+    field: str
+    old: str | None
+    new: str | None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is added, changed or removed."""
+
+    action: Action
+    kind: Kind
+    id: int
+    name: str
+    fields: tuple[FieldChange, ...] = ()
+
+    def line(self) -> str:
+        """`+ segment 14356 In market`, `~ trait 1000 rule: a -> b`."""
+        head = f"{_SIGNS[self.action]} {_WORDS[self.kind]} {self.id}"
+        if not self.fields:
+            return f"{head} {self.name}".rstrip()
+        return f"{head} {'; '.join(_field_line(field) for field in self.fields)}"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying a catalog would do.
+
+    `mapping_changed` are the destinations that are to be told something else than before. `rules_changed` are
+    the segments in both catalogs whose members may differ now: their rule (or, external, their time-to-live)
+    changed, or the rule or time-to-live of a trait in it. `backfill` are those, and new segments with a rule.
+    """
+
+    changes: tuple[Change, ...] = ()
+    mapping_changed: frozenset[int] = frozenset()
+    rules_changed: frozenset[int] = frozenset()
+    backfill: frozenset[int] = frozenset()
+
+    @property
+    def empty(self) -> bool:
+        return not self.changes
+
+    def ids(self, kind: Kind, action: Action) -> list[int]:
+        """The ids of one kind that are added, changed or removed."""
+        return [change.id for change in self.changes if (change.kind, change.action) == (kind, action)]
+
+    def lines(self) -> list[str]:
+        """The plan for people: a line a change, then a count."""
+        if self.empty:
+            return ["nothing changes"]
+        found = Counter(change.action for change in self.changes)
+        total = ", ".join(f"{found[action]:,} {action}" for action in _SIGNS)
+        return [*(change.line() for change in self.changes), total]
+
+    def to_json(self) -> bytes:
+        """The plan as data, the same bytes for equal plans."""
+        return msgspec.json.encode(self, order="deterministic")
+
+
+def plan(old: Catalog | None, new: Catalog) -> Plan:
+    """Compare two catalogs, thing by thing. Without an old one everything is added."""
+    old = old or Catalog()
+    changes = (
+        *_compare("data_source", old.data_sources, new.data_sources),
+        *_compare("trait", old.traits, new.traits),
+        *_compare("segment", old.segments, new.segments),
+        *_compare("destination", old.destinations, new.destinations),
+    )
+    known = {segment.id for segment in old.segments}
+    added = {segment.id for segment in new.segments if segment.id not in known and not segment.external}
+    rules_changed = rule_changes(old, new)
+    return Plan(
+        changes=changes,
+        mapping_changed=mapping_changes(old, new),
+        rules_changed=rules_changed,
+        backfill=rules_changed | added,
+    )
+
+
+def _compare(kind: Kind, old: Sequence[Item], new: Sequence[Item]) -> Iterator[Change]:
+    before = {item.id: item for item in old}
+    after = {item.id: item for item in new}
+    for id_ in sorted(before.keys() | after.keys()):
+        was, now = before.get(id_), after.get(id_)
+        if was is None and now is not None:
+            yield Change(action="added", kind=kind, id=id_, name=now.name)
+        elif now is None and was is not None:
+            yield Change(action="removed", kind=kind, id=id_, name=was.name)
+        elif was is not None and now is not None and was != now:
+            fields = tuple(_field_changes(was, now))
+            if fields:
+                yield Change(action="changed", kind=kind, id=id_, name=now.name, fields=fields)
+
+
+def _field_changes(was: Item, now: Item) -> Iterator[FieldChange]:
+    for field in now.__struct_fields__:
+        old, new = getattr(was, field), getattr(now, field)
+        if old == new:
+            continue
+        if field == "segments" and isinstance(was, Destination) and isinstance(now, Destination):
+            texts = mappings_text(was.segments, now.segments)
+            if texts is not None:
+                yield FieldChange(field, *texts)
+            continue
+        yield FieldChange(field, field_text(field, old), field_text(field, new))
+
+
+def _field_line(change: FieldChange) -> str:
+    if change.field == "segments":
+        removed = f"-[{_short(change.old)}]" if change.old else ""
+        added = f"+[{_short(change.new)}]" if change.new else ""
+        return f"segments: {' '.join(part for part in (removed, added) if part)}"
+    return f"{change.field}: {_short(change.old)} -> {_short(change.new)}"
+
+
+def _short(text: str | None) -> str:
+    if text is None:
+        return "(none)"
+    line = " ".join(text.split())
+    return line if len(line) <= 120 else line[:117] + "..."

@@ -1,0 +1,57 @@
+"""The `arke` command: one file per command, no logic in any of them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from arke.cli.apply import apply
+from arke.cli.check import check
+from arke.cli.explain import explain
+from arke.cli.probe import probe
+from arke.cli.receiver import receiver
+from arke.cli.simulate import simulate
+from arke.cli.status import status
+from arke.cli.token import token_app
+from arke.cli.undelivered import undelivered_app
+from arke.cli.up import up
+from arke.errors import ArkeError, InvalidInput, Unauthorized
+
+app = typer.Typer(
+    name="arke",
+    help="Real-time outbound audience transfers: tell destinations who is in which segment, within moments.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(up)
+app.command()(check)
+app.command()(apply)
+app.command()(explain)
+app.add_typer(undelivered_app, name="undelivered")
+app.command()(receiver)
+app.command()(probe)
+app.command()(simulate)
+app.add_typer(token_app, name="token")
+app.command()(status)
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
+    try:
+        app()
+    except (InvalidInput, Unauthorized) as error:
+        _complain(error)
+        sys.exit(2)
+    except ArkeError as error:
+        _complain(error)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _complain(error: ArkeError) -> None:
+    sys.stderr.write(f"arke: {error}\n")

@@ -1,0 +1,236 @@
+"""How commands reach an engine: a running one over its Unix socket or a URL, otherwise the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import ssl
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from arke.app import SOCKET_FILE, running_engine
+from arke.clock import SystemClock
+from arke.engine.explain import Explanation
+from arke.engine.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
+from arke.engine.protocol import OwedDevice
+from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+    from arke.catalog.destinations import Checkers
+    from arke.settings import Settings
+
+T = TypeVar("T")
+TIMEOUT_S = 300.0
+DRAIN_S = 600.0
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP over an engine's Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+class RemoteClient:
+    """Operations of a running engine, over its admin API."""
+
+    def __init__(
+        self, connect: Callable[[], http.client.HTTPConnection], token: str | None, where: str
+    ) -> None:
+        self._connect = connect
+        self._token = token
+        self._where = where
+
+    def status(self) -> Status:
+        return self._ask("GET", "/v1/status", Status)
+
+    def explain(self, uuid: str | None, partner: str | None) -> Explanation:
+        return self._ask("GET", "/v1/explain", Explanation, uuid=uuid, id=partner)
+
+    def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
+        flag = "1" if dry_run else None
+        return self._ask(
+            "POST", "/v1/catalog", AppliedReport, body=text.encode(), name=str(path), dry_run=flag
+        )
+
+    def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:
+        flag = "1" if dry_run else None
+        return self._ask("POST", "/v1/catalog/rollback", AppliedReport, version=version, dry_run=flag)
+
+    def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
+        with self._response("GET", "/v1/undelivered", destination=destination) as response:
+            for line in response:
+                yield msgspec.json.decode(line, type=OwedDevice)
+
+    def replay(self, destination: int | None) -> int:
+        answer = self._ask("POST", "/v1/undelivered/replay", dict[str, int], destination=destination)
+        return answer["devices"]
+
+    def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
+        return self._ask("POST", "/v1/tokens", NewToken, scope=scopes, name=name, expires=expires)
+
+    def list_tokens(self) -> list[TokenFacts]:
+        return self._ask("GET", "/v1/tokens", list[TokenFacts])
+
+    def revoke_token(self, token_id: str) -> None:
+        self._ask("DELETE", f"/v1/tokens/{token_id}", dict[str, str])
+
+    def _ask(self, method: str, path: str, kind: type[T], *, body: bytes | None = None, **query: Any) -> T:
+        with self._response(method, path, body=body, **query) as response:
+            return msgspec.json.decode(response.read(), type=kind)
+
+    @contextmanager
+    def _response(
+        self, method: str, path: str, *, body: bytes | None = None, **query: Any
+    ) -> Iterator[http.client.HTTPResponse]:
+        given = {name: value for name, value in query.items() if value is not None}
+        connection = self._connect()
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            connection.request(method, f"{path}?{urlencode(given)}" if given else path, body, headers)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _error(response.status, response.read())
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineUnreachable(f"{self._where}: {error}") from error
+        finally:
+            connection.close()
+
+
+def _error(status: int, body: bytes) -> Exception:
+    try:
+        problem = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        problem = {}
+    message = str(problem.get("message", f"the engine answered {status}"))
+    if "problems" in problem:
+        return CatalogError(problem["problems"])
+    if status == 400:
+        return InvalidInput(message)
+    if status in (401, 403):
+        return Unauthorized(message, forbidden=status == 403)
+    return Overloaded(message) if status == 429 else Unavailable(message)
+
+
+class LocalClient:
+    """The same operations on a store that no engine has open."""
+
+    def __init__(self, data: Path, settings: Settings, checkers: Checkers) -> None:
+        self._data = data
+        self._settings = settings
+        self._checkers = checkers
+
+    def status(self) -> Status:
+        return self._run(lambda operations: operations.status())
+
+    def explain(self, uuid: str | None, partner: str | None) -> Explanation:
+        return self._run(lambda operations: operations.explain(uuid, partner))
+
+    def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
+        folder = path.resolve().parent
+        return self._run(lambda operations: operations.apply(text, str(path), folder, dry_run=dry_run))
+
+    def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:
+        return self._run(lambda operations: operations.rollback(version, dry_run=dry_run))
+
+    def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
+        async def collect(operations: Operations) -> list[OwedDevice]:
+            return [device async for device in operations.undelivered(destination)]
+
+        yield from self._run(collect)
+
+    def replay(self, destination: int | None) -> int:
+        """Without a running engine this command is the engine until everything is sent."""
+
+        async def work() -> int:
+            async with self._engine() as (operations, drain):
+                devices = await operations.replay(destination)
+                await drain(DRAIN_S)
+                return devices
+
+        return asyncio.run(work())
+
+    def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
+        from arke.tokens import parse_lifetime_s
+
+        async def work(operations: Operations) -> NewToken:
+            return operations.create_token(scopes, name, parse_lifetime_s(expires) if expires else None)
+
+        return self._run(work)
+
+    def list_tokens(self) -> list[TokenFacts]:
+        async def work(operations: Operations) -> list[TokenFacts]:
+            return operations.list_tokens()
+
+        return self._run(work)
+
+    def revoke_token(self, token_id: str) -> None:
+        async def work(operations: Operations) -> None:
+            operations.revoke_token(token_id)
+
+        self._run(work)
+
+    def _run(self, ask: Callable[[Operations], Coroutine[Any, Any, T]]) -> T:
+        async def work() -> T:
+            async with self._engine() as (operations, _):
+                return await ask(operations)
+
+        return asyncio.run(work())
+
+    @asynccontextmanager
+    async def _engine(self) -> AsyncIterator[tuple[Operations, Callable[[float], Coroutine[Any, Any, None]]]]:
+        async with running_engine(self._data, self._settings, in_process=True) as engine:
+            yield Operations(engine, SystemClock(), self._checkers), engine.drain
+
+
+def engine_socket(data: Path) -> Path:
+    return data / SOCKET_FILE
+
+
+def connect(
+    data: Path, url: str | None, token: str | None, settings: Settings, checkers: Checkers
+) -> RemoteClient | LocalClient:
+    """The right client: `url` where given, else the running engine of `data`, else its store."""
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise InvalidInput(f"--url {url!r} is not an http(s) address of an admin API")
+        host, port = parts.hostname, parts.port
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            return RemoteClient(
+                lambda: http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context),
+                token,
+                url,
+            )
+        return RemoteClient(lambda: http.client.HTTPConnection(host, port, timeout=TIMEOUT_S), token, url)
+    path = engine_socket(data)
+    if _answers(path):
+        return RemoteClient(lambda: Connection(path), None, str(path))
+    return LocalClient(data, settings, checkers)
+
+
+def _answers(path: Path) -> bool:
+    """Whether an engine listens; a socket file left by a crash does not."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.connect(str(path))
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True

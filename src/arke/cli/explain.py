@@ -1,0 +1,78 @@
+"""`arke explain`: everything about one device."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arke.engine.explain import DestinationFacts, Explanation
+
+
+def explain(
+    uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", show_default=False)] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="DPID:ID", help="Find the device by a partner id.")
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Why a user is (not) in each segment; what was sent where, when, and what was answered."""
+    import msgspec
+
+    if (uuid is None) == (id is None):
+        raise typer.BadParameter("give either a UUID or --id DPID:ID")
+    facts = client(data, url, token, config).explain(uuid, id)
+    if json:
+        sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(facts, uuid or id or "")) + "\n")
+    if not facts.known:
+        raise typer.Exit(1)
+
+
+def _lines(facts: Explanation, asked: str) -> Iterator[str]:
+    if not facts.known:
+        yield f"{asked}: never seen by this engine"
+        return
+    yield f"device {facts.uuid}" + ("  (opted out)" if facts.opted_out else "")
+    yield f"  last seen {facts.seen}" + (
+        f" in regions {', '.join(map(str, facts.regions))}" if facts.regions else ""
+    )
+    yield "  ids " + (", ".join(facts.ids) or "none but the UUID itself")
+    yield ""
+    yield "traits" + ("" if facts.traits else ": none")
+    for trait in facts.traits:
+        until = f"until {trait.expires}" if trait.expires else "for good"
+        yield f"  {trait.id} {trait.name}: {trait.count} x, last {trait.last}, held {until}"
+    yield ""
+    yield "segments" + ("" if facts.segments else ": none")
+    for segment in facts.segments:
+        mark = "in " if segment.status else "out"
+        yield f"  {mark} {segment.id} {segment.name}: {segment.why}"
+        if segment.rule is not None:
+            yield f"      rule      {segment.rule}"
+        if segment.changed is not None:
+            yield f"      changed   {segment.changed}, verified {segment.verified}"
+    yield ""
+    yield "destinations" + ("" if facts.destinations else ": none")
+    for destination in facts.destinations:
+        yield from _destination(destination)
+
+
+def _destination(destination: DestinationFacts) -> Iterator[str]:
+    yield f"  {destination.id} {destination.name}: {destination.state}: {destination.why}"
+    for partner in destination.ids:
+        told = ", ".join(f"{alias}={status}" for alias, status in partner.told.items()) or "nothing"
+        yield f"      {partner.dpid}:{partner.id} was told {told}"
+        for attempt in partner.tries:
+            yield f"        {attempt.at} {attempt.kind} message {attempt.message} -> {attempt.answer}"

@@ -1,0 +1,84 @@
+"""`arke receiver`: a reference destination on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def receiver(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8443,
+    path: Annotated[str, typer.Option(help="Path to print; messages are taken on any.")] = "/segments/aam",
+    cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
+    cert_key: Annotated[
+        Path | None, typer.Option("--cert-key", help="The certificate's key (PEM), if not in the same file.")
+    ] = None,
+    dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the CA made on the fly is kept (ca.pem). Default: a temporary directory."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REF",
+            help="[HEADER:ALG:]env:NAME|file:PATH, repeatable. A signature by one of them is then required.",
+        ),
+    ] = None,
+    algorithm: Annotated[str, typer.Option(help="Of keys that name none: sha1, sha256, md5.")] = "sha1",
+    token_client: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="Client credentials (env:NAME|file:PATH), as they follow `Basic `. Serves /oauth2/token "
+            "and requires its bearer tokens.",
+        ),
+    ] = None,
+    token_ttl: Annotated[float, typer.Option(min=0.001, help="Seconds a token lives.")] = 3600.0,
+    client_ca: Annotated[Path | None, typer.Option(help="Require client certificates of this CA.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Append every request to this file, as NDJSON.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Keep the audience state in this SQLite file.")] = None,
+    misbehave: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            help="status=500[:N|:p0.1], slow=2s, stall, dribble, reset, close, garbage, huge-body, "
+            "endless-headers, redirect=URL, tls=expired|wrong-host|unknown-ca|stall, flap=10s/10s. "
+            "Before it `token:` to strike the token endpoint. Repeatable.",
+        ),
+    ] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Allow POST /control/misbehave from this machine.")
+    ] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Answer 200 without looking, for load tests.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the startup as one JSON line.")] = False,
+) -> None:
+    """Run a reference destination: HTTPS, verifies, stores, and misbehaves on demand."""
+    from arke.errors import ArkeError, InvalidInput, SecretUnresolved
+    from arke.receiver.command import configured, serve
+
+    try:
+        config = configured(
+            host=host,
+            port=port,
+            path=path,
+            directory=dir,
+            certificate=cert,
+            certificate_key=cert_key,
+            keys=key or [],
+            algorithm=algorithm,
+            token_client=token_client,
+            token_lifetime_s=token_ttl,
+            client_ca=client_ca,
+            out=out,
+            state_file=state,
+            misbehave=misbehave or [],
+            control=control,
+            fast=fast,
+        )
+        serve(config, as_json=json)
+    except ArkeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, InvalidInput | SecretUnresolved) else 1) from None

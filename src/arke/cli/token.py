@@ -1,0 +1,69 @@
+"""`arke token`: API tokens."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+
+token_app = typer.Typer(help="API tokens for the intake and the admin API.", no_args_is_help=True)
+
+
+@token_app.command("create")
+def create(
+    scope: Annotated[str, typer.Option("--scope", help="ingest, read, operate, admin; comma separated.")],
+    expires: Annotated[str | None, typer.Option("--expires", help="For example 90d. Default: never.")] = None,
+    name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Make a token. Its secret is printed once and stored nowhere."""
+    import msgspec
+
+    made = client(data, url, token, config).create_token(scope, name, expires)
+    if json:
+        sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
+    else:
+        sys.stdout.write(f"{made.secret}\n")
+        sys.stderr.write(f"token {made.id} with scope {', '.join(made.scopes)}; this is its only showing\n")
+
+
+@token_app.command("list")
+def list_tokens(
+    data: Data = DATA, config: Config = None, url: Url = None, token: Token = None, json: Json = False
+) -> None:
+    """List tokens, without their secrets."""
+    import msgspec
+
+    for facts in client(data, url, token, config).list_tokens():
+        if json:
+            sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
+            continue
+        state = "revoked" if facts.revoked else "live"
+        until = "never expires" if facts.expires is None else f"expires {_day(facts.expires)}"
+        scopes = ",".join(facts.scopes)
+        sys.stdout.write(f"{facts.id} {state} {scopes} created {_day(facts.created)}, {until} {facts.name}\n")
+
+
+@token_app.command("revoke")
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID")],
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Make a token useless, at once and for good."""
+    client(data, url, token, config).revoke_token(token_id)
+    sys.stdout.write(f"token {token_id} is revoked\n")
+
+
+def _day(ts: int) -> str:
+    return datetime.fromtimestamp(ts, UTC).date().isoformat()

@@ -1,0 +1,190 @@
+"""The admin API: operations over HTTP. On the Unix socket the file's permission is the authority; over TCP a
+token of the scope that the route asks for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from arke import __version__
+from arke.console.metrics import render_metrics
+from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
+from arke.tokens import parse_lifetime_s
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from arke.engine.operations import Operations
+
+    Handler = Callable[[Request], Awaitable[Response]]
+    Authorize = Callable[[str | None, str], None]
+
+MAX_CATALOG_BYTES = 64 * 1024 * 1024
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
+    """The API as an ASGI app. `authorize` None: whoever reaches it may do everything (the Unix socket)."""
+    api = _Api(operations)
+    routes = [
+        ("GET", "/v1/status", "read", api.status),
+        ("GET", "/v1/explain", "read", api.explain),
+        ("GET", "/v1/undelivered", "read", api.undelivered),
+        ("POST", "/v1/undelivered/replay", "operate", api.replay),
+        ("POST", "/v1/catalog", "admin", api.apply),
+        ("POST", "/v1/catalog/rollback", "admin", api.rollback),
+        ("GET", "/v1/tokens", "admin", api.list_tokens),
+        ("POST", "/v1/tokens", "admin", api.create_token),
+        ("DELETE", "/v1/tokens/{id}", "admin", api.revoke_token),
+        ("GET", "/metrics", "read", api.metrics),
+        ("GET", "/healthz", None, api.healthz),
+        ("GET", "/readyz", None, api.readyz),
+    ]
+    return Starlette(
+        routes=[
+            Route(path, _guarded(handler, scope, authorize), methods=[method])
+            for method, path, scope, handler in routes
+        ]
+    )
+
+
+def _guarded(handler: Handler, scope: str | None, authorize: Authorize | None) -> Handler:
+    """Check the token, and answer errors as JSON with their code."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            if authorize is not None and scope is not None:
+                authorize(_bearer(request), scope)
+            return await handler(request)
+        except Unauthorized as error:
+            return _problem(error, 403 if error.forbidden else 401)
+        except InvalidInput as error:
+            return _problem(error, 400)
+        except Overloaded as error:
+            return _problem(error, 429, {"Retry-After": str(error.retry_after_s)})
+        except Unavailable as error:
+            return _problem(error, 503)
+
+    return endpoint
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _problem(error: ArkeError, status: int, headers: dict[str, str] | None = None) -> Response:
+    problems = error.problems if isinstance(error, CatalogError) else None
+    body: dict[str, Any] = {"code": error.code, "message": str(error)}
+    if problems is not None:
+        body["problems"] = problems
+    return _json(body, status, headers)
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(body),
+        status,
+        media_type="application/json",
+        headers=_HEADERS | (headers or {}),
+    )
+
+
+class _Api:
+    """One method a route."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def status(self, _: Request) -> Response:
+        return _json(await self._operations.status())
+
+    async def explain(self, request: Request) -> Response:
+        query = request.query_params
+        return _json(await self._operations.explain(query.get("uuid"), query.get("id")))
+
+    async def undelivered(self, request: Request) -> Response:
+        destination = _destination(request)
+        devices = self._operations.undelivered(destination)
+        # Ask for the first page before the status line is sent: a wrong destination is a 400.
+        first = await anext(devices, None)
+
+        async def lines() -> AsyncIterator[bytes]:
+            if first is not None:
+                yield msgspec.json.encode(first) + b"\n"
+            async for device in devices:
+                yield msgspec.json.encode(device) + b"\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson", headers=_HEADERS)
+
+    async def replay(self, request: Request) -> Response:
+        return _json({"devices": await self._operations.replay(_destination(request))})
+
+    async def apply(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_CATALOG_BYTES:
+                raise InvalidInput(f"a catalog may have {MAX_CATALOG_BYTES} bytes")
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise InvalidInput("the catalog is not UTF-8 text") from None
+        report = await self._operations.apply(
+            text, request.query_params.get("name", "catalog"), None, dry_run=_flag(request, "dry_run")
+        )
+        return _json(report)
+
+    async def rollback(self, request: Request) -> Response:
+        version = _number(request, "version")
+        return _json(await self._operations.rollback(version, dry_run=_flag(request, "dry_run")))
+
+    async def list_tokens(self, _: Request) -> Response:
+        return _json(self._operations.list_tokens())
+
+    async def create_token(self, request: Request) -> Response:
+        query = request.query_params
+        expires = query.get("expires")
+        lifetime_s = parse_lifetime_s(expires) if expires else None
+        return _json(
+            self._operations.create_token(query.get("scope", ""), query.get("name", ""), lifetime_s), 201
+        )
+
+    async def revoke_token(self, request: Request) -> Response:
+        self._operations.revoke_token(request.path_params["id"])
+        return _json({"revoked": request.path_params["id"]})
+
+    async def metrics(self, _: Request) -> Response:
+        text = render_metrics(await self._operations.status())
+        return Response(text, media_type="text/plain; version=0.0.4", headers=_HEADERS)
+
+    async def healthz(self, _: Request) -> Response:
+        return _json({"status": "alive", "version": __version__})
+
+    async def readyz(self, _: Request) -> Response:
+        ready = (await self._operations.status()).ready
+        return _json({"ready": ready}, 200 if ready else 503)
+
+
+def _destination(request: Request) -> int | None:
+    return _number(request, "destination")
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > 18:
+        raise InvalidInput(f"{name} must be a number")
+    return int(text)
+
+
+def _flag(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "") in ("1", "true", "yes")

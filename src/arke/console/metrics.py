@@ -1,0 +1,78 @@
+"""Prometheus figures, gathered from the shards when somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+    from arke.engine.operations import DestinationStatus, Status
+
+DESTINATION_COUNTERS = {
+    "messages": "Messages whose delivery ended, acknowledged or owed",
+    "acknowledged": "Messages acknowledged",
+    "users": "User entries in those messages",
+    "users_acknowledged": "User entries acknowledged",
+    "retries": "Second attempts",
+    "nothing_to_tell": "Devices set off that had nothing to say (no partner id, or not sampled)",
+}
+DESTINATION_GAUGES = {
+    "owed": "Devices owed after both attempts failed",
+    "backlog": "Journal positions not yet behind the lane",
+    "p50_ms": "Median milliseconds from event to acknowledgement",
+    "p99_ms": "99th percentile of milliseconds from event to acknowledgement",
+}
+
+
+class _Figures:
+    """A collector over one status."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status
+        yield GaugeMetricFamily("arke_ready", "1 if events can be stored", value=int(status.ready))
+        yield GaugeMetricFamily("arke_profiles", "Stored profiles", value=status.profiles)
+        yield GaugeMetricFamily("arke_queued", "Commands waiting for a group", value=status.queued)
+        yield GaugeMetricFamily("arke_catalog_version", "Catalog in force", value=status.catalog_version)
+        yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
+        yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
+        yield from self._destinations(status.destinations)
+
+    def _destinations(self, destinations: list[DestinationStatus]) -> Iterator[Metric]:
+        for name, text in DESTINATION_COUNTERS.items():
+            counter = CounterMetricFamily(f"arke_destination_{name}", text, labels=["destination"])
+            for destination in destinations:
+                counter.add_metric([str(destination.id)], getattr(destination, name))
+            yield counter
+        for name, text in DESTINATION_GAUGES.items():
+            gauge = GaugeMetricFamily(f"arke_destination_{name}", text, labels=["destination"])
+            for destination in destinations:
+                gauge.add_metric([str(destination.id)], getattr(destination, name) or 0)
+            yield gauge
+        circuit = GaugeMetricFamily(
+            "arke_destination_circuit_open", "1 while the circuit is open", labels=["destination"]
+        )
+        answers = CounterMetricFamily(
+            "arke_destination_answers", "Deliveries by their final answer", labels=["destination", "answer"]
+        )
+        for destination in destinations:
+            circuit.add_metric([str(destination.id)], int(destination.circuit == "open"))
+            for answer, count in destination.answers.items():
+                answers.add_metric([str(destination.id), answer], count)
+        yield circuit
+        yield answers
+
+
+def render_metrics(status: Status) -> bytes:
+    """The Prometheus text format."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(status))
+    return generate_latest(registry)

@@ -1,0 +1,141 @@
+"""Dialling: resolve once, judge every address, connect to a judged address, verify the name over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final
+
+from arke.delivery.connection import Connection
+from arke.delivery.failure import PostFailed, connect_failure, dns_failure, tls_failure
+from arke.errors import EgressRefused
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from arke.delivery.egress import EgressPolicy
+    from arke.delivery.endpoint import Endpoint
+    from arke.delivery.ports import Resolver
+
+MAX_ADDRESSES_TRIED: Final = 4
+CLOSE_NOTIFY_S: Final = 1.0
+
+
+class Stage:
+    """How far a dial has come, so that a timeout can say where it struck."""
+
+    __slots__ = ("name", "peer")
+
+    def __init__(self) -> None:
+        self.name = "queue"
+        self.peer = ""
+
+
+class Dialer:
+    """Opens verified TLS connections to addresses that the egress policy has passed."""
+
+    def __init__(self, policy: EgressPolicy, resolver: Resolver) -> None:
+        self._policy = policy
+        self._resolver = resolver
+
+    async def dial(
+        self,
+        endpoint: Endpoint,
+        context: ssl.SSLContext,
+        *,
+        deadline: float,
+        stage: Stage,
+        on_lost: Callable[[Connection], None],
+    ) -> Connection:
+        """Connect; raises PostFailed. The caller bounds the whole by cancelling at the deadline."""
+        stage.name = "dns"
+        addresses = await self._judged_addresses(endpoint)
+        stage.name = "connect"
+        connected = await self._connect_any(addresses, endpoint.port, deadline, stage)
+        stage.name = "tls"
+        return await self._secure(connected, endpoint, context, stage.peer, on_lost)
+
+    async def _judged_addresses(self, endpoint: Endpoint) -> list[str]:
+        """Every address of the host; one forbidden among them refuses the host."""
+        if endpoint.literal:
+            addresses = [endpoint.host]
+        else:
+            try:
+                found = await self._resolver.resolve(endpoint.host, endpoint.port)
+            except OSError as error:
+                failure = dns_failure(endpoint.host, error)
+                raise PostFailed(failure.reason, failure.cause, failure.detail) from None
+            addresses = list(dict.fromkeys(address for _, address in found))
+        if not addresses:
+            raise PostFailed("dns", "dns_no_such_name", f"the name {endpoint.host} has no address")
+        try:
+            for address in addresses:
+                self._policy.check(address)
+        except EgressRefused as error:
+            raise PostFailed("egress_refused", "egress_refused", f"{endpoint.host}: {error}") from None
+        return addresses
+
+    async def _connect_any(
+        self, addresses: list[str], port: int, deadline: float, stage: Stage
+    ) -> socket.socket:
+        """TCP to the first address that takes it; each but the last gets an equal share of the time left."""
+        loop = asyncio.get_running_loop()
+        tried = addresses[:MAX_ADDRESSES_TRIED]
+        for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
+            stage.peer = address
+            share_ends = loop.time() + (deadline - loop.time()) / left
+            try:
+                async with asyncio.timeout_at(share_ends if left > 1 else None):
+                    return await _connect(address, port)
+            except TimeoutError as error:
+                if left == 1:  # the system's own ETIMEDOUT
+                    raise _connect_failed(address, error) from None
+            except OSError as error:
+                if left == 1:
+                    raise _connect_failed(address, error) from None
+        raise AssertionError("at least one address is always tried")
+
+    async def _secure(
+        self,
+        connected: socket.socket,
+        endpoint: Endpoint,
+        context: ssl.SSLContext,
+        peer: str,
+        on_lost: Callable[[Connection], None],
+    ) -> Connection:
+        """The TLS handshake over a connected socket; the name, not the address, is verified."""
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(peer, context, on_lost),
+                sock=connected,
+                ssl=context,
+                server_hostname=endpoint.host,
+                ssl_shutdown_timeout=CLOSE_NOTIFY_S,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            connected.close()
+            failure = tls_failure(error)
+            raise PostFailed(failure.reason, failure.cause, f"{endpoint.host}: {failure.detail}") from None
+        except BaseException:
+            connected.close()
+            raise
+        return connection
+
+
+def _connect_failed(address: str, error: OSError) -> PostFailed:
+    failure = connect_failure(address, error)
+    return PostFailed(failure.reason, failure.cause, failure.detail)
+
+
+async def _connect(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connecting = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connecting.setblocking(False)
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(connecting, (address, port))
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting

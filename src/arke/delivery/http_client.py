@@ -1,0 +1,227 @@
+"""The HTTPS client: one call, one request at most, one answer by a hard deadline.
+
+Proxies and other settings from the environment are not read; redirects are answers like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from arke.clock import Clock, SystemClock
+from arke.delivery.dialer import Dialer, Stage
+from arke.delivery.failure import Failure, PostFailed, timeout_failure
+from arke.delivery.pool import IDLE_TIMEOUT_S, MAX_IDLE, Pool
+from arke.delivery.ports import Answer, Resolver
+from arke.delivery.resolver import SystemResolver
+from arke.delivery.tls import TlsContexts
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from arke.delivery.connection import Connection
+    from arke.delivery.egress import EgressPolicy
+    from arke.delivery.request import OutboundRequest
+    from arke.delivery.response import Response
+    from arke.domain.catalog import Tls
+
+TIMEOUT_S: Final = 3.0
+MAX_CONNECTING: Final = 64
+_CLOSE_WAIT_S = 2.0
+
+_Key = tuple[str, int, "Tls"]
+
+
+class HttpsClient:
+    """Posts over pooled TLS connections; an implementation of `ports.Poster`.
+
+    `max_connecting` bounds the connections being opened to one endpoint at a time; it is per endpoint, so
+    that one black hole cannot use up everybody's turn. Belongs to the event loop it is first used on.
+    """
+
+    def __init__(
+        self,
+        policy: EgressPolicy,
+        resolver: Resolver | None = None,
+        *,
+        clock: Clock | None = None,
+        contexts: TlsContexts | None = None,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        max_idle: int = MAX_IDLE,
+        max_connecting: int = MAX_CONNECTING,
+    ) -> None:
+        self._dialer = Dialer(policy, resolver or SystemResolver())
+        self._clock = clock or SystemClock()
+        self._contexts = contexts or TlsContexts()
+        self._pool = Pool(idle_timeout_s=idle_timeout_s, max_idle=max_idle)
+        self._max_connecting = max_connecting
+        self._turns: dict[_Key, _Turns] = {}
+        self._live: set[Connection] = set()
+        self._closed = False
+        self._all_gone = asyncio.Event()
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open, busy or idle."""
+        return len(self._live)
+
+    async def post(
+        self, request: OutboundRequest, *, timeout_s: float = TIMEOUT_S, fresh: bool = False
+    ) -> Answer:
+        """Send the request at most once and tell what became of it; see `ports.Poster`."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        deadline = started + timeout_s
+        endpoint = request.endpoint
+        key = (endpoint.host, endpoint.port, request.tls)
+        stage = None
+        try:
+            if timeout_s <= 0:  # spent elsewhere, on a token for instance: nothing may be sent any more
+                raise _timed_out("queue", timeout_s)
+            context = self._context(request.tls)
+            connection = None if fresh else self._pool.take(key, context, started)
+            if connection is None:
+                stage = Stage()
+                connection = await self._connected(
+                    request, key, context, deadline=deadline, timeout_s=timeout_s, fresh=fresh, stage=stage
+                )
+        except PostFailed as error:
+            return _unsent(error.failure, stage.peer if stage else "", loop.time() - started)
+        reused = connection.used
+        try:
+            outcome = await connection.exchange(
+                request.head + request.body, request.body_limit, deadline, timeout_s
+            )
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        now = loop.time()
+        if isinstance(outcome, Failure):
+            return Answer(
+                reason=outcome.reason,
+                cause=outcome.cause,
+                detail=outcome.detail,
+                elapsed_ms=(now - started) * 1000,
+                reused=reused,
+                sent=True,
+                peer=connection.peer,
+            )
+        if outcome.reusable and connection.open and not self._closed:
+            self._pool.put(key, connection, outcome.keep_alive, now)
+        return Answer(
+            status=outcome.status,
+            elapsed_ms=(now - started) * 1000,
+            retry_after_s=self._retry_after_s(outcome),
+            reused=reused,
+            sent=True,
+            peer=connection.peer,
+            body=outcome.body,
+            truncated=outcome.truncated,
+        )
+
+    async def close(self) -> None:
+        """Drop every connection, busy ones too. Safe twice; later posts fail with `client_closed`."""
+        self._closed = True
+        self._pool.close()
+        for connection in list(self._live):
+            connection.abort()
+        if self._live:
+            try:
+                async with asyncio.timeout(_CLOSE_WAIT_S):
+                    await self._all_gone.wait()
+            except TimeoutError:
+                self._live.clear()
+
+    def _context(self, profile: Tls) -> ssl.SSLContext:
+        if self._closed:
+            raise PostFailed("connect", "client_closed", "the client is closed")
+        return self._contexts.get(profile)
+
+    async def _connected(
+        self,
+        request: OutboundRequest,
+        key: _Key,
+        context: ssl.SSLContext,
+        *,
+        deadline: float,
+        timeout_s: float,
+        fresh: bool,
+        stage: Stage,
+    ) -> Connection:
+        """A new connection, or an idle one that turned up while waiting for a turn to connect."""
+        try:
+            async with asyncio.timeout_at(deadline), self._turn(key):
+                idle = None if fresh else self._pool.take(key, context, asyncio.get_running_loop().time())
+                if idle is not None:
+                    return idle
+                connection = await self._dialer.dial(
+                    request.endpoint, context, deadline=deadline, stage=stage, on_lost=self._on_lost
+                )
+                self._live.add(connection)
+        except TimeoutError:
+            raise _timed_out(stage.name, timeout_s) from None
+        if self._closed or not connection.open:
+            connection.abort()
+            cause = "client_closed" if self._closed else "connect_lost"
+            raise PostFailed("connect", cause, "the connection closed before the request was sent")
+        return connection
+
+    @asynccontextmanager
+    async def _turn(self, key: _Key) -> AsyncIterator[None]:
+        turns = self._turns.get(key)
+        if turns is None:
+            turns = self._turns[key] = _Turns(self._max_connecting)
+        turns.users += 1
+        try:
+            async with turns.free:
+                yield
+        finally:
+            turns.users -= 1
+            if not turns.users:
+                del self._turns[key]
+
+    def _on_lost(self, connection: Connection) -> None:
+        self._pool.discard(connection)
+        self._live.discard(connection)
+        if self._closed and not self._live:
+            self._all_gone.set()
+
+    def _retry_after_s(self, response: Response) -> float | None:
+        """Retry-After as seconds from now: a number, or an HTTP date."""
+        if response.retry_after is None:
+            return None
+        text = response.retry_after.decode("latin-1").strip()
+        if text.isdecimal() and len(text) < 10:
+            return float(text)
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - self._clock.now())
+        except (ValueError, TypeError, IndexError, OverflowError):  # whatever a server makes up
+            return None
+
+
+class _Turns:
+    """The right to connect to one endpoint, and how many hold it or wait for it."""
+
+    __slots__ = ("free", "users")
+
+    def __init__(self, limit: int) -> None:
+        self.free = asyncio.Semaphore(limit)
+        self.users = 0
+
+
+def _timed_out(phase: str, timeout_s: float) -> PostFailed:
+    failure = timeout_failure(phase, timeout_s)
+    return PostFailed(failure.reason, failure.cause, failure.detail)
+
+
+def _unsent(failure: Failure, peer: str, elapsed_s: float) -> Answer:
+    return Answer(
+        reason=failure.reason,
+        cause=failure.cause,
+        detail=failure.detail,
+        elapsed_ms=elapsed_s * 1000,
+        peer=peer,
+    )

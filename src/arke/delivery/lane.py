@@ -1,0 +1,491 @@
+"""A lane: one destination's real-time delivery from one shard.
+
+A lane is a cursor into the journal with a bounded window of devices before it. It takes journal records as
+they are committed (or reads them back when it fell behind), coalesces them per device, builds each device's
+current state when there is room to send it, fills messages per id type, and reports what became of each.
+
+    journal --take--> waiting --expand--> buffers (per id type) --form--> under way --report--> closed
+                         ^                                                      |
+                         +------------- changed meanwhile ("again") ------------+
+
+Only one message per device is ever under way, so a late retry cannot overtake a newer change. The cursor
+trails the oldest device still open; after a crash the lane starts there, and the ledger's own positions tell
+what was already done. Nothing waits in memory without bound: a lane that cannot send stops taking, and the
+journal keeps the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from arke.delivery.circuit import Circuit
+from arke.delivery.concurrency import Concurrency
+from arke.delivery.report import LaneReport
+from arke.delivery.sender import Delivery, Outbound, deliver
+from arke.delivery.snapshot import Telling, tellings
+from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try, record
+from arke.domain.message import encode_user
+from arke.errors import ArkeError, Unavailable
+from arke.log import get_logger
+from arke.storage.ports import Owed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from arke.clock import Clock
+    from arke.delivery.body import BodyBuilder
+    from arke.delivery.observer import LaneObserver
+    from arke.delivery.routing import Route
+    from arke.delivery.sender import Courier
+    from arke.domain.change import JournalRecord
+    from arke.storage.ports import ShardReader
+
+WINDOW = 4_096
+"""Devices a lane holds at most; beyond them the journal is the queue."""
+READ_AHEAD = 1_024
+CURSOR_EVERY_S = 1.0
+STORE_PAUSE_S = 1.0
+
+log = get_logger("lane")
+
+
+class OpenDevice(msgspec.Struct):
+    """A device between the journal and an acknowledgement.
+
+    `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
+    `again` the position of news that came meanwhile.
+    """
+
+    uid: int
+    first: int
+    last: int
+    kind: str
+    accepted: float
+    deadline: float
+    parts: int = 0
+    sending: bool = False
+    again: int = 0
+    again_kind: str = ""
+    failure: str | None = None
+    owed: bool = False
+
+
+class Part(msgspec.Struct):
+    """One partner id's entry on its way, with the ledger entry it continues."""
+
+    device: OpenDevice
+    telling: Telling
+    encoded: bytes
+    before: LedgerEntry | None
+
+
+class Lane:
+    """Delivers one destination's real-time messages. Start `run` as a task; `stop` ends it."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        reader: ShardReader,
+        report: Callable[[LaneReport], Awaitable[object]],
+        courier: Courier[Any],
+        bodies: BodyBuilder,
+        clock: Clock,
+        observer: LaneObserver,
+        cursor: int,
+        journal_end: int,
+        recovered_until: int,
+        owed_count: int,
+        retry_delay_s: float,
+    ) -> None:
+        self.route = route
+        self._reader = reader
+        self._report = report
+        self._courier = courier
+        self._bodies = bodies
+        self._clock = clock
+        self._observer = observer
+        self._read_seq = cursor
+        self._kept_cursor = cursor
+        self._journal_end = journal_end
+        self._recovered_until = recovered_until
+        self.owed_count = owed_count
+        self._retry_delay_s = retry_delay_s
+        self.circuit = Circuit()
+        self.concurrency = Concurrency()
+        self._open: dict[int, OpenDevice] = {}
+        self._order: deque[tuple[int, int]] = deque()
+        self._waiting: dict[int, OpenDevice] = {}
+        self._buffers: dict[tuple[int, str], list[Part]] = {}
+        self._held: set[int] = set()
+        self._quiet: dict[int, asyncio.Event] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._cursor_due = 0.0
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"lane-{self.route.destination.id}")
+
+    async def stop(self) -> None:
+        """Stop taking, let what is under way finish (each is bounded by its deadline), keep the cursor."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        self._cursor_due = 0.0
+        await self._keep_cursor()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is waiting, buffered or under way, and the journal is read to its end."""
+        return not self._open and self._read_seq >= self._journal_end
+
+    @property
+    def backlog(self) -> int:
+        """Journal positions not yet behind the lane."""
+        return self._journal_end - self._low_water()
+
+    @property
+    def cursor(self) -> int:
+        return self._low_water()
+
+    def holds(self, uid: int) -> bool:
+        """Whether the device is between the journal and an acknowledgement."""
+        return uid in self._open
+
+    def settled_through(self, uid: int, seq: int) -> bool:
+        """Whether a journal position before the lane is done with for this device."""
+        return seq <= self._read_seq and uid not in self._open
+
+    def reroute(self, route: Route) -> None:
+        """Go on under a changed catalog."""
+        self.route = route
+        self._wake.set()
+
+    # --- taking from the journal ------------------------------------------------------------------------
+
+    def offer(self, records: Sequence[JournalRecord], accepted: float) -> None:
+        """Records just committed, in order. Taken at once if the lane is at the end and has room."""
+        at_end = self._read_seq == self._journal_end
+        self._journal_end = records[-1].seq
+        if at_end and len(self._open) < WINDOW:
+            for journal_record in records:
+                self._take(journal_record, accepted)
+        self._wake.set()
+
+    def _take(self, journal_record: JournalRecord, accepted: float) -> None:
+        self._read_seq = journal_record.seq
+        if self.route.destination.id not in journal_record.destinations:
+            return
+        uid, seq = journal_record.uid, journal_record.seq
+        kind = "privacy" if journal_record.kind == "privacy" else "realtime"
+        self._order.append((seq, uid))
+        device = self._open.get(uid)
+        if device is None:
+            self._admit(uid, seq, kind, accepted)
+        elif device.sending:
+            device.again, device.again_kind = seq, kind
+        else:
+            device.last = seq
+            device.kind = kind if kind == "privacy" else device.kind
+            self._unbuffer(device)
+
+    def _admit(self, uid: int, seq: int, kind: str, accepted: float) -> None:
+        linger_s = 0.0 if kind == "privacy" else self.route.destination.linger_ms / 1000
+        deadline = asyncio.get_running_loop().time() + linger_s
+        self._open[uid] = self._waiting[uid] = OpenDevice(uid, seq, seq, kind, accepted, deadline)
+
+    def _unbuffer(self, device: OpenDevice) -> None:
+        """The newest state wins: take a device that has not left yet back to be built again."""
+        if device.parts:
+            for buffer in self._buffers.values():
+                buffer[:] = [part for part in buffer if part.device is not device]
+            device.parts = 0
+            self._waiting[device.uid] = device
+
+    def _refill(self) -> bool:
+        """Read back from the journal what was not taken as it came. True if there may be more."""
+        if self._read_seq >= self._journal_end or len(self._open) >= WINDOW or not self._may_send():
+            return False
+        records = self._reader.journal(self._read_seq, READ_AHEAD)
+        now = self._clock.now()
+        for journal_record in records:
+            self._take(journal_record, now)
+        return bool(records)
+
+    # --- building ---------------------------------------------------------------------------------------
+
+    def _may_send(self) -> bool:
+        return self.circuit.allows(asyncio.get_running_loop().time())
+
+    def _room(self) -> int:
+        """How many more entries it is worth building now."""
+        if not self._may_send():
+            return 0
+        messages = 1 if self.circuit.is_open else self.concurrency.limit - len(self._under_way)
+        buffered = sum(map(len, self._buffers.values()))
+        return messages * self.route.destination.max_users_per_request - buffered
+
+    def _expand(self) -> None:
+        room = self._room()
+        if room <= 0 or not self._waiting:
+            return
+        devices = [device for uid, device in self._waiting.items() if uid not in self._held][:room]
+        if not devices:
+            return
+        destination_id = self.route.destination.id
+        uids = [device.uid for device in devices]
+        profiles = self._reader.profiles(uids)
+        ledgers = self._reader.ledger(uids, destination_id)
+        owed = self._reader.owed(destination_id, uids) if self.owed_count else {}
+        for device in devices:
+            del self._waiting[device.uid]
+            device.owed = device.uid in owed
+            ledger = ledgers.get(device.uid, {})
+            profile = profiles.get(device.uid)
+            found: list[Telling] = []
+            recovering = device.first <= self._recovered_until
+            if profile is not None and self.route.samples(profile.uuid):
+                found = tellings(self.route, profile, ledger, uncertain=recovering)
+            if recovering:
+                was_owed = owed.get(device.uid)
+                if was_owed is not None and was_owed.seq >= device.last:
+                    found = []
+                found = [telling for telling in found if not _covered(ledger, telling, device.last)]
+                device.owed = device.owed and was_owed is not None and was_owed.seq < device.last
+            self._buffer(device, found, ledger)
+
+    def _buffer(
+        self, device: OpenDevice, found: list[Telling], ledger: dict[tuple[int, str], LedgerEntry]
+    ) -> None:
+        if not found:
+            self._observer.nothing_to_tell(self.route.destination.id)
+            self._close(device, settle=device.owed)
+            return
+        device.parts = len(found)
+        for telling in found:
+            part = Part(device, telling, encode_user(telling.entry), ledger.get((telling.dpid, telling.id)))
+            self._buffers.setdefault((telling.dpid, device.kind), []).append(part)
+
+    # --- sending ----------------------------------------------------------------------------------------
+
+    def _form(self) -> None:
+        """Send off every message that is full or has waited long enough, while the endpoint takes them."""
+        now = asyncio.get_running_loop().time()
+        most = self.route.destination.max_users_per_request
+        for key, buffer in list(self._buffers.items()):
+            while buffer and (len(buffer) >= most or self._stopping or buffer[0].device.deadline <= now):
+                if len(self._under_way) >= self.concurrency.limit or not self.circuit.allows(now):
+                    return
+                parts, buffer[:] = buffer[:most], buffer[most:]
+                self._send(key, parts)
+            if not buffer:
+                del self._buffers[key]
+
+    def _send(self, key: tuple[int, str], parts: list[Part]) -> None:
+        for part in parts:
+            part.device.sending = True
+        self.circuit.sent()
+        task = asyncio.create_task(self._deliver(key, parts))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _deliver(self, key: tuple[int, str], parts: list[Part]) -> None:
+        dpid, kind = key
+        destination = self.route.destination
+        at = self._clock.now()
+        outbound = Outbound(destination, message_id(destination.id, parts), kind, b"", at)
+        try:
+            body = self._bodies.build(
+                destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
+            )
+            outbound = msgspec.structs.replace(outbound, body=body)
+            delivery = await deliver(self._courier, outbound, retry_delay_s=self._retry_delay_s)
+        except Exception as error:  # noqa: BLE001 - whatever it is, these devices are owed and the lane goes on
+            code = error.code if isinstance(error, ArkeError) else "internal"
+            log.error("delivery_failed", destination=destination.id, error=type(error).__name__)
+            delivery = Delivery(False, code, 0)
+        loop_now = asyncio.get_running_loop().time()
+        if delivery.acknowledged:
+            self.concurrency.acknowledged(len(self._under_way))
+            self.circuit.acknowledged()
+        else:
+            self.concurrency.failed()
+            self.circuit.failed(loop_now)
+        done = self._clock.now()
+        accepted = [part.device.accepted for part in parts]
+        self._observer.delivered(
+            destination.id, kind, delivery, done - at, [done - then for then in accepted]
+        )
+        await self._keep(parts, outbound, delivery)
+
+    async def _keep(self, parts: list[Part], outbound: Outbound, delivery: Delivery) -> None:
+        """Make the outcome durable, then close the devices it completes."""
+        destination_id = outbound.destination.id
+        at = int(outbound.at)
+        attempt = Try(at, outbound.message_id, delivery.answer, outbound.kind)
+        rows = []
+        owed: list[Owed] = []
+        settled: list[int] = []
+        finished: list[OpenDevice] = []
+        for part in parts:
+            device, telling = part.device, part.telling
+            entry = record(
+                part.before,
+                telling.ones,
+                telling.zeros,
+                attempt,
+                acknowledged=delivery.acknowledged,
+                seq=device.last,
+            )
+            rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
+            device.parts -= 1
+            if not delivery.acknowledged:
+                device.failure = delivery.answer
+            if device.parts == 0:
+                finished.append(device)
+                if device.failure is not None:
+                    owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
+                elif device.owed:
+                    settled.append(device.uid)
+        await self._persist(LaneReport(destination_id, tuple(rows), tuple(owed), tuple(settled)))
+        for device in finished:
+            self.owed_count += (device.failure is not None) and not device.owed
+            self.owed_count -= (device.failure is None) and device.owed
+            self._close(device)
+        self._wake.set()
+
+    async def _persist(self, report: LaneReport) -> None:
+        """Until the store takes it: what a destination was told must not be forgotten."""
+        while True:
+            try:
+                await self._report(report)
+            except Unavailable:
+                if self._stopping:
+                    return
+                await asyncio.sleep(STORE_PAUSE_S)
+            else:
+                return
+
+    def _close(self, device: OpenDevice, *, settle: bool = False) -> None:
+        del self._open[device.uid]
+        if settle:
+            self.owed_count -= 1
+            report = LaneReport(self.route.destination.id, settled=(device.uid,))
+            task = asyncio.create_task(self._persist(report))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        quiet = self._quiet.pop(device.uid, None)
+        if quiet is not None:
+            quiet.set()
+        if device.again:
+            self._admit(device.uid, device.again, device.again_kind, self._clock.now())
+
+    # --- holding a device still -------------------------------------------------------------------------
+
+    async def hold(self, uid: int) -> None:
+        """Wait until nothing about the device is under way, and build nothing for it until `release`."""
+        self._held.add(uid)
+        device = self._open.get(uid)
+        if device is None or device.uid in self._waiting:
+            return
+        if not device.sending:
+            self._unbuffer(device)
+            return
+        await self._quiet.setdefault(uid, asyncio.Event()).wait()
+
+    def release(self, uid: int) -> None:
+        self._held.discard(uid)
+        self._wake.set()
+
+    # --- the pump ---------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            more = self._refill()
+            self._expand()
+            self._form()
+            await self._keep_cursor()
+            if more and self._room() > 0:
+                await asyncio.sleep(0)
+                continue
+            await self._wait()
+        self._form()
+
+    async def _wait(self) -> None:
+        delay_s = self._next_wait_s()
+        if delay_s is None:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _next_wait_s(self) -> float | None:
+        now = asyncio.get_running_loop().time()
+        moments = []
+        probe = self.circuit.waits_until()
+        if self.circuit.is_open and (probe is None or now < probe):
+            if probe is not None and not self.idle:
+                moments.append(probe)
+        elif len(self._under_way) < self.concurrency.limit:
+            moments += [buffer[0].device.deadline for buffer in self._buffers.values() if buffer]
+        if self._low_water() != self._kept_cursor:
+            moments.append(self._cursor_due)
+        return max(0.0, min(moments) - now) if moments else None
+
+    def _low_water(self) -> int:
+        """The position up to which everything is acknowledged or owed."""
+        while self._order:
+            seq, uid = self._order[0]
+            device = self._open.get(uid)
+            if device is not None and device.first <= seq:
+                return seq - 1
+            self._order.popleft()
+        return self._read_seq
+
+    async def _keep_cursor(self) -> None:
+        cursor = self._low_water()
+        now = asyncio.get_running_loop().time()
+        if cursor == self._kept_cursor or now < self._cursor_due:
+            return
+        self._cursor_due = now + CURSOR_EVERY_S
+        try:
+            await self._report(LaneReport(self.route.destination.id, cursor=cursor))
+        except Unavailable:
+            return
+        self._kept_cursor = cursor
+
+
+def _covered(ledger: dict[tuple[int, str], LedgerEntry], telling: Telling, seq: int) -> bool:
+    """Whether the ledger shows that this was acknowledged before the crash."""
+    entry = ledger.get((telling.dpid, telling.id))
+    return (
+        entry is not None
+        and entry.seq >= seq
+        and all(entry.told.get(alias) == TOLD_1 for alias in telling.ones)
+        and all(entry.told.get(alias) == TOLD_0 for alias in telling.zeros)
+    )
+
+
+def message_id(destination_id: int, parts: Sequence[Part]) -> str:
+    """A name for the message that depends on what it says alone: sent again, it has the same id."""
+    digest = hashlib.blake2b(str(destination_id).encode(), digest_size=12)
+    for part in parts:
+        digest.update(f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,89 @@
+"""What lanes tell the outside about themselves: figures, never ids or payloads."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.delivery.sender import Delivery
+
+LATENCIES_KEPT = 50_000
+"""Newest latencies kept per destination for percentiles."""
+
+
+class LaneObserver(Protocol):
+    """Hears of every delivery."""
+
+    def delivered(
+        self,
+        destination_id: int,
+        kind: str,
+        delivery: Delivery,
+        seconds: float,
+        latencies_s: Sequence[float],
+    ) -> None:
+        """A delivery ended after `seconds`; `latencies_s` run from each device's event to now."""
+        ...
+
+    def nothing_to_tell(self, destination_id: int) -> None:
+        """A device was set off and had nothing to say: no partner id, or outside the sample."""
+        ...
+
+
+class DestinationFigures(msgspec.Struct):
+    """What one destination's lanes did since the engine started. `answers` counts final answers."""
+
+    messages: int = 0
+    acknowledged: int = 0
+    users: int = 0
+    users_acknowledged: int = 0
+    retries: int = 0
+    nothing_to_tell: int = 0
+    answers: dict[str, int] = {}
+    latencies_ms: list[float] = []
+
+
+class FiguresObserver:
+    """Keeps figures in memory."""
+
+    def __init__(self) -> None:
+        self._figures: dict[int, DestinationFigures] = {}
+        self._answers: dict[int, Counter[str]] = {}
+        self._latencies: dict[int, deque[float]] = {}
+
+    def _of(self, destination_id: int) -> DestinationFigures:
+        return self._figures.setdefault(destination_id, DestinationFigures())
+
+    def delivered(
+        self,
+        destination_id: int,
+        kind: str,  # noqa: ARG002 - part of the port
+        delivery: Delivery,
+        seconds: float,  # noqa: ARG002 - part of the port
+        latencies_s: Sequence[float],
+    ) -> None:
+        figures = self._of(destination_id)
+        figures.messages += 1
+        figures.users += len(latencies_s)
+        figures.retries += delivery.attempts - 1
+        self._answers.setdefault(destination_id, Counter())[delivery.answer] += 1
+        if delivery.acknowledged:
+            figures.acknowledged += 1
+            figures.users_acknowledged += len(latencies_s)
+            kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
+            kept.extend(latencies_s)
+
+    def nothing_to_tell(self, destination_id: int) -> None:
+        self._of(destination_id).nothing_to_tell += 1
+
+    def figures(self, destination_id: int) -> DestinationFigures:
+        """A copy with answers and latencies filled in."""
+        figures = msgspec.structs.replace(self._of(destination_id))
+        figures.answers = dict(self._answers.get(destination_id, {}))
+        figures.latencies_ms = [round(s * 1000, 2) for s in self._latencies.get(destination_id, ())]
+        return figures

@@ -1,0 +1,18 @@
+"""What a lane tells its shard to keep."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arke.domain.ledger import LedgerRow
+from arke.storage.ports import Owed
+
+
+class LaneReport(msgspec.Struct, tag=True, frozen=True):
+    """What a lane has done and must be kept: told, owed, settled, and how far it has come."""
+
+    destination: int
+    ledger: tuple[LedgerRow, ...] = ()
+    owed: tuple[Owed, ...] = ()
+    settled: tuple[int, ...] = ()
+    cursor: int | None = None

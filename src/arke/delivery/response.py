@@ -1,0 +1,166 @@
+"""Reading responses: bounded, never decompressed, one at a time from one connection's bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httptools
+import msgspec
+
+from arke.delivery.failure import Failure
+
+MAX_HEAD_BYTES: Final = 16_384
+MAX_FRAMING_BYTES: Final = 65_536  # chunk sizes, chunk extensions and trailers on top of head and body
+MAX_INFORMATIONAL: Final = 8
+_FIELD_OVERHEAD = 4  # ": " and the line break
+_NOTED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"retry-after"})
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """One response as far as it was read. `reusable`: the connection may carry another request."""
+
+    status: int
+    body: bytes
+    truncated: bool
+    reusable: bool
+    retry_after: bytes | None
+    keep_alive: bytes | None
+
+
+class ResponseReader:
+    """Turns the bytes of one connection into responses, within the limits of this module.
+
+    `begin` before each request; then `feed` until it returns something. A body longer than asked for counts
+    as a response with its status, `truncated` and not reusable: the rest is left unread.
+    """
+
+    __slots__ = (
+        "_body", "_body_bytes", "_body_limit", "_complete", "_head_bytes", "_head_done", "_informational",
+        "_leftover", "_noted", "_parser", "_persistent", "_received", "_status",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin(0)
+
+    def begin(self, body_limit: int) -> None:
+        self._body_limit = body_limit
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._complete = False
+        self._head_bytes = 0
+        self._head_done = False
+        self._informational = 0
+        self._leftover = False
+        self._noted: dict[bytes, bytes] | None = None
+        self._persistent = False
+        self._received = 0
+        self._status = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte of the response has arrived."""
+        return self._received > 0
+
+    @property
+    def head_done(self) -> bool:
+        """Whether the response's headers are complete."""
+        return self._head_done
+
+    def feed(self, data: bytes) -> Response | Failure | None:
+        """The response or why it is not acceptable; None while more bytes are needed."""
+        self._received += len(data)
+        malformed = False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            malformed = True
+        if self._complete and self._head_bytes <= MAX_HEAD_BYTES:
+            if self._body_bytes > self._body_limit:
+                return self._response(truncated=True)
+            return self._response(reusable=self._persistent and not (malformed or self._leftover))
+        return self._judge_unfinished(malformed=malformed)
+
+    def feed_eof(self) -> Response | Failure | None:
+        """The response, if the end of the stream is a legitimate end of its body; otherwise None."""
+        noted = self._noted or {}
+        chunked = noted.get(b"transfer-encoding", b"").lower().endswith(b"chunked")
+        if not self._head_done or chunked or b"content-length" in noted:
+            return None
+        return self._response()
+
+    def release(self) -> None:
+        """Drop the parser, which refers back to this reader."""
+        del self._parser
+
+    def _judge_unfinished(self, *, malformed: bool) -> Response | Failure | None:
+        if self._informational > MAX_INFORMATIONAL:
+            return _bad("too_many_1xx", f"more than {MAX_INFORMATIONAL} interim (1xx) responses")
+        head_unfinished = not self._head_done and self._received > MAX_HEAD_BYTES
+        if head_unfinished or self._head_bytes > MAX_HEAD_BYTES:
+            return _bad("headers_too_large", f"the response headers exceed {MAX_HEAD_BYTES} bytes")
+        if self._status == 101:
+            return _bad("upgrade", "the server switched protocols without being asked")
+        if self._body_bytes > self._body_limit:
+            return self._response(truncated=True)
+        if malformed:
+            return _bad("not_http", "the response is not well-formed HTTP/1.1")
+        if self._received > MAX_HEAD_BYTES + self._body_limit + MAX_FRAMING_BYTES:
+            return _bad("framing_too_large", "chunk extensions or trailers go on without end")
+        return None
+
+    def _response(self, *, truncated: bool = False, reusable: bool = False) -> Response | Failure:
+        if self._status < 100:
+            return _bad("not_http", "the response has an impossible status code")
+        noted = self._noted
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        return Response(
+            self._status,
+            body[: self._body_limit],
+            truncated,
+            reusable,
+            noted.get(b"retry-after") if noted else None,
+            noted.get(b"keep-alive") if noted else None,
+        )
+
+    # --- called by the parser; names are its own ---
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._leftover = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._complete:
+            return
+        self._head_bytes += len(name) + len(value) + _FIELD_OVERHEAD
+        name = name.lower()
+        if name in _NOTED and self._head_bytes <= MAX_HEAD_BYTES and not self._head_done:
+            if self._noted is None:
+                self._noted = {}
+            self._noted[name] = value
+
+    def on_headers_complete(self) -> None:
+        if not self._complete:
+            self._status = self._parser.get_status_code()
+            self._head_done = self._status >= 200 or self._status < 100
+
+    def on_body(self, chunk: bytes) -> None:
+        if not self._complete and self._body_bytes <= self._body_limit:
+            self._body.append(chunk)
+            self._body_bytes += len(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._complete:
+            return
+        if 100 <= self._status < 200:
+            self._informational += 1
+            self._noted = None
+        else:
+            self._complete = True
+            # Asked here because the parser forgets with the end of the message.
+            keep_alive = self._parser.should_keep_alive()
+            self._persistent = keep_alive and self._parser.get_http_version() == "1.1"
+
+
+def _bad(cause: str, detail: str) -> Failure:
+    return Failure("bad_response", f"bad_response_{cause}", detail)

@@ -1,0 +1,104 @@
+"""Routing: which destinations a segment, an id or a device concerns, at a moment in time.
+
+Compiled from the catalog; valid until the next mapping date begins or ends. A destination's `mark` names the
+state of its mappings: it moves when the catalog changes them and when one of their dates passes, and that is
+how a device's next sighting knows that there is something new to tell (SPEC section 3, trigger 3).
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.catalog import day_start_ts
+from arke.domain.profile import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingOf
+
+    from arke.domain.catalog import Catalog, Destination, Segment
+
+_BOUNDARIES_PER_VERSION = 1 << 20
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One destination as it stands now: `mapped` are (segment, alias) in catalog order, `frozen` the aliases
+    of paused segments, about which nothing is said; `mark` is the state of its mappings.
+    """
+
+    destination: Destination
+    mapped: tuple[tuple[int, str], ...]
+    segment_of: dict[str, int]
+    frozen: frozenset[str]
+    mark: int
+
+    def samples(self, uuid: str) -> bool:
+        """Whether the device is in this destination's outbound sample: stable for a device."""
+        denominator = self.destination.sample_rate_denominator
+        return denominator == 1 or zlib.crc32(uuid.encode()) % denominator == 0
+
+
+class Routing:
+    """All routes at one moment. `until` is when the first mapping date passes."""
+
+    def __init__(
+        self, catalog: Catalog, mapping_versions: MappingOf[int, int], version: int, now: int
+    ) -> None:
+        segments = {segment.id: segment for segment in catalog.segments}
+        self.until = NEVER
+        self.routes: dict[int, Route] = {}
+        boundaries = 0
+        for destination in catalog.destinations:
+            passed = self._boundaries_passed(destination, now)
+            boundaries += passed
+            version_of = mapping_versions.get(destination.id, version)
+            mark = version_of * _BOUNDARIES_PER_VERSION + passed
+            self.routes[destination.id] = _route(destination, segments, mark, now)
+        self.mark = version * _BOUNDARIES_PER_VERSION + boundaries
+        by_segment: dict[int, list[int]] = {}
+        by_dpid: dict[int, list[int]] = {}
+        for destination_id, route in self.routes.items():
+            if not (route.destination.realtime and route.destination.enabled):
+                continue
+            for segment_id, _ in route.mapped:
+                known = by_segment.setdefault(segment_id, [])
+                if destination_id not in known:
+                    known.append(destination_id)
+            for dpid in route.destination.user_dpids:
+                by_dpid.setdefault(dpid, []).append(destination_id)
+        self.by_segment = {segment_id: tuple(ids) for segment_id, ids in by_segment.items()}
+        self.by_dpid = {dpid: tuple(ids) for dpid, ids in by_dpid.items()}
+
+    def _boundaries_passed(self, destination: Destination, now: int) -> int:
+        passed = 0
+        for mapping in destination.segments:
+            for day in (mapping.start, mapping.end):
+                if day is None:
+                    continue
+                moment = day_start_ts(day)
+                if moment <= now:
+                    passed += 1
+                else:
+                    self.until = min(self.until, moment)
+        return passed
+
+    def tells(self, destination_id: int) -> bool:
+        """Whether the destination takes real-time messages now."""
+        route = self.routes.get(destination_id)
+        return route is not None and route.destination.realtime and route.destination.enabled
+
+
+def _route(destination: Destination, segments: MappingOf[int, Segment], mark: int, now: int) -> Route:
+    mapped: list[tuple[int, str]] = []
+    frozen: set[str] = set()
+    for mapping in destination.segments:
+        segment = segments[mapping.segment]
+        alias = destination.alias(mapping, segment)
+        if segment.paused:
+            frozen.add(alias)
+        elif mapping.active(now):
+            mapped.append((segment.id, alias))
+    segment_of = {alias: segment_id for segment_id, alias in mapped}
+    return Route(destination, tuple(mapped), segment_of, frozenset(frozen), mark)

@@ -1,0 +1,131 @@
+"""Secrets as references: `env:NAME` or `file:PATH`, resolved when they are used, never stored or shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from arke.errors import InvalidInput, SecretUnresolved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SECRET_BYTES: Final = 65_536
+RECHECK_S: Final = 1.0
+
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f]+", re.ASCII)
+
+
+def check_reference(reference: str) -> None:
+    """Raise InvalidInput unless this is a reference. The text is not repeated: it may be a literal secret."""
+    if not _REFERENCE.fullmatch(reference):
+        raise InvalidInput(
+            "a secret must be given as a reference, env:NAME or file:PATH; "
+            "put the value itself into the environment or a file"
+        )
+
+
+def resolve_secret(reference: str) -> str:
+    """The secret behind a reference; raises SecretUnresolved, which names only the reference."""
+    return _resolve(reference)[0]
+
+
+class Secrets:
+    """Resolved secrets, kept in memory; a changed file is seen within `recheck_s` seconds."""
+
+    def __init__(
+        self, *, recheck_s: float = RECHECK_S, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._recheck_s = recheck_s
+        self._monotonic = monotonic
+        self._entries: dict[str, _Entry] = {}
+
+    def value(self, reference: str) -> str:
+        """The secret behind a reference; raises SecretUnresolved (also when a file has since gone)."""
+        now = self._monotonic()
+        entry = self._entries.get(reference)
+        if entry is not None and now < entry.fresh_until:
+            return entry.value
+        stamp = _stamp(reference)
+        if entry is None or stamp is None or stamp != entry.stamp:
+            self._entries.pop(reference, None)
+            value, stamp = _resolve(reference)
+            self._entries[reference] = entry = _Entry(value, stamp)
+        entry.fresh_until = now + self._recheck_s
+        return entry.value
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._entries)} resolved)"
+
+
+_Stamp = tuple[int, int, int]
+
+
+class _Entry:
+    """One resolved secret and the state of the file it came from."""
+
+    __slots__ = ("fresh_until", "stamp", "value")
+
+    def __init__(self, value: str, stamp: _Stamp | None) -> None:
+        self.value = value
+        self.stamp = stamp
+        self.fresh_until = 0.0
+
+
+def _stamp(reference: str) -> _Stamp | None:
+    """What changes when a file is rewritten or replaced; None for the environment and missing files."""
+    if not reference.startswith("file:"):
+        return None
+    with suppress(OSError):
+        return _stamp_of(os.stat(reference[5:]))  # noqa: PTH116 - shares _stamp_of with fstat
+    return None
+
+
+def _stamp_of(status: os.stat_result) -> _Stamp:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _resolve(reference: str) -> tuple[str, _Stamp | None]:
+    if not _REFERENCE.fullmatch(reference):
+        raise SecretUnresolved("a secret is not a reference (env:NAME or file:PATH)")
+    kind, _, where = reference.partition(":")
+    stamp: _Stamp | None = None
+    if kind == "env":
+        value = os.environ.get(where)
+        if value is None:
+            raise SecretUnresolved(f"{reference}: this environment variable is not set")
+    else:
+        value, stamp = _read(reference, where)
+    if not value:
+        raise SecretUnresolved(f"{reference}: the secret is empty")
+    return value, stamp
+
+
+def _read(reference: str, path: str) -> tuple[str, _Stamp]:
+    """Read a small regular file. O_NONBLOCK: a named pipe must not hang the engine."""
+    raw = None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                with open(descriptor, "rb", closefd=False) as file:
+                    raw = file.read(MAX_SECRET_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else "input/output error"
+        raise SecretUnresolved(f"{reference}: the file cannot be read ({why})") from None
+    if raw is None:
+        raise SecretUnresolved(f"{reference}: this is not a regular file")
+    if len(raw) > MAX_SECRET_BYTES:
+        raise SecretUnresolved(f"{reference}: the file is larger than {MAX_SECRET_BYTES} bytes")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise SecretUnresolved(f"{reference}: the file is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r"), _stamp_of(status)

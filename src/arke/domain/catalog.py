@@ -1,0 +1,162 @@
+"""The catalog: data sources, traits, segments and destinations, as plain data (SPEC section 8)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+DataSourceKind = Literal["cookie", "mobile", "cross_device"]
+TraitKind = Literal["rule_based", "onboarded"]
+HmacAlgorithm = Literal["sha1", "sha256", "md5"]
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of all catalog data: immutable, keyword-only, unknown fields refused."""
+
+
+class DataSource(Frozen, frozen=True):
+    """A name space of ids, known by its DPID."""
+
+    id: int
+    name: str = ""
+    integration_code: str | None = None
+    kind: DataSourceKind = "cookie"
+
+
+class Trait(Frozen, frozen=True):
+    """A rule over signals. `rule` is None for onboarded traits. `ttl_days` 0 means never."""
+
+    id: int
+    name: str = ""
+    data_source: int | None = None
+    kind: TraitKind = "rule_based"
+    rule: str | None = None
+    ttl_days: int = 120
+    ignore_case: bool = False
+    integration_code: str | None = None
+
+
+class Segment(Frozen, frozen=True):
+    """A rule over traits; without a rule it is external: its membership is told, not computed.
+
+    `ttl_days` applies to external segments only: a membership not told again within it lapses. 0 = never.
+    """
+
+    id: int
+    name: str = ""
+    rule: str | None = None
+    ttl_days: int = 0
+    integration_code: str | None = None
+    paused: bool = False
+
+    @property
+    def external(self) -> bool:
+        return self.rule is None
+
+
+class Mapping(Frozen, frozen=True):
+    """One segment mapped to one destination under an alias.
+
+    `start` and `end` are ISO days, each from midnight UTC; the end is exclusive.
+    """
+
+    segment: int
+    alias: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+    def active(self, now: float) -> bool:
+        """Whether now lies in start <= now < end (SPEC section 12)."""
+        if self.start is not None and now < day_start_ts(self.start):
+            return False
+        return self.end is None or now < day_start_ts(self.end)
+
+
+class Signature(Frozen, frozen=True):
+    """One signing key: header, algorithm and a secret reference."""
+
+    key: str
+    header: str = "X-Signature"
+    algorithm: HmacAlgorithm = "sha1"
+
+
+class OAuth2(Frozen, frozen=True):
+    """Client credentials; `credentials` is a secret reference whose value follows `Basic ` verbatim."""
+
+    token_url: str
+    credentials: str
+
+
+class Tls(Frozen, frozen=True):
+    """Own CA and client certificate, as file paths (relative ones: to the catalog file)."""
+
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+
+class BatchSchedule(Frozen, frozen=True):
+    """When the daily batch runs: every `every_s` seconds (at least 24 h), at `at` ("HH:MM", UTC)."""
+
+    every_s: int = 86_400
+    at: str = "02:00"
+
+
+class StandardWebhooks(Frozen, frozen=True):
+    """Optional Standard Webhooks headers; `key` is a secret reference (`whsec_` base64 or raw)."""
+
+    key: str
+
+
+class Destination(Frozen, frozen=True):
+    """One endpoint with its mappings. Times in the unit the name ends with."""
+
+    id: int
+    url: str
+    client_id: str
+    name: str = ""
+    user_dpids: tuple[int, ...] = (0,)
+    realtime: bool = True
+    batch: BatchSchedule | None = BatchSchedule()
+    max_users_per_request: int = 10
+    linger_ms: int = 100
+    signatures: tuple[Signature, ...] = ()
+    standard_webhooks: StandardWebhooks | None = None
+    oauth2: OAuth2 | None = None
+    tls: Tls = Tls()
+    success: tuple[int, ...] = (200,)
+    template: str | None = None
+    template_language: Literal["macros", "jinja2"] = "macros"
+    content_type: str = "application/json"
+    sample_rate_denominator: int = 1
+    supports_unsegment: bool = True
+    on_unmap: Literal["unsegment", "silent"] = "unsegment"
+    auto_alias: Literal["segment_id", "integration_code"] = "segment_id"
+    enabled: bool = True
+    segments: tuple[Mapping, ...] = ()
+
+    def alias(self, mapping: Mapping, segment: Segment) -> str:
+        """The Segment_ID sent for a mapping: its alias, else what `auto_alias` says."""
+        if mapping.alias is not None:
+            return mapping.alias
+        if self.auto_alias == "integration_code" and segment.integration_code is not None:
+            return segment.integration_code
+        return str(segment.id)
+
+
+class Catalog(Frozen, frozen=True):
+    """Everything that rules a profile and its deliveries."""
+
+    data_sources: tuple[DataSource, ...] = ()
+    traits: tuple[Trait, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+
+def day_start_ts(iso_day: str) -> int:
+    """Epoch seconds of midnight UTC at the start of an ISO day (`2026-01-31`)."""
+    from datetime import UTC, date, datetime
+
+    day = date.fromisoformat(iso_day)
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

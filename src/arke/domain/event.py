@@ -1,0 +1,66 @@
+"""What the intake hands to a shard: one sighting of one device, already resolved to its UUID."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+MAX_EVENT_AGE_S = 130 * 86_400
+"""Events may be this old (SPEC section 12: late events)."""
+
+AuthState = Literal[0, 1, 2]
+"""0 unknown, 1 authenticated, 2 logged out (dossier 13)."""
+
+
+class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
+    """An id of a data source as an event declares it."""
+
+    dpid: int
+    id: str
+    state: int = 0
+
+
+class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as parsed at the edge, before its UUID is known. `ts` in epoch seconds, None = on arrival.
+
+    `signals` maps a key to all its values. `traits` are told directly (d_sid). `memberships` are the statuses
+    (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits (d_tdpid).
+    """
+
+    uuid: str | None = None
+    ids: tuple[DeclaredId, ...] = ()
+    signals: dict[str, list[str]] = {}
+    traits: tuple[int, ...] = ()
+    memberships: dict[int, int] = {}
+    region: int | None = None
+    ts: int | None = None
+    trait_source: int | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event whose device is known. `at` is when the intake accepted it; `ts` when it happened (<= at)."""
+
+    uuid: str
+    at: int
+    ts: int
+    ids: tuple[DeclaredId, ...] = ()
+    signals: dict[str, list[str]] = {}
+    traits: tuple[int, ...] = ()
+    memberships: dict[int, int] = {}
+    region: int | None = None
+    trait_source: int | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards."""
+
+    uuid: str
+    traits: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
+    opted_out: bool = False
+
+
+def is_uuid(text: str) -> bool:
+    """Whether text is a device UUID: exactly 38 ASCII decimal digits."""
+    return len(text) == 38 and text.isascii() and text.isdigit()

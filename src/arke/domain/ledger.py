@@ -1,0 +1,74 @@
+"""The ledger: what each partner id was last told about each alias, by one destination.
+
+One row per (device, destination, partner id), because an exit must reach exactly the ids that were told 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TOLD_0 = 0
+TOLD_1 = 1
+MAYBE_1 = 2
+"""A 1 was attempted and not acknowledged: the destination may know it."""
+MAYBE_0 = 3
+"""A 0 was attempted and not acknowledged: the destination may still believe 1."""
+
+TRIES_KEPT = 5
+
+
+class Try(msgspec.Struct, array_like=True, frozen=True):
+    """One delivery of this id: when, in which message, and how it ended (`200`, `500`, `timeout`, ...)."""
+
+    at: int
+    message: str
+    answer: str
+    kind: str
+
+
+class LedgerEntry(msgspec.Struct, array_like=True):
+    """`seq` is the journal position the last message covered, `told` the state per alias."""
+
+    seq: int
+    told: dict[str, int]
+    tries: list[Try]
+
+
+class LedgerRow(msgspec.Struct, array_like=True):
+    """A ledger entry with its key."""
+
+    uid: int
+    destination: int
+    dpid: int
+    id: str
+    entry: LedgerEntry
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LedgerEntry)
+encode_entry = _encoder.encode
+decode_entry = _decoder.decode
+
+
+def record(
+    before: LedgerEntry | None,
+    ones: Iterable[str],
+    zeros: Iterable[str],
+    attempt: Try,
+    *,
+    acknowledged: bool,
+    seq: int,
+) -> LedgerEntry:
+    """The ledger entry after one delivery that told `ones` and `zeros`."""
+    told = dict(before.told) if before is not None else {}
+    for alias in ones:
+        told[alias] = TOLD_1 if acknowledged or told.get(alias) == TOLD_1 else MAYBE_1
+    for alias in zeros:
+        told[alias] = TOLD_0 if acknowledged else MAYBE_0
+    tries = [*(before.tries if before is not None else ()), attempt][-TRIES_KEPT:]
+    return LedgerEntry(max(seq, before.seq if before is not None else 0), told, tries)

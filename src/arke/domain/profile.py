@@ -1,0 +1,84 @@
+"""A profile: everything Arke knows of one device, as it is stored.
+
+The structs are array-like and mutable: a shard decodes one, applies an event and encodes it again, which is
+the hottest path of the engine (shared measurements: decode 9.7 us, encode 3.9 us for a 448-byte profile).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+NEVER = 1 << 62
+"""A time that does not come."""
+
+MAX_REALISATIONS = 150_000
+"""Realisations kept per profile; the oldest go first (SPEC section 12)."""
+
+Reason = Literal["rule", "told", "ttl", "recency", "inactive", "privacy", "opt_out", "unmapped"]
+
+
+class TraitState(msgspec.Struct, array_like=True):
+    """Realisations of one trait. `last` is the newest; `times` the exact ones, ascending epoch seconds;
+    `old` counts those summarised because no rule's window reaches them.
+    """
+
+    last: int
+    old: int
+    times: list[int]
+
+
+class Membership(msgspec.Struct, array_like=True):
+    """State in one segment: status 1 or 0, when it changed, when it was last verified, and why it changed."""
+
+    status: int
+    changed: int
+    verified: int
+    reason: str
+
+
+class PartnerId(msgspec.Struct, array_like=True, frozen=True):
+    """An id of another name space linked to the device; `linked` is when."""
+
+    dpid: int
+    id: str
+    state: int
+    linked: int
+
+
+class SendMark(msgspec.Struct, array_like=True, frozen=True):
+    """When a send to a destination was last set off, and under which state of its mappings."""
+
+    at: int
+    mapping_mark: int
+
+
+class Profile(msgspec.Struct, array_like=True):
+    """One device.
+
+    `evaluated`: when memberships were last known to be true; `due`: the first moment at which one may change
+    by time alone; `epoch`: the catalog version it was evaluated under; `routing_mark`: the state of all
+    mappings it was last checked against; `sends`: per destination.
+    """
+
+    uuid: str
+    seen: int = 0
+    evaluated: int = 0
+    due: int = NEVER
+    epoch: int = 0
+    routing_mark: int = 0
+    realisations: int = 0
+    traits: dict[int, TraitState] = {}
+    segments: dict[int, Membership] = {}
+    ids: list[PartnerId] = []
+    regions: list[int] = []
+    sends: dict[int, SendMark] = {}
+    opted_out: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Profile)
+
+encode_profile = _encoder.encode
+decode_profile = _decoder.decode

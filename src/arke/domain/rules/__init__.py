@@ -1,0 +1,1 @@
+"""The two rule languages: traits over signals, segments over traits. Pure functions of their input."""

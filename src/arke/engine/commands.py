@@ -1,0 +1,101 @@
+"""What a shard is asked to do, and what it answers. Everything here crosses process boundaries."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arke.delivery.report import LaneReport as LaneReport  # noqa: PLC0414 - part of Command
+from arke.domain.event import Accepted, Event
+from arke.domain.ledger import LedgerEntry
+
+
+class AdoptedRow(msgspec.Struct, array_like=True, frozen=True):
+    """A ledger entry that follows its partner id to the device that owns the id now."""
+
+    destination: int
+    dpid: int
+    id: str
+    entry: LedgerEntry
+
+
+class Sight(msgspec.Struct, tag=True, frozen=True):
+    """A device was seen. Answered by `Seen`."""
+
+    event: Event
+
+
+class Unlink(msgspec.Struct, tag=True, frozen=True):
+    """A partner id now belongs to another device: let go of it. Answered by `Unlinked`.
+
+    Its ledger rows stay here, set aside, until `Forget`: an engine that dies half-way asks again.
+    """
+
+    uuid: str
+    dpid: int
+    id: str
+    at: int
+
+
+class Adopt(msgspec.Struct, tag=True, frozen=True):
+    """Take over what a partner id was told while it belonged to another device. Answered by `Done`."""
+
+    uuid: str
+    rows: tuple[AdoptedRow, ...]
+
+
+class Forget(msgspec.Struct, tag=True, frozen=True):
+    """The rows that `Unlink` set aside have arrived. Answered by `Done`."""
+
+    uuid: str
+    dpid: int
+    id: str
+
+
+class OptOut(msgspec.Struct, tag=True, frozen=True):
+    """The device leaves everything for good; destinations hear of it at once. Answered by `Seen`."""
+
+    uuid: str
+    at: int
+
+
+class Replay(msgspec.Struct, tag=True, frozen=True):
+    """Send what is owed, as current state. Answered by `Replayed`; `destination` None means all."""
+
+    destination: int | None
+    at: int
+
+
+Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | LaneReport
+
+
+class Unlinked(msgspec.Struct, tag=True, frozen=True):
+    """The ledger rows of an id that left its device."""
+
+    rows: tuple[AdoptedRow, ...]
+
+
+class Replayed(msgspec.Struct, tag=True, frozen=True):
+    """How many devices are on their way to a destination again."""
+
+    devices: int
+
+
+class Seen(msgspec.Struct, tag=True, frozen=True):
+    """An event is durable."""
+
+    accepted: Accepted
+
+
+class Done(msgspec.Struct, tag=True, frozen=True):
+    """The command is durable and has nothing more to say."""
+
+
+class Failed(msgspec.Struct, tag=True, frozen=True):
+    """The command did not happen. `code` is the error's."""
+
+    code: str
+    message: str
+
+
+Result = Seen | Unlinked | Replayed | Done | Failed
+"""One answer per command, in order."""

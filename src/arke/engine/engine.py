@@ -1,0 +1,331 @@
+"""The engine: intake resolves a device, hands its events to the device's shard, and answers when durable.
+
+The same class serves a running engine (shards in processes of their own), commands that open the store
+themselves, tests, and `simulate` (one shard in memory on virtual time).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke import tokens
+from arke.catalog import stored as stored_form
+from arke.catalog.plan import Plan, plan
+from arke.domain.catalog import Catalog
+from arke.domain.event import Accepted, Event
+from arke.engine.commands import (
+    Adopt,
+    Failed,
+    Forget,
+    OptOut,
+    Replay,
+    Replayed,
+    Seen,
+    Sight,
+    Unlink,
+    Unlinked,
+)
+from arke.engine.protocol import (
+    AskTouched,
+    Drain,
+    Prepare,
+    Results,
+    Submit,
+    Switch,
+    Touched,
+)
+from arke.errors import EventError, InvalidInput, StoreUnavailable, Unavailable
+from arke.storage.sqlite.directory import StoredCatalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from arke.clock import Clock
+    from arke.domain.event import DeclaredId, IncomingEvent
+    from arke.engine.commands import Command, Result
+    from arke.engine.committer import Committer
+    from arke.engine.identity import Identity
+    from arke.engine.protocol import Request, Response, ShardPort
+    from arke.storage.sqlite.directory import Directory, Move
+
+GLOBAL_DATA_SOURCES = frozenset({4, 20914, 20915, 121963, 488258, 1171485, 389146, 963906, 1171489})
+"""Name spaces that every catalog knows: advertising ids, and 4, the ECID (dossier 13 and 17)."""
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What applying a catalog did, or would do. `version` is None for a dry run or an empty plan."""
+
+    plan: Plan
+    version: int | None
+    profiles: Touched
+
+
+class Engine:
+    """Intake and operations over all shards."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        identity: Identity,
+        shards: Sequence[ShardPort],
+        *,
+        clock: Clock,
+        committer: Committer,
+        open_intake: bool = False,
+    ) -> None:
+        self.directory = directory
+        self._identity = identity
+        self.shards = shards
+        self._clock = clock
+        self._committer = committer
+        self._open_intake = open_intake
+        self._applying = asyncio.Lock()
+        self._down = False
+        stored = directory.catalog()
+        self.catalog_version = stored.version if stored is not None else 0
+        self.catalog = stored_form.from_json(stored.body) if stored is not None else Catalog()
+        self._learn(self.catalog)
+
+    def _learn(self, catalog: Catalog) -> None:
+        """What the intake needs to know of the catalog."""
+        self.catalog = catalog
+        declared = {source.id for source in catalog.data_sources}
+        addressed = {dpid for destination in catalog.destinations for dpid in destination.user_dpids}
+        self._known_dpids = (declared | addressed | GLOBAL_DATA_SOURCES) - {0}
+        self._codes = {
+            source.integration_code: source.id
+            for source in catalog.data_sources
+            if source.integration_code is not None
+        } | {f"DSID_{dpid}": dpid for dpid in GLOBAL_DATA_SOURCES}
+        self._external = {segment.id: segment.external for segment in catalog.segments}
+        self._identity.know(
+            frozenset(source.id for source in catalog.data_sources if source.kind == "cross_device")
+        )
+
+    async def recover(self) -> None:
+        """Finish what a crash left half done. Call before taking events."""
+        for move in self.directory.moves():
+            await self._move(move)
+
+    async def stop(self) -> None:
+        for shard in self.shards:
+            await shard.stop()
+        self._committer.close()
+        self.directory.close()
+
+    # --- intake: see arke.intake.ports.Ingest -----------------------------------------------------------
+
+    def integration_codes(self) -> Mapping[str, int]:
+        return self._codes
+
+    def known_dpid(self, dpid: int) -> bool:
+        return dpid in self._known_dpids
+
+    def authorize(self, token: str | None, scope: str) -> None:
+        if scope == "ingest" and self._open_intake:
+            return
+        tokens.authorize(self.directory.tokens, token, scope, self._clock.now())
+
+    def ready(self) -> bool:
+        return not self._down
+
+    async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+        now = int(self._clock.now())
+        answers: list[Accepted | EventError | None] = [None] * len(events)
+        waiting: dict[int, list[tuple[int, Sight]]] = {}
+        for number, incoming in enumerate(events):
+            problem = self._problem(incoming, now)
+            if problem is not None:
+                answers[number] = problem
+                continue
+            resolved = self._identity.resolve(incoming.uuid, incoming.ids, now)
+            if resolved.suppressed:
+                answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
+                continue
+            sight = Sight(self._event(incoming, resolved.uuid, now))
+            if resolved.moves:
+                await self._dispatch(waiting, answers)
+                await self._identity.flush()
+                for move in resolved.moves:
+                    await self._move(move)
+            waiting.setdefault(self._shard_of(resolved.uuid), []).append((number, sight))
+        await self._dispatch(waiting, answers)
+        return [answer for answer in answers if answer is not None]
+
+    def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
+        for declared in incoming.ids:
+            if declared.dpid not in self._known_dpids:
+                return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
+        for segment_id in incoming.memberships:
+            external = self._external.get(segment_id)
+            if external is None:
+                return EventError("unknown_segment", f"no segment {segment_id} in the catalog")
+            if not external:
+                return EventError(
+                    "not_external", f"segment {segment_id} has a rule: its membership is computed, not told"
+                )
+        if incoming.ts is not None and incoming.ts > now + 300:
+            return EventError("bad_ts", "ts lies more than 5 minutes ahead")
+        return None
+
+    def _event(self, incoming: IncomingEvent, uuid: str, now: int) -> Event:
+        return Event(
+            uuid=uuid,
+            at=now,
+            ts=min(now, incoming.ts) if incoming.ts is not None else now,
+            ids=incoming.ids,
+            signals=incoming.signals,
+            traits=incoming.traits,
+            memberships=incoming.memberships,
+            region=incoming.region,
+            trait_source=incoming.trait_source,
+        )
+
+    async def _dispatch(
+        self, waiting: dict[int, list[tuple[int, Sight]]], answers: list[Accepted | EventError | None]
+    ) -> None:
+        """Make new identities durable, then the events, all shards at once."""
+        if not waiting:
+            return
+        await self._identity.flush()
+        parts = list(waiting.items())
+        waiting.clear()
+        outcomes = await asyncio.gather(
+            *(self._submit(shard, [sight for _, sight in sights]) for shard, sights in parts)
+        )
+        for (_, sights), results in zip(parts, outcomes, strict=True):
+            for (number, _), result in zip(sights, results, strict=True):
+                answers[number] = _answer(result)
+
+    async def _submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
+        try:
+            response = await self.shards[shard].call(Submit(list(commands)))
+        except Unavailable:
+            self._down = True
+            raise
+        self._down = False
+        if not isinstance(response, Results):
+            raise StoreUnavailable(f"shard {shard} gave no results")
+        return response.results
+
+    async def _one(self, uuid: str, command: Command) -> Result:
+        (result,) = await self._submit(self._shard_of(uuid), [command])
+        if isinstance(result, Failed):
+            raise StoreUnavailable(result.message)
+        return result
+
+    async def _move(self, move: Move) -> None:
+        """A partner id changes hands, and with it what it was told. Each step may be repeated."""
+        left = await self._one(move.old_uuid, Unlink(move.old_uuid, move.dpid, move.id, move.at))
+        if isinstance(left, Unlinked) and left.rows:
+            await self._one(move.new_uuid, Adopt(move.new_uuid, left.rows))
+            await self._one(move.old_uuid, Forget(move.old_uuid, move.dpid, move.id))
+        await self._identity.moved(move)
+
+    def _shard_of(self, uuid: str) -> int:
+        return zlib.crc32(uuid.encode()) % len(self.shards)
+
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
+        now = int(self._clock.now())
+        if uuid is not None:
+            devices = [uuid]
+            ids = ()
+        else:
+            owners = (self._identity.owner((declared.dpid, declared.id)) for declared in ids)
+            devices = list(dict.fromkeys(owner for owner in owners if owner is not None))
+        for device in devices:
+            await self._one(device, OptOut(device, now))
+        await self._identity.suppress(devices, ids, now)
+        return Accepted(uuid=devices[0] if devices else "", opted_out=True)
+
+    # --- operations -------------------------------------------------------------------------------------
+
+    async def apply(self, catalog: Catalog, *, dry_run: bool = False, note: str = "") -> Applied:
+        """Switch to another catalog: prepared on every shard, stored, then switched everywhere.
+
+        Nothing changes if any shard cannot take it.
+        """
+        async with self._applying:
+            steps = plan(self.catalog if self.catalog_version else None, catalog)
+            touched = await self._touched(steps)
+            if dry_run or (steps.empty and self.catalog_version):
+                return Applied(steps, None, touched)
+            stored = self._next_version(catalog, steps, note)
+            request = Prepare(stored.version, stored.body, stored.mapping_versions)
+            await asyncio.gather(*(shard.call(request) for shard in self.shards))
+            await self._committer.run(self.directory.add_catalog, stored)
+            await asyncio.gather(*(shard.call(Switch(stored.version)) for shard in self.shards))
+            self.catalog_version = stored.version
+            self._learn(catalog)
+            return Applied(steps, stored.version, touched)
+
+    def _next_version(self, catalog: Catalog, steps: Plan, note: str) -> StoredCatalog:
+        before = self.directory.catalog()
+        known = before.mapping_versions if before is not None else {}
+        version = self.catalog_version + 1
+        versions = {
+            destination.id: version
+            if destination.id in steps.mapping_changed or destination.id not in known
+            else known[destination.id]
+            for destination in catalog.destinations
+        }
+        return StoredCatalog(version, int(self._clock.now()), stored_form.to_json(catalog), versions, note)
+
+    async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
+        """Apply an earlier catalog again, as a new version. None: the one before the current one."""
+        wanted = self.catalog_version - 1 if version is None else version
+        stored = self.directory.catalog(wanted) if wanted >= 1 else None
+        if stored is None:
+            known = ", ".join(str(number) for number, _, _ in self.directory.catalog_versions()) or "none"
+            raise InvalidInput(f"there is no catalog version {wanted} to go back to; stored: {known}")
+        catalog = stored_form.from_json(stored.body)
+        return await self.apply(catalog, dry_run=dry_run, note=f"rollback to {wanted}")
+
+    async def _touched(self, steps: Plan) -> Touched:
+        request = AskTouched(
+            frozenset(steps.ids("trait", "removed")),
+            steps.backfill | frozenset(steps.ids("segment", "removed")),
+            steps.mapping_changed,
+        )
+        found = [part for part in await self.ask_all(request) if isinstance(part, Touched)]
+        return Touched(
+            sum(part.profiles for part in found),
+            sum(part.stored for part in found),
+            exact=all(part.exact for part in found),
+        )
+
+    async def replay(self, destination: int | None) -> int:
+        """Send what is owed as current state. Returns how many devices are on their way."""
+        if destination is not None and all(known.id != destination for known in self.catalog.destinations):
+            raise InvalidInput(f"no destination {destination} in the catalog")
+        command = Replay(destination, int(self._clock.now()))
+        results = await asyncio.gather(*(self._submit(n, [command]) for n in range(len(self.shards))))
+        return sum(result.devices for part in results for result in part if isinstance(result, Replayed))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every lane that can send has nothing left."""
+        await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
+
+    async def ask_all(self, request: Request) -> list[Response]:
+        """The same question to every shard."""
+        return await asyncio.gather(*(shard.call(request) for shard in self.shards))
+
+    def shard_of(self, uuid: str) -> ShardPort:
+        return self.shards[self._shard_of(uuid)]
+
+    def device_of(self, dpid: int, partner_id: str) -> str | None:
+        return self._identity.owner((dpid, partner_id))
+
+
+def _answer(result: Result) -> Accepted | EventError:
+    match result:
+        case Seen():
+            return result.accepted
+        case Failed():
+            return EventError(result.code, result.message)
+        case _:
+            return EventError("internal", "the shard answered something else")

@@ -1,0 +1,249 @@
+"""Why a device is (not) in each segment, and what each destination was told about it: facts turned into words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.clock import DAY_S
+from arke.domain.profile import NEVER
+from arke.domain.rules.segment import compile_segment_rule
+
+if TYPE_CHECKING:
+    from arke.domain.catalog import Catalog, Destination, Segment
+    from arke.domain.ledger import LedgerRow
+    from arke.domain.profile import Membership, Profile
+    from arke.engine.protocol import Dossier, Telling
+
+ALL_SEGMENTS_BELOW = 200
+"""Catalogs with more segments show only those that the device has something to do with."""
+
+REASONS = {
+    "rule": "its rule is no longer true",
+    "told": "it was told so",
+    "ttl": "a trait's time-to-live was over",
+    "recency": "a recency window was over",
+    "inactive": "the device was not seen for 120 days",
+    "privacy": "a privacy request",
+    "opt_out": "the device opted out",
+    "unmapped": "the segment was removed from the catalog",
+}
+
+
+class TraitFacts(msgspec.Struct, frozen=True):
+    """A trait the device holds. Times are RFC 3339; `expires` None means never."""
+
+    id: int
+    name: str
+    count: int
+    last: str
+    expires: str | None
+
+
+class SegmentFacts(msgspec.Struct, frozen=True):
+    """The device's state in one segment, and why."""
+
+    id: int
+    name: str
+    status: int
+    why: str
+    rule: str | None
+    changed: str | None = None
+    verified: str | None = None
+
+
+class TryFacts(msgspec.Struct, frozen=True):
+    """One delivery of one id: when, in which message, and what was answered."""
+
+    at: str
+    message: str
+    answer: str
+    kind: str
+
+
+class IdFacts(msgspec.Struct, frozen=True):
+    """What one partner id was told: alias to `1`, `0`, or `1?` / `0?` where no answer confirmed it."""
+
+    dpid: int
+    id: str
+    told: dict[str, str]
+    tries: list[TryFacts]
+
+
+class DestinationFacts(msgspec.Struct, frozen=True):
+    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off."""
+
+    id: int
+    name: str
+    state: str
+    why: str
+    ids: list[IdFacts]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Everything Arke can say about one device."""
+
+    uuid: str
+    known: bool
+    seen: str | None = None
+    opted_out: bool = False
+    ids: list[str] = []
+    regions: list[int] = []
+    traits: list[TraitFacts] = []
+    segments: list[SegmentFacts] = []
+    destinations: list[DestinationFacts] = []
+
+
+_TOLD = {0: "0", 1: "1", 2: "1?", 3: "0?"}
+
+
+def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
+    """Put one device's dossier into words."""
+    profile = dossier.profile
+    if profile is None:
+        return Explanation(uuid=uuid, known=False)
+    return Explanation(
+        uuid=profile.uuid,
+        known=True,
+        seen=_time(profile.seen),
+        opted_out=bool(profile.opted_out),
+        ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
+        regions=list(profile.regions),
+        traits=_traits(catalog, profile),
+        segments=_segments(catalog, profile, dossier.now),
+        destinations=_destinations(catalog, profile, dossier),
+    )
+
+
+def _time(ts: int) -> str:
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _traits(catalog: Catalog, profile: Profile) -> list[TraitFacts]:
+    known = {trait.id: trait for trait in catalog.traits}
+    facts = []
+    for trait_id, state in sorted(profile.traits.items()):
+        trait = known.get(trait_id)
+        ttl_days = trait.ttl_days if trait is not None else 0
+        expires = state.last + ttl_days * DAY_S
+        if ttl_days == 1:
+            expires = (state.last // DAY_S + 2) * DAY_S
+        facts.append(
+            TraitFacts(
+                id=trait_id,
+                name=trait.name if trait is not None else "",
+                count=state.old + len(state.times),
+                last=_time(state.last),
+                expires=_time(expires) if ttl_days and expires < NEVER else None,
+            )
+        )
+    return facts
+
+
+def _segments(catalog: Catalog, profile: Profile, now: int) -> list[SegmentFacts]:
+    everything = len(catalog.segments) < ALL_SEGMENTS_BELOW
+    facts = []
+    for segment in catalog.segments:
+        membership = profile.segments.get(segment.id)
+        rule = compile_segment_rule(segment.rule) if segment.rule is not None else None
+        related = rule is not None and bool(rule.traits & profile.traits.keys())
+        if membership is None and not related and not everything:
+            continue
+        facts.append(_segment(segment, membership, profile, now))
+    return facts
+
+
+def _segment(segment: Segment, membership: Membership | None, profile: Profile, now: int) -> SegmentFacts:
+    changed = verified = None
+    status = 0
+    if membership is not None:
+        status = membership.status
+        changed, verified = _time(membership.changed), _time(membership.verified)
+        if membership.reason != "told" and status:
+            verified = _time(max(membership.verified, profile.evaluated))
+    return SegmentFacts(
+        id=segment.id,
+        name=segment.name,
+        status=status,
+        why=_why(segment, membership, profile, now),
+        rule=segment.rule,
+        changed=changed,
+        verified=verified,
+    )
+
+
+def _why(segment: Segment, membership: Membership | None, profile: Profile, now: int) -> str:
+    if segment.rule is None:
+        if membership is None:
+            return "external: nobody told Arke about it"
+        return "told that it is in" if membership.status else f"out: {REASONS[membership.reason]}"
+    if membership is not None and membership.status:
+        return "its rule is true"
+    if membership is not None:
+        return f"left: {REASONS[membership.reason]}"
+    rule = compile_segment_rule(segment.rule)
+    missing = sorted(rule.traits - profile.traits.keys())
+    if missing and len(missing) == len(rule.traits):
+        return "never in: none of its traits is held"
+    if rule.holds(profile.traits, now):
+        return "its rule is true, and will be acted on when the device is next seen"
+    held = ", ".join(f"{trait}T x{_count(profile, trait)}" for trait in sorted(rule.traits - set(missing)))
+    lacking = ", ".join(f"{trait}T" for trait in missing[:10])
+    return f"never in: its rule is false (held: {held}" + (f"; not held: {lacking})" if missing else ")")
+
+
+def _count(profile: Profile, trait_id: int) -> int:
+    state = profile.traits[trait_id]
+    return state.old + len(state.times)
+
+
+def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[DestinationFacts]:
+    sides = {telling.destination: telling for telling in dossier.tellings}
+    facts = []
+    for destination in catalog.destinations:
+        rows = [row for row in dossier.ledger if row.destination == destination.id]
+        state, why = _state(destination, profile, sides.get(destination.id), rows)
+        facts.append(
+            DestinationFacts(
+                id=destination.id,
+                name=destination.name,
+                state=state,
+                why=why,
+                ids=[_id_facts(row) for row in rows],
+            )
+        )
+    return facts
+
+
+def _id_facts(row: LedgerRow) -> IdFacts:
+    return IdFacts(
+        dpid=row.dpid,
+        id=row.id,
+        told={alias: _TOLD[status] for alias, status in row.entry.told.items()},
+        tries=[TryFacts(_time(t.at), t.message, t.answer, t.kind) for t in row.entry.tries],
+    )
+
+
+def _state(
+    destination: Destination, profile: Profile, side: Telling | None, rows: list[LedgerRow]
+) -> tuple[str, str]:
+    if side is None or not destination.enabled:
+        return "off", "the destination is switched off"
+    if side.owed_since is not None:
+        return "owed", f"owed since {_time(side.owed_since)}: {side.owed_reason}"
+    if side.pending:
+        return "pending", "a message is waiting or under way"
+    if not destination.realtime:
+        return "off", "the destination takes no real-time messages"
+    if not side.sampled:
+        return "not_sampled", f"outside the 1 in {destination.sample_rate_denominator} sample"
+    takes = set(destination.user_dpids)
+    if 0 not in takes and not any(partner.dpid in takes for partner in profile.ids):
+        return "no_partner_id", f"no id of the data sources it takes ({', '.join(map(str, sorted(takes)))})"
+    if rows:
+        return "told", "everything sent was acknowledged"
+    if not side.would_tell:
+        return "nothing", "the device is in none of its mapped segments"
+    return "nothing", "nothing has set off a message yet: the device's next sighting may"

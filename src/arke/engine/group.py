@@ -1,0 +1,315 @@
+"""One group of commands against one shard: load, evaluate, decide who is told, and what to write.
+
+Synchronous and free of clocks: a command carries its time. Nothing here survives unless the group's writes
+are committed, so a group that fails is simply done again without the command that broke it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.delivery.routing import Routing
+from arke.delivery.triggers import destinations_to_tell
+from arke.domain.catalog import Catalog
+from arke.domain.change import Change, JournalRecord
+from arke.domain.event import Accepted
+from arke.domain.ledger import LedgerEntry, LedgerRow
+from arke.domain.profile import PartnerId, SendMark
+from arke.engine.commands import (
+    Adopt,
+    AdoptedRow,
+    Done,
+    Failed,
+    Forget,
+    LaneReport,
+    OptOut,
+    Replay,
+    Replayed,
+    Seen,
+    Sight,
+    Unlink,
+    Unlinked,
+)
+from arke.evaluation.compiled import CompiledCatalog
+from arke.evaluation.evaluate import apply_event, leave_all
+from arke.storage.ports import GroupWrites, LedgerKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from arke.domain.event import DeclaredId
+    from arke.domain.profile import Profile
+    from arke.engine.commands import Command, Result
+    from arke.storage.ports import ShardReader, ShardStore
+
+MAX_IDS_PER_DATA_SOURCE = 1_000
+MAX_CROSS_DEVICE_IDS = 10
+MAX_REGIONS = 10
+"""Bounds per profile; the oldest goes (dossier 13)."""
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """A catalog version in force on a shard. `mapping_versions`: per destination, when its mappings changed."""
+
+    catalog: Catalog
+    version: int
+    mapping_versions: Mapping[int, int]
+    compiled: CompiledCatalog
+
+    @classmethod
+    def of(cls, catalog: Catalog, version: int, mapping_versions: Mapping[int, int]) -> Ruling:
+        return cls(catalog, version, mapping_versions, CompiledCatalog(catalog, version))
+
+
+class GroupResult(msgspec.Struct, frozen=True):
+    """Answers in the order of the commands, the writes to commit, and the journal records for the lanes."""
+
+    results: list[Result]
+    writes: GroupWrites
+
+
+class GroupRunner:
+    """Runs groups on one shard. `ruling` is switched between groups."""
+
+    def __init__(self, store: ShardStore, ruling: Ruling) -> None:
+        self._store = store
+        self.ruling = ruling
+        self._routing: Routing | None = None
+        self._next_seq = max(store.last_seq(), *store.cursors().values(), 0) + 1
+        self._cross_device: frozenset[int] = frozenset()
+        self.rule_by(ruling)
+
+    def rule_by(self, ruling: Ruling) -> None:
+        """Use another catalog from the next group on."""
+        self.ruling = ruling
+        self._routing = None
+        sources = ruling.catalog.data_sources
+        self._cross_device = frozenset(source.id for source in sources if source.kind == "cross_device")
+
+    def routing(self, now: int) -> Routing:
+        """The routes as they stand at `now`."""
+        if self._routing is None or now >= self._routing.until:
+            ruling = self.ruling
+            self._routing = Routing(ruling.catalog, ruling.mapping_versions, ruling.version, now)
+        return self._routing
+
+    def run(self, commands: Sequence[Command]) -> GroupResult:
+        """Run a group. A command that raises costs only itself."""
+        broken: dict[int, Failed] = {}
+        while True:
+            group = _Group(self, self._store, self._next_seq)
+            group.load([_uuid_of(command) for command in commands])
+            results: list[Result] = []
+            for number, command in enumerate(commands):
+                if number in broken:
+                    results.append(broken[number])
+                    continue
+                try:
+                    results.append(group.run(command))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others go on without it
+                    broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
+                    break
+            else:
+                return GroupResult(results, group.finish())
+
+    def committed(self, result: GroupResult) -> None:
+        """Called once the group's writes are durable."""
+        if result.writes.journal:
+            self._next_seq = result.writes.journal[-1].seq + 1
+
+    def is_cross_device(self, dpid: int) -> bool:
+        return dpid in self._cross_device
+
+
+class _Group:
+    """The state of one run."""
+
+    def __init__(self, runner: GroupRunner, store: ShardReader, next_seq: int) -> None:
+        self._runner = runner
+        self._store = store
+        self._next_seq = next_seq
+        self._loaded: dict[str, tuple[int, Profile]] = {}
+        self._writes = GroupWrites()
+        self._ledger: dict[LedgerKey, LedgerRow | None] = {}
+
+    def load(self, uuids: Sequence[str | None]) -> None:
+        wanted = list(dict.fromkeys(uuid for uuid in uuids if uuid is not None))
+        if wanted:
+            self._loaded = self._runner._store.load(wanted)  # noqa: SLF001 - one unit in two classes
+
+    def finish(self) -> GroupWrites:
+        for key, row in self._ledger.items():
+            if row is None:
+                self._writes.forgotten.append(key)
+            else:
+                self._writes.ledger.append(row)
+        return self._writes
+
+    def run(self, command: Command) -> Result:
+        match command:
+            case Sight():
+                return self._sight(command)
+            case LaneReport():
+                return self._report(command)
+            case Unlink():
+                return self._unlink(command)
+            case Adopt():
+                return self._adopt(command)
+            case Forget():
+                return self._forget(command)
+            case OptOut():
+                return self._opt_out(command)
+            case Replay():
+                return self._replay(command)
+
+    def _sight(self, command: Sight) -> Result:
+        event = command.event
+        uid, profile = self._loaded[event.uuid]
+        if profile.opted_out:
+            return Seen(Accepted(uuid=event.uuid, opted_out=True))
+        now = event.at
+        changed_dpids = self._link(profile, event.ids, now) if event.ids else ()
+        if event.region is not None and event.region not in profile.regions:
+            profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
+        profile.seen = max(profile.seen, event.ts)
+        effect = apply_event(self._runner.ruling.compiled, profile, event, now)
+        destinations = destinations_to_tell(
+            self._runner.routing(now), profile, effect.changes, changed_dpids, now
+        )
+        self._write(uid, profile, now, effect.changes, destinations, "realtime")
+        segments = sorted(number for number, held in profile.segments.items() if held.status)
+        return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
+
+    def _link(self, profile: Profile, ids: Sequence[DeclaredId], now: int) -> set[int]:
+        """Link declared ids; returns the DPIDs under which one was added or dropped."""
+        changed: set[int] = set()
+        for declared in ids:
+            known = next(
+                (
+                    number
+                    for number, partner in enumerate(profile.ids)
+                    if partner.dpid == declared.dpid and partner.id == declared.id
+                ),
+                None,
+            )
+            partner = PartnerId(declared.dpid, declared.id, declared.state, now)
+            if known is None:
+                profile.ids.append(partner)
+                changed.add(partner.dpid)
+                self._drop_oldest_ids(profile, partner.dpid)
+            elif profile.ids[known].state != partner.state:
+                profile.ids[known] = partner
+        return changed
+
+    def _drop_oldest_ids(self, profile: Profile, dpid: int) -> None:
+        bound = MAX_CROSS_DEVICE_IDS if self._runner.is_cross_device(dpid) else MAX_IDS_PER_DATA_SOURCE
+        same = [partner for partner in profile.ids if partner.dpid == dpid]
+        for partner in same[: max(0, len(same) - bound)]:
+            profile.ids.remove(partner)
+
+    def _unlink(self, command: Unlink) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        profile.ids = [
+            partner
+            for partner in profile.ids
+            if not (partner.dpid == command.dpid and partner.id == command.id)
+        ]
+        for destination_id in self._runner.routing(command.at).by_dpid.get(command.dpid, ()):
+            if destination_id in profile.sends:
+                profile.sends[destination_id] = SendMark(profile.sends[destination_id].at, -1)
+        leaving = []
+        for row in self._store.ledger_of(uid):
+            if row.id == command.id and row.dpid in (command.dpid, _aside(command.dpid)):
+                entry = LedgerEntry(0, row.entry.told, row.entry.tries)
+                leaving.append(AdoptedRow(row.destination, command.dpid, row.id, entry))
+                self._ledger[LedgerKey(uid, row.destination, command.dpid, row.id)] = None
+                self._keep(LedgerRow(uid, row.destination, _aside(command.dpid), row.id, row.entry))
+        self._writes.profiles[uid] = profile
+        return Unlinked(tuple(leaving))
+
+    def _adopt(self, command: Adopt) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        own = {(row.destination, row.dpid, row.id) for row in self._store.ledger_of(uid)}
+        for row in command.rows:
+            if (row.destination, row.dpid, row.id) not in own:
+                self._keep(LedgerRow(uid, row.destination, row.dpid, row.id, row.entry))
+        self._writes.profiles[uid] = profile
+        return Done()
+
+    def _forget(self, command: Forget) -> Result:
+        uid, _ = self._loaded[command.uuid]
+        for row in self._store.ledger_of(uid):
+            if row.dpid == _aside(command.dpid) and row.id == command.id:
+                self._ledger[LedgerKey(uid, row.destination, row.dpid, row.id)] = None
+        return Done()
+
+    def _opt_out(self, command: OptOut) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        if not profile.opted_out:
+            profile.opted_out = command.at
+            profile.evaluated = command.at
+            profile.traits.clear()
+            profile.realisations = 0
+            changes = leave_all(profile, "opt_out", command.at)
+            routing = self._runner.routing(command.at)
+            sent = (number for number in profile.sends if routing.tells(number))
+            self._write(uid, profile, command.at, changes, tuple(sorted(sent)), "privacy")
+        return Seen(Accepted(uuid=command.uuid, opted_out=True))
+
+    def _replay(self, command: Replay) -> Result:
+        devices: dict[int, list[int]] = {}
+        for owed in self._store.owed_all(command.destination):
+            devices.setdefault(owed.uid, []).append(owed.destination)
+        for uid, destinations in devices.items():
+            self._append(uid, command.at, [], tuple(destinations), "replay")
+        return Replayed(len(devices))
+
+    def _report(self, report: LaneReport) -> Result:
+        for row in report.ledger:
+            self._keep(row)
+        self._writes.owed.extend(report.owed)
+        self._writes.settled.extend((report.destination, uid) for uid in report.settled)
+        if report.cursor is not None:
+            self._writes.cursors[report.destination] = report.cursor
+        return Done()
+
+    def _keep(self, row: LedgerRow) -> None:
+        self._ledger[LedgerKey(row.uid, row.destination, row.dpid, row.id)] = row
+
+    def _write(
+        self,
+        uid: int,
+        profile: Profile,
+        at: int,
+        changes: list[Change],
+        destinations: tuple[int, ...],
+        kind: str,
+    ) -> None:
+        self._writes.profiles[uid] = profile
+        if changes or destinations:
+            self._append(uid, at, changes, destinations, kind)
+
+    def _append(
+        self, uid: int, at: int, changes: list[Change], destinations: tuple[int, ...], kind: str
+    ) -> None:
+        self._writes.journal.append(
+            JournalRecord(self._next_seq, at, uid, tuple(changes), destinations, kind)
+        )
+        self._next_seq += 1
+
+
+def _aside(dpid: int) -> int:
+    """The DPID under which rows that are leaving wait: none that anybody is told about."""
+    return -1 - dpid
+
+
+def _uuid_of(command: Command) -> str | None:
+    match command:
+        case Sight():
+            return command.event.uuid
+        case Unlink() | Adopt() | Forget() | OptOut():
+            return command.uuid
+        case _:
+            return None

@@ -1,0 +1,216 @@
+"""What operators ask of an engine, as data: the admin API and the commands both speak through this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke import tokens
+from arke.catalog.load import LoadedCatalog, parse_catalog
+from arke.domain.event import is_uuid
+from arke.engine.explain import Explanation, explain
+from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
+from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from arke.catalog.destinations import Checkers
+    from arke.clock import Clock
+    from arke.engine.engine import Applied, Engine
+
+OWED_PAGE = 500
+
+
+class AppliedReport(msgspec.Struct, frozen=True):
+    """What applying a catalog did or would do, as lines for people and figures for programs."""
+
+    version: int | None
+    dry_run: bool
+    lines: list[str]
+    warnings: list[str]
+    profiles: int
+    profiles_stored: int
+    profiles_exact: bool
+
+
+class DestinationStatus(msgspec.Struct):
+    """One destination over all shards. Latencies from accepted event to acknowledgement, in ms."""
+
+    id: int
+    name: str
+    messages: int = 0
+    acknowledged: int = 0
+    users: int = 0
+    users_acknowledged: int = 0
+    retries: int = 0
+    nothing_to_tell: int = 0
+    owed: int = 0
+    backlog: int = 0
+    circuit: str = "closed"
+    answers: dict[str, int] = {}
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The engine's health and figures. Counters since it started, `profiles` of all time."""
+
+    ready: bool
+    catalog_version: int
+    shards: int
+    profiles: int
+    events: int
+    changes: int
+    queued: int
+    destinations: list[DestinationStatus]
+
+
+class TokenFacts(msgspec.Struct, frozen=True):
+    """A token without its secret. Times in epoch seconds."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created: int
+    expires: int | None
+    revoked: int | None
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """The only time a token's secret is shown."""
+
+    id: str
+    secret: str
+    scopes: list[str]
+    expires: int | None
+
+
+class Operations:
+    """Operations over one engine."""
+
+    def __init__(self, engine: Engine, clock: Clock, checkers: Checkers) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._checkers = checkers
+
+    async def status(self) -> Status:
+        parts = [
+            part
+            for part in await self._engine.ask_all(AskStatus(latencies=True))
+            if isinstance(part, ShardStatus)
+        ]
+        return Status(
+            ready=self._engine.ready() and all(part.ready for part in parts),
+            catalog_version=self._engine.catalog_version,
+            shards=len(parts),
+            profiles=sum(part.profiles for part in parts),
+            events=sum(part.events for part in parts),
+            changes=sum(part.changes for part in parts),
+            queued=sum(part.queued for part in parts),
+            destinations=self._destinations(parts),
+        )
+
+    def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
+        found = {
+            destination.id: DestinationStatus(destination.id, destination.name)
+            for destination in self._engine.catalog.destinations
+        }
+        latencies: dict[int, list[float]] = {}
+        for lane in (lane for part in parts for lane in part.lanes):
+            status = found.get(lane.destination)
+            if status is None:
+                continue
+            figures = lane.figures
+            status.messages += figures.messages
+            status.acknowledged += figures.acknowledged
+            status.users += figures.users
+            status.users_acknowledged += figures.users_acknowledged
+            status.retries += figures.retries
+            status.nothing_to_tell += figures.nothing_to_tell
+            status.owed += lane.owed
+            status.backlog += lane.backlog
+            status.circuit = "open" if lane.circuit_open else status.circuit
+            for answer, count in figures.answers.items():
+                status.answers[answer] = status.answers.get(answer, 0) + count
+            latencies.setdefault(lane.destination, []).extend(figures.latencies_ms)
+        for destination_id, values in latencies.items():
+            values.sort()
+            if values:
+                found[destination_id].p50_ms = values[len(values) // 2]
+                found[destination_id].p99_ms = values[min(len(values) - 1, len(values) * 99 // 100)]
+        return list(found.values())
+
+    async def explain(self, uuid: str | None, partner: str | None) -> Explanation:
+        """By UUID, or by `dpid:id`. Raises InvalidInput."""
+        if partner is not None:
+            dpid, colon, partner_id = partner.partition(":")
+            if not colon or not dpid.isdigit() or not partner_id:
+                raise InvalidInput(f"{partner!r} is not DPID:ID, for example 12345:abc")
+            uuid = self._engine.device_of(int(dpid), partner_id)
+            if uuid is None:
+                return Explanation(uuid="", known=False)
+        if uuid is None or not is_uuid(uuid):
+            raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
+        dossier = await self._engine.shard_of(uuid).call(AskProfile(uuid))
+        if not isinstance(dossier, Dossier):
+            raise InvalidInput("the shard gave no answer")
+        return explain(self._engine.catalog, uuid, dossier)
+
+    async def apply(
+        self, text: str, name: str, base_dir: Path | None, *, dry_run: bool = False
+    ) -> AppliedReport:
+        """Validate, plan and apply. Raises CatalogError."""
+        loaded: LoadedCatalog = parse_catalog(text, name=name, base_dir=base_dir, checkers=self._checkers)
+        applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
+        return _report(applied, [str(problem) for problem in loaded.warnings], dry_run=dry_run)
+
+    async def rollback(self, version: int | None, *, dry_run: bool = False) -> AppliedReport:
+        return _report(await self._engine.rollback(version, dry_run=dry_run), [], dry_run=dry_run)
+
+    async def undelivered(self, destination: int | None) -> AsyncIterator[OwedDevice]:
+        """Everything that is owed, shard by shard."""
+        if destination is not None and all(d.id != destination for d in self._engine.catalog.destinations):
+            raise InvalidInput(f"no destination {destination} in the catalog")
+        for shard in self._engine.shards:
+            after: tuple[int, int] | None = (0, -1)
+            while after is not None:
+                page = await shard.call(AskOwed(destination, after, OWED_PAGE))
+                if not isinstance(page, OwedPage):
+                    return
+                for device in page.devices:
+                    yield device
+                after = page.next
+
+    async def replay(self, destination: int | None) -> int:
+        return await self._engine.replay(destination)
+
+    def create_token(self, scopes: str, name: str, lifetime_s: int | None) -> NewToken:
+        secret, token = tokens.mint(
+            name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
+        )
+        self._engine.directory.tokens.add(token)
+        return NewToken(token.id, secret, list(token.scopes), token.expires)
+
+    def list_tokens(self) -> list[TokenFacts]:
+        return [
+            TokenFacts(t.id, t.name, list(t.scopes), t.created, t.expires, t.revoked)
+            for t in self._engine.directory.tokens.list()
+        ]
+
+    def revoke_token(self, token_id: str) -> None:
+        self._engine.directory.tokens.revoke(token_id, int(self._clock.now()))
+
+
+def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:
+    return AppliedReport(
+        version=applied.version,
+        dry_run=dry_run,
+        lines=applied.plan.lines(),
+        warnings=warnings,
+        profiles=applied.profiles.profiles,
+        profiles_stored=applied.profiles.stored,
+        profiles_exact=applied.profiles.exact,
+    )

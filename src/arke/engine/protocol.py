@@ -1,0 +1,177 @@
+"""What an engine asks of a shard, whether it lives in this process or in another.
+
+One request type and one response type per question, tagged, so that the same structs are calls in one process
+and frames between two.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from arke.delivery.observer import DestinationFigures
+from arke.domain.ledger import LedgerRow
+from arke.domain.profile import Profile
+from arke.engine.commands import Command, Result
+
+
+class Submit(msgspec.Struct, tag=True, frozen=True):
+    """Apply commands, in order; answered when durable by `Results`."""
+
+    commands: list[Command]
+
+
+class Prepare(msgspec.Struct, tag=True, frozen=True):
+    """Compile a catalog without using it yet. `catalog` is canonical JSON."""
+
+    version: int
+    catalog: bytes
+    mapping_versions: dict[int, int]
+
+
+class Switch(msgspec.Struct, tag=True, frozen=True):
+    """Use a prepared catalog from the next group on."""
+
+    version: int
+
+
+class AskStatus(msgspec.Struct, tag=True, frozen=True):
+    """Answered by `ShardStatus`."""
+
+    latencies: bool = False
+
+
+class AskProfile(msgspec.Struct, tag=True, frozen=True):
+    """Everything kept about one device. Answered by `Dossier`."""
+
+    uuid: str
+
+
+class AskOwed(msgspec.Struct, tag=True, frozen=True):
+    """A page of what is owed, after (destination, uid). Answered by `OwedPage`."""
+
+    destination: int | None
+    after: tuple[int, int]
+    limit: int
+
+
+class AskTouched(msgspec.Struct, tag=True, frozen=True):
+    """How many stored profiles a catalog edit concerns. Answered by `Touched`."""
+
+    traits: frozenset[int]
+    segments: frozenset[int]
+    destinations: frozenset[int]
+
+
+class Drain(msgspec.Struct, tag=True, frozen=True):
+    """Answered by `Ok` once every lane that can send has nothing left, or after `timeout_s`."""
+
+    timeout_s: float
+
+
+Request = Submit | Prepare | Switch | AskStatus | AskProfile | AskOwed | AskTouched | Drain
+
+
+class Results(msgspec.Struct, tag=True, frozen=True):
+    """One result per command."""
+
+    results: list[Result]
+
+
+class Ok(msgspec.Struct, tag=True, frozen=True):
+    """Done."""
+
+
+class Refusal(msgspec.Struct, tag=True, frozen=True):
+    """The request failed as a whole; `code` is the error's."""
+
+    code: str
+    message: str
+    retry_after_s: int = 1
+
+
+class LaneStatus(msgspec.Struct, frozen=True):
+    """One lane: what it did, what waits, what is owed, and whether its circuit is open."""
+
+    destination: int
+    owed: int
+    backlog: int
+    circuit_open: bool
+    figures: DestinationFigures
+
+
+class ShardStatus(msgspec.Struct, tag=True, frozen=True):
+    """One shard's figures since it started; `profiles` and `seq` of all time."""
+
+    ready: bool
+    profiles: int
+    seq: int
+    queued: int
+    events: int
+    changes: int
+    groups: int
+    catalog_version: int
+    lanes: list[LaneStatus]
+
+
+class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """One device's news that a destination has not acknowledged (SPEC 9: `undelivered list`).
+
+    `segments` maps an alias to the status that is owed; `ids` are `dpid:id`; `since` is RFC 3339.
+    """
+
+    destination: int
+    uuid: str
+    ids: list[str]
+    segments: dict[str, int]
+    since: str
+    reason: str
+
+
+class OwedPage(msgspec.Struct, tag=True, frozen=True):
+    """`next` continues the listing; None at its end."""
+
+    devices: list[OwedDevice]
+    next: tuple[int, int] | None
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """A destination's side of one device: is it open in a lane, owed, in the sample, and what it would be told."""
+
+    destination: int
+    pending: bool
+    owed_since: int | None
+    owed_reason: str | None
+    sampled: bool
+    would_tell: dict[str, dict[str, int]]
+
+
+class Dossier(msgspec.Struct, tag=True, frozen=True):
+    """Everything one shard keeps about one device. `profile` None: never seen."""
+
+    profile: Profile | None
+    ledger: list[LedgerRow]
+    tellings: list[Telling]
+    now: int
+
+
+class Touched(msgspec.Struct, tag=True, frozen=True):
+    """`profiles` of `stored` are concerned; `exact` unless it was sampled."""
+
+    profiles: int
+    stored: int
+    exact: bool
+
+
+Response = Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Touched
+
+
+class ShardPort(Protocol):
+    """A shard as the engine sees it."""
+
+    async def call(self, request: Request) -> Response:
+        """Ask. Raises Overloaded, StoreUnavailable, ShardDown or InvalidInput where it answers a refusal."""
+        ...
+
+    async def stop(self) -> None: ...

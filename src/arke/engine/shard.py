@@ -1,0 +1,337 @@
+"""A shard at work: group commit, lanes, and answers about what it holds.
+
+The loop drains the queue into a group, evaluates it, commits it beside the event loop, and only then answers
+whoever waits and shows the new journal records to the lanes. Lanes report back through the same queue, so
+one transaction carries events and outcomes alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from arke.delivery.lane import Lane
+from arke.delivery.observer import FiguresObserver
+from arke.delivery.sender import RETRY_DELAY_S
+from arke.engine import inspection
+from arke.engine.commands import Failed, LaneReport, Sight, Unlink
+from arke.engine.group import GroupRunner, Ruling
+from arke.engine.protocol import (
+    AskOwed,
+    AskProfile,
+    AskStatus,
+    AskTouched,
+    Drain,
+    LaneStatus,
+    Ok,
+    Prepare,
+    Results,
+    ShardStatus,
+    Submit,
+    Switch,
+)
+from arke.errors import InvalidInput, Overloaded, StoreUnavailable
+from arke.storage.ports import GroupWrites
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from arke.clock import Clock
+    from arke.delivery.body import BodyBuilder
+    from arke.delivery.sender import Courier
+    from arke.engine.commands import Command, Result
+    from arke.engine.committer import Committer
+    from arke.engine.group import GroupResult
+    from arke.engine.protocol import Request, Response
+    from arke.storage.ports import ShardReader, ShardStore
+
+MAX_GROUP = 512
+"""Commands in one transaction: latency is bounded by the group, throughput by the store."""
+MAX_QUEUED = 20_000
+"""Events waiting for a group; beyond it the intake answers 429."""
+HOUSEKEEPING_S = 1.0
+PRUNE_EVERY_S = 60.0
+JOURNAL_KEPT_S = 8 * 86_400
+"""Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
+
+
+class Shard:
+    """One shard. `start`, then `call`; `stop` is safe at any time and twice."""
+
+    def __init__(
+        self,
+        store: ShardStore,
+        ruling: Ruling,
+        *,
+        courier: Courier[Any],
+        bodies: BodyBuilder,
+        clock: Clock,
+        committer: Committer,
+        load_ruling: Callable[[Prepare], Ruling],
+        housekeeping: bool = True,
+        retry_delay_s: float = RETRY_DELAY_S,
+    ) -> None:
+        self._store = store
+        self._reader = store.reader()
+        self._runner = GroupRunner(store, ruling)
+        self._courier = courier
+        self._bodies = bodies
+        self._clock = clock
+        self._committer = committer
+        self._load_ruling = load_ruling
+        self._housekeeping = housekeeping
+        self._retry_delay_s = retry_delay_s
+        self._recovered_until = self._reader.last_seq()
+        self._prepared: dict[int, Ruling] = {}
+        self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
+        self._queued = 0
+        self._wake = asyncio.Event()
+        self._lanes: dict[int, Lane] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._ready = True
+        self._events = 0
+        self._changes = 0
+        self._groups = 0
+        self.observer = FiguresObserver()
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self._open_lanes()
+        self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
+        if self._housekeeping:
+            self._tasks.append(asyncio.create_task(self._keep_house(), name="shard-housekeeping"))
+
+    async def stop(self) -> None:
+        """Let lanes finish what is under way and commit it; the journal keeps the rest."""
+        if self._stopping:
+            return
+        for lane in self._lanes.values():
+            await lane.stop()
+        self._stopping = True
+        self._wake.set()
+        for task in self._tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._courier.close()
+        self._committer.close()
+        self._store.close()
+
+    def _open_lanes(self) -> None:
+        """A lane for every destination that takes real time. A new one starts at the journal's end."""
+        routing = self._runner.routing(int(self._clock.now()))
+        wanted = [number for number in routing.routes if routing.tells(number)]
+        cursors = self._reader.cursors()
+        last_seq = self._reader.last_seq()
+        fresh = {number: last_seq for number in wanted if number not in cursors}
+        if fresh:
+            self._store.commit(GroupWrites(cursors=fresh))
+        owed = self._reader.owed_counts()
+        for destination_id in wanted:
+            route = routing.routes[destination_id]
+            lane = self._lanes.get(destination_id)
+            if lane is not None:
+                lane.reroute(route)
+                continue
+            lane = Lane(
+                route,
+                reader=self._reader,
+                report=self._report,
+                courier=self._courier,
+                bodies=self._bodies,
+                clock=self._clock,
+                observer=self.observer,
+                cursor=cursors.get(destination_id, last_seq),
+                journal_end=last_seq,
+                recovered_until=self._recovered_until,
+                owed_count=owed.get(destination_id, 0),
+                retry_delay_s=self._retry_delay_s,
+            )
+            self._lanes[destination_id] = lane
+            lane.start()
+
+    async def _close_lanes(self) -> None:
+        routing = self._runner.routing(int(self._clock.now()))
+        for destination_id in [number for number in self._lanes if not routing.tells(number)]:
+            await self._lanes.pop(destination_id).stop()
+
+    # --- the group loop ---------------------------------------------------------------------------------
+
+    async def submit(self, commands: list[Command]) -> list[Result]:
+        """Apply commands; returns when they are durable. Raises Overloaded, StoreUnavailable."""
+        if self._stopping:
+            raise StoreUnavailable("the shard is stopping")
+        seen = sum(isinstance(command, Sight) for command in commands)
+        if seen and self._queued + seen > MAX_QUEUED:
+            raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
+        held = await self._hold(commands)
+        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._queue.append((commands, future, self._clock.now()))
+        self._queued += len(commands)
+        self._wake.set()
+        try:
+            return await future
+        finally:
+            for uid in held:
+                for lane in self._lanes.values():
+                    lane.release(uid)
+
+    async def _hold(self, commands: Sequence[Command]) -> list[int]:
+        """An id may leave its device only while nothing about the device is under way."""
+        held = []
+        for command in commands:
+            if isinstance(command, Unlink):
+                uid = self._reader.find_uid(command.uuid)
+                if uid is not None:
+                    held.append(uid)
+                    await asyncio.gather(*(lane.hold(uid) for lane in self._lanes.values()))
+        return held
+
+    async def _report(self, report: LaneReport) -> None:
+        (result,) = await self.submit([report])
+        if isinstance(result, Failed):
+            raise StoreUnavailable(result.message)
+
+    async def _run(self) -> None:
+        while not (self._stopping and not self._queue):
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._run_group()
+
+    async def _run_group(self) -> None:
+        taken = [self._queue.popleft()]
+        count = len(taken[0][0])
+        while self._queue and count + len(self._queue[0][0]) <= MAX_GROUP:
+            taken.append(self._queue.popleft())
+            count += len(taken[-1][0])
+        commands = [command for part, _, _ in taken for command in part]
+        try:
+            result = self._runner.run(commands)
+            if not result.writes.empty:
+                await self._committer.run(self._store.commit, result.writes)
+        except StoreUnavailable as error:
+            self._ready = False
+            for _, future, _ in taken:
+                if not future.done():
+                    future.set_exception(StoreUnavailable(str(error)))
+            return
+        finally:
+            self._queued -= count
+        self._ready = True
+        self._runner.committed(result)
+        self._answer(taken, result)
+
+    def _answer(
+        self, taken: list[tuple[list[Command], asyncio.Future[list[Result]], float]], result: GroupResult
+    ) -> None:
+        results = iter(result.results)
+        for part, future, _ in taken:
+            answers = [next(results) for _ in part]
+            if not future.done():
+                future.set_result(answers)
+        self._groups += 1
+        self._events += sum(isinstance(command, Sight) for part, _, _ in taken for command in part)
+        journal = result.writes.journal
+        self._changes += sum(len(entry.changes) for entry in journal)
+        if journal:
+            for lane in self._lanes.values():
+                lane.offer(journal, taken[0][2])
+
+    async def _keep_house(self) -> None:
+        pruned = 0.0
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            try:
+                await self._committer.run(self._store.checkpoint)
+                if self._clock.now() - pruned >= PRUNE_EVERY_S:
+                    pruned = self._clock.now()
+                    behind = min(
+                        (lane.cursor for lane in self._lanes.values()), default=self._reader.last_seq()
+                    )
+                    await self._committer.run(self._store.prune, behind, int(pruned) - JOURNAL_KEPT_S)
+            except StoreUnavailable:
+                self._ready = False
+
+    # --- answers ----------------------------------------------------------------------------------------
+
+    async def call(self, request: Request) -> Response:
+        match request:
+            case Submit():
+                return Results(await self.submit(request.commands))
+            case Prepare():
+                self._prepared[request.version] = self._load_ruling(request)
+                return Ok()
+            case Switch():
+                return await self._switch(request.version)
+            case AskStatus():
+                return self._status(latencies=request.latencies)
+            case AskProfile():
+                return inspection.dossier(self, request.uuid)
+            case AskOwed():
+                return inspection.owed_page(self, request)
+            case AskTouched():
+                return inspection.touched(self._reader, request)
+            case Drain():
+                return await self._drain(request.timeout_s)
+
+    async def _switch(self, version: int) -> Response:
+        ruling = self._prepared.pop(version, None)
+        if ruling is None:
+            raise InvalidInput(f"catalog version {version} was not prepared")
+        self._prepared.clear()
+        self._runner.rule_by(ruling)
+        await self._close_lanes()
+        self._open_lanes()
+        return Ok()
+
+    async def _drain(self, timeout_s: float) -> Response:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while loop.time() < end and not all(
+            lane.idle or lane.circuit.is_open for lane in self._lanes.values()
+        ):
+            await asyncio.sleep(0.02)
+        return Ok()
+
+    def _status(self, *, latencies: bool) -> ShardStatus:
+        lanes = []
+        for destination_id, lane in sorted(self._lanes.items()):
+            figures = self.observer.figures(destination_id)
+            if not latencies:
+                figures.latencies_ms = []
+            lanes.append(
+                LaneStatus(destination_id, lane.owed_count, lane.backlog, lane.circuit.is_open, figures)
+            )
+        return ShardStatus(
+            ready=self._ready,
+            profiles=self._reader.count_profiles(),
+            seq=self._reader.last_seq(),
+            queued=self._queued,
+            events=self._events,
+            changes=self._changes,
+            groups=self._groups,
+            catalog_version=self._runner.ruling.version,
+            lanes=lanes,
+        )
+
+    # --- for inspection ---------------------------------------------------------------------------------
+
+    @property
+    def reader(self) -> ShardReader:
+        return self._reader
+
+    @property
+    def lanes(self) -> dict[int, Lane]:
+        return self._lanes
+
+    @property
+    def now(self) -> int:
+        return int(self._clock.now())
+
+    @property
+    def runner(self) -> GroupRunner:
+        return self._runner

@@ -1,0 +1,95 @@
+"""The evaluator's view of a catalog: matcher, indexes and windows, compiled once per version."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from arke.clock import DAY_S
+from arke.domain.profile import NEVER, TraitState
+from arke.domain.rules.matcher import TraitMatcher
+from arke.domain.rules.segment import SegmentRule, compile_segment_rule
+from arke.domain.rules.trait import compile_trait_rule
+
+if TYPE_CHECKING:
+    from arke.domain.catalog import Catalog, Segment
+
+SPARE_DAYS = 30
+SPARE_STAMPS = 16
+"""Traits that no rule asks a window of keep this much exact history, so that a new rule finds some."""
+
+
+class CompiledCatalog:
+    """Everything evaluation needs of one catalog version.
+
+    `on_first` and `on_every` map a trait to the segments to look at when it is newly held, and when it is
+    realised again: a rule that only asks for presence is not evaluated twice. Cost per event therefore
+    follows the traits that match, not those that exist.
+    """
+
+    def __init__(self, catalog: Catalog, version: int) -> None:
+        self.catalog = catalog
+        self.version = version
+        self.traits = {trait.id: trait for trait in catalog.traits}
+        self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
+        self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
+        by_source: dict[int, set[int]] = {}
+        for trait in catalog.traits:
+            if trait.data_source is not None:
+                by_source.setdefault(trait.data_source, set()).add(trait.id)
+        self.by_source = {source: frozenset(ids) for source, ids in by_source.items()}
+        self.matcher = TraitMatcher(
+            (trait.id, compile_trait_rule(trait.rule, ignore_case=trait.ignore_case))
+            for trait in catalog.traits
+            if trait.rule is not None
+        )
+        self.segments: dict[int, Segment] = {segment.id: segment for segment in catalog.segments}
+        self.rules: dict[int, SegmentRule] = {
+            segment.id: compile_segment_rule(segment.rule)
+            for segment in catalog.segments
+            if segment.rule is not None and not segment.paused
+        }
+        self.external_ttl_s = {
+            segment.id: segment.ttl_days * DAY_S for segment in catalog.segments if segment.external
+        }
+        self._index_rules()
+
+    def _index_rules(self) -> None:
+        windows: dict[int, set[int]] = {}
+        first: dict[int, list[int]] = {}
+        every: dict[int, list[int]] = {}
+        for segment_id, rule in self.rules.items():
+            for trait_id in rule.traits:
+                first.setdefault(trait_id, []).append(segment_id)
+            for trait_id in rule.counting:
+                every.setdefault(trait_id, []).append(segment_id)
+            for trait_id, days in rule.windows.items():
+                windows.setdefault(trait_id, set()).update(days)
+        self.on_first = {trait_id: tuple(ids) for trait_id, ids in first.items()}
+        self.on_every = {trait_id: tuple(ids) for trait_id, ids in every.items()}
+        self.windows_s = {
+            trait_id: tuple(sorted(day * DAY_S for day in days)) for trait_id, days in windows.items()
+        }
+
+    def expiry(self, trait_id: int, last: int) -> int:
+        """When a trait last realised at `last` is over (SPEC section 12: TTL)."""
+        ttl_days = self.ttl_days.get(trait_id)
+        if ttl_days is None:
+            return 0
+        if ttl_days == 1:
+            return (last // DAY_S + 2) * DAY_S
+        return last + ttl_days * DAY_S if ttl_days else NEVER
+
+    def trait_due(self, trait_id: int, state: TraitState, now: int) -> int:
+        """The first moment after now at which this trait may change a membership by time alone.
+
+        A realisation at t leaves a `<= nD` window at t + n days + 1 s and enters a `>= nD` one at t + n days.
+        """
+        due = self.expiry(trait_id, state.last)
+        for window_s in self.windows_s.get(trait_id, ()):
+            edge = now - window_s
+            first = bisect_left(state.times, edge)
+            if first < len(state.times):
+                moment = state.times[first]
+                due = min(due, moment + window_s if moment > edge else now + 1)
+        return due

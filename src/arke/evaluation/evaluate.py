@@ -1,0 +1,168 @@
+"""The one evaluator: traits realised by an event, segments that follow, and the change that results.
+
+Live events, the sweep, backfill, what-if and `simulate` all come through here. Pure: no clock, no I/O.
+
+A profile's memberships stay true until `due`, the first moment at which time alone may change one. Before it
+only segments that depend on a realised trait are looked at; from it on (or under another catalog version)
+all that the profile can be in. So every event verifies every membership, at the cost of a few.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.change import Change
+from arke.domain.profile import NEVER, Membership, Profile
+from arke.evaluation.realise import forget, realise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from arke.domain.event import Event
+    from arke.evaluation.compiled import CompiledCatalog
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What an event did: traits it realised and memberships that changed."""
+
+    realised: list[int]
+    changes: list[Change]
+
+
+def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> Effect:
+    """Apply one event to a profile, in place."""
+    realised = compiled.matcher.match(event.signals) if event.signals else []
+    if event.traits:
+        told = {trait_id for trait_id in event.traits if trait_id in compiled.traits}
+        realised = sorted(told.union(realised))
+    if event.trait_source is not None:
+        allowed = compiled.by_source.get(event.trait_source, frozenset())
+        realised = [trait_id for trait_id in realised if trait_id in allowed]
+
+    affected: set[int] = set()
+    lapsed: dict[int, str] = {}
+    stale = profile.epoch != compiled.version
+    if stale or now >= profile.due:
+        lapsed = _pass_time(compiled, profile, affected, now, stale=stale)
+    for trait_id in realised:
+        newly = realise(compiled, profile, trait_id, event.ts, now)
+        if newly is None:
+            continue
+        affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
+        profile.due = min(profile.due, compiled.trait_due(trait_id, profile.traits[trait_id], now))
+    changes = _decide(compiled, profile, affected, lapsed, now)
+    if event.memberships:
+        changes += _tell(compiled, profile, event.memberships, event.ts, now)
+    profile.evaluated = now
+    return Effect(realised, changes)
+
+
+def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
+    """Bring a profile up to now without an event: expiries, windows, catalog edits."""
+    affected: set[int] = set()
+    lapsed = _pass_time(compiled, profile, affected, now, stale=profile.epoch != compiled.version)
+    changes = _decide(compiled, profile, affected, lapsed, now)
+    profile.evaluated = now
+    return changes
+
+
+def leave_all(profile: Profile, reason: str, now: int) -> list[Change]:
+    """End every membership for one reason (opt-out, privacy, inactivity)."""
+    changes = []
+    for segment_id, membership in profile.segments.items():
+        if membership.status:
+            profile.segments[segment_id] = Membership(0, now, now, reason)
+            changes.append(Change(segment_id, 0, reason))
+    return changes
+
+
+def _pass_time(
+    compiled: CompiledCatalog, profile: Profile, affected: set[int], now: int, *, stale: bool
+) -> dict[int, str]:
+    """Expire traits and told memberships; returns why each membership that no longer holds was lost."""
+    expired = {
+        trait_id for trait_id, state in profile.traits.items() if compiled.expiry(trait_id, state.last) <= now
+    }
+    forget(profile, expired)
+    for trait_id in profile.traits.keys() | expired:
+        affected.update(compiled.on_first.get(trait_id, ()))
+    lapsed: dict[int, str] = {}
+    for segment_id, membership in profile.segments.items():
+        if not membership.status:
+            continue
+        rule = compiled.rules.get(segment_id)
+        if rule is not None:
+            affected.add(segment_id)
+            if not rule.holds(profile.traits, now):
+                by_time = "ttl" if rule.traits & expired else "recency"
+                lapsed[segment_id] = "rule" if stale and not rule.traits & expired else by_time
+        elif segment_id not in compiled.segments:
+            affected.add(segment_id)
+            lapsed[segment_id] = "unmapped"
+        elif _told_until(compiled, segment_id, membership) <= now:
+            affected.add(segment_id)
+            lapsed[segment_id] = "ttl"
+    profile.epoch = compiled.version
+    profile.due = min(
+        (compiled.trait_due(trait_id, state, now) for trait_id, state in profile.traits.items()),
+        default=NEVER,
+    )
+    for segment_id, membership in profile.segments.items():
+        if membership.status and segment_id not in lapsed:
+            profile.due = min(profile.due, _told_until(compiled, segment_id, membership))
+    return lapsed
+
+
+def _told_until(compiled: CompiledCatalog, segment_id: int, membership: Membership) -> int:
+    ttl_s = compiled.external_ttl_s.get(segment_id)
+    return membership.verified + ttl_s if ttl_s else NEVER
+
+
+def _decide(
+    compiled: CompiledCatalog,
+    profile: Profile,
+    affected: Iterable[int],
+    lapsed: Mapping[int, str],
+    now: int,
+) -> list[Change]:
+    """Evaluate segments and record those whose status differs from before."""
+    changes = []
+    segments = profile.segments
+    for segment_id in sorted(affected):
+        rule = compiled.rules.get(segment_id)
+        holds = rule is not None and rule.holds(profile.traits, now)
+        before = segments.get(segment_id)
+        if holds == (before is not None and before.status == 1):
+            continue
+        reason = "rule" if holds else lapsed.get(segment_id, "rule")
+        segments[segment_id] = Membership(int(holds), now, now, reason)
+        changes.append(Change(segment_id, int(holds), reason))
+    return changes
+
+
+def _tell(
+    compiled: CompiledCatalog, profile: Profile, memberships: Mapping[int, int], ts: int, now: int
+) -> list[Change]:
+    """External segments: the status is told. The newest telling wins; a repeat only verifies."""
+    changes = []
+    for segment_id, status in sorted(memberships.items()):
+        segment = compiled.segments.get(segment_id)
+        before = profile.segments.get(segment_id)
+        if segment is None or not segment.external or (before is not None and ts < before.verified):
+            continue
+        told = Membership(status, now, ts, "told")
+        if status and _told_until(compiled, segment_id, told) <= now:
+            continue
+        if (before.status if before is not None else 0) == status:
+            if before is not None:
+                before.verified = ts
+                profile.due = min(profile.due, _told_until(compiled, segment_id, before))
+            continue
+        if segment.paused and status:
+            continue
+        profile.segments[segment_id] = told
+        changes.append(Change(segment_id, status, "told"))
+        profile.due = min(profile.due, _told_until(compiled, segment_id, told))
+    return changes

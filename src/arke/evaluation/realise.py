@@ -1,0 +1,80 @@
+"""Realising a trait on a profile: insert a time stamp, summarise what no window reaches, keep the cap."""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import TYPE_CHECKING
+
+from arke.clock import DAY_S
+from arke.domain.profile import MAX_REALISATIONS, Profile, TraitState
+from arke.evaluation.compiled import SPARE_DAYS, SPARE_STAMPS, CompiledCatalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int, now: int) -> bool | None:
+    """Add one realisation at `ts`. True: the trait is newly held; False: held before; None: nothing came of it.
+
+    Expired states must have been removed before. A realisation whose own TTL is already over is dropped,
+    unless a later one keeps the trait alive.
+    """
+    state = profile.traits.get(trait_id)
+    if state is None:
+        if compiled.expiry(trait_id, ts) <= now:
+            return None
+        profile.traits[trait_id] = state = TraitState(ts, 0, [])
+        newly = True
+    else:
+        if trait_id in compiled.once:
+            state.last = max(state.last, ts)
+            state.times = [state.last]
+            return False
+        newly = False
+        state.last = max(state.last, ts)
+    times = state.times
+    if not times or times[-1] <= ts:
+        times.append(ts)
+    else:
+        insort(times, ts)
+    _summarise(compiled, trait_id, state, now)
+    profile.realisations += 1
+    if profile.realisations > MAX_REALISATIONS:
+        _drop_oldest(profile)
+    return newly
+
+
+def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now: int) -> None:
+    times = state.times
+    windows_s = compiled.windows_s.get(trait_id)
+    oldest = now - (windows_s[-1] if windows_s else SPARE_DAYS * DAY_S)
+    gone = 0
+    while gone < len(times) and times[gone] < oldest:
+        gone += 1
+    if windows_s is None:
+        gone = max(gone, len(times) - SPARE_STAMPS)
+    if gone > 0:
+        del times[:gone]
+        state.old += gone
+
+
+def _drop_oldest(profile: Profile) -> None:
+    """Forget one realisation: summarised ones first, of the trait that was realised longest ago."""
+    summarised = [(state.last, trait_id) for trait_id, state in profile.traits.items() if state.old]
+    if summarised:
+        trait_id = min(summarised)[1]
+        profile.traits[trait_id].old -= 1
+    else:
+        trait_id = min((state.times[0], trait_id) for trait_id, state in profile.traits.items())[1]
+        del profile.traits[trait_id].times[0]
+    state = profile.traits[trait_id]
+    if not state.old and not state.times:
+        del profile.traits[trait_id]
+    profile.realisations -= 1
+
+
+def forget(profile: Profile, trait_ids: Iterable[int]) -> None:
+    """Remove traits with all their realisations."""
+    for trait_id in trait_ids:
+        state = profile.traits.pop(trait_id)
+        profile.realisations -= state.old + len(state.times)

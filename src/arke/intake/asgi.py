@@ -1,0 +1,134 @@
+"""The few ASGI primitives the hot endpoints need: answer, read a bounded body, look at headers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from arke.intake.line_stream import BodyRefused
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON: Final[Header] = (b"content-type", b"application/json;charset=utf-8")
+
+STANDING_HEADERS: Final[tuple[Header, ...]] = (
+    (b"cache-control", b"no-cache,no-store,must-revalidate,max-age=0,private"),
+    (b"pragma", b"no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+)
+"""On every answer. cross-origin: the pixel is meant to be embedded in other sites' pages."""
+
+LINGER_S: Final = 2.0
+"""How long a body that nobody wants is still taken in, so that its sender gets to see the answer."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Disconnected(Exception):  # noqa: N818 - an event, not a failure
+    """The client went away; nobody is left to answer."""
+
+
+class BodyReader:
+    """A `receive` that knows whether the body is complete, and can throw the rest of it away."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self._complete = True
+        return message
+
+    async def discard(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while not self._complete:
+                    await self()
+        except TimeoutError:
+            return
+
+
+async def respond(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
+    """Send a whole answer at once."""
+    length = (b"content-length", str(len(body)).encode())
+    all_headers = [*headers, *STANDING_HEADERS]
+    if status != 204:
+        all_headers.append(length)
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_json(send: Send, status: int, content: object, headers: list[Header] | None = None) -> None:
+    await respond(send, status, _encode(content), [JSON, *(headers or [])])
+
+
+async def respond_and_hang_up(
+    send: Send, body: BodyReader, status: int, content: object, headers: list[Header] | None = None
+) -> None:
+    """Answer before the body is over, and close.
+
+    Closing with unread input would make the kernel reset the connection, and the answer would be lost: so
+    what still arrives is taken in for a moment, unless it is for its slowness that the sender is sent away.
+    """
+    text = _encode(content)
+    all_headers = [JSON, (b"connection", b"close"), *(headers or []), *STANDING_HEADERS]
+    all_headers.append((b"content-length", str(len(text)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": text, "more_body": True})
+    if status != 408:
+        await body.discard()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def error(code: str, message: str) -> dict[str, dict[str, str]]:
+    """The body of an error that is not part of an endpoint's own protocol."""
+    return {"error": {"code": code, "message": message}}
+
+
+async def respond_error(
+    send: Send, status: int, code: str, message: str, headers: list[Header] | None = None
+) -> None:
+    await respond_json(send, status, error(code, message), headers)
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of that (lower-case) name, or nothing."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
+async def read_body(receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    """The whole body. Raises `BodyRefused` (413 too large, 408 too slow) and `Disconnected`."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                part = message.get("body", b"")
+                size += len(part)
+                if size > max_bytes:
+                    raise BodyRefused(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise BodyRefused(408, "body_too_slow", f"the body did not arrive within {timeout_s:g} s") from None

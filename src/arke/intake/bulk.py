@@ -1,0 +1,198 @@
+"""`POST /v1/events`: NDJSON of any length, stored in groups while it arrives.
+
+Lines are parsed as they come, and stored once a group is full or the sender pauses. The answer counts what
+is durable; when storing has to stop part-way it names the line to go on from, and everything before that
+line is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke.errors import EventError, Overloaded, Unavailable
+from arke.intake.asgi import Disconnected, header, respond_and_hang_up, respond_json
+from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
+from arke.intake.ndjson import parse_event_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arke.clock import Clock
+    from arke.domain.event import IncomingEvent
+    from arke.intake.asgi import BodyReader, Message, Receive, Scope, Send
+    from arke.intake.ports import Ingest
+    from arke.intake.settings import IntakeSettings
+
+RETRY_UNAVAILABLE_S: Final = 5
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """Why one line was refused."""
+
+    line: int
+    code: str
+    message: str
+
+
+class BulkIntake:
+    """The endpoint. The caller has checked method and token."""
+
+    def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock) -> None:
+        self._ingest = ingest
+        self._settings = settings
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: BodyReader, send: Send) -> None:
+        upload = _Upload(self._ingest, self._settings, self._clock)
+        try:
+            upload.unpack_with(header(scope, b"content-encoding"))
+            upload.refuse_if_longer(header(scope, b"content-length"))
+            await upload.run(receive)
+        except Overloaded as problem:
+            again = (b"retry-after", str(problem.retry_after_s).encode())
+            await respond_json(send, 429, upload.stopped(problem.code, str(problem)), [again])
+        except Unavailable as problem:
+            again = (b"retry-after", str(RETRY_UNAVAILABLE_S).encode())
+            await respond_json(send, 503, upload.stopped(problem.code, str(problem)), [again])
+        except BodyRefused as problem:
+            told = upload.stopped(problem.reason, problem.message)
+            await respond_and_hang_up(send, receive, problem.status, told)
+        else:
+            await respond_json(send, 200, upload.receipt())
+
+
+class _Upload:
+    """One request on its way in: what is waiting to be stored, and what has been settled."""
+
+    def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock) -> None:
+        self._ingest = ingest
+        self._settings = settings
+        self._clock = clock
+        self._lines = LineSplitter(settings.max_line_bytes)
+        self._inflater: Inflater | None = None
+        self._size = 0
+        self._events: list[IncomingEvent] = []
+        self._event_lines: list[int] = []
+        self._unsettled: list[Rejection] = []
+        self._rejected: list[Rejection] = []
+        self._rejected_total = 0
+        self._accepted = 0
+        self._settled_line = 0
+
+    def unpack_with(self, encoding: bytes) -> None:
+        name = encoding.strip().lower()
+        if name in (b"gzip", b"x-gzip"):
+            self._inflater = Inflater(self._settings.max_inflate_ratio)
+        elif name not in (b"", b"identity"):
+            raise BodyRefused(415, "unknown_encoding", "Content-Encoding may be gzip or absent")
+
+    def refuse_if_longer(self, length: bytes) -> None:
+        if length.isdigit() and int(length[:20]) > self._settings.max_bulk_bytes:
+            raise self._too_large()
+
+    async def run(self, receive: Receive) -> None:
+        """Read to the end of the body and store everything on the way."""
+        while True:
+            message = await self._next(receive)
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            await self._take(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        if self._inflater is not None:
+            self._inflater.finish()
+        for line in self._lines.finish():
+            self._parse(line)
+        await self._store()
+
+    def receipt(self) -> dict[str, object]:
+        self._rejected.sort(key=lambda rejection: rejection.line)
+        told: dict[str, object] = {"accepted": self._accepted, "rejected": self._rejected}
+        if self._rejected_total > len(self._rejected):
+            told["rejected_total"] = self._rejected_total
+        return told
+
+    def stopped(self, code: str, message: str) -> dict[str, object]:
+        """The receipt of a request that ended early; lines from `next_line` on are to be sent again."""
+        next_line = self._event_lines[0] if self._event_lines else self._settled_line + 1
+        self._settle([rejection for rejection in self._unsettled if rejection.line < next_line])
+        return {**self.receipt(), "next_line": next_line, "error": {"code": code, "message": message}}
+
+    async def _next(self, receive: Receive) -> Message:
+        """The next part; while the sender pauses, what is waiting gets stored."""
+        arriving = asyncio.ensure_future(receive())
+        try:
+            if self._events:
+                arrived, _ = await asyncio.wait((arriving,), timeout=self._settings.bulk_linger_s)
+                if not arrived:
+                    await self._store()
+            arrived, _ = await asyncio.wait((arriving,), timeout=self._settings.body_idle_timeout_s)
+            if not arrived:
+                raise BodyRefused(408, "body_too_slow", "the body stopped arriving")
+            return arriving.result()
+        finally:
+            arriving.cancel()
+
+    async def _take(self, part: bytes) -> None:
+        for plain in self._plain(part):
+            self._size += len(plain)
+            if self._size > self._settings.max_bulk_bytes:
+                await self._store()
+                raise self._too_large()
+            for line in self._lines.feed(plain):
+                if line == b"":
+                    continue
+                self._parse(line)
+                if len(self._events) + len(self._unsettled) >= self._settings.bulk_group_events:
+                    await self._store()
+
+    def _plain(self, part: bytes) -> Iterator[bytes]:
+        return iter((part,)) if self._inflater is None else self._inflater.feed(part)
+
+    def _parse(self, line: bytes | None) -> None:
+        number = self._lines.number
+        if line is None:
+            longest = self._settings.max_line_bytes
+            self._reject(number, "line_too_long", f"the line is longer than {longest} bytes")
+            return
+        if not line or line.isspace():
+            return
+        try:
+            event = parse_event_line(line, int(self._clock.now()), self._ingest.known_dpid)
+        except EventError as problem:
+            self._reject(number, problem.reason, problem.message)
+        else:
+            self._events.append(event)
+            self._event_lines.append(number)
+
+    def _reject(self, line: int, code: str, message: str) -> None:
+        self._unsettled.append(Rejection(line, code, message))
+
+    async def _store(self) -> None:
+        """Hand the group to the engine. When that raises, the group stays as it is: `stopped` reads it."""
+        if self._events:
+            results = await self._ingest.ingest(self._events)
+            for line, result in zip(self._event_lines, results, strict=True):
+                if isinstance(result, EventError):
+                    self._reject(line, result.reason, result.message)
+                elif result.opted_out:
+                    self._reject(line, "opted_out", "the person has opted out: nothing was stored")
+                else:
+                    self._accepted += 1
+        else:
+            await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
+        self._settle(self._unsettled)
+        self._events, self._event_lines = [], []
+        self._settled_line = self._lines.number
+
+    def _settle(self, rejections: list[Rejection]) -> None:
+        self._rejected_total += len(rejections)
+        self._rejected += rejections[: max(0, self._settings.max_rejections - len(self._rejected))]
+        self._unsettled = []
+
+    def _too_large(self) -> BodyRefused:
+        limit = self._settings.max_bulk_bytes
+        return BodyRefused(413, "body_too_large", f"the body is larger than {limit} bytes: send it in parts")

@@ -1,0 +1,219 @@
+"""From the parameters of a DCS request to an event: pure, no HTTP, no I/O (dossier 13 and 14).
+
+A request is either *dropped* (nothing is stored; `event` is None and `errors` say why) or becomes an event,
+perhaps with warnings about parts that were left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke.domain.event import DeclaredId, IncomingEvent, is_uuid
+from arke.errors import EventError
+from arke.intake import dcs_codes as codes
+from arke.intake import declared_ids, query
+from arke.intake.id_formats import ECID_DPID, parse_dpid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arke.intake.dcs_codes import DcsError
+    from arke.intake.ports import NameSpaces
+
+NOT_A_TARGET: Final = "NOTARGET"
+"""What the device cookies hold once their owner has opted out."""
+
+MAX_SIGNALS: Final = 256
+MAX_VALUES: Final = 256
+
+HEADER_SIGNALS: Final = ("host", "user-agent", "accept-language", "referer", "referrer", "date")
+"""Headers that rules can see, as `h_` keys. A parameter of the same name outranks the header, so that a
+server calling for a visitor can pass the visitor's own."""
+
+_IDENTITY_KEYS: Final = {
+    "d_uuid",
+    "d_mid",
+    "d_orgid",
+    "d_cid",
+    "d_cid_ic",
+    "d_dpid",
+    "d_dpuuid",
+    "dpid",
+    "dpuuid",
+}
+_TRAIT_KEYS: Final = {"d_sid", "d_tdpid", "d_tdpid_ic"}
+_ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "redir"}
+_CONSENT_KEYS: Final = {"d_coppa", "gdpr", "gdpr_consent"}
+_RESERVED_KEYS: Final = {"d_dst_filter", "d_rs"}
+PROTOCOL_KEYS: Final = _IDENTITY_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+"""Keys that steer the request; every other key is a signal."""
+
+_CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]{1,6}\])*", re.ASCII)
+_ORG: Final = re.compile(r"[0-9A-Za-z]{1,64}@AdobeOrg")
+MAX_CALLBACK_CHARS: Final = 128
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """What the HTTP headers say about who is asking. `cookie_uuid` is the device cookie, if it is a UUID."""
+
+    headers: dict[str, str] = {}
+    cookie_uuid: str | None = None
+    opted_out: bool = False
+
+
+class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request understood: what to store, and how its sender wants to be answered.
+
+    `explicit_uuid` tells a UUID that was passed (d_uuid) from one that came by cookie.
+    """
+
+    event: IncomingEvent | None = None
+    errors: tuple[DcsError, ...] = ()
+    json: bool = False
+    callback: str | None = None
+    wants_dests: bool = False
+    wants_memberships: bool = False
+    explicit_uuid: bool = False
+    use_cookies: bool = True
+    gdpr: str = ""
+    gdpr_consent: str = ""
+    redirect: str | None = None
+
+
+def parse(
+    raw: bytes, visitor: Visitor, known: NameSpaces, *, plus_is_space: bool = True, opting_out: bool = False
+) -> DcsRequest:
+    """Understand a request's parameters. Never raises for what they contain.
+
+    `opting_out`: nobody needs to consent to being forgotten, so missing consent is no reason to refuse.
+    """
+    try:
+        grouped = _group(query.pairs(raw, plus_is_space=plus_is_space))
+    except EventError as problem:
+        # The whole request is disregarded; the wish for a JSON answer is still honoured where it is legible.
+        wants_json = b"d_rtbd=json" in raw
+        return DcsRequest(errors=(codes.invalid_parameters(problem.message),), json=wants_json)
+    answer = _answer_options(grouped)
+    refusal = _refusal(grouped, visitor, consent_needed=not opting_out)
+    if refusal is not None:
+        return msgspec.structs.replace(answer, errors=(refusal,))
+    return _with_event(answer, grouped, visitor, known)
+
+
+def _group(found: list[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for key, value in found:
+        grouped.setdefault(key, []).append(value)
+    return grouped
+
+
+def _first(grouped: Mapping[str, list[str]], key: str) -> str:
+    values = grouped.get(key)
+    return values[0] if values else ""
+
+
+def _answer_options(grouped: Mapping[str, list[str]]) -> DcsRequest:
+    return DcsRequest(
+        json=_first(grouped, "d_rtbd") == "json",
+        callback=_safe_callback(grouped),
+        wants_dests=_first(grouped, "d_dst") == "1",
+        wants_memberships=_first(grouped, "d_cts") in ("1", "2"),
+        explicit_uuid="d_uuid" in grouped,
+        use_cookies=_first(grouped, "d_coppa").lower() not in ("1", "true"),
+        gdpr=_first(grouped, "gdpr"),
+        gdpr_consent=_first(grouped, "gdpr_consent"),
+        redirect=_first(grouped, "redir") or None,
+    )
+
+
+def _safe_callback(grouped: Mapping[str, list[str]]) -> str | None:
+    name = _first(grouped, "d_cb")
+    if len(name) > MAX_CALLBACK_CHARS or _CALLBACK.fullmatch(name) is None:
+        return None
+    return name
+
+
+def _refusal(grouped: Mapping[str, list[str]], visitor: Visitor, *, consent_needed: bool) -> DcsError | None:
+    """The one reason to disregard the whole request, gravest first, or None."""
+    if not visitor.headers.get("host"):
+        return codes.NO_HOST
+    if visitor.opted_out:
+        return codes.OPTED_OUT
+    if "d_cb" in grouped and _safe_callback(grouped) is None:
+        return codes.invalid_parameters("d_cb is not a function name")
+    if consent_needed and _first(grouped, "gdpr") == "1" and not _first(grouped, "gdpr_consent"):
+        return codes.NO_CONSENT
+    uuid = _first(grouped, "d_uuid")
+    if "d_uuid" in grouped and not is_uuid(uuid):
+        return codes.invalid_uuid(uuid)
+    mid = _first(grouped, "d_mid")
+    if "d_mid" in grouped and not is_uuid(mid):
+        return codes.invalid_ecid(mid)
+    org = _first(grouped, "d_orgid")
+    if "d_orgid" in grouped and _ORG.fullmatch(org) is None:
+        return codes.invalid_org(org)
+    return None
+
+
+def _with_event(
+    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, known: NameSpaces
+) -> DcsRequest:
+    ids, problems = declared_ids.check(declared_ids.collect(grouped), known)
+    errors = list(problems)
+    uuid = _first(grouped, "d_uuid") or (visitor.cookie_uuid if answer.use_cookies else None)
+    mid = _first(grouped, "d_mid")
+    if mid:
+        ids = (DeclaredId(ECID_DPID, mid), *ids)
+    if uuid is None and not ids and codes.ALL_IDS_INVALID in errors:
+        # Nobody is left to whom the event could belong: a fresh UUID a call would only pile up strangers.
+        return msgspec.structs.replace(answer, errors=tuple(errors))
+    signals = _signals(grouped, visitor)
+    if len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS) or any(len(v) > MAX_VALUES for v in signals.values()):
+        too_many = codes.invalid_parameters(f"more than {MAX_SIGNALS} keys or values")
+        return msgspec.structs.replace(answer, errors=(too_many,))
+    traits, traits_ok = _trait_ids(grouped)
+    source, source_ok = _trait_source(grouped, known)
+    if not source_ok:
+        signals, traits = {}, ()
+    if not (traits_ok and source_ok):
+        errors.append(codes.TRAITS_NOT_EVALUATED)
+    event = IncomingEvent(uuid=uuid, ids=ids, signals=signals, traits=traits, trait_source=source)
+    return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
+
+
+def _signals(grouped: dict[str, list[str]], visitor: Visitor) -> dict[str, list[str]]:
+    """Every key that does not steer the request, and the headers; `k=a,b` and `k=a&k=b` say the same."""
+    signals = {"h_" + name: [visitor.headers[name]] for name in HEADER_SIGNALS if visitor.headers.get(name)}
+    for key, values in grouped.items():
+        if key in PROTOCOL_KEYS:
+            continue
+        if key.startswith("h_"):
+            signals[key] = values
+        elif any("," in value for value in values):
+            signals[key] = [item for value in values for item in value.split(",") if item]
+        else:
+            signals[key] = values
+    return signals
+
+
+def _trait_ids(grouped: dict[str, list[str]]) -> tuple[tuple[int, ...], bool]:
+    """The traits told by `d_sid`, each once, and whether every item was one."""
+    items = [item.strip() for value in grouped.get("d_sid", ()) for item in value.split(",")]
+    numbers = [parse_dpid(item) for item in items if item]
+    traits = tuple(dict.fromkeys(number for number in numbers if number is not None))
+    return traits[:MAX_VALUES], None not in numbers and len(traits) <= MAX_VALUES
+
+
+def _trait_source(grouped: dict[str, list[str]], known: NameSpaces) -> tuple[int | None, bool]:
+    """The data source whose traits alone are evaluated, and whether what was asked for exists."""
+    source: int | None = None
+    if "d_tdpid" in grouped:
+        source = parse_dpid(_first(grouped, "d_tdpid"))
+    elif "d_tdpid_ic" in grouped:
+        source = declared_ids.resolve_code(_first(grouped, "d_tdpid_ic"), known)
+    else:
+        return None, True
+    return source, source is not None

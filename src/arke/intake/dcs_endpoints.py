@@ -1,0 +1,165 @@
+"""`/event`, `/ibs:` and `/demoptout`: HTTP around the pure parts. Parameters are never logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke.domain.event import is_uuid
+from arke.errors import EventError
+from arke.intake import answers, dcs, redirect
+from arke.intake import dcs_codes as codes
+from arke.intake.asgi import header, read_body, respond
+from arke.intake.line_stream import BodyRefused
+from arke.intake.query import cookies
+
+if TYPE_CHECKING:
+    from arke.clock import Entropy
+    from arke.domain.event import Accepted
+    from arke.intake.asgi import Header, Receive, Scope, Send
+    from arke.intake.dcs import DcsRequest, Visitor
+    from arke.intake.dcs_codes import DcsError
+    from arke.intake.ports import Ingest
+    from arke.intake.settings import IntakeSettings
+
+MAX_HEADER_SIGNAL_CHARS: Final = 2_048
+_FORM_TYPES: Final = (b"", b"application/x-www-form-urlencoded", b"text/plain")
+"""text/plain: what a browser's sendBeacon says of a string."""
+
+_HEADER_NAMES: Final = frozenset(name.encode() for name in dcs.HEADER_SIGNALS)
+
+
+class DcsEndpoints:
+    """The three public endpoints. The caller has checked the method."""
+
+    def __init__(self, ingest: Ingest, settings: IntakeSettings, entropy: Entropy) -> None:
+        self._ingest = ingest
+        self._settings = settings
+        self._entropy = entropy
+
+    async def event(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope["query_string"]
+        if scope["method"] == "POST":
+            raw = _join(raw, await self._form(scope, receive))
+        request = dcs.parse(raw, visitor(scope), self._ingest)
+        accepted, errors = await self._store(request)
+        await self._answer(scope, send, request, accepted, errors)
+
+    async def id_sync(self, scope: Scope, raw: bytes, send: Send) -> None:
+        """`raw` is what follows `/ibs:`, query string included."""
+        request = dcs.parse(raw, visitor(scope), self._ingest, plus_is_space=False)
+        if request.redirect is not None and not redirect.allowed(request.redirect):
+            wrong = codes.invalid_parameters("redir is not an absolute http or https address")
+            request = msgspec.structs.replace(request, event=None, errors=(wrong,))
+        if request.event is not None:
+            only_ids = msgspec.structs.replace(request.event, signals={}, traits=())
+            request = msgspec.structs.replace(request, event=only_ids)
+        accepted, errors = await self._store(request)
+        await self._answer(scope, send, request, accepted, errors)
+
+    async def opt_out(self, scope: Scope, send: Send) -> None:
+        """Without declared ids: global, and the browser keeps a mark. With ids: for those ids."""
+        who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
+        request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
+        if request.event is None:
+            await self._answer(scope, send, request, None, list(request.errors))
+            return
+        ids = request.event.ids
+        passed = request.event.uuid if request.explicit_uuid else None
+        if passed is not None or ids:
+            await self._ingest.opt_out(passed, ids)
+        if passed is None and who.cookie_uuid is not None:
+            # The browser that asks is opted out too, whichever device the ids were last linked to.
+            await self._ingest.opt_out(who.cookie_uuid, ())
+        declared = bool(ids) or codes.ALL_IDS_INVALID in request.errors
+        marks = [] if declared else answers.opt_out_cookies(self._settings)
+        await self._answer(scope, send, request, None, [*request.errors, codes.OPTED_OUT], marks)
+
+    async def _form(self, scope: Scope, receive: Receive) -> bytes:
+        kind = header(scope, b"content-type").partition(b";")[0].strip().lower()
+        if kind not in _FORM_TYPES:
+            raise BodyRefused(
+                415, "unknown_content_type", "send the parameters as application/x-www-form-urlencoded"
+            )
+        body = await read_body(receive, self._settings.max_form_bytes, self._settings.body_idle_timeout_s)
+        return body.strip(b"\r\n")
+
+    async def _store(self, request: DcsRequest) -> tuple[Accepted | None, list[DcsError]]:
+        """What was stored, if anything, and everything the caller is to be told. Durable on return."""
+        errors = list(request.errors)
+        if request.event is None:
+            return None, errors
+        event = msgspec.structs.replace(request.event, region=self._settings.region)
+        result = (await self._ingest.ingest((event,)))[0]
+        if isinstance(result, EventError):
+            return None, [*errors, codes.unspecified(result.message)]
+        if result.opted_out:
+            return None, [*errors, codes.OPTED_OUT]
+        return result, errors
+
+    async def _answer(
+        self,
+        scope: Scope,
+        send: Send,
+        request: DcsRequest,
+        accepted: Accepted | None,
+        errors: list[DcsError],
+        extra: list[Header] | None = None,
+    ) -> None:
+        tid = answers.transaction_id(self._entropy)
+        headers = [(b"x-tid", tid.encode()), *cors(scope), *(extra or [])]
+        content = {}
+        location = None
+        if accepted is not None:
+            content = answers.accepted_body(request, accepted, self._settings.region, tid)
+            if request.use_cookies and not request.explicit_uuid:
+                # A UUID that was passed never becomes the cookie: a link must not choose who somebody is.
+                headers.append(answers.device_cookie(accepted.uuid, self._settings))
+            if request.redirect is not None:
+                location = redirect.fill(
+                    request.redirect,
+                    uuid=accepted.uuid,
+                    gdpr=request.gdpr,
+                    gdpr_consent=request.gdpr_consent,
+                )
+        body, own = answers.render(request, content, errors)
+        if location is None:
+            await respond(send, 200, body, [*own, *headers])
+        else:
+            told = [item for item in own if item[0] == b"x-error"]
+            await respond(send, 302, b"", [(b"location", location.encode("ascii")), *told, *headers])
+
+
+def visitor(scope: Scope) -> Visitor:
+    """Who is asking, by the headers. A device cookie that is no UUID is as good as none."""
+    found: dict[str, str] = {}
+    jar: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name in _HEADER_NAMES:
+            found.setdefault(name.decode(), value.decode("utf-8", "replace")[:MAX_HEADER_SIGNAL_CHARS])
+        elif name == b"cookie":
+            jar = {**cookies(value), **jar}
+    device = jar.get("demdex", "")
+    return dcs.Visitor(
+        headers=found,
+        cookie_uuid=device if is_uuid(device) else None,
+        opted_out=any(jar.get(name) == dcs.NOT_A_TARGET for name in answers.DEVICE_COOKIES),
+    )
+
+
+def cors(scope: Scope) -> list[Header]:
+    """Any page may call, with its visitor's cookie: that is what the DCS is for."""
+    origin = header(scope, b"origin")
+    if not origin:
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"X-Error, X-TID"),
+        (b"vary", b"Origin"),
+    ]
+
+
+def _join(query: bytes, form: bytes) -> bytes:
+    return query + b"&" + form if query and form else query or form

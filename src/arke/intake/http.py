@@ -1,0 +1,197 @@
+"""The intake as one ASGI application: routing, methods, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from arke.clock import SystemClock, SystemEntropy
+from arke.errors import Overloaded, Unauthorized, Unavailable
+from arke.intake.asgi import (
+    BodyReader,
+    Disconnected,
+    error,
+    header,
+    respond,
+    respond_and_hang_up,
+    respond_error,
+    respond_json,
+)
+from arke.intake.bulk import RETRY_UNAVAILABLE_S, BulkIntake
+from arke.intake.dcs_endpoints import DcsEndpoints, cors
+from arke.intake.line_stream import BodyRefused
+from arke.intake.settings import IntakeSettings
+
+if TYPE_CHECKING:
+    from arke.clock import Clock, Entropy
+    from arke.intake.asgi import ASGIApp, Header, Message, Receive, Scope, Send
+    from arke.intake.ports import Ingest
+
+log: Final = logging.getLogger("arke.intake")
+
+IBS: Final = b"/ibs:"
+IBS_ESCAPED: Final = b"/ibs%3a"
+
+METHODS: Final[dict[str, tuple[str, ...]]] = {
+    "/event": ("GET", "POST", "OPTIONS"),
+    "/ibs:": ("GET", "OPTIONS"),
+    "/demoptout": ("GET",),
+    "/demoptout.jpg": ("GET",),
+    "/v1/events": ("POST",),
+    "/healthz": ("GET", "HEAD"),
+    "/readyz": ("GET", "HEAD"),
+}
+"""Every route and what it may be asked."""
+
+
+def intake_app(
+    ingest: Ingest,
+    settings: IntakeSettings | None = None,
+    *,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+) -> ASGIApp:
+    """The application. It keeps no state of its own: any number of servers may run it."""
+    return _Intake(
+        ingest, settings or IntakeSettings(), clock or SystemClock(), entropy or SystemEntropy()
+    ).__call__
+
+
+class _Intake:
+    """Routes a request, and turns every error into an answer."""
+
+    def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock, entropy: Entropy) -> None:
+        self._ingest = ingest
+        self._settings = settings
+        self._dcs = DcsEndpoints(ingest, settings, entropy)
+        self._bulk = BulkIntake(ingest, settings, clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._guarded(scope, BodyReader(receive), _Answering(send))
+
+    async def _guarded(self, scope: Scope, receive: BodyReader, send: _Answering) -> None:
+        route = _route(scope)
+        try:
+            await self._dispatch(route, scope, receive, send)
+        except Disconnected:
+            return
+        except Overloaded as problem:
+            again = [(b"retry-after", str(problem.retry_after_s).encode()), *cors(scope)]
+            await respond_error(send, 429, problem.code, str(problem), again)
+        except Unavailable as problem:
+            again = [(b"retry-after", str(RETRY_UNAVAILABLE_S).encode()), *cors(scope)]
+            await respond_error(send, 503, problem.code, str(problem), again)
+        except Unauthorized as problem:
+            await _unauthorized(send, receive, problem)
+        except BodyRefused as problem:
+            told = error(problem.reason, problem.message)
+            await respond_and_hang_up(send, receive, problem.status, told, cors(scope))
+        except Exception as problem:  # noqa: BLE001 - the last resort of the edge
+            # The message may quote what the caller sent, so only its kind and place are logged.
+            log.error("%s failed: %s", route or "request", _kind_and_place(problem))  # noqa: TRY400
+            if not send.started:
+                await respond_error(send, 500, "internal", "the engine failed on this request; it is logged")
+
+    async def _dispatch(self, route: str, scope: Scope, receive: BodyReader, send: Send) -> None:
+        methods = METHODS.get(route)
+        method = scope["method"]
+        if methods is None:
+            await respond_error(send, 404, "not_found", "there is no such endpoint")
+        elif method not in methods:
+            allow = [(b"allow", ", ".join(methods).encode())]
+            await respond_error(send, 405, "method_not_allowed", f"use {' or '.join(methods)}", allow)
+        elif method == "OPTIONS":
+            await respond(send, 204, b"", _preflight(scope, methods))
+        elif len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
+            limit = self._settings.max_url_bytes
+            raise BodyRefused(414, "url_too_long", f"the address is longer than {limit} bytes: use POST")
+        elif route == "/event":
+            await self._dcs.event(scope, receive, send)
+        elif route == "/v1/events":
+            self._authorize(scope)
+            await self._bulk(scope, receive, send)
+        elif route == "/ibs:":
+            await self._dcs.id_sync(scope, _ibs_parameters(scope), send)
+        elif route in ("/demoptout", "/demoptout.jpg"):
+            await self._dcs.opt_out(scope, send)
+        else:
+            await self._health(route, send)
+
+    def _authorize(self, scope: Scope) -> None:
+        if self._settings.auth == "open":
+            return
+        kind, _, secret = header(scope, b"authorization").decode("latin-1").partition(" ")
+        token = secret.strip() if kind.lower() == "bearer" else ""
+        self._ingest.authorize(token or None, "ingest")
+
+    async def _health(self, route: str, send: Send) -> None:
+        """Alive is: this answers. Ready is: events can be stored."""
+        if route == "/healthz" or self._ingest.ready():
+            await respond_json(send, 200, {"status": "ok"})
+        else:
+            await respond_json(send, 503, {"status": "not ready"})
+
+
+class _Answering:
+    """A `send` that knows whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        self.started = True
+        await self._send(message)
+
+
+def _route(scope: Scope) -> str:
+    path: str = scope["path"]
+    raw: bytes = scope["raw_path"]
+    if raw.startswith(IBS) or raw[: len(IBS_ESCAPED)].lower() == IBS_ESCAPED:
+        return "/ibs:"
+    return path if path in METHODS and path != "/ibs:" else ""
+
+
+def _ibs_parameters(scope: Scope) -> bytes:
+    """What follows `/ibs:`. A `?` inside an unescaped redir cut it in two: it is put together again."""
+    raw: bytes = scope["raw_path"]
+    skip = len(IBS) if raw.startswith(IBS) else len(IBS_ESCAPED)
+    parameters = raw[skip:]
+    query: bytes = scope["query_string"]
+    if not query:
+        return parameters
+    return parameters + (b"?" if b"redir=" in parameters else b"&") + query
+
+
+def _preflight(scope: Scope, methods: tuple[str, ...]) -> list[Header]:
+    return [
+        *cors(scope),
+        (b"access-control-allow-methods", ", ".join(methods).encode()),
+        (b"access-control-allow-headers", b"Content-Type"),
+        (b"access-control-max-age", b"86400"),
+    ]
+
+
+async def _unauthorized(send: Send, receive: BodyReader, problem: Unauthorized) -> None:
+    ask: list[Header] = [] if problem.forbidden else [(b"www-authenticate", b'Bearer realm="arke"')]
+    status = 403 if problem.forbidden else 401
+    await respond_and_hang_up(send, receive, status, error(problem.code, str(problem)), ask)
+
+
+def _kind_and_place(problem: BaseException) -> str:
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
+    return f"{type(problem).__name__} in {place}"
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

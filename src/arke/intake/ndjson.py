@@ -1,0 +1,171 @@
+"""One NDJSON line to one event (SPEC section 7): typed decode, then the checks types cannot say. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from arke.domain.event import MAX_EVENT_AGE_S, DeclaredId, IncomingEvent, is_uuid
+from arke.errors import EventError
+from arke.intake.declared_ids import MAX_IDS
+from arke.intake.id_formats import (
+    DEVICE_ID_FORMATS,
+    ECID_DPID,
+    MAX_DPID,
+    device_id_ok,
+    is_nobody,
+    well_formed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_LINE_BYTES: Final = 32 * 1024
+MAX_PROPERTIES: Final = 256
+MAX_NUMBERS: Final = 1_000
+MAX_AHEAD_S: Final = 5 * 60
+"""How far a sender's clock may run ahead of ours."""
+
+_Scalar = str | int | float | bool
+_Value = str | int | float | bool | Annotated[list[_Scalar], Meta(max_length=MAX_PROPERTIES)]
+_Number = Annotated[int, Meta(gt=0, le=MAX_DPID)]
+_Status = Annotated[int, Meta(ge=0, le=1)]
+
+
+class WireId(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An id as it stands in a line."""
+
+    dpid: _Number
+    id: str
+    state: Literal[0, 1, 2] = 0
+
+
+class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
+    """A line as SPEC section 7 draws it. `null` is not a value: a field is there or it is not."""
+
+    uuid: str | msgspec.UnsetType = msgspec.UNSET
+    ids: list[WireId] = []
+    signals: Annotated[dict[str, _Value], Meta(max_length=MAX_PROPERTIES)] = {}
+    traits: Annotated[list[_Number], Meta(max_length=MAX_NUMBERS)] = []
+    memberships: Annotated[dict[_Number, _Status], Meta(max_length=MAX_NUMBERS)] = {}
+    region: Annotated[int, Meta(ge=0, le=65_535)] | msgspec.UnsetType = msgspec.UNSET
+    ts: Annotated[datetime, Meta(tz=True)] | msgspec.UnsetType = msgspec.UNSET
+
+
+_UNKNOWN_FIELD: Final = re.compile(r"unknown field `(.*?)`", re.DOTALL)
+_TOO_LONG: Final = re.compile(r"of length <= (\d+)")
+_decode: Final = msgspec.json.Decoder(WireEvent).decode
+
+
+def parse_event_line(line: bytes, now: int, known_dpid: Callable[[int], bool] | None = None) -> IncomingEvent:
+    """The event of a line. `now` in epoch seconds; with `known_dpid`, ids of unknown sources are refused.
+
+    Raises `EventError`, whose `reason` is one of the codes of docs/reference/intake.md. A `ts` slightly ahead
+    becomes `now`: an event cannot happen after it was received.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise EventError("line_too_long", f"the line is longer than {MAX_LINE_BYTES} bytes")
+    try:
+        wire = _decode(line)
+    except msgspec.ValidationError as problem:
+        raise _bad_field(str(problem)) from None
+    except UnicodeDecodeError:
+        raise EventError("bad_encoding", "the line is not UTF-8") from None
+    except (ValueError, RecursionError) as problem:
+        raise EventError("bad_json", f"not a JSON object: {_place(problem)}") from None
+    uuid = None
+    if wire.uuid is not msgspec.UNSET:
+        uuid = wire.uuid
+        if not is_uuid(uuid):
+            raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
+    ids = _ids(wire.ids, known_dpid) if wire.ids else ()
+    return IncomingEvent(
+        uuid=uuid,
+        ids=ids,
+        signals={key: _texts(value) for key, value in wire.signals.items()} if wire.signals else {},
+        traits=tuple(wire.traits),
+        memberships=wire.memberships,
+        region=None if wire.region is msgspec.UNSET else wire.region,
+        ts=None if wire.ts is msgspec.UNSET else _moment(wire.ts, now),
+    )
+
+
+def _ids(wire: list[WireId], known_dpid: Callable[[int], bool] | None) -> tuple[DeclaredId, ...]:
+    if len(wire) > MAX_IDS:
+        raise EventError("too_many_ids", f"an event may declare {MAX_IDS} ids, this one has {len(wire)}")
+    for at, item in enumerate(wire):
+        dpid, value = item.dpid, item.id
+        if not well_formed(value):
+            raise EventError("bad_id", f"ids[{at}].id must be 1 to 512 characters, none a control character")
+        if dpid in DEVICE_ID_FORMATS:
+            if not device_id_ok(dpid, value):
+                raise EventError(
+                    "bad_device_id", f"ids[{at}].id does not have the form of data source {dpid}"
+                )
+            if is_nobody(dpid, value):
+                raise EventError(
+                    "blocked_id", f"ids[{at}].id is all zeros: tracking is limited, it names nobody"
+                )
+        elif dpid == ECID_DPID:
+            if not is_uuid(value):
+                raise EventError(
+                    "bad_id", f"ids[{at}].id must be 38 decimal digits: data source 4 is the ECID"
+                )
+        elif known_dpid is not None and not known_dpid(dpid):
+            raise EventError(
+                "unknown_data_source", f"ids[{at}].dpid {dpid} is not in the catalog: add it to data_sources"
+            )
+    return tuple([DeclaredId(item.dpid, item.id, item.state) for item in wire])
+
+
+def _texts(value: _Value) -> list[str]:
+    """A signal's values as the texts rules compare; numbers and truth values as JSON writes them."""
+    if type(value) is str:
+        return [value]
+    if isinstance(value, list):
+        return [item if type(item) is str else _text(item) for item in value]
+    return [_text(value)]
+
+
+def _text(value: _Scalar) -> str:
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def _moment(ts: datetime, now: int) -> int:
+    at = int(ts.timestamp())
+    if now - at > MAX_EVENT_AGE_S:
+        raise EventError("too_old", f"ts is more than {MAX_EVENT_AGE_S // 86_400} days ago")
+    if at - now > MAX_AHEAD_S:
+        raise EventError("in_future", f"ts is more than {MAX_AHEAD_S // 60} minutes ahead: check the clock")
+    return min(at, now)
+
+
+def _bad_field(problem: str) -> EventError:
+    """What msgspec found, in the words of the line: its `$.ids[0]` becomes `ids[0]`."""
+    unknown = _UNKNOWN_FIELD.search(problem)
+    if unknown is not None:
+        name = unknown[1][:64]
+        fields = (WireId if "`$.ids[" in problem else WireEvent).__struct_fields__
+        close = difflib.get_close_matches(name, fields, n=1)
+        hint = f": did you mean `{close[0]}`?" if close else f"; known: {', '.join(fields)}"
+        return EventError("unknown_field", f"unknown field `{name}`{hint}")
+    text = problem.replace("`$.", "`").replace(" - at `$`", "").replace(" - at `key in $`", "")
+    limit = _TOO_LONG.search(problem)
+    if limit is not None:
+        return EventError("too_many_properties", text)
+    return EventError("bad_field", text)
+
+
+def _place(problem: Exception) -> str:
+    return "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]

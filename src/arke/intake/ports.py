@@ -1,0 +1,49 @@
+"""What the HTTP edge needs from the engine behind it: two protocols, no code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+    from arke.errors import EventError
+
+
+class NameSpaces(Protocol):
+    """Which id name spaces the live catalog knows. Both calls are cheap: they are made per declared id."""
+
+    def integration_codes(self) -> Mapping[str, int]:
+        """Integration code to DPID."""
+        ...
+
+    def known_dpid(self, dpid: int) -> bool: ...
+
+
+class Ingest(NameSpaces, Protocol):
+    """The engine as the edge sees it."""
+
+    async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+        """Store events and answer one by one, in order. What is returned as accepted is durable.
+
+        A problem of one event comes back as a value in its place. Raises `Overloaded` when a bounded queue
+        is full and `Unavailable` when the store cannot write; then none of `events` was stored, and the
+        caller may send them again.
+        """
+        ...
+
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
+        """Opt out a device, or declared ids and the device each was last linked to; durable on return.
+
+        `uuid`, where given, is the device meant: it takes precedence over what `ids` map to (dossier 13).
+        """
+        ...
+
+    def authorize(self, token: str | None, scope: str) -> None:
+        """Raise `Unauthorized` unless the token carries the scope."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether events can be stored right now."""
+        ...

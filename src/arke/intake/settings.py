@@ -1,0 +1,33 @@
+"""Every bound of the HTTP edge, with its default and unit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the intake answers and where it draws the line.
+
+    `region` goes out as `dcs_region`. `cookie_domain` is the Domain attribute of the device cookie (None: the
+    host that was asked). `bulk_linger_s` is how long a group waits for the next part of a body before it is
+    stored, so that a client that trickles lines sees them stored at once.
+    """
+
+    region: int = 9
+    auth: Literal["token", "open"] = "token"
+    cookie_domain: str | None = None
+    cookie_max_age_s: int = 180 * 86_400
+    opt_out_cookie_max_age_s: int = 10 * 365 * 86_400
+
+    max_url_bytes: int = 8 * 1024
+    max_form_bytes: int = 32 * 1024
+    max_line_bytes: int = 32 * 1024
+    max_bulk_bytes: int = 64 * 1024 * 1024
+    max_inflate_ratio: int = 100
+    max_rejections: int = 1_000
+
+    bulk_group_events: int = 1_000
+    bulk_linger_s: float = 0.005
+    body_idle_timeout_s: float = 30.0

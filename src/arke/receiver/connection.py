@@ -1,0 +1,234 @@
+"""One client connection: bytes to requests, answers to bytes, in order, with bounds on everything.
+
+An `asyncio.Protocol` on the llhttp parser instead of a framework: faults need the raw connection, and load
+tests need a receiver that is not the bottleneck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+import httptools
+import msgspec
+
+from arke.receiver.faults import perform
+from arke.receiver.http import Answer, Request, error_answer
+
+if TYPE_CHECKING:
+    from arke.receiver.misbehaviour import Misbehaviour
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_MAX_PIPELINED: Final = 64
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What to answer, and how to do it wrong if a fault struck."""
+
+    answer: Answer
+    fault: Misbehaviour | None = None
+
+
+class ConnectionHost(Protocol):
+    """What a connection needs of the server it belongs to."""
+
+    max_body_bytes: int
+    max_head_bytes: int
+
+    def opened(self, connection: Connection) -> None: ...
+    def closed(self, connection: Connection) -> None: ...
+    def reply(self, request: Request) -> Reply: ...
+
+
+class Connection(asyncio.Protocol):
+    """Parses requests and answers them one after the other; pipelined ones wait their turn."""
+
+    def __init__(self, host: ConnectionHost, raw_socket: socket.socket, peer: str) -> None:
+        self._host = host
+        self._socket = raw_socket
+        self._peer = peer
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._refusal: Answer | None = None
+        self.last_activity_s = self._loop.time()
+        self.is_answering = False
+        """Whether an answer is under way that will come to an end by itself."""
+        self.on_message_begin()
+
+    # -- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        self._host.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        if self._task is not None:
+            self._task.cancel()
+        self._transport = None
+        self._writable.set()
+        self._host.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
+        self.last_activity_s = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(error_answer(400, "bad_request", "protocol upgrades are not supported"))
+        except httptools.HttpParserError:
+            self._refuse(error_answer(400, "bad_request", "this is not HTTP/1.1"))
+        if self._reading_head:
+            self._head_bytes += len(data)
+            self._check_head()
+        self._answer_waiting()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        if self._transport is not None and self._task is None:
+            self._transport.resume_reading()
+
+    # -- the parser's side
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._reading_head = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        self._check_head()
+        if any(name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers):
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._host.max_body_bytes:
+            limit = self._host.max_body_bytes
+            self._refuse(error_answer(413, "too_large", f"a body may have at most {limit} bytes"))
+            self._body.clear()
+        if self._refusal is None:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._refusal is not None:
+            return
+        if len(self._waiting) >= _MAX_PIPELINED:
+            self._refuse(error_answer(429, "too_many_requests", "too many pipelined requests"))
+            return
+        request = Request(
+            method=self._parser.get_method().decode("ascii"),
+            target=self._url.decode("latin-1"),
+            headers=tuple(self._headers),
+            body=b"".join(self._body),
+            peer=self._peer,
+        )
+        self._waiting.append((request, self._parser.should_keep_alive()))
+
+    def _check_head(self) -> None:
+        limit = self._host.max_head_bytes
+        if self._head_bytes > limit:
+            self._refuse(error_answer(431, "too_large", f"the headers may have at most {limit} bytes"))
+
+    def _refuse(self, answer: Answer) -> None:
+        """Answer this once the requests before it are answered, and hang up; the first refusal stays."""
+        if self._refusal is None:
+            self._refusal = answer
+
+    # -- answering
+
+    def _answer_waiting(self) -> None:
+        while self._waiting and self._task is None and self.is_open:
+            request, keep_alive = self._waiting.popleft()
+            reply = self._host.reply(request)
+            if reply.fault is not None:
+                self._start(reply.fault, reply.answer, keep_alive)
+                break
+            self.write(reply.answer.encode(keep_alive=keep_alive))
+            if not keep_alive:
+                self.close()
+        if self._task is not None and self._waiting and self._transport is not None:
+            # Only now: a connection that does not read would not see its client hang up either.
+            self._transport.pause_reading()
+        if self._refusal is not None and self._task is None and self.is_open:
+            self.write(self._refusal.encode(keep_alive=False))
+            self.close()
+
+    def _start(self, fault: Misbehaviour, answer: Answer, keep_alive: bool) -> None:
+        self.is_answering = fault.kind == "slow"
+        self._task = self._loop.create_task(self._misbehave(fault, answer, keep_alive))
+
+    async def _misbehave(self, fault: Misbehaviour, answer: Answer, keep_alive: bool) -> None:
+        await perform(fault, answer, self, keep_alive=keep_alive)
+        self._task = None
+        self.is_answering = False
+        self.last_activity_s = self._loop.time()
+        if not keep_alive:
+            self.close()
+        elif self._transport is not None and self.is_open:
+            self._transport.resume_reading()
+            self._answer_waiting()
+
+    # -- what faults and the server may do with it
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered, well or badly."""
+        return self._task is not None
+
+    @property
+    def is_between_requests(self) -> bool:
+        return self._reading_head and self._head_bytes == 0 and not self.is_busy
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and self.is_open:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        await self._writable.wait()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def reset(self) -> None:
+        """Hang up with a TCP reset, as a crashed peer does."""
+        if self._transport is not None:
+            reset_on_close(self._socket)
+            self._transport.abort()
+
+
+def reset_on_close(raw_socket: socket.socket) -> None:
+    """Make closing this socket send a reset instead of an orderly end."""
+    raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -1,0 +1,285 @@
+"""The probe's HTTPS client: one connection, every duration measured, the worst answers survived.
+
+Not the engine's client: the probe must look at what that one hides (phases, reuse, a late or odd answer).
+It honours the same egress policy: resolve once, judge every address, dial a judged one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+import httptools
+import msgspec
+
+from arke.errors import Unavailable
+
+if TYPE_CHECKING:
+    from arke.delivery.egress import EgressPolicy
+    from arke.delivery.endpoint import Endpoint
+
+MAX_HEAD_BYTES: Final = 16_384
+MAX_BODY_BYTES: Final = 4_096
+
+
+class Unanswered(Unavailable):
+    """No usable answer. `stage` is where it ended: resolve, connect, tls, answer."""
+
+    code = "unanswered"
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class Handshake(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new connection showed."""
+
+    address: str
+    tls_version: str
+    days_left: float | None
+    connect_ms: float
+    tls_ms: float
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One request's answer. `elapsed_ms` includes the connection when it was new, as a sender counts it."""
+
+    status: int
+    location: str | None
+    body: bytes
+    body_exceeded: bool
+    elapsed_ms: float
+    new_connection: bool
+    stays_open: bool
+
+
+class ProbeClient:
+    """Talks to one endpoint over one connection, which is opened anew whenever it is gone."""
+
+    def __init__(
+        self, endpoint: Endpoint, context: ssl.SSLContext, policy: EgressPolicy, *, patience_s: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._context = context
+        self._policy = policy
+        self._patience_s = patience_s
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def connect(self) -> Handshake:
+        """Open a connection. EgressRefused when policy forbids it, Unanswered when the peer will not."""
+        await self.close()
+        address = await self._judged_address()
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                raw = await _dial(address, self._endpoint.port)
+        except (OSError, TimeoutError) as error:
+            why = "no answer to the connection attempt" if isinstance(error, TimeoutError) else str(error)
+            raise Unanswered("connect", f"{address} port {self._endpoint.port}: {why}") from None
+        connected_s = time.perf_counter()
+        try:
+            self._reader, self._writer = await asyncio.open_connection(
+                sock=raw,
+                ssl=self._context,
+                server_hostname=self._endpoint.host,
+                ssl_handshake_timeout=self._patience_s,
+                ssl_shutdown_timeout=1.0,
+            )
+        except (OSError, ssl.SSLError) as error:
+            raw.close()
+            raise Unanswered("tls", _tls_trouble(error)) from None
+        return self._handshake(address, started_s, connected_s)
+
+    def _handshake(self, address: str, started_s: float, connected_s: float) -> Handshake:
+        assert self._writer is not None  # noqa: S101 - connect() has just set it
+        session: ssl.SSLObject = self._writer.get_extra_info("ssl_object")
+        certificate = session.getpeercert() or {}
+        ends = cast("str | None", certificate.get("notAfter"))
+        return Handshake(
+            address=address,
+            tls_version=session.version() or "unknown",
+            days_left=None if ends is None else (ssl.cert_time_to_seconds(ends) - time.time()) / 86_400,
+            connect_ms=(connected_s - started_s) * 1_000,
+            tls_ms=(time.perf_counter() - connected_s) * 1_000,
+        )
+
+    async def _judged_address(self) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                found = await loop.getaddrinfo(
+                    self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM
+                )
+        except (OSError, TimeoutError) as error:
+            raise Unanswered("resolve", f"{self._endpoint.host}: the name has no address: {error}") from None
+        addresses = [str(entry[4][0]) for entry in found]
+        for address in addresses:
+            self._policy.check(address)
+        return addresses[0]
+
+    async def post(self, body: bytes, headers: list[tuple[str, str]]) -> Exchange:
+        """Send one POST. A kept connection that the peer closed meanwhile is replaced once."""
+        started_s = time.perf_counter()
+        request = self._request(body, headers)
+        reused = self.is_connected
+        if not reused:
+            await self.connect()
+        try:
+            return await self._exchange(request, started_s, new_connection=not reused)
+        except _ClosedWithoutAnswer:
+            if not reused:
+                raise Unanswered("answer", "the connection was closed without an answer") from None
+        await self.connect()
+        try:
+            return await self._exchange(request, started_s, new_connection=True)
+        except _ClosedWithoutAnswer:
+            raise Unanswered("answer", "the connection was closed without an answer") from None
+
+    def _request(self, body: bytes, headers: list[tuple[str, str]]) -> bytes:
+        lines = [
+            f"POST {self._endpoint.target} HTTP/1.1",
+            f"Host: {self._endpoint.authority}",
+            *(f"{name}: {value}" for name, value in headers),
+            f"Content-Length: {len(body)}",
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+    async def _exchange(self, request: bytes, started_s: float, *, new_connection: bool) -> Exchange:
+        response = _Response()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._converse(request, response)
+        except TimeoutError:
+            await self.close()
+            part = "only a part of an" if response.bytes_seen else "no"
+            raise Unanswered("answer", f"{part} answer came within {self._patience_s:g} s") from None
+        except OSError as error:
+            await self.close()
+            if not response.bytes_seen and not new_connection:
+                raise _ClosedWithoutAnswer from None
+            raise Unanswered("answer", f"the connection broke: {error}") from None
+        except BaseException:
+            await self.close()
+            raise
+        stays_open = response.complete and response.keep_alive
+        if not stays_open:
+            await self.close()
+        return Exchange(
+            status=response.status,
+            location=response.location,
+            body=bytes(response.body),
+            body_exceeded=response.body_exceeded,
+            elapsed_ms=(time.perf_counter() - started_s) * 1_000,
+            new_connection=new_connection,
+            stays_open=stays_open,
+        )
+
+    async def _converse(self, request: bytes, response: _Response) -> None:
+        if self._reader is None or self._writer is None:
+            raise _ClosedWithoutAnswer
+        self._writer.write(request)
+        await self._writer.drain()
+        while not (response.complete or response.body_exceeded):
+            data = await self._reader.read(65_536)
+            if not data:
+                response.end()
+                return
+            response.feed(data)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is at hand that the peer has not been seen to close."""
+        return self._writer is not None and self._reader is not None and not self._reader.at_eof()
+
+    async def close(self) -> None:
+        writer, self._writer, self._reader = self._writer, None, None
+        if writer is not None:
+            writer.close()
+            try:
+                async with asyncio.timeout(2.0):
+                    await writer.wait_closed()
+            except (OSError, TimeoutError):
+                writer.transport.abort()
+
+
+class _ClosedWithoutAnswer(Exception):  # noqa: N818 - a signal between two methods, never shown
+    """The peer closed before the first byte of an answer."""
+
+
+class _Response:
+    """An answer as far as it has come, within bounds."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_done = False
+        self._framed = False
+        self.bytes_seen = 0
+        self.status = 0
+        self.location: str | None = None
+        self.body = bytearray()
+        self.body_exceeded = False
+        self.complete = False
+        self.keep_alive = False
+
+    def feed(self, data: bytes) -> None:
+        self.bytes_seen += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            raise Unanswered("answer", "what came back is not HTTP/1.1") from None
+        if not self._head_done and self.bytes_seen > MAX_HEAD_BYTES:
+            raise Unanswered("answer", f"the answer's headers go beyond {MAX_HEAD_BYTES} bytes")
+
+    def end(self) -> None:
+        """The peer closed: fine for an answer whose end is the close, a fault for any other."""
+        if not self.bytes_seen:
+            raise _ClosedWithoutAnswer
+        if not self._head_done or self._framed:
+            raise Unanswered("answer", "the connection was closed in the middle of the answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"location":
+            self.location = value.decode("latin-1")
+        if name.lower() in {b"content-length", b"transfer-encoding"}:
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._head_done = self.status >= 200
+
+    def on_body(self, body: bytes) -> None:
+        room = MAX_BODY_BYTES - len(self.body)
+        self.body += body[:room]
+        self.body_exceeded = self.body_exceeded or len(body) > room
+
+    def on_message_complete(self) -> None:
+        if self.status >= 200:  # 100 Continue and its like only announce the answer
+            self.complete = True
+            self.keep_alive = self._parser.should_keep_alive()
+
+
+async def _dial(address: str, port: int) -> socket.socket:
+    raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(raw, (address, port))
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _tls_trouble(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ConnectionAbortedError | TimeoutError):
+        return "the TLS handshake did not come to an end"
+    if isinstance(error, ssl.SSLError):
+        return f"the TLS handshake failed: {error.reason or error}"
+    return f"the connection broke during the TLS handshake: {error}"

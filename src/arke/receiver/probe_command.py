@@ -1,0 +1,84 @@
+"""Runs the probe as a program: options to a target, a line a check as it ends, or one JSON document."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from arke.delivery.endpoint import parse_endpoint
+from arke.errors import EgressRefused, InvalidInput
+from arke.receiver.probe import probe
+from arke.receiver.probe_report import Check
+from arke.receiver.probe_target import ProbeTarget, target_from_catalog, text_secret
+from arke.receiver.references import hmac_algorithm, signing_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MARKS: Final = {"pass": "ok", "warn": "WARN", "fail": "FAIL", "skip": "-"}
+
+
+def probe_target(
+    destination: str,
+    *,
+    catalog: Path | None,
+    keys: Sequence[str],
+    header: str,
+    algorithm: str,
+    oauth_url: str | None,
+    oauth_credentials: str | None,
+    allow_cidrs: Sequence[str],
+    **options: Any,
+) -> ProbeTarget:
+    """The target an id or a URL names; options given win over what the catalog says."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if not _HEADER_NAME.fullmatch(header):
+        raise InvalidInput("--header takes the name of a header, such as X-Signature")
+    if keys:
+        chosen = hmac_algorithm(algorithm)
+        given["keys"] = tuple(signing_key(text, header=header, algorithm=chosen) for text in keys)
+    if (oauth_url is None) != (oauth_credentials is None):
+        raise InvalidInput("--oauth-url and --oauth-credentials belong together")
+    if oauth_url is not None and oauth_credentials is not None:
+        given["token_endpoint"] = parse_endpoint(oauth_url)
+        given["credentials"] = text_secret(oauth_credentials)
+    if "://" in destination:
+        target = ProbeTarget(endpoint=parse_endpoint(destination), allow_cidrs=tuple(allow_cidrs), **given)
+    elif catalog is None:
+        raise InvalidInput("give an https:// URL, or --catalog FILE that lists the destination")
+    else:
+        known = target_from_catalog(catalog, destination, allow_cidrs=tuple(allow_cidrs))
+        target = msgspec.structs.replace(known, **given)
+    target.policy()  # a wrong range is a wrong option: say so before anything is sent
+    return target
+
+
+def run_probe(target: ProbeTarget, *, requests: int, patience_s: float, as_json: bool) -> bool:
+    """Probe and print; whether every check passed."""
+    try:
+        report = asyncio.run(
+            probe(
+                target, requests=requests, patience_s=patience_s, on_check=None if as_json else _print_check
+            )
+        )
+    except EgressRefused as error:
+        raise EgressRefused(f"{error}. For the probe: --allow-cidr") from None
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        failed = sum(check.outcome == "fail" for check in report.checks)
+        warned = sum(check.outcome == "warn" for check in report.checks)
+        verdict = "passed" if report.passed else f"{failed} failed"
+        sys.stdout.write(f"\n{report.endpoint}: {verdict}{f', {warned} warnings' if warned else ''}\n")
+    return report.passed
+
+
+def _print_check(check: Check) -> None:
+    sys.stdout.write(f"{_MARKS[check.outcome]:>4}  {check.title}\n      {check.explanation}\n")
+    sys.stdout.flush()

@@ -1,0 +1,241 @@
+"""Decides each request of the reference server: route, proof, effect, answer."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from arke.errors import InvalidInput
+from arke.receiver.connection import Reply
+from arke.receiver.faults import status_of
+from arke.receiver.http import Answer, Request, error_answer, json_answer
+from arke.receiver.message import Message, MessageError
+from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan
+from arke.receiver.parser import parse
+from arke.receiver.request_log import Record, RequestLog
+from arke.receiver.verifier import VerificationError, bearer_token, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arke.receiver.config import ReceiverConfig
+    from arke.receiver.state import AudienceState
+    from arke.receiver.tokens import TokenIssuer
+
+    OnMessage = Callable[[Message, Request], None]
+
+
+_log = logging.getLogger(__name__)
+
+
+class ReceiverStats(msgspec.Struct, kw_only=True):
+    """Counters since the start. `requests` are messages only, not tokens or questions about the state."""
+
+    requests: int = 0
+    accepted: int = 0
+    users: int = 0
+    entries: int = 0
+    verified: int = 0
+    failed: dict[str, int] = {}
+    misbehaved: dict[str, int] = {}
+    connections: int = 0
+    tls_failures: int = 0
+    tokens_issued: int = 0
+
+    def fail(self, verdict: str) -> None:
+        self.failed[verdict] = self.failed.get(verdict, 0) + 1
+
+    def misbehave(self, kind: str) -> None:
+        self.misbehaved[kind] = self.misbehaved.get(kind, 0) + 1
+
+
+class ReceiverService:
+    """The destination's logic, free of sockets: a request in, a reply out."""
+
+    def __init__(
+        self,
+        config: ReceiverConfig,
+        *,
+        state: AudienceState,
+        log: RequestLog,
+        plan: MisbehaviourPlan,
+        tokens: TokenIssuer | None,
+        change_plan: Callable[[list[str]], None],
+        on_message: OnMessage | None,
+    ) -> None:
+        self._config = config
+        self._state = state
+        self._log = log
+        self._plan = plan
+        self._tokens = tokens
+        self._change_plan = change_plan
+        self._on_message = on_message
+        self.stats = ReceiverStats()
+
+    def reply(self, request: Request) -> Reply:
+        """Route one request."""
+        match request.method, request.path:
+            case "GET", "/stats":
+                return Reply(answer=json_answer(self.report()))
+            case "GET", "/state":
+                return Reply(answer=self._about(request))
+            case "GET", "/healthz":
+                return Reply(answer=json_answer({"status": "ok"}))
+            case _, path if path.startswith("/control/"):
+                return Reply(answer=self._controlled(request))
+            case "POST", "/oauth2/token" if self._tokens is not None:
+                return self._token_reply(request, self._tokens)
+            case "POST", _:
+                return self._message_reply(request)
+            case _:
+                return Reply(
+                    answer=error_answer(405, "method_not_allowed", "messages come by POST", ("Allow", "POST"))
+                )
+
+    def report(self) -> dict[str, Any]:
+        """The counters, and what the state adds up to."""
+        counts = self._state.counts()
+        return {
+            **msgspec.to_builtins(self.stats),
+            "unique_ids": counts.ids,
+            "state": {"active": counts.active, "inactive": counts.inactive},
+        }
+
+    # -- messages
+
+    def _message_reply(self, request: Request) -> Reply:
+        fault = self._plan.for_request("message")
+        self.stats.requests += 1
+        if fault is not None and fault.kind not in ANSWERS_ANYWAY:
+            verdict, answer = "not_processed", Answer(status=500)
+        else:
+            verdict, answer = self._judge(request)
+        if verdict == "accepted":
+            self.stats.accepted += 1
+        elif fault is None:
+            self.stats.fail(verdict)
+        return self._finish(request, verdict, answer, fault)
+
+    def _finish(self, request: Request, verdict: str, answer: Answer, fault: Misbehaviour | None) -> Reply:
+        if fault is not None:
+            self.stats.misbehave(fault.kind)
+        record = Record(
+            at=datetime.fromtimestamp(time.time(), UTC),
+            request=request,
+            verdict=verdict,
+            status=answer.status if fault is None else status_of(fault, answer),
+            fault=None if fault is None else fault.text,
+        )
+        try:
+            self._log.add(record)
+        except OSError:
+            # The message itself is stored; a full disk under the inspection log must not cost the sender.
+            self.stats.fail("log_unwritable")
+        return Reply(answer=answer, fault=fault)
+
+    def _judge(self, request: Request) -> tuple[str, Answer]:
+        """Token, signature, format, store: the verdict and the answer."""
+        if self._tokens is not None and not self._token_accepted(request):
+            challenge = ("WWW-Authenticate", 'Bearer error="invalid_token"')
+            return "bad_token", error_answer(401, "bad_token", "a valid bearer token is required", challenge)
+        if self._config.keys:
+            try:
+                verify(request.body, request.headers, self._config.keys)
+            except VerificationError as error:
+                return "bad_signature", error_answer(403, "bad_signature", str(error))
+        if self._tokens is not None or self._config.keys:
+            self.stats.verified += 1
+        try:
+            message = parse(request.body, max_body_bytes=self._config.max_body_bytes)
+        except MessageError as error:
+            return error.code, json_answer(
+                {"error": error.code, "path": error.path, "message": error.reason}, 400
+            )
+        return self._take(message, request)
+
+    def _take(self, message: Message, request: Request) -> tuple[str, Answer]:
+        try:
+            self._state.apply(message)
+        except sqlite3.Error:
+            return "store_unavailable", error_answer(503, "store_unavailable", "the store cannot be written")
+        self.stats.users += len(message.users)
+        self.stats.entries += sum(len(user.segments) for user in message.users)
+        if self._on_message is not None:
+            try:
+                self._on_message(message, request)
+            except Exception:  # noqa: BLE001 - the owner of the callback sees it in the log, the sender a 500
+                _log.exception("the on_message callback failed")
+                return "callback_failed", error_answer(500, "callback_failed", "see the receiver's log")
+        return "accepted", json_answer({"accepted": len(message.users)})
+
+    def _token_accepted(self, request: Request) -> bool:
+        try:
+            return self._tokens is not None and self._tokens.accepts(bearer_token(request.headers))
+        except VerificationError:
+            return False
+
+    # -- tokens
+
+    def _token_reply(self, request: Request, tokens: TokenIssuer) -> Reply:
+        fault = self._plan.for_request("token")
+        verdict, answer = self._issue(request, tokens)
+        return self._finish(request, verdict, answer, fault)
+
+    def _issue(self, request: Request, tokens: TokenIssuer) -> tuple[str, Answer]:
+        no_store = ("Cache-Control", "no-store")
+        if not tokens.knows(request.header("Authorization") or ""):
+            challenge = ("WWW-Authenticate", "Basic")
+            return "bad_client", json_answer({"error": "invalid_client"}, 401, challenge, no_store)
+        if parse_qs(request.body.decode("latin-1")).get("grant_type") != ["client_credentials"]:
+            return "bad_grant", json_answer({"error": "unsupported_grant_type"}, 400, no_store)
+        content: dict[str, object] = {"token_type": "Bearer", "access_token": tokens.issue()}
+        if self._config.announce_expiry:
+            content["expires_in"] = int(tokens.lifetime_s)
+        self.stats.tokens_issued = tokens.issued
+        return "token_issued", json_answer(content, 200, no_store)
+
+    # -- inspection and control
+
+    def _about(self, request: Request) -> Answer:
+        if not request.from_this_machine:
+            return error_answer(403, "forbidden", "the state is shown on this machine only")
+        ids = parse_qs(request.query).get("id", [])
+        if len(ids) != 1:
+            return error_answer(400, "bad_request", "name one id, as in /state?id=4250948725049857")
+        return json_answer({"id": ids[0], "memberships": self._state.lookup(ids[0])})
+
+    def _controlled(self, request: Request) -> Answer:
+        if not self._config.control:
+            return error_answer(404, "not_found", "control is off; start the receiver with --control")
+        if not request.from_this_machine:
+            return error_answer(403, "forbidden", "control is possible from this machine only")
+        match request.method, request.path:
+            case "POST", "/control/misbehave":
+                return self._replace_plan(request.body)
+            case "GET", "/control/misbehave":
+                return json_answer({"misbehave": self._plan.remaining()})
+            case "POST", "/control/expire-tokens" if self._tokens is not None:
+                self._tokens.expire_all()
+                return json_answer({"expired": True})
+            case _:
+                return error_answer(404, "not_found", "known: /control/misbehave, /control/expire-tokens")
+
+    def _replace_plan(self, body: bytes) -> Answer:
+        try:
+            wanted = msgspec.json.decode(body, type=_Wanted)
+            self._change_plan(wanted.misbehave)
+        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidInput) as error:
+            return error_answer(400, "bad_misbehaviour", str(error))
+        return json_answer({"misbehave": self._plan.remaining()})
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST /control/misbehave: the faults that shall be in force from now on."""
+
+    misbehave: list[str]

@@ -1,0 +1,156 @@
+"""A running engine and its three doors: intake, admin API, and the Unix socket for commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvicorn
+
+from arke.app import SOCKET_FILE, running_engine
+from arke.clock import SystemClock
+from arke.console.admin import admin_app
+from arke.engine.operations import Operations
+from arke.errors import SettingsError
+from arke.intake.http import intake_app
+from arke.intake.server import intake_server
+from arke.intake.settings import IntakeSettings
+from arke.log import get_logger
+from arke.settings import host_and_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+    from typing import Any
+
+    from arke.catalog.destinations import Checkers
+    from arke.engine.engine import Engine
+    from arke.settings import Settings
+
+BACKLOG = 2_048
+SHUTDOWN_S = 10
+
+
+class Doors(msgspec.Struct, frozen=True):
+    """Where a running engine listens."""
+
+    intake: str
+    admin: str
+    socket: str
+
+
+def _quiet(server: uvicorn.Server) -> uvicorn.Server:
+    """Leave signals to us: three servers share one process."""
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    return server
+
+
+def serve(data: Path, settings: Settings, checkers: Checkers) -> None:
+    """Run until SIGINT or SIGTERM; prints where it listens once everything does."""
+    import uvloop
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with open_doors(data, settings, checkers) as (_, doors):
+            sys.stdout.write(f"intake http://{doors.intake}\nadmin  http://{doors.admin}\n")
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            await stop.wait()
+            get_logger("engine").info("stopping")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+@contextlib.asynccontextmanager
+async def open_doors(
+    data: Path, settings: Settings, checkers: Checkers
+) -> AsyncIterator[tuple[Engine, Doors]]:
+    """A running engine with its servers. Listening sockets are bound before the engine starts."""
+    with contextlib.ExitStack() as sockets:
+        intake = sockets.enter_context(_listen(settings.server.intake, "server.intake"))
+        admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
+        async with running_engine(data, settings) as engine:
+            control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
+            operations = Operations(engine, SystemClock(), checkers)
+            edge = intake_app(engine, IntakeSettings(auth=settings.auth.intake, region=settings.region))
+            servers = [
+                (
+                    _quiet(intake_server(edge, *host_and_port(settings.server.intake, "server.intake"))),
+                    intake,
+                ),
+                (_server(admin_app(operations, engine.authorize)), admin),
+                (_server(admin_app(operations, None)), control),
+            ]
+            tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
+            try:
+                while not all(server.started for server, _ in servers):
+                    await asyncio.sleep(0.01)
+                yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
+            finally:
+                for server, _ in servers:
+                    server.should_exit = True
+                await asyncio.gather(*tasks, return_exceptions=True)
+                with contextlib.suppress(OSError):
+                    os.unlink(data / SOCKET_FILE)  # noqa: PTH108 - the socket is ours
+
+
+def _server(app: Callable[..., Any]) -> uvicorn.Server:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )
+    return _quiet(server)
+
+
+def _listen(text: str, option: str) -> socket.socket:
+    host, port = host_and_port(text, option)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(f"{option}: cannot listen on {text}: {error.strerror}") from None
+    return listener
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """The data directory's lock is held, so a file that is there was left behind."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"{path}: cannot listen: {error.strerror or error}; try a shorter --data"
+        ) from None
+    finally:
+        os.umask(mask)
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

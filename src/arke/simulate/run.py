@@ -1,0 +1,98 @@
+"""Running a script: one shard in memory, virtual time, seeded randomness. Same input, same bytes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.app import memory_engine
+from arke.clock import SeededEntropy
+from arke.delivery.secrets import Secrets
+from arke.domain.event import DeclaredId
+from arke.errors import EventError, ScriptError
+from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
+from arke.simulate.script import Step, read_script
+from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arke.domain.catalog import Catalog
+    from arke.engine.engine import Engine
+
+SETTLE_S = 120.0
+"""Virtual time given to lanes after the last line: longer than any linger and pause of a circuit."""
+
+
+class Summary(msgspec.Struct):
+    """What a simulation did; `complaints` are things a person should look at."""
+
+    events: int = 0
+    requests: int = 0
+    owed: int = 0
+    complaints: list[str] = []
+
+
+class Simulation:
+    """One run. `load` reads and validates a catalog file; `write` takes each request as it is made."""
+
+    def __init__(self, load: Callable[[Path], Catalog], write: Callable[[Sent], None]) -> None:
+        self._load = load
+        self._write = write
+        self.summary = Summary()
+
+    def run(self, script: Path, catalog: Path, *, seed: int = 0) -> Summary:
+        """Raises ScriptError, CatalogError."""
+        with script.open("rb") as lines:
+            steps = list(read_script(lines, str(script)))
+        first = self._load(catalog)
+        loop = VirtualTimeLoop()
+        start = steps[0].at if steps else 0.0
+        clock = VirtualClock(loop, start)
+        run_virtual(self._play(steps, first, script.parent, clock, seed), loop)
+        return self.summary
+
+    async def _play(
+        self, steps: list[Step], catalog: Catalog, folder: Path, clock: VirtualClock, seed: int
+    ) -> None:
+        network = SimulatedNetwork(clock, self._record)
+        courier = SimulatedCourier(network, Secrets(), clock, self._complain)
+        engine, shard = memory_engine(courier, clock, SeededEntropy(seed))
+        await shard.start()
+        await engine.apply(catalog)
+        for step in steps:
+            await clock.sleep_until(step.at)
+            await self._step(engine, network, folder, step)
+        await engine.drain(SETTLE_S)
+        self.summary.owed = sum(shard.reader.owed_counts().values())
+        await engine.stop()
+
+    async def _step(self, engine: Engine, network: SimulatedNetwork, folder: Path, step: Step) -> None:
+        if step.event is not None:
+            self.summary.events += 1
+            (answer,) = await engine.ingest([step.event])
+            if isinstance(answer, EventError):
+                self._complain(f"line {step.line}: event refused: {answer.reason}: {answer.message}")
+        elif step.respond is not None:
+            network.respond(step.respond.destination, step.respond.status, step.respond.times)
+        elif step.apply is not None:
+            path = folder / step.apply
+            if not path.is_file():
+                raise ScriptError(f"line {step.line}: apply: {path} does not exist")
+            await engine.apply(self._load(path))
+        elif step.privacy is not None:
+            ids: tuple[DeclaredId, ...] = ()
+            if step.privacy.id is not None:
+                dpid, _, partner_id = step.privacy.id.partition(":")
+                ids = (DeclaredId(int(dpid), partner_id),)
+            await engine.opt_out(step.privacy.uuid, ids)
+
+    def _record(self, sent: Sent) -> None:
+        self.summary.requests += 1
+        self._write(sent)
+
+    def _complain(self, text: str) -> None:
+        if text not in self.summary.complaints:
+            self.summary.complaints.append(text)

@@ -1,0 +1,121 @@
+"""Reading a simulate script: NDJSON in time order, one action a line (SPEC section 9)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from arke.domain.event import is_uuid
+from arke.errors import EventError, ScriptError
+from arke.intake.ndjson import parse_event_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from arke.domain.event import IncomingEvent
+
+LATER_KEYS = ("onboard", "batch")
+"""Actions of the script language that this version of Arke does not perform yet."""
+
+
+class Respond(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"times": "for"}):
+    """What a destination answers to its next requests."""
+
+    destination: int
+    status: int
+    times: int = 1
+
+
+class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A privacy request for a device, by UUID or by `dpid:id`."""
+
+    action: str
+    uuid: str | None = None
+    id: str | None = None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One line: when, and exactly one action (none for `advance`)."""
+
+    line: int
+    at: float
+    event: IncomingEvent | None = None
+    respond: Respond | None = None
+    privacy: Privacy | None = None
+    apply: str | None = None
+
+
+def read_script(lines: Iterable[bytes], name: str) -> Iterator[Step]:
+    """Parse and check every line. Raises ScriptError with the place and what to do."""
+    last = float("-inf")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        step = _step(line, number, name)
+        if step.at < last:
+            raise ScriptError(f"{name}:{number}: goes back in time: lines must be in time order")
+        last = step.at
+        yield step
+
+
+def _step(line: bytes, number: int, name: str) -> Step:
+    where = f"{name}:{number}"
+    try:
+        document: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ScriptError(f"{where}: not a JSON object: {error}") from None
+    at = _moment(document.pop("at", None), where)
+    if len(document) != 1:
+        given = ", ".join(document) or "none"
+        raise ScriptError(
+            f"{where}: needs exactly one of event, respond, privacy, apply, advance beside at (given: {given})"
+        )
+    ((action, value),) = document.items()
+    try:
+        return _action(action, value, at, number)
+    except EventError as error:
+        raise ScriptError(f"{where}: event: {error.message}") from None
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ScriptError(f"{where}: {action}: {error}") from None
+
+
+def _action(action: str, value: Any, at: float, number: int) -> Step:
+    match action:
+        case "event":
+            return Step(line=number, at=at, event=parse_event_line(msgspec.json.encode(value), int(at)))
+        case "respond":
+            return Step(line=number, at=at, respond=msgspec.convert(value, Respond))
+        case "privacy":
+            return Step(line=number, at=at, privacy=_privacy(msgspec.convert(value, Privacy)))
+        case "apply":
+            return Step(line=number, at=at, apply=msgspec.convert(value, str))
+        case "advance":
+            return Step(line=number, at=at)
+        case _ if action in LATER_KEYS:
+            raise ValueError("this version of Arke does not run batches or read files yet")
+        case _:
+            raise ValueError("unknown action: use event, respond, privacy, apply or advance")
+
+
+def _privacy(request: Privacy) -> Privacy:
+    if request.action != "opt_out":
+        raise ValueError("this version of Arke knows the action opt_out only")
+    if (request.uuid is None) == (request.id is None):
+        raise ValueError("needs either uuid or id")
+    if request.uuid is not None and not is_uuid(request.uuid):
+        raise ValueError("uuid must be 38 decimal digits")
+    if request.id is not None and not request.id.partition(":")[0].isdigit():
+        raise ValueError('id must be "dpid:id"')
+    return request
+
+
+def _moment(value: Any, where: str) -> float:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ScriptError(f'{where}: "at" must be a time like "2026-01-01T00:00:00Z"') from None
+    if moment.tzinfo is None:
+        raise ScriptError(f'{where}: "at" needs a zone: end it with Z')
+    return moment.timestamp()

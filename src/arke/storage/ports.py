@@ -1,0 +1,126 @@
+"""The storage seam: what a shard asks of its store. Adapters live in folders beside this file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from arke.domain.change import JournalRecord
+    from arke.domain.ledger import LedgerEntry, LedgerRow
+    from arke.domain.profile import Profile
+
+
+class Owed(msgspec.Struct, array_like=True, frozen=True):
+    """A device's news that a destination has not acknowledged; `seq` is the journal position it covers."""
+
+    destination: int
+    uid: int
+    since: int
+    seq: int
+    reason: str
+
+
+class LedgerKey(msgspec.Struct, array_like=True, frozen=True):
+    """Names one ledger row."""
+
+    uid: int
+    destination: int
+    dpid: int
+    id: str
+
+
+class GroupWrites(msgspec.Struct):
+    """All that one group changes; it becomes durable as a whole or not at all."""
+
+    profiles: dict[int, Profile] = {}
+    journal: list[JournalRecord] = []
+    ledger: list[LedgerRow] = []
+    forgotten: list[LedgerKey] = []
+    owed: list[Owed] = []
+    settled: list[tuple[int, int]] = []
+    cursors: dict[int, int] = {}
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.profiles
+            or self.journal
+            or self.ledger
+            or self.forgotten
+            or self.owed
+            or self.settled
+            or self.cursors
+        )
+
+
+class ShardReader(Protocol):
+    """Reads of committed state. Never blocks the writer."""
+
+    def profiles(self, uids: Sequence[int]) -> dict[int, Profile]: ...
+
+    def ledger(self, uids: Sequence[int], destination: int) -> dict[int, dict[tuple[int, str], LedgerEntry]]:
+        """Ledger entries of one destination, per uid and (dpid, id)."""
+        ...
+
+    def ledger_of(self, uid: int) -> list[LedgerRow]:
+        """Every ledger row of one device."""
+        ...
+
+    def owed(self, destination: int, uids: Sequence[int]) -> dict[int, Owed]: ...
+
+    def owed_all(self, destination: int | None = None) -> Iterator[Owed]:
+        """All that is owed, oldest key first."""
+        ...
+
+    def owed_counts(self) -> dict[int, int]: ...
+
+    def journal(self, after: int, limit: int) -> list[JournalRecord]:
+        """Up to `limit` records with seq > after, ascending."""
+        ...
+
+    def cursors(self) -> dict[int, int]: ...
+
+    def last_seq(self) -> int: ...
+
+    def find_uid(self, uuid: str) -> int | None:
+        """The uid of a stored device, None if it is not stored."""
+        ...
+
+    def count_profiles(self) -> int: ...
+
+    def sample_profiles(self, limit: int) -> Iterator[Profile]:
+        """Up to `limit` profiles. Keys are hashes, so the first ones are a random sample."""
+        ...
+
+
+class ShardStore(ShardReader, Protocol):
+    """One shard's store: one writer, group by group."""
+
+    def load(self, uuids: Sequence[str]) -> dict[str, tuple[int, Profile]]:
+        """Profiles by UUID with their uid; a device never seen gets a fresh profile and a free uid.
+
+        Sees everything committed before. Raises StoreUnavailable.
+        """
+        ...
+
+    def commit(self, writes: GroupWrites) -> None:
+        """Make a group durable (fsync) or raise StoreUnavailable with nothing of it stored."""
+        ...
+
+    def reader(self) -> ShardReader:
+        """A reader for another thread of control than the writer's."""
+        ...
+
+    def prune(self, before_seq: int, before_at: int) -> int:
+        """Drop journal records older than both bounds; the newest one always stays. Returns how many."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the main file; cheap, called about once a second."""
+        ...
+
+    def close(self) -> None: ...

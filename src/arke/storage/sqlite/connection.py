@@ -1,0 +1,74 @@
+"""Opening SQLite files: durability, schema and errors in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from arke.errors import StoreTooNew, StoreUnavailable
+
+MEMORY = ":memory:"
+_FOLDER = Path(__file__).parent
+
+
+def open_database(path: Path | str, schema: str, version: int) -> apsw.Connection:
+    """A connection with WAL and full sync. Creates the file (mode 0600) with `schema` where there is none.
+
+    `schema` names a file beside this one. Raises StoreTooNew, StoreUnavailable.
+    """
+    with store_errors(str(path)):
+        if path != MEMORY:
+            Path(path).touch(mode=0o600, exist_ok=True)
+        connection = apsw.Connection(str(path))
+        connection.set_busy_timeout(10_000)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA cache_size=-65536")
+        connection.execute("PRAGMA mmap_size=268435456")
+        with connection:
+            stored = next(connection.execute("PRAGMA user_version"))[0]
+            if stored == 0:
+                connection.execute((_FOLDER / schema).read_text())
+                connection.execute(f"PRAGMA user_version={version}")
+            elif stored > version:
+                raise StoreTooNew(
+                    f"{path}: written by a newer Arke (schema {stored}, this one knows {version}): upgrade Arke"
+                )
+    return connection
+
+
+class store_errors:  # noqa: N801 - used as a verb: `with store_errors(path):`
+    """Turns what SQLite raises into StoreUnavailable, keeping its words."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (apsw.Error, OSError)):
+            raise StoreUnavailable(f"{self._where}: {type(error).__name__}: {error}") from error
+
+
+class transaction:  # noqa: N801 - used as a verb: `with transaction(connection, path):`
+    """One transaction: committed on the way out, or rolled back; errors as StoreUnavailable."""
+
+    __slots__ = ("_connection", "_errors")
+
+    def __init__(self, connection: apsw.Connection, where: str) -> None:
+        self._connection = connection
+        self._errors = store_errors(where)
+
+    def __enter__(self) -> None:
+        with self._errors:
+            self._connection.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with self._errors:
+            self._connection.__exit__(kind, error, trace)  # type: ignore[arg-type]
+        self._errors.__exit__(kind, error, trace)

@@ -1,0 +1,46 @@
+-- The directory: what belongs to no shard. Schema version 1.
+
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Which device owns a partner id now; of a cross-device id, every device, the newest last.
+CREATE TABLE identity (
+  dpid INTEGER NOT NULL,
+  id   TEXT NOT NULL,
+  uuid TEXT NOT NULL,
+  at   INTEGER NOT NULL,
+  PRIMARY KEY (dpid, id)
+) WITHOUT ROWID;
+
+-- Partner ids on their way from one device to another: the old one must still let go.
+CREATE TABLE move (
+  number   INTEGER PRIMARY KEY,
+  dpid     INTEGER NOT NULL,
+  id       TEXT NOT NULL,
+  old_uuid TEXT NOT NULL,
+  new_uuid TEXT NOT NULL,
+  at       INTEGER NOT NULL
+);
+
+-- Who opted out, as keyed hashes of UUIDs and of partner ids.
+CREATE TABLE suppressed (
+  hash BLOB PRIMARY KEY,
+  at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Every catalog version ever applied. mapping_versions: JSON, destination -> version of its last mapping change.
+CREATE TABLE catalog (
+  version          INTEGER PRIMARY KEY,
+  at               INTEGER NOT NULL,
+  body             BLOB NOT NULL,
+  mapping_versions BLOB NOT NULL,
+  note             TEXT NOT NULL
+);
+
+CREATE TABLE token (
+  id      TEXT PRIMARY KEY,
+  hash    BLOB NOT NULL UNIQUE,
+  body    BLOB NOT NULL
+) WITHOUT ROWID;

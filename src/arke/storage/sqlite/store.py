@@ -1,0 +1,246 @@
+"""A shard's store in one SQLite file.
+
+The writer owns one connection; readers have one of their own and see committed state only. In memory, where
+a second connection would see nothing, both share one: virtual time has one thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from arke.domain.change import JournalRecord
+from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
+from arke.domain.profile import Profile, decode_profile, encode_profile
+from arke.storage.ports import GroupWrites, Owed
+from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import apsw
+
+    from arke.domain.ledger import LedgerEntry
+
+SCHEMA_VERSION = 1
+_UID_MASK = (1 << 62) - 1
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
+
+
+class SqliteReader:
+    """Reads of committed state over one connection."""
+
+    def __init__(self, connection: apsw.Connection, where: str, key: bytes) -> None:
+        self._connection = connection
+        self._where = where
+        self._key = key
+
+    def _rows(self, sql: str, bindings: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        with store_errors(self._where):
+            yield from self._connection.execute(sql, bindings)
+
+    def profiles(self, uids: Sequence[int]) -> dict[int, Profile]:
+        sql = f"SELECT uid, body FROM profile WHERE uid IN ({_numbers(uids)})"  # noqa: S608 - integers only
+        return {uid: decode_profile(body) for uid, body in self._rows(sql)}
+
+    def ledger(self, uids: Sequence[int], destination: int) -> dict[int, dict[tuple[int, str], LedgerEntry]]:
+        found: dict[int, dict[tuple[int, str], LedgerEntry]] = {}
+        sql = (
+            "SELECT uid, dpid, id, entry FROM ledger "  # noqa: S608 - integers only
+            f"WHERE uid IN ({_numbers(uids)}) AND destination = ? ORDER BY uid, dpid, id"
+        )
+        for uid, dpid, partner_id, entry in self._rows(sql, (destination,)):
+            found.setdefault(uid, {})[dpid, partner_id] = decode_entry(entry)
+        return found
+
+    def ledger_of(self, uid: int) -> list[LedgerRow]:
+        sql = "SELECT destination, dpid, id, entry FROM ledger WHERE uid = ? ORDER BY destination, dpid, id"
+        return [
+            LedgerRow(uid, destination, dpid, partner_id, decode_entry(entry))
+            for destination, dpid, partner_id, entry in self._rows(sql, (uid,))
+        ]
+
+    def owed(self, destination: int, uids: Sequence[int]) -> dict[int, Owed]:
+        sql = (
+            "SELECT destination, uid, since, seq, reason FROM owed "  # noqa: S608 - integers only
+            f"WHERE destination = ? AND uid IN ({_numbers(uids)})"
+        )
+        return {row[1]: Owed(*row) for row in self._rows(sql, (destination,))}
+
+    def owed_all(self, destination: int | None = None) -> Iterator[Owed]:
+        sql = "SELECT destination, uid, since, seq, reason FROM owed"
+        if destination is None:
+            rows = self._rows(sql + " ORDER BY destination, uid")
+        else:
+            rows = self._rows(sql + " WHERE destination = ? ORDER BY uid", (destination,))
+        for row in rows:
+            yield Owed(*row)
+
+    def owed_counts(self) -> dict[int, int]:
+        return dict(self._rows("SELECT destination, count(*) FROM owed GROUP BY destination"))
+
+    def journal(self, after: int, limit: int) -> list[JournalRecord]:
+        sql = "SELECT body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [_decode_record(body) for (body,) in self._rows(sql, (after, limit))]
+
+    def cursors(self) -> dict[int, int]:
+        return dict(self._rows("SELECT destination, seq FROM cursor"))
+
+    def last_seq(self) -> int:
+        (last,) = next(self._rows("SELECT coalesce(max(seq), 0) FROM journal"))
+        return int(last)
+
+    def count_profiles(self) -> int:
+        (count,) = next(self._rows("SELECT count(*) FROM profile"))
+        return int(count)
+
+    def sample_profiles(self, limit: int) -> Iterator[Profile]:
+        for (body,) in self._rows("SELECT body FROM profile ORDER BY uid LIMIT ?", (limit,)):
+            yield decode_profile(body)
+
+    def find_uid(self, uuid: str) -> int | None:
+        uid = self._hash(uuid)
+        while True:
+            profile = self.profiles([uid]).get(uid)
+            if profile is None:
+                return None
+            if profile.uuid == uuid:
+                return uid
+            uid = (uid + 1) & _UID_MASK
+
+    def _hash(self, uuid: str) -> int:
+        digest = hashlib.blake2b(uuid.encode(), key=self._key, digest_size=8).digest()
+        return int.from_bytes(digest, "little") & _UID_MASK
+
+
+class SqliteShardStore(SqliteReader):
+    """The writer's side. See `arke.storage.ports.ShardStore`."""
+
+    def __init__(self, path: Path | str, *, key: bytes | None = None) -> None:
+        """Opens or creates the store. `key` seeds the uid hash of a new one (random by default)."""
+        self._path = path
+        connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+        super().__init__(connection, str(path), self._stored_key(connection, key))
+        self._readers: list[apsw.Connection] = []
+
+    def _stored_key(self, connection: apsw.Connection, key: bytes | None) -> bytes:
+        with transaction(connection, str(self._path)):
+            row = connection.execute("SELECT value FROM meta WHERE key = 'uid_key'").fetchone()
+            if row is not None:
+                stored: bytes = row[0]
+                return stored
+            fresh = key if key is not None else secrets.token_bytes(16)
+            connection.execute("INSERT INTO meta VALUES ('uid_key', ?)", (fresh,))
+            return fresh
+
+    def reader(self) -> SqliteReader:
+        if self._path == MEMORY:
+            return self
+        connection = open_database(self._path, "schema.sql", SCHEMA_VERSION)
+        connection.execute("PRAGMA query_only=1")
+        self._readers.append(connection)
+        return SqliteReader(connection, self._where, self._key)
+
+    def load(self, uuids: Sequence[str]) -> dict[str, tuple[int, Profile]]:
+        wanted = {self._hash(uuid): uuid for uuid in uuids}
+        stored = self.profiles(list(wanted))
+        loaded: dict[str, tuple[int, Profile]] = {}
+        taken: set[int] = set()
+        for uid, uuid in wanted.items():
+            profile = stored.get(uid)
+            if profile is None:
+                loaded[uuid] = (uid, Profile(uuid))
+                taken.add(uid)
+            elif profile.uuid == uuid:
+                loaded[uuid] = (uid, profile)
+        for uuid in uuids:
+            if uuid not in loaded:
+                loaded[uuid] = self._probe(uuid, taken)
+        return loaded
+
+    def _probe(self, uuid: str, taken: set[int]) -> tuple[int, Profile]:
+        """Two UUIDs share a hash: take the next uid that is this device's or free."""
+        uid = self._hash(uuid)
+        while True:
+            profile = self.profiles([uid]).get(uid)
+            if profile is not None and profile.uuid == uuid:
+                return uid, profile
+            if profile is None and uid not in taken:
+                taken.add(uid)
+                return uid, Profile(uuid)
+            uid = (uid + 1) & _UID_MASK
+
+    def commit(self, writes: GroupWrites) -> None:
+        connection = self._connection
+        with transaction(connection, self._where):
+            if writes.profiles:
+                connection.executemany(
+                    "INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body",
+                    ((uid, encode_profile(writes.profiles[uid])) for uid in sorted(writes.profiles)),
+                )
+            if writes.journal:
+                connection.executemany(
+                    "INSERT INTO journal VALUES (?, ?, ?)",
+                    ((record.seq, record.at, _encode(record)) for record in writes.journal),
+                )
+            if writes.forgotten:
+                connection.executemany(
+                    "DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?",
+                    ((key.uid, key.destination, key.dpid, key.id) for key in writes.forgotten),
+                )
+            if writes.ledger:
+                connection.executemany(
+                    "INSERT INTO ledger VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT (uid, destination, dpid, id) DO UPDATE SET entry = excluded.entry",
+                    (
+                        (row.uid, row.destination, row.dpid, row.id, encode_entry(row.entry))
+                        for row in writes.ledger
+                    ),
+                )
+            self._commit_owed(writes)
+
+    def _commit_owed(self, writes: GroupWrites) -> None:
+        connection = self._connection
+        if writes.settled:
+            connection.executemany("DELETE FROM owed WHERE destination = ? AND uid = ?", writes.settled)
+        if writes.owed:
+            connection.executemany(
+                "INSERT INTO owed VALUES (?, ?, ?, ?, ?) ON CONFLICT (destination, uid) "
+                "DO UPDATE SET seq = excluded.seq, reason = excluded.reason",
+                ((owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed),
+            )
+        if writes.cursors:
+            connection.executemany(
+                "INSERT INTO cursor VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET seq = excluded.seq",
+                writes.cursors.items(),
+            )
+
+    def prune(self, before_seq: int, before_at: int) -> int:
+        with transaction(self._connection, self._where):
+            self._connection.execute(
+                "DELETE FROM journal WHERE seq IN (SELECT seq FROM journal WHERE seq < ? AND at < ? "
+                "AND seq < (SELECT max(seq) FROM journal) ORDER BY seq LIMIT 10000)",
+                (before_seq, before_at),
+            )
+            return self._connection.changes()
+
+    def checkpoint(self) -> None:
+        if self._path != MEMORY:
+            with store_errors(self._where):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        for connection in self._readers:
+            connection.close()
+        self._readers.clear()
+        self._connection.close()
+
+
+def _numbers(uids: Sequence[int]) -> str:
+    return ",".join(map(str, uids))

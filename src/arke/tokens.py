@@ -1,0 +1,162 @@
+"""API tokens: minting, checking, and the port they are stored behind. The secret is never stored."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
+
+import msgspec
+
+from arke.errors import InvalidInput, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Scope = Literal["ingest", "read", "operate", "admin"]
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+PREFIX: Final = "arke_"
+SECRET_BYTES: Final = 32
+MAX_SECRET_CHARS: Final = 128
+MAX_LIFETIME_S: Final = 10 * 365 * 86_400
+
+_IMPLIED: Final[dict[str, frozenset[str]]] = {
+    "admin": frozenset(SCOPES),
+    "operate": frozenset({"operate", "read"}),
+}
+_LIFETIME: Final = re.compile(r"([0-9]{1,6})(m|h|d|w|y)")
+_UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it is stored. `secret_hash` is the SHA-256 of the secret; times in epoch seconds.
+
+    A 256-bit random secret needs no slow hash: there is nothing to guess.
+    """
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    secret_hash: bytes
+    created: int
+    expires: int | None = None
+    revoked: int | None = None
+
+    def live(self, now: float) -> bool:
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def allows(self, scope: str) -> bool:
+        """Whether one of the scopes is, or implies, the one asked for (admin: all; operate: read)."""
+        return any(scope in _IMPLIED.get(own, (own,)) for own in self.scopes)
+
+
+class TokenStore(Protocol):
+    """Where tokens are kept. Every change is durable on return."""
+
+    def list(self) -> list[Token]:
+        """All tokens, revoked and expired ones too, oldest first."""
+        ...
+
+    def add(self, token: Token) -> None:
+        """Raises `InvalidInput` when the id or the hash is taken."""
+        ...
+
+    def revoke(self, token_id: str, at: int) -> Token:
+        """Mark as revoked and return it; a second time changes nothing. Raises `InvalidInput`: no such id."""
+        ...
+
+    def find(self, secret_hash: bytes) -> Token | None: ...
+
+
+class MemoryTokenStore:
+    """Tokens in a dictionary, for tests and for engines that keep nothing."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Token] = {}
+
+    def list(self) -> list[Token]:
+        return sorted(self._by_id.values(), key=lambda token: (token.created, token.id))
+
+    def add(self, token: Token) -> None:
+        if token.id in self._by_id or self.find(token.secret_hash) is not None:
+            raise InvalidInput(f"token {token.id} exists already")
+        self._by_id[token.id] = token
+
+    def revoke(self, token_id: str, at: int) -> Token:
+        token = self._by_id.get(token_id)
+        if token is None:
+            raise InvalidInput(f"there is no token {token_id!r}: `arke token list` shows them")
+        if token.revoked is None:
+            token = msgspec.structs.replace(token, revoked=at)
+            self._by_id[token_id] = token
+        return token
+
+    def find(self, secret_hash: bytes) -> Token | None:
+        return next((t for t in self._by_id.values() if t.secret_hash == secret_hash), None)
+
+
+def mint(
+    name: str,
+    scopes: Iterable[str],
+    *,
+    now: int,
+    lifetime_s: int | None = None,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> tuple[str, Token]:
+    """A fresh secret, to be shown once, and the token to store. Raises `InvalidInput` on a bad scope."""
+    secret = PREFIX + base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
+    token = Token(
+        id=random_bytes(6).hex(),
+        name=name,
+        scopes=check_scopes(scopes),
+        secret_hash=digest(secret),
+        created=now,
+        expires=None if lifetime_s is None else now + lifetime_s,
+    )
+    return secret, token
+
+
+def authorize(store: TokenStore, secret: str | None, scope: str, now: float) -> Token:
+    """The live token behind a secret, if it carries the scope; otherwise raises `Unauthorized`.
+
+    Wrong, expired and revoked secrets get the same answer, so that nobody learns which one he holds.
+    """
+    if not secret:
+        raise Unauthorized("a token is needed: send `Authorization: Bearer arke_...`")
+    wanted = digest(secret[:MAX_SECRET_CHARS])
+    token = store.find(wanted)
+    if token is None or not hmac.compare_digest(token.secret_hash, wanted) or not token.live(now):
+        raise Unauthorized("the token is unknown, expired or revoked: `arke token create` makes a new one")
+    if not token.allows(scope):
+        raise Unauthorized(f"the token lacks the scope {scope!r}", forbidden=True)
+    return token
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def check_scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:
+    """Scopes in their fixed order, each once. Raises `InvalidInput` on an unknown one or on none."""
+    wanted = {scope.strip() for scope in scopes} - {""}
+    unknown = sorted(wanted - set(SCOPES))
+    if unknown:
+        raise InvalidInput(f"unknown scope {unknown[0]!r}: choose from {', '.join(SCOPES)}")
+    if not wanted:
+        raise InvalidInput(f"a token needs at least one scope: {', '.join(SCOPES)}")
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+def parse_lifetime_s(text: str) -> int:
+    """Seconds of `90d`, `12h`, `30m`, `2w` or `1y`. Raises `InvalidInput`."""
+    match = _LIFETIME.fullmatch(text.strip())
+    lifetime_s = int(match[1]) * _UNIT_S[match[2]] if match is not None else 0
+    if not 0 < lifetime_s <= MAX_LIFETIME_S:
+        raise InvalidInput(
+            f"{text!r} is not a lifetime: a number and m, h, d, w or y, such as 90d; at most 10y"
+        )
+    return lifetime_s

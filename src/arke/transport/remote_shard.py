@@ -1,0 +1,165 @@
+"""The engine's end of a shard's process: calls over a socket, and a new process when the old one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.engine.protocol import Refusal
+from arke.errors import ArkeError, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.log import get_logger
+from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from arke.engine.protocol import Request, Response
+    from arke.settings import Settings
+
+STREAM_LIMIT_BYTES = 1 << 20
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+RESTART_PAUSE_S = 0.2
+LONGEST_RESTART_PAUSE_S = 5.0
+
+
+class RemoteShard:
+    """A shard in a process of its own. `on_start` brings a fresh process up to date (its catalog)."""
+
+    def __init__(
+        self, store: Path, settings: Settings, on_start: Callable[[RemoteShard], Awaitable[None]]
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._on_start = on_start
+        self._log = get_logger("engine", shard=store.stem)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: dict[int, asyncio.Future[Response]] = {}
+        self._number = 0
+        self._stopping = False
+        self._up = False
+        self._keeper: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Start the process and wait until it answers. Raises ShardDown."""
+        reading = await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(reading), name=f"keep-{self._store.stem}")
+
+    async def _spawn(self) -> asyncio.Task[None]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [
+                    *(sys.executable, "-m", "arke.transport.worker"),
+                    *("--socket", str(theirs.fileno())),
+                    *("--store", str(self._store)),
+                    *("--settings", msgspec.json.encode(self._settings).decode()),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT_BYTES)
+        reading = asyncio.create_task(self._read(reader))
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._on_start(self)
+        except (TimeoutError, ArkeError) as error:
+            raise ShardDown(f"{self._store.name}: the shard's process does not start: {error}") from error
+        self._up = True
+        return reading
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                answer: Answer = decode_answer(await read_frame(reader))
+                future = self._waiting.pop(answer.number, None)
+                if future is not None and not future.done():
+                    future.set_result(answer.response)
+        except (asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
+            return
+        finally:
+            self._up = False
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ShardDown(f"{self._store.stem} went away; it is being restarted"))
+            self._waiting.clear()
+
+    async def _keep(self, reading: asyncio.Task[None]) -> None:
+        """Restart the process whenever it goes away."""
+        pause_s = RESTART_PAUSE_S
+        while True:
+            await asyncio.wait({reading})
+            if self._stopping:
+                return
+            await self._reap()
+            self.restarts += 1
+            self._log.warning("shard_restarting", restarts=self.restarts)
+            try:
+                reading = await self._spawn()
+                pause_s = RESTART_PAUSE_S
+            except (ShardDown, OSError) as error:
+                self._log.error("shard_start_failed", message=str(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_RESTART_PAUSE_S)
+
+    async def call(self, request: Request) -> Response:
+        if self._writer is None or self._stopping:
+            raise ShardDown(f"{self._store.stem} is not running")
+        if self._writer.is_closing():
+            raise ShardDown(f"{self._store.stem} went away; it is being restarted")
+        self._number += 1
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._waiting[self._number] = future
+        try:
+            self._writer.write(frame(Call(self._number, request)))
+            await self._writer.drain()
+        except ConnectionError:
+            self._waiting.pop(self._number, None)
+            raise ShardDown(f"{self._store.stem} went away; it is being restarted") from None
+        response = await future
+        if isinstance(response, Refusal):
+            raise _as_error(response)
+        return response
+
+    async def _reap(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        process = self._process
+        if process is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, lambda: process.wait(STOP_TIMEOUT_S))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await loop.run_in_executor(None, process.wait)
+
+    async def stop(self) -> None:
+        """Close our end: the process commits, finishes what is under way, and ends."""
+        if self._stopping:
+            return
+        self._stopping = True
+        await self._reap()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+
+def _as_error(refusal: Refusal) -> ArkeError:
+    match refusal.code:
+        case "overloaded":
+            return Overloaded(refusal.message, retry_after_s=refusal.retry_after_s)
+        case "store_unavailable":
+            return StoreUnavailable(refusal.message)
+        case "invalid_input" | "bad_catalog" | "bad_rule":
+            return InvalidInput(refusal.message)
+        case _:
+            return ShardDown(refusal.message)

@@ -1,0 +1,104 @@
+"""A shard's process: `python -m arke.transport.worker`, started by the engine with one end of a socket.
+
+It ends when the engine's end closes, however that came about, after committing what it had taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.engine.protocol import Prepare, Refusal, Response, Switch
+from arke.errors import ArkeError, Overloaded
+from arke.log import configure_logging, get_logger
+from arke.settings import Settings
+from arke.transport.frames import Answer, Call, decode_call, frame, read_frame
+
+if TYPE_CHECKING:
+    from arke.engine.shard import Shard
+
+STREAM_LIMIT_BYTES = 1 << 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--settings", required=True)
+    arguments = parser.parse_args()
+    configure_logging()
+    # The engine decides when to stop; a Ctrl-C reaches the whole process group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = msgspec.json.decode(arguments.settings, type=Settings)
+    connection = socket.socket(fileno=arguments.socket)
+    # Larger young generations: the engine makes many objects and no cycles.
+    gc.set_threshold(50_000, 50, 50)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(connection, arguments.store, settings))
+
+
+async def _serve(connection: socket.socket, store: Path, settings: Settings) -> None:
+    from arke.app import open_shard
+
+    log = get_logger("worker", shard=store.stem)
+    reader, writer = await asyncio.open_connection(sock=connection, limit=STREAM_LIMIT_BYTES)
+    try:
+        shard = open_shard(store, settings)
+        await shard.start()
+    except ArkeError as error:
+        log.error("start_failed", code=error.code, message=str(error))
+        sys.exit(1)
+    gc.freeze()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    calls: set[asyncio.Task[None]] = set()
+
+    async def answer(call: Call) -> None:
+        response = await _call(shard, call)
+        writer.write(frame(Answer(call.number, response)))
+        await writer.drain()
+
+    async def read_calls() -> None:
+        while True:
+            call = decode_call(await read_frame(reader))
+            task = asyncio.create_task(answer(call))
+            calls.add(task)
+            task.add_done_callback(calls.discard)
+
+    reading = asyncio.create_task(read_calls())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    reading.cancel()
+    await shard.stop()
+    if calls:
+        await asyncio.wait(calls, timeout=1.0)
+    writer.close()
+
+
+async def _call(shard: Shard, call: Call) -> Response:
+    try:
+        return await shard.call(call.request)
+    except ArkeError as error:
+        retry_after_s = error.retry_after_s if isinstance(error, Overloaded) else 1
+        return Refusal(error.code, str(error), retry_after_s)
+    except Exception as error:  # noqa: BLE001 - the engine must hear of it
+        get_logger("worker").error(
+            "call_failed", call=type(call.request).__name__, error=type(error).__name__
+        )
+        if isinstance(call.request, Prepare | Switch):
+            return Refusal("internal", f"{type(error).__name__}: {error}")
+        return Refusal("internal", type(error).__name__)
+
+
+if __name__ == "__main__":
+    main()

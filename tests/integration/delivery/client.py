@@ -1,0 +1,58 @@
+"""A client set up for the tests: names that exist only here, and short ways to make requests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from arke.delivery.egress import EgressPolicy
+from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.http_client import HttpsClient
+from arke.delivery.request import HeadTemplate, OutboundRequest
+from integration.delivery.certificates import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from arke.domain.catalog import Tls
+
+LOOPBACK = ("127.0.0.0/8",)
+BODY = b'{"User_count":"1"}'
+
+
+class Names:
+    """A resolver with a fixed table. A list answers; an empty entry means no such name."""
+
+    def __init__(self, **table: list[str]) -> None:
+        self._table = {HOST: ["127.0.0.1"], **{k.replace("_", "."): v for k, v in table.items()}}
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int) -> list[tuple[int, str]]:
+        self.asked.append(host)
+        if host == "slow.test":
+            await asyncio.Event().wait()
+        found = self._table.get(host)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(int(socket.AF_INET6 if ":" in one else socket.AF_INET), one) for one in found]
+
+
+def client(names: Names | None = None, **options: Any) -> HttpsClient:
+    return HttpsClient(EgressPolicy(LOOPBACK), names or Names(), **options)
+
+
+def message(port: int, tls: Tls, host: str = HOST, body: bytes = BODY) -> OutboundRequest:
+    endpoint = parse_endpoint(f"https://{host}:{port}/segments/aam")
+    template = HeadTemplate(endpoint, [("Content-Type", "application/json")])
+    return OutboundRequest(endpoint=endpoint, head=template.complete(len(body)), body=body, tls=tls)
+
+
+def run_on(loop: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run on the named event loop: `asyncio` or `uvloop`."""
+    if loop == "uvloop":
+        uvloop.run(main())
+    else:
+        asyncio.run(main())

@@ -1,0 +1,261 @@
+"""Keep-alive: when a connection is used again, when it is not, and that nothing is ever sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from integration.delivery.client import client, message, run_on
+from integration.delivery.raw_server import OK, Peer, RawServer, answering
+
+if TYPE_CHECKING:
+    from arke.delivery.http_client import HttpsClient
+    from integration.delivery.certificates import Certificates
+
+
+async def until_open(poster: HttpsClient, count: int) -> None:
+    """Wait until the client has this many connections."""
+    async with asyncio.timeout(5):
+        while poster.open_connections != count:
+            await asyncio.sleep(0.005)
+
+
+def test_posts_share_a_connection(certificates: Certificates, loop: str) -> None:
+    """One after another they use one connection; `fresh` opens another; close drops all, twice if asked."""
+
+    async def main() -> None:
+        poster = client()
+        request = message(server.port, certificates.trust)
+        reused = [(await poster.post(request)).reused for _ in range(5)]
+        assert reused == [False, True, True, True, True]
+        assert server.connections == 1
+        assert not (await poster.post(request, fresh=True)).reused
+        assert server.connections == 2
+        await poster.close()
+        await poster.close()
+        assert poster.open_connections == 0
+        after = await poster.post(request)
+        assert (after.reason, after.cause, after.sent) == ("connect", "client_closed", False)
+
+    with RawServer(answering(OK), certificates.good) as server:
+        run_on(loop, main)
+    assert server.requests == [message(server.port, certificates.trust).head + b'{"User_count":"1"}'] * 6
+
+
+def test_concurrent_posts_each_get_their_own_answer(certificates: Certificates, loop: str) -> None:
+    """No answer is handed to another request, however many are under way."""
+
+    def echo(peer: Peer) -> None:
+        while (request := peer.request()) is not None:
+            body = request.partition(b"\r\n\r\n")[2]
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    async def main() -> None:
+        poster = client(max_connecting=8)
+
+        async def post(number: int) -> None:
+            body = b"%d" % number
+            answer = await poster.post(message(server.port, certificates.trust, body=body))
+            assert answer.body == body
+
+        for _ in range(3):
+            await asyncio.gather(*(post(number) for number in range(40)))
+        await poster.close()
+
+    with RawServer(echo, certificates.good) as server:
+        run_on(loop, main)
+    assert len(server.requests) == 120
+    assert server.connections <= 40
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+        OK + b"HTTP/1.1 500 Smuggled\r\nContent-Length: 0\r\n\r\n",
+        OK + b"leftover",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"x" * 9000,
+        b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+def test_not_reused(certificates: Certificates, answer: bytes, loop: str) -> None:
+    """After these answers the next post opens a new connection, and gets its own status."""
+
+    async def main() -> None:
+        poster = client()
+        for _ in range(2):
+            got = await poster.post(message(server.port, certificates.trust))
+            assert (got.status, got.reused) == (200, False)
+        await poster.close()
+
+    with RawServer(answering(answer), certificates.good) as server:
+        run_on(loop, main)
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_a_connection_the_server_closed_is_forgotten(certificates: Certificates, loop: str) -> None:
+    """A close that was noticed while idle costs nothing: the next post simply connects."""
+
+    def one_each(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK)
+
+    async def main() -> None:
+        poster = client()
+        for _ in range(3):
+            answer = await poster.post(message(server.port, certificates.trust))
+            assert answer.status == 200
+            await until_open(poster, 0)
+        await poster.close()
+
+    with RawServer(one_each, certificates.good) as server:
+        run_on(loop, main)
+    assert len(server.requests) == 3
+
+
+def test_stale_keep_alive_is_a_failure_and_not_a_second_request(
+    certificates: Certificates, loop: str
+) -> None:
+    """The server drops the connection at the second request: the caller is told, nothing is resent."""
+
+    def drops_the_second(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK)
+        peer.request()
+        peer.reset()
+
+    async def main() -> None:
+        poster = client()
+        request = message(server.port, certificates.trust)
+        assert (await poster.post(request)).status == 200
+        stale = await poster.post(request)
+        assert (stale.reason, stale.cause, stale.reused, stale.sent) == ("reset", "reset_stale", True, True)
+        assert len(server.requests) == 2
+        assert (await poster.post(request, fresh=True)).status == 200
+        await poster.close()
+
+    with RawServer(drops_the_second, certificates.good) as server:
+        run_on(loop, main)
+    assert len(server.requests) == 3
+
+
+def test_unasked_bytes_close_an_idle_connection(certificates: Certificates, loop: str) -> None:
+    """An answer without a question cannot wait for the next request."""
+
+    def talks_later(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK)
+        peer.send(b"HTTP/1.1 200 Smuggled\r\nContent-Length: 0\r\n\r\n")
+        peer.hold()
+
+    async def main() -> None:
+        poster = client()
+        assert (await poster.post(message(server.port, certificates.trust))).status == 200
+        await until_open(poster, 0)
+        await poster.close()
+
+    with RawServer(talks_later, certificates.good) as server:
+        run_on(loop, main)
+
+
+def test_idle_connections_age_and_are_bounded(certificates: Certificates, loop: str) -> None:
+    """The idle timeout closes them without a further post, and only so many are kept."""
+
+    async def main() -> None:
+        poster = client(idle_timeout_s=0.05, max_idle=3)
+        request = message(server.port, certificates.trust)
+        answers = await asyncio.gather(*(poster.post(request, fresh=True) for _ in range(10)))
+        assert [answer.status for answer in answers] == [200] * 10
+        await until_open(poster, 0)
+        await poster.close()
+        bounded = client(max_idle=3)
+        await asyncio.gather(*(bounded.post(request, fresh=True) for _ in range(10)))
+        await until_open(bounded, 3)
+        await bounded.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        run_on(loop, main)
+
+
+def test_cancelling_a_post_drops_its_connection(certificates: Certificates, loop: str) -> None:
+    """A cancelled caller leaves no half-used connection behind."""
+
+    async def main() -> None:
+        poster = client()
+        posting = asyncio.create_task(poster.post(message(server.port, certificates.trust)))
+        async with asyncio.timeout(5):
+            while not server.requests:
+                await asyncio.sleep(0.005)
+        posting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+        await until_open(poster, 0)
+        await poster.close()
+
+    def silent(peer: Peer) -> None:
+        peer.request()
+        peer.hold()
+
+    with RawServer(silent, certificates.good) as server:
+        run_on(loop, main)
+
+
+def test_closing_the_client_ends_posts_under_way(certificates: Certificates, loop: str) -> None:
+    """They are answered with a failure, at once."""
+
+    async def main() -> None:
+        poster = client()
+        posting = asyncio.create_task(poster.post(message(server.port, certificates.trust), timeout_s=30))
+        async with asyncio.timeout(5):
+            while not server.requests:
+                await asyncio.sleep(0.005)
+            await poster.close()
+            answer = await posting
+        assert (answer.status, answer.reason) == (None, "reset")
+
+    def silent(peer: Peer) -> None:
+        peer.request()
+        peer.hold()
+
+    with RawServer(silent, certificates.good) as server:
+        run_on(loop, main)
+
+
+def test_a_spent_deadline_sends_nothing(certificates: Certificates) -> None:
+    """With no time left not even an idle connection is used."""
+
+    async def main() -> None:
+        poster = client()
+        request = message(server.port, certificates.trust)
+        assert (await poster.post(request)).status == 200
+        late = await poster.post(request, timeout_s=0.0)
+        assert (late.reason, late.cause, late.sent) == ("timeout", "timeout_queue", False)
+        await poster.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        asyncio.run(main())
+    assert len(server.requests) == 1
+
+
+def test_retry_after(certificates: Certificates) -> None:
+    """Seconds and dates are understood; nonsense is ignored."""
+    texts = {b"7": 7.0, b"Thu, 01 Jan 1970 00:00:00 GMT": 0.0, b"soon": None, b"-5": None, b"9" * 40: None}
+
+    async def main() -> None:
+        poster = client()
+        for text, expected in texts.items():
+            told.append(text)
+            answer = await poster.post(message(server.port, certificates.trust))
+            assert (answer.status, answer.retry_after_s) == (429, expected)
+        await poster.close()
+
+    def behave(peer: Peer) -> None:
+        while peer.request() is not None:
+            peer.send(b"HTTP/1.1 429 Slow\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n" % told[-1])
+
+    told: list[bytes] = []
+    with RawServer(behave, certificates.good) as server:
+        asyncio.run(main())

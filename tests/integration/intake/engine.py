@@ -1,0 +1,157 @@
+"""A recording engine and a real uvicorn server, spoken to in raw HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+from arke.errors import EventError, Unauthorized
+from arke.intake.http import intake_app
+from arke.intake.server import BoundedHead, intake_server
+from arke.intake.settings import IntakeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+UUID = "12345678901234567890123456789012345678"
+FRESH = "00000000000000000000000000000000000042"
+SECRET = "arke_good"
+
+
+class RecordingEngine:
+    """Keeps what it is given. `fail_on` maps the number of an ingest call (from 1) to what it raises."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.events: list[IncomingEvent] = []
+        self.groups: list[int] = []
+        self.opt_outs: list[tuple[str | None, tuple[DeclaredId, ...]]] = []
+        self.fail_on: dict[int, Exception] = {}
+        self.fail_always: Exception | None = None
+        self.refuse_signal: str | None = None
+        self.opted_out: set[str] = set()
+        self.is_ready = True
+        self.calls = 0
+        self.stored = threading.Event()
+
+    async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+        self.calls += 1
+        problem = self.fail_on.get(self.calls) or self.fail_always
+        if problem is not None:
+            raise problem
+        await asyncio.sleep(0)
+        self.groups.append(len(events))
+        self.stored.set()
+        return [self._one(event) for event in events]
+
+    def _one(self, event: IncomingEvent) -> Accepted | EventError:
+        if event.uuid in self.opted_out:
+            return Accepted(uuid=event.uuid or "", opted_out=True)
+        if self.refuse_signal is not None and self.refuse_signal in event.signals:
+            return EventError("not_wanted", "the engine does not want this")
+        self.events.append(event)
+        return Accepted(uuid=event.uuid or FRESH, traits=(1000, 1001), segments=(14356,))
+
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
+        self.opt_outs.append((uuid, ids))
+        return Accepted(uuid=uuid or FRESH, opted_out=True)
+
+    def integration_codes(self) -> Mapping[str, int]:
+        return {"acme": 12345}
+
+    def known_dpid(self, dpid: int) -> bool:
+        return dpid in (123, 124, 125, 126, 12345)
+
+    def authorize(self, token: str | None, scope: str) -> None:
+        if token is None:
+            raise Unauthorized("a token is needed")
+        if token != SECRET or scope != "ingest":
+            raise Unauthorized("not this one", forbidden=token == "arke_reader")
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+    def cookies(self) -> list[str]:
+        return [value for key, value in self.headers if key == "set-cookie"]
+
+
+class Server:
+    """Where a running intake listens, and how to talk to it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def send(self, raw: bytes) -> Answer:
+        """One request on its own connection."""
+        with self.connect() as connection:
+            connection.sendall(raw)
+            return read_answer(connection)
+
+    def get(self, target: str, *headers: str, host: str = "intake.example") -> Answer:
+        lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close", *headers, "", ""]
+        return self.send("\r\n".join(lines).encode())
+
+    def post(self, target: str, body: bytes, *headers: str) -> Answer:
+        lines = [f"POST {target} HTTP/1.1", "Host: intake.example", "Connection: close"]
+        lines += [f"Content-Length: {len(body)}", *headers, "", ""]
+        return self.send("\r\n".join(lines).encode() + body)
+
+    def bulk(self, body: bytes, *headers: str) -> Answer:
+        return self.post("/v1/events", body, f"Authorization: Bearer {SECRET}", *headers)
+
+
+def read_answer(connection: socket.socket) -> Answer:
+    """One answer, by its Content-Length (or none for 204)."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(65_536)
+        if not part:
+            return Answer(0, [], data)
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    headers = [(key.lower(), value.strip()) for key, _, value in (line.partition(":") for line in rest)]
+    length = int(dict(headers).get("content-length", "0"))
+    while len(body) < length:
+        part = connection.recv(65_536)
+        if not part:
+            break
+        body += part
+    return Answer(int(first.split()[1]), headers, body)
+
+
+@contextmanager
+def running(
+    engine: RecordingEngine, settings: IntakeSettings | None = None, head_timeout_s: float = 10.0
+) -> Iterator[Server]:
+    """The intake under a real uvicorn on a loopback port, stopped at the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = intake_server(intake_app(engine, settings or IntakeSettings()), "127.0.0.1", 0)
+    server.config.http = type("TimedHead", (BoundedHead,), {"head_timeout_s": head_timeout_s})
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
+    thread.start()
+    try:
+        yield Server(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        assert not thread.is_alive(), "the server did not stop"

@@ -1,0 +1,268 @@
+"""/event, /ibs: and /demoptout as a browser or a partner's server sees them, over a real socket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from arke.domain.event import DeclaredId
+from arke.errors import Overloaded, StoreUnavailable
+from integration.intake.engine import FRESH, UUID, Answer, RecordingEngine, Server
+
+COOKIE = f"Cookie: a=b; demdex={UUID}"
+
+
+def content(answer: Answer) -> dict[str, Any]:
+    assert answer.status == 200
+    told: dict[str, Any] = json.loads(answer.body)
+    return told
+
+
+def test_without_d_rtbd_the_answer_is_a_pixel_and_a_cookie(intake: Server, engine: RecordingEngine) -> None:
+    answer = intake.get("/event?c_a=1")
+    assert answer.status == 200
+    assert answer.header("content-type") == "image/gif"
+    assert answer.body.startswith(b"GIF89a")
+    assert answer.cookies() == [
+        f"demdex={FRESH}; Path=/; Max-Age=15552000; Secure; HttpOnly; SameSite=None",
+    ]
+    assert engine.events[0].signals["c_a"] == ["1"]
+    assert engine.events[0].region == 9
+
+
+def test_the_json_answer(intake: Server) -> None:
+    plain = content(intake.get("/event?d_rtbd=json"))
+    assert list(plain) == ["stuff", "uuid", "dcs_region", "tid"]
+    assert plain["uuid"] == FRESH
+    assert plain["dcs_region"] == 9
+    assert len(plain["tid"]) == 12
+    full = content(intake.get("/event?d_rtbd=json&d_dst=1&d_cts=2"))
+    assert list(full) == ["stuff", "dests", "uuid", "dcs_region", "traits", "segments", "tid"]
+    assert full["traits"] == [1000, 1001]
+    assert full["segments"] == [14356]
+
+
+def test_every_answer_has_its_own_tid(intake: Server) -> None:
+    tids = {content(intake.get("/event?d_rtbd=json"))["tid"] for _ in range(5)}
+    assert len(tids) == 5
+
+
+def test_jsonp(intake: Server) -> None:
+    answer = intake.get("/event?d_rtbd=json&d_cb=my.callback")
+    assert answer.header("content-type") == "application/javascript;charset=utf-8"
+    assert answer.body.startswith(b'my.callback({"stuff":[]')
+    assert answer.body.endswith(b"})")
+
+
+def test_a_form_says_the_same_as_a_query(intake: Server, engine: RecordingEngine) -> None:
+    form = b"c_a=1&d_cid=123%01x%011&c_b=x+y"
+    kind = "Content-Type: application/x-www-form-urlencoded; charset=UTF-8"
+    content(intake.post("/event?d_rtbd=json", form, kind))
+    content(intake.get("/event?d_rtbd=json&" + form.decode()))
+    posted, got = engine.events
+    assert posted == got
+    assert posted.ids == (DeclaredId(123, "x", 1),)
+
+
+def test_warnings_come_with_the_data_and_in_a_header(intake: Server) -> None:
+    ids = "".join(f"&d_cid=123%01{n}" for n in range(4))
+    answer = intake.get("/event?d_rtbd=json&d_cid=123%01" + ids)
+    assert answer.header("x-error") == "300,310"
+    told = content(answer)
+    assert told["uuid"] == FRESH
+    assert [error["code"] for error in told["errors"]] == [300, 310]
+    assert all(error["msg"] for error in told["errors"])
+
+
+@pytest.mark.parametrize(
+    ("target", "codes"),
+    [
+        ("/event?d_rtbd=json&c_a=%es", "311"),
+        ("/event?d_rtbd=json&d_uuid=1", "102"),
+        ("/event?d_rtbd=json&d_mid=1", "101"),
+        ("/event?d_rtbd=json&d_cid=20915%01a53cc5a2-6aa1-4210-8ded-a88b29b6212z", "300,312,104"),
+        ("/event?d_rtbd=json&d_cid_ic=DSID_20915%011", "300,312,104"),
+        ("/event?d_rtbd=json&gdpr=1", "315"),
+        ("/event?d_rtbd=json&d_cb=%3Cscript%3E", "311"),
+    ],
+)
+def test_a_bad_request_is_a_200_without_data(
+    intake: Server, engine: RecordingEngine, target: str, codes: str
+) -> None:
+    answer = intake.get(target)
+    assert answer.header("x-error") == codes
+    assert list(content(answer)) == ["errors"]
+    assert answer.cookies() == []
+    assert engine.events == []
+    pixel = intake.get(target.replace("d_rtbd=json", "d_rtbd=x"))
+    assert pixel.header("content-type") == "image/gif"
+    assert pixel.header("x-error") == codes
+
+
+def test_a_request_without_host_is_code_100(intake: Server, engine: RecordingEngine) -> None:
+    answer = intake.send(b"GET /event?d_rtbd=json HTTP/1.0\r\n\r\n")
+    assert answer.header("x-error") == "100"
+    assert engine.events == []
+
+
+def test_the_device_cookie_says_who_it_is(intake: Server, engine: RecordingEngine) -> None:
+    assert content(intake.get("/event?d_rtbd=json", COOKIE))["uuid"] == UUID
+    intake.get("/event", "Cookie: demdex=rubbish")
+    assert [event.uuid for event in engine.events] == [UUID, None]
+
+
+def test_a_passed_uuid_never_becomes_the_cookie(intake: Server) -> None:
+    """Otherwise a link could choose who somebody is from then on."""
+    answer = intake.get(f"/event?d_rtbd=json&d_uuid={UUID}")
+    assert content(answer)["uuid"] == UUID
+    assert answer.cookies() == []
+
+
+def test_under_coppa_no_cookie_is_read_or_set(intake: Server, engine: RecordingEngine) -> None:
+    assert intake.get("/event?d_coppa=1", COOKIE).cookies() == []
+    assert engine.events[0].uuid is None
+
+
+@pytest.mark.parametrize("cookie", ["demdex=NOTARGET", f"demdex={UUID}; dextp=NOTARGET"])
+@pytest.mark.parametrize("path", ["/event?d_rtbd=json", "/ibs:d_rtbd=json&dpid=123&dpuuid=x"])
+def test_an_opted_out_browser_gets_171_and_leaves_no_trace(
+    intake: Server, engine: RecordingEngine, cookie: str, path: str
+) -> None:
+    answer = intake.get(path, f"Cookie: {cookie}")
+    assert content(answer) == {"errors": [{"code": 171, "msg": "Encountered opt out tag"}]}
+    assert answer.header("x-error") == "171"
+    assert answer.cookies() == []
+    assert engine.events == []
+
+
+def test_somebody_the_engine_knows_as_opted_out_gets_171(intake: Server, engine: RecordingEngine) -> None:
+    engine.opted_out.add(UUID)
+    answer = intake.get("/event?d_rtbd=json", COOKIE)
+    assert list(content(answer)) == ["errors"]
+    assert answer.header("x-error") == "171"
+
+
+def test_what_the_engine_refuses_is_code_0(intake: Server, engine: RecordingEngine) -> None:
+    engine.refuse_signal = "c_bad"
+    assert intake.get("/event?d_rtbd=json&c_bad=1").header("x-error") == "0"
+
+
+def test_any_page_may_call_with_its_visitors_cookie(intake: Server) -> None:
+    answer = intake.get("/event", "Origin: https://shop.example")
+    assert answer.header("access-control-allow-origin") == "https://shop.example"
+    assert answer.header("access-control-allow-credentials") == "true"
+    asked = intake.send(b"OPTIONS /event HTTP/1.1\r\nHost: h\r\nOrigin: https://shop.example\r\n\r\n")
+    assert asked.status == 204
+    assert asked.header("access-control-allow-methods") == "GET, POST, OPTIONS"
+
+
+@pytest.mark.parametrize(
+    ("target", "ids"),
+    [
+        ("/ibs:dpid=123&dpuuid=abc", (DeclaredId(123, "abc"),)),
+        ("/ibs:d_cid=123%01987", (DeclaredId(123, "987"),)),
+        ("/ibs:d_cid_ic=acme%01987%012", (DeclaredId(12345, "987", 2),)),
+        ("/ibs:dpid=123&dpuuid=a%2Bb+c", (DeclaredId(123, "a+b+c"),)),
+        ("/ibs%3Adpid=123&dpuuid=abc", (DeclaredId(123, "abc"),)),
+        ("/ibs:dpid=123&dpuuid=abc?c_a=1", (DeclaredId(123, "abc"),)),
+    ],
+)
+def test_id_syncs(intake: Server, engine: RecordingEngine, target: str, ids: tuple[DeclaredId, ...]) -> None:
+    answer = intake.get(target, COOKIE)
+    assert answer.header("content-type") == "image/gif"
+    assert engine.events[0].ids == ids
+    assert engine.events[0].uuid == UUID
+    assert engine.events[0].signals == {}
+
+
+@pytest.mark.parametrize(
+    "redir",
+    [quote("https://dsp.example/?u=${DD_UUID}&x=1", safe=""), "https://dsp.example/?u=${DD_UUID}&x=1"],
+)
+def test_an_id_sync_redirects_with_the_uuid(intake: Server, redir: str) -> None:
+    answer = intake.get(f"/ibs:dpid=123&dpuuid=abc&redir={redir}", COOKIE)
+    assert answer.status == 302
+    assert (answer.header("location") or "").startswith(f"https://dsp.example/?u={UUID}")
+    assert answer.body == b""
+
+
+@pytest.mark.parametrize(
+    "redir",
+    [
+        "javascript:alert(1)",
+        "//evil.example",
+        "https://a/\r\nSet-Cookie: x=1",
+        "https://good@evil.example/",
+        "/x",
+    ],
+)
+def test_a_bad_redirect_drops_the_sync(intake: Server, engine: RecordingEngine, redir: str) -> None:
+    answer = intake.get("/ibs:dpid=123&dpuuid=abc&redir=" + quote(redir, safe=""), COOKIE)
+    assert answer.status == 200
+    assert answer.header("location") is None
+    assert answer.header("x-error") == "311"
+    assert engine.events == []
+
+
+def test_an_opted_out_browser_is_not_redirected(intake: Server) -> None:
+    answer = intake.get("/ibs:dpid=123&dpuuid=a&redir=https%3A%2F%2Fa.example", "Cookie: demdex=NOTARGET")
+    assert answer.status == 200
+    assert answer.header("location") is None
+
+
+@pytest.mark.parametrize("path", ["/demoptout", "/demoptout.jpg"])
+def test_the_global_opt_out_marks_the_browser_and_the_device(
+    intake: Server, engine: RecordingEngine, path: str
+) -> None:
+    answer = intake.get(path, COOKIE)
+    assert answer.status == 200
+    assert answer.header("x-error") == "171"
+    assert [cookie.partition(";")[0] for cookie in answer.cookies()] == ["demdex=NOTARGET", "dextp=NOTARGET"]
+    assert engine.opt_outs == [(UUID, ())]
+    assert engine.events == []
+
+
+def test_the_global_opt_out_of_a_browser_never_seen(intake: Server, engine: RecordingEngine) -> None:
+    answer = intake.get("/demoptout?gdpr=1")
+    assert len(answer.cookies()) == 2
+    assert engine.opt_outs == []
+
+
+def test_an_opt_out_by_declared_id(intake: Server, engine: RecordingEngine) -> None:
+    """The ids, then the asking browser; it is not marked, for only these ids were named."""
+    answer = intake.get("/demoptout?d_rtbd=json&d_cid=123%01987&d_cid_ic=acme%01321", COOKIE)
+    assert content(answer)["errors"] == [{"code": 171, "msg": "Encountered opt out tag"}]
+    assert answer.cookies() == []
+    assert engine.opt_outs == [(None, (DeclaredId(123, "987"), DeclaredId(12345, "321"))), (UUID, ())]
+
+
+def test_an_opt_out_by_uuid_outranks_cookie_and_mapping(intake: Server, engine: RecordingEngine) -> None:
+    other = "9" * 38
+    intake.get(f"/demoptout?d_uuid={other}&d_dpid=123&d_dpuuid=987", COOKIE)
+    assert engine.opt_outs == [(other, (DeclaredId(123, "987"),))]
+
+
+def test_opting_out_twice_works(intake: Server, engine: RecordingEngine) -> None:
+    answer = intake.get("/demoptout?d_cid=123%01987", "Cookie: demdex=NOTARGET")
+    assert answer.header("x-error") == "171"
+    assert engine.opt_outs == [(None, (DeclaredId(123, "987"),))]
+
+
+def test_an_opt_out_of_bad_ids_only_opts_out_nobody(intake: Server, engine: RecordingEngine) -> None:
+    answer = intake.get("/demoptout?d_cid=123")
+    assert answer.header("x-error") == "300,104"
+    assert answer.cookies() == []
+    assert engine.opt_outs == []
+
+
+@pytest.mark.parametrize("path", ["/event", "/ibs:dpid=123&dpuuid=a"])
+def test_back_pressure_and_outage_are_told(intake: Server, engine: RecordingEngine, path: str) -> None:
+    engine.fail_always = Overloaded("the queue is full", retry_after_s=7)
+    busy = intake.get(path)
+    assert (busy.status, busy.header("retry-after")) == (429, "7")
+    engine.fail_always = StoreUnavailable("disk full")
+    down = intake.get(path)
+    assert (down.status, json.loads(down.body)["error"]["code"]) == (503, "store_unavailable")

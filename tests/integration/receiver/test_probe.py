@@ -1,0 +1,206 @@
+"""The probe passes the good receiver, and points at the right check of a bad one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from arke.delivery.endpoint import parse_endpoint
+from arke.errors import EgressRefused, InvalidInput
+from arke.receiver import ReceiverConfig, ReceiverServer, SigningKey
+from arke.receiver.probe import probe
+from arke.receiver.probe_checks import percentile
+from arke.receiver.probe_report import CHECKS, ProbeReport
+from arke.receiver.probe_target import ProbeTarget, target_from_catalog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = SigningKey(secret=b"shared")
+
+
+def target(server: ReceiverServer, **options: object) -> ProbeTarget:
+    fields: dict[str, object] = {
+        "endpoint": parse_endpoint(server.url),
+        "ca_file": server.ca_file,
+        "allow_cidrs": ("127.0.0.0/8",),
+    }
+    return ProbeTarget(**(fields | options))  # type: ignore[arg-type]
+
+
+def run(
+    config: ReceiverConfig, *, patience_s: float = 5.0, **options: object
+) -> tuple[ProbeReport, ReceiverServer]:
+    async def main() -> tuple[ProbeReport, ReceiverServer]:
+        async with ReceiverServer(config) as server:
+            if config.token_credentials is not None:
+                options.setdefault("token_endpoint", parse_endpoint(server.token_url))
+            report = await probe(target(server, **options), requests=5, patience_s=patience_s)
+            counts = server.state.counts()
+            assert counts.active == 0, "the probe takes back what it told"
+            return report, server
+
+    return asyncio.run(main())
+
+
+def outcomes(report: ProbeReport) -> dict[str, str]:
+    return {check.name: check.outcome for check in report.checks}
+
+
+@pytest.mark.parametrize("dpid", [0, 12345, 20914, 20915])
+def test_the_reference_receiver_passes_every_check(dpid: int) -> None:
+    config = ReceiverConfig(keys=(KEY,), token_credentials=b"opaque")
+    report, server = run(config, keys=(KEY,), credentials="opaque", user_dpid=dpid)
+    found = outcomes(report)
+    assert list(found) == list(CHECKS)
+    skipped = {name for name, outcome in found.items() if outcome == "skip"}
+    assert skipped == (set() if dpid == 12345 else {"pipe_id"})
+    assert set(found.values()) - {"skip"} == {"pass"}
+    assert report.passed
+    assert server.stats.failed == {"bad_signature": 2, "bad_token": 2}
+
+
+def test_without_key_and_token_these_checks_are_skipped() -> None:
+    report, _ = run(ReceiverConfig())
+    skipped = {name for name, outcome in outcomes(report).items() if outcome == "skip"}
+    assert skipped == {"token", "wrong_signature", "missing_signature", "wrong_token", "missing_token"}
+    assert report.passed
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "explanation"),
+    [
+        ("status=500", "answers_200", "answered 500 instead of 200"),
+        ("status=201", "answers_200", "only 200 counts as success"),
+        ("status=204", "answers_200", "only 200 counts as success"),
+        ("redirect=https://elsewhere.example/", "answers_200", "redirects .* are not followed"),
+        ("stall", "answers_200", "no answer came within 0.5 s"),
+        ("dribble", "answers_200", "only a part of an answer"),
+        ("reset", "answers_200", "the connection broke"),
+        ("close", "answers_200", "closed without an answer"),
+        ("garbage", "answers_200", "not HTTP/1.1"),
+        ("endless-headers", "answers_200", "headers go beyond 16384 bytes"),
+        ("tls=expired", "tls", "certificate has expired"),
+        ("tls=wrong-host", "tls", "not valid for '127.0.0.1'"),
+        ("tls=unknown-ca", "tls", "unable to get local issuer"),
+        ("tls=stall", "tls", "did not come to an end"),
+    ],
+)
+def test_a_fault_fails_its_check_and_the_rest_is_skipped(fault: str, check: str, explanation: str) -> None:
+    async def main() -> ProbeReport:
+        async with ReceiverServer(ReceiverConfig(misbehave=(fault,))) as server:
+            return await probe(target(server), requests=1, patience_s=0.5)
+
+    report = asyncio.run(main())
+    failed = [item for item in report.checks if item.outcome == "fail"]
+    assert [item.name for item in failed] == [check]
+    assert re.search(explanation, failed[0].explanation), failed[0].explanation
+    assert not report.passed
+    assert list(outcomes(report)) == list(CHECKS)
+
+
+def test_an_answer_after_3000_ms_is_late_not_missing() -> None:
+    async def main() -> ProbeReport:
+        async with ReceiverServer(ReceiverConfig(misbehave=("slow=3100ms:1",))) as server:
+            return await probe(target(server), requests=1)
+
+    found = outcomes(asyncio.run(main()))
+    assert (found["answers_200"], found["in_time"], found["latency"]) == ("pass", "fail", "skip")
+
+
+def test_a_huge_body_fails_the_size_check_only() -> None:
+    report, _ = run(ReceiverConfig(misbehave=("huge-body:1",)))
+    failed = {name for name, outcome in outcomes(report).items() if outcome == "fail"}
+    assert failed == {"small_response"}
+
+
+def test_a_receiver_that_verifies_nothing_fails_the_refusal_checks() -> None:
+    """It takes signed messages, but those with a wrong signature too."""
+    report, _ = run(ReceiverConfig(), keys=(KEY,))
+    failed = {name for name, outcome in outcomes(report).items() if outcome == "fail"}
+    assert failed == {"wrong_signature", "missing_signature"}
+
+
+def test_wrong_credentials_fail_at_the_token() -> None:
+    async def main() -> ProbeReport:
+        async with ReceiverServer(ReceiverConfig(token_credentials=b"opaque")) as server:
+            wrong = target(server, token_endpoint=parse_endpoint(server.token_url), credentials="other")
+            return await probe(wrong, requests=1)
+
+    report = asyncio.run(main())
+    assert outcomes(report)["token"] == "fail"
+    assert outcomes(report)["answers_200"] == "skip"
+
+
+def test_a_failure_among_many_messages_is_counted_out() -> None:
+    async def main() -> ProbeReport:
+        async with ReceiverServer() as server:
+            seen = 0
+
+            def before_latency(check: object) -> None:
+                nonlocal seen
+                seen += 1
+                if seen == len(CHECKS) - 2:  # latency is next
+                    server.misbehave(["status=500:1"])
+
+            return await probe(target(server), requests=3, on_check=before_latency)
+
+    report = asyncio.run(main())
+    failed = [check for check in report.checks if check.outcome == "fail"]
+    assert [check.name for check in failed] == ["latency"]
+    assert failed[0].explanation.startswith("message 1 of 3: answered 500")
+
+
+def test_this_machine_is_out_of_bounds_unless_opened() -> None:
+    async def main() -> None:
+        async with ReceiverServer() as server:
+            with pytest.raises(EgressRefused, match="loopback"):
+                await probe(target(server, allow_cidrs=()))
+            assert server.stats.connections == 0
+
+    asyncio.run(main())
+
+
+def test_a_destination_is_read_from_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_KEY", "shared")
+    monkeypatch.setenv("ACME_BASIC", "opaque")
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "acme-ca.pem"))
+    file = tmp_path / "catalog.yaml"
+    file.write_text(
+        """
+data_sources: [{id: 12345}, {id: 20914, kind: mobile}]
+segments: [{id: 14356, name: In market}]
+destinations:
+  - id: 423
+    url: https://dsp.example.com/segments/aam
+    client_id: "999"
+    user_dpids: [20914, 12345]
+    success: [200, 202]
+    signatures: [{header: X-Acme, algorithm: sha256, key: "env:ACME_KEY"}]
+    oauth2: {token_url: https://dsp.example.com/oauth2/token, credentials: "env:ACME_BASIC"}
+    tls: {ca_file: acme-ca.pem}
+    batch: {every: 24h, at: "02:00"}
+    segments: [{segment: 14356, alias: "in market"}]
+"""
+    )
+    found = target_from_catalog(file, "423", allow_cidrs=())
+    assert (found.client_id, found.user_dpid, found.segment_id) == ("999", 20914, "in market")
+    assert found.keys == (SigningKey(secret=b"shared", header="X-Acme", algorithm="sha256"),)
+    assert (found.success, found.credentials, found.ca_file) == (
+        (200, 202),
+        "opaque",
+        tmp_path / "acme-ca.pem",
+    )
+    assert "opaque" not in repr(found)
+    with pytest.raises(InvalidInput, match="it lists: 423"):
+        target_from_catalog(file, "7", allow_cidrs=())
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    values = [float(number) for number in range(1, 21)]
+    assert [percentile(values, share) for share in (50, 95, 99, 100)] == [10.0, 19.0, 20.0, 20.0]
+    assert percentile([7.0], 50) == 7.0

@@ -1,0 +1,302 @@
+"""Properties of both rule languages over random rules, built from so few words that they meet often."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from arke.domain.rules.boolean import And, Expression, Not, Or
+from arke.domain.rules.comparison import quoted
+from arke.domain.rules.matcher import TraitMatcher
+from arke.domain.rules.segment import SegmentRule, compile_segment_rule
+from arke.domain.rules.segment_syntax import Held, SegmentTerm
+from arke.domain.rules.trait import TraitRule, compile_trait_rule
+from arke.errors import RuleError
+
+Signals = dict[str, list[str]]
+DAY_S = 86_400
+NOW = 1_000 * DAY_S
+
+KEYS = ("k0", "k1", "k-2")
+WORDS = (
+    "",
+    "a",
+    "Aa",
+    "aa",
+    "b",
+    "ab",
+    "b a",
+    "abcabcab",
+    "caab",
+    "ß",
+    "SS",
+    "5",
+    "5.0",
+    "-1",
+    "1e1",
+    "x7",
+    "a\\",
+)
+NUMBERS = ("-1", "0", "5", "5.0", "7.5", "10", "9007199254740993")
+TRAITS = tuple(range(1, 13))
+REGEXES = ("a.*", "a?b", "(a|b)+", "^ab.*$", "[ab]{2}", "x\\d", "aa*", "s.*", "a|b")
+
+
+@st.composite
+def comparisons(draw: st.DrawFn) -> str:
+    key = draw(st.sampled_from(KEYS))
+    kind = draw(st.sampled_from(("text", "text", "number", "range", "regex")))
+    if kind == "number":
+        return f"{key} {draw(st.sampled_from(('<', '<=', '>', '>=', '=>')))} {draw(st.sampled_from(NUMBERS))}"
+    if kind == "range":
+        return f"{draw(st.sampled_from(NUMBERS))} <= {key} < {draw(st.sampled_from(NUMBERS))}"
+    if kind == "regex":
+        return f'{key} matchesregex "{draw(st.sampled_from(REGEXES))}"'
+    operator = draw(st.sampled_from(("==", "!=", "contains", "matcheswords", "startswith", "endswith")))
+    word = draw(st.sampled_from(WORDS[1:] if operator == "matcheswords" else WORDS))
+    return f"{key} {operator} {quoted(word)}"
+
+
+def boolean(terms: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Terms joined by AND, OR, NOT and parentheses."""
+    return st.recursive(
+        terms,
+        lambda part: st.one_of(
+            st.lists(part, min_size=2, max_size=4).map(" AND ".join),
+            st.lists(part, min_size=2, max_size=3).map(lambda parts: f"({' OR '.join(parts)})"),
+            st.lists(part, min_size=2, max_size=3).map(" OR ".join),
+            part.map("NOT ({})".format),
+        ),
+        max_leaves=8,
+    )
+
+
+def trait_rules() -> st.SearchStrategy[str]:
+    return boolean(comparisons())
+
+
+def signals_of() -> st.SearchStrategy[dict[str, list[str]]]:
+    return st.dictionaries(
+        st.sampled_from(KEYS), st.lists(st.sampled_from(WORDS + NUMBERS), max_size=3), max_size=len(KEYS)
+    )
+
+
+@st.composite
+def frequencies(draw: st.DrawFn) -> str:
+    traits = draw(st.lists(st.sampled_from(TRAITS), min_size=1, max_size=12))
+    joiner = draw(st.sampled_from((",", " OR ", " , ")))
+    array = joiner.join(f"{trait}T" for trait in traits)
+    window = draw(st.sampled_from(("", "", " <= 1D", "<=5D", " >= 5D", " => 30D")))
+    operator = draw(st.sampled_from((">=", "=>", "<=", "==")))
+    return f"frequency([{array}]{window}) {operator} {draw(st.integers(0, 4))}"
+
+
+def segment_rules() -> st.SearchStrategy[str]:
+    return boolean(st.one_of(st.sampled_from(TRAITS).map("{}T".format), frequencies()))
+
+
+class Realised(NamedTuple):
+    """A profile's state of one trait, the simplest thing with the right attributes."""
+
+    old: int
+    times: list[int]
+
+
+def profiles() -> st.SearchStrategy[dict[int, Realised]]:
+    days = st.sampled_from((0, 1, 2, 5, 6, 29, 30))
+    seconds = st.sampled_from((-1, 0, 1))
+    times = st.lists(st.builds(lambda day, shift: NOW - day * DAY_S + shift, days, seconds), max_size=4).map(
+        sorted
+    )
+    state = st.builds(Realised, st.sampled_from((0, 0, 1, 3)), times).filter(
+        lambda s: s.old + len(s.times) > 0
+    )
+    return st.dictionaries(st.sampled_from(TRAITS), state, max_size=len(TRAITS))
+
+
+def trait_rule(text: str, *, ignore_case: bool = False) -> TraitRule | None:
+    """The rule, or None where it is true for an event without signals, the only fault it can have."""
+    try:
+        return compile_trait_rule(text, ignore_case=ignore_case)
+    except RuleError as error:
+        if "true for an event" in error.message:
+            return None
+        raise
+
+
+def segment_rule(text: str) -> SegmentRule | None:
+    """The rule, or None where it is true for an empty profile: the only fault these rules can have."""
+    try:
+        return compile_segment_rule(text)
+    except RuleError as error:
+        if "true for a profile" in error.message:
+            return None
+        raise
+
+
+def compiled(texts: list[tuple[str, bool]]) -> list[tuple[int, TraitRule]]:
+    rules = [trait_rule(text, ignore_case=ignore_case) for text, ignore_case in texts]
+    return [(trait, rule) for trait, rule in enumerate(rules) if rule is not None]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(trait_rules(), st.booleans()), max_size=30),
+    st.lists(signals_of(), min_size=1, max_size=5),
+)
+def test_the_matcher_agrees_with_trying_every_rule(
+    texts: list[tuple[str, bool]], events: list[Signals]
+) -> None:
+    rules = compiled(texts)
+    matcher = TraitMatcher(rules)
+    for signals in events:
+        assert matcher.match(signals) == [trait for trait, rule in rules if rule.matches(signals)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.lists(comparisons(), min_size=1, max_size=3), min_size=20, max_size=60),
+    st.lists(signals_of(), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_many_rules_on_one_value_are_indexed_again_and_still_agree(
+    conjunctions: list[list[str]], events: list[Signals], ignore_case: bool
+) -> None:
+    rules = compiled([(f"k0 == Aa AND {' AND '.join(parts)}", ignore_case) for parts in conjunctions])
+    matcher = TraitMatcher(rules)
+    for signals in events:
+        signals["k0"] = ["Aa"]
+        assert matcher.match(signals) == [trait for trait, rule in rules if rule.matches(signals)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(trait_rules(), st.lists(signals_of(), min_size=1, max_size=5), st.booleans())
+def test_a_trait_rule_and_its_canonical_form_mean_the_same(
+    text: str, events: list[Signals], ignore_case: bool
+) -> None:
+    rule = trait_rule(text, ignore_case=ignore_case)
+    if rule is not None:
+        again = compile_trait_rule(rule.canonical, ignore_case=ignore_case)
+        assert again.canonical == rule.canonical
+        assert [again.matches(signals) for signals in events] == [rule.matches(signals) for signals in events]
+
+
+@settings(max_examples=200, deadline=None)
+@given(trait_rules())
+def test_no_accepted_trait_rule_is_true_without_signals(text: str) -> None:
+    rule = trait_rule(text)
+    assert rule is None or not rule.matches({})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=40), st.sampled_from(('"', "'")))
+def test_any_one_line_value_can_be_written_and_is_found(value: str, quote: str) -> None:
+    value = "".join(value.split("\n")).replace("\r", "")
+    rule = compile_trait_rule(f"k == {quoted(value)}")
+    assert rule.matches({"k": [value]})
+    assert not rule.matches({"k": [value + quote]})
+
+
+FRAGMENTS = st.sampled_from(
+    (
+        *"()[]=<>!&|,'\"\\ \n", "AND", "or", "NOT ", "k", "5", "1000T", "5D", "FREQUENCY(", "[", "])", ">=",
+        "=>", " contains ", "matchesregex ", '"a(b"', "“", "\u200b", "\ud800", "{1000}", "²",
+        "frequency([1T]<=5D)>=1",
+    )
+)  # fmt: skip
+
+
+@settings(max_examples=1_000, deadline=1_000)
+@given(st.one_of(st.text(max_size=60), st.lists(FRAGMENTS, max_size=25).map("".join)))
+@example("(" * 10_000)
+@example("a == " + '"' * 60_001)
+@example("a == " + "\\" * 60_000)
+@example("1" * 60_000)
+@example(" " * 65_000 + "!")
+@example("a contains 'x' " * 4_000)
+@example("FREQUENCY([" + "1T," * 4_000)
+def test_whatever_the_text_only_a_rule_error_comes_of_it(text: str) -> None:
+    errors = []
+    for compile_rule in (compile_trait_rule, compile_segment_rule):
+        try:
+            compile_rule(text)
+        except RuleError as error:
+            errors.append(error)
+    lines = text.split("\n")
+    for refused in errors:
+        assert 1 <= refused.line <= len(lines)
+        assert 1 <= refused.column <= len(lines[refused.line - 1]) + 1
+
+
+def expected(node: Expression[SegmentTerm], profile: dict[int, Realised], now: int) -> bool:
+    """What a segment rule means, counted realisation by realisation."""
+    if isinstance(node, And):
+        return all(expected(part, profile, now) for part in node.parts)
+    if isinstance(node, Or):
+        return any(expected(part, profile, now) for part in node.parts)
+    if isinstance(node, Not):
+        return not expected(node.part, profile, now)
+    if isinstance(node, Held):
+        return node.trait in profile
+    found = 0
+    for trait in node.traits:
+        state = profile.get(trait, Realised(0, []))
+        boundary = now - (node.days or 0) * DAY_S
+        ages = [boundary - time for time in state.times]
+        if node.recency is None:
+            found += state.old + len(ages)
+        elif node.recency == "<=":
+            found += sum(age <= 0 for age in ages)
+        else:
+            found += state.old + sum(age >= 0 for age in ages)
+    return {">=": found >= node.count, "<=": found <= node.count, "==": found == node.count}[node.operator]
+
+
+@settings(max_examples=400, deadline=None)
+@given(segment_rules(), st.lists(profiles(), min_size=1, max_size=5))
+def test_a_segment_rule_holds_as_counting_one_by_one_says(
+    text: str, people: list[dict[int, Realised]]
+) -> None:
+    rule = segment_rule(text)
+    if rule is not None:
+        again = compile_segment_rule(rule.canonical)
+        assert again.canonical == rule.canonical
+        for profile in people:
+            holds = expected(rule.expression, profile, NOW)
+            assert rule.holds(profile, NOW) is holds
+            assert again.holds(profile, NOW) is holds
+
+
+@settings(max_examples=200, deadline=None)
+@given(segment_rules())
+def test_no_accepted_segment_rule_is_true_for_an_empty_profile(text: str) -> None:
+    rule = segment_rule(text)
+    assert rule is None or not rule.holds({}, NOW)
+
+
+@settings(max_examples=400, deadline=None)
+@given(segment_rules(), profiles(), st.sampled_from(TRAITS))
+def test_one_more_of_a_held_trait_changes_nothing_unless_the_rule_counts_it(
+    text: str, profile: dict[int, Realised], trait: int
+) -> None:
+    rule = segment_rule(text)
+    if rule is None or trait not in profile or trait in rule.counting:
+        return
+    state = profile[trait]
+    times = list(state.times)
+    times.insert(bisect_right(times, NOW), NOW)
+    assert rule.holds(profile, NOW) == rule.holds(profile | {trait: Realised(state.old, times)}, NOW)
+
+
+@settings(max_examples=200, deadline=None)
+@given(segment_rules(), profiles(), st.sampled_from(TRAITS))
+def test_traits_a_rule_does_not_mention_change_nothing(
+    text: str, profile: dict[int, Realised], trait: int
+) -> None:
+    rule = segment_rule(text)
+    if rule is not None and trait not in rule.traits:
+        without = {held: state for held, state in profile.items() if held != trait}
+        assert rule.holds(profile, NOW) == rule.holds(without, NOW)
