@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING
 import trustme
 import uvloop
 
-from arke.delivery.egress import EgressPolicy
-from arke.delivery.endpoint import parse_endpoint
-from arke.delivery.http_client import HttpsClient
-from arke.delivery.request import USER_AGENT, HeadTemplate, OutboundRequest
+from arke.delivery.https.client import HttpsClient
+from arke.delivery.https.egress import EgressPolicy
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
 from arke.domain.catalog import Tls
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
 from arke.delivery.body import BodyBuilder
 from arke.delivery.courier import HttpsCourier
-from arke.delivery.egress import EgressPolicy
-from arke.delivery.endpoint import parse_endpoint
-from arke.delivery.http_client import HttpsClient
-from arke.delivery.resolver import SystemResolver
+from arke.delivery.https.client import HttpsClient
+from arke.delivery.https.egress import EgressPolicy
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.resolver import SystemResolver
 from arke.delivery.secrets import Secrets
-from arke.delivery.template import TemplateLanguage, compile_template
+from arke.delivery.templates.template import TemplateLanguage, compile_template
 from arke.domain.catalog import Catalog
 from arke.engine.committer import InlineCommitter, ThreadCommitter
 from arke.engine.engine import Engine

@@ -57,8 +57,9 @@ def _quick_json(text: str) -> Tree | None:
     and then the careful reader looks.
     """
     keys = sum(1 for _ in _KEY.finditer(text))
-    if keys > MAX_KEYS * text.count("{"):
-        return None
+    opened = text.count("{"), text.count("[")
+    if keys > MAX_KEYS * opened[0] or max(opened) > keys + MAX_ENTRIES:
+        return None  # no catalog looks like that, and a bomb must not be built in memory
     try:
         value: Value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, ValueError):

@@ -38,7 +38,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     style: str = ""
 
 
-class BadSyntax(Exception):  # noqa: N818 - becomes a problem of the catalog once its file's name is known
+class BadSyntax(Exception):
     """The text is not the YAML or JSON a catalog may be written in; nothing after it can be read."""
 
     def __init__(self, place: Place, message: str, hint: str | None = None) -> None:

@@ -50,7 +50,7 @@ class Finding(NamedTuple):
     also: Path | None = None
 
 
-class TooManyProblems(Exception):  # noqa: N818 - a signal to stop reading, never shown to anybody
+class TooManyProblems(Exception):
     """The list of problems is full."""
 
 

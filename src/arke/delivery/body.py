@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.template import BodyTemplate, compile_template
-from arke.delivery.template_message import TemplateMessage, TemplateUser
+from arke.delivery.templates.message import TemplateMessage, TemplateUser
+from arke.delivery.templates.template import BodyTemplate, compile_template
 from arke.domain.message import encode_message
 
 if TYPE_CHECKING:

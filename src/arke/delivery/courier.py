@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
-from arke.delivery.request import USER_AGENT, HeadTemplate, OutboundRequest
 from arke.delivery.sender import TIMEOUT_S, Outbound, Reply
 from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_key
 from arke.errors import InvalidInput, SecretUnresolved
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from arke.clock import Clock
-    from arke.delivery.endpoint import Endpoint
-    from arke.delivery.ports import Answer, Poster
+    from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.ports import Answer, Poster
     from arke.delivery.secrets import Secrets
     from arke.domain.catalog import Destination
 

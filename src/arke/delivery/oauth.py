@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.delivery.ports import Answer
-from arke.delivery.request import USER_AGENT, OutboundRequest, exact_head
+from arke.delivery.https.ports import Answer
+from arke.delivery.https.request import USER_AGENT, OutboundRequest, exact_head
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
     from arke.clock import Clock
-    from arke.delivery.endpoint import Endpoint
-    from arke.delivery.ports import Poster
+    from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.ports import Poster
     from arke.delivery.secrets import Secrets
 
 TOKEN_BODY_LIMIT_BYTES: Final = 65_536

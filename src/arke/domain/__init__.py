@@ -1,0 +1,1 @@
+"""Data and pure rules: catalog, event, profile, change, ledger, message. No I/O."""

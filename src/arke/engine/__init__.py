@@ -1,0 +1,1 @@
+"""Shards, groups, identity and operations: the engine between intake and delivery."""

@@ -35,7 +35,7 @@ LINGER_S: Final = 2.0
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Disconnected(Exception):  # noqa: N818 - an event, not a failure
+class Disconnected(Exception):
     """The client went away; nobody is left to answer."""
 
 

@@ -18,8 +18,8 @@ import msgspec
 from arke.errors import Unavailable
 
 if TYPE_CHECKING:
-    from arke.delivery.egress import EgressPolicy
-    from arke.delivery.endpoint import Endpoint
+    from arke.delivery.https.egress import EgressPolicy
+    from arke.delivery.https.endpoint import Endpoint
 
 MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 4_096
@@ -207,7 +207,7 @@ class ProbeClient:
                 writer.transport.abort()
 
 
-class _ClosedWithoutAnswer(Exception):  # noqa: N818 - a signal between two methods, never shown
+class _ClosedWithoutAnswer(Exception):
     """The peer closed before the first byte of an answer."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver.probe import probe
 from arke.receiver.probe_report import Check

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from arke.catalog.load import load_catalog
-from arke.delivery.egress import EgressPolicy
-from arke.delivery.endpoint import Endpoint, parse_endpoint
+from arke.delivery.https.egress import EgressPolicy
+from arke.delivery.https.endpoint import Endpoint, parse_endpoint
 from arke.errors import InvalidInput
 from arke.receiver.references import resolve_secret
 from arke.receiver.verifier import SigningKey

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke.delivery.courier import HttpsCourier, Parcel
-from arke.delivery.ports import Answer
+from arke.delivery.https.ports import Answer
 from arke.delivery.sender import Outbound, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.clock import Clock
-    from arke.delivery.request import OutboundRequest
+    from arke.delivery.https.request import OutboundRequest
     from arke.delivery.secrets import Secrets
 
 HIDDEN_HEADERS = frozenset({"authorization"})

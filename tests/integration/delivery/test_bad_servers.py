@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from arke.delivery.http_client import HttpsClient
-    from arke.delivery.ports import Answer
+    from arke.delivery.https.client import HttpsClient
+    from arke.delivery.https.ports import Answer
 
 GRACE_S = 0.2
 

@@ -11,7 +11,7 @@ from integration.delivery.client import client, message, run_on
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
 
 if TYPE_CHECKING:
-    from arke.delivery.http_client import HttpsClient
+    from arke.delivery.https.client import HttpsClient
     from integration.delivery.certificates import Certificates
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.delivery.egress import EgressPolicy
-from arke.delivery.endpoint import parse_endpoint
-from arke.delivery.http_client import HttpsClient
-from arke.delivery.request import HeadTemplate, OutboundRequest
+from arke.delivery.https.client import HttpsClient
+from arke.delivery.https.egress import EgressPolicy
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.request import HeadTemplate, OutboundRequest
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST

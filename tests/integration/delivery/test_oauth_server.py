@@ -15,10 +15,10 @@ from flask import Flask, Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from arke.clock import ManualClock
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.ports import Answer
+from arke.delivery.https.request import HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
-from arke.delivery.ports import Answer
-from arke.delivery.request import HeadTemplate, OutboundRequest
 from arke.delivery.secrets import Secrets
 from integration.delivery.certificates import HOST
 from integration.delivery.client import client
@@ -26,7 +26,7 @@ from integration.delivery.client import client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.delivery.http_client import HttpsClient
+    from arke.delivery.https.client import HttpsClient
     from integration.delivery.certificates import Certificates
 
 LIFETIME_S = 100

@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from arke.clock import ManualClock
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.request import HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
-from arke.delivery.request import HeadTemplate, OutboundRequest
 from arke.delivery.secrets import Secrets
 from arke.delivery.signing import signature_headers
 from arke.domain.catalog import Signature

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trustme
 
-from arke.delivery.tls import TlsContexts
+from arke.delivery.https.tls import TlsContexts
 from arke.domain.catalog import Tls
 from integration.delivery.client import client, message, run_on
 from integration.delivery.raw_server import Peer, RawServer

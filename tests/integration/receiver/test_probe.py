@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver import ReceiverConfig, ReceiverServer, SigningKey
 from arke.receiver.probe import probe

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SYNTAX = [
     ("", "§", "the catalog is empty"),
-    ("", "# nothing\n§", "the catalog is empty"),
+    ("", "§# nothing\n", "the catalog is empty"),
     ("list", "§- a", "a mapping of fields must stand here, not a list"),
     ("unclosed", "segments: [{id: 1}\n§", "not valid YAML"),
     ("tab", "segments:\n§\t- {id: 1}", "not valid YAML"),
@@ -34,12 +34,12 @@ SYNTAX = [
     ("not a mapping", "segments: [§5]", "a mapping of fields must stand here, not a whole number"),
 ]
 JSON_SYNTAX = [
-    ('{"segments": [{"id": 1}§', "it ends where a comma or } should stand"),
+    ('{"segments": [{"id": 1}§', "it ends where a comma or ] should stand"),
     ('{"segments": [{"id": 1}] §]', "expected a comma or } here"),
-    ('{"segments": [{"id": 1§ 2}]}', "expected a comma or } here"),
+    ('{"segments": [{"id": 1 §2}]}', "expected a comma or } here"),
     ('{"segments": [{"id": §}]}', "expected a value here"),
     ('{"segments": [1, §]}', "expected a value here"),
-    ('{§"segments" []}', "expected a colon"),
+    ('{"segments" §[]}', "expected a colon"),
     ("{\n  §segments: []}", "nothing valid begins here"),
     ('{"segments": [{"id": 1, "name": §"a\nb"}]}', "nothing valid begins here"),
     ('{"segments": []}\n§{}', "expected nothing more here"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.delivery.egress import EgressPolicy
+from arke.delivery.https.egress import EgressPolicy
 from arke.errors import EgressRefused, SettingsError
 from unit.delivery.egress_corpus import FORBIDDEN_ADDRESSES
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import InvalidInput
 from unit.delivery.egress_corpus import REFUSED_URLS
 

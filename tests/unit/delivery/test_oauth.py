@@ -11,13 +11,13 @@ import pytest
 
 from arke import __version__
 from arke.clock import ManualClock
-from arke.delivery.endpoint import parse_endpoint
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.ports import Answer
 from arke.delivery.oauth import AccessToken, TokenSource
-from arke.delivery.ports import Answer
 from arke.delivery.secrets import Secrets
 
 if TYPE_CHECKING:
-    from arke.delivery.request import OutboundRequest
+    from arke.delivery.https.request import OutboundRequest
 
 CREDENTIALS = "zq2LOO1CcYGrODS5nXiNHpEz97eCpVHAoMF8pAgCntXAzxp5uRV7DTAE2qtPLjhMQwrEX3O6MHV4S"
 # Header set, order and body as Audience Manager documents them.

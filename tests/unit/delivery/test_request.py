@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arke.delivery.endpoint import parse_endpoint
-from arke.delivery.request import HeadTemplate, OutboundRequest, exact_head
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.request import HeadTemplate, OutboundRequest, exact_head
 from arke.errors import InvalidInput
 
 ENDPOINT = parse_endpoint("https://dsp.example.com:8443/segments?x=1")

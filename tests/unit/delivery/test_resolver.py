@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from arke.delivery.resolver import SystemResolver
+from arke.delivery.https.resolver import SystemResolver
 
 
 def test_a_hanging_name_takes_one_thread_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.delivery.failure import Failure
-from arke.delivery.response import MAX_HEAD_BYTES, Response, ResponseReader
+from arke.delivery.https.failure import Failure
+from arke.delivery.https.response import MAX_HEAD_BYTES, Response, ResponseReader
 
 LIMIT = 16
 

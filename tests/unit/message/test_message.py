@@ -14,7 +14,7 @@ from arke.domain import message as module
 from arke.domain.message import SegmentState, UserEntry, encode_message, encode_user, wire_time
 
 if TYPE_CHECKING:
-    from arke.delivery.template import TemplateMessage
+    from arke.delivery.templates.template import TemplateMessage
 
 SCALAR_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ANY_TEXT = st.text(st.characters(), max_size=30)

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from arke.delivery.template import compile_template
-from arke.delivery.template_budget import MAX_TEMPLATE_CHARS
+from arke.delivery.templates.budget import MAX_TEMPLATE_CHARS
+from arke.delivery.templates.template import compile_template
 from arke.errors import RuleError
 
 ESCAPES = [
@@ -189,9 +189,9 @@ def test_bombs_are_refused_soon(name: str) -> None:
 
 def test_what_jinja2_could_do_is_not_there_by_default() -> None:
     """Should Jinja2 gain a filter, a global or a tag, templates do not get it unasked."""
-    from arke.delivery.template_jinja import BodySandbox
-    from arke.delivery.template_jinja_filters import FILTERS, HIDDEN
-    from arke.delivery.template_jinja_rules import TESTS
+    from arke.delivery.templates.jinja import BodySandbox
+    from arke.delivery.templates.jinja_filters import FILTERS, HIDDEN
+    from arke.delivery.templates.jinja_rules import TESTS
 
     sandbox = BodySandbox("application/json")
     assert sandbox.globals == {}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from arke.delivery.template_message import segment_number
+from arke.delivery.templates.message import segment_number
 from arke.domain.message import wire_time
 
 if TYPE_CHECKING:
-    from arke.delivery.template_message import TemplateMessage, TemplateUser
+    from arke.delivery.templates.message import TemplateMessage, TemplateUser
     from arke.domain.message import SegmentState
 
 ItemKind = Literal["message", "user", "segment", "text"]

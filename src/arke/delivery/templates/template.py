@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from arke.delivery.template_budget import Budget
-from arke.delivery.template_escape import escape_for, is_json
-from arke.delivery.template_jinja import JinjaBody
-from arke.delivery.template_macro_parser import MacroParser
-from arke.delivery.template_message import SAMPLES, TemplateMessage, TemplateUser
+from arke.delivery.templates.budget import Budget
+from arke.delivery.templates.escape import escape_for, is_json
+from arke.delivery.templates.jinja import JinjaBody
+from arke.delivery.templates.macro_parser import MacroParser
+from arke.delivery.templates.message import SAMPLES, TemplateMessage, TemplateUser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

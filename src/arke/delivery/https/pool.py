@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Hashable
 
-    from arke.delivery.connection import Connection
+    from arke.delivery.https.connection import Connection
 
 IDLE_TIMEOUT_S: Final = 15.0
 MAX_IDLE: Final = 1024

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from arke.delivery.request import OutboundRequest
+    from arke.delivery.https.request import OutboundRequest
 
 Reason = Literal[
     "dns",  # the host name has no address, or the resolver failed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.delivery.ports import Reason
+from arke.delivery.https.ports import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
-class PostFailed(Exception):  # noqa: N818 - as the errors in arke.errors
+class PostFailed(Exception):
     """Carries a Failure up to the client, where it becomes an Answer. Never leaves this package."""
 
     def __init__(self, reason: Reason, cause: str, detail: str) -> None:

@@ -17,16 +17,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from arke.delivery.template_budget import MAX_DEPTH, check_length
-from arke.delivery.template_macro_conditions import all_of, any_of, holds, negated
-from arke.delivery.template_macro_names import Scope, resolve
-from arke.delivery.template_macro_nodes import Block, Choice, Each, Insert, Join, Text
-from arke.delivery.template_macros import LITERALS
+from arke.delivery.templates.budget import MAX_DEPTH, check_length
+from arke.delivery.templates.macro_conditions import all_of, any_of, holds, negated
+from arke.delivery.templates.macro_names import Scope, resolve
+from arke.delivery.templates.macro_nodes import Block, Choice, Each, Insert, Join, Text
+from arke.delivery.templates.macros import LITERALS
 from arke.errors import RuleError
 
 if TYPE_CHECKING:
-    from arke.delivery.template_escape import Escape
-    from arke.delivery.template_macro_nodes import Condition, Node, Source
+    from arke.delivery.templates.escape import Escape
+    from arke.delivery.templates.macro_nodes import Condition, Node, Source
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\s*\.\s*(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+))*")

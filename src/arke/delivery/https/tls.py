@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from arke.delivery.failure import PostFailed
+from arke.delivery.https.failure import PostFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

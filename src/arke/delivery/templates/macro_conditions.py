@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.delivery.template_macro_nodes import Condition, Source
+    from arke.delivery.templates.macro_nodes import Condition, Source
 
 
 def holds(source: Source) -> Condition:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke import __version__
-from arke.delivery.endpoint import Endpoint
+from arke.delivery.https.endpoint import Endpoint
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 

@@ -6,17 +6,17 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
-from arke.delivery.connection import Connection
-from arke.delivery.failure import PostFailed, connect_failure, dns_failure, tls_failure
+from arke.delivery.https.connection import Connection
+from arke.delivery.https.failure import PostFailed, connect_failure, dns_failure, tls_failure
 from arke.errors import EgressRefused
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from arke.delivery.egress import EgressPolicy
-    from arke.delivery.endpoint import Endpoint
-    from arke.delivery.ports import Resolver
+    from arke.delivery.https.egress import EgressPolicy
+    from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.ports import Resolver
 
 MAX_ADDRESSES_TRIED: Final = 4
 CLOSE_NOTIFY_S: Final = 1.0

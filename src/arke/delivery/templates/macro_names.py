@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from arke.delivery.template_macro_nodes import Frame, Source
-from arke.delivery.template_macros import FIELDS, GET_ONLY, LITERALS, find_field, suggest
+from arke.delivery.templates.macro_nodes import Frame, Source
+from arke.delivery.templates.macros import FIELDS, GET_ONLY, LITERALS, find_field, suggest
 from arke.errors import RuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.delivery.template_macros import Field, ItemKind, Value
+    from arke.delivery.templates.macros import Field, ItemKind, Value
 
 
 class Scope(msgspec.Struct, frozen=True):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from arke.delivery.template_budget import Budget
-    from arke.delivery.template_escape import Escape
-    from arke.delivery.template_macros import ItemKind, Value
+    from arke.delivery.templates.budget import Budget
+    from arke.delivery.templates.escape import Escape
+    from arke.delivery.templates.macros import ItemKind, Value
 
 Frame = list[Any]
 Condition = Callable[[Frame], bool]

@@ -11,21 +11,21 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from arke.clock import Clock, SystemClock
-from arke.delivery.dialer import Dialer, Stage
-from arke.delivery.failure import Failure, PostFailed, timeout_failure
-from arke.delivery.pool import IDLE_TIMEOUT_S, MAX_IDLE, Pool
-from arke.delivery.ports import Answer, Resolver
-from arke.delivery.resolver import SystemResolver
-from arke.delivery.tls import TlsContexts
+from arke.delivery.https.dialer import Dialer, Stage
+from arke.delivery.https.failure import Failure, PostFailed, timeout_failure
+from arke.delivery.https.pool import IDLE_TIMEOUT_S, MAX_IDLE, Pool
+from arke.delivery.https.ports import Answer, Resolver
+from arke.delivery.https.resolver import SystemResolver
+from arke.delivery.https.tls import TlsContexts
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-    from arke.delivery.connection import Connection
-    from arke.delivery.egress import EgressPolicy
-    from arke.delivery.request import OutboundRequest
-    from arke.delivery.response import Response
+    from arke.delivery.https.connection import Connection
+    from arke.delivery.https.egress import EgressPolicy
+    from arke.delivery.https.request import OutboundRequest
+    from arke.delivery.https.response import Response
     from arke.domain.catalog import Tls
 
 TIMEOUT_S: Final = 3.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from arke.delivery.failure import Failure, lost_failure, timeout_failure
-from arke.delivery.response import Response, ResponseReader
+from arke.delivery.https.failure import Failure, lost_failure, timeout_failure
+from arke.delivery.https.response import Response, ResponseReader
 
 if TYPE_CHECKING:
     import ssl

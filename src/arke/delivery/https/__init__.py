@@ -1,0 +1,1 @@
+"""The thin HTTPS client: strict URLs, egress policy, one request per call within a hard deadline."""
