@@ -27,7 +27,7 @@ from arke.engine.protocol import Prepare, Switch
 from arke.engine.shard import Shard
 from arke.errors import Unavailable
 from arke.storage.sqlite.connection import MEMORY
-from arke.storage.sqlite.directory import Directory
+from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from arke.transport.remote_shard import RemoteShard
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from arke.delivery.sender import Courier
     from arke.engine.protocol import ShardPort
     from arke.settings import Settings
+    from arke.storage.ports import Directory
 
 DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
@@ -109,7 +110,7 @@ def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tupl
         load_ruling=ruling_of,
         housekeeping=False,
     )
-    directory = Directory(MEMORY, key=b"virtual")
+    directory = SqliteDirectory(MEMORY, key=b"virtual")
     return _engine(directory, [shard], clock, entropy, inline=True), shard
 
 
@@ -145,7 +146,7 @@ async def running_engine(
     """
     lock = DataLock(data)
     try:
-        directory = Directory(data / DIRECTORY_FILE)
+        directory = SqliteDirectory(data / DIRECTORY_FILE)
         count = directory.shards(settings.server.shards)
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
         clock = SystemClock()

@@ -92,7 +92,8 @@ async def open_doors(
             ]
             tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
             try:
-                while not all(server.started for server, _ in servers):
+                # uvicorn offers no event to wait for.
+                while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
             finally:

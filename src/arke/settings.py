@@ -25,7 +25,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Server(Section, frozen=True):
-    """Where the engine listens. Port 0 takes any free one. `shards`: processes, fixed when the data is new."""
+    """Where the engine listens; port 0 takes any free one. `shards`: processes, fixed when data is new."""
 
     intake: str = "127.0.0.1:8080"
     admin: str = "127.0.0.1:8081"
@@ -62,7 +62,7 @@ class Settings(Section, frozen=True):
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read settings. `path` None: `arke.toml` is not read. Raises SettingsError naming what is wrong where."""
+    """Read settings. `path` None: no file is read. Raises SettingsError naming what is wrong where."""
     document: dict[str, Any] = {}
     if path is not None:
         try:

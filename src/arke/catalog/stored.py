@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from arke.domain.catalog import Catalog
 from arke.errors import CatalogError
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Catalog)
 
 
 def to_json(catalog: Catalog) -> bytes:
-    return _encoder.encode(catalog)
+    """Every field is written out: a default that a later Arke changes must not change a stored catalog.
+
+    msgspec's own omission of defaults would also depend on which of two equal objects a field holds.
+    """
+    return msgspec.json.encode(_written_out(catalog))
 
 
 def from_json(data: bytes) -> Catalog:
@@ -21,3 +26,11 @@ def from_json(data: bytes) -> Catalog:
         return _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CatalogError([f"the stored catalog cannot be read: {error}"]) from None
+
+
+def _written_out(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {field: _written_out(getattr(value, field)) for field in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return [_written_out(item) for item in value]
+    return value

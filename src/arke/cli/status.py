@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+
+if TYPE_CHECKING:
+    from arke.engine.operations import Status
 
 
 def status(
@@ -19,43 +23,29 @@ def status(
     if json:
         sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        ready = "ready" if figures.ready else "NOT READY"
-        console = Console()
-        console.print(
-            f"{ready}; catalog version {figures.catalog_version}; {figures.shards} shard(s); "
-            f"{figures.profiles:,} profiles; since start: {figures.events:,} events, {figures.changes:,} changes"
-        )
-        table = Table(
-            "destination",
-            "messages",
-            "acknowledged",
-            "users",
-            "retries",
-            "owed",
-            "backlog",
-            "circuit",
-            "p50 ms",
-            "p99 ms",
-            "answers",
-        )
-        for row in figures.destinations:
-            answers = ", ".join(f"{answer}: {count:,}" for answer, count in sorted(row.answers.items()))
-            table.add_row(
-                f"{row.id} {row.name}",
-                f"{row.messages:,}",
-                f"{row.acknowledged:,}",
-                f"{row.users:,}",
-                f"{row.retries:,}",
-                f"{row.owed:,}",
-                f"{row.backlog:,}",
-                row.circuit,
-                "" if row.p50_ms is None else f"{row.p50_ms:.0f}",
-                "" if row.p99_ms is None else f"{row.p99_ms:.0f}",
-                answers,
-            )
-        console.print(table)
+        _show(figures)
     if not figures.ready:
         raise typer.Exit(1)
+
+
+def _show(figures: Status) -> None:
+    ready = "ready" if figures.ready else "NOT READY"
+    sys.stdout.write(
+        f"{ready}, catalog version {figures.catalog_version}, {figures.shards} shard(s)\n"
+        f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
+        f"{figures.changes:,} membership changes\n"
+    )
+    for row in figures.destinations:
+        answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
+        latency = (
+            ""
+            if row.p50_ms is None
+            else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
+        )
+        sys.stdout.write(
+            f"destination {row.id} {row.name}: circuit {row.circuit}\n"
+            f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
+            f"{row.retries:,} retries{latency}\n"
+            f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
+            + (f"  answers {answers}\n" if answers else "")
+        )

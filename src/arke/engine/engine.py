@@ -39,7 +39,7 @@ from arke.engine.protocol import (
     Touched,
 )
 from arke.errors import EventError, InvalidInput, StoreUnavailable, Unavailable
-from arke.storage.sqlite.directory import StoredCatalog
+from arke.storage.ports import StoredCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from arke.engine.committer import Committer
     from arke.engine.identity import Identity
     from arke.engine.protocol import Request, Response, ShardPort
-    from arke.storage.sqlite.directory import Directory, Move
+    from arke.storage.ports import Directory, Move
 
 GLOBAL_DATA_SOURCES = frozenset({4, 20914, 20915, 121963, 488258, 1171485, 389146, 963906, 1171489})
 """Name spaces that every catalog knows: advertising ids, and 4, the ECID (dossier 13 and 17)."""

@@ -1,4 +1,4 @@
-"""Why a device is (not) in each segment, and what each destination was told about it: facts turned into words."""
+"""Why a device is (not) in each segment, and what each destination was told: facts turned into words."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ MAX_REGIONS = 10
 
 
 class Ruling(msgspec.Struct, frozen=True):
-    """A catalog version in force on a shard. `mapping_versions`: per destination, when its mappings changed."""
+    """A catalog version in force. `mapping_versions`: per destination, when its mappings last changed."""
 
     catalog: Catalog
     version: int

@@ -1,4 +1,4 @@
-"""Identity: which device an event is about, and who owns a partner id from now on (SPEC section 7, dossier 13).
+"""Identity: which device an event is about, and who owns a partner id now (SPEC section 7, dossier 13).
 
 Rules: a UUID given beats what ids map to. Otherwise the first id that belongs to a device decides, device ids
 before cross-device ones; if none is known, a new UUID is made. Every id of the event then belongs to that
@@ -15,7 +15,7 @@ import msgspec
 
 from arke.clock import new_uuid
 from arke.errors import StoreUnavailable
-from arke.storage.sqlite.directory import IdKey, Move
+from arke.storage.ports import Move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arke.clock import Entropy
     from arke.domain.event import DeclaredId
     from arke.engine.committer import Committer
-    from arke.storage.sqlite.directory import Directory
+    from arke.storage.ports import Directory, IdKey
 
 CACHED_IDS = 500_000
 """Ids whose owner is kept in memory."""

@@ -1,4 +1,4 @@
-"""Questions about what a shard holds: one device, what is owed, what a catalog edit would touch. Reads only."""
+"""Questions about what a shard holds: one device, what is owed, what an edit would touch. Reads only."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class OwedPage(msgspec.Struct, tag=True, frozen=True):
 
 
 class Telling(msgspec.Struct, frozen=True):
-    """A destination's side of one device: is it open in a lane, owed, in the sample, and what it would be told."""
+    """A destination's side of one device: open in a lane, owed, in the sample, and what it would be told."""
 
     destination: int
     pending: bool

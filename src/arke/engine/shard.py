@@ -51,6 +51,7 @@ MAX_GROUP = 512
 MAX_QUEUED = 20_000
 """Events waiting for a group; beyond it the intake answers 429."""
 HOUSEKEEPING_S = 1.0
+DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
@@ -291,11 +292,13 @@ class Shard:
     async def _drain(self, timeout_s: float) -> Response:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
-        while loop.time() < end and not all(
-            lane.idle or lane.circuit.is_open for lane in self._lanes.values()
-        ):
-            await asyncio.sleep(0.02)
+        # Lanes settle in many small steps, so there is no one event to wait for.
+        while loop.time() < end and not self._settled():  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_S)
         return Ok()
+
+    def _settled(self) -> bool:
+        return all(lane.idle or lane.circuit.is_open for lane in self._lanes.values())
 
     def _status(self, *, latencies: bool) -> ShardStatus:
         lanes = []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int, now: int) -> bool | None:
-    """Add one realisation at `ts`. True: the trait is newly held; False: held before; None: nothing came of it.
+    """Add one realisation at `ts`. True: newly held; False: held before; None: nothing came of it.
 
     Expired states must have been removed before. A realisation whose own TTL is already over is dropped,
     unless a later one keeps the trait alive.

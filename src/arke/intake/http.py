@@ -91,7 +91,7 @@ class _Intake:
             await respond_and_hang_up(send, receive, problem.status, told, cors(scope))
         except Exception as problem:  # noqa: BLE001 - the last resort of the edge
             # The message may quote what the caller sent, so only its kind and place are logged.
-            log.error("%s failed: %s", route or "request", _kind_and_place(problem))  # noqa: TRY400
+            log.error("%s failed: %s", route or "request", _kind_and_place(problem))
             if not send.started:
                 await respond_error(send, 500, "internal", "the engine failed on this request; it is logged")
 

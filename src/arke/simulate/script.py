@@ -70,7 +70,8 @@ def _step(line: bytes, number: int, name: str) -> Step:
     if len(document) != 1:
         given = ", ".join(document) or "none"
         raise ScriptError(
-            f"{where}: needs exactly one of event, respond, privacy, apply, advance beside at (given: {given})"
+            f"{where}: needs exactly one of event, respond, privacy, apply, advance beside at "
+            f"(given: {given})"
         )
     ((action, value),) = document.items()
     try:

@@ -7,11 +7,37 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from arke.domain.change import JournalRecord
     from arke.domain.ledger import LedgerEntry, LedgerRow
     from arke.domain.profile import Profile
+    from arke.tokens import TokenStore
+
+
+IdKey = tuple[int, str]
+"""A partner id: (DPID, id)."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A partner id on its way from one device to another. `number` 0 until stored."""
+
+    dpid: int
+    id: str
+    old_uuid: str
+    new_uuid: str
+    at: int
+    number: int = 0
+
+
+class StoredCatalog(msgspec.Struct, frozen=True):
+    """One applied catalog: canonical JSON, and per destination the version of its last mapping change."""
+
+    version: int
+    at: int
+    body: bytes
+    mapping_versions: dict[int, int]
+    note: str
 
 
 class Owed(msgspec.Struct, array_like=True, frozen=True):
@@ -122,5 +148,57 @@ class ShardStore(ShardReader, Protocol):
     def checkpoint(self) -> None:
         """Move the write-ahead log into the main file; cheap, called about once a second."""
         ...
+
+    def close(self) -> None: ...
+
+
+class Directory(Protocol):
+    """What belongs to no shard: identities, suppression, catalogs, tokens. Writes are durable on return.
+
+    One writer and one reader at a time; both may run in different threads. Raises StoreUnavailable.
+    """
+
+    @property
+    def tokens(self) -> TokenStore: ...
+
+    def shards(self, wanted: int | None) -> int:
+        """The number of shards, fixed when the directory is first used. Raises InvalidInput on another."""
+        ...
+
+    def find(self, keys: Iterable[IdKey]) -> dict[IdKey, str]:
+        """The device that owns each id, for those that are known."""
+        ...
+
+    def link(self, links: Mapping[IdKey, tuple[str, int]], moves: Sequence[Move]) -> None:
+        """Store new owners of ids, and the moves that follow from them."""
+        ...
+
+    def moves(self) -> list[Move]:
+        """Moves not yet finished, oldest first."""
+        ...
+
+    def moved(self, move: Move) -> None:
+        """The old device has let go and the new one has taken over."""
+        ...
+
+    def hash_of(self, text: str) -> bytes:
+        """The keyed hash under which a UUID or `dpid:id` is suppressed."""
+        ...
+
+    def suppress(self, texts: Iterable[str], at: int) -> list[bytes]:
+        """Never take these again; returns their hashes."""
+        ...
+
+    def suppressed(self) -> set[bytes]: ...
+
+    def catalog(self, version: int | None = None) -> StoredCatalog | None:
+        """A stored catalog; the newest where no version is given."""
+        ...
+
+    def catalog_versions(self) -> list[tuple[int, int, str]]:
+        """(version, at, note) of every catalog, newest first."""
+        ...
+
+    def add_catalog(self, stored: StoredCatalog) -> None: ...
 
     def close(self) -> None: ...

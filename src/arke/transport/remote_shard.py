@@ -56,16 +56,7 @@ class RemoteShard:
     async def _spawn(self) -> asyncio.Task[None]:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [
-                    *(sys.executable, "-m", "arke.transport.worker"),
-                    *("--socket", str(theirs.fileno())),
-                    *("--store", str(self._store)),
-                    *("--settings", msgspec.json.encode(self._settings).decode()),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+            self._process = self._popen(theirs.fileno())
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT_BYTES)
         reading = asyncio.create_task(self._read(reader))
         try:
@@ -75,6 +66,15 @@ class RemoteShard:
             raise ShardDown(f"{self._store.name}: the shard's process does not start: {error}") from error
         self._up = True
         return reading
+
+    def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
+        command = [
+            *(sys.executable, "-m", "arke.worker"),
+            *("--socket", str(descriptor)),
+            *("--store", str(self._store)),
+            *("--settings", msgspec.json.encode(self._settings).decode()),
+        ]
+        return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:

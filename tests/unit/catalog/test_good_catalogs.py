@@ -70,7 +70,8 @@ def test_json_and_yaml_give_equal_catalogs() -> None:
         "segments": [{"id": 2, "rule": "1T"}],
     }
     as_yaml = (
-        'data_sources: [{id: 7, name: Größe \U0001f600}]\ntraits:\n- {id: 1, rule: c_a == "x", data_source: 7}\n'
+        "data_sources: [{id: 7, name: Größe \U0001f600}]\n"
+        'traits:\n- {id: 1, rule: c_a == "x", data_source: 7}\n'
         "segments:\n- id: 2\n  rule: 1T\n"
     )
     expected = parse(as_yaml)

@@ -184,7 +184,8 @@ def test_one_change(
 ) -> None:
     found = plan(catalog(), catalog((old, new)))
     assert line in found.lines()
-    assert (found.mapping_changed, found.rules_changed) == (mapping_changed, rules_changed)
+    assert found.mapping_changed == mapping_changed
+    assert found.rules_changed == rules_changed
 
 
 def test_an_integration_code_that_is_sent_as_alias_changes_the_mapping() -> None:

@@ -34,7 +34,8 @@ def open_database(path: Path | str, schema: str, version: int) -> apsw.Connectio
                 connection.execute(f"PRAGMA user_version={version}")
             elif stored > version:
                 raise StoreTooNew(
-                    f"{path}: written by a newer Arke (schema {stored}, this one knows {version}): upgrade Arke"
+                    f"{path}: written by a newer Arke (schema {stored}, this one knows {version}): "
+                    "upgrade Arke"
                 )
     return connection
 

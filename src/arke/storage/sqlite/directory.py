@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke.errors import InvalidInput
+from arke.storage.ports import IdKey, Move, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
 from arke.tokens import Token
 
@@ -18,32 +19,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-IdKey = tuple[int, str]
-"""A partner id: (DPID, id)."""
 
-
-class Move(msgspec.Struct, frozen=True):
-    """A partner id on its way from one device to another. `number` 0 until stored."""
-
-    dpid: int
-    id: str
-    old_uuid: str
-    new_uuid: str
-    at: int
-    number: int = 0
-
-
-class StoredCatalog(msgspec.Struct, frozen=True):
-    """One applied catalog: canonical JSON, and per destination the version of its last mapping change."""
-
-    version: int
-    at: int
-    body: bytes
-    mapping_versions: dict[int, int]
-    note: str
-
-
-class Directory:
+class SqliteDirectory:
     """Everything that belongs to no shard.
 
     Writes and reads use one connection each (in memory they share one), so that a write may run in another
@@ -180,7 +157,7 @@ class Directory:
 class SqliteTokens:
     """API tokens in the directory. See `arke.tokens.TokenStore`."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: SqliteDirectory) -> None:
         self._connection = directory._connection  # noqa: SLF001 - a facet of the same store
         self._reads = directory._reads  # noqa: SLF001
         self._where = directory._where  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""A shard's process: `python -m arke.transport.worker`, started by the engine with one end of a socket.
+"""A shard's process: `python -m arke.worker`, started by the engine with one end of a socket.
 
 It ends when the engine's end closes, however that came about, after committing what it had taken.
 """

@@ -1,0 +1,1 @@
+"""`arke bench`: speed as ratios, measured in one run."""

@@ -1,0 +1,1 @@
+"""`arke demo`: everything at once on this machine."""
