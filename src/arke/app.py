@@ -168,6 +168,7 @@ async def running_engine(
                 if isinstance(shard, Shard):
                     await _bring_up_to_date(directory)(shard)
             await engine.recover()
+            engine.watch()
             yield engine
         finally:
             await engine.stop()

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.catalog.fields import shown
+from arke.domain.catalog import GLOBAL_DATA_SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from arke.catalog.audience import RuledSegment
     from arke.catalog.place import Findings, Path
     from arke.domain.catalog import DataSource, Destination, Segment, Trait
-
-GLOBAL_DATA_SOURCES = frozenset({20914, 20915, 121963, 389146, 488258, 963906, 1171485, 1171489})
-"""Advertising and television ids that exist for everybody: no catalog has to declare them."""
 
 
 class Parts(NamedTuple):

@@ -168,7 +168,7 @@ class LocalClient:
         from arke.tokens import parse_lifetime_s
 
         async def work(operations: Operations) -> NewToken:
-            return operations.create_token(scopes, name, parse_lifetime_s(expires) if expires else None)
+            return await operations.create_token(scopes, name, parse_lifetime_s(expires) if expires else None)
 
         return self._run(work)
 
@@ -180,7 +180,7 @@ class LocalClient:
 
     def revoke_token(self, token_id: str) -> None:
         async def work(operations: Operations) -> None:
-            operations.revoke_token(token_id)
+            await operations.revoke_token(token_id)
 
         self._run(work)
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from arke import __version__
 from arke.console.metrics import render_metrics
+from arke.engine.operations import LOCAL
 from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.tokens import parse_lifetime_s
 
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from arke.engine.operations import Operations
 
     Handler = Callable[[Request], Awaitable[Response]]
-    Authorize = Callable[[str | None, str], None]
+    Authorize = Callable[[str | None, str], str]
 
 MAX_CATALOG_BYTES = 64 * 1024 * 1024
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
-    """The API as an ASGI app. `authorize` None: whoever reaches it may do everything (the Unix socket)."""
+    """The API as an ASGI app. `authorize` checks a token for a scope and returns its id; None: whoever reaches
+    the app may do everything (the Unix socket).
+    """
     api = _Api(operations)
     routes = [
         ("GET", "/v1/status", "read", api.status),
@@ -43,6 +46,7 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("GET", "/v1/tokens", "admin", api.list_tokens),
         ("POST", "/v1/tokens", "admin", api.create_token),
         ("DELETE", "/v1/tokens/{id}", "admin", api.revoke_token),
+        ("GET", "/v1/audit", "admin", api.audit),
         ("GET", "/metrics", "read", api.metrics),
         ("GET", "/healthz", None, api.healthz),
         ("GET", "/readyz", None, api.readyz),
@@ -61,7 +65,7 @@ def _guarded(handler: Handler, scope: str | None, authorize: Authorize | None) -
     async def endpoint(request: Request) -> Response:
         try:
             if authorize is not None and scope is not None:
-                authorize(_bearer(request), scope)
+                request.state.actor = authorize(_bearer(request), scope)
             return await handler(request)
         except Unauthorized as error:
             return _problem(error, 403 if error.forbidden else 401)
@@ -125,7 +129,7 @@ class _Api:
         return StreamingResponse(lines(), media_type="application/x-ndjson", headers=_HEADERS)
 
     async def replay(self, request: Request) -> Response:
-        return _json({"devices": await self._operations.replay(_destination(request))})
+        return _json({"devices": await self._operations.replay(_destination(request), actor=_actor(request))})
 
     async def apply(self, request: Request) -> Response:
         body = bytearray()
@@ -138,13 +142,21 @@ class _Api:
         except UnicodeDecodeError:
             raise InvalidInput("the catalog is not UTF-8 text") from None
         report = await self._operations.apply(
-            text, request.query_params.get("name", "catalog"), None, dry_run=_flag(request, "dry_run")
+            text,
+            request.query_params.get("name", "catalog"),
+            None,
+            dry_run=_flag(request, "dry_run"),
+            actor=_actor(request),
         )
         return _json(report)
 
     async def rollback(self, request: Request) -> Response:
         version = _number(request, "version")
-        return _json(await self._operations.rollback(version, dry_run=_flag(request, "dry_run")))
+        dry_run = _flag(request, "dry_run")
+        return _json(await self._operations.rollback(version, dry_run=dry_run, actor=_actor(request)))
+
+    async def audit(self, request: Request) -> Response:
+        return _json(self._operations.audit(_number(request, "after") or 0))
 
     async def list_tokens(self, _: Request) -> Response:
         return _json(self._operations.list_tokens())
@@ -153,12 +165,12 @@ class _Api:
         query = request.query_params
         expires = query.get("expires")
         lifetime_s = parse_lifetime_s(expires) if expires else None
-        return _json(
-            self._operations.create_token(query.get("scope", ""), query.get("name", ""), lifetime_s), 201
-        )
+        scopes, name = query.get("scope", ""), query.get("name", "")
+        made = await self._operations.create_token(scopes, name, lifetime_s, actor=_actor(request))
+        return _json(made, 201)
 
     async def revoke_token(self, request: Request) -> Response:
-        self._operations.revoke_token(request.path_params["id"])
+        await self._operations.revoke_token(request.path_params["id"], actor=_actor(request))
         return _json({"revoked": request.path_params["id"]})
 
     async def metrics(self, _: Request) -> Response:
@@ -171,6 +183,10 @@ class _Api:
     async def readyz(self, _: Request) -> Response:
         ready = (await self._operations.status()).ready
         return _json({"ready": ready}, 200 if ready else 503)
+
+
+def _actor(request: Request) -> str:
+    return str(getattr(request.state, "actor", LOCAL))
 
 
 def _destination(request: Request) -> int | None:

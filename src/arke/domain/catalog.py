@@ -10,6 +10,9 @@ DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 TraitKind = Literal["rule_based", "onboarded"]
 HmacAlgorithm = Literal["sha1", "sha256", "md5"]
 
+GLOBAL_DATA_SOURCES = frozenset({4, 20914, 20915, 121963, 389146, 488258, 963906, 1171485, 1171489})
+"""Visitor, advertising and television ids that exist for everybody: no catalog has to declare them."""
+
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Base of all catalog data: immutable, keyword-only, unknown fields refused."""

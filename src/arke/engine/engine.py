@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
 from arke import tokens
 from arke.catalog import stored as stored_form
 from arke.catalog.plan import Plan, plan
-from arke.domain.catalog import Catalog
+from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
 from arke.domain.event import Accepted, Event
 from arke.engine.commands import (
     Adopt,
@@ -30,19 +30,21 @@ from arke.engine.commands import (
     Unlinked,
 )
 from arke.engine.protocol import (
+    AskStatus,
     AskTouched,
     Drain,
     Prepare,
     Results,
+    ShardStatus,
     Submit,
     Switch,
     Touched,
 )
-from arke.errors import EventError, InvalidInput, StoreUnavailable, Unavailable
+from arke.errors import EventError, InvalidInput, Overloaded, StoreUnavailable, Unavailable
 from arke.storage.ports import StoredCatalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.event import DeclaredId, IncomingEvent
@@ -52,8 +54,13 @@ if TYPE_CHECKING:
     from arke.engine.protocol import Request, Response, ShardPort
     from arke.storage.ports import Directory, Move
 
-GLOBAL_DATA_SOURCES = frozenset({4, 20914, 20915, 121963, 488258, 1171485, 389146, 963906, 1171489})
-"""Name spaces that every catalog knows: advertising ids, and 4, the ECID (dossier 13 and 17)."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_IN_FLIGHT = 50_000
+"""Commands on their way to shards; beyond it the intake answers 429."""
+WATCH_EVERY_S = 0.5
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -85,6 +92,8 @@ class Engine:
         self._open_intake = open_intake
         self._applying = asyncio.Lock()
         self._down = False
+        self._in_flight = 0
+        self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
         self.catalog = stored_form.from_json(stored.body) if stored is not None else Catalog()
@@ -111,7 +120,24 @@ class Engine:
         for move in self.directory.moves():
             await self._move(move)
 
+    def watch(self) -> None:
+        """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
+        self._watcher = asyncio.create_task(self._watch(), name="engine-watch")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if not self._down:
+                continue
+            try:
+                parts = await self.ask_all(AskStatus())
+            except Unavailable:
+                continue
+            self._down = not all(part.ready for part in parts if isinstance(part, ShardStatus))
+
     async def stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
         for shard in self.shards:
             await shard.stop()
         self._committer.close()
@@ -125,10 +151,11 @@ class Engine:
     def known_dpid(self, dpid: int) -> bool:
         return dpid in self._known_dpids
 
-    def authorize(self, token: str | None, scope: str) -> None:
+    def authorize(self, token: str | None, scope: str) -> str:
+        """The id of the token, which carries the scope. Raises Unauthorized."""
         if scope == "ingest" and self._open_intake:
-            return
-        tokens.authorize(self.directory.tokens, token, scope, self._clock.now())
+            return "open"
+        return tokens.authorize(self.directory.tokens, token, scope, self._clock.now()).id
 
     def ready(self) -> bool:
         return not self._down
@@ -195,19 +222,34 @@ class Engine:
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
-            *(self._submit(shard, [sight for _, sight in sights]) for shard, sights in parts)
+            *(self._submit(shard, [sight for _, sight in sights]) for shard, sights in parts),
+            return_exceptions=True,
         )
-        for (_, sights), results in zip(parts, outcomes, strict=True):
-            for (number, _), result in zip(sights, results, strict=True):
-                answers[number] = _answer(result)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if len(failures) == len(parts) and all(answer is None for answer in answers):
+            raise failures[0]
+        for (_, sights), outcome in zip(parts, outcomes, strict=True):
+            if isinstance(outcome, (Unavailable, Overloaded)):
+                # The other shards have stored theirs: only these are to be sent again.
+                for number, _ in sights:
+                    answers[number] = EventError(outcome.code, f"not stored, send it again: {outcome}")
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                for (number, _), result in zip(sights, outcome, strict=True):
+                    answers[number] = _answer(result)
 
     async def _submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
+        if self._in_flight + len(commands) > MAX_IN_FLIGHT:
+            raise Overloaded(f"{self._in_flight} events are under way: try again shortly")
+        self._in_flight += len(commands)
         try:
             response = await self.shards[shard].call(Submit(list(commands)))
         except Unavailable:
             self._down = True
             raise
-        self._down = False
+        finally:
+            self._in_flight -= len(commands)
         if not isinstance(response, Results):
             raise StoreUnavailable(f"shard {shard} gave no results")
         return response.results
@@ -309,6 +351,10 @@ class Engine:
     async def drain(self, timeout_s: float) -> None:
         """Wait until every lane that can send has nothing left."""
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
+
+    async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one of the directory's writes in its turn: it has one writer."""
+        return await self._committer.run(write, *args, **kwargs)
 
     async def ask_all(self, request: Request) -> list[Response]:
         """The same question to every shard."""

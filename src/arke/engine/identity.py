@@ -56,6 +56,7 @@ class Identity:
         self._entropy = entropy
         self._owners: dict[IdKey, str] = {}
         self._batch = _Batch()
+        self._writing: _Batch | None = None
         self._lock = asyncio.Lock()
         self._suppressed = directory.suppressed()
         self._cross_device: frozenset[int] = frozenset()
@@ -101,26 +102,34 @@ class Identity:
 
     def _remember(self, key: IdKey, uuid: str) -> None:
         if len(self._owners) >= CACHED_IDS:
-            self._owners = {known: owner for known, (owner, _) in self._batch.links.items()}
+            self._forget(self._writing, self._batch)
         self._owners[key] = uuid
 
+    def _forget(self, *kept: _Batch | None) -> None:
+        """Empty the cache but for what only these batches know: the directory cannot tell it yet."""
+        batches = [batch for batch in kept if batch is not None]
+        self._owners = {known: owner for batch in batches for known, (owner, _) in batch.links.items()}
+
     async def flush(self) -> None:
-        """Durable up to here. Concurrent callers share one write. Raises StoreUnavailable."""
-        batch = self._batch
-        if not batch.links:
+        """Durable up to here, what another caller is just writing included. Raises StoreUnavailable."""
+        before, batch = self._writing, self._batch
+        if before is None and not batch.links:
             return
         async with self._lock:
-            if batch.error is not None:
-                raise StoreUnavailable(str(batch.error))
-            if batch.done:
+            for leaned_on in (before, batch):
+                if leaned_on is not None and leaned_on.error is not None:
+                    raise StoreUnavailable(str(leaned_on.error))
+            if batch.done or not batch.links:
                 return
-            self._batch = _Batch()
+            self._batch, self._writing = _Batch(), batch
             try:
                 await self._committer.run(self._directory.link, batch.links, batch.moves)
             except StoreUnavailable as error:
                 batch.error = error
-                self._owners.clear()
+                self._forget(self._batch)
                 raise
+            finally:
+                self._writing = None
             batch.done = True
 
     async def moved(self, move: Move) -> None:

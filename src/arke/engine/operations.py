@@ -12,6 +12,7 @@ from arke.domain.event import is_uuid
 from arke.engine.explain import Explanation, explain
 from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.errors import InvalidInput
+from arke.storage.ports import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from arke.engine.engine import Applied, Engine
 
 OWED_PAGE = 500
+LOCAL = "local"
+"""The actor of whoever has the data directory: file permission is the authority."""
 
 
 class AppliedReport(msgspec.Struct, frozen=True):
@@ -88,8 +91,15 @@ class NewToken(msgspec.Struct, frozen=True):
     expires: int | None
 
 
+class AuditReport(msgspec.Struct, frozen=True):
+    """What operators did, oldest first, and whether the chain of seals is whole."""
+
+    intact: bool
+    entries: list[AuditEntry]
+
+
 class Operations:
-    """Operations over one engine."""
+    """Operations over one engine. Every change names its `actor` (a token's id, or `local`) in the audit log."""
 
     def __init__(self, engine: Engine, clock: Clock, checkers: Checkers) -> None:
         self._engine = engine
@@ -160,15 +170,28 @@ class Operations:
         return explain(self._engine.catalog, uuid, dossier)
 
     async def apply(
-        self, text: str, name: str, base_dir: Path | None, *, dry_run: bool = False
+        self,
+        text: str,
+        name: str,
+        base_dir: Path | None,
+        *,
+        dry_run: bool = False,
+        actor: str = LOCAL,
     ) -> AppliedReport:
         """Validate, plan and apply. Raises CatalogError."""
         loaded: LoadedCatalog = parse_catalog(text, name=name, base_dir=base_dir, checkers=self._checkers)
         applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
+        if applied.version is not None:
+            await self._audit(actor, "catalog_applied", f"version {applied.version}")
         return _report(applied, [str(problem) for problem in loaded.warnings], dry_run=dry_run)
 
-    async def rollback(self, version: int | None, *, dry_run: bool = False) -> AppliedReport:
-        return _report(await self._engine.rollback(version, dry_run=dry_run), [], dry_run=dry_run)
+    async def rollback(
+        self, version: int | None, *, dry_run: bool = False, actor: str = LOCAL
+    ) -> AppliedReport:
+        applied = await self._engine.rollback(version, dry_run=dry_run)
+        if applied.version is not None:
+            await self._audit(actor, "catalog_rolled_back", f"version {applied.version}")
+        return _report(applied, [], dry_run=dry_run)
 
     async def undelivered(self, destination: int | None) -> AsyncIterator[OwedDevice]:
         """Everything that is owed, shard by shard."""
@@ -184,14 +207,28 @@ class Operations:
                     yield device
                 after = page.next
 
-    async def replay(self, destination: int | None) -> int:
-        return await self._engine.replay(destination)
+    async def replay(self, destination: int | None, *, actor: str = LOCAL) -> int:
+        devices = await self._engine.replay(destination)
+        whom = "all destinations" if destination is None else f"destination {destination}"
+        await self._audit(actor, "undelivered_replayed", f"{devices} devices to {whom}")
+        return devices
 
-    def create_token(self, scopes: str, name: str, lifetime_s: int | None) -> NewToken:
+    def audit(self, after: int = 0, limit: int = 1_000) -> AuditReport:
+        directory = self._engine.directory
+        return AuditReport(directory.audit_intact(), directory.audit_entries(after, limit))
+
+    async def _audit(self, actor: str, action: str, detail: str) -> None:
+        now = int(self._clock.now())
+        await self._engine.write(self._engine.directory.audit, now, actor, action, detail)
+
+    async def create_token(
+        self, scopes: str, name: str, lifetime_s: int | None, *, actor: str = LOCAL
+    ) -> NewToken:
         secret, token = tokens.mint(
             name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
         )
-        self._engine.directory.tokens.add(token)
+        await self._engine.write(self._engine.directory.tokens.add, token)
+        await self._audit(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
         return NewToken(token.id, secret, list(token.scopes), token.expires)
 
     def list_tokens(self) -> list[TokenFacts]:
@@ -200,8 +237,10 @@ class Operations:
             for t in self._engine.directory.tokens.list()
         ]
 
-    def revoke_token(self, token_id: str) -> None:
-        self._engine.directory.tokens.revoke(token_id, int(self._clock.now()))
+    async def revoke_token(self, token_id: str, *, actor: str = LOCAL) -> None:
+        now = int(self._clock.now())
+        await self._engine.write(self._engine.directory.tokens.revoke, token_id, now)
+        await self._audit(actor, "token_revoked", token_id)
 
 
 def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:

@@ -247,6 +247,8 @@ class Shard:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
+                if not self._ready:
+                    await self._try_store()
                 await self._committer.run(self._store.checkpoint)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
@@ -256,6 +258,12 @@ class Shard:
                     await self._committer.run(self._store.prune, behind, int(pruned) - JOURNAL_KEPT_S)
             except StoreUnavailable:
                 self._ready = False
+
+    async def _try_store(self) -> None:
+        """After a failed write: write what is known anyway, to see whether the store works again."""
+        cursors = self._reader.cursors() or {0: 0}
+        await self._committer.run(self._store.commit, GroupWrites(cursors=cursors))
+        self._ready = True
 
     # --- answers ----------------------------------------------------------------------------------------
 
@@ -311,7 +319,7 @@ class Shard:
             )
         return ShardStatus(
             ready=self._ready,
-            profiles=self._reader.count_profiles(),
+            profiles=self._store.count_profiles(),
             seq=self._reader.last_seq(),
             queued=self._queued,
             events=self._events,

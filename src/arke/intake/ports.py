@@ -40,7 +40,7 @@ class Ingest(NameSpaces, Protocol):
         """
         ...
 
-    def authorize(self, token: str | None, scope: str) -> None:
+    def authorize(self, token: str | None, scope: str) -> object:
         """Raise `Unauthorized` unless the token carries the scope."""
         ...
 

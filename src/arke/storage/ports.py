@@ -40,6 +40,16 @@ class StoredCatalog(msgspec.Struct, frozen=True):
     note: str
 
 
+class AuditEntry(msgspec.Struct, frozen=True):
+    """One thing an operator did. `actor` is a token's id, or `local`; `detail` holds no personal data."""
+
+    number: int
+    at: int
+    actor: str
+    action: str
+    detail: str
+
+
 class Owed(msgspec.Struct, array_like=True, frozen=True):
     """A device's news that a destination has not acknowledged; `seq` is the journal position it covers."""
 
@@ -200,5 +210,17 @@ class Directory(Protocol):
         ...
 
     def add_catalog(self, stored: StoredCatalog) -> None: ...
+
+    def audit(self, at: int, actor: str, action: str, detail: str) -> None:
+        """Add an entry, sealed with the one before it."""
+        ...
+
+    def audit_entries(self, after: int, limit: int) -> list[AuditEntry]:
+        """Entries with number > after, ascending."""
+        ...
+
+    def audit_intact(self) -> bool:
+        """Whether every seal still fits: nothing was changed or taken out."""
+        ...
 
     def close(self) -> None: ...

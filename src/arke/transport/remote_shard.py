@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.engine.protocol import Refusal
+from arke.engine.protocol import Prepare, Refusal, Switch
 from arke.errors import ArkeError, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.log import get_logger
 from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
@@ -113,7 +113,8 @@ class RemoteShard:
     async def call(self, request: Request) -> Response:
         if self._writer is None or self._stopping:
             raise ShardDown(f"{self._store.stem} is not running")
-        if self._writer.is_closing():
+        if self._writer.is_closing() or not (self._up or isinstance(request, Prepare | Switch)):
+            # Before its catalog is there a process would acknowledge events and make nothing of them.
             raise ShardDown(f"{self._store.stem} went away; it is being restarted")
         self._number += 1
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke.errors import InvalidInput
-from arke.storage.ports import IdKey, Move, StoredCatalog
+from arke.storage.ports import AuditEntry, IdKey, Move, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
 from arke.tokens import Token
 
@@ -148,6 +148,39 @@ class SqliteDirectory:
                 "INSERT INTO catalog VALUES (?, ?, ?, ?, ?)",
                 (stored.version, stored.at, stored.body, versions, stored.note),
             )
+
+    # --- audit ------------------------------------------------------------------------------------------
+
+    def audit(self, at: int, actor: str, action: str, detail: str) -> None:
+        with transaction(self._connection, self._where):
+            row = self._connection.execute(
+                "SELECT number, seal FROM audit ORDER BY number DESC LIMIT 1"
+            ).fetchone()
+            number, seal = row if row is not None else (0, b"")
+            body = msgspec.msgpack.encode(AuditEntry(number + 1, at, actor, action, detail))
+            self._connection.execute(
+                "INSERT INTO audit VALUES (?, ?, ?)", (number + 1, body, self._seal(seal, body))
+            )
+
+    def _seal(self, before: bytes, body: bytes) -> bytes:
+        return hashlib.blake2b(before + body, key=self._key, digest_size=32).digest()
+
+    def audit_entries(self, after: int, limit: int) -> list[AuditEntry]:
+        sql = "SELECT body FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+        with store_errors(self._where):
+            rows = list(self._reads.execute(sql, (after, limit)))
+        return [msgspec.msgpack.decode(body, type=AuditEntry) for (body,) in rows]
+
+    def audit_intact(self) -> bool:
+        expected, before = 1, b""
+        with store_errors(self._where):
+            for number, body, seal in self._reads.execute(
+                "SELECT number, body, seal FROM audit ORDER BY number"
+            ):
+                if number != expected or seal != self._seal(before, body):
+                    return False
+                expected, before = number + 1, seal
+        return True
 
     def close(self) -> None:
         self._reads.close()

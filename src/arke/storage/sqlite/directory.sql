@@ -39,6 +39,13 @@ CREATE TABLE catalog (
   note             TEXT NOT NULL
 );
 
+-- What operators did, each entry sealed with the one before it. No personal data.
+CREATE TABLE audit (
+  number INTEGER PRIMARY KEY,
+  body   BLOB NOT NULL,
+  seal   BLOB NOT NULL
+);
+
 CREATE TABLE token (
   id      TEXT PRIMARY KEY,
   hash    BLOB NOT NULL UNIQUE,

@@ -128,6 +128,8 @@ class SqliteShardStore(SqliteReader):
         connection = open_database(path, "schema.sql", SCHEMA_VERSION)
         super().__init__(connection, str(path), self._stored_key(connection, key))
         self._readers: list[apsw.Connection] = []
+        self._profiles = super().count_profiles()
+        self._fresh: set[int] = set()
 
     def _stored_key(self, connection: apsw.Connection, key: bytes | None) -> bytes:
         with transaction(connection, str(self._path)):
@@ -138,6 +140,10 @@ class SqliteShardStore(SqliteReader):
             fresh = key if key is not None else secrets.token_bytes(16)
             connection.execute("INSERT INTO meta VALUES ('uid_key', ?)", (fresh,))
             return fresh
+
+    def count_profiles(self) -> int:
+        """Counted when opened and kept from then on: counting rows takes a walk through all of them."""
+        return self._profiles
 
     def reader(self) -> SqliteReader:
         if self._path == MEMORY:
@@ -162,6 +168,7 @@ class SqliteShardStore(SqliteReader):
         for uuid in uuids:
             if uuid not in loaded:
                 loaded[uuid] = self._probe(uuid, taken)
+        self._fresh = taken
         return loaded
 
     def _probe(self, uuid: str, taken: set[int]) -> tuple[int, Profile]:
@@ -204,6 +211,8 @@ class SqliteShardStore(SqliteReader):
                     ),
                 )
             self._commit_owed(writes)
+        self._profiles += len(self._fresh & writes.profiles.keys())
+        self._fresh = set()
 
     def _commit_owed(self, writes: GroupWrites) -> None:
         connection = self._connection
