@@ -23,7 +23,7 @@ from arke.engine.committer import InlineCommitter, ThreadCommitter
 from arke.engine.engine import Engine
 from arke.engine.group import Ruling
 from arke.engine.identity import Identity
-from arke.engine.protocol import Prepare, Switch
+from arke.engine.protocol import AskStatus, Prepare, Switch
 from arke.engine.shard import Shard
 from arke.errors import Unavailable
 from arke.storage.sqlite.connection import MEMORY
@@ -178,10 +178,13 @@ async def running_engine(
 
 def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[None]]:
     async def bring(shard: ShardPort) -> None:
-        stored = directory.catalog()
-        if stored is not None:
+        await shard.call(AskStatus())
+        version = 0
+        # Looked up again afterwards: a catalog may be applied while the shard takes the one before.
+        while (stored := directory.catalog()) is not None and stored.version != version:
             await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions))
             await shard.call(Switch(stored.version))
+            version = stored.version
 
     return bring
 

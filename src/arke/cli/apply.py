@@ -50,7 +50,8 @@ def _show(report: AppliedReport, *, json: bool) -> None:
         return
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
-    for line in report.lines:
+    changes = report.dry_run or report.version is not None
+    for line in report.lines if changes else ():
         sys.stdout.write(f"{line}\n")
     about = "" if report.profiles_exact else "about "
     touched = f"{about}{report.profiles:,} of {report.profiles_stored:,} stored profiles are concerned"

@@ -63,7 +63,13 @@ class RemoteClient:
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
         flag = "1" if dry_run else None
         return self._ask(
-            "POST", "/v1/catalog", AppliedReport, body=text.encode(), name=str(path), dry_run=flag
+            "POST",
+            "/v1/catalog",
+            AppliedReport,
+            body=text.encode(),
+            name=str(path),
+            folder=str(path.resolve().parent),
+            dry_run=flag,
         )
 
     def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:

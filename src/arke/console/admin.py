@@ -4,6 +4,7 @@ token of the scope that the route asks for.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,10 +33,10 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
-    """The API as an ASGI app. `authorize` checks a token for a scope and returns its id; None: whoever reaches
-    the app may do everything (the Unix socket).
+    """The API as an ASGI app. `authorize` checks a token for a scope and returns its id; None: whoever
+    reaches the app may do everything (the Unix socket).
     """
-    api = _Api(operations)
+    api = _Api(operations, local=authorize is None)
     routes = [
         ("GET", "/v1/status", "read", api.status),
         ("GET", "/v1/explain", "read", api.explain),
@@ -104,8 +105,9 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 class _Api:
     """One method a route."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, *, local: bool) -> None:
         self._operations = operations
+        self._local = local
 
     async def status(self, _: Request) -> Response:
         return _json(await self._operations.status())
@@ -144,11 +146,16 @@ class _Api:
         report = await self._operations.apply(
             text,
             request.query_params.get("name", "catalog"),
-            None,
+            self._folder(request),
             dry_run=_flag(request, "dry_run"),
             actor=_actor(request),
         )
         return _json(report)
+
+    def _folder(self, request: Request) -> Path | None:
+        """Where relative paths in a catalog count from; only for callers on this machine."""
+        folder = request.query_params.get("folder")
+        return Path(folder) if folder is not None and self._local else None
 
     async def rollback(self, request: Request) -> Response:
         version = _number(request, "version")

@@ -1,1 +1,1 @@
-"""`arke demo`: everything at once on this machine."""
+"""`arke demo`: the whole engine on this machine, watched from event to acknowledgement, with sums that are checked."""

@@ -40,7 +40,7 @@ from arke.engine.protocol import (
     Switch,
     Touched,
 )
-from arke.errors import EventError, InvalidInput, Overloaded, StoreUnavailable, Unavailable
+from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
 from arke.storage.ports import StoredCatalog
 
 if TYPE_CHECKING:
@@ -300,10 +300,21 @@ class Engine:
             request = Prepare(stored.version, stored.body, stored.mapping_versions)
             await asyncio.gather(*(shard.call(request) for shard in self.shards))
             await self._committer.run(self.directory.add_catalog, stored)
-            await asyncio.gather(*(shard.call(Switch(stored.version)) for shard in self.shards))
+            await asyncio.gather(*(self._switch(shard, request) for shard in self.shards))
             self.catalog_version = stored.version
             self._learn(catalog)
             return Applied(steps, stored.version, touched)
+
+    async def _switch(self, shard: ShardPort, request: Prepare) -> None:
+        """The catalog is stored, so there is no way back: a shard that goes away returns with it."""
+        try:
+            try:
+                await shard.call(Switch(request.version))
+            except InvalidInput:  # it went away and came back between the two steps
+                await shard.call(request)
+                await shard.call(Switch(request.version))
+        except ShardDown:
+            return
 
     def _next_version(self, catalog: Catalog, steps: Plan, note: str) -> StoredCatalog:
         before = self.directory.catalog()

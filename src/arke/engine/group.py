@@ -231,10 +231,14 @@ class _Group:
 
     def _adopt(self, command: Adopt) -> Result:
         uid, profile = self._loaded[command.uuid]
-        own = {(row.destination, row.dpid, row.id) for row in self._store.ledger_of(uid)}
+        own = {(row.destination, row.dpid, row.id): row.entry for row in self._store.ledger_of(uid)}
         for row in command.rows:
-            if (row.destination, row.dpid, row.id) not in own:
-                self._keep(LedgerRow(uid, row.destination, row.dpid, row.id, row.entry))
+            entry = own.get((row.destination, row.dpid, row.id))
+            if entry is None:
+                entry = row.entry
+            else:  # this device told the id something before the move was through: that is newer
+                entry = LedgerEntry(entry.seq, {**row.entry.told, **entry.told}, entry.tries)
+            self._keep(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
         self._writes.profiles[uid] = profile
         return Done()
 

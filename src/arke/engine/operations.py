@@ -99,7 +99,7 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class Operations:
-    """Operations over one engine. Every change names its `actor` (a token's id, or `local`) in the audit log."""
+    """Operations over one engine. Every change is audited with its `actor`: a token's id, or `local`."""
 
     def __init__(self, engine: Engine, clock: Clock, checkers: Checkers) -> None:
         self._engine = engine

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from arke.engine.group import GroupResult
     from arke.engine.protocol import Request, Response
     from arke.storage.ports import ShardReader, ShardStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_GROUP = 512
 """Commands in one transaction: latency is bounded by the group, throughput by the store."""
@@ -87,6 +90,7 @@ class Shard:
         self._prepared: dict[int, Ruling] = {}
         self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
         self._queued = 0
+        self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._lanes: dict[int, Lane] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,7 +104,7 @@ class Shard:
     # --- life -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        self._open_lanes()
+        await self._open_lanes()
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
         if self._housekeeping:
             self._tasks.append(asyncio.create_task(self._keep_house(), name="shard-housekeeping"))
@@ -120,7 +124,7 @@ class Shard:
         self._committer.close()
         self._store.close()
 
-    def _open_lanes(self) -> None:
+    async def _open_lanes(self) -> None:
         """A lane for every destination that takes real time. A new one starts at the journal's end."""
         routing = self._runner.routing(int(self._clock.now()))
         wanted = [number for number in routing.routes if routing.tells(number)]
@@ -128,7 +132,8 @@ class Shard:
         last_seq = self._reader.last_seq()
         fresh = {number: last_seq for number in wanted if number not in cursors}
         if fresh:
-            self._store.commit(GroupWrites(cursors=fresh))
+            await self._write(self._store.commit, GroupWrites(cursors=fresh))
+        journal_end = self._reader.last_seq()  # groups may have been committed meanwhile
         owed = self._reader.owed_counts()
         for destination_id in wanted:
             route = routing.routes[destination_id]
@@ -145,7 +150,7 @@ class Shard:
                 clock=self._clock,
                 observer=self.observer,
                 cursor=cursors.get(destination_id, last_seq),
-                journal_end=last_seq,
+                journal_end=journal_end,
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
                 retry_delay_s=self._retry_delay_s,
@@ -211,9 +216,10 @@ class Shard:
             count += len(taken[-1][0])
         commands = [command for part, _, _ in taken for command in part]
         try:
-            result = self._runner.run(commands)
-            if not result.writes.empty:
-                await self._committer.run(self._store.commit, result.writes)
+            async with self._store_turn:  # a store serves one thread at a time, for reading too
+                result = self._runner.run(commands)
+                if not result.writes.empty:
+                    await self._committer.run(self._store.commit, result.writes)
         except StoreUnavailable as error:
             self._ready = False
             for _, future, _ in taken:
@@ -249,21 +255,26 @@ class Shard:
             try:
                 if not self._ready:
                     await self._try_store()
-                await self._committer.run(self._store.checkpoint)
+                await self._write(self._store.checkpoint)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
                     behind = min(
                         (lane.cursor for lane in self._lanes.values()), default=self._reader.last_seq()
                     )
-                    await self._committer.run(self._store.prune, behind, int(pruned) - JOURNAL_KEPT_S)
+                    await self._write(self._store.prune, behind, int(pruned) - JOURNAL_KEPT_S)
             except StoreUnavailable:
                 self._ready = False
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
         cursors = self._reader.cursors() or {0: 0}
-        await self._committer.run(self._store.commit, GroupWrites(cursors=cursors))
+        await self._write(self._store.commit, GroupWrites(cursors=cursors))
         self._ready = True
+
+    async def _write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Between two groups: a store serves one thread at a time."""
+        async with self._store_turn:
+            return await self._committer.run(write, *args, **kwargs)
 
     # --- answers ----------------------------------------------------------------------------------------
 
@@ -294,7 +305,7 @@ class Shard:
         self._prepared.clear()
         self._runner.rule_by(ruling)
         await self._close_lanes()
-        self._open_lanes()
+        await self._open_lanes()
         return Ok()
 
     async def _drain(self, timeout_s: float) -> Response:

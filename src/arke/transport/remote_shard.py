@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.engine.protocol import Prepare, Refusal, Switch
+from arke.engine.protocol import AskStatus, Prepare, Refusal, Switch
 from arke.errors import ArkeError, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.log import get_logger
 from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
@@ -27,6 +27,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 RESTART_PAUSE_S = 0.2
 LONGEST_RESTART_PAUSE_S = 5.0
+_BEFORE_UP = (Prepare, Switch, AskStatus)
+"""What a process may be asked before it has its catalog."""
 
 
 class RemoteShard:
@@ -113,7 +115,7 @@ class RemoteShard:
     async def call(self, request: Request) -> Response:
         if self._writer is None or self._stopping:
             raise ShardDown(f"{self._store.stem} is not running")
-        if self._writer.is_closing() or not (self._up or isinstance(request, Prepare | Switch)):
+        if self._writer.is_closing() or not (self._up or isinstance(request, _BEFORE_UP)):
             # Before its catalog is there a process would acknowledge events and make nothing of them.
             raise ShardDown(f"{self._store.stem} went away; it is being restarted")
         self._number += 1

@@ -1,0 +1,239 @@
+"""How many messages of ten users one process delivers over TLS, next to `wrk` posting the same bytes.
+
+Two contenders beside wrk: the HTTPS client alone (building, signing and ledger off), and a whole shard that
+reads a journal, builds each device's state, encodes, signs, posts, and commits what was told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from arke.app import open_shard
+from arke.bench.figures import Figure, Section, median_figure, ratios
+from arke.bench.profiling import Profiler
+from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
+from arke.bench.stores import fill
+from arke.bench.workload import PARTNER_DPID, Workload
+from arke.catalog import stored as stored_form
+from arke.clock import DAY_S
+from arke.delivery.https.client import HttpsClient
+from arke.delivery.https.egress import EgressPolicy
+from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
+from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Signature, Tls
+from arke.domain.change import Change, JournalRecord
+from arke.domain.message import SegmentState, UserEntry, encode_message, encode_user
+from arke.domain.profile import Membership, PartnerId, Profile
+from arke.engine.protocol import Prepare, Switch
+from arke.settings import Egress, Settings
+from arke.storage.ports import GroupWrites
+from arke.storage.sqlite.store import SqliteShardStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.bench.options import Options
+    from arke.engine.shard import Shard
+
+CONNECTIONS = 32
+DESTINATION = 423
+USERS_PER_MESSAGE = 10
+SEGMENTS_PER_USER = 4
+DEVICES = 40_000
+RECORDS_PER_S = 200_000
+"""Journal records laid down for each second of measuring: more than can be delivered."""
+WARM_UP_S = 1.0
+LAID_DOWN = 20_000
+CLIENT_TARGET = 0.5
+SHARD_TARGET = 0.3
+
+
+def run(options: Options, directory: Path) -> Section:
+    """Alternate wrk, the bare client and the whole shard."""
+    missing = []
+    absent = missing_programs("nginx", "wrk")
+    if absent:
+        missing.append(
+            f"{' and '.join(absent)} not on PATH: no ratio to wrk. Install with your system's package manager."
+        )
+    body = sample_body()
+    profiler = Profiler() if options.profile else None
+    wrk: list[float] = []
+    client: list[float] = []
+    shard: list[float] = []
+    with sink(directory / "sink") as where:
+        for number in range(options.rounds):
+            if "wrk" not in absent:
+                seconds = options.seconds
+                wrk.append(wrk_rate(directory, where.url, body, connections=CONNECTIONS, seconds=seconds))
+            client.append(uvloop.run(client_rate(where, body, options.seconds)))
+            store = directory / f"delivery-{number}.db"
+            _prepare(store, options.seconds)
+            shard.append(uvloop.run(_shard_rate(store, where, options.seconds)))
+        tables = []
+        if profiler is not None:
+            store = directory / "delivery-profiled.db"
+            _prepare(store, options.seconds)
+            rate = uvloop.run(_shard_rate(store, where, options.seconds, profiler))
+            units = max(1, round(rate * options.seconds))
+            tables.append(profiler.table("one shard delivering, everything on", "message", units))
+        kind = where.kind
+    figures = [
+        median_figure("client", "HTTPS client alone", client, "/s"),
+        median_figure("shard", "whole shard: build, sign, post, ledger, commit", shard, "/s"),
+    ]
+    if wrk:
+        figures = [
+            median_figure("wrk", "wrk, one thread", wrk, "/s"),
+            *figures,
+            median_figure("client_ratio", "client / wrk", ratios(client, wrk), "x", target=CLIENT_TARGET),
+            median_figure("shard_ratio", "whole shard / wrk", ratios(shard, wrk), "x", target=SHARD_TARGET),
+        ]
+    figures.append(Figure(key="body", text="bytes of one message", value=len(body), unit=""))
+    notes = [
+        f"messages of {USERS_PER_MESSAGE} users with {SEGMENTS_PER_USER} segments each, over TLS keep-alive, "
+        f"sink: {kind}; client on {CONNECTIONS} connections, the shard's lane chooses its own number",
+        "the shard reads its journal from disk, signs with HMAC-SHA1, and commits every outcome durably",
+    ]
+    return Section(name="delivery", figures=figures, notes=notes, missing=missing, profiles=tables)
+
+
+def sample_body() -> bytes:
+    """One message as the shard sends it."""
+    now = int(time.time())
+    users = [
+        encode_user(
+            UserEntry(
+                Workload.uuid(user),
+                f"partner-{user:012d}",
+                (6,),
+                tuple(SegmentState(str(14_000 + n), True, now - n) for n in range(SEGMENTS_PER_USER)),
+            )
+        )
+        for user in range(USERS_PER_MESSAGE)
+    ]
+    return encode_message(
+        users, process_ts=now, dpid=PARTNER_DPID, client_id="74323", destination_id=DESTINATION
+    )
+
+
+async def client_rate(where: Sink, body: bytes, seconds: float) -> float:
+    """Posts a second of the HTTPS client alone."""
+    client = HttpsClient(EgressPolicy(("127.0.0.0/8",)))
+    endpoint = parse_endpoint(where.url)
+    template = HeadTemplate(endpoint, [("User-Agent", USER_AGENT), ("Content-Type", "application/json")])
+    tls = Tls(ca_file=str(where.ca_file))
+    count = 0
+
+    async def post_until(ends: float) -> None:
+        nonlocal count
+        while time.perf_counter() < ends:
+            head = template.complete(len(body))
+            request = OutboundRequest(endpoint=endpoint, head=head, body=body, tls=tls)
+            answer = await client.post(request)
+            if answer.status != 200:
+                raise BenchFailed(f"the sink answered {answer!r}")
+            count += 1
+
+    async def rate(length_s: float) -> float:
+        nonlocal count
+        count = 0
+        started = time.perf_counter()
+        await asyncio.gather(*(post_until(started + length_s) for _ in range(CONNECTIONS)))
+        return count / (time.perf_counter() - started)
+
+    await rate(min(0.5, seconds))
+    try:
+        return await rate(seconds)
+    finally:
+        await client.close()
+
+
+def _prepare(path: Path, seconds: float) -> None:
+    """A store with devices, their memberships, and a journal that says: tell the destination about them."""
+    now = int(time.time())
+    store = SqliteShardStore(path)
+    uuids = [Workload.uuid(number) for number in range(DEVICES)]
+    held = {14_000 + n: Membership(1, now - DAY_S, now - n, "rule") for n in range(SEGMENTS_PER_USER)}
+
+    def profile(number: int) -> Profile:
+        partner = PartnerId(PARTNER_DPID, f"partner-{number:012d}", 0, now)
+        return Profile(uuids[number], seen=now, evaluated=now, segments=held, ids=[partner], regions=[6])
+
+    fill(store, uuids, profile)
+    uids = [uid for uid, _ in store.load(uuids).values()]
+    changes = (Change(14_000, 1, "rule"),)
+    records = round((seconds + 2 * WARM_UP_S) * RECORDS_PER_S)
+    for start in range(0, records, LAID_DOWN):
+        journal = [
+            JournalRecord(seq + 1, now, uids[seq % DEVICES], changes, (DESTINATION,))
+            for seq in range(start, min(records, start + LAID_DOWN))
+        ]
+        store.commit(GroupWrites(journal=journal, cursors={DESTINATION: 0}))
+        store.checkpoint()
+    store.close()
+
+
+async def _shard_rate(path: Path, where: Sink, seconds: float, profiler: Profiler | None = None) -> float:
+    """Acknowledged messages a second of a shard that works through its journal."""
+    key = path.with_suffix(".key")
+    key.write_text("bench_signing_key")
+    key.chmod(0o600)
+    shard = open_shard(path, Settings(egress=Egress(allow_cidrs=("127.0.0.0/8",))))
+    gc.collect()
+    gc.freeze()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 50)  # as a shard's own process does
+    try:
+        await shard.start()
+        await _rule(shard, _catalog(where, key))
+        await asyncio.sleep(WARM_UP_S)
+        if profiler is not None:
+            profiler.start()
+        before, started = _acknowledged(shard), time.perf_counter()
+        await asyncio.sleep(seconds)
+        after, ended = _acknowledged(shard), time.perf_counter()
+        if profiler is not None:
+            profiler.stop()
+        if shard.lanes[DESTINATION].idle:
+            raise BenchFailed("the journal ran out before the time did")
+        return (after - before) / (ended - started)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        await shard.stop()
+
+
+async def _rule(shard: Shard, catalog: Catalog) -> None:
+    await shard.call(Prepare(1, stored_form.to_json(catalog), {DESTINATION: 1}))
+    await shard.call(Switch(1))
+
+
+def _acknowledged(shard: Shard) -> int:
+    figures = shard.observer.figures(DESTINATION)
+    if figures.messages != figures.acknowledged:
+        raise BenchFailed(f"the sink did not acknowledge everything: {figures.answers}")
+    return figures.acknowledged
+
+
+def _catalog(where: Sink, key: Path) -> Catalog:
+    segments = tuple(Segment(id=14_000 + n) for n in range(SEGMENTS_PER_USER))
+    destination = Destination(
+        id=DESTINATION,
+        url=where.url,
+        client_id="74323",
+        user_dpids=(PARTNER_DPID,),
+        batch=None,
+        max_users_per_request=USERS_PER_MESSAGE,
+        signatures=(Signature(key=f"file:{key}"),),
+        tls=Tls(ca_file=str(where.ca_file)),
+        segments=tuple(Mapping(segment=segment.id) for segment in segments),
+    )
+    return Catalog(
+        data_sources=(DataSource(id=PARTNER_DPID),), segments=segments, destinations=(destination,)
+    )

@@ -1,0 +1,71 @@
+"""What a benchmark reports: figures, their targets, and why one is missing. As a table or as JSON."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.bench.profiling import ProfileTable
+
+Unit = Literal["x", "/s", "us", "ms", "", "MB"]
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One measured value. `target` is a bound: at least, or with `at_most` at most. `rounds` are its samples."""
+
+    key: str
+    text: str
+    value: float
+    unit: Unit
+    target: float | None = None
+    at_most: bool = False
+    rounds: tuple[float, ...] = ()
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None where there is none."""
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """One benchmark's outcome. `notes` say what was measured, `missing` what could not be and why."""
+
+    name: str
+    figures: list[Figure]
+    notes: list[str] = []
+    missing: list[str] = []
+    profiles: list[ProfileTable] = []
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything one `arke bench` found, and where."""
+
+    machine: dict[str, str]
+    sections: list[Section]
+
+
+def median_figure(
+    key: str,
+    text: str,
+    samples: Sequence[float],
+    unit: Unit,
+    *,
+    target: float | None = None,
+    at_most: bool = False,
+) -> Figure:
+    """The median of several rounds."""
+    rounds = tuple(round(sample, 4) for sample in samples)
+    value = statistics.median(samples)
+    return Figure(key=key, text=text, value=value, unit=unit, target=target, at_most=at_most, rounds=rounds)
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+    """Round by round: both of a pair ran within seconds of each other."""
+    return [a / b for a, b in zip(over, under, strict=True)]

@@ -1,0 +1,26 @@
+"""What the command line chose."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`seconds` is the length of one measured stretch, `rounds` how many there are of each, `users` how many
+    visitors the evaluation has stored; `large` and `small` are the sizes that growth compares.
+    """
+
+    seconds: float
+    rounds: int
+    users: int
+    small: int
+    large: int
+    profile: bool = False
+
+    @classmethod
+    def chosen(cls, *, quick: bool, seconds: float | None, profile: bool) -> Options:
+        """The defaults of a full or a quick run."""
+        length = seconds if seconds is not None else (1.0 if quick else 5.0)
+        if quick:
+            return cls(seconds=length, rounds=1, users=10_000, small=10_000, large=100_000, profile=profile)
+        return cls(seconds=length, rounds=3, users=100_000, small=10_000, large=1_000_000, profile=profile)

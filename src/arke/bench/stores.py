@@ -1,0 +1,88 @@
+"""Stores for benches: filling one with very many profiles, an in-memory bound, and the bare loop."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.profile import Profile, decode_profile, encode_profile
+from arke.storage.ports import GroupWrites
+from arke.storage.sqlite.connection import MEMORY, open_database, transaction
+from arke.storage.sqlite.store import SCHEMA_VERSION, SqliteShardStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from arke.storage.ports import ShardStore
+
+LOOKED_UP = 2_000
+WRITTEN = 20_000
+CHECKPOINT_EVERY_S = 1.0
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class BlobStore(SqliteShardStore):
+    """Profiles as blobs in a dict: the same decoding and encoding, and nothing durable. The upper bound."""
+
+    def __init__(self) -> None:
+        super().__init__(MEMORY, key=b"bench")
+        self._blobs: dict[str, tuple[int, bytes]] = {}
+        self._journal: list[bytes] = []
+
+    def load(self, uuids: Sequence[str]) -> dict[str, tuple[int, Profile]]:
+        loaded: dict[str, tuple[int, Profile]] = {}
+        for uuid in uuids:
+            known = self._blobs.get(uuid)
+            loaded[uuid] = (
+                (self._hash(uuid), Profile(uuid)) if known is None else (known[0], decode_profile(known[1]))
+            )
+        return loaded
+
+    def commit(self, writes: GroupWrites) -> None:
+        for uid, profile in writes.profiles.items():
+            self._blobs[profile.uuid] = (uid, encode_profile(profile))
+        self._journal = [_encode(record) for record in writes.journal]
+
+
+def fill(store: ShardStore, uuids: Sequence[str], profile: Callable[[int], Profile]) -> None:
+    """Store the profiles of many devices, in key order: appending to a tree is fast, scattering is not."""
+    keyed: list[tuple[int, int]] = []
+    for start in range(0, len(uuids), LOOKED_UP):
+        part = uuids[start : start + LOOKED_UP]
+        loaded = store.load(part)
+        keyed += [(loaded[uuid][0], start + place) for place, uuid in enumerate(part)]
+    keyed.sort()
+    for start in range(0, len(keyed), WRITTEN):
+        part_of = {uid: profile(number) for uid, number in keyed[start : start + WRITTEN]}
+        store.commit(GroupWrites(profiles=part_of))
+        store.checkpoint()
+
+
+class BareLoop:
+    """Reads and writes profile blobs as they are, a transaction a group: what the store alone can do."""
+
+    def __init__(self, path: Path) -> None:
+        self._where = str(path)
+        self._connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+        self._checkpointed = time.perf_counter()
+
+    def group(self, uids: Sequence[int]) -> None:
+        numbers = ",".join(map(str, uids))
+        sql = f"SELECT uid, body FROM profile WHERE uid IN ({numbers})"  # noqa: S608 - integers only
+        blobs = dict(self._connection.execute(sql))
+        with transaction(self._connection, self._where):
+            self._connection.executemany(
+                "INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body",
+                ((uid, blobs[uid]) for uid in sorted(blobs)),
+            )
+        now = time.perf_counter()
+        if now - self._checkpointed >= CHECKPOINT_EVERY_S:
+            self._checkpointed = now
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def close(self) -> None:
+        self._connection.close()
