@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
 SOCKET_FILE = "engine.sock"
+REPORT_LINGER_S = 0.003
 
 
 class DataLocked(Unavailable):
@@ -83,7 +84,7 @@ def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
     return HttpsCourier(client, Secrets(), clock, timeout_s=timeout_s, on_close=client.close)
 
 
-def open_shard(store: Path, settings: Settings) -> Shard:
+def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on its file, without a catalog yet."""
     clock = SystemClock()
     return Shard(
@@ -93,8 +94,12 @@ def open_shard(store: Path, settings: Settings) -> Shard:
         bodies=BodyBuilder(),
         clock=clock,
         committer=ThreadCommitter(store.stem),
+        # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
+        compiler=ThreadCommitter(f"{store.stem}-compile"),
         load_ruling=ruling_of,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+        report_linger_s=REPORT_LINGER_S,
+        delivering=delivering,
     )
 
 
@@ -107,6 +112,7 @@ def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tupl
         bodies=BodyBuilder(),
         clock=clock,
         committer=InlineCommitter(),
+        compiler=InlineCommitter(),
         load_ruling=ruling_of,
         housekeeping=False,
     )
@@ -131,19 +137,22 @@ def _engine(
         shards,
         clock=clock,
         committer=committer,
+        compiler=InlineCommitter() if inline else ThreadCommitter("catalog"),
         open_intake=open_intake,
     )
 
 
 @asynccontextmanager
 async def running_engine(
-    data: Path, settings: Settings, *, in_process: bool = False
+    data: Path, settings: Settings, *, in_process: bool = False, delivering: bool = True
 ) -> AsyncIterator[Engine]:
     """An engine on a data directory, started and brought up to date; stopped on the way out.
 
-    `in_process`: shards live in this process, for commands that open the store themselves.
+    `in_process`: shards live in this process, for commands that open the store themselves; such an engine
+    need not be `delivering`.
     Raises DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
     """
+    EgressPolicy(settings.egress.allow_cidrs)  # a wrong range is said here, and not by every shard
     lock = DataLock(data)
     try:
         directory = SqliteDirectory(data / DIRECTORY_FILE)
@@ -152,7 +161,7 @@ async def running_engine(
         clock = SystemClock()
         shards: list[Shard] | list[RemoteShard]
         if in_process:
-            shards = [open_shard(store, settings) for store in stores]
+            shards = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
             shards = [RemoteShard(store, settings, _bring_up_to_date(directory)) for store in stores]
         engine = _engine(

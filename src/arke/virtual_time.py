@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RESOLUTION_S = 1e-6
+
 
 class Standstill(RuntimeError):
     """Everybody waits for something that no timer will bring."""
@@ -56,6 +58,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._virtual_now = 0.0
         selector = _JumpingSelector()
         super().__init__(selector)
+        # A timer is due within this of now. The machine's nanosecond is less than one step of a float after
+        # half a year of virtual seconds: a timer of exactly now would never be due, and the loop would spin.
+        self._clock_resolution = RESOLUTION_S
         selector.loop = self
 
     def time(self) -> float:
@@ -67,7 +72,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             raise Standstill("nothing is left to wait for")
         target = self._virtual_now + timeout
         timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        if timers and abs(timers[0].when() - target) < 1e-6:
+        if timers and abs(timers[0].when() - target) < RESOLUTION_S:
             target = timers[0].when()
         self._virtual_now = max(self._virtual_now, target)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
@@ -65,8 +66,10 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
 
     async def answer(call: Call) -> None:
         response = await _call(shard, call)
-        writer.write(frame(Answer(call.number, response)))
-        await writer.drain()
+        # The engine may be gone while the shard still finishes: what was asked is done all the same.
+        with contextlib.suppress(ConnectionError):
+            writer.write(frame(Answer(call.number, response)))
+            await writer.drain()
 
     async def read_calls() -> None:
         while True:

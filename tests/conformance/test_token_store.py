@@ -7,11 +7,18 @@ from collections.abc import Callable
 import pytest
 
 from arke.errors import InvalidInput
+from arke.storage.sqlite.connection import MEMORY
+from arke.storage.sqlite.directory import SqliteDirectory
 from arke.tokens import MemoryTokenStore, Token, TokenStore, digest
 
 Factory = Callable[[], TokenStore]
 
-FACTORIES: list[Factory] = [MemoryTokenStore]
+
+def in_a_directory() -> TokenStore:
+    return SqliteDirectory(MEMORY).tokens
+
+
+FACTORIES: list[Factory] = [MemoryTokenStore, in_a_directory]
 
 
 def token(name: str, created: int = 100, expires: int | None = None) -> Token:

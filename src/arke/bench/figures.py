@@ -16,7 +16,7 @@ Unit = Literal["x", "/s", "us", "ms", "", "MB"]
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One measured value. `target` is a bound: at least, or with `at_most` at most. `rounds` are its samples."""
+    """One measured value. `target` bounds it from below, with `at_most` from above; `rounds` are samples."""
 
     key: str
     text: str

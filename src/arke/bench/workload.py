@@ -16,7 +16,7 @@ import msgspec
 
 from arke.clock import DAY_S
 from arke.domain.catalog import Catalog, DataSource, Mapping, Segment, Trait
-from arke.domain.event import DeclaredId, Event
+from arke.domain.event import Event
 from arke.domain.profile import NEVER, Membership, PartnerId, Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
 from arke.engine.commands import Sight

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
 
 from arke.cli.apply import apply
+from arke.cli.bench import bench
 from arke.cli.check import check
+from arke.cli.demo import demo
 from arke.cli.explain import explain
 from arke.cli.probe import probe
 from arke.cli.receiver import receiver
@@ -17,6 +20,7 @@ from arke.cli.token import token_app
 from arke.cli.undelivered import undelivered_app
 from arke.cli.up import up
 from arke.errors import ArkeError, InvalidInput, Unauthorized
+from arke.log import configure_logging
 
 app = typer.Typer(
     name="arke",
@@ -26,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(demo)
 app.command()(up)
 app.command()(check)
 app.command()(apply)
@@ -36,10 +41,12 @@ app.command()(probe)
 app.command()(simulate)
 app.add_typer(token_app, name="token")
 app.command()(status)
+app.command()(bench)
 
 
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
+    configure_logging(logging.WARNING)
     try:
         app()
     except (InvalidInput, Unauthorized) as error:

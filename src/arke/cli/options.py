@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from arke.cli.client import LocalClient, RemoteClient
+    from arke.client import LocalClient, RemoteClient
 
 Data = Annotated[
     Path,
@@ -27,7 +27,7 @@ def client(
 ) -> RemoteClient | LocalClient:
     """A client for the engine these options mean."""
     from arke.app import catalog_checkers
-    from arke.cli.client import connect
+    from arke.client import connect
     from arke.settings import find_settings
 
     return connect(data, url, token, find_settings(config), catalog_checkers())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Authorize = Callable[[str | None, str], str]
 
 MAX_CATALOG_BYTES = 64 * 1024 * 1024
+DOCS = "docs/reference/admin-api.md"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -56,8 +58,17 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         routes=[
             Route(path, _guarded(handler, scope, authorize), methods=[method])
             for method, path, scope, handler in routes
-        ]
+        ],
+        exception_handlers={HTTPException: _http_problem},
     )
+
+
+async def _http_problem(_: Request, problem: Exception) -> Response:
+    """What no route answers: a wrong path or method."""
+    status = problem.status_code if isinstance(problem, HTTPException) else 500
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "error")
+    headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
+    return _json({"code": code, "message": f"no route answers this: see {DOCS}"}, status, headers)
 
 
 def _guarded(handler: Handler, scope: str | None, authorize: Authorize | None) -> Handler:
@@ -76,6 +87,8 @@ def _guarded(handler: Handler, scope: str | None, authorize: Authorize | None) -
             return _problem(error, 429, {"Retry-After": str(error.retry_after_s)})
         except Unavailable as error:
             return _problem(error, 503)
+        except ArkeError as error:
+            return _problem(error, 500)
 
     return endpoint
 

@@ -33,9 +33,10 @@ class Circuit:
         """When the next probe is due; None while closed or while a probe is under way."""
         return None if self._probing else self._open_until
 
-    def sent(self) -> None:
-        """A message left; while open it is the probe."""
+    def sent(self) -> bool:
+        """A message left. True: it is the probe."""
         self._probing = self._open_until is not None
+        return self._probing
 
     def acknowledged(self) -> None:
         self._failures = 0
@@ -43,13 +44,13 @@ class Circuit:
         self._open_until = None
         self._probing = False
 
-    def failed(self, now: float) -> None:
-        """A message is owed after both attempts."""
+    def failed(self, now: float, *, probe: bool = False) -> None:
+        """A message is owed after both attempts. One that left before the circuit opened is no `probe`."""
         self._failures += 1
         if self._open_until is not None:
-            if self._probing:
+            if probe:
                 self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
                 self._open_until = now + self._pause_s
-            self._probing = False
+                self._probing = False
         elif self._failures >= THRESHOLD:
             self._open_until = now + self._pause_s

@@ -7,7 +7,11 @@ MOST = 512
 
 
 class Concurrency:
-    """Additive growth while saturated, multiplicative decrease on failure, between 1 and `most`."""
+    """Grows by one per acknowledgement while at least half used, so by up to half a round trip; halves on failure.
+
+    Growing only when full would add one a round trip, and an outcome's commit is part of every round trip: a
+    lane took a minute to find what its endpoint takes. Between 1 and `most`.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -15,7 +19,7 @@ class Concurrency:
 
     def acknowledged(self, under_way: int) -> None:
         """A message was acknowledged while `under_way` (this one included) were out."""
-        if under_way >= self.limit and self.limit < self._most:
+        if 2 * under_way >= self.limit and self.limit < self._most:
             self.limit += 1
 
     def failed(self) -> None:

@@ -110,13 +110,13 @@ class HttpsCourier:
         if channel.tokens is not None:
             token = await channel.tokens.token(timeout_s=self._timeout_s)
             if not isinstance(token, AccessToken):
-                return Reply(None, token.cause or token.reason or "oauth")
+                return Reply(None, token.cause or token.reason or "oauth", sent=False)
             fields = [token.header, *fields]
         body = parcel.outbound.body
         try:
             head = channel.head.complete(len(body), fields)
         except InvalidInput as error:
-            return Reply(None, error.code)
+            return Reply(None, error.code, sent=False)
         request = OutboundRequest(
             endpoint=channel.endpoint, head=head, body=body, tls=channel.destination.tls
         )
@@ -126,7 +126,7 @@ class HttpsCourier:
             channel.tokens.invalidate(token)
         if answer.status is not None:
             return Reply(answer.status)
-        return Reply(None, answer.cause or answer.reason or "failed")
+        return Reply(None, answer.cause or answer.reason or "failed", sent=answer.sent)
 
     async def close(self) -> None:
         for channel in self._channels.values():

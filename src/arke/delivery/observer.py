@@ -70,7 +70,7 @@ class FiguresObserver:
         figures = self._of(destination_id)
         figures.messages += 1
         figures.users += len(latencies_s)
-        figures.retries += delivery.attempts - 1
+        figures.retries += max(0, delivery.attempts - 1)  # 0 attempts: nothing could be sent at all
         self._answers.setdefault(destination_id, Counter())[delivery.answer] += 1
         if delivery.acknowledged:
             figures.acknowledged += 1

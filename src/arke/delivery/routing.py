@@ -24,12 +24,13 @@ _BOUNDARIES_PER_VERSION = 1 << 20
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One destination as it stands now: `mapped` are (segment, alias) in catalog order, `frozen` the aliases
-    of paused segments, about which nothing is said; `mark` is the state of its mappings.
+    """One destination as it stands now: `aliases_of` has, per mapped segment, its aliases with their rank in
+    the catalog; `frozen` are the aliases of paused segments, about which nothing is said; `mark` is the state
+    of its mappings.
     """
 
     destination: Destination
-    mapped: tuple[tuple[int, str], ...]
+    aliases_of: dict[int, tuple[tuple[int, str], ...]]
     segment_of: dict[str, int]
     frozen: frozenset[str]
     mark: int
@@ -62,10 +63,8 @@ class Routing:
         for destination_id, route in self.routes.items():
             if not (route.destination.realtime and route.destination.enabled):
                 continue
-            for segment_id, _ in route.mapped:
-                known = by_segment.setdefault(segment_id, [])
-                if destination_id not in known:
-                    known.append(destination_id)
+            for segment_id in route.aliases_of:
+                by_segment.setdefault(segment_id, []).append(destination_id)
             for dpid in route.destination.user_dpids:
                 by_dpid.setdefault(dpid, []).append(destination_id)
         self.by_segment = {segment_id: tuple(ids) for segment_id, ids in by_segment.items()}
@@ -91,14 +90,14 @@ class Routing:
 
 
 def _route(destination: Destination, segments: MappingOf[int, Segment], mark: int, now: int) -> Route:
-    mapped: list[tuple[int, str]] = []
+    aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}
     frozen: set[str] = set()
-    for mapping in destination.segments:
+    for rank, mapping in enumerate(destination.segments):
         segment = segments[mapping.segment]
         alias = destination.alias(mapping, segment)
         if segment.paused:
             frozen.add(alias)
         elif mapping.active(now):
-            mapped.append((segment.id, alias))
-    segment_of = {alias: segment_id for segment_id, alias in mapped}
-    return Route(destination, tuple(mapped), segment_of, frozenset(frozen), mark)
+            aliases_of[segment.id] = (*aliases_of.get(segment.id, ()), (rank, alias))
+    segment_of = {alias: number for number, aliases in aliases_of.items() for _, alias in aliases}
+    return Route(destination, aliases_of, segment_of, frozenset(frozen), mark)

@@ -17,10 +17,11 @@ P = TypeVar("P")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """How one attempt ended: a status, or the stable reason there is none."""
+    """How one attempt ended: a status, or the stable reason there is none. `sent`: something may have arrived."""
 
     status: int | None
     reason: str = ""
+    sent: bool = True
 
     @property
     def answer(self) -> str:
@@ -55,11 +56,12 @@ class Courier(Protocol[P]):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """How a delivery ended after `attempts` (0 to 2)."""
+    """How a delivery ended after `attempts` (0 to 2). `sent`: the destination may have heard of it."""
 
     acknowledged: bool
     answer: str
     attempts: int
+    sent: bool = True
 
 
 async def deliver(
@@ -68,11 +70,11 @@ async def deliver(
     """Send, and send once more if that failed. Never a third time."""
     parcel = courier.prepare(outbound)
     if isinstance(parcel, Reply):
-        return Delivery(False, parcel.answer, 0)
+        return Delivery(False, parcel.answer, attempts=0, sent=False)
     success = outbound.destination.success
-    reply = await courier.carry(parcel, 1)
-    if reply.status in success:
-        return Delivery(True, reply.answer, 1)
+    first = await courier.carry(parcel, 1)
+    if first.status in success:
+        return Delivery(True, first.answer, attempts=1)
     await asyncio.sleep(retry_delay_s)
-    reply = await courier.carry(parcel, 2)
-    return Delivery(reply.status in success, reply.answer, 2)
+    second = await courier.carry(parcel, 2)
+    return Delivery(second.status in success, second.answer, attempts=2, sent=first.sent or second.sent)

@@ -6,6 +6,7 @@ hold. Derived from the profile and the ledger alone, so that a replay is always 
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from arke.delivery.routing import Route
     from arke.domain.ledger import LedgerEntry
-    from arke.domain.profile import Membership, Profile
+    from arke.domain.profile import Profile
 
 
 class Telling(msgspec.Struct, frozen=True):
@@ -45,15 +46,12 @@ def tellings(
     """What each partner id of a device is to be told. `uncertain`: a crash may have hidden what was told,
     so every loss that the profile remembers is repeated.
     """
-    ones = [
-        SegmentState(alias, True, _verified(profile, membership), segment_id)
-        for segment_id, alias in route.mapped
-        if (membership := profile.segments.get(segment_id)) is not None and membership.status == 1
-    ]
+    ones = _ones(route, profile)
     active = {state.alias for state in ones}
     destination = route.destination
     current = _current_ids(route, profile)
-    gone = [key for key in ledger if key not in current and key[0] >= 0]
+    arriving = {(partner.dpid, partner.id) for partner in profile.ids if partner.arriving}
+    gone = [key for key in ledger if key not in current and key not in arriving and key[0] >= 0]
     partner_ids = (
         {partner.dpid: partner.id for partner in profile.ids} if destination.template is not None else {}
     )
@@ -67,18 +65,42 @@ def tellings(
         states = (*ones, *zeros) if present else tuple(zeros)
         if not states:
             continue
+        states = _not_before(states, _told_elsewhere(entry))
         user = UserEntry(profile.uuid, partner_id, tuple(profile.regions), states)
-        result.append(
-            Telling(
-                dpid,
-                partner_id,
-                user,
-                tuple(state.alias for state in states if state.active),
-                tuple(state.alias for state in zeros),
-                partner_ids,
-            )
-        )
+        told_1 = tuple([state.alias for state in ones]) if present else ()
+        told_0 = tuple([state.alias for state in zeros])
+        result.append(Telling(dpid, partner_id, user, told_1, told_0, partner_ids))
     return result
+
+
+def _ones(route: Route, profile: Profile) -> list[SegmentState]:
+    """The mapped segments the device is in, in catalog order. Walks what it is in, not what is mapped."""
+    aliases_of = route.aliases_of
+    evaluated = profile.evaluated
+    found = []
+    for segment_id, membership in profile.segments.items():
+        if membership.status != 1 or segment_id not in aliases_of:
+            continue
+        verified = membership.verified
+        # Told memberships were verified when told; computed ones whenever the profile was evaluated.
+        if evaluated > verified and membership.reason != "told":
+            verified = evaluated
+        for rank, alias in aliases_of[segment_id]:
+            found.append((rank, SegmentState(alias, True, verified, segment_id)))
+    found.sort(key=itemgetter(0))
+    return [state for _, state in found]
+
+
+def _told_elsewhere(entry: LedgerEntry | None) -> int:
+    """When an id that came from another device was last told about that one; 0 once this one has spoken."""
+    return entry.tries[-1].at if entry is not None and entry.seq == 0 and entry.tries else 0
+
+
+def _not_before(states: tuple[SegmentState, ...], ts: int) -> tuple[SegmentState, ...]:
+    """Whoever goes by DateTime must not take what is told now for older than what was told before."""
+    if not any(state.verified_ts < ts for state in states):
+        return states
+    return tuple(msgspec.structs.replace(state, verified_ts=max(ts, state.verified_ts)) for state in states)
 
 
 def _current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
@@ -88,7 +110,7 @@ def _current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
         if dpid == 0:
             found[0, profile.uuid] = None
         for partner in profile.ids:
-            if partner.dpid == dpid:
+            if partner.dpid == dpid and not partner.arriving:
                 found[dpid, partner.id] = None
     return found
 
@@ -108,10 +130,9 @@ def _zeros(
             if status != TOLD_0 and not (unmapped and route.destination.on_unmap == "silent"):
                 lost[alias] = None
     if uncertain:
-        for segment_id, alias in route.mapped:
-            membership = profile.segments.get(segment_id)
-            if membership is not None and membership.status == 0:
-                lost[alias] = None
+        for segment_id, membership in profile.segments.items():
+            if membership.status == 0:
+                lost.update((alias, None) for _, alias in route.aliases_of.get(segment_id, ()))
     return [
         SegmentState(
             alias, False, _lost_at(profile, route.segment_of.get(alias)), route.segment_of.get(alias)
@@ -121,11 +142,9 @@ def _zeros(
     ]
 
 
-def _verified(profile: Profile, membership: Membership) -> int:
-    """Told memberships were verified when told; computed ones whenever the profile was evaluated."""
-    return membership.verified if membership.reason == "told" else max(membership.verified, profile.evaluated)
-
-
 def _lost_at(profile: Profile, segment_id: int | None) -> int:
     membership = profile.segments.get(segment_id) if segment_id is not None else None
-    return membership.changed if membership is not None and membership.status == 0 else profile.evaluated
+    if membership is None or membership.status:
+        return profile.evaluated
+    # A told loss counts from when it was told of, as a told gain does: the newer must not look older.
+    return membership.verified if membership.reason == "told" else membership.changed

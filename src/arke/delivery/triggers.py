@@ -56,7 +56,7 @@ def destinations_to_tell(
 
 
 def _in_mapped_segment(routing: Routing, profile: Profile, destination_id: int) -> bool:
+    mapped = routing.routes[destination_id].aliases_of
     return any(
-        (membership := profile.segments.get(segment_id)) is not None and membership.status == 1
-        for segment_id, _ in routing.routes[destination_id].mapped
+        membership.status == 1 and segment_id in mapped for segment_id, membership in profile.segments.items()
     )

@@ -1,1 +1,1 @@
-"""`arke demo`: the whole engine on this machine, watched from event to acknowledgement, with sums that are checked."""
+"""`arke demo`: the whole engine on this machine, watched from event to acknowledgement, its sums checked."""

@@ -14,11 +14,15 @@ AuthState = Literal[0, 1, 2]
 
 
 class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
-    """An id of a data source as an event declares it."""
+    """An id of a data source as an event declares it.
+
+    `generation` numbers the mapping it goes by (0: not resolved yet); the higher one is the newer mapping.
+    """
 
     dpid: int
     id: str
     state: int = 0
+    generation: int = 0
 
 
 class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

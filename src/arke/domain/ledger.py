@@ -32,7 +32,10 @@ class Try(msgspec.Struct, array_like=True, frozen=True):
 
 
 class LedgerEntry(msgspec.Struct, array_like=True):
-    """`seq` is the journal position the last message covered, `told` the state per alias."""
+    """`seq` is the journal position the last message covered, `told` the state per alias.
+
+    `seq` 0: the id came from another device, and this one has not had an acknowledgement for it yet.
+    """
 
     seq: int
     told: dict[str, int]
@@ -62,13 +65,18 @@ def record(
     attempt: Try,
     *,
     acknowledged: bool,
+    sent: bool = True,
     seq: int,
 ) -> LedgerEntry:
-    """The ledger entry after one delivery that told `ones` and `zeros`."""
+    """The ledger entry after one delivery that told `ones` and `zeros`; not `sent`, it told nothing."""
     told = dict(before.told) if before is not None else {}
+    if not sent:
+        ones = zeros = ()
     for alias in ones:
         told[alias] = TOLD_1 if acknowledged or told.get(alias) == TOLD_1 else MAYBE_1
     for alias in zeros:
         told[alias] = TOLD_0 if acknowledged else MAYBE_0
     tries = [*(before.tries if before is not None else ()), attempt][-TRIES_KEPT:]
-    return LedgerEntry(max(seq, before.seq if before is not None else 0), told, tries)
+    if before is not None:
+        seq = max(seq, before.seq) if acknowledged or before.seq else 0
+    return LedgerEntry(seq, told, tries)

@@ -21,12 +21,13 @@ Reason = Literal["rule", "told", "ttl", "recency", "inactive", "privacy", "opt_o
 
 class TraitState(msgspec.Struct, array_like=True):
     """Realisations of one trait. `last` is the newest; `times` the exact ones, ascending epoch seconds;
-    `old` counts those summarised because no rule's window reaches them.
+    `old` counts those summarised because no rule's window reaches them, and `old_until` is their newest.
     """
 
     last: int
     old: int
     times: list[int]
+    old_until: int = 0
 
 
 class Membership(msgspec.Struct, array_like=True):
@@ -39,12 +40,25 @@ class Membership(msgspec.Struct, array_like=True):
 
 
 class PartnerId(msgspec.Struct, array_like=True, frozen=True):
-    """An id of another name space linked to the device; `linked` is when."""
+    """An id of another name space linked to the device; `linked` is when, `generation` under which mapping.
+
+    While it is `arriving` from another device nobody is told about it: that device may still be speaking.
+    """
 
     dpid: int
     id: str
     state: int
     linked: int
+    generation: int = 0
+    arriving: bool = False
+
+
+class DepartedId(msgspec.Struct, array_like=True, frozen=True):
+    """An id that now belongs to another device, under mapping `generation`: older mappings are void."""
+
+    dpid: int
+    id: str
+    generation: int
 
 
 class SendMark(msgspec.Struct, array_like=True, frozen=True):
@@ -59,7 +73,7 @@ class Profile(msgspec.Struct, array_like=True):
 
     `evaluated`: when memberships were last known to be true; `due`: the first moment at which one may change
     by time alone; `epoch`: the catalog version it was evaluated under; `routing_mark`: the state of all
-    mappings it was last checked against; `sends`: per destination.
+    mappings it was last checked against; `sends`: per destination; `departed`: the newest ids that left.
     """
 
     uuid: str
@@ -75,6 +89,7 @@ class Profile(msgspec.Struct, array_like=True):
     regions: list[int] = []
     sends: dict[int, SendMark] = {}
     opted_out: int = 0
+    departed: list[DepartedId] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -19,27 +19,37 @@ class AdoptedRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Sight(msgspec.Struct, tag=True, frozen=True):
-    """A device was seen. Answered by `Seen`."""
+    """A device was seen. Answered by `Seen`. `arriving` are ids that another device has yet to let go of."""
 
     event: Event
+    arriving: tuple[tuple[int, str], ...] = ()
 
 
 class Unlink(msgspec.Struct, tag=True, frozen=True):
     """A partner id now belongs to another device: let go of it. Answered by `Unlinked`.
 
-    Its ledger rows stay here, set aside, until `Forget`: an engine that dies half-way asks again.
+    Its ledger rows stay here, set aside, until `Forget`: an engine that dies half-way asks again. `unsure`
+    are destinations that may have been told more than the ledger knows; the shard fills them in.
     """
 
     uuid: str
     dpid: int
     id: str
     at: int
+    generation: int
+    unsure: tuple[int, ...] = ()
 
 
 class Adopt(msgspec.Struct, tag=True, frozen=True):
-    """Take over what a partner id was told while it belonged to another device. Answered by `Done`."""
+    """A partner id has arrived, with what it was told while it belonged to another device: from now on it
+    hears of this one. Answered by `Done`.
+    """
 
     uuid: str
+    dpid: int
+    id: str
+    at: int
+    generation: int
     rows: tuple[AdoptedRow, ...]
 
 
@@ -59,10 +69,15 @@ class OptOut(msgspec.Struct, tag=True, frozen=True):
 
 
 class Replay(msgspec.Struct, tag=True, frozen=True):
-    """Send what is owed, as current state. Answered by `Replayed`; `destination` None means all."""
+    """Send a page of what is owed, as current state. Answered by `Replayed`; `destination` None means all.
+
+    The page begins after the (destination, uid) `after`.
+    """
 
     destination: int | None
     at: int
+    after: tuple[int, int]
+    limit: int
 
 
 Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | LaneReport
@@ -75,9 +90,10 @@ class Unlinked(msgspec.Struct, tag=True, frozen=True):
 
 
 class Replayed(msgspec.Struct, tag=True, frozen=True):
-    """How many devices are on their way to a destination again."""
+    """How many devices are on their way to a destination again; `next` continues, None at the end."""
 
     devices: int
+    next: tuple[int, int] | None
 
 
 class Seen(msgspec.Struct, tag=True, frozen=True):

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from arke.domain.event import DeclaredId, IncomingEvent
     from arke.engine.commands import Command, Result
     from arke.engine.committer import Committer
-    from arke.engine.identity import Identity
+    from arke.engine.identity import Identity, Resolved
     from arke.engine.protocol import Request, Response, ShardPort
-    from arke.storage.ports import Directory, Move
+    from arke.storage.ports import Directory, IdKey, Move
 
 
 P = ParamSpec("P")
@@ -61,6 +61,7 @@ T = TypeVar("T")
 MAX_IN_FLIGHT = 50_000
 """Commands on their way to shards; beyond it the intake answers 429."""
 WATCH_EVERY_S = 0.5
+REPLAY_PAGE = 1_000
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -82,6 +83,7 @@ class Engine:
         *,
         clock: Clock,
         committer: Committer,
+        compiler: Committer,
         open_intake: bool = False,
     ) -> None:
         self.directory = directory
@@ -89,10 +91,12 @@ class Engine:
         self.shards = shards
         self._clock = clock
         self._committer = committer
+        self._compiler = compiler
         self._open_intake = open_intake
         self._applying = asyncio.Lock()
         self._down = False
         self._in_flight = 0
+        self._handovers: dict[IdKey, asyncio.Task[None]] = {}
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -116,9 +120,8 @@ class Engine:
         )
 
     async def recover(self) -> None:
-        """Finish what a crash left half done. Call before taking events."""
-        for move in self.directory.moves():
-            await self._move(move)
+        """Go on with what a crash left half done. Call before taking events."""
+        self._follow_moves()
 
     def watch(self) -> None:
         """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
@@ -138,9 +141,14 @@ class Engine:
     async def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
+        handovers = list(self._handovers.values())
+        for task in handovers:
+            task.cancel()  # the directory remembers what is not done
+        await asyncio.gather(*handovers, return_exceptions=True)
         for shard in self.shards:
             await shard.stop()
         self._committer.close()
+        self._compiler.close()
         self.directory.close()
 
     # --- intake: see arke.intake.ports.Ingest -----------------------------------------------------------
@@ -173,12 +181,7 @@ class Engine:
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
                 continue
-            sight = Sight(self._event(incoming, resolved.uuid, now))
-            if resolved.moves:
-                await self._dispatch(waiting, answers)
-                await self._identity.flush()
-                for move in resolved.moves:
-                    await self._move(move)
+            sight = Sight(self._event(incoming, resolved, now), resolved.arriving)
             waiting.setdefault(self._shard_of(resolved.uuid), []).append((number, sight))
         await self._dispatch(waiting, answers)
         return [answer for answer in answers if answer is not None]
@@ -199,12 +202,12 @@ class Engine:
             return EventError("bad_ts", "ts lies more than 5 minutes ahead")
         return None
 
-    def _event(self, incoming: IncomingEvent, uuid: str, now: int) -> Event:
+    def _event(self, incoming: IncomingEvent, resolved: Resolved, now: int) -> Event:
         return Event(
-            uuid=uuid,
+            uuid=resolved.uuid,
             at=now,
             ts=min(now, incoming.ts) if incoming.ts is not None else now,
-            ids=incoming.ids,
+            ids=resolved.ids,
             signals=incoming.signals,
             traits=incoming.traits,
             memberships=incoming.memberships,
@@ -219,6 +222,8 @@ class Engine:
         if not waiting:
             return
         await self._identity.flush()
+        if self._identity.moving:
+            self._follow_moves()
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
@@ -260,12 +265,33 @@ class Engine:
             raise StoreUnavailable(result.message)
         return result
 
-    async def _move(self, move: Move) -> None:
+    # --- ids that change hands --------------------------------------------------------------------------
+
+    def _follow_moves(self) -> None:
+        """Hand ids over in the background, one task an id: an event does not wait for other destinations."""
+        for key in self._identity.moving:
+            if key not in self._handovers:
+                self._handovers[key] = asyncio.create_task(self._follow(key), name="hand-over")
+
+    async def _follow(self, key: IdKey) -> None:
+        """Hand one id over, move by move, in the order of its mappings, until it has arrived."""
+        try:
+            while (move := self._identity.next_move(key)) is not None:
+                try:
+                    await self._hand_over(move)
+                except (Unavailable, Overloaded):
+                    await asyncio.sleep(WATCH_EVERY_S)
+        finally:
+            del self._handovers[key]
+
+    async def _hand_over(self, move: Move) -> None:
         """A partner id changes hands, and with it what it was told. Each step may be repeated."""
-        left = await self._one(move.old_uuid, Unlink(move.old_uuid, move.dpid, move.id, move.at))
-        if isinstance(left, Unlinked) and left.rows:
-            await self._one(move.new_uuid, Adopt(move.new_uuid, left.rows))
-            await self._one(move.old_uuid, Forget(move.old_uuid, move.dpid, move.id))
+        dpid, id_, at, generation = move.dpid, move.id, move.at, move.generation
+        left = await self._one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
+        rows = left.rows if isinstance(left, Unlinked) else ()
+        await self._one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, rows))
+        if rows:
+            await self._one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
         await self._identity.moved(move)
 
     def _shard_of(self, uuid: str) -> int:
@@ -278,7 +304,7 @@ class Engine:
             ids = ()
         else:
             owners = (self._identity.owner((declared.dpid, declared.id)) for declared in ids)
-            devices = list(dict.fromkeys(owner for owner in owners if owner is not None))
+            devices = list(dict.fromkeys(owner.uuid for owner in owners if owner is not None))
         for device in devices:
             await self._one(device, OptOut(device, now))
         await self._identity.suppress(devices, ids, now)
@@ -292,11 +318,12 @@ class Engine:
         Nothing changes if any shard cannot take it.
         """
         async with self._applying:
-            steps = plan(self.catalog if self.catalog_version else None, catalog)
+            steps = await self._compiler.run(plan, self.catalog if self.catalog_version else None, catalog)
             touched = await self._touched(steps)
             if dry_run or (steps.empty and self.catalog_version):
                 return Applied(steps, None, touched)
-            stored = self._next_version(catalog, steps, note)
+            body = await self._compiler.run(stored_form.to_json, catalog)
+            stored = self._next_version(catalog, body, steps, note)
             request = Prepare(stored.version, stored.body, stored.mapping_versions)
             await asyncio.gather(*(shard.call(request) for shard in self.shards))
             await self._committer.run(self.directory.add_catalog, stored)
@@ -316,7 +343,7 @@ class Engine:
         except ShardDown:
             return
 
-    def _next_version(self, catalog: Catalog, steps: Plan, note: str) -> StoredCatalog:
+    def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
         before = self.directory.catalog()
         known = before.mapping_versions if before is not None else {}
         version = self.catalog_version + 1
@@ -326,7 +353,7 @@ class Engine:
             else known[destination.id]
             for destination in catalog.destinations
         }
-        return StoredCatalog(version, int(self._clock.now()), stored_form.to_json(catalog), versions, note)
+        return StoredCatalog(version, int(self._clock.now()), body, versions, note)
 
     async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
         """Apply an earlier catalog again, as a new version. None: the one before the current one."""
@@ -355,12 +382,24 @@ class Engine:
         """Send what is owed as current state. Returns how many devices are on their way."""
         if destination is not None and all(known.id != destination for known in self.catalog.destinations):
             raise InvalidInput(f"no destination {destination} in the catalog")
-        command = Replay(destination, int(self._clock.now()))
-        results = await asyncio.gather(*(self._submit(n, [command]) for n in range(len(self.shards))))
-        return sum(result.devices for part in results for result in part if isinstance(result, Replayed))
+        return sum(await asyncio.gather(*(self._replay(n, destination) for n in range(len(self.shards)))))
+
+    async def _replay(self, shard: int, destination: int | None) -> int:
+        """Page by page: a long list must not hold up live events."""
+        now = int(self._clock.now())
+        devices = 0
+        after: tuple[int, int] | None = (-1, -1)
+        while after is not None:
+            (result,) = await self._submit(shard, [Replay(destination, now, after, REPLAY_PAGE)])
+            if not isinstance(result, Replayed):
+                raise StoreUnavailable("the shard could not read what is owed")
+            devices, after = devices + result.devices, result.next
+        return devices
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until every lane that can send has nothing left."""
+        """Wait until every id has arrived and every lane that can send has nothing left."""
+        if self._handovers:
+            await asyncio.wait(self._handovers.values(), timeout=timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -375,7 +414,8 @@ class Engine:
         return self.shards[self._shard_of(uuid)]
 
     def device_of(self, dpid: int, partner_id: str) -> str | None:
-        return self._identity.owner((dpid, partner_id))
+        owner = self._identity.owner((dpid, partner_id))
+        return None if owner is None else owner.uuid
 
 
 def _answer(result: Result) -> Accepted | EventError:

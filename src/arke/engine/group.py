@@ -15,8 +15,8 @@ from arke.delivery.triggers import destinations_to_tell
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
-from arke.domain.ledger import LedgerEntry, LedgerRow
-from arke.domain.profile import PartnerId, SendMark
+from arke.domain.ledger import MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
+from arke.domain.profile import DepartedId, PartnerId, SendMark
 from arke.engine.commands import (
     Adopt,
     AdoptedRow,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 MAX_IDS_PER_DATA_SOURCE = 1_000
 MAX_CROSS_DEVICE_IDS = 10
 MAX_REGIONS = 10
+MAX_DEPARTED = 100
 """Bounds per profile; the oldest goes (dossier 13)."""
 
 
@@ -170,7 +171,7 @@ class _Group:
         if profile.opted_out:
             return Seen(Accepted(uuid=event.uuid, opted_out=True))
         now = event.at
-        changed_dpids = self._link(profile, event.ids, now) if event.ids else ()
+        changed_dpids = self._link(profile, event.ids, command.arriving, now) if event.ids else ()
         if event.region is not None and event.region not in profile.regions:
             profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
         profile.seen = max(profile.seen, event.ts)
@@ -182,25 +183,36 @@ class _Group:
         segments = sorted(number for number, held in profile.segments.items() if held.status)
         return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
 
-    def _link(self, profile: Profile, ids: Sequence[DeclaredId], now: int) -> set[int]:
-        """Link declared ids; returns the DPIDs under which one was added or dropped."""
+    def _link(
+        self,
+        profile: Profile,
+        ids: Sequence[DeclaredId],
+        arriving: Sequence[tuple[int, str]],
+        now: int,
+    ) -> set[int]:
+        """Link declared ids; returns the DPIDs under which one was added. A mapping older than the one under
+        which the id left is void: its event was overtaken.
+        """
         changed: set[int] = set()
         for declared in ids:
-            known = next(
-                (
-                    number
-                    for number, partner in enumerate(profile.ids)
-                    if partner.dpid == declared.dpid and partner.id == declared.id
-                ),
-                None,
-            )
-            partner = PartnerId(declared.dpid, declared.id, declared.state, now)
-            if known is None:
-                profile.ids.append(partner)
-                changed.add(partner.dpid)
-                self._drop_oldest_ids(profile, partner.dpid)
-            elif profile.ids[known].state != partner.state:
-                profile.ids[known] = partner
+            place = _place_of(profile, declared.dpid, declared.id)
+            if place is None:
+                if _departed_since(profile, declared):
+                    continue
+                late = (declared.dpid, declared.id) in arriving
+                profile.ids.append(
+                    PartnerId(declared.dpid, declared.id, declared.state, now, declared.generation, late)
+                )
+                self._drop_oldest_ids(profile, declared.dpid)
+                if not late:
+                    changed.add(declared.dpid)
+                continue
+            known = profile.ids[place]
+            if known.state != declared.state or known.generation < declared.generation:
+                generation = max(known.generation, declared.generation)
+                profile.ids[place] = msgspec.structs.replace(
+                    known, state=declared.state, generation=generation
+                )
         return changed
 
     def _drop_oldest_ids(self, profile: Profile, dpid: int) -> None:
@@ -211,23 +223,47 @@ class _Group:
 
     def _unlink(self, command: Unlink) -> Result:
         uid, profile = self._loaded[command.uuid]
-        profile.ids = [
-            partner
-            for partner in profile.ids
-            if not (partner.dpid == command.dpid and partner.id == command.id)
-        ]
+        place = _place_of(profile, command.dpid, command.id)
+        if place is not None and profile.ids[place].generation < command.generation:
+            del profile.ids[place]
+        departed = DepartedId(command.dpid, command.id, command.generation)
+        profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
         for destination_id in self._runner.routing(command.at).by_dpid.get(command.dpid, ()):
             if destination_id in profile.sends:
                 profile.sends[destination_id] = SendMark(profile.sends[destination_id].at, -1)
         leaving = []
-        for row in self._store.ledger_of(uid):
-            if row.id == command.id and row.dpid in (command.dpid, _aside(command.dpid)):
-                entry = LedgerEntry(0, row.entry.told, row.entry.tries)
-                leaving.append(AdoptedRow(row.destination, command.dpid, row.id, entry))
-                self._ledger[LedgerKey(uid, row.destination, command.dpid, row.id)] = None
-                self._keep(LedgerRow(uid, row.destination, _aside(command.dpid), row.id, row.entry))
+        for row in self._leaving_rows(command, uid, profile):
+            entry = LedgerEntry(0, row.entry.told, row.entry.tries)
+            leaving.append(AdoptedRow(row.destination, command.dpid, row.id, entry))
+            self._ledger[LedgerKey(uid, row.destination, command.dpid, row.id)] = None
+            self._keep(LedgerRow(uid, row.destination, _aside(command.dpid), row.id, row.entry))
         self._writes.profiles[uid] = profile
         return Unlinked(tuple(leaving))
+
+    def _leaving_rows(self, command: Unlink, uid: int, profile: Profile) -> list[LedgerRow]:
+        """What an id that leaves was told, or may have been told when a crash hid the outcome."""
+        rows = {
+            row.destination: row
+            for row in self._store.ledger_of(uid)
+            if row.id == command.id and row.dpid in (command.dpid, _aside(command.dpid))
+        }
+        for destination_id in command.unsure:
+            route = self._runner.routing(command.at).routes[destination_id]
+            if command.dpid not in route.destination.user_dpids:
+                continue
+            known = rows.get(destination_id)
+            told = dict(known.entry.told) if known is not None else {}
+            told |= {
+                alias: MAYBE_1
+                for segment_id, aliases in route.aliases_of.items()
+                for _, alias in aliases
+                if segment_id in profile.segments and told.get(alias) != TOLD_1
+            }
+            if told:
+                tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
+                entry = LedgerEntry(0, told, tries[-TRIES_KEPT:])
+                rows[destination_id] = LedgerRow(uid, destination_id, command.dpid, command.id, entry)
+        return list(rows.values())
 
     def _adopt(self, command: Adopt) -> Result:
         uid, profile = self._loaded[command.uuid]
@@ -237,9 +273,22 @@ class _Group:
             if entry is None:
                 entry = row.entry
             else:  # this device told the id something before the move was through: that is newer
-                entry = LedgerEntry(entry.seq, {**row.entry.told, **entry.told}, entry.tries)
+                tries = sorted([*row.entry.tries, *entry.tries], key=lambda one: one.at)
+                entry = LedgerEntry(0, {**row.entry.told, **entry.told}, tries[-TRIES_KEPT:])
             self._keep(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
-        self._writes.profiles[uid] = profile
+        place = _place_of(profile, command.dpid, command.id)
+        if place is None:
+            partner = PartnerId(command.dpid, command.id, 0, command.at, command.generation)
+            profile.ids.append(partner)
+            self._drop_oldest_ids(profile, command.dpid)
+        else:
+            profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
+        routing = self._runner.routing(command.at)
+        told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at))
+        for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
+            profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
+            told.add(destination_id)
+        self._write(uid, profile, command.at, [], tuple(sorted(told)), "realtime")
         return Done()
 
     def _forget(self, command: Forget) -> Result:
@@ -263,12 +312,11 @@ class _Group:
         return Seen(Accepted(uuid=command.uuid, opted_out=True))
 
     def _replay(self, command: Replay) -> Result:
-        devices: dict[int, list[int]] = {}
-        for owed in self._store.owed_all(command.destination):
-            devices.setdefault(owed.uid, []).append(owed.destination)
-        for uid, destinations in devices.items():
-            self._append(uid, command.at, [], tuple(destinations), "replay")
-        return Replayed(len(devices))
+        page = self._store.owed_page(command.destination, command.after, command.limit)
+        for owed in page:
+            self._append(owed.uid, command.at, [], (owed.destination,), "replay")
+        full = len(page) == command.limit
+        return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
 
     def _report(self, report: LaneReport) -> Result:
         for row in report.ledger:
@@ -302,6 +350,26 @@ class _Group:
             JournalRecord(self._next_seq, at, uid, tuple(changes), destinations, kind)
         )
         self._next_seq += 1
+
+
+def _place_of(profile: Profile, dpid: int, partner_id: str) -> int | None:
+    for place, partner in enumerate(profile.ids):
+        if partner.dpid == dpid and partner.id == partner_id:
+            return place
+    return None
+
+
+def _departed_since(profile: Profile, declared: DeclaredId) -> bool:
+    return any(
+        departed.generation >= declared.generation > 0
+        for departed in profile.departed
+        if departed.dpid == declared.dpid and departed.id == declared.id
+    )
+
+
+def _unconfirmed(at: int) -> Try:
+    """Stands in the ledger for an attempt that a crash left without an outcome."""
+    return Try(at, "", "unconfirmed", "realtime")
 
 
 def _aside(dpid: int) -> int:

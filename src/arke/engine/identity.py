@@ -9,31 +9,33 @@ move); a cross-device id may stay on several.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.clock import new_uuid
+from arke.domain.event import DeclaredId
 from arke.errors import StoreUnavailable
-from arke.storage.ports import Move
+from arke.storage.ports import Move, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.clock import Entropy
-    from arke.domain.event import DeclaredId
     from arke.engine.committer import Committer
     from arke.storage.ports import Directory, IdKey
 
-CACHED_IDS = 500_000
+CACHED_IDS = 300_000
 """Ids whose owner is kept in memory."""
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The device of an event, and the ids that leave other devices for it."""
+    """The device of an event, its ids with their mappings, and those still arriving from other devices."""
 
     uuid: str
-    moves: tuple[Move, ...] = ()
+    ids: tuple[DeclaredId, ...] = ()
+    arriving: tuple[IdKey, ...] = ()
     suppressed: bool = False
 
 
@@ -41,22 +43,32 @@ class _Batch:
     """Links and moves that become durable together."""
 
     def __init__(self) -> None:
-        self.links: dict[IdKey, tuple[str, int]] = {}
+        self.links: dict[IdKey, Owner] = {}
         self.moves: list[Move] = []
+        self.at = 0
         self.done = False
         self.error: StoreUnavailable | None = None
 
 
 class Identity:
-    """Resolves devices. `resolve` sees its own earlier answers; `flush` makes them durable."""
+    """Resolves devices. `resolve` sees its own earlier answers; `flush` makes them durable.
+
+    `moving` are the moves that the shards have not followed yet, per id, oldest first; only durable ones may
+    be followed (`next_move`).
+    """
 
     def __init__(self, directory: Directory, committer: Committer, entropy: Entropy) -> None:
         self._directory = directory
         self._committer = committer
         self._entropy = entropy
-        self._owners: dict[IdKey, str] = {}
+        self._owners: dict[IdKey, Owner] = {}
+        self._generation = directory.last_generation()
+        self._durable_generation = self._generation
         self._batch = _Batch()
         self._writing: _Batch | None = None
+        self.moving: dict[IdKey, deque[Move]] = {}
+        for move in directory.moves():
+            self.moving.setdefault(move.key, deque()).append(move)
         self._lock = asyncio.Lock()
         self._suppressed = directory.suppressed()
         self._cross_device: frozenset[int] = frozenset()
@@ -65,50 +77,65 @@ class Identity:
         """The DPIDs of people rather than devices, from the live catalog."""
         self._cross_device = cross_device
 
-    def owner(self, key: IdKey) -> str | None:
-        uuid = self._owners.get(key)
-        if uuid is None:
-            uuid = self._directory.find((key,)).get(key)
-            if uuid is not None:
-                self._remember(key, uuid)
-        return uuid
+    def owner(self, key: IdKey) -> Owner | None:
+        owner = self._owners.get(key)
+        if owner is None:
+            owner = self._directory.find((key,)).get(key)
+            if owner is not None:
+                self._remember(key, owner)
+        return owner
 
     def resolve(self, uuid: str | None, ids: Sequence[DeclaredId], now: int) -> Resolved:
         """Find or make the device. New mappings take effect at once and are durable after `flush`."""
         if self._suppressed and self._is_suppressed(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
-        owners = {(declared.dpid, declared.id): self.owner((declared.dpid, declared.id)) for declared in ids}
+        if not ids:
+            return Resolved(uuid if uuid is not None else new_uuid(self._entropy))
+        owners = [self.owner((declared.dpid, declared.id)) for declared in ids]
         if uuid is None:
-            uuid = self._device_of(owners)
-        moves = []
-        for key, owner in owners.items():
-            if owner == uuid:
-                continue
-            if owner is not None and key[0] not in self._cross_device:
-                moves.append(Move(key[0], key[1], owner, uuid, now))
-            self._batch.links[key] = (uuid, now)
-            self._remember(key, uuid)
-        self._batch.moves.extend(moves)
-        if self._suppressed and self._is_suppressed(uuid, ()):
-            return Resolved(uuid, suppressed=True)
-        return Resolved(uuid, tuple(moves))
+            uuid = self._device_of(ids, owners)
+            if self._suppressed and self._is_suppressed(uuid, ()):
+                return Resolved(uuid, suppressed=True)
+        resolved = tuple(
+            self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
+        )
+        arriving: tuple[IdKey, ...] = ()
+        if self.moving:
+            arriving = tuple(key for d in ids if (key := (d.dpid, d.id)) in self.moving)
+        return Resolved(uuid, resolved, arriving)
 
-    def _device_of(self, owners: dict[IdKey, str | None]) -> str:
+    def _mapped(self, declared: DeclaredId, owner: Owner | None, uuid: str, now: int) -> DeclaredId:
+        """The declared id under the mapping it goes by, a new one if it belonged to another device."""
+        key = (declared.dpid, declared.id)
+        owner = self._owners.get(key, owner)  # an id declared twice
+        if owner is None or owner.uuid != uuid:
+            self._generation += 1
+            if owner is not None and declared.dpid not in self._cross_device:
+                move = Move(declared.dpid, declared.id, owner.uuid, uuid, now, self._generation)
+                self._batch.moves.append(move)
+                self.moving.setdefault(key, deque()).append(move)
+            owner = Owner(uuid, self._generation)
+            self._batch.links[key] = owner
+            self._batch.at = now
+            self._remember(key, owner)
+        return DeclaredId(declared.dpid, declared.id, declared.state, owner.generation)
+
+    def _device_of(self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]) -> str:
         for of_people in (False, True):
-            for key, owner in owners.items():
-                if owner is not None and (key[0] in self._cross_device) == of_people:
-                    return owner
+            for declared, owner in zip(ids, owners, strict=True):
+                if owner is not None and (declared.dpid in self._cross_device) == of_people:
+                    return owner.uuid
         return new_uuid(self._entropy)
 
-    def _remember(self, key: IdKey, uuid: str) -> None:
+    def _remember(self, key: IdKey, owner: Owner) -> None:
         if len(self._owners) >= CACHED_IDS:
             self._forget(self._writing, self._batch)
-        self._owners[key] = uuid
+        self._owners[key] = owner
 
     def _forget(self, *kept: _Batch | None) -> None:
         """Empty the cache but for what only these batches know: the directory cannot tell it yet."""
         batches = [batch for batch in kept if batch is not None]
-        self._owners = {known: owner for batch in batches for known, (owner, _) in batch.links.items()}
+        self._owners = {known: owner for batch in batches for known, owner in batch.links.items()}
 
     async def flush(self) -> None:
         """Durable up to here, what another caller is just writing included. Raises StoreUnavailable."""
@@ -122,18 +149,38 @@ class Identity:
             if batch.done or not batch.links:
                 return
             self._batch, self._writing = _Batch(), batch
+            generation = self._generation
             try:
-                await self._committer.run(self._directory.link, batch.links, batch.moves)
+                await self._committer.run(self._directory.link, batch.links, batch.moves, batch.at)
             except StoreUnavailable as error:
                 batch.error = error
                 self._forget(self._batch)
+                for move in batch.moves:
+                    self._finished(move)
                 raise
             finally:
                 self._writing = None
             batch.done = True
+            self._durable_generation = generation
+
+    def next_move(self, key: IdKey) -> Move | None:
+        """The oldest durable move of an id that the shards have not followed yet."""
+        waiting = self.moving.get(key)
+        if not waiting or waiting[0].generation > self._durable_generation:
+            return None
+        return waiting[0]
 
     async def moved(self, move: Move) -> None:
+        """The shards have followed a move."""
         await self._committer.run(self._directory.moved, move)
+        self._finished(move)
+
+    def _finished(self, move: Move) -> None:
+        waiting = self.moving.get(move.key)
+        if waiting is not None and move in waiting:
+            waiting.remove(move)
+            if not waiting:
+                del self.moving[move.key]
 
     # --- suppression ------------------------------------------------------------------------------------
 

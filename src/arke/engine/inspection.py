@@ -12,6 +12,7 @@ from arke.engine.protocol import Dossier, OwedDevice, OwedPage, Telling, Touched
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from arke.delivery.lane import Lane
     from arke.delivery.routing import Route
     from arke.domain.ledger import LedgerEntry
     from arke.domain.profile import Profile
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from arke.engine.shard import Shard
     from arke.storage.ports import ShardReader
 
-TOUCHED_SAMPLE = 20_000
+TOUCHED_SAMPLE = 2_000
 """Profiles looked at to estimate what an edit touches; a smaller shard is counted exactly."""
 _JOURNAL_PAGE = 1_000
+PENDING_LOOKED_AT = 50_000
+"""Journal records ahead of a lane that are searched for one device."""
 
 
 def dossier(shard: Shard, uuid: str) -> Dossier:
@@ -39,7 +42,7 @@ def dossier(shard: Shard, uuid: str) -> Dossier:
         sides.append(
             Telling(
                 destination=destination_id,
-                pending=lane is not None and lane.holds(uid),
+                pending=lane is not None and _is_pending(shard, lane, uid),
                 owed_since=owed.since if owed is not None else None,
                 owed_reason=owed.reason if owed is not None else None,
                 sampled=route.samples(uuid),
@@ -54,6 +57,20 @@ def dossier(shard: Shard, uuid: str) -> Dossier:
     return Dossier(profile, rows, sides, shard.now)
 
 
+def _is_pending(shard: Shard, lane: Lane, uid: int) -> bool:
+    """Whether a lane has the device in hand, or has yet to come to it in the journal."""
+    if lane.holds(uid):
+        return True
+    seq = lane.read_until
+    looked = 0
+    while looked < PENDING_LOOKED_AT and (records := shard.reader.journal(seq, _JOURNAL_PAGE)):
+        destination_id = lane.route.destination.id
+        if any(entry.uid == uid and destination_id in entry.destinations for entry in records):
+            return True
+        seq, looked = records[-1].seq, looked + len(records)
+    return False
+
+
 def owed_page(shard: Shard, request: AskOwed) -> OwedPage:
     """A page of owed devices: those whose both attempts failed, then those still waiting in the journal.
 
@@ -61,43 +78,26 @@ def owed_page(shard: Shard, request: AskOwed) -> OwedPage:
     """
     found: list[OwedDevice] = []
     routes = shard.runner.routing(shard.now).routes
+    if request.after[0] >= 0:
+        page = shard.reader.owed_page(request.destination, request.after, request.limit)
+        for owed in page:
+            if owed.destination in routes:
+                found += _owed_device(shard, routes[owed.destination], owed.uid, owed.since, owed.reason)
+        if len(page) == request.limit:
+            return OwedPage(found, (page[-1].destination, page[-1].uid))
     wanted = [number for number in sorted(routes) if request.destination in (None, number)]
-    destination_id, position = request.after
-    last = -1
-    if destination_id >= 0:
-        for number in wanted:
-            if number < destination_id:
-                continue
-            after = position if number == destination_id else -1
-            for owed in shard.reader.owed_all(number):
-                if owed.uid <= after:
-                    continue
-                if len(found) >= request.limit:
-                    return OwedPage(found, (number, last))
-                last = owed.uid
-                device = _owed_device(shard, routes[number], owed.uid, owed.since, owed.reason)
-                if device is not None:
-                    found.append(device)
-        destination_id, position = -1, -1
-    return _waiting_page(shard, request, found, wanted, destination_id, position)
+    return _waiting_page(shard, request, found, wanted)
 
 
-def _waiting_page(
-    shard: Shard,
-    request: AskOwed,
-    found: list[OwedDevice],
-    wanted: list[int],
-    destination_id: int,
-    position: int,
-) -> OwedPage:
+def _waiting_page(shard: Shard, request: AskOwed, found: list[OwedDevice], wanted: list[int]) -> OwedPage:
     """Devices that a lane has not come to yet, because its circuit is open or it is behind."""
     routes = shard.runner.routing(shard.now).routes
+    resumed_at, position = (-1 - request.after[0], request.after[1]) if request.after[0] < 0 else (-1, 0)
     for number in wanted:
         lane = shard.lanes.get(number)
-        if lane is None or (destination_id != -1 and number < -1 - destination_id):
+        if lane is None or number < resumed_at:
             continue
-        resumed = destination_id != -1 and number == -1 - destination_id
-        seq = max(lane.cursor, position) if resumed else lane.cursor
+        seq = max(lane.cursor, position) if number == resumed_at else lane.cursor
         reason = "circuit_open" if lane.circuit.is_open else "waiting"
         listed: set[int] = set()
         while records := shard.reader.journal(seq, _JOURNAL_PAGE):
@@ -110,29 +110,30 @@ def _waiting_page(
                 listed.add(entry.uid)
                 if shard.reader.owed(number, [entry.uid]) or lane.settled_through(entry.uid, entry.seq):
                     continue
-                device = _owed_device(shard, routes[number], entry.uid, entry.at, reason)
-                if device is not None:
-                    found.append(device)
+                found += _owed_device(shard, routes[number], entry.uid, entry.at, reason)
     return OwedPage(found, None)
 
 
-def _owed_device(shard: Shard, route: Route, uid: int, since: int, reason: str) -> OwedDevice | None:
+def _owed_device(shard: Shard, route: Route, uid: int, since: int, reason: str) -> list[OwedDevice]:
+    """The device as it is listed; nothing where it has nothing left to say."""
     profile = shard.reader.profiles([uid]).get(uid)
     if profile is None:
-        return None
+        return []
     ledger = shard.reader.ledger([uid], route.destination.id).get(uid, {})
     ids, segments = _owed_state(route, profile, ledger)
     if not ids:
-        return None
+        return []
     moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return OwedDevice(
-        destination=route.destination.id,
-        uuid=profile.uuid,
-        ids=ids,
-        segments=segments,
-        since=moment,
-        reason=reason,
-    )
+    return [
+        OwedDevice(
+            destination=route.destination.id,
+            uuid=profile.uuid,
+            ids=ids,
+            segments=segments,
+            since=moment,
+            reason=reason,
+        )
+    ]
 
 
 def _owed_state(

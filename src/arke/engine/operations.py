@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -179,7 +180,10 @@ class Operations:
         actor: str = LOCAL,
     ) -> AppliedReport:
         """Validate, plan and apply. Raises CatalogError."""
-        loaded: LoadedCatalog = parse_catalog(text, name=name, base_dir=base_dir, checkers=self._checkers)
+        # A large catalog takes seconds to check: meanwhile the intake goes on.
+        loaded: LoadedCatalog = await asyncio.to_thread(
+            parse_catalog, text, name=name, base_dir=base_dir, checkers=self._checkers
+        )
         applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
         if applied.version is not None:
             await self._audit(actor, "catalog_applied", f"version {applied.version}")

@@ -8,8 +8,10 @@ one transaction carries events and outcomes alike.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import msgspec
 
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
@@ -32,6 +34,7 @@ from arke.engine.protocol import (
     Switch,
 )
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
+from arke.log import get_logger
 from arke.storage.ports import GroupWrites
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
+    from arke.delivery.routing import Routing
     from arke.delivery.sender import Courier
     from arke.engine.commands import Command, Result
     from arke.engine.committer import Committer
@@ -49,8 +53,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+log = get_logger("shard")
+
 MAX_GROUP = 512
-"""Commands in one transaction: latency is bounded by the group, throughput by the store."""
+"""Commands in one transaction, a lane's report counting as what it tells: latency is bounded by the group,
+throughput by the store.
+"""
 MAX_QUEUED = 20_000
 """Events waiting for a group; beyond it the intake answers 429."""
 HOUSEKEEPING_S = 1.0
@@ -72,10 +80,18 @@ class Shard:
         bodies: BodyBuilder,
         clock: Clock,
         committer: Committer,
+        compiler: Committer,
         load_ruling: Callable[[Prepare], Ruling],
         housekeeping: bool = True,
         retry_delay_s: float = RETRY_DELAY_S,
+        report_linger_s: float = 0.0,
+        delivering: bool = True,
     ) -> None:
+        """`report_linger_s`: how long a group of lane reports alone may gather more; nobody waits for it.
+
+        `delivering` False: lanes only say where they stand, for commands that look and do not send.
+        """
+        self._delivering = delivering
         self._store = store
         self._reader = store.reader()
         self._runner = GroupRunner(store, ruling)
@@ -83,9 +99,12 @@ class Shard:
         self._bodies = bodies
         self._clock = clock
         self._committer = committer
+        self._compiler = compiler
         self._load_ruling = load_ruling
         self._housekeeping = housekeeping
         self._retry_delay_s = retry_delay_s
+        self._report_linger_s = report_linger_s
+        self._routing: Routing | None = None
         self._recovered_until = self._reader.last_seq()
         self._prepared: dict[int, Ruling] = {}
         self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
@@ -93,6 +112,7 @@ class Shard:
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._lanes: dict[int, Lane] = {}
+        self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._ready = True
@@ -122,18 +142,21 @@ class Shard:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._courier.close()
         self._committer.close()
+        self._compiler.close()
         self._store.close()
 
     async def _open_lanes(self) -> None:
-        """A lane for every destination that takes real time. A new one starts at the journal's end."""
-        routing = self._runner.routing(int(self._clock.now()))
+        """A lane for every destination that takes real time. A new one starts at the journal's end.
+
+        Called where no group can run meanwhile.
+        """
+        routing = self._routing = self._runner.routing(int(self._clock.now()))
         wanted = [number for number in routing.routes if routing.tells(number)]
         cursors = self._reader.cursors()
         last_seq = self._reader.last_seq()
         fresh = {number: last_seq for number in wanted if number not in cursors}
         if fresh:
-            await self._write(self._store.commit, GroupWrites(cursors=fresh))
-        journal_end = self._reader.last_seq()  # groups may have been committed meanwhile
+            await self._committer.run(self._store.commit, GroupWrites(cursors=fresh))
         owed = self._reader.owed_counts()
         for destination_id in wanted:
             route = routing.routes[destination_id]
@@ -150,13 +173,17 @@ class Shard:
                 clock=self._clock,
                 observer=self.observer,
                 cursor=cursors.get(destination_id, last_seq),
-                journal_end=journal_end,
+                journal_end=last_seq,
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
                 retry_delay_s=self._retry_delay_s,
             )
+            for uid, times in self._held.items():
+                for _ in range(times):
+                    await lane.hold(uid)
             self._lanes[destination_id] = lane
-            lane.start()
+            if self._delivering:
+                lane.start()
 
     async def _close_lanes(self) -> None:
         routing = self._runner.routing(int(self._clock.now()))
@@ -172,7 +199,7 @@ class Shard:
         seen = sum(isinstance(command, Sight) for command in commands)
         if seen and self._queued + seen > MAX_QUEUED:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
-        held = await self._hold(commands)
+        commands, held = await self._hold(commands)
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
         self._queue.append((commands, future, self._clock.now()))
         self._queued += len(commands)
@@ -180,20 +207,31 @@ class Shard:
         try:
             return await future
         finally:
-            for uid in held:
-                for lane in self._lanes.values():
-                    lane.release(uid)
+            self._let_go(held)
 
-    async def _hold(self, commands: Sequence[Command]) -> list[int]:
+    def _let_go(self, held: Sequence[int]) -> None:
+        for uid in held:
+            self._held[uid] -= 1
+            if not self._held[uid]:
+                del self._held[uid]
+            for lane in self._lanes.values():
+                lane.release(uid)
+
+    async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
         """An id may leave its device only while nothing about the device is under way."""
-        held = []
+        held: list[int] = []
+        ready: list[Command] = []
         for command in commands:
             if isinstance(command, Unlink):
                 uid = self._reader.find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
+                    self._held[uid] += 1
                     await asyncio.gather(*(lane.hold(uid) for lane in self._lanes.values()))
-        return held
+                    unsure = tuple(number for number, lane in self._lanes.items() if lane.unsure(uid))
+                    command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
+            ready.append(command)
+        return ready, held
 
     async def _report(self, report: LaneReport) -> None:
         (result,) = await self.submit([report])
@@ -206,28 +244,40 @@ class Shard:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            if self._report_linger_s and not self._stopping and self._only_reports():
+                await asyncio.sleep(self._report_linger_s)
             await self._run_group()
+
+    def _only_reports(self) -> bool:
+        """Whether the queue holds a few lane reports and nothing else."""
+        weight = 0
+        for commands, _, _ in self._queue:
+            weight += _weight(commands)
+            if weight >= MAX_GROUP or not all(isinstance(command, LaneReport) for command in commands):
+                return False
+        return True
 
     async def _run_group(self) -> None:
         taken = [self._queue.popleft()]
-        count = len(taken[0][0])
-        while self._queue and count + len(self._queue[0][0]) <= MAX_GROUP:
+        weight = _weight(taken[0][0])
+        while self._queue and (weight := weight + _weight(self._queue[0][0])) <= MAX_GROUP:
             taken.append(self._queue.popleft())
-            count += len(taken[-1][0])
         commands = [command for part, _, _ in taken for command in part]
         try:
             async with self._store_turn:  # a store serves one thread at a time, for reading too
                 result = self._runner.run(commands)
                 if not result.writes.empty:
                     await self._committer.run(self._store.commit, result.writes)
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
+            reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
+            log.error("group_failed", error=type(error).__name__)
             for _, future, _ in taken:
                 if not future.done():
-                    future.set_exception(StoreUnavailable(str(error)))
+                    future.set_exception(StoreUnavailable(reason))
             return
         finally:
-            self._queued -= count
+            self._queued -= len(commands)
         self._ready = True
         self._runner.committed(result)
         self._answer(taken, result)
@@ -245,8 +295,18 @@ class Shard:
         journal = result.writes.journal
         self._changes += sum(len(entry.changes) for entry in journal)
         if journal:
+            self._follow_dates(journal[-1].at)
             for lane in self._lanes.values():
                 lane.offer(journal, taken[0][2])
+
+    def _follow_dates(self, now: int) -> None:
+        """Lanes go by the routes that the records were made under: a mapping may have begun or ended since."""
+        routing = self._runner.routing(now)
+        if routing is not self._routing:
+            self._routing = routing
+            for destination_id, lane in self._lanes.items():
+                if destination_id in routing.routes:
+                    lane.reroute(routing.routes[destination_id])
 
     async def _keep_house(self) -> None:
         pruned = 0.0
@@ -262,7 +322,8 @@ class Shard:
                         (lane.cursor for lane in self._lanes.values()), default=self._reader.last_seq()
                     )
                     await self._write(self._store.prune, behind, int(pruned) - JOURNAL_KEPT_S)
-            except StoreUnavailable:
+            except Exception as error:  # noqa: BLE001 - housekeeping goes on
+                log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
 
     async def _try_store(self) -> None:
@@ -283,7 +344,7 @@ class Shard:
             case Submit():
                 return Results(await self.submit(request.commands))
             case Prepare():
-                self._prepared[request.version] = self._load_ruling(request)
+                self._prepared[request.version] = await self._compiler.run(self._load_ruling, request)
                 return Ok()
             case Switch():
                 return await self._switch(request.version)
@@ -303,9 +364,10 @@ class Shard:
         if ruling is None:
             raise InvalidInput(f"catalog version {version} was not prepared")
         self._prepared.clear()
-        self._runner.rule_by(ruling)
+        async with self._store_turn:  # no group runs until every lane goes by the new routes
+            self._runner.rule_by(ruling)
+            await self._open_lanes()
         await self._close_lanes()
-        await self._open_lanes()
         return Ok()
 
     async def _drain(self, timeout_s: float) -> Response:
@@ -357,3 +419,8 @@ class Shard:
     @property
     def runner(self) -> GroupRunner:
         return self._runner
+
+
+def _weight(commands: Sequence[Command]) -> int:
+    """About how many rows a transaction writes for these commands."""
+    return sum(len(command.ledger) or 1 if isinstance(command, LaneReport) else 1 for command in commands)

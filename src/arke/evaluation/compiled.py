@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from arke.clock import DAY_S
@@ -12,6 +12,8 @@ from arke.domain.rules.segment import SegmentRule, compile_segment_rule
 from arke.domain.rules.trait import compile_trait_rule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from arke.domain.catalog import Catalog, Segment
 
 SPARE_DAYS = 30
@@ -56,6 +58,7 @@ class CompiledCatalog:
 
     def _index_rules(self) -> None:
         windows: dict[int, set[int]] = {}
+        by_window: dict[tuple[int, int], list[int]] = {}
         first: dict[int, list[int]] = {}
         every: dict[int, list[int]] = {}
         for segment_id, rule in self.rules.items():
@@ -65,11 +68,14 @@ class CompiledCatalog:
                 every.setdefault(trait_id, []).append(segment_id)
             for trait_id, days in rule.windows.items():
                 windows.setdefault(trait_id, set()).update(days)
+                for day in days:
+                    by_window.setdefault((trait_id, day * DAY_S), []).append(segment_id)
         self.on_first = {trait_id: tuple(ids) for trait_id, ids in first.items()}
         self.on_every = {trait_id: tuple(ids) for trait_id, ids in every.items()}
         self.windows_s = {
             trait_id: tuple(sorted(day * DAY_S for day in days)) for trait_id, days in windows.items()
         }
+        self._by_window = {key: tuple(ids) for key, ids in by_window.items()}
 
     def expiry(self, trait_id: int, last: int) -> int:
         """When a trait last realised at `last` is over (SPEC section 12: TTL)."""
@@ -88,8 +94,19 @@ class CompiledCatalog:
         due = self.expiry(trait_id, state.last)
         for window_s in self.windows_s.get(trait_id, ()):
             edge = now - window_s
+            if state.old and state.old_until >= edge:
+                due = min(due, state.old_until + window_s if state.old_until > edge else now + 1)
             first = bisect_left(state.times, edge)
             if first < len(state.times):
                 moment = state.times[first]
                 due = min(due, moment + window_s if moment > edge else now + 1)
         return due
+
+    def moved_by_time(self, trait_id: int, state: TraitState, since: int, now: int) -> Iterator[int]:
+        """Segments in which a realisation of this trait entered or left a window after `since`, until now."""
+        for window_s in self.windows_s.get(trait_id, ()):
+            first, last = since - window_s, now - window_s
+            if bisect_left(state.times, first) < bisect_right(state.times, last) or (
+                state.old and first <= state.old_until <= last
+            ):
+                yield from self._by_window[trait_id, window_s]

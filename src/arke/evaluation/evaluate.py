@@ -15,7 +15,7 @@ import msgspec
 
 from arke.domain.change import Change
 from arke.domain.profile import NEVER, Membership, Profile
-from arke.evaluation.realise import forget, realise
+from arke.evaluation.realise import forget, keep_cap, realise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +41,7 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
 
+    told_changes = _tell(compiled, profile, event.memberships, event.ts, now) if event.memberships else []
     affected: set[int] = set()
     lapsed: dict[int, str] = {}
     stale = profile.epoch != compiled.version
@@ -52,11 +53,11 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
             continue
         affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
         profile.due = min(profile.due, compiled.trait_due(trait_id, profile.traits[trait_id], now))
+    for trait_id in keep_cap(profile):
+        affected.update(compiled.on_first.get(trait_id, ()))
     changes = _decide(compiled, profile, affected, lapsed, now)
-    if event.memberships:
-        changes += _tell(compiled, profile, event.memberships, event.ts, now)
     profile.evaluated = now
-    return Effect(realised, changes)
+    return Effect(realised, changes + told_changes)
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
@@ -86,14 +87,21 @@ def _pass_time(
         trait_id for trait_id, state in profile.traits.items() if compiled.expiry(trait_id, state.last) <= now
     }
     forget(profile, expired)
-    for trait_id in profile.traits.keys() | expired:
+    for trait_id in expired:
         affected.update(compiled.on_first.get(trait_id, ()))
+    for trait_id, state in profile.traits.items():
+        if stale:
+            affected.update(compiled.on_first.get(trait_id, ()))
+        else:
+            affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
     lapsed: dict[int, str] = {}
     for segment_id, membership in profile.segments.items():
         if not membership.status:
             continue
         rule = compiled.rules.get(segment_id)
         if rule is not None:
+            if not stale and segment_id not in affected:
+                continue
             affected.add(segment_id)
             if not rule.holds(profile.traits, now):
                 by_time = "ttl" if rule.traits & expired else "recency"
@@ -137,7 +145,9 @@ def _decide(
         if holds == (before is not None and before.status == 1):
             continue
         reason = "rule" if holds else lapsed.get(segment_id, "rule")
-        segments[segment_id] = Membership(int(holds), now, now, reason)
+        # Without a rule it lapsed: when it was last told stays, so that only a later telling overrules that.
+        verified = now if rule is not None or before is None else before.verified
+        segments[segment_id] = Membership(int(holds), now, verified, reason)
         changes.append(Change(segment_id, int(holds), reason))
     return changes
 
@@ -145,7 +155,10 @@ def _decide(
 def _tell(
     compiled: CompiledCatalog, profile: Profile, memberships: Mapping[int, int], ts: int, now: int
 ) -> list[Change]:
-    """External segments: the status is told. The newest telling wins; a repeat only verifies."""
+    """External segments: the status is told. The newest telling wins; a repeat only verifies.
+
+    Comes before time passes, so that a membership renewed by this very event does not lapse in between.
+    """
     changes = []
     for segment_id, status in sorted(memberships.items()):
         segment = compiled.segments.get(segment_id)
@@ -156,7 +169,9 @@ def _tell(
         if status and _told_until(compiled, segment_id, told) <= now:
             continue
         if (before.status if before is not None else 0) == status:
-            if before is not None:
+            if before is None:  # remembered, so that a late telling of a 1 does not overrule it
+                profile.segments[segment_id] = told
+            else:
                 before.verified = ts
                 profile.due = min(profile.due, _told_until(compiled, segment_id, before))
             continue

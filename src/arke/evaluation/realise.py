@@ -28,7 +28,8 @@ def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int,
     else:
         if trait_id in compiled.once:
             state.last = max(state.last, ts)
-            state.times = [state.last]
+            profile.realisations -= state.old + len(state.times) - 1
+            state.old, state.times = 0, [state.last]
             return False
         newly = False
         state.last = max(state.last, ts)
@@ -39,9 +40,15 @@ def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int,
         insort(times, ts)
     _summarise(compiled, trait_id, state, now)
     profile.realisations += 1
-    if profile.realisations > MAX_REALISATIONS:
-        _drop_oldest(profile)
     return newly
+
+
+def keep_cap(profile: Profile) -> set[int]:
+    """Forget the oldest realisations beyond the cap; returns the traits that lost some."""
+    shortened = set()
+    while profile.realisations > MAX_REALISATIONS:
+        shortened.add(_drop_oldest(profile))
+    return shortened
 
 
 def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now: int) -> None:
@@ -54,12 +61,13 @@ def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now:
     if windows_s is None:
         gone = max(gone, len(times) - SPARE_STAMPS)
     if gone > 0:
+        state.old_until = max(state.old_until, times[gone - 1])
         del times[:gone]
         state.old += gone
 
 
-def _drop_oldest(profile: Profile) -> None:
-    """Forget one realisation: summarised ones first, of the trait that was realised longest ago."""
+def _drop_oldest(profile: Profile) -> int:
+    """Forget one realisation: summarised ones first, of the trait realised longest ago. Says whose."""
     summarised = [(state.last, trait_id) for trait_id, state in profile.traits.items() if state.old]
     if summarised:
         trait_id = min(summarised)[1]
@@ -71,6 +79,7 @@ def _drop_oldest(profile: Profile) -> None:
     if not state.old and not state.times:
         del profile.traits[trait_id]
     profile.realisations -= 1
+    return trait_id
 
 
 def forget(profile: Profile, trait_ids: Iterable[int]) -> None:

@@ -51,11 +51,11 @@ class Simulation:
         loop = VirtualTimeLoop()
         start = steps[0].at if steps else 0.0
         clock = VirtualClock(loop, start)
-        run_virtual(self._play(steps, first, script.parent, clock, seed), loop)
+        run_virtual(self._play(script, steps, first, clock, seed), loop)
         return self.summary
 
     async def _play(
-        self, steps: list[Step], catalog: Catalog, folder: Path, clock: VirtualClock, seed: int
+        self, script: Path, steps: list[Step], catalog: Catalog, clock: VirtualClock, seed: int
     ) -> None:
         network = SimulatedNetwork(clock, self._record)
         courier = SimulatedCourier(network, Secrets(), clock, self._complain)
@@ -64,23 +64,24 @@ class Simulation:
         await engine.apply(catalog)
         for step in steps:
             await clock.sleep_until(step.at)
-            await self._step(engine, network, folder, step)
+            await self._step(engine, network, script, step)
         await engine.drain(SETTLE_S)
         self.summary.owed = sum(shard.reader.owed_counts().values())
         await engine.stop()
 
-    async def _step(self, engine: Engine, network: SimulatedNetwork, folder: Path, step: Step) -> None:
+    async def _step(self, engine: Engine, network: SimulatedNetwork, script: Path, step: Step) -> None:
+        where = f"{script}:{step.line}"
         if step.event is not None:
             self.summary.events += 1
             (answer,) = await engine.ingest([step.event])
             if isinstance(answer, EventError):
-                self._complain(f"line {step.line}: event refused: {answer.reason}: {answer.message}")
+                self._complain(f"{where}: event refused: {answer.reason}: {answer.message}")
         elif step.respond is not None:
             network.respond(step.respond.destination, step.respond.status, step.respond.times)
         elif step.apply is not None:
-            path = folder / step.apply
+            path = script.parent / step.apply
             if not path.is_file():
-                raise ScriptError(f"line {step.line}: apply: {path} does not exist")
+                raise ScriptError(f"{where}: apply: {path} does not exist")
             await engine.apply(self._load(path))
         elif step.privacy is not None:
             ids: tuple[DeclaredId, ...] = ()

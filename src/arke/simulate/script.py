@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 LATER_KEYS = ("onboard", "batch")
 """Actions of the script language that this version of Arke does not perform yet."""
 
+MAX_ANSWERS = 1_000_000
+"""How many answers one line may script."""
+
+_DECLARED_ID = re.compile(r"[0-9]{1,10}:.+", re.DOTALL)
+
 
 class Respond(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"times": "for"}):
     """What a destination answers to its next requests."""
 
     destination: int
-    status: int
-    times: int = 1
+    status: Annotated[int, msgspec.Meta(ge=100, le=599)]
+    times: Annotated[int, msgspec.Meta(ge=1, le=MAX_ANSWERS)] = 1
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +113,7 @@ def _privacy(request: Privacy) -> Privacy:
         raise ValueError("needs either uuid or id")
     if request.uuid is not None and not is_uuid(request.uuid):
         raise ValueError("uuid must be 38 decimal digits")
-    if request.id is not None and not request.id.partition(":")[0].isdigit():
+    if request.id is not None and not _DECLARED_ID.fullmatch(request.id):
         raise ValueError('id must be "dpid:id"')
     return request
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,15 +19,26 @@ IdKey = tuple[int, str]
 """A partner id: (DPID, id)."""
 
 
+class Owner(NamedTuple):
+    """The device that owns a partner id, and the number of the mapping that says so (higher is newer)."""
+
+    uuid: str
+    generation: int
+
+
 class Move(msgspec.Struct, frozen=True):
-    """A partner id on its way from one device to another. `number` 0 until stored."""
+    """A partner id on its way from one device to another, under the mapping `generation`."""
 
     dpid: int
     id: str
     old_uuid: str
     new_uuid: str
     at: int
-    number: int = 0
+    generation: int
+
+    @property
+    def key(self) -> IdKey:
+        return self.dpid, self.id
 
 
 class StoredCatalog(msgspec.Struct, frozen=True):
@@ -108,8 +119,8 @@ class ShardReader(Protocol):
 
     def owed(self, destination: int, uids: Sequence[int]) -> dict[int, Owed]: ...
 
-    def owed_all(self, destination: int | None = None) -> Iterator[Owed]:
-        """All that is owed, oldest key first."""
+    def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
+        """Up to `limit` owed devices after (destination, uid), in that order."""
         ...
 
     def owed_counts(self) -> dict[int, int]: ...
@@ -175,11 +186,15 @@ class Directory(Protocol):
         """The number of shards, fixed when the directory is first used. Raises InvalidInput on another."""
         ...
 
-    def find(self, keys: Iterable[IdKey]) -> dict[IdKey, str]:
+    def find(self, keys: Iterable[IdKey]) -> dict[IdKey, Owner]:
         """The device that owns each id, for those that are known."""
         ...
 
-    def link(self, links: Mapping[IdKey, tuple[str, int]], moves: Sequence[Move]) -> None:
+    def last_generation(self) -> int:
+        """The number of the newest mapping."""
+        ...
+
+    def link(self, links: Mapping[IdKey, Owner], moves: Sequence[Move], at: int) -> None:
         """Store new owners of ids, and the moves that follow from them."""
         ...
 

@@ -75,7 +75,7 @@ def test_gzip_in_any_cut_and_of_several_members() -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"not gzip", gzip.compress(b"abc")[:-3], gzip.compress(b"abc") + b"tail"]
+    "damaged", [b"not gzip", gzip.compress(b"abc", mtime=0)[:-3], gzip.compress(b"abc", mtime=0) + b"tail"]
 )
 def test_damaged_gzip_is_refused(damaged: bytes) -> None:
     with pytest.raises(BodyRefused) as caught:

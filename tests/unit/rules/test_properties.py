@@ -103,6 +103,7 @@ class Realised(NamedTuple):
 
     old: int
     times: list[int]
+    old_until: int = 0
 
 
 def profiles() -> st.SearchStrategy[dict[int, Realised]]:

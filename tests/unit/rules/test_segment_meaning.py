@@ -17,6 +17,7 @@ class Realised(NamedTuple):
 
     old: int
     times: list[int]
+    old_until: int = 0
 
 
 def ago(*days: float, old: int = 0, shift_s: int = 0) -> Realised:

@@ -19,12 +19,15 @@ from arke.errors import RuleError
 class Realisations(Protocol):
     """What a profile holds of one trait, at least one realisation.
 
-    `old` counts those older than the longest window any rule asks for; `times` are the others in epoch
-    seconds, ascending.
+    `old` counts those older than the longest window any rule asks for, the newest of them at `old_until`;
+    `times` are the others in epoch seconds, ascending.
     """
 
     @property
     def old(self) -> int: ...
+
+    @property
+    def old_until(self) -> int: ...
 
     @property
     def times(self) -> Sequence[int]: ...
@@ -229,4 +232,5 @@ def _since(state: Realisations, instant: int) -> int:
 
 
 def _until(state: Realisations, instant: int) -> int:
-    return state.old + bisect_right(state.times, instant)
+    summarised = state.old if instant >= state.old_until else 0
+    return summarised + bisect_right(state.times, instant)

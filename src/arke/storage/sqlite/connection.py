@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from pathlib import Path
 
 import apsw
@@ -9,6 +12,8 @@ import apsw
 from arke.errors import StoreTooNew, StoreUnavailable
 
 MEMORY = ":memory:"
+LOCK_TIMEOUT_S = 30.0
+LOCK_PAUSE_S = 0.02
 _FOLDER = Path(__file__).parent
 
 
@@ -38,6 +43,33 @@ def open_database(path: Path | str, schema: str, version: int) -> apsw.Connectio
                     "upgrade Arke"
                 )
     return connection
+
+
+class FileLock:
+    """One writer a file, across processes: whoever comes second waits for the first to finish its work.
+
+    A shard's process outlives a killed engine for as long as its last messages take; the next engine's must
+    not write beside it. The kernel lets go when a process ends, however it ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises StoreUnavailable when the lock does not come free within LOCK_TIMEOUT_S."""
+        with store_errors(str(path)):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= end:
+                    os.close(self._descriptor)
+                    raise StoreUnavailable(f"{path}: another process has this store open") from None
+                time.sleep(LOCK_PAUSE_S)
+            else:
+                return
+
+    def release(self) -> None:
+        os.close(self._descriptor)
 
 
 class store_errors:  # noqa: N801 - used as a verb: `with store_errors(path):`

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke.errors import InvalidInput
-from arke.storage.ports import AuditEntry, IdKey, Move, StoredCatalog
+from arke.storage.ports import AuditEntry, IdKey, Move, Owner, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
 from arke.tokens import Token
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
+CHECKPOINT_PAGES = 1_000
+"""The write-ahead log goes into the main file whenever it has grown to this: about 4 MB."""
 
 
 class SqliteDirectory:
@@ -33,6 +35,8 @@ class SqliteDirectory:
         self._reads = self._connection
         if path != MEMORY:
             self._reads = open_database(path, "directory.sql", SCHEMA_VERSION)
+        # Nobody comes by to checkpoint a directory, as housekeeping does with a shard: SQLite does it itself.
+        self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._key = self._stored_key(key)
         self.tokens = SqliteTokens(self)
 
@@ -66,44 +70,53 @@ class SqliteDirectory:
 
     # --- identities -------------------------------------------------------------------------------------
 
-    def find(self, keys: Iterable[IdKey]) -> dict[IdKey, str]:
+    def find(self, keys: Iterable[IdKey]) -> dict[IdKey, Owner]:
         """The device that owns each id, for those that are known."""
-        found: dict[IdKey, str] = {}
+        found: dict[IdKey, Owner] = {}
         with store_errors(self._where):
             for dpid, partner_id in keys:
                 row = self._reads.execute(
-                    "SELECT uuid FROM identity WHERE dpid = ? AND id = ?", (dpid, partner_id)
+                    "SELECT uuid, generation FROM identity WHERE dpid = ? AND id = ?", (dpid, partner_id)
                 ).fetchone()
                 if row is not None:
-                    found[dpid, partner_id] = row[0]
+                    found[dpid, partner_id] = Owner(*row)
         return found
 
-    def link(self, links: Mapping[IdKey, tuple[str, int]], moves: Sequence[Move]) -> None:
+    def last_generation(self) -> int:
+        """The number of the newest mapping, kept beside the mappings so that nobody has to look for it."""
+        with store_errors(self._where):
+            row = self._reads.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def link(self, links: Mapping[IdKey, Owner], moves: Sequence[Move], at: int) -> None:
         """Store new owners of ids and the moves that follow; durable on return."""
         with transaction(self._connection, self._where):
             self._connection.executemany(
-                "INSERT INTO identity VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (dpid, id) DO UPDATE SET uuid = excluded.uuid, at = excluded.at",
-                ((dpid, partner_id, uuid, at) for (dpid, partner_id), (uuid, at) in links.items()),
+                "INSERT INTO identity VALUES (?, ?, ?, ?, ?) ON CONFLICT (dpid, id) "
+                "DO UPDATE SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation",
+                ((dpid, id_, owner.uuid, at, owner.generation) for (dpid, id_), owner in links.items()),
             )
             self._connection.executemany(
-                "INSERT INTO move (dpid, id, old_uuid, new_uuid, at) VALUES (?, ?, ?, ?, ?)",
-                ((move.dpid, move.id, move.old_uuid, move.new_uuid, move.at) for move in moves),
+                "INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)",
+                (msgspec.structs.astuple(move) for move in moves),
+            )
+            newest = max((owner.generation for owner in links.values()), default=0)
+            self._connection.execute(
+                "INSERT INTO meta VALUES ('generation', ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+                (newest,),
             )
 
     def moves(self) -> list[Move]:
         """Moves not yet finished, oldest first."""
-        sql = "SELECT dpid, id, old_uuid, new_uuid, at, number FROM move ORDER BY number"
+        sql = "SELECT dpid, id, old_uuid, new_uuid, at, generation FROM move ORDER BY generation"
         with store_errors(self._where):
             return [Move(*row) for row in self._reads.execute(sql)]
 
     def moved(self, move: Move) -> None:
         """The old device has let go and the new one has taken over."""
         with transaction(self._connection, self._where):
-            self._connection.execute(
-                "DELETE FROM move WHERE dpid = ? AND id = ? AND old_uuid = ? AND new_uuid = ?",
-                (move.dpid, move.id, move.old_uuid, move.new_uuid),
-            )
+            self._connection.execute("DELETE FROM move WHERE generation = ?", (move.generation,))
 
     # --- suppression ------------------------------------------------------------------------------------
 

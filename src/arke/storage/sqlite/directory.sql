@@ -5,23 +5,24 @@ CREATE TABLE meta (
   value BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- Which device owns a partner id now; of a cross-device id, every device, the newest last.
+-- Which device owns a partner id now (of a cross-device id: the newest), and under which mapping.
 CREATE TABLE identity (
-  dpid INTEGER NOT NULL,
-  id   TEXT NOT NULL,
-  uuid TEXT NOT NULL,
-  at   INTEGER NOT NULL,
+  dpid       INTEGER NOT NULL,
+  id         TEXT NOT NULL,
+  uuid       TEXT NOT NULL,
+  at         INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
   PRIMARY KEY (dpid, id)
 ) WITHOUT ROWID;
 
 -- Partner ids on their way from one device to another: the old one must still let go.
 CREATE TABLE move (
-  number   INTEGER PRIMARY KEY,
-  dpid     INTEGER NOT NULL,
-  id       TEXT NOT NULL,
-  old_uuid TEXT NOT NULL,
-  new_uuid TEXT NOT NULL,
-  at       INTEGER NOT NULL
+  generation INTEGER PRIMARY KEY,
+  dpid       INTEGER NOT NULL,
+  id         TEXT NOT NULL,
+  old_uuid   TEXT NOT NULL,
+  new_uuid   TEXT NOT NULL,
+  at         INTEGER NOT NULL
 );
 
 -- Who opted out, as keyed hashes of UUIDs and of partner ids.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,17 +18,18 @@ from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
 from arke.domain.profile import Profile, decode_profile, encode_profile
 from arke.storage.ports import GroupWrites, Owed
-from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
+from arke.storage.sqlite.connection import MEMORY, FileLock, open_database, store_errors, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import apsw
 
     from arke.domain.ledger import LedgerEntry
 
 SCHEMA_VERSION = 1
+INSERTED_TOGETHER = (64, 16, 4, 1)
+"""Rows to one INSERT statement, the largest size that fits first."""
 _UID_MASK = (1 << 62) - 1
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -73,14 +76,14 @@ class SqliteReader:
         )
         return {row[1]: Owed(*row) for row in self._rows(sql, (destination,))}
 
-    def owed_all(self, destination: int | None = None) -> Iterator[Owed]:
-        sql = "SELECT destination, uid, since, seq, reason FROM owed"
-        if destination is None:
-            rows = self._rows(sql + " ORDER BY destination, uid")
-        else:
-            rows = self._rows(sql + " WHERE destination = ? ORDER BY uid", (destination,))
-        for row in rows:
-            yield Owed(*row)
+    def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
+        sql = "SELECT destination, uid, since, seq, reason FROM owed WHERE (destination, uid) > (?, ?)"
+        bindings: tuple[int, ...] = after
+        if destination is not None:
+            sql += " AND destination = ?"
+            bindings = (*after, destination)
+        rows = self._rows(sql + " ORDER BY destination, uid LIMIT ?", (*bindings, limit))
+        return [Owed(*row) for row in rows]
 
     def owed_counts(self) -> dict[int, int]:
         return dict(self._rows("SELECT destination, count(*) FROM owed GROUP BY destination"))
@@ -125,8 +128,14 @@ class SqliteShardStore(SqliteReader):
     def __init__(self, path: Path | str, *, key: bytes | None = None) -> None:
         """Opens or creates the store. `key` seeds the uid hash of a new one (random by default)."""
         self._path = path
-        connection = open_database(path, "schema.sql", SCHEMA_VERSION)
-        super().__init__(connection, str(path), self._stored_key(connection, key))
+        self._lock = None if path == MEMORY else FileLock(Path(path).with_suffix(".lock"))
+        try:
+            connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+            super().__init__(connection, str(path), self._stored_key(connection, key))
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
         self._readers: list[apsw.Connection] = []
         self._profiles = super().count_profiles()
         self._fresh: set[int] = set()
@@ -187,29 +196,25 @@ class SqliteShardStore(SqliteReader):
         connection = self._connection
         with transaction(connection, self._where):
             if writes.profiles:
-                connection.executemany(
-                    "INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body",
-                    ((uid, encode_profile(writes.profiles[uid])) for uid in sorted(writes.profiles)),
+                profiles = [(uid, encode_profile(writes.profiles[uid])) for uid in sorted(writes.profiles)]
+                _insert(
+                    connection, "profile", profiles, "ON CONFLICT (uid) DO UPDATE SET body = excluded.body"
                 )
             if writes.journal:
-                connection.executemany(
-                    "INSERT INTO journal VALUES (?, ?, ?)",
-                    ((record.seq, record.at, _encode(record)) for record in writes.journal),
-                )
+                journal = [(record.seq, record.at, _encode(record)) for record in writes.journal]
+                _insert(connection, "journal", journal)
             if writes.forgotten:
                 connection.executemany(
                     "DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?",
                     ((key.uid, key.destination, key.dpid, key.id) for key in writes.forgotten),
                 )
             if writes.ledger:
-                connection.executemany(
-                    "INSERT INTO ledger VALUES (?, ?, ?, ?, ?) "
-                    "ON CONFLICT (uid, destination, dpid, id) DO UPDATE SET entry = excluded.entry",
-                    (
-                        (row.uid, row.destination, row.dpid, row.id, encode_entry(row.entry))
-                        for row in writes.ledger
-                    ),
-                )
+                ledger = [
+                    (row.uid, row.destination, row.dpid, row.id, encode_entry(row.entry))
+                    for row in writes.ledger
+                ]
+                upsert = "ON CONFLICT (uid, destination, dpid, id) DO UPDATE SET entry = excluded.entry"
+                _insert(connection, "ledger", ledger, upsert)
             self._commit_owed(writes)
         self._profiles += len(self._fresh & writes.profiles.keys())
         self._fresh = set()
@@ -249,6 +254,21 @@ class SqliteShardStore(SqliteReader):
             connection.close()
         self._readers.clear()
         self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _insert(connection: apsw.Connection, table: str, rows: list[tuple[Any, ...]], conflict: str = "") -> None:
+    """Insert rows, many to a statement: a statement lets go of the interpreter and waits for it again, which
+    beside a busy event loop costs more than the insert. Few distinct statements, so that they stay prepared.
+    """
+    start = 0
+    marks = f"({','.join('?' * len(rows[0]))})"
+    for size in INSERTED_TOGETHER:
+        sql = f"INSERT INTO {table} VALUES {','.join([marks] * size)} {conflict}"  # noqa: S608 - constants only
+        while len(rows) - start >= size:
+            connection.execute(sql, tuple(chain.from_iterable(rows[start : start + size])))
+            start += size
 
 
 def _numbers(uids: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from arke.app import SOCKET_FILE, running_engine
+from arke.app import DIRECTORY_FILE, SOCKET_FILE, running_engine
 from arke.clock import SystemClock
 from arke.engine.explain import Explanation
 from arke.engine.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
@@ -141,9 +141,11 @@ class LocalClient:
         self._checkers = checkers
 
     def status(self) -> Status:
+        self._must_exist()
         return self._run(lambda operations: operations.status())
 
     def explain(self, uuid: str | None, partner: str | None) -> Explanation:
+        self._must_exist()
         return self._run(lambda operations: operations.explain(uuid, partner))
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
@@ -154,6 +156,8 @@ class LocalClient:
         return self._run(lambda operations: operations.rollback(version, dry_run=dry_run))
 
     def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
+        self._must_exist()
+
         async def collect(operations: Operations) -> list[OwedDevice]:
             return [device async for device in operations.undelivered(destination)]
 
@@ -161,9 +165,10 @@ class LocalClient:
 
     def replay(self, destination: int | None) -> int:
         """Without a running engine this command is the engine until everything is sent."""
+        self._must_exist()
 
         async def work() -> int:
-            async with self._engine() as (operations, drain):
+            async with self._engine(delivering=True) as (operations, drain):
                 devices = await operations.replay(destination)
                 await drain(DRAIN_S)
                 return devices
@@ -179,16 +184,27 @@ class LocalClient:
         return self._run(work)
 
     def list_tokens(self) -> list[TokenFacts]:
+        self._must_exist()
+
         async def work(operations: Operations) -> list[TokenFacts]:
             return operations.list_tokens()
 
         return self._run(work)
 
     def revoke_token(self, token_id: str) -> None:
+        self._must_exist()
+
         async def work(operations: Operations) -> None:
             await operations.revoke_token(token_id)
 
         self._run(work)
+
+    def _must_exist(self) -> None:
+        """Looking at data must not make some."""
+        if not (self._data / DIRECTORY_FILE).is_file():
+            raise InvalidInput(
+                f"{self._data}: no engine has kept data here: name its folder with --data, or start `arke up`"
+            )
 
     def _run(self, ask: Callable[[Operations], Coroutine[Any, Any, T]]) -> T:
         async def work() -> T:
@@ -198,8 +214,12 @@ class LocalClient:
         return asyncio.run(work())
 
     @asynccontextmanager
-    async def _engine(self) -> AsyncIterator[tuple[Operations, Callable[[float], Coroutine[Any, Any, None]]]]:
-        async with running_engine(self._data, self._settings, in_process=True) as engine:
+    async def _engine(
+        self, *, delivering: bool = False
+    ) -> AsyncIterator[tuple[Operations, Callable[[float], Coroutine[Any, Any, None]]]]:
+        async with running_engine(
+            self._data, self._settings, in_process=True, delivering=delivering
+        ) as engine:
             yield Operations(engine, SystemClock(), self._checkers), engine.drain
 
 

@@ -1,0 +1,261 @@
+"""One demo from start to end: destinations up, engine up, traffic, replay of what is owed, reconciliation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from arke.app import catalog_checkers
+from arke.clock import SystemClock
+from arke.demo.catalog import filled_catalog
+from arke.demo.destinations import Destinations
+from arke.demo.intake_client import IntakeClient
+from arke.demo.lifetime import demo_folder, stop_on_signals
+from arke.demo.reconcile import reconcile
+from arke.demo.samples import Samples
+from arke.demo.summary import (
+    Summary,
+    destination_figures,
+    event_figures,
+    membership_figures,
+    percentile,
+    problems_of,
+)
+from arke.demo.traffic import Traffic
+from arke.demo.visitors import plan_visits
+from arke.engine.operations import Operations
+from arke.engine.protocol import AskStatus, ShardStatus
+from arke.serve import open_doors
+from arke.settings import Egress, Server, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from arke.demo.summary import DestinationFigures
+    from arke.demo.traffic import Tally
+    from arke.demo.visitors import Plan
+    from arke.engine.engine import Engine
+    from arke.engine.explain import Explanation
+    from arke.engine.operations import Status
+    from arke.serve import Doors
+
+TICK_S: Final = 0.5
+SETTLE_S: Final = 12.0
+"""How long what is under way may take to settle; with the default traffic all ends within a minute."""
+SETTLE_POLL_S: Final = 0.1
+SHARDS: Final = 2
+REGION: Final = 6
+
+
+class Options(msgspec.Struct, frozen=True):
+    """`length_s`: how long visitors come; `keep`: a new or empty folder that outlives the demo."""
+
+    visitors: int = 1_500
+    length_s: float = 20.0
+    seed: int = 1
+    keep: Path | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """Where everything listens and lives while the demo runs."""
+
+    intake: str
+    admin: str
+    data: Path
+    catalog: Path
+    destinations: dict[str, str]
+    planned_events: int
+
+
+class Played(msgspec.Struct, frozen=True):
+    """The engine's figures `before` and `after` the replay of what was owed, and the latencies before it."""
+
+    before: Status
+    after: Status
+    replayed: int
+    latencies_ms: list[float]
+
+
+class Audience(Protocol):
+    """Whoever watches: told what happens as it does."""
+
+    def opened(self, opened: Opened) -> None: ...
+
+    def stage(self, text: str) -> None: ...
+
+    def tick(self, tally: Tally, status: Status) -> None: ...
+
+
+async def run_demo(options: Options, audience: Audience) -> Summary:
+    """Run it. Raises what the engine raises when it cannot start; sums that disagree are in the summary.
+
+    Ctrl-C ends the traffic early, and the rest follows as usual; a second one ends everything.
+    """
+    started = time.monotonic()
+    with demo_folder(options.keep) as folder, stop_on_signals() as stop:
+        samples = Samples()
+        destinations = Destinations(
+            folder,
+            seed=options.seed,
+            keep_requests=options.keep is not None,
+            on_received=samples.offer,
+        )
+        settings = Settings(
+            region=REGION,
+            server=Server(intake="127.0.0.1:0", admin="127.0.0.1:0", shards=SHARDS),
+            egress=Egress(allow_cidrs=("127.0.0.0/8",)),
+        )
+        audience.stage("starting three HTTPS destinations and the engine")
+        async with (
+            destinations,
+            open_doors(folder / "data", settings, catalog_checkers()) as (engine, doors),
+        ):
+            demo = _Demo(options, audience, folder, destinations, engine, doors)
+            summary = await demo.play(samples, stop)
+        wall_s = round(time.monotonic() - started, 1)
+        kept = str(folder) if options.keep is not None else None
+        return msgspec.structs.replace(summary, wall_s=wall_s, kept=kept)
+
+
+class _Demo:
+    """The demo once everything listens."""
+
+    def __init__(
+        self,
+        options: Options,
+        audience: Audience,
+        folder: Path,
+        destinations: Destinations,
+        engine: Engine,
+        doors: Doors,
+    ) -> None:
+        self._options = options
+        self._audience = audience
+        self._folder = folder
+        self._destinations = destinations
+        self._engine = engine
+        self._doors = doors
+        self._operations = Operations(engine, SystemClock(), catalog_checkers())
+
+    async def play(self, samples: Samples, stop: asyncio.Event) -> Summary:
+        await self._apply_catalog()
+        plan = plan_visits(self._options.visitors, self._options.length_s, self._options.seed)
+        token = await self._operations.create_token("ingest", "the demo's visitors", None)
+        self._audience.opened(
+            Opened(
+                intake=f"http://{self._doors.intake}",
+                admin=f"http://{self._doors.admin}",
+                data=self._folder / "data",
+                catalog=self._folder / "catalog.yaml",
+                destinations={
+                    destination.name: destination.url for destination in self._engine.catalog.destinations
+                },
+                planned_events=plan.events,
+            )
+        )
+        client = IntakeClient(self._doors.intake)
+        traffic = Traffic(plan, client, token.secret, stop)
+        try:
+            async with self._ticking(traffic.tally):
+                played = await self._perform(plan, traffic)
+        finally:
+            await client.close()
+        return await self._conclude(plan, traffic, played, samples)
+
+    async def _perform(self, plan: Plan, traffic: Traffic) -> Played:
+        """Traffic, then the replay of what is owed; nothing is under way when this returns."""
+        self._audience.stage(f"{plan.visitors:,} visitors come to the shop")
+        await traffic.run()
+        self._audience.stage("the last messages are delivered")
+        before = await self._settle()
+        latencies_ms = await self._latencies_ms()
+        self._audience.stage("Borealis behaves from now on: what is owed is sent again")
+        self._destinations.behave()
+        replayed = await self._operations.replay(None)
+        return Played(before, await self._settle(), replayed, latencies_ms)
+
+    async def _conclude(self, plan: Plan, traffic: Traffic, played: Played, samples: Samples) -> Summary:
+        self._audience.stage("the books of the engine and of the destinations are compared")
+        states = {number: server.state for number, server in self._destinations.servers.items()}
+        reconciliation = await reconcile(
+            self._operations, self._engine.catalog, states, plan.partner_ids, traffic.cookies
+        )
+        events = event_figures(traffic.tally, played.after.events)
+        memberships = membership_figures(played.after.changes, reconciliation.memberships)
+        rows = self._rows(played.before, played.after)
+        problems = problems_of(events, memberships, rows, reconciliation, played.after)
+        return Summary(
+            ok=not problems,
+            problems=problems,
+            visitors=plan.visitors,
+            devices=played.after.profiles,
+            events=events,
+            memberships=memberships,
+            destinations=rows,
+            replayed_devices=played.replayed,
+            p50_ms=percentile(played.latencies_ms, 50),
+            p99_ms=percentile(played.latencies_ms, 99),
+            reconciliation=reconciliation,
+            messages=samples.chosen(),
+            explanation=await self._explanation(samples),
+        )
+
+    async def _apply_catalog(self) -> None:
+        path = self._folder / "catalog.yaml"
+        text = filled_catalog(self._folder, self._destinations.addresses)
+        path.write_text(text, encoding="utf-8")
+        await self._operations.apply(text, str(path), self._folder)
+
+    @contextlib.asynccontextmanager
+    async def _ticking(self, tally: Tally) -> AsyncIterator[None]:
+        """Show the figures as they grow, and once more when the traffic is done."""
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self._audience.tick(tally, await self._operations.status())
+
+        ticking = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+        self._audience.tick(tally, await self._operations.status())
+
+    async def _settle(self) -> Status:
+        """Wait until nothing is under way. A lane behind an open circuit gets SETTLE_S to come out of it."""
+        end = time.monotonic() + SETTLE_S
+        while True:
+            await self._engine.drain(max(0.0, end - time.monotonic()))
+            status = await self._operations.status()
+            if not status.queued and not any(row.backlog for row in status.destinations):
+                return status
+            if time.monotonic() >= end:
+                return status
+            await asyncio.sleep(SETTLE_POLL_S)
+
+    async def _latencies_ms(self) -> list[float]:
+        """From event to acknowledgement over all destinations, in ms, ascending."""
+        parts = await self._engine.ask_all(AskStatus(latencies=True))
+        shards = [part for part in parts if isinstance(part, ShardStatus)]
+        return sorted(
+            value for shard in shards for lane in shard.lanes for value in lane.figures.latencies_ms
+        )
+
+    def _rows(self, before: Status, after: Status) -> list[DestinationFigures]:
+        earlier = {row.id: row for row in before.destinations}
+        return [
+            destination_figures(earlier[row.id], row, self._destinations.servers[row.id].stats)
+            for row in after.destinations
+        ]
+
+    async def _explanation(self, samples: Samples) -> Explanation | None:
+        """Everything about the user that the last sample is about."""
+        uuid = samples.example_uuid
+        return await self._operations.explain(uuid, None) if uuid is not None else None

@@ -1,0 +1,174 @@
+"""The demo's figures, and whether they add up: what one side counted must be what the other side counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.demo.reconcile import Reconciliation
+from arke.demo.samples import Sample
+from arke.engine.explain import Explanation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from arke.demo.traffic import Tally
+    from arke.engine.operations import DestinationStatus, Status
+    from arke.receiver.service import ReceiverStats
+
+
+class EventFigures(msgspec.Struct, frozen=True):
+    """What visitors sent and how the intake answered; `engine` is the engine's own count of `accepted`."""
+
+    sent: int
+    accepted: int
+    rejected: int
+    rejected_by_code: dict[str, int]
+    unanswered: int
+    engine: int
+    requests: int
+    opt_outs: int
+    seconds: float
+    per_second: int
+
+
+class MembershipFigures(msgspec.Struct, frozen=True):
+    """Changes in the journal, and the memberships that are left: `changes` = `gained` + `lost`."""
+
+    changes: int
+    gained: int
+    lost: int
+    held: int
+
+
+class DestinationFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One destination, by the engine's count and (`receiver_...`) by its own.
+
+    `failed` messages failed twice; what they said was owed. Latencies run from the accepted event to the
+    acknowledgement, in ms, over the visitors' traffic (not the replay). `owed` counts devices.
+    """
+
+    id: int
+    name: str
+    messages: int
+    acknowledged: int
+    failed: int
+    retries: int
+    users: int
+    users_acknowledged: int
+    users_failed: int
+    receiver_requests: int
+    receiver_accepted: int
+    receiver_users: int
+    receiver_refused: int
+    owed_before_replay: int
+    owed_after_replay: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the demo found. `problems` is empty when all sums agree."""
+
+    ok: bool
+    problems: list[str]
+    visitors: int
+    devices: int
+    events: EventFigures
+    memberships: MembershipFigures
+    destinations: list[DestinationFigures]
+    replayed_devices: int
+    p50_ms: float | None
+    p99_ms: float | None
+    reconciliation: Reconciliation
+    messages: list[Sample]
+    explanation: Explanation | None
+    wall_s: float = 0.0
+    kept: str | None = None
+
+
+def event_figures(tally: Tally, engine_events: int) -> EventFigures:
+    return EventFigures(
+        sent=tally.sent,
+        accepted=tally.accepted,
+        rejected=tally.rejected.total(),
+        rejected_by_code=dict(sorted(tally.rejected.items())),
+        unanswered=tally.unanswered,
+        engine=engine_events,
+        requests=tally.requests,
+        opt_outs=tally.opt_outs,
+        seconds=round(tally.seconds, 1),
+        per_second=round(tally.accepted / tally.seconds) if tally.seconds else 0,
+    )
+
+
+def membership_figures(changes: int, held: int) -> MembershipFigures:
+    """Whoever is in a segment gained it once more than they lost it, so two counts give four."""
+    return MembershipFigures(
+        changes=changes, gained=(changes + held) // 2, lost=(changes - held) // 2, held=held
+    )
+
+
+def destination_figures(
+    before: DestinationStatus, after: DestinationStatus, receiver: ReceiverStats
+) -> DestinationFigures:
+    """`before` and `after` the replay of what was owed."""
+    return DestinationFigures(
+        id=after.id,
+        name=after.name,
+        messages=after.messages,
+        acknowledged=after.acknowledged,
+        failed=after.messages - after.acknowledged,
+        retries=after.retries,
+        users=after.users,
+        users_acknowledged=after.users_acknowledged,
+        users_failed=after.users - after.users_acknowledged,
+        receiver_requests=receiver.requests,
+        receiver_accepted=receiver.accepted,
+        receiver_users=receiver.users,
+        receiver_refused=receiver.requests - receiver.accepted,
+        owed_before_replay=before.owed,
+        owed_after_replay=after.owed,
+        p50_ms=before.p50_ms,
+        p99_ms=before.p99_ms,
+    )
+
+
+def percentile(values: list[float], percent: int) -> float | None:
+    """Of ascending values, the one that this many percent lie below."""
+    return values[min(len(values) - 1, len(values) * percent // 100)] if values else None
+
+
+def problems_of(
+    events: EventFigures,
+    memberships: MembershipFigures,
+    destinations: Iterable[DestinationFigures],
+    reconciliation: Reconciliation,
+    status: Status,
+) -> list[str]:
+    """What does not add up, in words."""
+    checks: list[tuple[str, int, str, int]] = [
+        ("events sent", events.sent, "accepted + rejected", events.accepted + events.rejected),
+        ("events accepted", events.accepted, "events the engine counts", events.engine),
+        ("devices of visitors", reconciliation.devices, "profiles stored", status.profiles),
+        (
+            "membership changes",
+            memberships.changes,
+            "gained + lost",
+            memberships.gained + memberships.lost,
+        ),
+        ("lines the books disagree on", reconciliation.differing, "expected", 0),
+        ("lines about ids that nobody has", reconciliation.strays, "expected", 0),
+    ]
+    for row in destinations:
+        checks += [
+            (f"{row.name}: attempts", row.messages + row.retries, "requests it saw", row.receiver_requests),
+            (f"{row.name}: messages acknowledged", row.acknowledged, "accepted", row.receiver_accepted),
+            (f"{row.name}: users acknowledged", row.users_acknowledged, "users taken", row.receiver_users),
+            (f"{row.name}: failed attempts", row.retries + row.failed, "refused", row.receiver_refused),
+            (f"{row.name}: owed after the replay", row.owed_after_replay, "expected", 0),
+        ]
+    wrong = [] if memberships.lost >= 0 else ["more memberships are held than were ever gained"]
+    wrong += [f"{what} {count:,} != {of} {other:,}" for what, count, of, other in checks if count != other]
+    return wrong + [f"books disagree: {example}" for example in reconciliation.examples]

@@ -1,0 +1,158 @@
+"""What must hold once the faults are over, read from the stopped engine's own files and the destinations."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.ledger import TOLD_1
+from arke.storage.sqlite.directory import SqliteDirectory
+from arke.storage.sqlite.store import SqliteShardStore
+from e2e.catalogs import DPID, TOLD, TRAITS, device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from arke.domain.ledger import LedgerRow
+    from arke.domain.profile import Profile
+    from arke.receiver.request_log import Record
+    from chaos.visitors import Sent
+
+_PARTNER = re.compile(rb'"DataPartner_UUID":"([^"]*)"')
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Everything a stopped engine has in its data directory, for the devices that were sent."""
+
+    profiles: dict[str, Profile]
+    owners: dict[str, str]
+    ledger: list[LedgerRow]
+    owed: int
+    moves: int
+
+
+def read(data: Path, uuids: Iterable[str], partners: Iterable[str]) -> Kept:
+    """Read the stores as a fresh process would."""
+    wanted = sorted(set(uuids))
+    directory = SqliteDirectory(data / "directory.db")
+    owners = {
+        key[1]: owner.uuid for key, owner in directory.find((DPID, one) for one in set(partners)).items()
+    }
+    moves = len(directory.moves())
+    directory.close()
+    profiles: dict[str, Profile] = {}
+    ledger: list[LedgerRow] = []
+    owed = 0
+    for file in sorted(data.glob("shard-*.db")):
+        store = SqliteShardStore(file)
+        for uuid in wanted:
+            uid = store.find_uid(uuid)
+            if uid is not None:
+                profiles[uuid] = store.profiles([uid])[uid]
+                ledger += store.ledger_of(uid)
+        owed += sum(store.owed_counts().values())
+        store.close()
+    return Kept(profiles, owners, ledger, owed, moves)
+
+
+def lost_events(kept: Kept, sent: Sequence[Sent]) -> list[Sent]:
+    """Acknowledged events whose realisation is nowhere in their device's profile."""
+    lost = []
+    for one in sent:
+        if one.told is not None:
+            continue
+        profile = kept.profiles.get(device(one.device))
+        state = profile.traits.get(TRAITS[one.word]) if profile is not None else None
+        if one.acknowledged and (state is None or one.ts not in state.times):
+            lost.append(one)
+    return lost
+
+
+def invented_realisations(kept: Kept, sent: Sequence[Sent]) -> list[tuple[str, int]]:
+    """Realisations that no event that was sent accounts for."""
+    known = {(device(one.device), TRAITS[one.word], one.ts) for one in sent if one.told is None}
+    return [
+        (uuid, trait)
+        for uuid, profile in kept.profiles.items()
+        for trait, state in profile.traits.items()
+        for ts, count in Counter(state.times).items()
+        if (uuid, trait, ts) not in known or count > 1
+    ]
+
+
+def wrong_memberships(kept: Kept, sent: Sequence[Sent]) -> list[tuple[str, int, set[int]]]:
+    """Devices whose told segment is not what the last acknowledged event (or a later doubtful one) said."""
+    possible: dict[str, set[int]] = {}
+    for one in sent:
+        if one.told is None:
+            continue
+        if one.acknowledged:
+            possible[device(one.device)] = {one.told}
+        else:
+            possible.setdefault(device(one.device), {0}).add(one.told)
+    wrong = []
+    for uuid, allowed in possible.items():
+        profile = kept.profiles.get(uuid)
+        held = profile.segments.get(TOLD) if profile is not None else None
+        status = held.status if held is not None else 0
+        if status not in allowed:
+            wrong.append((uuid, status, allowed))
+    return wrong
+
+
+def wrong_owners(kept: Kept, sent: Sequence[Sent]) -> list[tuple[str, str | None]]:
+    """Partner ids that are not with the device that named them last, or on more than one profile."""
+    possible: dict[str, set[str]] = {}
+    for one in sent:
+        if one.acknowledged:
+            possible[one.partner] = {device(one.device)}
+        elif one.partner in possible:
+            possible[one.partner].add(device(one.device))
+    holders: dict[str, set[str]] = {}
+    for uuid, profile in kept.profiles.items():
+        for partner in profile.ids:
+            holders.setdefault(partner.id, set()).add(uuid)
+    return [
+        (partner, kept.owners.get(partner))
+        for partner, allowed in possible.items()
+        if kept.owners.get(partner) not in allowed or holders.get(partner) != {kept.owners[partner]}
+    ]
+
+
+def beliefs(kept: Kept, aliases: dict[int, str]) -> dict[str, set[str]]:
+    """Per partner id: the aliases it is in, by its device's profile."""
+    found = {}
+    for partner, uuid in kept.owners.items():
+        segments = kept.profiles[uuid].segments if uuid in kept.profiles else {}
+        found[partner] = {
+            alias for number, alias in aliases.items() if number in segments and segments[number].status
+        }
+    return found
+
+
+def ledger_beliefs(kept: Kept, destination: int) -> dict[str, set[str]]:
+    """Per partner id: the aliases that the ledger says this destination was last told 1."""
+    return {
+        row.id: {alias for alias, state in row.entry.told.items() if state == TOLD_1}
+        for row in kept.ledger
+        if row.destination == destination and row.dpid >= 0
+    }
+
+
+def duplicates(records: Iterable[Record]) -> int:
+    """Messages that were accepted more than once under the same id; two ids never share a message."""
+    partners: dict[str, set[bytes]] = {}
+    count: Counter[str] = Counter()
+    for record in records:
+        if record.verdict != "accepted":
+            continue
+        name = record.request.header("webhook-id")
+        assert name is not None
+        partners.setdefault(name, set()).update(_PARTNER.findall(record.request.body))
+        count[name] += 1
+    assert all(len(told) == 1 for told in partners.values()), "one message id stands for different people"
+    return sum(times - 1 for times in count.values())

@@ -1,0 +1,103 @@
+"""What every directory does: identities, moves, suppression, catalogs, the number of shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
+from arke.storage.ports import Directory, Move, Owner, StoredCatalog
+from arke.storage.sqlite.connection import MEMORY
+from arke.storage.sqlite.directory import SqliteDirectory
+
+Open = Callable[[Path], Directory]
+
+
+def in_a_file(folder: Path) -> Directory:
+    return SqliteDirectory(folder / "directory.db", key=b"fixed")
+
+
+def in_memory(folder: Path) -> Directory:
+    return SqliteDirectory(MEMORY, key=b"fixed")
+
+
+@pytest.fixture(params=[in_a_file, in_memory])
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    opened = request.param(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_the_newest_owner_of_an_id_counts(directory: Directory) -> None:
+    directory.link({(1, "a"): Owner("U", 1), (1, "b"): Owner("U", 2)}, [], 100)
+    directory.link({(1, "a"): Owner("V", 3)}, [], 200)
+    found = directory.find([(1, "a"), (1, "b"), (2, "a")])
+    assert found == {(1, "a"): Owner("V", 3), (1, "b"): Owner("U", 2)}
+    assert directory.last_generation() == 3
+
+
+def test_a_move_stands_until_it_is_done(directory: Directory) -> None:
+    """Moves come back oldest first; one that is done goes, and no other."""
+    first, second = Move(1, "a", "U", "V", 100, 7), Move(1, "a", "V", "W", 200, 8)
+    directory.link({(1, "a"): Owner("W", 8)}, [first, second], 200)
+    assert directory.moves() == [first, second]
+    directory.moved(first)
+    assert directory.moves() == [second]
+
+
+def test_links_and_their_moves_are_stored_together_or_not_at_all(directory: Directory) -> None:
+    broken: Any = Move(1, "a", "U", None, 100, 1)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="NOT NULL"):
+        directory.link({(1, "a"): Owner("V", 1)}, [broken], 100)
+    assert (directory.find([(1, "a")]), directory.moves(), directory.last_generation()) == ({}, [], 0)
+
+
+def test_suppression_keeps_hashes_only(directory: Directory) -> None:
+    hashes = directory.suppress(["1:somebody", "1:else"], 100)
+    assert (
+        directory.suppressed()
+        == set(hashes)
+        == {directory.hash_of("1:somebody"), directory.hash_of("1:else")}
+    )
+    assert directory.suppress(["1:somebody"], 200) == hashes[:1]
+    assert all(b"somebody" not in digest for digest in directory.suppressed())
+
+
+def test_the_newest_catalog_and_each_one_before(directory: Directory) -> None:
+    assert directory.catalog() is None
+    catalogs = [StoredCatalog(n, 100 + n, b'{"n":%d}' % n, {423: n}, f"note {n}") for n in (1, 2)]
+    for stored in catalogs:
+        directory.add_catalog(stored)
+    assert (directory.catalog(), directory.catalog(1), directory.catalog(3)) == (
+        catalogs[1],
+        catalogs[0],
+        None,
+    )
+    assert directory.catalog_versions() == [(2, 102, "note 2"), (1, 101, "note 1")]
+
+
+def test_the_number_of_shards_is_fixed_once(directory: Directory) -> None:
+    assert directory.shards(2) == 2
+    assert directory.shards(None) == 2
+    with pytest.raises(InvalidInput, match="this data directory has 2 shards, not 3: leave --shards out"):
+        directory.shards(3)
+
+
+def test_its_keys_survive_and_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """The key of the hashes is made once: otherwise a restart would forget who opted out."""
+    first = SqliteDirectory(tmp_path / "directory.db")
+    hashes = first.suppress(["1:somebody"], 100)
+    first.close()
+    again = SqliteDirectory(tmp_path / "directory.db")
+    assert [again.hash_of("1:somebody")] == hashes
+    assert again.suppressed() == set(hashes)
+    again.close()
+    connection = apsw.Connection(str(tmp_path / "directory.db"))
+    connection.execute("PRAGMA user_version=999")
+    connection.close()
+    with pytest.raises(StoreTooNew, match="upgrade Arke"):
+        SqliteDirectory(tmp_path / "directory.db")

@@ -1,0 +1,83 @@
+"""`arke bench` at very small sizes: what it reports is complete and comes from real runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arke.bench import delivery, evaluation, growth
+from arke.bench.figures import Section
+from arke.bench.options import Options
+
+TINY = Options(seconds=0.2, rounds=1, users=300, small=200, large=400, profile=True)
+NGINX_AND_WRK = shutil.which("nginx") is not None and shutil.which("wrk") is not None
+
+
+def values(section: Section) -> dict[str, float]:
+    return {figure.key: figure.value for figure in section.figures}
+
+
+def test_evaluation_reports_a_durable_rate_below_its_bounds(tmp_path: Path) -> None:
+    """Durable work costs more than the same work in memory, and far more than moving blobs."""
+    section = evaluation.run(TINY, tmp_path)
+    found = values(section)
+    assert 0 < found["durable"] < found["bare"]
+    assert 0 < found["memory_ratio"] < 2
+    assert found["two"] > 0
+    (profile,) = section.profiles
+    assert any("evaluation/evaluate.py" in row.where for row in profile.rows)
+
+
+def test_delivery_reports_acknowledged_messages(tmp_path: Path) -> None:
+    """The bare client and a whole shard gets through to the sink; without wrk the ratio is said to be missing."""
+    section = delivery.run(msgspec.structs.replace(TINY, profile=False), tmp_path)
+    found = values(section)
+    assert found["client"] > found["shard"] > 0
+    assert found["body"] > 4_000
+    if NGINX_AND_WRK:
+        assert 0 < found["shard_ratio"] < 1
+        assert section.missing == []
+    else:
+        assert "shard_ratio" not in found
+        assert "not on PATH" in section.missing[0]
+
+
+def test_growth_compares_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "MANY_SEGMENTS", 400)
+    monkeypatch.setattr(growth, "MANY_TRAITS", 800)
+    monkeypatch.setattr(growth, "USERS", 200)
+    found = values(growth.run(TINY, tmp_path))
+    assert {"segments_ratio", "dense_ratio", "profiles_ratio"} <= found.keys()
+    assert all(value > 0 for value in found.values())
+
+
+def test_end_to_end_runs_the_real_program_and_prints_json() -> None:
+    """The command as users run it: every probe reaches the destination, and programs can read the answer."""
+    done = subprocess.run(
+        [sys.executable, "-m", "arke", "bench", "end-to-end", "--quick", "--seconds", "0.2", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (section,) = report["sections"]
+    found = {figure["key"]: figure["value"] for figure in section["figures"]}
+    assert found["events"] > 0
+    assert 0 < found["p50"] <= found["p99"]
+    assert any("0 did not arrive" in note for note in section["notes"])
+    assert report["machine"]["cores"]
+
+
+def test_an_unknown_bench_is_wrong_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "arke", "bench", "everything"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "choose delivery, evaluation, end-to-end, growth or all" in done.stderr

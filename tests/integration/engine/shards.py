@@ -1,0 +1,100 @@
+"""A real shard in this process: SQLite on disk, the real lanes, and a courier that only notes what it carries."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from arke.app import ruling_of
+from arke.catalog import stored
+from arke.catalog.load import parse_catalog
+from arke.clock import SystemClock
+from arke.delivery.body import BodyBuilder
+from arke.delivery.sender import Outbound, Reply
+from arke.domain.event import DeclaredId, Event
+from arke.engine.commands import Sight
+from arke.engine.committer import ThreadCommitter
+from arke.engine.protocol import Prepare
+from arke.engine.shard import Shard
+from arke.storage.sqlite.store import SqliteShardStore
+from e2e.catalogs import DPID, catalog, destination, device
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+WAIT_S = 10.0
+
+
+class NotingCourier:
+    """Answers every attempt with `status` (None: as if the connection broke) and keeps the messages."""
+
+    def __init__(self, status: int | None = 200) -> None:
+        self.status = status
+        self.carried: list[Outbound] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def prepare(self, outbound: Outbound) -> Outbound | Reply:
+        return outbound
+
+    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
+        self.carried.append(parcel)
+        await self.gate.wait()
+        return Reply(self.status, "" if self.status is not None else "reset")
+
+    async def close(self) -> None:
+        return
+
+
+def prepared(version: int = 1, text: str | None = None) -> Prepare:
+    """A catalog with one destination, as the engine sends it to a shard."""
+    if text is None:
+        text = catalog([destination(1, "https://dsp.test/")])
+    loaded = parse_catalog(text, name="test", base_dir=None)
+    numbers = {one.id: version for one in loaded.catalog.destinations}
+    return Prepare(version, stored.to_json(loaded.catalog), numbers)
+
+
+@asynccontextmanager
+async def running_shard(
+    store: SqliteShardStore, courier: NotingCourier, *, housekeeping: bool = True
+) -> AsyncIterator[Shard]:
+    """Started, under the catalog; stopped on the way out."""
+    shard = Shard(
+        store,
+        ruling_of(prepared()),
+        courier=courier,
+        bodies=BodyBuilder(),
+        clock=SystemClock(),
+        committer=ThreadCommitter("test"),
+        load_ruling=ruling_of,
+        housekeeping=housekeeping,
+        retry_delay_s=0.0,
+    )
+    await shard.start()
+    try:
+        yield shard
+    finally:
+        await shard.stop()
+
+
+def open_store(folder: Path) -> SqliteShardStore:
+    return SqliteShardStore(folder / "shard-00.db")
+
+
+def sight(number: int, word: str = "camera", partner: str | None = None) -> Sight:
+    now = int(SystemClock().now())
+    ids = (DeclaredId(DPID, partner if partner is not None else f"p{number}"),)
+    return Sight(Event(uuid=device(number), at=now, ts=now, ids=ids, signals={"c_see": [word]}))
+
+
+async def eventually(done: Callable[[], object], what: str) -> None:
+    """Let the loop run until `done`; fails with what was waited for."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while not done():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited {WAIT_S:g} s for {what}") from None

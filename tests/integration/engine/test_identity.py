@@ -1,0 +1,101 @@
+"""Identity under faults: what is acknowledged leans on durable links only, and moves are followed to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from arke.clock import SeededEntropy
+from arke.domain.event import DeclaredId
+from arke.engine.committer import ThreadCommitter
+from arke.engine.identity import Identity
+from arke.errors import StoreUnavailable
+from arke.storage.ports import Move
+from arke.storage.sqlite.directory import SqliteDirectory
+from e2e.catalogs import DPID, device
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class SlowDirectory(SqliteDirectory):
+    """A directory whose writes wait until they are let through, and then work or fail."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.may_write = threading.Event()
+        self.writing = threading.Event()
+        self.broken = False
+
+    def link(self, *arguments: Any) -> None:
+        self.writing.set()
+        assert self.may_write.wait(10)
+        if self.broken:
+            raise StoreUnavailable("the disk is full")
+        super().link(*arguments)
+
+
+def ids(*partners: str) -> tuple[DeclaredId, ...]:
+    return tuple(DeclaredId(DPID, partner) for partner in partners)
+
+
+async def begun(event: threading.Event) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_nobody_leans_on_a_link_that_is_not_durable(tmp_path: Path, *, broken: bool) -> None:
+    """A second event of the same new id, while the first one's link is being written: it waits, and fails with it."""
+
+    async def main() -> None:
+        directory = SlowDirectory(tmp_path / "directory.db")
+        directory.broken = broken
+        committer = ThreadCommitter("directory")
+        identity = Identity(directory, committer, SeededEntropy(1))
+        first = identity.resolve(None, ids("new"), 100)
+        writing = asyncio.create_task(identity.flush())
+        await begun(directory.writing)
+        assert identity.resolve(None, ids("new"), 100).uuid == first.uuid
+        second = asyncio.create_task(identity.flush())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not second.done()
+        directory.may_write.set()
+        outcomes = await asyncio.gather(writing, second, return_exceptions=True)
+        if broken:
+            assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
+            assert identity.owner((DPID, "new")) is None
+        else:
+            assert outcomes == [None, None]
+            assert identity.owner((DPID, "new")) == first.uuid
+        committer.close()
+        directory.close()
+
+    asyncio.run(main())
+
+
+def test_a_move_is_unfinished_from_its_flush_until_it_is_followed(tmp_path: Path) -> None:
+    """And a new process finds it where the old one left it."""
+
+    async def main() -> None:
+        directory = SqliteDirectory(tmp_path / "directory.db")
+        committer = ThreadCommitter("directory")
+        identity = Identity(directory, committer, SeededEntropy(1))
+        identity.resolve(device(1), ids("a"), 100)
+        moves = identity.resolve(device(2), ids("a"), 200).moves
+        assert moves == (Move(DPID, "a", device(1), device(2), 200),)
+        assert identity.unfinished == []
+        await identity.flush()
+        assert identity.unfinished == list(moves)
+        again = Identity(directory, committer, SeededEntropy(2))
+        (left_over,) = again.unfinished
+        assert (left_over.old_uuid, left_over.new_uuid) == (device(1), device(2))
+        await again.moved(left_over)
+        assert (again.unfinished, directory.moves()) == ([], [])
+        committer.close()
+        directory.close()
+
+    asyncio.run(main())

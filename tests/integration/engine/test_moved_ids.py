@@ -1,0 +1,133 @@
+"""An id that changes devices: what it was told goes with it, and what it hears next never looks older."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try
+from arke.engine.commands import Adopt, AdoptedRow, Forget, Unlink, Unlinked
+from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
+from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.engine.shard import Shard
+
+_STATES = re.compile(rb'"Segment_ID":"(\d+)","Status":"(\d)","DateTime":"([^"]+)"')
+
+
+async def idle(shard: Shard) -> None:
+    await eventually(lambda: all(lane.idle for lane in shard.lanes.values()), "the lane to be idle")
+
+
+def states(body: bytes) -> dict[int, int]:
+    return {int(alias): int(status) for alias, status, _ in _STATES.findall(body)}
+
+
+async def move(shard: Shard, old: int, new: int, partner: str) -> Unlinked:
+    """The steps of the engine, one by one."""
+    now = 2_000_000_000
+    (left,) = await shard.submit([Unlink(device(old), DPID, partner, now)])
+    assert isinstance(left, Unlinked)
+    await shard.submit([Adopt(device(new), left.rows)])
+    await shard.submit([Forget(device(old), DPID, partner)])
+    return left
+
+
+def test_the_new_device_takes_back_what_the_old_one_told(tmp_path: Path) -> None:
+    """The new device is in nothing: its first sighting tells the id that it is out of everything."""
+
+    async def main() -> None:
+        courier = NotingCourier()
+        async with running_shard(open_store(tmp_path), courier) as shard:
+            await shard.submit([sight(1, "camera", "x")])
+            await idle(shard)
+            assert states(courier.carried[-1].body) == {IN_MARKET: 1, STILL_LOOKING: 1}
+            await move(shard, 1, 2, "x")
+            await shard.submit([sight(2, "nothing", "x")])
+            await idle(shard)
+            assert len(courier.carried) == 2
+            assert states(courier.carried[-1].body) == {IN_MARKET: 0, STILL_LOOKING: 0}
+            assert device(2).encode() in courier.carried[-1].body
+
+    asyncio.run(main())
+
+
+def test_what_is_told_next_is_not_older_than_what_was_told(tmp_path: Path) -> None:
+    """The new device left a segment long ago; the id hears of it with the time it was last told 1, or later."""
+
+    async def main() -> None:
+        courier = NotingCourier()
+        async with running_shard(open_store(tmp_path), courier) as shard:
+            told_at = 2_000_000_000
+            entry = LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [Try(told_at, "m", "200", "realtime")])
+            await shard.submit([sight(2, "nothing", "y")])
+            await shard.submit([Adopt(device(2), (AdoptedRow(1, DPID, "x", entry),))])
+            await shard.submit([sight(2, "nothing", "x")])
+            await idle(shard)
+            assert b'"Status":"0","DateTime":"Wed May 18 03:33:20 UTC 2033"' in courier.carried[-1].body
+
+    asyncio.run(main())
+
+
+def test_adopting_twice_keeps_what_was_told_since(tmp_path: Path) -> None:
+    """A crash makes the engine ask again: the newer telling stays, the older one only fills in."""
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        async with running_shard(store, NotingCourier()) as shard:
+            await shard.submit([sight(2, "camera", "x")])
+            await idle(shard)
+            before = LedgerEntry(
+                0, {str(IN_MARKET): TOLD_0, str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime")]
+            )
+            for _ in range(2):
+                await shard.submit([Adopt(device(2), (AdoptedRow(1, DPID, "x", before),))])
+            uid = store.find_uid(device(2))
+            assert uid is not None
+            (row,) = store.reader().ledger_of(uid)
+            assert row.entry.told == {str(IN_MARKET): TOLD_1, str(STILL_LOOKING): TOLD_1, str(LENSES): TOLD_1}
+            await shard.submit([sight(2, "camera", "x")])
+            await idle(shard)
+            (row,) = store.reader().ledger_of(uid)
+            assert row.entry.told[str(LENSES)] == TOLD_0
+
+    asyncio.run(main())
+
+
+def test_a_crash_may_have_hidden_what_was_told(tmp_path: Path) -> None:
+    """The message went out and the process died before it was written down. If the id then moves before the
+    lane got to it again, the new device hears that everything the old one is in may have been told.
+    """
+
+    async def main() -> None:
+        lost = NotingCourier()
+        lost.gate.clear()
+        store = open_store(tmp_path)
+        async with running_shard(store, lost) as shard:
+            await shard.submit([sight(1, "camera", "x")])
+            await eventually(lambda: lost.carried, "the message to go out")
+            crash = tmp_path / "crashed"
+            crash.mkdir()
+            for file in tmp_path.glob("shard-00.db*"):  # what a crash leaves at this very moment
+                (crash / file.name).write_bytes(file.read_bytes())
+            lost.gate.set()
+        held_up = NotingCourier()
+        held_up.gate.clear()
+        async with running_shard(open_store(crash), held_up) as shard:
+            for lane in shard.lanes.values():
+                await lane.hold(-1)
+            left = await asyncio.wait_for(_unlink_before_the_lane(shard), 5)
+            assert [row.entry.told for row in left.rows] == [{str(IN_MARKET): MAYBE_1, str(STILL_LOOKING): MAYBE_1}]
+            held_up.gate.set()
+
+    asyncio.run(main())
+
+
+async def _unlink_before_the_lane(shard: Shard) -> Unlinked:
+    (left,) = await shard.submit([Unlink(device(1), DPID, "x", 2_000_000_000)])
+    assert isinstance(left, Unlinked)
+    return left

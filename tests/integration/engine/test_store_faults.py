@@ -1,0 +1,148 @@
+"""A shard whose store takes nothing more: `SQLITE_FULL` from SQLite itself, on the real store."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.engine.commands import Failed, Seen, Sight
+from arke.engine.protocol import AskStatus, ShardStatus
+from arke.errors import StoreUnavailable
+from e2e.catalogs import device
+from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.engine.shard import Shard
+    from arke.storage.sqlite.store import SqliteShardStore
+
+NO_LIMIT = 1 << 30
+
+
+def limit_pages(store: SqliteShardStore, pages: int) -> None:
+    """SQLite lets the file grow no further than this, or than it is already."""
+    store._connection.execute(f"PRAGMA max_page_count={pages}")
+
+
+async def fill(shard: Shard, store: SqliteShardStore) -> int:
+    """Devices until the store is full; returns how many were taken."""
+    limit_pages(store, 1)
+    taken = 0
+    with pytest.raises(StoreUnavailable, match="FullError"):
+        while True:
+            await shard.submit([sight(taken)])
+            taken += 1
+    return taken
+
+
+def test_a_full_store_acknowledges_nothing_and_comes_back_by_itself(tmp_path: Path) -> None:
+    """Not ready while it is full; ready without any event once there is room; nothing acknowledged is lost."""
+
+    async def main() -> None:
+        store, courier = open_store(tmp_path), NotingCourier()
+        async with running_shard(store, courier) as shard:
+
+            async def ready() -> bool:
+                status = await shard.call(AskStatus())
+                assert isinstance(status, ShardStatus)
+                return status.ready
+
+            taken = await fill(shard, store)
+            assert not await ready()
+            with pytest.raises(StoreUnavailable):
+                await shard.submit([sight(taken)])
+            limit_pages(store, NO_LIMIT)
+            while not await ready():
+                await asyncio.sleep(0.01)
+            (result,) = await shard.submit([sight(taken + 1)])
+            assert isinstance(result, Seen)
+            await eventually(lambda: all(lane.idle for lane in shard.lanes.values()), "everything to be sent")
+        again = open_store(tmp_path)
+        kept = [number for number in range(taken + 2) if again.find_uid(device(number)) is not None]
+        assert kept == [number for number in range(taken + 2) if number != taken]
+        assert sum(b'"p%d"' % number in one.body for one in courier.carried for number in kept) == len(kept)
+        again.close()
+
+    asyncio.run(main())
+
+
+def test_outcomes_wait_for_room(tmp_path: Path) -> None:
+    """A message is acknowledged while the store is full: the lane keeps the outcome until it is written."""
+
+    async def main() -> None:
+        store, courier = open_store(tmp_path), NotingCourier()
+        async with running_shard(store, courier) as shard:
+            courier.gate.clear()
+            await shard.submit([sight(9_999)])
+            await eventually(lambda: courier.carried, "the message to be under way")
+            await fill(shard, store)
+            courier.gate.set()
+            uid = store.find_uid(device(9_999))
+            assert uid is not None
+            limit_pages(store, NO_LIMIT)
+            reader = store.reader()
+            await eventually(lambda: reader.ledger_of(uid), "the outcome to be written")
+            assert [one.answer for one in reader.ledger_of(uid)[0].entry.tries] == ["200"]
+        assert sum(b'"p9999"' in one.body for one in courier.carried) == 1
+
+    asyncio.run(main())
+
+
+def test_housekeeping_and_groups_take_turns(tmp_path: Path) -> None:
+    """Checkpoints go on while events come in as fast as they can: not one of them is refused."""
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        async with running_shard(store, NotingCourier(), housekeeping=False) as shard:
+            end = asyncio.get_running_loop().time() + 1.0
+
+            async def checkpoints() -> None:
+                while asyncio.get_running_loop().time() < end:
+                    await shard._write(store.checkpoint)
+
+            async def events(first: int) -> int:
+                number = first
+                while asyncio.get_running_loop().time() < end:
+                    await shard.submit([sight(number)])
+                    number += 4
+                return number
+
+            results = await asyncio.gather(checkpoints(), *(events(first) for first in range(4)))
+            assert sum(number or 0 for number in results) > 0
+            status = await shard.call(AskStatus())
+            assert isinstance(status, ShardStatus)
+            assert status.ready
+
+    asyncio.run(main())
+
+
+def test_a_command_that_breaks_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that one event hits is that event's answer; the others of its group are stored."""
+    import arke.engine.group
+
+    really = arke.engine.group.apply_event
+
+    def sometimes(*arguments: object) -> object:
+        if getattr(arguments[2], "uuid", "") == device(2):
+            raise ZeroDivisionError
+        return really(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(arke.engine.group, "apply_event", sometimes)
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        async with running_shard(store, NotingCourier()) as shard:
+            group: list[Sight] = [sight(number) for number in (1, 2, 3)]
+            first, second, third = await shard.submit([*group])
+            assert isinstance(first, Seen)
+            assert isinstance(third, Seen)
+            assert isinstance(second, Failed)
+            assert (second.code, "ZeroDivisionError" in second.message) == ("internal", True)
+            reader = store.reader()
+            assert reader.find_uid(device(2)) is None
+            assert reader.find_uid(device(3)) is not None
+
+    asyncio.run(main())

@@ -1,0 +1,34 @@
+"""docs/reference/metrics.md lists the metrics that a scrape shows, with type and labels."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from arke.console.metrics import render_metrics
+from arke.engine.operations import DestinationStatus, Status
+from unit.docs.pages import code, page, rows
+
+
+def scraped() -> dict[str, tuple[str, str]]:
+    """Each sample's name with its type and labels."""
+    destination = DestinationStatus(423, "Acme", answers={"200": 1}, p50_ms=1.0, p99_ms=2.0)
+    status = Status(
+        ready=True,
+        catalog_version=1,
+        shards=1,
+        profiles=1,
+        events=1,
+        changes=1,
+        queued=0,
+        destinations=[destination],
+    )
+    return {
+        sample.name: (family.type, ", ".join(f"`{label}`" for label in sorted(sample.labels, reverse=True)))
+        for family in text_string_to_metric_families(render_metrics(status).decode())
+        for sample in family.samples
+    }
+
+
+def test_the_page_lists_the_metrics_that_exist() -> None:
+    told = {code(cells[0]): (cells[1], cells[2]) for cells in rows(page("metrics.md"))}
+    assert told == scraped()
