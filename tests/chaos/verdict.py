@@ -115,6 +115,7 @@ def wrong_owners(kept: Kept, sent: Sequence[Sent]) -> list[tuple[str, str | None
     holders: dict[str, set[str]] = {}
     for uuid, profile in kept.profiles.items():
         for partner in profile.ids:
+            assert not partner.arriving, "an id is still on its way"
             holders.setdefault(partner.id, set()).add(uuid)
     return [
         (partner, kept.owners.get(partner))

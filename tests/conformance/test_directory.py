@@ -33,6 +33,8 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def test_the_newest_owner_of_an_id_counts(directory: Directory) -> None:
+    """And the number of its mapping comes back with it; the highest one ever used is remembered."""
+    assert directory.last_generation() == 0
     directory.link({(1, "a"): Owner("U", 1), (1, "b"): Owner("U", 2)}, [], 100)
     directory.link({(1, "a"): Owner("V", 3)}, [], 200)
     found = directory.find([(1, "a"), (1, "b"), (2, "a")])
@@ -41,10 +43,11 @@ def test_the_newest_owner_of_an_id_counts(directory: Directory) -> None:
 
 
 def test_a_move_stands_until_it_is_done(directory: Directory) -> None:
-    """Moves come back oldest first; one that is done goes, and no other."""
-    first, second = Move(1, "a", "U", "V", 100, 7), Move(1, "a", "V", "W", 200, 8)
-    directory.link({(1, "a"): Owner("W", 8)}, [first, second], 200)
+    """Moves come back in the order of their mappings; one that is done goes, and no other."""
+    first, second = Move(1, "a", "U", "V", 100, 1), Move(1, "a", "V", "W", 200, 2)
+    directory.link({(1, "a"): Owner("W", 2)}, [second, first], 200)
     assert directory.moves() == [first, second]
+    directory.moved(first)
     directory.moved(first)
     assert directory.moves() == [second]
 

@@ -35,7 +35,7 @@ def test_evaluation_reports_a_durable_rate_below_its_bounds(tmp_path: Path) -> N
 
 
 def test_delivery_reports_acknowledged_messages(tmp_path: Path) -> None:
-    """The bare client and a whole shard gets through to the sink; without wrk the ratio is said to be missing."""
+    """Client and shard get through to the sink; without wrk the ratio is told as missing."""
     section = delivery.run(msgspec.structs.replace(TINY, profile=False), tmp_path)
     found = values(section)
     assert found["client"] > found["shard"] > 0

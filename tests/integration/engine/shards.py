@@ -69,6 +69,7 @@ async def running_shard(
         bodies=BodyBuilder(),
         clock=SystemClock(),
         committer=ThreadCommitter("test"),
+        compiler=ThreadCommitter("test-compile"),
         load_ruling=ruling_of,
         housekeeping=housekeeping,
         retry_delay_s=0.0,

@@ -13,7 +13,6 @@ from arke.domain.event import DeclaredId
 from arke.engine.committer import ThreadCommitter
 from arke.engine.identity import Identity
 from arke.errors import StoreUnavailable
-from arke.storage.ports import Move
 from arke.storage.sqlite.directory import SqliteDirectory
 from e2e.catalogs import DPID, device
 
@@ -70,31 +69,34 @@ def test_nobody_leans_on_a_link_that_is_not_durable(tmp_path: Path, *, broken: b
             assert identity.owner((DPID, "new")) is None
         else:
             assert outcomes == [None, None]
-            assert identity.owner((DPID, "new")) == first.uuid
+            owner = identity.owner((DPID, "new"))
+            assert owner is not None
+            assert owner.uuid == first.uuid
         committer.close()
         directory.close()
 
     asyncio.run(main())
 
 
-def test_a_move_is_unfinished_from_its_flush_until_it_is_followed(tmp_path: Path) -> None:
-    """And a new process finds it where the old one left it."""
+def test_a_move_stands_from_its_flush_until_it_is_followed(tmp_path: Path) -> None:
+    """Before it is durable nobody may follow it; and a new process finds it where the old one left it."""
 
     async def main() -> None:
         directory = SqliteDirectory(tmp_path / "directory.db")
         committer = ThreadCommitter("directory")
         identity = Identity(directory, committer, SeededEntropy(1))
         identity.resolve(device(1), ids("a"), 100)
-        moves = identity.resolve(device(2), ids("a"), 200).moves
-        assert moves == (Move(DPID, "a", device(1), device(2), 200),)
-        assert identity.unfinished == []
+        assert identity.resolve(device(2), ids("a"), 200).arriving == ((DPID, "a"),)
+        assert identity.next_move((DPID, "a")) is None
         await identity.flush()
-        assert identity.unfinished == list(moves)
+        move = identity.next_move((DPID, "a"))
+        assert move is not None
+        assert (move.old_uuid, move.new_uuid) == (device(1), device(2))
         again = Identity(directory, committer, SeededEntropy(2))
-        (left_over,) = again.unfinished
-        assert (left_over.old_uuid, left_over.new_uuid) == (device(1), device(2))
-        await again.moved(left_over)
-        assert (again.unfinished, directory.moves()) == ([], [])
+        assert again.next_move((DPID, "a")) == move
+        await again.moved(move)
+        assert (again.next_move((DPID, "a")), directory.moves()) == (None, [])
+        assert again.resolve(device(2), ids("a"), 300).arriving == ()
         committer.close()
         directory.close()
 
