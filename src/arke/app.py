@@ -86,16 +86,21 @@ def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
 
 def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on its file, without a catalog yet."""
+    return shard_over(SqliteShardStore(store), store.stem, settings, delivering=delivering)
+
+
+def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delivering: bool = True) -> Shard:
+    """A shard on an open store; `name` tells its threads apart."""
     clock = SystemClock()
     return Shard(
-        SqliteShardStore(store),
+        store,
         Ruling.of(Catalog(), 0, {}),
         courier=https_courier(settings, clock),
         bodies=BodyBuilder(),
         clock=clock,
-        committer=ThreadCommitter(store.stem),
+        committer=ThreadCommitter(name),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
-        compiler=ThreadCommitter(f"{store.stem}-compile"),
+        compiler=ThreadCommitter(f"{name}-compile"),
         load_ruling=ruling_of,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
         report_linger_s=REPORT_LINGER_S,

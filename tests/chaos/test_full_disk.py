@@ -98,7 +98,7 @@ def test_outcomes_of_deliveries_survive_a_full_disk(engine: EngineProcess, recei
     wait_until(lambda: receiver.server.stats.misbehaved, "the message to be under way")
     (worker,) = engine.workers()
     fill_disk(worker)
-    wait_until(lambda: receiver.messages(), "the destination to have answered")
+    wait_until(receiver.messages, "the destination to have answered")
     assert engine.send({"uuid": device(2)}).status == NOT_STORED
     free_disk(worker)
     wait_until(

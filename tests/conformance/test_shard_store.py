@@ -118,7 +118,7 @@ class TestUidCollisions:
         assert store.find_uid(uuid(99)) is None
 
     def test_the_last_uid_wraps_around(self, store: ShardStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(SqliteShardStore, "_hash", lambda _, uuid: (1 << 62) - 1)
+        monkeypatch.setattr(SqliteShardStore, "_hash", lambda *_: (1 << 62) - 1)
         assert set(put(store, held(1), held(2)).values()) == {(1 << 62) - 1, 0}
 
 

@@ -39,7 +39,13 @@ def catalog(destinations: Sequence[Mapping[str, Any]]) -> str:
                 {"id": 501, "name": "own"},
             ],
             "traits": [
-                {"id": trait, "name": word, "data_source": 501, "kind": "rule_based", "rule": f'c_see == "{word}"'}
+                {
+                    "id": trait,
+                    "name": word,
+                    "data_source": 501,
+                    "kind": "rule_based",
+                    "rule": f'c_see == "{word}"',
+                }
                 for word, trait in TRAITS.items()
             ],
             "segments": [

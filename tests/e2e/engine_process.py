@@ -46,7 +46,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def request(
-    address: str, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    address: str,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Reply:
     """One HTTP request to `host:port`."""
     connection = http.client.HTTPConnection(address, timeout=30)

@@ -92,10 +92,19 @@ LINES: list[tuple[bytes, tuple[str, str] | None]] = [
     (b'{"uuid": "0000', ("bad_json", "not a JSON object")),
     (b"not json at all", ("bad_json", "not a JSON object")),
     (b"\xff\xfe", ("bad_json", "not a JSON object")),
-    (json.dumps({"ids": [{"dpid": 777, "id": "x"}]}).encode(), ("unknown_data_source", "ids[0].dpid 777 is not")),
-    (json.dumps({"uuid": "123"}).encode(), ("bad_uuid", "uuid must be a string of exactly 38 decimal digits")),
+    (
+        json.dumps({"ids": [{"dpid": 777, "id": "x"}]}).encode(),
+        ("unknown_data_source", "ids[0].dpid 777 is not"),
+    ),
+    (
+        json.dumps({"uuid": "123"}).encode(),
+        ("bad_uuid", "uuid must be a string of exactly 38 decimal digits"),
+    ),
     (json.dumps({"uuid": 123}).encode(), ("bad_field", "Expected `str`, got `int` - at `uuid`")),
-    (json.dumps({"signal": {}}).encode(), ("unknown_field", "unknown field `signal`: did you mean `signals`?")),
+    (
+        json.dumps({"signal": {}}).encode(),
+        ("unknown_field", "unknown field `signal`: did you mean `signals`?"),
+    ),
     (json.dumps({"memberships": {"999": 1}}).encode(), ("unknown_segment", "no segment 999 in the catalog")),
     (json.dumps({"memberships": {"10329": 1}}).encode(), ("not_external", "segment 10329 has a rule")),
     (json.dumps({"memberships": {"12176": 2}}).encode(), ("bad_field", "Expected `int` <= 1")),
@@ -167,9 +176,15 @@ def test_a_bad_catalog_changes_nothing(place: Place, name: str) -> None:
 
 def test_a_bad_catalog_over_the_api_lists_every_problem(place: Place) -> None:
     token = place.engine.client().create_token("admin", "test", None).secret
-    text = place.catalog.replace("1000T AND NOT 1002T", "1000T AN NOT 1002T").replace("https://10.", "http://10.")
+    text = place.catalog.replace("1000T AND NOT 1002T", "1000T AN NOT 1002T").replace(
+        "https://10.", "http://10."
+    )
     reply = request(
-        place.engine.admin, "POST", "/v1/catalog?name=mine", text.encode(), {"Authorization": f"Bearer {token}"}
+        place.engine.admin,
+        "POST",
+        "/v1/catalog?name=mine",
+        text.encode(),
+        {"Authorization": f"Bearer {token}"},
     )
     problem: dict[str, Any] = reply.json()
     assert (reply.status, problem["code"], len(problem["problems"])) == (400, "bad_catalog", 2)
@@ -193,11 +208,16 @@ def test_wrong_requests_are_named(place: Place) -> None:
 
 def test_loopback_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
     """By default a destination on this machine gets no connection at all."""
-    with ReceiverThread() as receiver, EngineProcess(tmp_path, settings='[auth]\nintake = "open"\n') as engine:
+    with (
+        ReceiverThread() as receiver,
+        EngineProcess(tmp_path, settings='[auth]\nintake = "open"\n') as engine,
+    ):
         engine.apply(catalog([destination(1, receiver.url, receiver.ca_file)]))
         engine.accept(visit(1, "camera"))
         client = engine.client()
-        wait_until(lambda: [one.reason for one in client.undelivered(None)] == ["egress_refused"], "the refusal")
+        wait_until(
+            lambda: [one.reason for one in client.undelivered(None)] == ["egress_refused"], "the refusal"
+        )
         assert receiver.server.stats.connections == 0
 
 
@@ -216,7 +236,9 @@ SETTINGS = {
 def test_bad_settings_are_named_and_nothing_starts(tmp_path: Path, name: str) -> None:
     text, said = SETTINGS[name]
     engine = EngineProcess(tmp_path, settings=text)
-    done = engine.arke("up", "--config", str(engine.config), "--data", str(engine.data), ARKE_SERVER_ADMIN="[::1]:0")
+    done = engine.arke(
+        "up", "--config", str(engine.config), "--data", str(engine.data), ARKE_SERVER_ADMIN="[::1]:0"
+    )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr

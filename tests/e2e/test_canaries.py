@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,7 +51,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         ReceiverThread(config) as receiver,
         EngineProcess(folder, settings=LOOPBACK, environ=environ) as engine,
     ):
-        everything = {
+        everything: dict[str, Any] = {
             "signatures": [{"key": "env:SIGNING"}, {"header": "X-Second", "key": f"file:{folder}/secret"}],
             "standard_webhooks": {"key": "env:WEBHOOK"},
             "oauth2": {"token_url": receiver.token_url, "credentials": "env:BASIC"},
@@ -110,7 +110,9 @@ def questions(engine: EngineProcess, tokens: list[str]) -> dict[str, bytes]:
             shown[f"{name} {path}"] = reply.body + json.dumps(reply.headers).encode()
     bad = catalog([destination(1, "https://x.test/", signatures=[{"key": SIGNING}])]).encode()
     shown["a secret in the catalog"] = request(engine.admin, "POST", "/v1/catalog", bad, admin).body
-    shown["bad lines"] = engine.send_lines(f'{{"uuid": "{BASIC}"}}\nx{SIGNING}\n'.encode(), token=tokens[0]).body
+    shown["bad lines"] = engine.send_lines(
+        f'{{"uuid": "{BASIC}"}}\nx{SIGNING}\n'.encode(), token=tokens[0]
+    ).body
     for command in (("status",), ("undelivered", "list"), ("explain", device(0)), ("token", "list")):
         for options in ((), ("--json",)):
             done = engine.arke(*command, *options)
@@ -122,7 +124,10 @@ def test_no_secret_in_anything_shown(watched: Watched) -> None:
     """Answers, metrics, listings and errors; a refused catalog does not repeat the secret that was put there."""
     assert len(watched.shown) > 50
     hits = [
-        (name, secret) for name, text in watched.shown.items() for secret in watched.canaries if secret in text
+        (name, secret)
+        for name, text in watched.shown.items()
+        for secret in watched.canaries
+        if secret in text
     ]
     assert hits == []
 

@@ -217,9 +217,7 @@ def test_a_new_cause_sends_current_state_again_twice_at_most(field: Field) -> No
     assert field.owed() == owed
 
 
-def test_a_stale_connection_costs_one_of_the_two_requests(
-    certificates: Certificates, tmp_path: Path
-) -> None:
+def test_a_stale_connection_costs_one_of_the_two_requests(certificates: Certificates, tmp_path: Path) -> None:
     """A server that closes a kept-alive connection on its second request: the retry dials anew and is taken."""
     first_of: list[bool] = []
 

@@ -44,7 +44,10 @@ def engine(
     with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
         running.apply(
             catalog(
-                [destination(WELL, well.url, well.ca_file), destination(FAILING, failing.url, failing.ca_file)]
+                [
+                    destination(WELL, well.url, well.ca_file),
+                    destination(FAILING, failing.url, failing.ca_file),
+                ]
             )
         )
         running.accept(visit(1, "camera", region=6))

@@ -60,7 +60,9 @@ def test_a_rotated_key_file_is_read_again(tmp_path: Path) -> None:
         signatures = [{"key": f"file:{secret}"}]
         engine.apply(catalog([destination(1, receiver.url, receiver.ca_file, signatures=signatures)]))
         engine.accept(visit(1, "camera"))
-        wait_until(lambda: [one.reason for one in engine.client().undelivered(None)] == ["403"], "the refusal")
+        wait_until(
+            lambda: [one.reason for one in engine.client().undelivered(None)] == ["403"], "the refusal"
+        )
         secret.write_text(f"{NEW}\n")
 
         def taken() -> bool:
@@ -148,7 +150,9 @@ def test_oauth_that_stays_refused_is_owed(
     with EngineProcess(tmp_path, environ={"BASIC": BASIC}) as engine:
         engine.apply(oauth_catalog(platform, certificates))
         engine.accept(visit(1, "camera"))
-        wait_until(lambda: [one.reason for one in engine.client().undelivered(None)] == ["401"], "the refusal")
+        wait_until(
+            lambda: [one.reason for one in engine.client().undelivered(None)] == ["401"], "the refusal"
+        )
         assert platform.paths().count(API) == 2
         assert platform.paths() == [TOKEN, API, TOKEN, API]
 
@@ -160,7 +164,8 @@ def test_wrong_credentials_send_no_message(
         engine.apply(oauth_catalog(platform, certificates))
         engine.accept(visit(1, "camera"))
         wait_until(
-            lambda: [one.reason for one in engine.client().undelivered(None)] == ["oauth_status"], "the refusal"
+            lambda: [one.reason for one in engine.client().undelivered(None)] == ["oauth_status"],
+            "the refusal",
         )
         assert set(platform.paths()) == {TOKEN}
 
@@ -173,7 +178,11 @@ def test_mutual_tls(certificates: Certificates, tmp_path: Path) -> None:
     mine = certificates.client("arke")
     config = ReceiverConfig(client_ca=certificates.ca_file)
     with ReceiverThread(config) as receiver, EngineProcess(tmp_path) as engine:
-        tls = {"ca_file": str(receiver.ca_file), "client_cert": mine.client_cert, "client_key": mine.client_key}
+        tls = {
+            "ca_file": str(receiver.ca_file),
+            "client_cert": mine.client_cert,
+            "client_key": mine.client_key,
+        }
         engine.apply(
             catalog(
                 [

@@ -216,7 +216,9 @@ def _outlets(draw: st.DrawFn) -> Outlet:
 @st.composite
 def _editions(draw: st.DrawFn) -> Edition:
     ttls = {trait: draw(st.sampled_from((*TTL_DAYS, *TTL_DAYS, None))) for trait in TRAITS}
-    segments = {segment: draw(st.one_of(_positive_rules(), _positive_rules(), st.none())) for segment in COMPUTED}
+    segments = {
+        segment: draw(st.one_of(_positive_rules(), _positive_rules(), st.none())) for segment in COMPUTED
+    }
     told = {segment: draw(st.sampled_from((*TTL_DAYS, None))) for segment in TOLD}
     paused = draw(st.sampled_from(((), (), (), (COMPUTED[0],), (TOLD[0],))))
     world = World(
@@ -239,12 +241,14 @@ def _editions(draw: st.DrawFn) -> Edition:
 
 _jumps = st.one_of(
     st.sampled_from((0, 1, 60, 3_600, DAY - 1, DAY, 2 * DAY, 3 * DAY, 40 * DAY, 200 * DAY)).map(Jump),
-    st.tuples(
-        st.sampled_from((-1, 0, 1)), st.integers(0, 6), st.sampled_from((1, 1, 2, 2, 3, 5, 5, 30))
-    ).map(Jump._make),
+    st.tuples(st.sampled_from((-1, 0, 1)), st.integers(0, 6), st.sampled_from((1, 1, 2, 2, 3, 5, 5, 30))).map(
+        Jump._make
+    ),
 )
 _few_traits = st.sampled_from(((), (1,), (2,), (3,), (4,), (1, 2), (3, 4), (1, 1), (1, 2, 3, 4)))
-_late = st.sampled_from((0, 0, 0, 0, 1, 3_600, DAY - 1, DAY, 2 * DAY, 5 * DAY, 5 * DAY + 1, 30 * DAY, 130 * DAY))
+_late = st.sampled_from(
+    (0, 0, 0, 0, 1, 3_600, DAY - 1, DAY, 2 * DAY, 5 * DAY, 5 * DAY + 1, 30 * DAY, 130 * DAY)
+)
 _events = st.tuples(
     _jumps,
     st.integers(0, 2),

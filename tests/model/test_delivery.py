@@ -121,7 +121,7 @@ def check_when_it_was_told(folder: Path, history: History) -> None:
     last_seen: dict[int, Moment] = {}
     for number, (step, before, now) in enumerate(zip(history.steps, timeline, timeline[1:], strict=False)):
         until = times[number + 1] if number + 1 < len(times) else now.at + DAY
-        told = set()
+        told: set[tuple[int, int]] = set()
         while requests and datetime.fromisoformat(requests[0].at).timestamp() < until:
             sent = requests.popleft()
             receivers.take(sent)
@@ -228,7 +228,9 @@ def _told(step: Step, world: World) -> dict[int, int]:
 
 def _refreshes() -> tuple[Step, ...]:
     each = tuple(Step(Jump(1), device) for device in range(len(DEVICES)))
-    return tuple(Step(Jump(REFRESH_S), 0) if not step.device else step for _ in range(ROUNDS) for step in each)
+    return tuple(
+        Step(Jump(REFRESH_S), 0) if not step.device else step for _ in range(ROUNDS) for step in each
+    )
 
 
 def _rfc3339(at: int) -> str:

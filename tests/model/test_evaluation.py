@@ -54,7 +54,9 @@ def agree(history: History) -> None:
         held = {segment for segment, membership in profile.segments.items() if membership.status}
         assert held == expected, f"after {step}"
         changed = {change.segment: change.status for change in effect.changes}
-        assert changed == {segment: int(segment in expected) for segment in before ^ expected}, f"after {step}"
+        assert changed == {segment: int(segment in expected) for segment in before ^ expected}, (
+            f"after {step}"
+        )
 
 
 def event_of(step: Step, at: int) -> Event:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from tour.stage import COOKIES, OTHER, Request, Stage, clocks, destination, segment, trait
+from tour.stage import COOKIES, OTHER, Request, Stage, clocks, destination, segment
 
 SEGMENTS = [segment(1), segment(2), segment(3)]
 KEY = {"header": "X-Signature", "algorithm": "sha1", "key": "env:ARKE_TOUR_KEY"}
@@ -180,4 +182,4 @@ def test_news_that_wait_behind_a_circuit_coalesce(stage: Stage) -> None:
 
 def _gaps_s(clocks_: list[str]) -> list[float]:
     seconds = [int(at[6:8]) * 3600 + int(at[9:11]) * 60 + float(at[12:]) for at in clocks_]
-    return [round(later - earlier, 1) for earlier, later in zip(seconds, seconds[1:], strict=False)]
+    return [round(later - earlier, 1) for earlier, later in pairwise(seconds)]

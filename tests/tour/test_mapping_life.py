@@ -110,3 +110,12 @@ def test_a_new_rule_moves_known_devices_when_they_are_seen(stage: Stage) -> None
     stage.see("05-01 14:00:00")
     stage.see("05-01 15:00:00", signals={"c_trait": "2"})
     assert [told for _, told in tellings(stage.play())] == [{"10": "1"}, {"10": "0"}, {"10": "1"}]
+
+
+def test_news_that_wait_are_told_as_the_mappings_are_now(stage: Stage) -> None:
+    """A catalog applied within the linger holds for the message: nothing goes out under a mapping that is gone."""
+    stage.catalog(destination(10, 20, linger="5s"), traits=TRAITS, segments=SEGMENTS)
+    narrow = stage.catalog(destination(10, linger="5s"), traits=TRAITS, segments=SEGMENTS)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    stage.apply("05-01 12:00:02", narrow)
+    assert tellings(stage.play()) == [("05-01 12:00:05.000", {"10": "1"})]

@@ -170,8 +170,8 @@ def test_regions_are_where_the_device_was_seen(stage: Stage) -> None:
     """Left out where none is known; each region once, as strings. A new region alone sends nothing."""
     stage.catalog(destination(1, 2), segments=[segment(1), segment(2)])
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
-    for second, region in enumerate((9, 6, 9)):
-        stage.see(f"05-01 12:01:0{second}", region=region)
+    for number, region in enumerate((9, 6, 9)):
+        stage.see(f"05-01 12:01:0{number}", region=region)
     stage.see("05-01 12:02:00", memberships={"2": 1})
     first, second = stage.play()
     assert "AAM_Regions" not in first.message["Users"][0]

@@ -62,7 +62,7 @@ def test_a_new_destination_hears_of_known_devices_as_they_are_seen(stage: Stage)
 
 
 def test_an_added_partner_id_is_told(stage: Stage) -> None:
-    """Trigger 4: the event that brings the id is the sighting; every id is told, the new one for the first time."""
+    """Trigger 4: the event that brings the id is the sighting; every id is told."""
     stage.catalog(destination(10), traits=TRAITS, segments=SEGMENTS)
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
     stage.see("05-01 13:00:00", ids=[(COOKIES, "b")])
@@ -109,7 +109,7 @@ def test_three_days_after_the_last_send_a_sighting_sends(stage: Stage) -> None:
 
 
 def test_the_refresh_moves_the_stamp(stage: Stage) -> None:
-    """DateTime is when the membership was last verified: three days later it is, without a new realisation."""
+    """DateTime is when the membership was last verified: now, without a new realisation."""
     stage.catalog(destination(10), traits=TRAITS, segments=SEGMENTS)
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
     stage.see("05-04 12:00:00")

@@ -93,3 +93,15 @@ def test_a_destination_without_unsegment_is_spared_the_zeros(stage: Stage) -> No
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
     stage.opt_out("05-01 13:00:00", uuid=DEVICE)
     assert [request.kind for request in stage.play()] == ["realtime"]
+
+
+def test_an_event_of_someone_who_opted_out_links_nothing(stage: Stage) -> None:
+    """It names another device's id as well: that id stays where it is."""
+    two_destinations(stage)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
+    stage.see("05-01 12:00:00", OTHER, ids=[(COOKIES, "b")])
+    stage.opt_out("05-01 13:00:00", uuid=DEVICE)
+    stage.see("05-01 14:00:00", None, ids=[(COOKIES, "a"), (COOKIES, "b")])
+    stage.see("05-01 15:00:00", None, ids=[(COOKIES, "b")], memberships={"2": 1})
+    last = [request for request in stage.play() if request.clock > "05-01 15"]
+    assert {(request.message["Users"][0]["AAM_UUID"], *request.users) for request in last} == {(OTHER, "b")}

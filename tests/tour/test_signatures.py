@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tour.stage import COOKIES, Stage, destination, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tour.stage import Request
 
 SEGMENTS = [segment(1), segment(2)]
@@ -26,15 +23,15 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def one_request(stage: Stage, **options: object) -> Request:
+def one_request(stage: Stage, **options: Any) -> Request:
     stage.catalog(destination(1, 2, **options), segments=SEGMENTS)
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
     (request,) = stage.play()
     return request
 
 
-def mac(key: str, body: str, algorithm: Callable[..., object] | str) -> str:
-    return base64.b64encode(hmac.new(key.encode(), body.encode(), str(algorithm)).digest()).decode()
+def mac(key: str, body: str, algorithm: str) -> str:
+    return base64.b64encode(hmac.new(key.encode(), body.encode(), algorithm).digest()).decode()
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
@@ -48,7 +45,7 @@ def test_the_signature_is_over_the_body_bytes(stage: Stage, algorithm: str) -> N
 def test_sha1_in_x_signature_is_the_default(stage: Stage) -> None:
     """Only the key has to be named."""
     request = one_request(stage, signatures=[{"key": "env:ARKE_TOUR_OLD"}])
-    assert request.headers["X-Signature"] == mac("old key", request.body, hashlib.sha1().name)
+    assert request.headers["X-Signature"] == mac("old key", request.body, "sha1")
 
 
 def test_keys_rotate_with_overlap(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Time in rules: time-to-live, recency, frequency, late events; to the second, as far as an event observes it."""
+"""Time in rules: time-to-live, recency, frequency, late events; to the second, as an event observes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tour.stage import COOKIES, Stage, destination, segment, tellings, trait
 
 def statuses(stage: Stage) -> list[tuple[str, str]]:
     """When the one mapped segment was told, and with what status."""
-    return [(clock[:14], *told.values()) for clock, told in tellings(stage.play())]
+    return [(clock[:14], status) for clock, told in tellings(stage.play()) for status in told.values()]
 
 
 def one_segment(stage: Stage, rule: str, *traits: dict[str, object]) -> None:

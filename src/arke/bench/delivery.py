@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from arke.app import open_shard
+from arke.app import shard_over
 from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure, ratios
 from arke.bench.profiling import Profiler
@@ -75,14 +75,12 @@ def run(options: Options, directory: Path) -> Section:
                 wrk.append(wrk_rate(directory, where.url, body, connections=CONNECTIONS, seconds=seconds))
             client.append(uvloop.run(client_rate(where, body, options.seconds)))
             store = directory / f"delivery-{number}.db"
-            _prepare(store, options.seconds)
             rate, cpu_us = uvloop.run(_shard_rate(store, where, options.seconds))
             shard.append(rate)
             shard_cpu_us.append(cpu_us)
         tables = []
         if profiler is not None:
             store = directory / "delivery-profiled.db"
-            _prepare(store, options.seconds)
             rate, _ = uvloop.run(_shard_rate(store, where, options.seconds, profiler))
             units = max(1, round(rate * options.seconds))
             tables.append(profiler.table("one shard delivering, everything on", "message", units))
@@ -159,10 +157,9 @@ async def client_rate(where: Sink, body: bytes, seconds: float) -> float:
         await client.close()
 
 
-def _prepare(path: Path, seconds: float) -> None:
-    """A store with devices, their memberships, and a journal that says: tell the destination about them."""
+def _devices(store: SqliteShardStore) -> list[int]:
+    """Store devices with their memberships and what they were told before; returns their uids."""
     now = int(time.time())
-    store = SqliteShardStore(path)
     uuids = [Workload.uuid(number) for number in range(DEVICES)]
     held = {14_000 + n: Membership(1, now - DAY_S, now - n, "rule") for n in range(SEGMENTS_PER_USER)}
 
@@ -173,6 +170,12 @@ def _prepare(path: Path, seconds: float) -> None:
     fill(store, uuids, profile)
     uids = [uid for uid, _ in store.load(uuids).values()]
     _tell(store, uids, now)
+    return uids
+
+
+def _journal(store: SqliteShardStore, uids: list[int], seconds: float) -> None:
+    """A journal that says: tell the destination about them, again and again."""
+    now = int(time.time())
     changes = (Change(14_000, 1, "rule"),)
     records = round((seconds + 2 * WARM_UP_S) * RECORDS_PER_S)
     for start in range(0, records, LAID_DOWN):
@@ -182,7 +185,6 @@ def _prepare(path: Path, seconds: float) -> None:
         ]
         store.commit(GroupWrites(journal=journal, cursors={DESTINATION: 0}))
         store.checkpoint()
-    store.close()
 
 
 def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:
@@ -205,7 +207,10 @@ async def _shard_rate(
     key = path.with_suffix(".key")
     key.write_text("bench_signing_key")
     key.chmod(0o600)
-    shard = open_shard(path, Settings(egress=Egress(allow_cidrs=("127.0.0.0/8",))))
+    store = SqliteShardStore(path)
+    uids = _devices(store)
+    shard = shard_over(store, path.stem, Settings(egress=Egress(allow_cidrs=("127.0.0.0/8",))))
+    _journal(store, uids, seconds)  # after the shard has looked: nothing of it is a crash's leftovers
     try:
         with tuned_collector():
             await shard.start()

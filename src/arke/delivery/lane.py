@@ -358,7 +358,10 @@ class Lane:
             part = Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
             buffer = self._buffers.setdefault((telling.dpid, device.kind), [])
             # A device that was taken back and built again keeps its place: news must not put off its linger.
-            insort(buffer, part, key=_turn)
+            if not buffer or _turn(buffer[-1]) <= _turn(part):
+                buffer.append(part)
+            else:
+                insort(buffer, part, key=_turn)
 
     # --- sending ----------------------------------------------------------------------------------------
 

@@ -286,7 +286,8 @@ class Engine:
 
     async def _hand_over(self, move: Move) -> None:
         """A partner id changes hands, and with it what it was told. Each step may be repeated."""
-        dpid, id_, at, generation = move.dpid, move.id, move.at, move.generation
+        # As of now: the old device may have spoken of the id until this moment.
+        dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
         left = await self._one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
         rows = left.rows if isinstance(left, Unlinked) else ()
         await self._one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, rows))

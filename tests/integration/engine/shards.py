@@ -59,7 +59,7 @@ def prepared(version: int = 1, text: str | None = None) -> Prepare:
 
 @asynccontextmanager
 async def running_shard(
-    store: SqliteShardStore, courier: NotingCourier, *, housekeeping: bool = True
+    store: SqliteShardStore, courier: NotingCourier, *, housekeeping: bool = True, delivering: bool = True
 ) -> AsyncIterator[Shard]:
     """Started, under the catalog; stopped on the way out."""
     shard = Shard(
@@ -73,6 +73,7 @@ async def running_shard(
         load_ruling=ruling_of,
         housekeeping=housekeeping,
         retry_delay_s=0.0,
+        delivering=delivering,
     )
     await shard.start()
     try:

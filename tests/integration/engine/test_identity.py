@@ -47,7 +47,7 @@ async def begun(event: threading.Event) -> None:
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_nobody_leans_on_a_link_that_is_not_durable(tmp_path: Path, *, broken: bool) -> None:
-    """A second event of the same new id, while the first one's link is being written: it waits, and fails with it."""
+    """A second event of the same new id, while the first one's link is being written, shares its fate."""
 
     async def main() -> None:
         directory = SlowDirectory(tmp_path / "directory.db")
@@ -64,14 +64,9 @@ def test_nobody_leans_on_a_link_that_is_not_durable(tmp_path: Path, *, broken: b
         assert not second.done()
         directory.may_write.set()
         outcomes = await asyncio.gather(writing, second, return_exceptions=True)
-        if broken:
-            assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
-            assert identity.owner((DPID, "new")) is None
-        else:
-            assert outcomes == [None, None]
-            owner = identity.owner((DPID, "new"))
-            assert owner is not None
-            assert owner.uuid == first.uuid
+        assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [broken, broken]
+        owner = identity.owner((DPID, "new"))
+        assert (owner.uuid if owner is not None else None) == (None if broken else first.uuid)
         committer.close()
         directory.close()
 

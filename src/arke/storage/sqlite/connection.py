@@ -102,6 +102,11 @@ class transaction:  # noqa: N801 - used as a verb: `with transaction(connection,
             self._connection.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        with self._errors:
-            self._connection.__exit__(kind, error, trace)  # type: ignore[arg-type]
+        try:
+            with self._errors:
+                self._connection.__exit__(kind, error, trace)  # type: ignore[arg-type]
+        except StoreUnavailable:
+            if error is None:
+                raise
+            # SQLite had rolled back by itself, as it does on a full disk: the first error is the one to tell.
         self._errors.__exit__(kind, error, trace)

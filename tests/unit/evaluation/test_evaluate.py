@@ -1,0 +1,178 @@
+"""Corners of the evaluator that histories do not reach: the cap, kinds that change, reasons, what is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from arke.domain.catalog import Catalog, Segment, Trait
+from arke.domain.event import Event
+from arke.domain.profile import NEVER, Membership, Profile
+from arke.evaluation.compiled import SPARE_STAMPS, CompiledCatalog
+from arke.evaluation.evaluate import apply_event, leave_all, pass_time
+
+DAY = 86_400
+NOW = 20_000 * DAY
+
+
+def compiled(*segments: Segment, version: int = 1, **ttl_days: int) -> CompiledCatalog:
+    traits = tuple(Trait(id=number, ttl_days=ttl_days.get(f"t{number}", 120)) for number in (1, 2, 3))
+    return CompiledCatalog(Catalog(traits=traits, segments=segments), version)
+
+
+def seen(now: int, *traits: int, ts: int | None = None, **fields: object) -> Event:
+    return Event(uuid="0" * 38, at=now, ts=now if ts is None else ts, traits=traits, **fields)  # type: ignore[arg-type]
+
+
+def members(profile: Profile) -> set[int]:
+    return {segment for segment, membership in profile.segments.items() if membership.status}
+
+
+@pytest.fixture
+def cap_of_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arke.evaluation.realise.MAX_REALISATIONS", 4)
+
+
+@pytest.mark.usefixtures("cap_of_4")
+def test_beyond_the_cap_the_oldest_realisation_goes() -> None:
+    """Four kept of five: trait 1 loses its first, and the segment that counted on it is lost with it."""
+    catalog = compiled(Segment(id=10, rule="FREQUENCY([1T]) >= 2"), Segment(id=20, rule="2T"))
+    profile = Profile("0" * 38)
+    for at, trait in enumerate((1, 1, 2, 2)):
+        apply_event(catalog, profile, seen(NOW + at, trait), NOW + at)
+    assert members(profile) == {10, 20}
+    effect = apply_event(catalog, profile, seen(NOW + 9, 2), NOW + 9)
+    assert [(change.segment, change.status) for change in effect.changes] == [(10, 0)]
+    assert profile.realisations == 4
+    assert profile.traits[1].times == [NOW + 1]
+
+
+@pytest.mark.usefixtures("cap_of_4")
+def test_a_late_realisation_may_be_the_oldest_itself() -> None:
+    """It is dropped again at once: nothing breaks, nothing is gained."""
+    catalog = compiled(Segment(id=10, rule="1T"))
+    profile = Profile("0" * 38)
+    for at in range(4):
+        apply_event(catalog, profile, seen(NOW + at, 2), NOW + at)
+    apply_event(catalog, profile, seen(NOW + 9, 1, ts=NOW - DAY), NOW + 9)
+    assert members(profile) == set()
+    assert 1 not in profile.traits
+    assert profile.realisations == 4
+
+
+@pytest.mark.usefixtures("cap_of_4")
+def test_summarised_realisations_go_first() -> None:
+    """They are older than any exact one."""
+    catalog = compiled(Segment(id=10, rule="FREQUENCY([1T] <= 1D) >= 1"))
+    profile = Profile("0" * 38)
+    for at in (NOW, NOW + 1, NOW + 5 * DAY, NOW + 5 * DAY + 1, NOW + 5 * DAY + 2):
+        apply_event(catalog, profile, seen(at, 1), at)
+    state = profile.traits[1]
+    assert (state.old, len(state.times)) == (1, 3)
+
+
+def test_realisations_no_window_reaches_are_counted_not_kept() -> None:
+    """Counters stay exact without recency; of a trait no rule asks a window of, a few stamps are spared."""
+    catalog = compiled(Segment(id=10, rule="FREQUENCY([1T]) == 40"))
+    profile = Profile("0" * 38)
+    for at in range(NOW, NOW + 40):
+        apply_event(catalog, profile, seen(at, 1), at)
+    state = profile.traits[1]
+    assert (state.old, len(state.times)) == (40 - SPARE_STAMPS, SPARE_STAMPS)
+    assert members(profile) == {10}
+
+
+def test_a_trait_that_becomes_onboarded_counts_once_from_its_next_realisation() -> None:
+    """Its kind changed in the catalog: what was counted before is dropped with the books still right."""
+    rule_based = compiled(Segment(id=10, rule="FREQUENCY([1T]) >= 3"))
+    onboarded = CompiledCatalog(
+        Catalog(
+            traits=(Trait(id=1, kind="onboarded"),),
+            segments=(Segment(id=10, rule="FREQUENCY([1T]) >= 3"),),
+        ),
+        2,
+    )
+    profile = Profile("0" * 38)
+    for at in range(NOW, NOW + 40):
+        apply_event(rule_based, profile, seen(at, 1), at)
+    apply_event(onboarded, profile, seen(NOW + 50, 1), NOW + 50)
+    state = profile.traits[1]
+    assert (state.last, state.old, state.times) == (NOW + 50, 0, [NOW + 50])
+    assert profile.realisations == 1
+    assert members(profile) == set()
+
+
+@pytest.mark.parametrize(
+    ("after", "ttl_days", "rule", "reason"),
+    [
+        (3 * DAY, 2, "1T", "ttl"),
+        (3 * DAY, 120, "FREQUENCY([1T] <= 2D) >= 1", "recency"),
+        (3 * DAY, 2, "FREQUENCY([1T] <= 1D) >= 1", "ttl"),
+    ],
+)
+def test_why_a_membership_was_lost_by_time(after: int, ttl_days: int, rule: str, reason: str) -> None:
+    """The cause is kept: time-to-live before recency (SPEC section 4)."""
+    catalog = compiled(Segment(id=10, rule=rule), t1=ttl_days)
+    profile = Profile("0" * 38)
+    apply_event(catalog, profile, seen(NOW, 1), NOW)
+    (change,) = pass_time(catalog, profile, NOW + after)
+    assert (change.segment, change.status, change.reason) == (10, 0, reason)
+    assert profile.segments[10].reason == reason
+
+
+def test_why_a_membership_was_lost_by_an_edit() -> None:
+    """Another rule is `rule`, a segment gone from the catalog is `unmapped`, a trait by another is `rule`."""
+    first = compiled(
+        Segment(id=10, rule="1T"), Segment(id=20, rule="1T"), Segment(id=30, rule="1T AND NOT 2T")
+    )
+    second = compiled(Segment(id=10, rule="2T"), Segment(id=30, rule="1T AND NOT 2T"), version=2)
+    profile = Profile("0" * 38)
+    apply_event(first, profile, seen(NOW, 1), NOW)
+    assert members(profile) == {10, 20, 30}
+    lost = {change.segment: change.reason for change in pass_time(second, profile, NOW + 1)}
+    assert lost == {10: "rule", 20: "unmapped"}
+    effect = apply_event(second, profile, seen(NOW + 2, 2), NOW + 2)
+    assert [(change.segment, change.status, change.reason) for change in effect.changes] == [
+        (10, 1, "rule"),
+        (30, 0, "rule"),
+    ]
+
+
+def test_a_membership_renewed_by_the_event_that_finds_it_lapsed_goes_on() -> None:
+    """The nightly load comes exactly a time-to-live later: no exit and no entry."""
+    catalog = compiled(Segment(id=10, ttl_days=1))
+    profile = Profile("0" * 38)
+    apply_event(catalog, profile, seen(NOW, memberships={10: 1}), NOW)
+    effect = apply_event(catalog, profile, seen(NOW + DAY, memberships={10: 1}), NOW + DAY)
+    assert effect.changes == []
+    assert members(profile) == {10}
+
+
+def test_leaving_everything_for_one_reason() -> None:
+    """Memberships held end with the reason; those lost before keep theirs."""
+    profile = Profile("0" * 38)
+    profile.segments = {10: Membership(1, NOW, NOW, "rule"), 20: Membership(0, NOW, NOW, "ttl")}
+    (change,) = leave_all(profile, "opt_out", NOW + 5)
+    assert (change.segment, change.status, change.reason) == (10, 0, "opt_out")
+    assert profile.segments[10] == Membership(0, NOW + 5, NOW + 5, "opt_out")
+    assert profile.segments[20].reason == "ttl"
+
+
+def test_an_event_may_be_limited_to_one_data_source() -> None:
+    """`d_tdpid`: traits of others are not realised, neither by rule nor told."""
+    traits = (
+        Trait(id=1, data_source=501, rule='c_k == "1"'),
+        Trait(id=2, data_source=502, rule='c_k == "1"'),
+    )
+    catalog = CompiledCatalog(Catalog(traits=traits), 1)
+    profile = Profile("0" * 38)
+    effect = apply_event(catalog, profile, seen(NOW, 2, signals={"c_k": ["1"]}, trait_source=501), NOW)
+    assert effect.realised == [1]
+    assert set(profile.traits) == {1}
+
+
+def test_a_profile_without_time_in_it_is_never_due() -> None:
+    """Traits that never end and rules without windows: no moment has to be watched."""
+    catalog = compiled(Segment(id=10, rule="1T AND FREQUENCY([1T]) <= 3"), t1=0)
+    profile = Profile("0" * 38)
+    apply_event(catalog, profile, seen(NOW, 1), NOW)
+    assert profile.due == NEVER
