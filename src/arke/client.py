@@ -19,6 +19,7 @@ from arke.engine.explain import Explanation
 from arke.engine.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
 from arke.engine.protocol import OwedDevice
 from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
+from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -41,7 +42,8 @@ class Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(str(self._path))
+        with reachable(self._path) as name:
+            self.sock.connect(name)
 
 
 class RemoteClient:
@@ -254,7 +256,8 @@ def _answers(path: Path) -> bool:
     """Whether an engine listens; a socket file left by a crash does not."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        probe.connect(str(path))
+        with reachable(path) as name:
+            probe.connect(name)
     except OSError:
         return False
     finally:

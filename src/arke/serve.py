@@ -23,6 +23,7 @@ from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings
 from arke.log import get_logger
 from arke.settings import host_and_port
+from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -141,12 +142,11 @@ def _listen_unix(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        with reachable(path) as name:
+            listener.bind(name)
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            f"{path}: cannot listen: {error.strerror or error}; try a shorter --data"
-        ) from None
+        raise SettingsError(f"{path}: cannot listen: {error.strerror or error}") from None
     finally:
         os.umask(mask)
     return listener

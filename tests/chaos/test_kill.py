@@ -126,6 +126,8 @@ class Storm:
         """Faults are over: what is owed is replayed until nothing is."""
         client = self._engine.client()
 
+        wait_until(lambda: verdict.ids_on_their_way(self._engine.data) == 0, "ids to arrive")
+
         def nothing_left() -> bool:
             if not self._engine.settled():
                 return False

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import apsw
 import msgspec
 
 from arke.domain.ledger import TOLD_1
@@ -57,6 +58,16 @@ def read(data: Path, uuids: Iterable[str], partners: Iterable[str]) -> Kept:
         owed += sum(store.owed_counts().values())
         store.close()
     return Kept(profiles, owners, ledger, owed, moves)
+
+
+def ids_on_their_way(data: Path) -> int:
+    """Moves that a running engine's shards have not followed yet."""
+    connection = apsw.Connection(str(data / "directory.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        (count,) = next(connection.execute("SELECT count(*) FROM move"))
+        return int(count)
+    finally:
+        connection.close()
 
 
 def lost_events(kept: Kept, sent: Sequence[Sent]) -> list[Sent]:

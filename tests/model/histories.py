@@ -27,6 +27,9 @@ COOKIES = 12345
 SUBSCRIBER, PLAIN = 501, 502
 """Two destinations: one takes cookies, the other cookies and the devices' own UUIDs."""
 
+MAPPED_FROM, MAPPED_UNTIL = 3, 10
+"""Days of the history on which mappings begin and end, where they do."""
+
 TTL_DAYS = (0, 1, 2, 5, 30)
 WINDOW_DAYS = (1, 2, 5, 30)
 
@@ -203,8 +206,8 @@ def _outlets(draw: st.DrawFn) -> Outlet:
     mapped = []
     for segment in (*COMPUTED, *TOLD):
         for alias in draw(st.sampled_from((("a",), ("a",), (), ("b",), ("a", "b")))):
-            start = draw(st.sampled_from((None, None, None, 3)))
-            end = draw(st.sampled_from((None, None, None, 10)))
+            start = draw(st.sampled_from((None, None, None, MAPPED_FROM)))
+            end = draw(st.sampled_from((None, None, None, MAPPED_UNTIL)))
             mapped.append(Mapped(segment, f"{segment}{alias}", start, end))
     return Outlet(
         tuple(mapped),

@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from arke.simulate.run import Simulation
 from model.histories import (
     COOKIES,
+    MAPPED_FROM,
+    MAPPED_UNTIL,
     PLAIN,
     START,
     SUBSCRIBER,
@@ -153,8 +155,13 @@ def _is_old_news(last: Moment | None, now: Moment, device: int) -> bool:
         and last.edition is now.edition
         and last.ids[device] == now.ids[device]
         and last.members[device] == now.members[device]
-        and day_of(last.at, START) == day_of(now.at, START)
+        and _dates_passed(last) == _dates_passed(now)
     )
+
+
+def _dates_passed(now: Moment) -> int:
+    """How many of the days on which a mapping begins or ends have come."""
+    return sum(day <= day_of(now.at, START) for day in (MAPPED_FROM, MAPPED_UNTIL))
 
 
 def wrong(receivers: Receivers, key: Key, device: int, now: Moment) -> str:

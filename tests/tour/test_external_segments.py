@@ -74,8 +74,6 @@ def test_a_computed_segment_cannot_be_told(stage: Stage) -> None:
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
     stage.see("05-01 12:01:00", memberships={"99": 1}, signals={"c_trait": "1"})
     assert stage.play() == []
-    assert stage.summary.complaints == [
-        f"{stage.script}:1: event refused: not_external: "
-        "segment 1 has a rule: its membership is computed, not told",
-        f"{stage.script}:2: event refused: unknown_segment: no segment 99 in the catalog",
-    ]
+    computed, unknown = stage.summary.complaints
+    assert computed.startswith(f"{stage.script}:1: event refused: not_external: segment 1 has a rule")
+    assert unknown == f"{stage.script}:2: event refused: unknown_segment: no segment 99 in the catalog"

@@ -209,9 +209,15 @@ class _Group:
                 continue
             known = profile.ids[place]
             if known.state != declared.state or known.generation < declared.generation:
-                generation = max(known.generation, declared.generation)
+                # An id that left and comes back before this device has let go of it arrives like any other.
+                returning = (
+                    known.generation < declared.generation and (declared.dpid, declared.id) in arriving
+                )
                 profile.ids[place] = msgspec.structs.replace(
-                    known, state=declared.state, generation=generation
+                    known,
+                    state=declared.state,
+                    generation=max(known.generation, declared.generation),
+                    arriving=known.arriving or returning,
                 )
         return changed
 
@@ -226,6 +232,8 @@ class _Group:
         place = _place_of(profile, command.dpid, command.id)
         if place is not None and profile.ids[place].generation < command.generation:
             del profile.ids[place]
+        elif place is not None:  # it is on its way back already, under a newer mapping
+            profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=True)
         departed = DepartedId(command.dpid, command.id, command.generation)
         profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
         for destination_id in self._runner.routing(command.at).by_dpid.get(command.dpid, ()):
@@ -242,11 +250,12 @@ class _Group:
 
     def _leaving_rows(self, command: Unlink, uid: int, profile: Profile) -> list[LedgerRow]:
         """What an id that leaves was told, or may have been told when a crash hid the outcome."""
-        rows = {
-            row.destination: row
-            for row in self._store.ledger_of(uid)
-            if row.id == command.id and row.dpid in (command.dpid, _aside(command.dpid))
-        }
+        rows: dict[int, LedgerRow] = {}
+        for row in self._store.ledger_of(uid):
+            if row.id == command.id and row.dpid in (command.dpid, _aside(command.dpid)):
+                # Rows set aside come first: what stands under the id itself was told after them.
+                before = rows.get(row.destination)
+                rows[row.destination] = row if before is None else _newer(before, row)
         for destination_id in command.unsure:
             route = self._runner.routing(command.at).routes[destination_id]
             if command.dpid not in route.destination.user_dpids:
@@ -270,18 +279,15 @@ class _Group:
         own = {(row.destination, row.dpid, row.id): row.entry for row in self._store.ledger_of(uid)}
         for row in command.rows:
             entry = own.get((row.destination, row.dpid, row.id))
-            if entry is None:
-                entry = row.entry
-            else:  # this device told the id something before the move was through: that is newer
-                tries = sorted([*row.entry.tries, *entry.tries], key=lambda one: one.at)
-                entry = LedgerEntry(0, {**row.entry.told, **entry.told}, tries[-TRIES_KEPT:])
+            # What this device told the id before the move was through is newer.
+            entry = row.entry if entry is None else _merged(row.entry, entry)
             self._keep(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
         place = _place_of(profile, command.dpid, command.id)
         if place is None:
             partner = PartnerId(command.dpid, command.id, 0, command.at, command.generation)
             profile.ids.append(partner)
             self._drop_oldest_ids(profile, command.dpid)
-        else:
+        elif profile.ids[place].generation <= command.generation:
             profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
         routing = self._runner.routing(command.at)
         told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at))
@@ -365,6 +371,17 @@ def _departed_since(profile: Profile, declared: DeclaredId) -> bool:
         for departed in profile.departed
         if departed.dpid == declared.dpid and departed.id == declared.id
     )
+
+
+def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
+    """Two accounts of what one id was told, as that of an id that has just arrived."""
+    tries = sorted([*older.tries, *newer.tries], key=lambda one: one.at)
+    return LedgerEntry(0, {**older.told, **newer.told}, tries[-TRIES_KEPT:])
+
+
+def _newer(older: LedgerRow, newer: LedgerRow) -> LedgerRow:
+    entry = _merged(older.entry, newer.entry)
+    return LedgerRow(newer.uid, newer.destination, newer.dpid, newer.id, entry)
 
 
 def _unconfirmed(at: int) -> Try:

@@ -7,8 +7,11 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from arke.domain.event import DeclaredId
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try
-from arke.engine.commands import Adopt, AdoptedRow, Forget, Unlink, Unlinked
+from arke.engine.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
 from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
 
@@ -97,6 +100,53 @@ def test_adopting_twice_keeps_what_was_told_since(tmp_path: Path) -> None:
             await idle(shard)
             (row,) = store.reader().ledger_of(uid)
             assert row.entry.told == {str(IN_MARKET): TOLD_1, str(STILL_LOOKING): TOLD_1, str(LENSES): TOLD_0}
+
+    asyncio.run(main())
+
+
+def test_an_id_that_comes_back_before_it_left_is_not_spoken_of(tmp_path: Path) -> None:
+    """It left for another device and is declared here again before that move was followed: nothing is told
+    about it until it has been there and back, and nothing it was told is forgotten on the way.
+    """
+
+    async def main() -> None:
+        store, courier = open_store(tmp_path), NotingCourier()
+        async with running_shard(store, courier) as shard:
+            await shard.submit([sight(1, "camera", "x")])
+            await idle(shard)
+            returning = sight(1, "bag", "x")
+            event = msgspec.structs.replace(returning.event, ids=(DeclaredId(DPID, "x", generation=11),))
+            await shard.submit([Sight(event, arriving=((DPID, "x"),))])
+            await idle(shard)
+            assert len(courier.carried) == 1
+            for old, new, generation in ((1, 2, 10), (2, 1, 11)):
+                (left,) = await shard.submit([Unlink(device(old), DPID, "x", NOW, generation)])
+                assert isinstance(left, Unlinked)
+                assert left.rows[0].entry.told[str(STILL_LOOKING)] in (TOLD_0, TOLD_1)
+                await shard.submit([Adopt(device(new), DPID, "x", NOW, generation, left.rows)])
+                await shard.submit([Forget(device(old), DPID, "x")])
+                await idle(shard)
+            assert states(courier.carried[-1].body) == {IN_MARKET: 1}
+            assert device(1).encode() in courier.carried[-1].body
+            assert {STILL_LOOKING: 0}.items() <= states(courier.carried[-2].body).items()
+
+    asyncio.run(main())
+
+
+def test_rows_set_aside_are_kept_when_the_id_is_spoken_of_again(tmp_path: Path) -> None:
+    """`Unlink` is repeated after a crash: what was set aside the first time goes along, whatever came since."""
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        async with running_shard(store, NotingCourier()) as shard:
+            await shard.submit([sight(1, "camera", "x")])
+            await idle(shard)
+            await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=9)])
+            lens = LedgerEntry(5, {str(LENSES): TOLD_1}, [Try(NOW, "m", "200", "realtime")])
+            await shard.submit([adopt(1, "x", (AdoptedRow(1, DPID, "x", lens),))])
+            (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=10)])
+            assert isinstance(left, Unlinked)
+            assert set(left.rows[0].entry.told) == {str(IN_MARKET), str(STILL_LOOKING), str(LENSES)}
 
     asyncio.run(main())
 
