@@ -18,17 +18,14 @@ from arke.catalog.plan import Plan, plan
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
 from arke.domain.event import Accepted, Event
 from arke.engine.commands import (
-    Adopt,
     Failed,
-    Forget,
     OptOut,
     Replay,
     Replayed,
     Seen,
     Sight,
-    Unlink,
-    Unlinked,
 )
+from arke.engine.handover import Handovers
 from arke.engine.protocol import (
     AskStatus,
     AskTouched,
@@ -52,7 +49,7 @@ if TYPE_CHECKING:
     from arke.engine.committer import Committer
     from arke.engine.identity import Identity, Resolved
     from arke.engine.protocol import Request, Response, ShardPort
-    from arke.storage.ports import Directory, IdKey, Move
+    from arke.storage.ports import Directory
 
 
 P = ParamSpec("P")
@@ -96,7 +93,7 @@ class Engine:
         self._applying = asyncio.Lock()
         self._down = False
         self._in_flight = 0
-        self._handovers: dict[IdKey, asyncio.Task[None]] = {}
+        self._handovers = Handovers(identity, clock, self._one)
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -121,7 +118,7 @@ class Engine:
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events."""
-        self._follow_moves()
+        self._handovers.follow()
 
     def watch(self) -> None:
         """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
@@ -141,10 +138,7 @@ class Engine:
     async def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
-        handovers = list(self._handovers.values())
-        for task in handovers:
-            task.cancel()  # the directory remembers what is not done
-        await asyncio.gather(*handovers, return_exceptions=True)
+        await self._handovers.stop()
         for shard in self.shards:
             await shard.stop()
         self._committer.close()
@@ -223,7 +217,7 @@ class Engine:
             return
         await self._identity.flush()
         if self._identity.moving:
-            self._follow_moves()
+            self._handovers.follow()
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
@@ -264,36 +258,6 @@ class Engine:
         if isinstance(result, Failed):
             raise StoreUnavailable(result.message)
         return result
-
-    # --- ids that change hands --------------------------------------------------------------------------
-
-    def _follow_moves(self) -> None:
-        """Hand ids over in the background, one task an id: an event does not wait for other destinations."""
-        for key in self._identity.moving:
-            if key not in self._handovers:
-                self._handovers[key] = asyncio.create_task(self._follow(key), name="hand-over")
-
-    async def _follow(self, key: IdKey) -> None:
-        """Hand one id over, move by move, in the order of its mappings, until it has arrived."""
-        try:
-            while (move := self._identity.next_move(key)) is not None:
-                try:
-                    await self._hand_over(move)
-                except (Unavailable, Overloaded):
-                    await asyncio.sleep(WATCH_EVERY_S)
-        finally:
-            del self._handovers[key]
-
-    async def _hand_over(self, move: Move) -> None:
-        """A partner id changes hands, and with it what it was told. Each step may be repeated."""
-        # As of now: the old device may have spoken of the id until this moment.
-        dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
-        left = await self._one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
-        rows = left.rows if isinstance(left, Unlinked) else ()
-        await self._one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, rows))
-        if rows:
-            await self._one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
-        await self._identity.moved(move)
 
     def _shard_of(self, uuid: str) -> int:
         return zlib.crc32(uuid.encode()) % len(self.shards)
@@ -399,8 +363,7 @@ class Engine:
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until every id has arrived and every lane that can send has nothing left."""
-        if self._handovers:
-            await asyncio.wait(self._handovers.values(), timeout=timeout_s)
+        await self._handovers.settle(timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
