@@ -67,7 +67,7 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     async def answer(call: Call) -> None:
         response = await _call(shard, call)
         # The engine may be gone while the shard still finishes: what was asked is done all the same.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop says it by a RuntimeError
             writer.write(frame(Answer(call.number, response)))
             await writer.drain()
 

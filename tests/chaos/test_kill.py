@@ -131,8 +131,8 @@ class Storm:
         def nothing_left() -> bool:
             if not self._engine.settled():
                 return False
-            if next(client.undelivered(None), None) is None:
-                return True
+            if not any(row.owed for row in client.status().destinations):
+                return next(client.undelivered(None), None) is None
             client.replay(None)
             return False
 

@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from bisect import insort
-from collections import Counter, deque
-from itertools import islice
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,6 +28,7 @@ from arke.delivery.concurrency import Concurrency
 from arke.delivery.report import LaneReport
 from arke.delivery.sender import Delivery, Outbound, deliver
 from arke.delivery.snapshot import Telling, tellings
+from arke.delivery.window import Key, OpenDevice, Part, Window
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try, record
 from arke.domain.message import encode_user
 from arke.errors import ArkeError, Unavailable
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.storage.ports import ShardReader
 
-WINDOW = 4_096
-"""Devices a lane holds at most; beyond them the journal is the queue."""
 READ_AHEAD = 1_024
 BUILT_AHEAD = 128
 """Devices read and built in one go when there is room for any: reading a few at a time costs several times
@@ -60,37 +57,6 @@ STORE_PAUSE_S = 1.0
 STOPPING_TRIES = 5
 
 log = get_logger("lane")
-
-
-class OpenDevice(msgspec.Struct):
-    """A device between the journal and an acknowledgement.
-
-    `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
-    `again_first` and `again` the positions of news that came meanwhile.
-    """
-
-    uid: int
-    first: int
-    last: int
-    kind: str
-    accepted: float
-    deadline: float
-    parts: int = 0
-    sending: bool = False
-    again_first: int = 0
-    again: int = 0
-    again_kind: str = ""
-    failure: str | None = None
-    owed: bool = False
-
-
-class Part(msgspec.Struct):
-    """One partner id's entry on its way, with the ledger entry it continues."""
-
-    device: OpenDevice
-    telling: Telling
-    encoded: bytes
-    before: LedgerEntry | None
 
 
 class Lane:
@@ -119,7 +85,7 @@ class Lane:
         self._bodies = bodies
         self._clock = clock
         self._observer = observer
-        self._read_seq = cursor
+        self._window = Window(cursor)
         self._kept_cursor = cursor
         self._journal_end = journal_end
         self._recovered_until = recovered_until
@@ -127,14 +93,10 @@ class Lane:
         self._retry_delay_s = retry_delay_s
         self.circuit = Circuit()
         self.concurrency = Concurrency()
-        self._open: dict[int, OpenDevice] = {}
-        self._order: deque[tuple[int, int]] = deque()
-        self._waiting: dict[int, OpenDevice] = {}
-        self._buffers: dict[tuple[int, str], list[Part]] = {}
         self._held: Counter[int] = Counter()
         self._quiet: dict[int, asyncio.Event] = {}
         self._under_way: set[asyncio.Task[None]] = set()
-        self._keeping: set[asyncio.Task[bool]] = set()
+        self._keeping: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -160,109 +122,82 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Nothing is waiting, buffered or under way, and the journal is read to its end."""
-        return not self._open and self._read_seq >= self._journal_end
+        return not self._window and self._window.read_seq >= self._journal_end
 
     @property
     def backlog(self) -> int:
         """Journal positions not yet behind the lane."""
-        return self._journal_end - self._low_water()
+        return self._journal_end - self._window.cursor
 
     @property
     def cursor(self) -> int:
-        return self._low_water()
+        return self._window.cursor
 
     @property
     def read_until(self) -> int:
         """The journal position up to which records were taken."""
-        return self._read_seq
+        return self._window.read_seq
 
     def holds(self, uid: int) -> bool:
         """Whether the device is between the journal and an acknowledgement."""
-        return uid in self._open
+        return uid in self._window
 
     def unsure(self, uid: int) -> bool:
         """Whether a crash may have hidden what the device was told: its records from then are not done with."""
-        if self._read_seq < self._recovered_until:
+        if self._window.read_seq < self._recovered_until:
             return True
-        device = self._open.get(uid)
+        device = self._window.device(uid)
         return device is not None and device.first <= self._recovered_until
 
     def settled_through(self, uid: int, seq: int) -> bool:
         """Whether a journal position before the lane is done with for this device."""
-        return seq <= self._read_seq and uid not in self._open
+        return seq <= self._window.read_seq and uid not in self._window
 
     def reroute(self, route: Route) -> None:
         """Go on under a changed catalog: what has not left yet is built again."""
         self.route = route
-        for buffer in self._buffers.values():
-            buffer[:] = [part for part in buffer if part.device.sending]
-        for device in self._open.values():
-            if device.parts and not device.sending:
-                device.parts = 0
-                self._waiting[device.uid] = device
+        self._window.take_all_back()
         self._wake.set()
 
     # --- taking from the journal ------------------------------------------------------------------------
 
     def offer(self, records: Sequence[JournalRecord], accepted: float) -> None:
         """Records just committed, in order. Taken at once if the lane is at the end and has room."""
-        at_end = self._read_seq == self._journal_end
+        at_end = self._window.read_seq == self._journal_end
         self._journal_end = records[-1].seq
-        if at_end and len(self._open) < WINDOW:
+        if at_end and not self._window.full:
             for journal_record in records:
-                if journal_record.seq > self._read_seq:
+                if journal_record.seq > self._window.read_seq:
                     self._take(journal_record, accepted)
         self._wake.set()
 
     def _take(self, journal_record: JournalRecord, accepted: float) -> None:
-        self._read_seq = journal_record.seq
-        if self.route.destination.id not in journal_record.destinations:
-            return
-        uid, seq = journal_record.uid, journal_record.seq
-        kind = "privacy" if journal_record.kind == "privacy" else "realtime"
-        device = self._open.get(uid)
-        if device is None:
-            self._order.append((seq, uid))
-            self._admit(uid, seq, seq, kind, accepted)
-        elif device.sending:
-            if not device.again:
-                self._order.append((seq, uid))
-                device.again_first, device.again_kind = seq, kind
-            device.again = seq
-            device.again_kind = "privacy" if "privacy" in (kind, device.again_kind) else kind
-        else:
-            device.last = seq
-            if kind == "privacy":  # goes out at once, whatever the device was waiting for
-                device.kind, device.deadline = kind, asyncio.get_running_loop().time()
-            self._unbuffer(device)
+        self._window.read_seq = journal_record.seq
+        if self.route.destination.id in journal_record.destinations:
+            kind = "privacy" if journal_record.kind == "privacy" else "realtime"
+            now = asyncio.get_running_loop().time()
+            self._window.take(
+                journal_record.seq, journal_record.uid, kind, accepted, now, self._linger_s(kind)
+            )
 
-    def _admit(self, uid: int, first: int, last: int, kind: str, accepted: float) -> None:
-        linger_s = 0.0 if kind == "privacy" else self.route.destination.linger_ms / 1000
-        deadline = asyncio.get_running_loop().time() + linger_s
-        self._open[uid] = self._waiting[uid] = OpenDevice(uid, first, last, kind, accepted, deadline)
-
-    def _unbuffer(self, device: OpenDevice) -> None:
-        """The newest state wins: take a device that has not left yet back to be built again."""
-        if device.parts:
-            for buffer in self._buffers.values():
-                buffer[:] = [part for part in buffer if part.device is not device]
-            device.parts = 0
-            self._waiting[device.uid] = device
+    def _linger_s(self, kind: str) -> float:
+        """Privacy goes out at once."""
+        return 0.0 if kind == "privacy" else self.route.destination.linger_ms / 1000
 
     def _behind(self) -> bool:
         """Whether there is something to read back from the journal, and room for it."""
-        return self._read_seq < self._journal_end and len(self._open) < WINDOW and self._may_send()
+        return self._window.read_seq < self._journal_end and not self._window.full and self._may_send()
 
     def _refill(self) -> None:
         """Read back from the journal what was not taken as it came."""
         if not self._behind():
             return
-        records = self._reader.journal(self._read_seq, READ_AHEAD)
+        records = self._reader.journal(self._window.read_seq, READ_AHEAD)
         now = self._clock.now()
         for journal_record in records:
             self._take(journal_record, now)
         if not records:
-            self._read_seq = self._journal_end
+            self._window.read_seq = self._journal_end
 
     # --- building ---------------------------------------------------------------------------------------
 
@@ -274,14 +209,13 @@ class Lane:
         if not self._may_send():
             return 0
         messages = 1 if self.circuit.is_open else self.concurrency.limit - len(self._under_way)
-        buffered = sum(map(len, self._buffers.values()))
-        return messages * self.route.destination.max_users_per_request - buffered
+        return messages * self.route.destination.max_users_per_request - self._window.buffered
 
     def _expand(self) -> None:
         """Build what there is room for. Devices with nothing to say take none, so others may follow them."""
-        while self._waiting and (room := self._room()) > 0:
-            free = (device for uid, device in self._waiting.items() if uid not in self._held)
-            devices = list(islice(free, room if self.circuit.is_open else max(room, BUILT_AHEAD)))
+        while (room := self._room()) > 0:
+            most = room if self.circuit.is_open else max(room, BUILT_AHEAD)
+            devices = self._window.waiting(most, self._held)
             if not devices:
                 return
             self._build(devices)
@@ -300,12 +234,20 @@ class Lane:
                 encoded = [encode_user(telling.entry) for telling in found]
             except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
                 log.error("device_not_built", destination=destination_id, error=type(error).__name__)
-                del self._waiting[device.uid]
+                self._window.built(device)
                 self._owe(device, "internal")
                 continue
-            del self._waiting[device.uid]
+            self._window.built(device)
             device.owed = was_owed is not None
-            self._buffer(device, found, encoded, ledger)
+            if found:
+                parts = [
+                    Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
+                    for telling, user in zip(found, encoded, strict=True)
+                ]
+                self._window.put(device, parts)
+            else:
+                self._observer.nothing_to_tell(destination_id)
+                self._close(device, settle=device.owed)
 
     def _tellings(
         self,
@@ -330,38 +272,23 @@ class Lane:
         ]
 
     def _owe(self, device: OpenDevice, reason: str) -> None:
-        """Put a device that cannot be built among the owed."""
+        """Put a device that cannot be built among the owed; until that is durable it holds the cursor."""
+        device.sending = True
         owed = Owed(self.route.destination.id, device.uid, int(self._clock.now()), device.last, reason)
         self.owed_count += 1
-        self._aside(LaneReport(self.route.destination.id, owed=(owed,)))
-        self._close(device)
+        self._aside(LaneReport(self.route.destination.id, owed=(owed,)), device)
 
-    def _aside(self, report: LaneReport) -> None:
-        """Keep something that no message waits for."""
-        task = asyncio.create_task(self._persist(report))
+    def _aside(self, report: LaneReport, device: OpenDevice | None = None) -> None:
+        """Keep something that no message waits for; then close the device it is about."""
+
+        async def keep() -> None:
+            if await self._persist(report) and device is not None:
+                self._close(device)
+                self._wake.set()
+
+        task = asyncio.create_task(keep())
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
-
-    def _buffer(
-        self,
-        device: OpenDevice,
-        found: list[Telling],
-        encoded: list[bytes],
-        ledger: dict[tuple[int, str], LedgerEntry],
-    ) -> None:
-        if not found:
-            self._observer.nothing_to_tell(self.route.destination.id)
-            self._close(device, settle=device.owed)
-            return
-        device.parts = len(found)
-        for telling, user in zip(found, encoded, strict=True):
-            part = Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
-            buffer = self._buffers.setdefault((telling.dpid, device.kind), [])
-            # A device that was taken back and built again keeps its place: news must not put off its linger.
-            if not buffer or _turn(buffer[-1]) <= _turn(part):
-                buffer.append(part)
-            else:
-                insort(buffer, part, key=_turn)
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -369,18 +296,14 @@ class Lane:
         """Send off every message that is full or has waited long enough, while the endpoint takes them."""
         now = asyncio.get_running_loop().time()
         most = self.route.destination.max_users_per_request
-        for key, buffer in list(self._buffers.items()):
-            while buffer and (len(buffer) >= most or self._stopping or buffer[0].device.deadline <= now):
-                if len(self._under_way) >= self.concurrency.limit or not self.circuit.allows(now):
-                    return
-                parts, buffer[:] = buffer[:most], buffer[most:]
-                self._send(key, parts)
-            if not buffer:
-                del self._buffers[key]
+        messages = self._window.messages(now, most, all_of_them=self._stopping)
+        while len(self._under_way) < self.concurrency.limit and self.circuit.allows(now):
+            message = next(messages, None)
+            if message is None:
+                return
+            self._send(*message)
 
-    def _send(self, key: tuple[int, str], parts: list[Part]) -> None:
-        for part in parts:
-            part.device.sending = True
+    def _send(self, key: Key, parts: list[Part]) -> None:
         task = asyncio.create_task(self._deliver(key, parts, probe=self.circuit.sent()))
         self._under_way.add(task)
         task.add_done_callback(self._came_back)
@@ -390,7 +313,7 @@ class Lane:
         self._under_way.discard(task)
         self._wake.set()
 
-    async def _deliver(self, key: tuple[int, str], parts: list[Part], *, probe: bool) -> None:
+    async def _deliver(self, key: Key, parts: list[Part], *, probe: bool) -> None:
         dpid, kind = key
         destination = self.route.destination
         at = self._clock.now()
@@ -455,7 +378,7 @@ class Lane:
                     owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
                 elif device.owed:
                     settled.append(device.uid)
-        cursor = self._low_water()
+        cursor = self._window.cursor
         kept = await self._persist(
             LaneReport(destination_id, tuple(rows), tuple(owed), tuple(settled), cursor=cursor)
         )
@@ -485,7 +408,7 @@ class Lane:
                 return True
 
     def _close(self, device: OpenDevice, *, settle: bool = False) -> None:
-        del self._open[device.uid]
+        self._window.close(device)
         if settle:
             self.owed_count -= 1
             self._aside(LaneReport(self.route.destination.id, settled=(device.uid,)))
@@ -493,18 +416,26 @@ class Lane:
         if quiet is not None:
             quiet.set()
         if device.again:
-            self._admit(device.uid, device.again_first, device.again, device.again_kind, self._clock.now())
+            deadline = asyncio.get_running_loop().time() + self._linger_s(device.again_kind)
+            self._window.admit(
+                device.uid,
+                device.again_first,
+                device.again,
+                device.again_kind,
+                self._clock.now(),
+                deadline,
+            )
 
     # --- holding a device still -------------------------------------------------------------------------
 
     async def hold(self, uid: int) -> None:
         """Wait until nothing about the device is under way, and build nothing for it until `release`."""
         self._held[uid] += 1
-        device = self._open.get(uid)
-        if device is None or device.uid in self._waiting:
+        device = self._window.device(uid)
+        if device is None or self._window.is_waiting(uid):
             return
         if not device.sending:
-            self._unbuffer(device)
+            self._window.take_back(device)
             return
         await self._quiet.setdefault(uid, asyncio.Event()).wait()
 
@@ -558,23 +489,13 @@ class Lane:
             if probe is not None and not self.idle:
                 moments.append(probe)
         elif len(self._under_way) < self.concurrency.limit:
-            moments += [buffer[0].device.deadline for buffer in self._buffers.values() if buffer]
-        if self._low_water() != self._kept_cursor:
+            moments += self._window.deadlines()
+        if self._window.cursor != self._kept_cursor:
             moments.append(self._cursor_due)
         return max(0.0, min(moments) - now) if moments else None
 
-    def _low_water(self) -> int:
-        """The position up to which everything is acknowledged or owed."""
-        while self._order:
-            seq, uid = self._order[0]
-            device = self._open.get(uid)
-            if device is not None and device.first <= seq:
-                return seq - 1
-            self._order.popleft()
-        return self._read_seq
-
     async def _keep_cursor(self) -> None:
-        cursor = self._low_water()
+        cursor = self._window.cursor
         now = asyncio.get_running_loop().time()
         if cursor == self._kept_cursor or now < self._cursor_due:
             return
@@ -584,11 +505,6 @@ class Lane:
         except Unavailable:
             return
         self._kept_cursor = cursor
-
-
-def _turn(part: Part) -> tuple[float, int]:
-    """The order in which entries leave: by the end of their linger, then by their first journal position."""
-    return part.device.deadline, part.device.first
 
 
 def _covered(

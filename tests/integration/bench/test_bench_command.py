@@ -71,7 +71,7 @@ def test_end_to_end_runs_the_real_program_and_prints_json() -> None:
     found = {figure["key"]: figure["value"] for figure in section["figures"]}
     assert found["events"] > 0
     assert 0 < found["p50"] <= found["p99"]
-    assert any("0 did not arrive" in note for note in section["notes"])
+    assert any(", 0 did not arrive" in note for note in section["notes"])
     assert report["machine"]["cores"]
 
 
