@@ -9,8 +9,8 @@ MOST = 512
 class Concurrency:
     """Grows by one per acknowledgement while at least half used, so by up to half a round trip; halves on failure.
 
-    Growing only when full would add one a round trip, and an outcome's commit is part of every round trip: a
-    lane took a minute to find what its endpoint takes. Between 1 and `most`.
+    Growing only when full would add one a round trip, and an outcome's commit is part of every round trip.
+    Between 1 and `most`.
     """
 
     def __init__(self, most: int = MOST) -> None:

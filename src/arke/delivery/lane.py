@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
 READ_AHEAD = 1_024
 BUILT_AHEAD = 128
-"""Devices read and built in one go when there is room for any: reading a few at a time costs several times
-as much a device. News about one that has not left yet takes it back to be built again.
+"""Devices read and built in one go when there is room for any, so that queries are few. News about one that
+has not left yet takes it back to be built again.
 """
 CURSOR_EVERY_S = 0.25
 STORE_PAUSE_S = 1.0

@@ -259,8 +259,8 @@ class SqliteShardStore(SqliteReader):
 
 
 def _insert(connection: apsw.Connection, table: str, rows: list[tuple[Any, ...]], conflict: str = "") -> None:
-    """Insert rows, many to a statement: a statement lets go of the interpreter and waits for it again, which
-    beside a busy event loop costs more than the insert. Few distinct statements, so that they stay prepared.
+    """Insert rows, many to a statement: each statement lets go of the interpreter and waits for it again. Few
+    distinct statements, so that they stay prepared.
     """
     start = 0
     marks = f"({','.join('?' * len(rows[0]))})"
