@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
 SOCKET_FILE = "engine.sock"
-REPORT_LINGER_S = 0.003
 
 
 class DataLocked(Unavailable):
@@ -103,7 +102,6 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
         compiler=ThreadCommitter(f"{name}-compile"),
         load_ruling=ruling_of,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
-        report_linger_s=REPORT_LINGER_S,
         delivering=delivering,
     )
 

@@ -84,13 +84,9 @@ class Shard:
         load_ruling: Callable[[Prepare], Ruling],
         housekeeping: bool = True,
         retry_delay_s: float = RETRY_DELAY_S,
-        report_linger_s: float = 0.0,
         delivering: bool = True,
     ) -> None:
-        """`report_linger_s`: how long a group of lane reports alone may gather more; nobody waits for it.
-
-        `delivering` False: lanes only say where they stand, for commands that look and do not send.
-        """
+        """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
         self._store = store
         self._reader = store.reader()
@@ -103,7 +99,6 @@ class Shard:
         self._load_ruling = load_ruling
         self._housekeeping = housekeeping
         self._retry_delay_s = retry_delay_s
-        self._report_linger_s = report_linger_s
         self._routing: Routing | None = None
         self._recovered_until = self._reader.last_seq()
         self._prepared: dict[int, Ruling] = {}
@@ -244,18 +239,7 @@ class Shard:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if self._report_linger_s and not self._stopping and self._only_reports():
-                await asyncio.sleep(self._report_linger_s)
             await self._run_group()
-
-    def _only_reports(self) -> bool:
-        """Whether the queue holds a few lane reports and nothing else."""
-        weight = 0
-        for commands, _, _ in self._queue:
-            weight += _weight(commands)
-            if weight >= MAX_GROUP or not all(isinstance(command, LaneReport) for command in commands):
-                return False
-        return True
 
     async def _run_group(self) -> None:
         taken = [self._queue.popleft()]
