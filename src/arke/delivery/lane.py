@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,7 +35,7 @@ from arke.log import get_logger
 from arke.storage.ports import Owed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Container, Sequence
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
@@ -76,8 +75,10 @@ class Lane:
         journal_end: int,
         recovered_until: int,
         owed_count: int,
+        held: Container[int],
         retry_delay_s: float,
     ) -> None:
+        """`held` are the devices that the shard holds still: nothing is built for them."""
         self.route = route
         self._reader = reader
         self._report = report
@@ -93,7 +94,7 @@ class Lane:
         self._retry_delay_s = retry_delay_s
         self.circuit = Circuit()
         self.concurrency = Concurrency()
-        self._held: Counter[int] = Counter()
+        self._held = held
         self._quiet: dict[int, asyncio.Event] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._keeping: set[asyncio.Task[None]] = set()
@@ -428,9 +429,8 @@ class Lane:
 
     # --- holding a device still -------------------------------------------------------------------------
 
-    async def hold(self, uid: int) -> None:
-        """Wait until nothing about the device is under way, and build nothing for it until `release`."""
-        self._held[uid] += 1
+    async def quiet(self, uid: int) -> None:
+        """Wait until nothing about a device, which is held by now, is under way."""
         device = self._window.device(uid)
         if device is None or self._window.is_waiting(uid):
             return
@@ -439,10 +439,8 @@ class Lane:
             return
         await self._quiet.setdefault(uid, asyncio.Event()).wait()
 
-    def release(self, uid: int) -> None:
-        self._held[uid] -= 1
-        if self._held[uid] <= 0:
-            del self._held[uid]
+    def wake(self) -> None:
+        """Look again: a device may no longer be held."""
         self._wake.set()
 
     # --- the pump ---------------------------------------------------------------------------------------

@@ -171,11 +171,9 @@ class Shard:
                 journal_end=last_seq,
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
+                held=self._held,
                 retry_delay_s=self._retry_delay_s,
             )
-            for uid, times in self._held.items():
-                for _ in range(times):
-                    await lane.hold(uid)
             self._lanes[destination_id] = lane
             if self._delivering:
                 lane.start()
@@ -209,8 +207,9 @@ class Shard:
             self._held[uid] -= 1
             if not self._held[uid]:
                 del self._held[uid]
+        if held:
             for lane in self._lanes.values():
-                lane.release(uid)
+                lane.wake()
 
     async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
         """An id may leave its device only while nothing about the device is under way."""
@@ -222,7 +221,7 @@ class Shard:
                 if uid is not None:
                     held.append(uid)
                     self._held[uid] += 1
-                    await asyncio.gather(*(lane.hold(uid) for lane in self._lanes.values()))
+                    await asyncio.gather(*(lane.quiet(uid) for lane in self._lanes.values()))
                     unsure = tuple(number for number, lane in self._lanes.items() if lane.unsure(uid))
                     command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
             ready.append(command)
