@@ -152,7 +152,8 @@ class Storm:
         believed = verdict.beliefs(kept, ALIASES)
         for number, receiver in destinations.items():
             told = {partner: receiver.segments_of(partner) for partner in believed}
-            assert told == believed, f"destination {number}"
+            wrong = [partner for partner in believed if told[partner] != believed[partner]]
+            assert not wrong, verdict.story(number, kept, sent, receiver.messages(), wrong[0])
             ledger = verdict.ledger_beliefs(kept, number)
             assert {partner: ledger.get(partner, set()) for partner in believed} == believed
             assert verdict.duplicates(receiver.messages()) <= kills * SHARDS * IN_FLIGHT_A_LANE

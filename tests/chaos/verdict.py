@@ -155,6 +155,21 @@ def ledger_beliefs(kept: Kept, destination: int) -> dict[str, set[str]]:
     }
 
 
+def story(number: int, kept: Kept, sent: Sequence[Sent], records: Iterable[Record], partner: str) -> str:
+    """All there is to know about one partner id at one destination, for whoever must find out what went wrong."""
+    lines = [f"destination {number} was not told the truth about {partner}, owned by {kept.owners[partner]}"]
+    lines += [f"sent {one}" for one in sent if one.partner == partner]
+    lines += [f"ledger {row}" for row in kept.ledger if (row.destination, row.id) == (number, partner)]
+    lines.append(f"profile {kept.profiles.get(kept.owners[partner])}")
+    needle = f'"DataPartner_UUID":"{partner}"'.encode()
+    lines += [
+        f"{record.at} {record.verdict} {record.status} {record.fault} {record.request.body.decode()}"
+        for record in records
+        if needle in record.request.body
+    ]
+    return "\n".join(lines)
+
+
 def duplicates(records: Iterable[Record]) -> int:
     """Messages that were accepted more than once under the same id; two ids never share a message."""
     partners: dict[str, set[bytes]] = {}

@@ -230,8 +230,12 @@ class Lane:
         for device in devices:
             ledger = ledgers.get(device.uid, {})
             was_owed = owed.get(device.uid)
+            if was_owed is not None and self._owed_before_the_crash(device, was_owed):
+                self._window.built(device)
+                self._close(device)  # and it stays owed
+                continue
             try:
-                found = self._tellings(device, profiles.get(device.uid), ledger, was_owed)
+                found = self._tellings(device, profiles.get(device.uid), ledger)
                 encoded = [encode_user(telling.entry) for telling in found]
             except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
                 log.error("device_not_built", destination=destination_id, error=type(error).__name__)
@@ -250,12 +254,15 @@ class Lane:
                 self._observer.nothing_to_tell(destination_id)
                 self._close(device, settle=device.owed)
 
+    def _owed_before_the_crash(self, device: OpenDevice, owed: Owed) -> bool:
+        """Whether all that the device is here for was tried and found to be owed in an earlier life."""
+        return device.first <= self._recovered_until and owed.seq >= device.last
+
     def _tellings(
         self,
         device: OpenDevice,
         profile: Profile | None,
         ledger: dict[tuple[int, str], LedgerEntry],
-        was_owed: Owed | None,
     ) -> list[Telling]:
         """What the device's ids are to be told; after a crash, without what is known to be done."""
         if profile is None or not self.route.samples(profile.uuid):
@@ -263,8 +270,6 @@ class Lane:
         found = tellings(self.route, profile, ledger)
         if device.first > self._recovered_until:
             return found
-        if was_owed is not None and was_owed.seq >= device.last:
-            return []
         certain = {(telling.dpid, telling.id): telling for telling in found}
         return [
             telling
@@ -368,6 +373,7 @@ class Lane:
                 acknowledged=delivery.acknowledged,
                 sent=delivery.sent,
                 seq=device.last,
+                stamp=max(state.verified_ts for state in telling.entry.segments),
             )
             rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
             device.parts -= 1

@@ -65,7 +65,12 @@ def tellings(
         states = (*ones, *zeros) if present else tuple(zeros)
         if not states:
             continue
-        states = _not_before(states, _told_elsewhere(entry))
+        stamp = entry.stamp if entry is not None else 0
+        if uncertain:  # what a crash has hidden was true by then
+            stamp = max(stamp, profile.evaluated)
+        if any(state.verified_ts < stamp for state in states):
+            told = entry.told if entry is not None else {}
+            states = tuple([_not_before(state, told, stamp, uncertain=uncertain) for state in states])
         user = UserEntry(profile.uuid, partner_id, tuple(profile.regions), states)
         told_1 = tuple([state.alias for state in ones]) if present else ()
         told_0 = tuple([state.alias for state in zeros])
@@ -91,16 +96,16 @@ def _ones(route: Route, profile: Profile) -> list[SegmentState]:
     return [state for _, state in found]
 
 
-def _told_elsewhere(entry: LedgerEntry | None) -> int:
-    """When an id that came from another device was last told about that one; 0 once this one has spoken."""
-    return entry.tries[-1].at if entry is not None and entry.seq == 0 and entry.tries else 0
+def _not_before(state: SegmentState, told: Mapping[str, int], stamp: int, *, uncertain: bool) -> SegmentState:
+    """Whoever goes by DateTime must not take a change for older than what it is a change from.
 
-
-def _not_before(states: tuple[SegmentState, ...], ts: int) -> tuple[SegmentState, ...]:
-    """Whoever goes by DateTime must not take what is told now for older than what was told before."""
-    if not any(state.verified_ts < ts for state in states):
-        return states
-    return tuple(msgspec.structs.replace(state, verified_ts=max(ts, state.verified_ts)) for state in states)
+    Events may be late, and an id may come from a device that was seen later than this one.
+    """
+    before = told.get(state.alias)
+    known = not uncertain if before is None else before == state.active
+    if known or state.verified_ts >= stamp:
+        return state
+    return msgspec.structs.replace(state, verified_ts=stamp)
 
 
 def _current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:

@@ -34,12 +34,14 @@ class Try(msgspec.Struct, array_like=True, frozen=True):
 class LedgerEntry(msgspec.Struct, array_like=True):
     """`seq` is the journal position the last message covered, `told` the state per alias.
 
-    `seq` 0: the id came from another device, and this one has not had an acknowledgement for it yet.
+    `seq` 0: the id came from another device, and this one has not had an acknowledgement for it yet. `stamp`
+    is the newest DateTime that the id was told, in epoch seconds: a change told later must not look older.
     """
 
     seq: int
     told: dict[str, int]
     tries: list[Try]
+    stamp: int = 0
 
 
 class LedgerRow(msgspec.Struct, array_like=True):
@@ -67,11 +69,15 @@ def record(
     acknowledged: bool,
     sent: bool = True,
     seq: int,
+    stamp: int = 0,
 ) -> LedgerEntry:
-    """The ledger entry after one delivery that told `ones` and `zeros`; not `sent`, it told nothing."""
+    """The ledger entry after one delivery that told `ones` and `zeros`, the newest as of `stamp`; not `sent`,
+    it told nothing.
+    """
     told = dict(before.told) if before is not None else {}
     if not sent:
         ones = zeros = ()
+        stamp = 0
     for alias in ones:
         told[alias] = TOLD_1 if acknowledged or told.get(alias) == TOLD_1 else MAYBE_1
     for alias in zeros:
@@ -79,4 +85,5 @@ def record(
     tries = [*(before.tries if before is not None else ()), attempt][-TRIES_KEPT:]
     if before is not None:
         seq = max(seq, before.seq) if acknowledged or before.seq else 0
-    return LedgerEntry(seq, told, tries)
+        stamp = max(stamp, before.stamp)
+    return LedgerEntry(seq, told, tries, stamp)

@@ -241,7 +241,7 @@ class _Group:
                 profile.sends[destination_id] = SendMark(profile.sends[destination_id].at, -1)
         leaving = []
         for row in self._leaving_rows(command, uid, profile):
-            entry = LedgerEntry(0, row.entry.told, row.entry.tries)
+            entry = msgspec.structs.replace(row.entry, seq=0)
             leaving.append(AdoptedRow(row.destination, command.dpid, row.id, entry))
             self._ledger[LedgerKey(uid, row.destination, command.dpid, row.id)] = None
             self._keep(LedgerRow(uid, row.destination, _aside(command.dpid), row.id, row.entry))
@@ -270,7 +270,8 @@ class _Group:
             }
             if told:
                 tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
-                entry = LedgerEntry(0, told, tries[-TRIES_KEPT:])
+                stamp = max(profile.evaluated, known.entry.stamp if known is not None else 0)
+                entry = LedgerEntry(0, told, tries[-TRIES_KEPT:], stamp)
                 rows[destination_id] = LedgerRow(uid, destination_id, command.dpid, command.id, entry)
         return list(rows.values())
 
@@ -376,7 +377,8 @@ def _departed_since(profile: Profile, declared: DeclaredId) -> bool:
 def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
     """Two accounts of what one id was told, as that of an id that has just arrived."""
     tries = sorted([*older.tries, *newer.tries], key=lambda one: one.at)
-    return LedgerEntry(0, {**older.told, **newer.told}, tries[-TRIES_KEPT:])
+    told = {**older.told, **newer.told}
+    return LedgerEntry(0, told, tries[-TRIES_KEPT:], max(older.stamp, newer.stamp))
 
 
 def _newer(older: LedgerRow, newer: LedgerRow) -> LedgerRow:

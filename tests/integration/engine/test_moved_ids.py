@@ -71,11 +71,15 @@ def test_what_is_told_next_is_not_older_than_what_was_told(tmp_path: Path) -> No
     async def main() -> None:
         courier = NotingCourier()
         async with running_shard(open_store(tmp_path), courier) as shard:
-            entry = LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [Try(LATER, "m", "200", "realtime")])
+            entry = LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [], stamp=LATER)
             await shard.submit([sight(2, "nothing", "y")])
             await shard.submit([adopt(2, "x", (AdoptedRow(1, DPID, "x", entry),))])
             await idle(shard)
             assert b'"Status":"0","DateTime":"Wed May 18 03:33:20 UTC 2033"' in courier.carried[-1].body
+            await shard.submit([sight(2, "camera", "y")])
+            await idle(shard)
+            change = b'"Segment_ID":"10329","Status":"1","DateTime":"Wed May 18 03:33:20 UTC 2033"'
+            assert change in courier.carried[-1].body
 
     asyncio.run(main())
 
