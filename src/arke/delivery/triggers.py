@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from arke.domain.profile import SendMark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from arke.delivery.routing import Routing
     from arke.domain.change import Change
@@ -17,20 +19,28 @@ REFRESH_S = 3 * 86_400
 """Three days since the last send (trigger 5)."""
 
 
+class ToTell(msgspec.Struct, frozen=True):
+    """Destinations that a sighting sets off, ascending; `catch_up` only for what changed unseen."""
+
+    destinations: tuple[int, ...]
+    catch_up: tuple[int, ...] = ()
+
+
 def destinations_to_tell(
     routing: Routing,
     profile: Profile,
     changes: Iterable[Change],
     changed_dpids: Iterable[int],
     now: int,
-) -> tuple[int, ...]:
-    """Destinations that a device seen now sets off, ascending; notes the send on the profile.
+) -> ToTell:
+    """Destinations that a device seen now sets off; notes the send on the profile.
 
     A gain or a loss tells every destination mapped to that segment. A changed mapping, a changed partner id
     and three quiet days tell those that the device has something to say to: it is in a mapped segment, or
-    was sent before.
+    was sent before. What changed unseen waits for the batch or for this moment, whichever comes first.
     """
     told: set[int] = set()
+    catch_up: set[int] = set()
     for change in changes:
         told.update(routing.by_segment.get(change.segment, ()))
     for dpid in changed_dpids:
@@ -38,21 +48,38 @@ def destinations_to_tell(
             if destination_id in profile.sends or _in_mapped_segment(routing, profile, destination_id):
                 told.add(destination_id)
     if profile.routing_mark != routing.mark:
-        for segment_id, membership in profile.segments.items():
-            if membership.status:
-                for destination_id in routing.by_segment.get(segment_id, ()):
-                    if destination_id not in profile.sends:
-                        told.add(destination_id)
+        told.update(_never_told(routing, profile))
         profile.routing_mark = routing.mark
     for destination_id, mark in profile.sends.items():
-        route = routing.routes.get(destination_id)
-        if route is None or not routing.tells(destination_id):
+        if not routing.tells(destination_id):
             continue
-        if mark.mapping_mark != route.mark or now - mark.at >= REFRESH_S:
+        if mark.mapping_mark != routing.routes[destination_id].mark or now - mark.at >= REFRESH_S:
             told.add(destination_id)
-    for destination_id in told:
+        elif mark.untold:
+            catch_up.add(destination_id)
+    catch_up -= told
+    for destination_id in told | catch_up:
         profile.sends[destination_id] = SendMark(now, routing.routes[destination_id].mark)
-    return tuple(sorted(told))
+    return ToTell(tuple(sorted(told | catch_up)), tuple(sorted(catch_up)))
+
+
+def note_untold(routing: Routing, profile: Profile, changes: Iterable[Change], now: int) -> None:
+    """Memberships changed while the device was not seen: its next sighting tells of them."""
+    for change in changes:
+        for destination_id in routing.by_segment.get(change.segment, ()):
+            mark = profile.sends.get(destination_id)
+            if mark is None:
+                mark = SendMark(now, routing.routes[destination_id].mark)
+            profile.sends[destination_id] = msgspec.structs.replace(mark, untold=True)
+
+
+def _never_told(routing: Routing, profile: Profile) -> Iterator[int]:
+    """Destinations of segments the device is in that it was never sent to: their mappings are new."""
+    for segment_id, membership in profile.segments.items():
+        if membership.status:
+            for destination_id in routing.by_segment.get(segment_id, ()):
+                if destination_id not in profile.sends:
+                    yield destination_id
 
 
 def _in_mapped_segment(routing: Routing, profile: Profile, destination_id: int) -> bool:

@@ -16,7 +16,10 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
 class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
     """One entry: device `uid` at `at`; `destinations` are told at once, all `changes` go to the batch.
 
-    `seq` is the position in the shard's journal. `kind` is what set it off: realtime, replay or privacy.
+    `seq` is the position in the shard's journal. `kind` is what set it off: realtime, replay or privacy; or,
+    with no sighting and so no destinations, sweep, backfill or file. `catch_up` are those of `destinations`
+    that are told only because something changed while the device was not seen: if they have heard of it since
+    (by a batch), they are told nothing.
     """
 
     seq: int
@@ -25,3 +28,4 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
     changes: tuple[Change, ...]
     destinations: tuple[int, ...]
     kind: str = "realtime"
+    catch_up: tuple[int, ...] = ()

@@ -62,10 +62,13 @@ class DepartedId(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SendMark(msgspec.Struct, array_like=True, frozen=True):
-    """When a send to a destination was last set off, and under which state of its mappings."""
+    """When a send to a destination was last set off, and under which state of its mappings. `untold`: what it
+    is to hear has changed since, while the device was not seen.
+    """
 
     at: int
     mapping_mark: int
+    untold: bool = False
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -73,7 +76,8 @@ class Profile(msgspec.Struct, array_like=True):
 
     `evaluated`: when memberships were last known to be true; `due`: the first moment at which one may change
     by time alone; `epoch`: the catalog version it was evaluated under; `routing_mark`: the state of all
-    mappings it was last checked against; `sends`: per destination; `departed`: the newest ids that left.
+    mappings it was last checked against; `sends`: per destination; `departed`: the newest ids that left;
+    `heard`: when an event or a file last spoke of the device; `wake`: when the sweep is to look at it.
     """
 
     uuid: str
@@ -90,6 +94,8 @@ class Profile(msgspec.Struct, array_like=True):
     sends: dict[int, SendMark] = {}
     opted_out: int = 0
     departed: list[DepartedId] = []
+    heard: int = 0
+    wake: int = NEVER
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.routing import Routing
-from arke.delivery.triggers import destinations_to_tell
+from arke.delivery.triggers import ToTell, destinations_to_tell, note_untold
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
@@ -176,10 +176,8 @@ class _Group:
             profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
         profile.seen = max(profile.seen, event.ts)
         effect = apply_event(self._runner.ruling.compiled, profile, event, now)
-        destinations = destinations_to_tell(
-            self._runner.routing(now), profile, effect.changes, changed_dpids, now
-        )
-        self._write(uid, profile, now, effect.changes, destinations, "realtime")
+        told = destinations_to_tell(self._runner.routing(now), profile, effect.changes, changed_dpids, now)
+        self._write(uid, profile, now, effect.changes, told, "realtime", touched=bool(changed_dpids))
         segments = sorted(number for number, held in profile.segments.items() if held.status)
         return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
 
@@ -291,11 +289,11 @@ class _Group:
         elif profile.ids[place].generation <= command.generation:
             profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
         routing = self._runner.routing(command.at)
-        told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at))
+        told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at).destinations)
         for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
             profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
             told.add(destination_id)
-        self._write(uid, profile, command.at, [], tuple(sorted(told)), "realtime")
+        self._write(uid, profile, command.at, [], ToTell(tuple(sorted(told))), "realtime", touched=True)
         return Done()
 
     def _forget(self, command: Forget) -> Result:
@@ -315,13 +313,13 @@ class _Group:
             changes = leave_all(profile, "opt_out", command.at)
             routing = self._runner.routing(command.at)
             sent = (number for number in profile.sends if routing.tells(number))
-            self._write(uid, profile, command.at, changes, tuple(sorted(sent)), "privacy")
+            self._write(uid, profile, command.at, changes, ToTell(tuple(sorted(sent))), "privacy")
         return Seen(Accepted(uuid=command.uuid, opted_out=True))
 
     def _replay(self, command: Replay) -> Result:
         page = self._store.owed_page(command.destination, command.after, command.limit)
         for owed in page:
-            self._append(owed.uid, command.at, [], (owed.destination,), "replay")
+            self._append(owed.uid, command.at, [], ToTell((owed.destination,)), "replay")
         full = len(page) == command.limit
         return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
 
@@ -343,18 +341,24 @@ class _Group:
         profile: Profile,
         at: int,
         changes: list[Change],
-        destinations: tuple[int, ...],
+        told: ToTell,
         kind: str,
+        *,
+        touched: bool = False,
     ) -> None:
+        """`touched`: its ids changed, which the batch is to look at though no membership did."""
         self._writes.profiles[uid] = profile
-        if changes or destinations:
-            self._append(uid, at, changes, destinations, kind)
+        if changes or told.destinations or touched:
+            self._append(uid, at, changes, told, kind)
 
-    def _append(
-        self, uid: int, at: int, changes: list[Change], destinations: tuple[int, ...], kind: str
-    ) -> None:
+    def _write_unseen(self, uid: int, profile: Profile, at: int, changes: list[Change], kind: str) -> None:
+        """What changed though the device was not seen waits for the batch, or for the device to be seen."""
+        note_untold(self._runner.routing(at), profile, changes, at)
+        self._write(uid, profile, at, changes, ToTell(()), kind)
+
+    def _append(self, uid: int, at: int, changes: list[Change], told: ToTell, kind: str) -> None:
         self._writes.journal.append(
-            JournalRecord(self._next_seq, at, uid, tuple(changes), destinations, kind)
+            JournalRecord(self._next_seq, at, uid, tuple(changes), told.destinations, kind, told.catch_up)
         )
         self._next_seq += 1
 

@@ -103,32 +103,36 @@ def test_a_change_sets_off_and_is_noted() -> None:
     """Destinations mapped to it, ascending; a segment nobody maps sets off nobody."""
     found = routing(destination(2, Mapping(segment=10)), destination(1, Mapping(segment=10)))
     profile = device(10, mark=found.mark)
-    assert destinations_to_tell(found, profile, [Change(10, 1, "rule")], (), NOW) == (1, 2)
+    assert destinations_to_tell(found, profile, [Change(10, 1, "rule")], (), NOW).destinations == (1, 2)
     assert profile.sends == {number: SendMark(NOW, found.routes[number].mark) for number in (1, 2)}
-    assert destinations_to_tell(found, profile, [Change(99, 1, "rule")], (), NOW + 1) == ()
+    assert destinations_to_tell(found, profile, [Change(99, 1, "rule")], (), NOW + 1).destinations == ()
 
 
 def test_an_id_concerns_those_that_have_something_to_say() -> None:
     """In a mapped segment, or sent before; a device in nothing and never sent is not set off."""
     found = routing(destination(1, Mapping(segment=10)))
     before = SendMark(NOW, found.routes[1].mark)
-    assert destinations_to_tell(found, device(mark=found.mark), (), {12345}, NOW) == ()
-    assert destinations_to_tell(found, device(10, mark=found.mark), (), {12345}, NOW) == (1,)
-    assert destinations_to_tell(found, device(mark=found.mark, d1=before), (), {12345}, NOW) == (1,)
-    assert destinations_to_tell(found, device(10, mark=found.mark, d1=before), (), {777}, NOW) == ()
+    assert destinations_to_tell(found, device(mark=found.mark), (), {12345}, NOW).destinations == ()
+    assert destinations_to_tell(found, device(10, mark=found.mark), (), {12345}, NOW).destinations == (1,)
+    assert destinations_to_tell(found, device(mark=found.mark, d1=before), (), {12345}, NOW).destinations == (
+        1,
+    )
+    assert (
+        destinations_to_tell(found, device(10, mark=found.mark, d1=before), (), {777}, NOW).destinations == ()
+    )
 
 
 def test_three_days_to_the_second() -> None:
     """From the note of the last send."""
     found = routing(destination(1, Mapping(segment=10)))
     profile = device(10, mark=found.mark, d1=SendMark(NOW, found.routes[1].mark))
-    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S - 1) == ()
-    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S) == (1,)
-    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S + 1) == ()
+    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S - 1).destinations == ()
+    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S).destinations == (1,)
+    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S + 1).destinations == ()
 
 
 def test_a_destination_that_was_removed_is_passed_over() -> None:
     """Its note stays on the profile and sets off nothing, however old; likewise one that is switched off."""
     found = routing(destination(2, Mapping(segment=10), enabled=False))
     profile = device(10, mark=found.mark, d1=SendMark(0, 0), d2=SendMark(0, 0))
-    assert destinations_to_tell(found, profile, (), (), NOW) == ()
+    assert destinations_to_tell(found, profile, (), (), NOW).destinations == ()
