@@ -35,9 +35,9 @@ def test_memberships_in_the_long_run(history: History) -> None:
 
 
 def agree(history: History) -> None:
-    rulings = [CompiledCatalog(catalog(edition), number) for number, edition in enumerate(history.editions)]
+    rulings = [CompiledCatalog(catalog(edition)) for edition in history.editions]
     force = 0
-    profile, device = Profile(UUID, epoch=-1), Device()
+    profile, device = Profile(UUID), Device()
     for at, step in zip(moments(history.steps), history.steps, strict=True):
         if step.edit is not None:
             force = step.edit % len(rulings)

@@ -35,6 +35,10 @@ def _show(figures: Status) -> None:
         f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
         f"{figures.changes:,} membership changes\n"
     )
+    if figures.backfilled < 1:
+        sys.stdout.write(
+            f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"
+        )
     for row in figures.destinations:
         answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
         latency = (

@@ -42,6 +42,9 @@ class _Figures:
         yield GaugeMetricFamily("arke_profiles", "Stored profiles", value=status.profiles)
         yield GaugeMetricFamily("arke_queued", "Commands waiting for a group", value=status.queued)
         yield GaugeMetricFamily("arke_catalog_version", "Catalog in force", value=status.catalog_version)
+        yield GaugeMetricFamily(
+            "arke_backfilled", "Share of profiles evaluated under the catalog", value=status.backfilled
+        )
         yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
         yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
         yield from self._destinations(status.destinations)

@@ -80,7 +80,25 @@ class Replay(msgspec.Struct, tag=True, frozen=True):
     limit: int
 
 
-Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | LaneReport
+class Sweep(msgspec.Struct, tag=True, frozen=True):
+    """Time passed: look again at up to `limit` profiles that are due. Answered by `Walked`."""
+
+    at: int
+    limit: int
+
+
+class Refresh(msgspec.Struct, tag=True, frozen=True):
+    """The catalog changed, to that of `epoch`: look again at up to `limit` stored profiles that were last
+    evaluated under another one, in uid order after `after`. Answered by `Walked`.
+    """
+
+    epoch: int
+    at: int
+    after: int
+    limit: int
+
+
+Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | Sweep | Refresh | LaneReport
 
 
 class Unlinked(msgspec.Struct, tag=True, frozen=True):
@@ -94,6 +112,13 @@ class Replayed(msgspec.Struct, tag=True, frozen=True):
 
     devices: int
     next: tuple[int, int] | None
+
+
+class Walked(msgspec.Struct, tag=True, frozen=True):
+    """`profiles` were looked at, the last of them `uid`."""
+
+    profiles: int
+    uid: int
 
 
 class Seen(msgspec.Struct, tag=True, frozen=True):
@@ -113,5 +138,5 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     message: str
 
 
-Result = Seen | Unlinked | Replayed | Done | Failed
+Result = Seen | Unlinked | Replayed | Walked | Done | Failed
 """One answer per command, in order."""

@@ -25,15 +25,18 @@ from arke.engine.commands import (
     Forget,
     LaneReport,
     OptOut,
+    Refresh,
     Replay,
     Replayed,
     Seen,
     Sight,
+    Sweep,
     Unlink,
     Unlinked,
+    Walked,
 )
 from arke.evaluation.compiled import CompiledCatalog
-from arke.evaluation.evaluate import apply_event, leave_all
+from arke.evaluation.evaluate import apply_event, leave_all, pass_time, wake_at
 from arke.storage.ports import GroupWrites, LedgerKey
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, catalog: Catalog, version: int, mapping_versions: Mapping[int, int]) -> Ruling:
-        return cls(catalog, version, mapping_versions, CompiledCatalog(catalog, version))
+        return cls(catalog, version, mapping_versions, CompiledCatalog(catalog))
 
 
 class GroupResult(msgspec.Struct, frozen=True):
@@ -164,6 +167,10 @@ class _Group:
                 return self._opt_out(command)
             case Replay():
                 return self._replay(command)
+            case Sweep():
+                return self._walk(self._store.due(command.at, command.limit), command.at, "sweep")
+            case Refresh():
+                return self._refresh(command)
 
     def _sight(self, command: Sight) -> Result:
         event = command.event
@@ -323,6 +330,32 @@ class _Group:
         full = len(page) == command.limit
         return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
 
+    def _refresh(self, command: Refresh) -> Result:
+        if command.epoch != self._runner.ruling.compiled.epoch:  # changed again meanwhile
+            return Walked(0, 0)
+        uids = self._store.uids(command.after, command.limit)
+        walked = self._walk(uids, command.at, "backfill")
+        end = len(uids) < command.limit
+        self._writes.refreshed = (command.epoch, None if end else uids[-1])
+        return walked
+
+    def _walk(self, uids: Sequence[int], at: int, kind: str) -> Walked:
+        """Bring profiles up to now though nothing was heard of them."""
+        compiled = self._runner.ruling.compiled
+        for uid, profile in self._known(uids).items():
+            if kind == "sweep" or profile.epoch != compiled.epoch:
+                changes = pass_time(compiled, profile, at) if not profile.opted_out else []
+                self._write_unseen(uid, profile, at, changes, kind)
+        return Walked(len(uids), uids[-1] if uids else 0)
+
+    def _known(self, uids: Sequence[int]) -> dict[int, Profile]:
+        """Profiles by uid, as this group has left them so far."""
+        loaded = dict(self._loaded.values())
+        found = {uid: loaded[uid] for uid in uids if uid in loaded}
+        stored = self._store.profiles([uid for uid in uids if uid not in found])
+        self._loaded.update((profile.uuid, (uid, profile)) for uid, profile in stored.items())
+        return found | stored
+
     def _report(self, report: LaneReport) -> Result:
         for row in report.ledger:
             self._keep(row)
@@ -348,8 +381,19 @@ class _Group:
     ) -> None:
         """`touched`: its ids changed, which the batch is to look at though no membership did."""
         self._writes.profiles[uid] = profile
+        self._set_wake(uid, profile, woken=kind == "sweep")
         if changes or told.destinations or touched:
             self._append(uid, at, changes, told, kind)
+
+    def _set_wake(self, uid: int, profile: Profile, *, woken: bool) -> None:
+        """The index has the earliest moment at which a profile was ever due. It is early for most, and then the
+        sweep looks in vain and puts it right: that is cheaper than moving it at every event.
+        """
+        wake = wake_at(profile)
+        if wake < profile.wake or (woken and wake != profile.wake):
+            before, _ = self._writes.wakes.get(uid, (profile.wake, 0))
+            self._writes.wakes[uid] = (before, wake)
+            profile.wake = wake
 
     def _write_unseen(self, uid: int, profile: Profile, at: int, changes: list[Change], kind: str) -> None:
         """What changed though the device was not seen waits for the batch, or for the device to be seen."""

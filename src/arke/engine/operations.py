@@ -60,7 +60,9 @@ class DestinationStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The engine's health and figures. Counters since it started, `profiles` of all time."""
+    """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
+    share of stored profiles that were evaluated under the catalog in force.
+    """
 
     ready: bool
     catalog_version: int
@@ -69,6 +71,7 @@ class Status(msgspec.Struct, frozen=True):
     events: int
     changes: int
     queued: int
+    backfilled: float
     destinations: list[DestinationStatus]
 
 
@@ -121,6 +124,7 @@ class Operations:
             events=sum(part.events for part in parts),
             changes=sum(part.changes for part in parts),
             queued=sum(part.queued for part in parts),
+            backfilled=min(part.backfilled for part in parts),
             destinations=self._destinations(parts),
         )
 

@@ -102,7 +102,9 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class ShardStatus(msgspec.Struct, tag=True, frozen=True):
-    """One shard's figures since it started; `profiles` and `seq` of all time."""
+    """One shard's figures since it started; `profiles` and `seq` of all time. `backfilled` is the share of its
+    profiles that were evaluated under the catalog in force.
+    """
 
     ready: bool
     profiles: int
@@ -112,6 +114,7 @@ class ShardStatus(msgspec.Struct, tag=True, frozen=True):
     changes: int
     groups: int
     catalog_version: int
+    backfilled: float
     lanes: list[LaneStatus]
 
 

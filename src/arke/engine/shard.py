@@ -8,6 +8,7 @@ one transaction carries events and outcomes alike.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -17,7 +18,7 @@ from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.delivery.sender import RETRY_DELAY_S
 from arke.engine import inspection
-from arke.engine.commands import Failed, LaneReport, Sight, Unlink
+from arke.engine.commands import Failed, LaneReport, Refresh, Sight, Sweep, Unlink
 from arke.engine.group import GroupRunner, Ruling
 from arke.engine.protocol import (
     AskOwed,
@@ -33,6 +34,7 @@ from arke.engine.protocol import (
     Submit,
     Switch,
 )
+from arke.engine.walks import Walks
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.storage.ports import GroupWrites
@@ -64,6 +66,7 @@ MAX_QUEUED = 20_000
 HOUSEKEEPING_S = 1.0
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
+LOOK_AGAIN_S = 30.0
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
 
@@ -109,6 +112,14 @@ class Shard:
         self._lanes: dict[int, Lane] = {}
         self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
+        self.walks = Walks(
+            self._reader,
+            clock,
+            self.submit,
+            events=lambda: self._events,
+            epoch=lambda: self._runner.ruling.compiled.epoch if self._runner.ruling.version else None,
+            look_again_s=LOOK_AGAIN_S if housekeeping else None,
+        )
         self._stopping = False
         self._ready = True
         self._events = 0
@@ -121,6 +132,8 @@ class Shard:
     async def start(self) -> None:
         await self._open_lanes()
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
+        if self._delivering:
+            self.walks.start()
         if self._housekeeping:
             self._tasks.append(asyncio.create_task(self._keep_house(), name="shard-housekeeping"))
 
@@ -128,6 +141,7 @@ class Shard:
         """Let lanes finish what is under way and commit it; the journal keeps the rest."""
         if self._stopping:
             return
+        await self.walks.stop()
         for lane in self._lanes.values():
             await lane.stop()
         self._stopping = True
@@ -275,6 +289,8 @@ class Shard:
                 future.set_result(answers)
         self._groups += 1
         self._events += sum(isinstance(command, Sight) for part, _, _ in taken for command in part)
+        if result.writes.wakes:
+            self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
         self._changes += sum(len(entry.changes) for entry in journal)
         if journal:
@@ -351,11 +367,16 @@ class Shard:
             self._runner.rule_by(ruling)
             await self._open_lanes()
         await self._close_lanes()
+        self.walks.edited()
         return Ok()
 
     async def _drain(self, timeout_s: float) -> Response:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
+        if self._delivering and self._runner.ruling.version:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self.walks.settled()
         # Lanes settle in many small steps, so there is no one event to wait for.
         while loop.time() < end and not self._settled():  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_S)
@@ -382,8 +403,16 @@ class Shard:
             changes=self._changes,
             groups=self._groups,
             catalog_version=self._runner.ruling.version,
+            backfilled=self._backfilled(),
             lanes=lanes,
         )
+
+    def _backfilled(self) -> float:
+        """The share of stored profiles evaluated under the catalog in force. Uids are hashes: evenly spread."""
+        done = self.walks.refreshed
+        if done is None:
+            return 0.0
+        return 1.0 if done[1] is None else done[1] / (1 << 62)
 
     # --- for inspection ---------------------------------------------------------------------------------
 
@@ -406,4 +435,14 @@ class Shard:
 
 def _weight(commands: Sequence[Command]) -> int:
     """About how many rows a transaction writes for these commands."""
-    return sum(len(command.ledger) or 1 if isinstance(command, LaneReport) else 1 for command in commands)
+    return sum(_rows(command) for command in commands)
+
+
+def _rows(command: Command) -> int:
+    match command:
+        case LaneReport():
+            return len(command.ledger) or 1
+        case Sweep() | Refresh():
+            return command.limit
+        case _:
+            return 1

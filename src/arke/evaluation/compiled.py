@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from arke.clock import DAY_S
 from arke.domain.profile import NEVER, TraitState
@@ -22,16 +26,17 @@ SPARE_STAMPS = 16
 
 
 class CompiledCatalog:
-    """Everything evaluation needs of one catalog version.
+    """Everything evaluation needs of one catalog. `epoch` names what it says of memberships: two catalogs that
+    differ only in what is told to whom have the same.
 
     `on_first` and `on_every` map a trait to the segments to look at when it is newly held, and when it is
     realised again: a rule that only asks for presence is not evaluated twice. Cost per event therefore
     follows the traits that match, not those that exist.
     """
 
-    def __init__(self, catalog: Catalog, version: int) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.version = version
+        self.epoch = _epoch(catalog)
         self.traits = {trait.id: trait for trait in catalog.traits}
         self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
         self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
@@ -110,3 +115,13 @@ class CompiledCatalog:
                 state.old and first <= state.old_until <= last
             ):
                 yield from self._by_window[trait_id, window_s]
+
+
+def _epoch(catalog: Catalog) -> int:
+    """A number (62 bits) that changes whenever somebody's membership might."""
+    traits = sorted(
+        ((t.id, t.kind, t.rule, t.ignore_case, t.ttl_days) for t in catalog.traits), key=itemgetter(0)
+    )
+    segments = sorted(((s.id, s.rule, s.paused, s.ttl_days) for s in catalog.segments), key=itemgetter(0))
+    digest = hashlib.blake2b(msgspec.msgpack.encode((traits, segments)), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 2

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.clock import DAY_S
 from arke.domain.change import Change
 from arke.domain.profile import NEVER, Membership, Profile
 from arke.evaluation.realise import forget, keep_cap, realise
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
     from arke.domain.event import Event
     from arke.evaluation.compiled import CompiledCatalog
+
+
+INACTIVE_S = 120 * DAY_S
+"""Without an event or a file that names it, a device is inactive after this (SPEC section 4)."""
+INACTIVE = -1
+"""The epoch of a profile that has become inactive: under no catalog."""
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -41,10 +48,11 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
 
+    back = _come_back(compiled, profile, event, now) if profile.epoch == INACTIVE else []
     told_changes = _tell(compiled, profile, event.memberships, event.ts, now) if event.memberships else []
     affected: set[int] = set()
     lapsed: dict[int, str] = {}
-    stale = profile.epoch != compiled.version
+    stale = profile.epoch != compiled.epoch
     if stale or now >= profile.due:
         lapsed = _pass_time(compiled, profile, affected, now, stale=stale)
     for trait_id in realised:
@@ -57,15 +65,56 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         affected.update(compiled.on_first.get(trait_id, ()))
     changes = _decide(compiled, profile, affected, lapsed, now)
     profile.evaluated = now
-    return Effect(realised, changes + told_changes)
+    profile.heard = max(profile.heard, event.at)
+    return Effect(realised, [*back, *changes, *told_changes])
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
-    """Bring a profile up to now without an event: expiries, windows, catalog edits."""
+    """Bring a profile up to now without an event: inactivity, expiries, windows, catalog edits."""
+    if profile.heard and now >= profile.heard + INACTIVE_S:
+        return _become_inactive(profile, now)
     affected: set[int] = set()
-    lapsed = _pass_time(compiled, profile, affected, now, stale=profile.epoch != compiled.version)
+    lapsed = _pass_time(compiled, profile, affected, now, stale=profile.epoch != compiled.epoch)
     changes = _decide(compiled, profile, affected, lapsed, now)
     profile.evaluated = now
+    return changes
+
+
+def wake_at(profile: Profile) -> int:
+    """When time alone may next change something: the sweep is to look at the profile then."""
+    if profile.epoch == INACTIVE or not (
+        profile.traits or any(membership.status for membership in profile.segments.values())
+    ):
+        return NEVER
+    return min(profile.due, profile.heard + INACTIVE_S if profile.heard else NEVER)
+
+
+def _become_inactive(profile: Profile, now: int) -> list[Change]:
+    """A device that nobody has spoken of for 120 days is in nothing. What it did stays, for its own time."""
+    changes = []
+    for segment_id, membership in profile.segments.items():
+        if membership.status:
+            verified = membership.verified if membership.reason == "told" else now
+            profile.segments[segment_id] = Membership(0, now, verified, "inactive")
+            changes.append(Change(segment_id, 0, "inactive"))
+    profile.epoch = INACTIVE
+    profile.evaluated = now
+    return changes
+
+
+def _come_back(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> list[Change]:
+    """Memberships that were told hold again, unless the event tells of them. Computed ones follow as for a
+    profile of another catalog: all that it can be in is evaluated.
+    """
+    changes = []
+    for segment_id, membership in profile.segments.items():
+        segment = compiled.segments.get(segment_id)
+        if membership.reason != "inactive" or segment is None or not segment.external or segment.paused:
+            continue
+        told_anew = segment_id in event.memberships and event.ts >= membership.verified
+        if not told_anew and _told_until(compiled, segment_id, membership) > now:
+            profile.segments[segment_id] = Membership(1, now, membership.verified, "told")
+            changes.append(Change(segment_id, 1, "told"))
     return changes
 
 
@@ -112,7 +161,7 @@ def _pass_time(
         elif _told_until(compiled, segment_id, membership) <= now:
             affected.add(segment_id)
             lapsed[segment_id] = "ttl"
-    profile.epoch = compiled.version
+    profile.epoch = compiled.epoch
     profile.due = min(
         (compiled.trait_due(trait_id, state, now) for trait_id, state in profile.traits.items()),
         default=NEVER,

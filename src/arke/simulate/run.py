@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from arke.domain.catalog import Catalog
     from arke.engine.engine import Engine
+    from arke.engine.shard import Shard
 
 SETTLE_S = 120.0
 """Virtual time given to lanes after the last line: longer than any linger and pause of a circuit."""
@@ -64,12 +65,14 @@ class Simulation:
         await engine.apply(catalog)
         for step in steps:
             await clock.sleep_until(step.at)
-            await self._step(engine, network, script, step)
+            await self._step(engine, shard, network, script, step)
         await engine.drain(SETTLE_S)
         self.summary.owed = sum(shard.reader.owed_counts().values())
         await engine.stop()
 
-    async def _step(self, engine: Engine, network: SimulatedNetwork, script: Path, step: Step) -> None:
+    async def _step(
+        self, engine: Engine, shard: Shard, network: SimulatedNetwork, script: Path, step: Step
+    ) -> None:
         where = f"{script}:{step.line}"
         if step.event is not None:
             self.summary.events += 1
@@ -83,6 +86,7 @@ class Simulation:
             if not path.is_file():
                 raise ScriptError(f"{where}: apply: {path} does not exist")
             await engine.apply(self._load(path))
+            await shard.walks.settled()
         elif step.privacy is not None:
             ids: tuple[DeclaredId, ...] = ()
             if step.privacy.id is not None:

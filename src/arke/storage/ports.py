@@ -90,6 +90,10 @@ class GroupWrites(msgspec.Struct):
     owed: list[Owed] = []
     settled: list[tuple[int, int]] = []
     cursors: dict[int, int] = {}
+    wakes: dict[int, tuple[int, int]] = {}
+    """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
+    refreshed: tuple[int, int | None] | None = None
+    """The epoch of the catalog that stored profiles are being brought to, and the last uid; None: all are."""
 
     @property
     def empty(self) -> bool:
@@ -101,6 +105,8 @@ class GroupWrites(msgspec.Struct):
             or self.owed
             or self.settled
             or self.cursors
+            or self.wakes
+            or self.refreshed
         )
 
 
@@ -138,6 +144,22 @@ class ShardReader(Protocol):
         ...
 
     def count_profiles(self) -> int: ...
+
+    def due(self, at: int, limit: int) -> list[int]:
+        """Up to `limit` uids that are due at `at`, those due the longest first."""
+        ...
+
+    def next_due(self) -> int | None:
+        """When the next profile is due; None: never."""
+        ...
+
+    def uids(self, after: int, limit: int) -> list[int]:
+        """Up to `limit` stored uids greater than `after`, ascending."""
+        ...
+
+    def refreshed(self) -> tuple[int, int | None] | None:
+        """How far stored profiles have been brought to which catalog; see `GroupWrites.refreshed`."""
+        ...
 
     def sample_profiles(self, limit: int) -> Iterator[Profile]:
         """Up to `limit` profiles. Keys are hashes, so the first ones are a random sample."""

@@ -56,7 +56,15 @@ BOOKS = Reconciliation(
     devices=6, ids=6, lines=12, inside=5, memberships=4, differing=0, strays=0, examples=[]
 )
 STATUS = Status(
-    ready=True, catalog_version=1, shards=1, profiles=6, events=8, changes=6, queued=0, destinations=[]
+    ready=True,
+    catalog_version=1,
+    shards=1,
+    profiles=6,
+    events=8,
+    changes=6,
+    queued=0,
+    backfilled=1.0,
+    destinations=[],
 )
 replaced = msgspec.structs.replace
 

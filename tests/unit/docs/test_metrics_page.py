@@ -15,6 +15,7 @@ def scraped() -> dict[str, tuple[str, str]]:
     status = Status(
         ready=True,
         catalog_version=1,
+        backfilled=1.0,
         shards=1,
         profiles=1,
         events=1,

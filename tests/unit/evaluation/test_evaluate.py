@@ -14,9 +14,9 @@ DAY = 86_400
 NOW = 20_000 * DAY
 
 
-def compiled(*segments: Segment, version: int = 1, **ttl_days: int) -> CompiledCatalog:
+def compiled(*segments: Segment, **ttl_days: int) -> CompiledCatalog:
     traits = tuple(Trait(id=number, ttl_days=ttl_days.get(f"t{number}", 120)) for number in (1, 2, 3))
-    return CompiledCatalog(Catalog(traits=traits, segments=segments), version)
+    return CompiledCatalog(Catalog(traits=traits, segments=segments))
 
 
 def seen(now: int, *traits: int, ts: int | None = None, **fields: object) -> Event:
@@ -89,7 +89,6 @@ def test_a_trait_that_becomes_onboarded_counts_once_from_its_next_realisation() 
             traits=(Trait(id=1, kind="onboarded"),),
             segments=(Segment(id=10, rule="FREQUENCY([1T]) >= 3"),),
         ),
-        2,
     )
     profile = Profile("0" * 38)
     for at in range(NOW, NOW + 40):
@@ -124,7 +123,7 @@ def test_why_a_membership_was_lost_by_an_edit() -> None:
     first = compiled(
         Segment(id=10, rule="1T"), Segment(id=20, rule="1T"), Segment(id=30, rule="1T AND NOT 2T")
     )
-    second = compiled(Segment(id=10, rule="2T"), Segment(id=30, rule="1T AND NOT 2T"), version=2)
+    second = compiled(Segment(id=10, rule="2T"), Segment(id=30, rule="1T AND NOT 2T"))
     profile = Profile("0" * 38)
     apply_event(first, profile, seen(NOW, 1), NOW)
     assert members(profile) == {10, 20, 30}
@@ -163,7 +162,7 @@ def test_an_event_may_be_limited_to_one_data_source() -> None:
         Trait(id=1, data_source=501, rule='c_k == "1"'),
         Trait(id=2, data_source=502, rule='c_k == "1"'),
     )
-    catalog = CompiledCatalog(Catalog(traits=traits), 1)
+    catalog = CompiledCatalog(Catalog(traits=traits))
     profile = Profile("0" * 38)
     effect = apply_event(catalog, profile, seen(NOW, 2, signals={"c_k": ["1"]}, trait_source=501), NOW)
     assert effect.realised == [1]

@@ -11,6 +11,13 @@ CREATE TABLE profile (
   body BLOB NOT NULL
 );
 
+-- Which profiles time alone may change next, and when. May be early: see engine/group.py.
+CREATE TABLE due (
+  at  INTEGER NOT NULL,
+  uid INTEGER NOT NULL,
+  PRIMARY KEY (at, uid)
+) WITHOUT ROWID;
+
 -- The spine: what changed, in order.
 CREATE TABLE journal (
   seq  INTEGER PRIMARY KEY,

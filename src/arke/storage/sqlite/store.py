@@ -16,7 +16,7 @@ import msgspec
 
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
-from arke.domain.profile import Profile, decode_profile, encode_profile
+from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
 from arke.storage.ports import GroupWrites, Owed
 from arke.storage.sqlite.connection import MEMORY, FileLock, open_database, store_errors, transaction
 
@@ -106,6 +106,22 @@ class SqliteReader:
     def sample_profiles(self, limit: int) -> Iterator[Profile]:
         for (body,) in self._rows("SELECT body FROM profile ORDER BY uid LIMIT ?", (limit,)):
             yield decode_profile(body)
+
+    def due(self, at: int, limit: int) -> list[int]:
+        rows = self._rows("SELECT uid FROM due WHERE at <= ? ORDER BY at, uid LIMIT ?", (at, limit))
+        return [uid for (uid,) in rows]
+
+    def next_due(self) -> int | None:
+        (at,) = next(self._rows("SELECT min(at) FROM due"))
+        return None if at is None else int(at)
+
+    def uids(self, after: int, limit: int) -> list[int]:
+        rows = self._rows("SELECT uid FROM profile WHERE uid > ? ORDER BY uid LIMIT ?", (after, limit))
+        return [uid for (uid,) in rows]
+
+    def refreshed(self) -> tuple[int, int | None] | None:
+        row = next(self._rows("SELECT value FROM meta WHERE key = 'refreshed'"), None)
+        return None if row is None else msgspec.msgpack.decode(row[0], type=tuple[int, int | None])
 
     def find_uid(self, uuid: str) -> int | None:
         uid = self._hash(uuid)
@@ -216,6 +232,7 @@ class SqliteShardStore(SqliteReader):
                 upsert = "ON CONFLICT (uid, destination, dpid, id) DO UPDATE SET entry = excluded.entry"
                 _insert(connection, "ledger", ledger, upsert)
             self._commit_owed(writes)
+            self._commit_walks(writes)
         self._profiles += len(self._fresh & writes.profiles.keys())
         self._fresh = set()
 
@@ -233,6 +250,23 @@ class SqliteShardStore(SqliteReader):
             connection.executemany(
                 "INSERT INTO cursor VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET seq = excluded.seq",
                 writes.cursors.items(),
+            )
+
+    def _commit_walks(self, writes: GroupWrites) -> None:
+        connection = self._connection
+        if writes.wakes:
+            wakes = writes.wakes.items()
+            stood = [(before, uid) for uid, (before, _) in wakes if before != NEVER]
+            connection.executemany("DELETE FROM due WHERE at = ? AND uid = ?", stood)
+            connection.executemany(
+                "INSERT OR IGNORE INTO due VALUES (?, ?)",
+                ((after, uid) for uid, (_, after) in wakes if after != NEVER),
+            )
+        if writes.refreshed is not None:
+            connection.execute(
+                "INSERT INTO meta VALUES ('refreshed', ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (_encode(writes.refreshed),),
             )
 
     def prune(self, before_seq: int, before_at: int) -> int:

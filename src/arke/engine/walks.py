@@ -1,0 +1,159 @@
+"""What a shard does by itself: profiles that time has made due, and all of them after a catalog edit.
+
+Both go through the shard's one queue in small pieces, so an event waits for one piece at most; and while
+events come in, a pause as long as the piece took follows each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from arke.engine.commands import Refresh, Sweep, Walked
+from arke.errors import Overloaded, Unavailable
+from arke.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from arke.clock import Clock
+    from arke.engine.commands import Command, Result
+    from arke.storage.ports import ShardReader
+
+PIECE = 64
+"""Profiles a piece while events come in: some milliseconds."""
+PIECE_IN_PEACE = 256
+SOON_S = 0.001
+"""Times are compared in whole seconds: a wait that ends a hair too early must not be done again at once."""
+STORE_PAUSE_S = 1.0
+
+log = get_logger("walks")
+
+
+class Walks:
+    """Sweeps and refreshes one shard. `start` both as tasks; `stop` ends them between two pieces.
+
+    `submit` puts commands into the shard's queue; `events` counts those it has seen; `epoch` is that of the
+    catalog in force, None while there is none. A wall clock may be set while the sweep waits for it, so it
+    looks again every `look_again_s`.
+    """
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        clock: Clock,
+        submit: Callable[[list[Command]], Awaitable[Sequence[Result]]],
+        *,
+        events: Callable[[], int],
+        epoch: Callable[[], int | None],
+        look_again_s: float | None,
+    ) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._submit = submit
+        self._events = events
+        self._epoch = epoch
+        self._look_again_s = look_again_s
+        self._busy = True
+        self._next_due: int | None = None
+        self._news = asyncio.Event()
+        self._edited = asyncio.Event()
+        self._up_to_date = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._keep(self._sweep_forever), name="sweep"),
+            asyncio.create_task(self._keep(self._refresh_forever), name="backfill"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def due(self, at: int) -> None:
+        """A profile has become due at this time."""
+        if self._next_due is None or at < self._next_due:
+            self._news.set()
+
+    def edited(self) -> None:
+        """Another catalog is in force."""
+        self._up_to_date.clear()
+        self._news.set()
+        self._edited.set()
+
+    @property
+    def refreshed(self) -> tuple[int, int | None] | None:
+        """How far stored profiles have been brought to the catalog in force; None: not begun."""
+        done = self._reader.refreshed()
+        return done if done is not None and done[0] == self._epoch() else None
+
+    async def settled(self) -> None:
+        """Wait until nothing is due and every profile was evaluated under the catalog in force."""
+        await self._up_to_date.wait()
+        await self.sweep()
+
+    async def sweep(self) -> None:
+        """Bring every profile that is due now up to now."""
+        if self._epoch() is None:
+            return
+        now = int(self._clock.now())
+        while (due := self._reader.next_due()) is not None and due <= now:
+            await self._piece(Sweep(now, self._limit))
+
+    async def _keep(self, walk: Callable[[], Awaitable[None]]) -> None:
+        """A walk must not end silently, whatever it meets."""
+        while True:
+            try:
+                await walk()
+            except (Unavailable, Overloaded):
+                await asyncio.sleep(STORE_PAUSE_S)
+            except Exception as error:  # noqa: BLE001 - said, and tried again
+                log.error("walk_failed", error=type(error).__name__)
+                await asyncio.sleep(STORE_PAUSE_S)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await self.sweep()
+            self._news.clear()
+            self._next_due = self._reader.next_due() if self._epoch() is not None else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_s()):
+                    await self._news.wait()
+
+    def _wait_s(self) -> float | None:
+        if self._next_due is None:
+            return None
+        wait_s = max(self._next_due - self._clock.now(), SOON_S)
+        return wait_s if self._look_again_s is None else min(wait_s, self._look_again_s)
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            self._edited.clear()
+            epoch = self._epoch()
+            if epoch is not None:
+                done = self.refreshed
+                after: int | None = -1 if done is None else done[1]
+                while after is not None and epoch == self._epoch():
+                    now = int(self._clock.now())
+                    walked = await self._piece(Refresh(epoch, now, after, self._limit))
+                    after = walked.uid if walked.profiles else None
+                if epoch == self._epoch():
+                    self._up_to_date.set()
+            await self._edited.wait()
+
+    @property
+    def _limit(self) -> int:
+        return PIECE if self._busy else PIECE_IN_PEACE
+
+    async def _piece(self, command: Command) -> Walked:
+        loop = asyncio.get_running_loop()
+        began, events = loop.time(), self._events()
+        (walked,) = await self._submit([command])
+        self._busy = self._events() != events
+        await asyncio.sleep(loop.time() - began if self._busy else 0)
+        if not isinstance(walked, Walked):
+            raise Unavailable("profiles could not be looked at")
+        return walked
