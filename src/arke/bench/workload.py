@@ -20,6 +20,7 @@ from arke.domain.event import Event
 from arke.domain.profile import NEVER, Membership, PartnerId, Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
 from arke.engine.commands import Sight
+from arke.evaluation.compiled import catalog_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,7 @@ class Workload:
         for number, (_, rule) in enumerate(self._rules):
             for trait_id in rule.traits:
                 self._by_trait.setdefault(trait_id, []).append(number)
+        self._epoch = catalog_epoch(self.catalog)
         self._shapes: dict[int, Profile] = {}
 
     # --- catalog ----------------------------------------------------------------------------------------
@@ -187,9 +189,10 @@ class Workload:
         return Profile(
             "",
             seen=seen,
+            heard=seen,
             evaluated=seen,
             due=NEVER,
-            epoch=1,
+            epoch=self._epoch,
             realisations=sum(len(state.times) for state in traits.values()),
             traits=traits,
             segments={segment_id: Membership(1, seen, seen, "rule") for segment_id in held},

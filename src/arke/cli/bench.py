@@ -11,7 +11,8 @@ from arke.cli.options import Json
 
 def bench(
     which: Annotated[
-        str, typer.Argument(metavar="[delivery|evaluation|end-to-end|growth|all]", help="What to measure.")
+        str,
+        typer.Argument(metavar="[delivery|evaluation|end-to-end|growth|walks|all]", help="What to measure."),
     ] = "all",
     json: Json = False,
     quick: Annotated[
@@ -25,7 +26,7 @@ def bench(
         bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
     ] = False,
 ) -> None:
-    """Measure delivery, evaluation, the whole way and growth, as ratios within one run."""
+    """Measure delivery, evaluation, the whole way, growth and the walks through what is stored."""
     from arke.bench.command import run
     from arke.bench.options import Options
 

@@ -36,7 +36,7 @@ class CompiledCatalog:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.epoch = _epoch(catalog)
+        self.epoch = catalog_epoch(catalog)
         self.traits = {trait.id: trait for trait in catalog.traits}
         self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
         self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
@@ -117,7 +117,7 @@ class CompiledCatalog:
                 yield from self._by_window[trait_id, window_s]
 
 
-def _epoch(catalog: Catalog) -> int:
+def catalog_epoch(catalog: Catalog) -> int:
     """A number (62 bits) that changes whenever somebody's membership might."""
     traits = sorted(
         ((t.id, t.kind, t.rule, t.ignore_case, t.ttl_days) for t in catalog.traits), key=itemgetter(0)

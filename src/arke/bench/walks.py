@@ -1,0 +1,104 @@
+"""How fast a shard follows time and catalog edits: profiles swept when traits expire, and backfilled.
+
+A million expiries of one midnight, and an edit that concerns every stored profile: each through the shard's
+`GroupRunner` in the pieces that the engine uses in peace, committed durably, everything in one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.bench.collector import tuned_collector
+from arke.bench.figures import Figure, Section, median_figure
+from arke.bench.stores import CHECKPOINT_EVERY_S, fill
+from arke.bench.workload import Workload
+from arke.clock import DAY_S
+from arke.domain.catalog import Segment
+from arke.engine.commands import Refresh, Sweep, Walked
+from arke.engine.group import GroupRunner, Ruling
+from arke.engine.walks import PIECE_IN_PEACE
+from arke.storage.ports import GroupWrites
+from arke.storage.sqlite.store import SqliteShardStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from arke.bench.options import Options
+    from arke.domain.profile import Profile
+    from arke.engine.commands import Command
+
+LATER_S = 100 * DAY_S
+"""Traits were realised up to 50 days before the profiles were stored, and hold for 120."""
+NEW_SEGMENT = 999_999
+
+
+def run(options: Options, directory: Path) -> Section:
+    """Both walks over a small and a large store."""
+    figures: list[Figure] = []
+    with tuned_collector():
+        for size in (max(options.small, options.users), options.large):
+            figures += _walks(directory / f"{size}.db", size)
+    notes = [
+        f"pieces of {PIECE_IN_PEACE} profiles, each a durable transaction; one shard, one core",
+        "sweep: the profiles are due in the same second, and most lose a membership to an expired trait",
+        "backfill: a new segment, whose rule every stored profile is evaluated under",
+    ]
+    return Section(name="walks", figures=figures, notes=notes)
+
+
+def _walks(path: Path, size: int) -> list[Figure]:
+    now = int(time.time())
+    workload = Workload(now=now, users=size)
+    store = SqliteShardStore(path)
+    due = now + LATER_S
+
+    def profile(number: int) -> Profile:
+        return msgspec.structs.replace(workload.profile(number), heard=due - DAY_S, wake=due, due=due)
+
+    fill(store, [workload.uuid(number) for number in range(size)], profile)
+    after = -1
+    while uids := store.uids(after, 20_000):
+        store.commit(GroupWrites(wakes=dict.fromkeys(uids, (due + 1, due))))
+        after = uids[-1]
+    store.checkpoint()
+    runner = GroupRunner(store, Ruling.of(workload.catalog, 1, {}))
+    swept, changes, seconds = _walk(store, runner, lambda _: Sweep(due, PIECE_IN_PEACE))
+    segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))
+    runner.rule_by(Ruling.of(msgspec.structs.replace(workload.catalog, segments=segments), 2, {}))
+    epoch = runner.ruling.compiled.epoch
+    filled, _, fill_seconds = _walk(
+        store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, PIECE_IN_PEACE)
+    )
+    store.close()
+    return [
+        median_figure(f"sweep_{size}", f"profiles swept, of {size:,}", [swept / seconds], "/s"),
+        median_figure(f"expiries_{size}", f"memberships lost by it, of {size:,}", [changes / seconds], "/s"),
+        median_figure(f"backfill_{size}", f"profiles backfilled, of {size:,}", [filled / fill_seconds], "/s"),
+    ]
+
+
+def _walk(
+    store: SqliteShardStore, runner: GroupRunner, command: Callable[[int | None], Command]
+) -> tuple[int, int, float]:
+    """Piece by piece until nothing is left: profiles, changes, seconds."""
+    profiles = changes = 0
+    uid: int | None = None
+    started = checkpointed = time.perf_counter()
+    while True:
+        result = runner.run([command(uid)])
+        if not result.writes.empty:
+            store.commit(result.writes)
+        runner.committed(result)
+        (walked,) = result.results
+        if not isinstance(walked, Walked) or not walked.profiles:
+            return profiles, changes, time.perf_counter() - started
+        uid = walked.uid
+        profiles += walked.profiles
+        changes += sum(len(record.changes) for record in result.writes.journal)
+        if time.perf_counter() - checkpointed >= CHECKPOINT_EVERY_S:
+            store.checkpoint()
+            checkpointed = time.perf_counter()
