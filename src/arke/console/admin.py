@@ -46,7 +46,7 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("POST", "/v1/undelivered/replay", "operate", api.replay),
         ("GET", "/v1/batches", "read", api.batches),
         ("POST", "/v1/batches", "operate", api.run_batch),
-        ("GET", "/v1/batches/{number:int}", "read", api.batch),
+        ("GET", "/v1/batches/{number}", "read", api.batch),
         ("POST", "/v1/resync", "operate", api.resync),
         ("POST", "/v1/catalog", "admin", api.apply),
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
@@ -154,7 +154,7 @@ class _Api:
         return _json(await self._operations.batches())
 
     async def batch(self, request: Request) -> Response:
-        number = request.path_params["number"]
+        number = _as_number("the batch", request.path_params["number"])
         return _json(await self._operations.batch(_one_destination(request), number))
 
     async def run_batch(self, request: Request) -> Response:
@@ -241,8 +241,10 @@ def _one_destination(request: Request) -> int:
 
 def _number(request: Request, name: str) -> int | None:
     text = request.query_params.get(name)
-    if text is None:
-        return None
+    return None if text is None else _as_number(name, text)
+
+
+def _as_number(name: str, text: str) -> int:
     if not text.isdigit() or len(text) > 18:
         raise InvalidInput(f"{name} must be a number")
     return int(text)

@@ -59,12 +59,17 @@ def prepared(version: int = 1, text: str | None = None) -> Prepare:
 
 @asynccontextmanager
 async def running_shard(
-    store: SqliteShardStore, courier: NotingCourier, *, housekeeping: bool = True, delivering: bool = True
+    store: SqliteShardStore,
+    courier: NotingCourier,
+    *,
+    housekeeping: bool = True,
+    delivering: bool = True,
+    text: str | None = None,
 ) -> AsyncIterator[Shard]:
-    """Started, under the catalog; stopped on the way out."""
+    """Started, under the catalog (`text`, or one with a destination); stopped on the way out."""
     shard = Shard(
         store,
-        ruling_of(prepared()),
+        ruling_of(prepared(text=text)),
         courier=courier,
         bodies=BodyBuilder(),
         clock=SystemClock(),
