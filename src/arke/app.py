@@ -19,6 +19,7 @@ from arke.delivery.https.resolver import SystemResolver
 from arke.delivery.secrets import Secrets
 from arke.delivery.templates.template import TemplateLanguage, compile_template
 from arke.domain.catalog import Catalog
+from arke.engine.batches import LOOK_EVERY_S
 from arke.engine.committer import InlineCommitter, ThreadCommitter
 from arke.engine.engine import Engine
 from arke.engine.group import Ruling
@@ -142,6 +143,7 @@ def _engine(
         committer=committer,
         compiler=InlineCommitter() if inline else ThreadCommitter("catalog"),
         open_intake=open_intake,
+        batch_look_every_s=None if inline else LOOK_EVERY_S,
     )
 
 
@@ -180,6 +182,10 @@ async def running_engine(
                 if isinstance(shard, Shard):
                     await _bring_up_to_date(directory)(shard)
             await engine.recover()
+            if delivering:
+                engine.batches.resume()
+            if not in_process:
+                engine.batches.start_schedule()
             engine.watch()
             yield engine
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import socket
 import ssl
+import time
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ import msgspec
 
 from arke.app import DIRECTORY_FILE, SOCKET_FILE, running_engine
 from arke.clock import SystemClock
+from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.explain import Explanation
 from arke.engine.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
 from arke.engine.protocol import OwedDevice
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TIMEOUT_S = 300.0
 DRAIN_S = 600.0
+LOOK_EVERY_S = 0.2
+"""How often a batch run that is followed is asked how far it is."""
 
 
 class Connection(http.client.HTTPConnection):
@@ -86,6 +90,20 @@ class RemoteClient:
     def replay(self, destination: int | None) -> int:
         answer = self._ask("POST", "/v1/undelivered/replay", dict[str, int], destination=destination)
         return answer["devices"]
+
+    def batches(self) -> list[DestinationBatches]:
+        return self._ask("GET", "/v1/batches", list[DestinationBatches])
+
+    def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
+        """Begin a run and follow it to its end; `show` hears how far it is."""
+        path = "/v1/resync" if resync else "/v1/batches"
+        facts = self._ask("POST", path, RunFacts, destination=destination)
+        while facts.finished_at is None:
+            show(facts)
+            time.sleep(LOOK_EVERY_S)
+            facts = self._ask("GET", f"/v1/batches/{facts.number}", RunFacts, destination=destination)
+        show(facts)
+        return facts
 
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
         return self._ask("POST", "/v1/tokens", NewToken, scope=scopes, name=name, expires=expires)
@@ -174,6 +192,27 @@ class LocalClient:
                 devices = await operations.replay(destination)
                 await drain(DRAIN_S)
                 return devices
+
+        return asyncio.run(work())
+
+    def batches(self) -> list[DestinationBatches]:
+        self._must_exist()
+        return self._run(lambda operations: operations.batches())
+
+    def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
+        """Without a running engine this command is the engine until the run has ended."""
+        self._must_exist()
+
+        async def work() -> RunFacts:
+            async with self._engine(delivering=True) as (operations, _):
+                begin = operations.resync if resync else operations.run_batch
+                facts = await begin(destination)
+                while facts.finished_at is None:
+                    show(facts)
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    facts = await operations.batch(destination, facts.number)
+                show(facts)
+                return facts
 
         return asyncio.run(work())
 

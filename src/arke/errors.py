@@ -13,6 +13,7 @@ ArkeError
 │   └── EgressRefused       the address is one Arke must not talk to
 ├── Unavailable             the work cannot be done now: HTTP 503, exit code 1
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
+│   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   └── ShardDown           a shard's process is gone and being restarted
 ├── SecretUnresolved        a secret reference leads nowhere (the message names the reference, never a value)
@@ -129,6 +130,12 @@ class StoreUnavailable(Unavailable):
     """Disk full or I/O error: nothing of the group was acknowledged."""
 
     code = "store_unavailable"
+
+
+class BatchRunning(Unavailable):
+    """A batch of this destination is under way."""
+
+    code = "batch_running"
 
 
 class EngineUnreachable(Unavailable):

@@ -151,11 +151,15 @@ class Stage:
     def line(self, at: str, **action: Any) -> None:
         self._lines.append(json.dumps({"at": f"2026-{at.replace(' ', 'T')}Z", **action}))
 
-    def play(self) -> list[Request]:
-        """Every request the script led to, in order."""
+    def batch(self, at: str, destination: int = ACME) -> None:
+        """Run a destination's batch now."""
+        self.line(at, batch=destination)
+
+    def play(self, *, schedule: bool = False) -> list[Request]:
+        """Every request the script led to, in order. `schedule`: batches also run when they are due."""
         self.script.write_text("".join(f"{line}\n" for line in self._lines))
         sent: list[Sent] = []
-        self.summary = Simulation(_load, sent.append).run(self.script, self.catalog_file)
+        self.summary = Simulation(_load, sent.append, schedule=schedule).run(self.script, self.catalog_file)
         self.output = b"".join(msgspec.json.encode(entry) + b"\n" for entry in sent)
         return [msgspec.json.decode(line, type=Request) for line in self.output.splitlines()]
 

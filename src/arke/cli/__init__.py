@@ -8,6 +8,7 @@ import sys
 import typer
 
 from arke.cli.apply import apply
+from arke.cli.batch import batch_app, resync
 from arke.cli.bench import bench
 from arke.cli.check import check
 from arke.cli.demo import demo
@@ -35,6 +36,8 @@ app.command()(up)
 app.command()(check)
 app.command()(apply)
 app.command()(explain)
+app.add_typer(batch_app, name="batch")
+app.command()(resync)
 app.add_typer(undelivered_app, name="undelivered")
 app.command()(receiver)
 app.command()(probe)

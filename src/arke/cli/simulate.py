@@ -32,8 +32,6 @@ def simulate(
     from arke.errors import InvalidInput
     from arke.simulate.run import Simulation
 
-    del no_schedule  # there are no scheduled batches in this version
-
     def load(path: Path) -> Catalog:
         return load_catalog(path, checkers=catalog_checkers()).catalog
 
@@ -48,7 +46,7 @@ def simulate(
     try:
         if not script.is_file():
             raise InvalidInput(f"{script}: no such script")
-        summary = Simulation(load, write).run(script, catalog, seed=seed)
+        summary = Simulation(load, write, schedule=not no_schedule).run(script, catalog, seed=seed)
     finally:
         output.flush()
         if out is not None:

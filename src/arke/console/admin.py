@@ -44,6 +44,10 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("GET", "/v1/explain", "read", api.explain),
         ("GET", "/v1/undelivered", "read", api.undelivered),
         ("POST", "/v1/undelivered/replay", "operate", api.replay),
+        ("GET", "/v1/batches", "read", api.batches),
+        ("POST", "/v1/batches", "operate", api.run_batch),
+        ("GET", "/v1/batches/{number}", "read", api.batch),
+        ("POST", "/v1/resync", "operate", api.resync),
         ("POST", "/v1/catalog", "admin", api.apply),
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
         ("GET", "/v1/tokens", "admin", api.list_tokens),
@@ -146,6 +150,21 @@ class _Api:
     async def replay(self, request: Request) -> Response:
         return _json({"devices": await self._operations.replay(_destination(request), actor=_actor(request))})
 
+    async def batches(self, _: Request) -> Response:
+        return _json(await self._operations.batches())
+
+    async def batch(self, request: Request) -> Response:
+        number = _as_number("the batch", request.path_params["number"])
+        return _json(await self._operations.batch(_one_destination(request), number))
+
+    async def run_batch(self, request: Request) -> Response:
+        destination = _one_destination(request)
+        return _json(await self._operations.run_batch(destination, actor=_actor(request)), 202)
+
+    async def resync(self, request: Request) -> Response:
+        destination = _one_destination(request)
+        return _json(await self._operations.resync(destination, actor=_actor(request)), 202)
+
     async def apply(self, request: Request) -> Response:
         body = bytearray()
         async for chunk in request.stream():
@@ -213,10 +232,19 @@ def _destination(request: Request) -> int | None:
     return _number(request, "destination")
 
 
+def _one_destination(request: Request) -> int:
+    destination = _destination(request)
+    if destination is None:
+        raise InvalidInput("destination is missing: ?destination=423")
+    return destination
+
+
 def _number(request: Request, name: str) -> int | None:
     text = request.query_params.get(name)
-    if text is None:
-        return None
+    return None if text is None else _as_number(name, text)
+
+
+def _as_number(name: str, text: str) -> int:
     if not text.isdigit() or len(text) > 18:
         raise InvalidInput(f"{name} must be a number")
     return int(text)

@@ -1,4 +1,4 @@
-"""A lane: one destination's real-time delivery from one shard.
+"""A lane: one destination's delivery from one shard, in real time and in batches.
 
 A lane is a cursor into the journal with a bounded window of devices before it. It takes journal records as
 they are committed (or reads them back when it fell behind), coalesces them per device, builds each device's
@@ -12,23 +12,28 @@ Only one message per device is ever under way, so a late retry cannot overtake a
 trails the oldest device still open; after a crash the lane starts there, and the ledger's own positions tell
 what was already done. Nothing waits in memory without bound: a lane that cannot send stops taking, and the
 journal keeps the rest.
+
+A batch run brings devices too (`arke.delivery.batch_feed`), behind real time: they get what room it leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from arke.delivery.batch_feed import BatchFeed
 from arke.delivery.circuit import Circuit
 from arke.delivery.concurrency import Concurrency
 from arke.delivery.report import LaneReport
 from arke.delivery.sender import Delivery, Outbound, deliver
-from arke.delivery.snapshot import Telling, tellings
-from arke.delivery.window import Key, OpenDevice, Part, Window
-from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try, record
+from arke.delivery.snapshot import Telling, settled, tellings
+from arke.delivery.window import BATCH, Key, OpenDevice, Part, Window
+from arke.domain.batch import BatchCounts
+from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try, after_batch, record
 from arke.domain.message import encode_user
 from arke.errors import ArkeError, Unavailable
 from arke.log import get_logger
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from arke.delivery.observer import LaneObserver
     from arke.delivery.routing import Route
     from arke.delivery.sender import Courier
+    from arke.domain.batch import BatchProgress, BatchRun
     from arke.domain.change import JournalRecord
     from arke.domain.profile import Profile
     from arke.storage.ports import ShardReader
@@ -51,6 +57,8 @@ BUILT_AHEAD = 128
 """Devices read and built in one go when there is room for any, so that queries are few. News about one that
 has not left yet takes it back to be built again.
 """
+BATCH_CHUNK = 32
+"""A batch's devices built in one go: real time comes in between."""
 CURSOR_EVERY_S = 0.25
 STORE_PAUSE_S = 1.0
 STOPPING_TRIES = 5
@@ -59,7 +67,7 @@ log = get_logger("lane")
 
 
 class Lane:
-    """Delivers one destination's real-time messages. Start `run` as a task; `stop` ends it."""
+    """Delivers one destination's messages. Start `run` as a task; `stop` ends it."""
 
     def __init__(
         self,
@@ -97,6 +105,8 @@ class Lane:
         self._held = held
         self._quiet: dict[int, asyncio.Event] = {}
         self._under_way: set[asyncio.Task[None]] = set()
+        self._batch_under_way: set[asyncio.Task[None]] = set()
+        self._feed: BatchFeed | None = None
         self._keeping: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -119,11 +129,12 @@ class Lane:
             await asyncio.wait(waited_for)
         self._cursor_due = 0.0
         await self._keep_cursor()
+        await self._pause_batch()
 
     @property
     def idle(self) -> bool:
-        """Nothing is waiting, buffered or under way, and the journal is read to its end."""
-        return not self._window and self._window.read_seq >= self._journal_end
+        """Nothing is waiting, buffered or under way, the journal is read to its end, and no batch runs."""
+        return not self._window and self._window.read_seq >= self._journal_end and self._feed is None
 
     @property
     def backlog(self) -> int:
@@ -146,6 +157,8 @@ class Lane:
     def unsure(self, uid: int) -> bool:
         """Whether a crash may have hidden what the device was told: its records from then are not done with."""
         if self._window.read_seq < self._recovered_until:
+            return True
+        if self._feed is not None and self._feed.recovering:
             return True
         device = self._window.device(uid)
         return device is not None and device.first <= self._recovered_until
@@ -174,12 +187,23 @@ class Lane:
 
     def _take(self, journal_record: JournalRecord, accepted: float) -> None:
         self._window.read_seq = journal_record.seq
-        if self.route.destination.id in journal_record.destinations:
-            kind = "privacy" if journal_record.kind == "privacy" else "realtime"
-            now = asyncio.get_running_loop().time()
-            self._window.take(
-                journal_record.seq, journal_record.uid, kind, accepted, now, self._linger_s(kind)
-            )
+        destination = self.route.destination
+        if destination.id not in journal_record.destinations:
+            return
+        if journal_record.kind == "realtime" and not destination.realtime:
+            return  # it was switched off since: the batch tells
+        kind = "privacy" if journal_record.kind == "privacy" else "realtime"
+        from_batch = self._window.take(
+            journal_record.seq,
+            journal_record.uid,
+            kind,
+            accepted,
+            asyncio.get_running_loop().time(),
+            self._linger_s(kind),
+            catch_up=destination.id in journal_record.catch_up,
+        )
+        if from_batch and self._feed is not None:
+            self._feed.put_off(journal_record.uid)
 
     def _linger_s(self, kind: str) -> float:
         """Privacy goes out at once."""
@@ -230,7 +254,7 @@ class Lane:
         for device in devices:
             ledger = ledgers.get(device.uid, {})
             was_owed = owed.get(device.uid)
-            if was_owed is not None and self._owed_before_the_crash(device, was_owed):
+            if was_owed is not None and self._was_tried(device, was_owed):
                 self._window.built(device)
                 self._close(device)  # and it stays owed
                 continue
@@ -244,18 +268,52 @@ class Lane:
                 continue
             self._window.built(device)
             device.owed = was_owed is not None
-            if found:
-                parts = [
-                    Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
-                    for telling, user in zip(found, encoded, strict=True)
-                ]
+            device.rows = self._dropped_rows(device, found, ledger)
+            parts = [
+                Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
+                for telling, user in zip(found, encoded, strict=True)
+                if telling.entry.segments
+            ]
+            if parts:
                 self._window.put(device, parts)
+            elif device.rows:
+                self._keep_rows(device)
             else:
-                self._observer.nothing_to_tell(destination_id)
+                if device.kind != BATCH:
+                    self._observer.nothing_to_tell(destination_id)
                 self._close(device, settle=device.owed)
 
-    def _owed_before_the_crash(self, device: OpenDevice, owed: Owed) -> bool:
-        """Whether all that the device is here for was tried and found to be owed in an earlier life."""
+    def _dropped_rows(
+        self,
+        device: OpenDevice,
+        found: Sequence[Telling],
+        ledger: dict[tuple[int, str], LedgerEntry],
+    ) -> tuple[LedgerRow, ...]:
+        """The ledger rows of ids to which a batch says nothing but that have lost something unsaid."""
+        return tuple(
+            LedgerRow(
+                device.uid,
+                self.route.destination.id,
+                telling.dpid,
+                telling.id,
+                after_batch(ledger[telling.dpid, telling.id], (), (), telling.dropped),
+            )
+            for telling in found
+            if not telling.entry.segments
+        )
+
+    def _keep_rows(self, device: OpenDevice) -> None:
+        device.sending = True
+        settled_uids = (device.uid,) if device.owed else ()
+        self.owed_count -= device.owed
+        self._aside(LaneReport(self.route.destination.id, device.rows, settled=settled_uids), device)
+
+    def _was_tried(self, device: OpenDevice, owed: Owed) -> bool:
+        """Whether all that the device is here for was tried and found to be owed: in an earlier life, or by
+        the batch that brings it again.
+        """
+        if device.kind == BATCH:
+            return self._feed is not None and self._feed.tried(device.uid, owed)
         return device.first <= self._recovered_until and owed.seq >= device.last
 
     def _tellings(
@@ -267,8 +325,13 @@ class Lane:
         """What the device's ids are to be told; after a crash, without what is known to be done."""
         if profile is None or not self.route.samples(profile.uuid):
             return []
+        if device.kind == BATCH and self._feed is not None:
+            asked, uncertain = self._feed.asked(device.uid)
+            return tellings(self.route, profile, ledger, uncertain=uncertain, asked=asked)
         found = tellings(self.route, profile, ledger)
         if device.first > self._recovered_until:
+            if device.catch_up and all(settled(one, ledger.get((one.dpid, one.id))) for one in found):
+                return []  # a batch has told it since
             return found
         certain = {(telling.dpid, telling.id): telling for telling in found}
         return [
@@ -282,7 +345,8 @@ class Lane:
         device.sending = True
         owed = Owed(self.route.destination.id, device.uid, int(self._clock.now()), device.last, reason)
         self.owed_count += 1
-        self._aside(LaneReport(self.route.destination.id, owed=(owed,)), device)
+        progress = self._progress(device.kind, BatchCounts(users=1, owed=1))
+        self._aside(LaneReport(self.route.destination.id, owed=(owed,), batch=progress), device)
 
     def _aside(self, report: LaneReport, device: OpenDevice | None = None) -> None:
         """Keep something that no message waits for; then close the device it is about."""
@@ -306,24 +370,35 @@ class Lane:
         while len(self._under_way) < self.concurrency.limit and self.circuit.allows(now):
             message = next(messages, None)
             if message is None:
-                return
+                break
             self._send(*message)
+        if self._feed is None or self._stopping:
+            return
+        messages = self._window.messages(now, most, all_of_them=self._feed.flushing, batch=True)
+        while self._batch_slots() > 0 and self.circuit.allows(now):
+            message = next(messages, None)
+            if message is None:
+                return
+            self._batch_under_way.add(self._send(*message))
 
-    def _send(self, key: Key, parts: list[Part]) -> None:
+    def _send(self, key: Key, parts: list[Part]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._deliver(key, parts, probe=self.circuit.sent()))
         self._under_way.add(task)
         task.add_done_callback(self._came_back)
+        return task
 
     def _came_back(self, task: asyncio.Task[None]) -> None:
         """Only now is there room for another: a pump woken earlier still counted this one as under way."""
         self._under_way.discard(task)
+        self._batch_under_way.discard(task)
         self._wake.set()
 
     async def _deliver(self, key: Key, parts: list[Part], *, probe: bool) -> None:
         dpid, kind = key
         destination = self.route.destination
         at = self._clock.now()
-        outbound = Outbound(destination, message_id(destination.id, parts), kind, b"", at)
+        run = self._feed.run.number if kind == BATCH and self._feed is not None else None
+        outbound = Outbound(destination, message_id(destination.id, parts, run), kind, b"", at)
         try:
             body = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
@@ -361,7 +436,7 @@ class Lane:
         attempt = Try(at, outbound.message_id, delivery.answer, outbound.kind)
         rows = []
         owed: list[Owed] = []
-        settled: list[int] = []
+        settled_uids: list[int] = []
         finished: list[OpenDevice] = []
         for part in parts:
             device, telling = part.device, part.telling
@@ -375,19 +450,25 @@ class Lane:
                 seq=device.last,
                 stamp=max(state.verified_ts for state in telling.entry.segments),
             )
+            if delivery.acknowledged and outbound.kind == BATCH:
+                entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
             rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
             device.parts -= 1
             if not delivery.acknowledged:
                 device.failure = delivery.answer
             if device.parts == 0:
                 finished.append(device)
+                rows += device.rows
                 if device.failure is not None:
                     owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
                 elif device.owed:
-                    settled.append(device.uid)
+                    settled_uids.append(device.uid)
         cursor = self._window.cursor
+        users, acknowledged = len(parts), delivery.acknowledged
+        counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
+        progress = self._progress(outbound.kind, counts)
         kept = await self._persist(
-            LaneReport(destination_id, tuple(rows), tuple(owed), tuple(settled), cursor=cursor)
+            LaneReport(destination_id, tuple(rows), tuple(owed), tuple(settled_uids), cursor, progress)
         )
         if not kept:
             return  # the devices stay open, and the cursor before them: the next start does them again
@@ -431,7 +512,12 @@ class Lane:
                 device.again_kind,
                 self._clock.now(),
                 deadline,
+                catch_up=device.again_catch_up,
             )
+        if self._feed is not None:
+            if device.kind == BATCH:
+                self._feed.done(device.uid)
+            self._feed.released(device.uid)
 
     # --- holding a device still -------------------------------------------------------------------------
 
@@ -447,7 +533,107 @@ class Lane:
 
     def wake(self) -> None:
         """Look again: a device may no longer be held."""
+        if self._feed is not None:
+            self._feed.look_again(self._window)
         self._wake.set()
+
+    # --- batches ----------------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> int | None:
+        """The number of the run under way."""
+        return self._feed.run.number if self._feed is not None else None
+
+    def begin_batch(self, run: BatchRun) -> None:
+        """Go on with a run from its place. One that is under way already goes on as it does."""
+        if self._feed is None:
+            self._feed = BatchFeed(run, self._reader, self._keep_progress)
+            self._wake.set()
+
+    async def batch_ended(self, timeout_s: float) -> None:
+        """Wait until no run is under way, at most so long."""
+        if self._feed is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._feed.ended.wait()
+
+    async def _keep_progress(self, progress: BatchProgress) -> bool:
+        return await self._persist(LaneReport(self.route.destination.id, batch=progress))
+
+    def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
+        return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
+
+    def _batch_slots(self) -> int:
+        """How many more messages of a batch may be under way: half of them, where real time needs the rest."""
+        limit = self.concurrency.limit
+        if self.route.destination.realtime:
+            limit = max(1, limit // 2)
+        return min(limit - len(self._batch_under_way), self.concurrency.limit - len(self._under_way))
+
+    def _batch_room(self) -> int:
+        """How many more of a batch's devices it is worth building now."""
+        if not self._may_send():
+            return 0
+        most = self.route.destination.max_users_per_request
+        slots = min(1, self._batch_slots()) if self.circuit.is_open else self._batch_slots()
+        return slots * most - self._window.batch_buffered(most)
+
+    def _feed_some(self) -> bool:
+        """Build some of a batch's devices, once all that a crash may have hidden in real time is done with.
+        True: there may be room for more at once.
+        """
+        feed = self._feed
+        if feed is None or self._stopping or self._window.read_seq < self._recovered_until:
+            return False
+        if feed.over:
+            self._end_batch(feed)
+            return False
+        if feed.wants_page:
+            feed.paging = asyncio.create_task(self._page(feed))
+            self._keeping.add(feed.paging)
+            feed.paging.add_done_callback(self._keeping.discard)
+        room = min(self._batch_room(), BATCH_CHUNK)
+        if room <= 0:
+            return False
+        now = self._clock.now()
+        devices = [
+            self._window.admit_from_batch(uid, feed.run.to_seq, now)
+            for uid in feed.take(room, self._window, self._held)
+        ]
+        if devices:
+            self._build(devices)
+        return bool(devices)
+
+    async def _page(self, feed: BatchFeed) -> None:
+        try:
+            await feed.read_page()
+        finally:
+            feed.paging = None
+            self._wake.set()
+
+    def _end_batch(self, feed: BatchFeed) -> None:
+        if feed.finishing:
+            return
+        feed.finishing = True
+
+        async def end() -> None:
+            if await self._keep_progress(feed.finished(int(self._clock.now()))):
+                self._feed = None
+                feed.ended.set()
+
+        task = asyncio.create_task(end())
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def _pause_batch(self) -> None:
+        """The lane stops: what it knows to be done need not be told again."""
+        feed = self._feed
+        if feed is None:
+            return
+        if not self._window.anything_sending():
+            await self._keep_progress(feed.paused())
+        feed.ended.set()
 
     # --- the pump ---------------------------------------------------------------------------------------
 
@@ -467,9 +653,10 @@ class Lane:
     async def _turn_once(self) -> None:
         self._refill()
         self._expand()
+        fed = self._feed_some()
         self._form()
         await self._keep_cursor()
-        if self._behind() and self._room() > 0:
+        if fed or (self._behind() and self._room() > 0):
             await asyncio.sleep(0)
         else:
             await self._wait()
@@ -524,7 +711,10 @@ def _covered(
     )
 
 
-def message_id(destination_id: int, parts: Sequence[Part]) -> str:
-    """A name for the message that depends on what it says alone: sent again, it has the same id."""
+def message_id(destination_id: int, parts: Sequence[Part], batch: int | None = None) -> str:
+    """A name for the message that depends on what it says alone: sent again, it has the same id. `batch`: the
+    run that it belongs to.
+    """
     said = [f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}" for part in parts]
-    return hashlib.blake2b(f"{destination_id}{''.join(said)}".encode(), digest_size=12).hexdigest()
+    source = f"{destination_id}" if batch is None else f"{destination_id}/{batch}"
+    return hashlib.blake2b(f"{source}{''.join(said)}".encode(), digest_size=12).hexdigest()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from arke.delivery.window import BATCH
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,7 +64,7 @@ class FiguresObserver:
     def delivered(
         self,
         destination_id: int,
-        kind: str,  # noqa: ARG002 - part of the port
+        kind: str,
         delivery: Delivery,
         seconds: float,  # noqa: ARG002 - part of the port
         latencies_s: Sequence[float],
@@ -75,8 +77,9 @@ class FiguresObserver:
         if delivery.acknowledged:
             figures.acknowledged += 1
             figures.users_acknowledged += len(latencies_s)
-            kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
-            kept.extend(latencies_s)
+            if kind != BATCH:  # nobody waits for those
+                kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
+                kept.extend(latencies_s)
 
     def nothing_to_tell(self, destination_id: int) -> None:
         self._of(destination_id).nothing_to_tell += 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from arke.domain.batch import BatchProgress
 from arke.domain.ledger import LedgerRow
 from arke.storage.ports import Owed
 
 
 class LaneReport(msgspec.Struct, tag=True, frozen=True):
-    """What a lane has done and must be kept: told, owed, settled, and how far it has come."""
+    """What a lane has done and must be kept: told, owed, settled, and how far it and its batch have come."""
 
     destination: int
     ledger: tuple[LedgerRow, ...] = ()
     owed: tuple[Owed, ...] = ()
     settled: tuple[int, ...] = ()
     cursor: int | None = None
+    batch: BatchProgress | None = None

@@ -88,6 +88,11 @@ class Routing:
         route = self.routes.get(destination_id)
         return route is not None and route.destination.realtime and route.destination.enabled
 
+    def delivers(self, destination_id: int) -> bool:
+        """Whether the destination takes messages at all now."""
+        route = self.routes.get(destination_id)
+        return route is not None and route.destination.enabled
+
 
 def _route(destination: Destination, segments: MappingOf[int, Segment], mark: int, now: int) -> Route:
     aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}

@@ -1,31 +1,40 @@
 """A device's state for one destination: what each of its partner ids is to be told now.
 
-All mapped segments it is in with 1; with 0 those that an id was (or may have been) told 1 and that no longer
-hold. Derived from the profile and the ledger alone, so that a replay is always current state.
+In real time all mapped segments it is in with 1; with 0 those that an id was (or may have been) told 1 and that
+no longer hold. In a batch only what differs from what the last batch left the id with, and what it has not
+acknowledged. Derived from the profile and the ledger alone, so that a replay is always current state.
 """
 
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from arke.domain.ledger import TOLD_0
+from arke.domain.ledger import TOLD_0, LedgerEntry
 from arke.domain.message import SegmentState, UserEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.delivery.routing import Route
-    from arke.domain.ledger import LedgerEntry
     from arke.domain.profile import Profile
+
+Asked = Literal["realtime", "batch", "resync"]
+"""`realtime`: all that holds, and the losses it has not acknowledged. `batch`: the net change since the last one,
+and whatever is not acknowledged. `resync`: all that holds, and the losses of both.
+"""
+
+_NOTHING_TOLD = LedgerEntry(0, {}, [])
 
 
 class Telling(msgspec.Struct, frozen=True):
     """What one partner id is to be told: the user as it goes into a message, and its aliases by status.
 
-    `partner_ids` are all ids of the device, for destinations with a template of their own.
+    `partner_ids` are all ids of the device, for destinations with a template of their own. `dropped` are aliases
+    that the last batch left the id with and that the destination is not to hear the end of; where there is
+    nothing else, the entry has no segments.
     """
 
     dpid: int
@@ -34,6 +43,13 @@ class Telling(msgspec.Struct, frozen=True):
     ones: tuple[str, ...]
     zeros: tuple[str, ...]
     partner_ids: dict[int, str] = {}
+    dropped: tuple[str, ...] = ()
+
+
+def settled(telling: Telling, entry: LedgerEntry | None) -> bool:
+    """Whether the id has acknowledged all that the telling says."""
+    entry = entry or _NOTHING_TOLD
+    return all(entry.settles(state.alias, active=state.active) for state in telling.entry.segments)
 
 
 def tellings(
@@ -42,10 +58,12 @@ def tellings(
     ledger: Mapping[tuple[int, str], LedgerEntry],
     *,
     uncertain: bool = False,
+    asked: Asked = "realtime",
 ) -> list[Telling]:
     """What each partner id of a device is to be told. `uncertain`: a crash may have hidden what was told,
     so every loss that the profile remembers is repeated.
     """
+    batch = asked != "realtime"
     ones = _ones(route, profile)
     active = {state.alias for state in ones}
     destination = route.destination
@@ -59,11 +77,17 @@ def tellings(
     for dpid, partner_id in [*current, *gone]:
         present = (dpid, partner_id) in current
         entry = ledger.get((dpid, partner_id))
+        holding: set[str] = active if present else set()
         zeros: list[SegmentState] = []
         if destination.supports_unsegment:
-            zeros = _zeros(route, profile, entry, active if present else frozenset(), uncertain=uncertain)
+            zeros = _zeros(route, profile, entry, holding, uncertain=uncertain, batch=batch)
         states = (*ones, *zeros) if present else tuple(zeros)
-        if not states:
+        dropped: tuple[str, ...] = ()
+        if batch and entry is not None:
+            if asked == "batch":
+                states = _changed(states, entry)
+            dropped = _dropped(route, entry, holding, states)
+        if not states and not dropped:
             continue
         stamp = entry.stamp if entry is not None else 0
         if uncertain:  # what a crash has hidden was true by then
@@ -72,10 +96,41 @@ def tellings(
             told = entry.told if entry is not None else {}
             states = tuple([_not_before(state, told, stamp, uncertain=uncertain) for state in states])
         user = UserEntry(profile.uuid, partner_id, tuple(profile.regions), states)
-        told_1 = tuple([state.alias for state in ones]) if present else ()
-        told_0 = tuple([state.alias for state in zeros])
-        result.append(Telling(dpid, partner_id, user, told_1, told_0, partner_ids))
+        told_1 = tuple([state.alias for state in states if state.active])
+        told_0 = tuple([state.alias for state in states if not state.active])
+        result.append(Telling(dpid, partner_id, user, told_1, told_0, partner_ids, dropped))
     return result
+
+
+def _changed(states: tuple[SegmentState, ...], entry: LedgerEntry) -> tuple[SegmentState, ...]:
+    """What has changed since the last batch, and what has not been acknowledged."""
+    return tuple(
+        [
+            state
+            for state in states
+            if state.active != (state.alias in entry.batched)
+            or not entry.settles(state.alias, active=state.active)
+        ]
+    )
+
+
+def _dropped(
+    route: Route,
+    entry: LedgerEntry,
+    holding: set[str],
+    states: tuple[SegmentState, ...],
+) -> tuple[str, ...]:
+    """What no longer holds since the last batch, where no 0 may say so."""
+    if not entry.batched:
+        return ()
+    said = {state.alias for state in states}
+    return tuple(
+        [
+            alias
+            for alias in entry.batched
+            if alias not in holding and alias not in said and alias not in route.frozen
+        ]
+    )
 
 
 def _ones(route: Route, profile: Profile) -> list[SegmentState]:
@@ -124,15 +179,17 @@ def _zeros(
     route: Route,
     profile: Profile,
     entry: LedgerEntry | None,
-    active: set[str] | frozenset[str],
+    active: set[str],
     *,
     uncertain: bool,
+    batch: bool,
 ) -> list[SegmentState]:
     lost: dict[str, None] = {}
     if entry is not None:
-        for alias, status in entry.told.items():
-            unmapped = alias not in route.segment_of
-            if status != TOLD_0 and not (unmapped and route.destination.on_unmap == "silent"):
+        silent = route.destination.on_unmap == "silent"
+        believed = [alias for alias, status in entry.told.items() if status != TOLD_0]
+        for alias in (*believed, *entry.batched) if batch else believed:
+            if not (silent and alias not in route.segment_of):
                 lost[alias] = None
     if uncertain:
         for segment_id, membership in profile.segments.items():

@@ -12,15 +12,21 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.delivery.snapshot import Telling
-from arke.domain.ledger import LedgerEntry
+from arke.domain.ledger import LedgerEntry, LedgerRow
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+
+BATCH = "batch"
+"""The kind of devices that a batch brings. They come from no journal position, so they do not hold the cursor,
+and they wait for a full message.
+"""
 
 MOST_DEVICES = 4_096
 """Devices held at most; beyond them the journal is the queue."""
@@ -33,7 +39,8 @@ class OpenDevice(msgspec.Struct):
     """A device between the journal and an acknowledgement.
 
     `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
-    `again_first` and `again` the positions of news that came meanwhile.
+    `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
+    something changed while it was not seen. `rows` are ledger rows to keep that no message tells of.
     """
 
     uid: int
@@ -47,8 +54,11 @@ class OpenDevice(msgspec.Struct):
     again_first: int = 0
     again: int = 0
     again_kind: str = ""
+    again_catch_up: bool = False
     failure: str | None = None
     owed: bool = False
+    catch_up: bool = False
+    rows: tuple[LedgerRow, ...] = ()
 
 
 class Part(msgspec.Struct):
@@ -73,7 +83,7 @@ class Window:
     def __len__(self) -> int:
         return len(self._open)
 
-    def __contains__(self, uid: int) -> bool:
+    def __contains__(self, uid: object) -> bool:
         return uid in self._open
 
     def device(self, uid: int) -> OpenDevice | None:
@@ -96,28 +106,69 @@ class Window:
 
     # --- from the journal -------------------------------------------------------------------------------
 
-    def take(self, seq: int, uid: int, kind: str, accepted: float, now: float, linger_s: float) -> None:
+    def take(
+        self,
+        seq: int,
+        uid: int,
+        kind: str,
+        accepted: float,
+        now: float,
+        linger_s: float,
+        *,
+        catch_up: bool = False,
+    ) -> bool:
         """News about a device at a journal position. The newest state wins: a device that has not left yet
-        is built again; one that has is told again afterwards.
+        is built again; one that has is told again afterwards. True: a batch loses the device to it.
         """
         device = self._open.get(uid)
         if device is None:
             self._order.append((seq, uid))
-            self.admit(uid, seq, seq, kind, accepted, now + linger_s)
-        elif device.sending:
+            self.admit(uid, seq, seq, kind, accepted, now + linger_s, catch_up=catch_up)
+            return False
+        if device.sending:
             if not device.again:
                 self._order.append((seq, uid))
-                device.again_first, device.again_kind = seq, kind
+                device.first = min(device.first, seq)  # a batch's stands before the position: hold the cursor
+                device.again_first, device.again_kind, device.again_catch_up = seq, kind, catch_up
             device.again = seq
             device.again_kind = "privacy" if "privacy" in (kind, device.again_kind) else kind
-        else:
-            device.last = seq
-            if kind == "privacy":  # goes out at once, whatever the device was waiting for
-                device.kind, device.deadline = kind, now
-            self.take_back(device)
+            device.again_catch_up &= catch_up
+            return False
+        from_batch = device.kind == BATCH
+        if from_batch:
+            self._order.append((seq, uid))
+            device.first, device.kind, device.accepted = seq, kind, accepted
+            device.deadline, device.catch_up = now + linger_s, catch_up
+        device.last = seq
+        device.catch_up &= catch_up
+        if kind == "privacy":  # goes out at once, whatever the device was waiting for
+            device.kind, device.deadline = kind, now
+        self.take_back(device)
+        return from_batch
 
-    def admit(self, uid: int, first: int, last: int, kind: str, accepted: float, deadline: float) -> None:
-        self._open[uid] = self._waiting[uid] = OpenDevice(uid, first, last, kind, accepted, deadline)
+    def admit(
+        self,
+        uid: int,
+        first: int,
+        last: int,
+        kind: str,
+        accepted: float,
+        deadline: float,
+        *,
+        catch_up: bool = False,
+    ) -> None:
+        device = OpenDevice(uid, first, last, kind, accepted, deadline, catch_up=catch_up)
+        self._open[uid] = self._waiting[uid] = device
+
+    def admit_from_batch(self, uid: int, least: int, accepted: float) -> OpenDevice:
+        """A device that a batch brings, with a state that is no older than the journal position `least`."""
+        last = max(self.read_seq, least)
+        self.admit(uid, last + 1, last, BATCH, accepted, inf)
+        return self._open[uid]
+
+    def anything_sending(self) -> bool:
+        """Whether something was sent, or may have been, whose outcome is not kept yet."""
+        return any(device.sending for device in self._open.values())
 
     def close(self, device: OpenDevice) -> None:
         """The device is done with; its place in the journal no longer holds the cursor."""
@@ -138,6 +189,7 @@ class Window:
 
     def take_back(self, device: OpenDevice) -> None:
         """Have a device that has not left yet built again."""
+        device.rows = ()
         if device.parts:
             for buffer in self._buffers.values():
                 buffer[:] = [part for part in buffer if part.device is not device]
@@ -157,8 +209,12 @@ class Window:
 
     @property
     def buffered(self) -> int:
-        """Entries built and not sent."""
-        return sum(map(len, self._buffers.values()))
+        """Entries built and not sent, but for a batch's."""
+        return sum(len(buffer) for (_, kind), buffer in self._buffers.items() if kind != BATCH)
+
+    def batch_buffered(self, most: int) -> int:
+        """A batch's entries in full messages of `most`."""
+        return sum(len(buffer) // most * most for (_, kind), buffer in self._buffers.items() if kind == BATCH)
 
     def put(self, device: OpenDevice, parts: list[Part]) -> None:
         """Buffer a device's entries, each with others of its id type."""
@@ -171,9 +227,15 @@ class Window:
             else:
                 insort(buffer, part, key=_turn)
 
-    def messages(self, now: float, most: int, *, all_of_them: bool) -> Iterator[tuple[Key, list[Part]]]:
-        """Messages that are full or have waited long enough, or all; taking one is sending it."""
+    def messages(
+        self, now: float, most: int, *, all_of_them: bool, batch: bool = False
+    ) -> Iterator[tuple[Key, list[Part]]]:
+        """Messages that are full or have waited long enough, or all; taking one is sending it. A `batch`'s, or
+        all others.
+        """
         for key, buffer in list(self._buffers.items()):
+            if (key[1] == BATCH) != batch:
+                continue
             while buffer and (len(buffer) >= most or all_of_them or buffer[0].device.deadline <= now):
                 parts, buffer[:] = buffer[:most], buffer[most:]
                 for part in parts:
@@ -184,7 +246,11 @@ class Window:
 
     def deadlines(self) -> list[float]:
         """When the oldest entry of each buffer has waited long enough."""
-        return [buffer[0].device.deadline for buffer in self._buffers.values() if buffer]
+        return [
+            buffer[0].device.deadline
+            for (_, kind), buffer in self._buffers.items()
+            if buffer and kind != BATCH
+        ]
 
 
 def _turn(part: Part) -> tuple[float, int]:

@@ -36,12 +36,19 @@ class LedgerEntry(msgspec.Struct, array_like=True):
 
     `seq` 0: the id came from another device, and this one has not had an acknowledgement for it yet. `stamp`
     is the newest DateTime that the id was told, in epoch seconds: a change told later must not look older.
+    `batched` has the aliases that the last batch left this id with: the next one tells the net change since.
     """
 
     seq: int
     told: dict[str, int]
     tries: list[Try]
     stamp: int = 0
+    batched: dict[str, int] = {}
+
+    def settles(self, alias: str, *, active: bool) -> bool:
+        """Whether the id has acknowledged this state of an alias; a 0 also if it was never told a 1."""
+        status = self.told.get(alias)
+        return status == TOLD_1 if active else status in (None, TOLD_0)
 
 
 class LedgerRow(msgspec.Struct, array_like=True):
@@ -86,4 +93,16 @@ def record(
     if before is not None:
         seq = max(seq, before.seq) if acknowledged or before.seq else 0
         stamp = max(stamp, before.stamp)
-    return LedgerEntry(seq, told, tries, stamp)
+    batched = before.batched if before is not None else {}
+    return LedgerEntry(seq, told, tries, stamp, batched)
+
+
+def after_batch(
+    entry: LedgerEntry, ones: Iterable[str], zeros: Iterable[str], dropped: Iterable[str] = ()
+) -> LedgerEntry:
+    """The entry once a batch is acknowledged that told `ones` and `zeros`; `dropped` no longer hold, and the
+    destination is not to hear of it.
+    """
+    over = {*zeros, *dropped}
+    batched = {alias: 1 for alias in entry.batched if alias not in over} | dict.fromkeys(ones, 1)
+    return LedgerEntry(entry.seq, entry.told, entry.tries, entry.stamp, batched)

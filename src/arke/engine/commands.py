@@ -98,7 +98,18 @@ class Refresh(msgspec.Struct, tag=True, frozen=True):
     limit: int
 
 
-Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | Sweep | Refresh | LaneReport
+class BeginBatch(msgspec.Struct, tag=True, frozen=True):
+    """Begin run `number` of a destination's batches; `everything`: a resync. Answered by `Done`, also where the
+    run was begun before.
+    """
+
+    destination: int
+    number: int
+    at: int
+    everything: bool
+
+
+Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | Sweep | Refresh | BeginBatch | LaneReport
 
 
 class Unlinked(msgspec.Struct, tag=True, frozen=True):

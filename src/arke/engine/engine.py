@@ -17,6 +17,7 @@ from arke.catalog import stored as stored_form
 from arke.catalog.plan import Plan, plan
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
 from arke.domain.event import Accepted, Event
+from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.commands import (
     Failed,
     OptOut,
@@ -82,6 +83,7 @@ class Engine:
         committer: Committer,
         compiler: Committer,
         open_intake: bool = False,
+        batch_look_every_s: float | None = LOOK_EVERY_S,
     ) -> None:
         self.directory = directory
         self._identity = identity
@@ -94,6 +96,9 @@ class Engine:
         self._down = False
         self._in_flight = 0
         self._handovers = Handovers(identity, clock, self._one)
+        self.batches = Batches(
+            directory, shards, clock=clock, write=self.write, look_every_s=batch_look_every_s
+        )
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -119,6 +124,7 @@ class Engine:
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events."""
         self._handovers.follow()
+        await self.batches.follow_catalog(self.catalog)
 
     def watch(self) -> None:
         """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
@@ -138,6 +144,7 @@ class Engine:
     async def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
+        await self.batches.stop()
         await self._handovers.stop()
         for shard in self.shards:
             await shard.stop()
@@ -295,6 +302,7 @@ class Engine:
             await asyncio.gather(*(self._switch(shard, request) for shard in self.shards))
             self.catalog_version = stored.version
             self._learn(catalog)
+            await self.batches.follow_catalog(catalog)
             return Applied(steps, stored.version, touched)
 
     async def _switch(self, shard: ShardPort, request: Prepare) -> None:

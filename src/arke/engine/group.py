@@ -12,6 +12,7 @@ import msgspec
 
 from arke.delivery.routing import Routing
 from arke.delivery.triggers import ToTell, destinations_to_tell, note_untold
+from arke.domain import batch
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
@@ -20,6 +21,7 @@ from arke.domain.profile import DepartedId, PartnerId, SendMark
 from arke.engine.commands import (
     Adopt,
     AdoptedRow,
+    BeginBatch,
     Done,
     Failed,
     Forget,
@@ -171,6 +173,8 @@ class _Group:
                 return self._walk(self._store.due(command.at, command.limit), command.at, "sweep")
             case Refresh():
                 return self._refresh(command)
+            case BeginBatch():
+                return self._begin_batch(command)
 
     def _sight(self, command: Sight) -> Result:
         event = command.event
@@ -276,7 +280,8 @@ class _Group:
             if told:
                 tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
                 stamp = max(profile.evaluated, known.entry.stamp if known is not None else 0)
-                entry = LedgerEntry(0, told, tries[-TRIES_KEPT:], stamp)
+                batched = known.entry.batched if known is not None else {}
+                entry = LedgerEntry(0, told, tries[-TRIES_KEPT:], stamp, batched)
                 rows[destination_id] = LedgerRow(uid, destination_id, command.dpid, command.id, entry)
         return list(rows.values())
 
@@ -363,7 +368,34 @@ class _Group:
         self._writes.settled.extend((report.destination, uid) for uid in report.settled)
         if report.cursor is not None:
             self._writes.cursors[report.destination] = report.cursor
+        if report.batch is not None:
+            run = self._batch_run(report.destination)
+            if run is not None:
+                self._writes.batches[report.destination] = run.moved(report.batch)
         return Done()
+
+    def _begin_batch(self, command: BeginBatch) -> Result:
+        """A run that was begun before goes on; a new one begins when the one before it has finished."""
+        before = self._batch_run(command.destination)
+        if before is not None and before.number >= command.number:
+            return Done()
+        if before is not None and before.finished_at is None:
+            return Failed("batch_running", f"batch {before.number} has not finished yet")
+        self._writes.batches[command.destination] = batch.begin(
+            before,
+            destination=command.destination,
+            number=command.number,
+            at=command.at,
+            everything=command.everything,
+            last_seq=self._next_seq - 1,
+            first_seq=self._store.first_seq(),
+            mark=self._runner.routing(command.at).routes[command.destination].mark,
+        )
+        return Done()
+
+    def _batch_run(self, destination: int) -> batch.BatchRun | None:
+        """The destination's newest run, with what this group has made of it."""
+        return self._writes.batches.get(destination) or self._store.batch(destination)
 
     def _keep(self, row: LedgerRow) -> None:
         self._ledger[LedgerKey(row.uid, row.destination, row.dpid, row.id)] = row
@@ -426,7 +458,8 @@ def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
     """Two accounts of what one id was told, as that of an id that has just arrived."""
     tries = sorted([*older.tries, *newer.tries], key=lambda one: one.at)
     told = {**older.told, **newer.told}
-    return LedgerEntry(0, told, tries[-TRIES_KEPT:], max(older.stamp, newer.stamp))
+    batched = {alias: 1 for alias in older.batched if alias not in newer.told} | newer.batched
+    return LedgerEntry(0, told, tries[-TRIES_KEPT:], max(older.stamp, newer.stamp), batched)
 
 
 def _newer(older: LedgerRow, newer: LedgerRow) -> LedgerRow:

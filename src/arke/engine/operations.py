@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.clock import Clock
+    from arke.engine.batches import DestinationBatches, RunFacts
     from arke.engine.engine import Applied, Engine
 
 OWED_PAGE = 500
@@ -220,6 +221,26 @@ class Operations:
         whom = "all destinations" if destination is None else f"destination {destination}"
         await self._audit(actor, "undelivered_replayed", f"{devices} devices to {whom}")
         return devices
+
+    async def batches(self) -> list[DestinationBatches]:
+        """Every destination's batches: what ran, what runs, what is due."""
+        return await self._engine.batches.status()
+
+    async def batch(self, destination: int, number: int) -> RunFacts:
+        """One run, with how far it is. Raises InvalidInput."""
+        return await self._engine.batches.run(destination, number)
+
+    async def run_batch(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
+        """Begin a batch now; answers at once. Raises InvalidInput, BatchRunning."""
+        record = await self._engine.batches.start(destination, "command")
+        await self._audit(actor, "batch_begun", f"batch {record.number} of destination {destination}")
+        return await self.batch(destination, record.number)
+
+    async def resync(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
+        """Begin to send the full current state; answers at once. Raises InvalidInput, BatchRunning."""
+        record = await self._engine.batches.start(destination, "resync")
+        await self._audit(actor, "resync_begun", f"batch {record.number} of destination {destination}")
+        return await self.batch(destination, record.number)
 
     def audit(self, after: int = 0, limit: int = 1_000) -> AuditReport:
         directory = self._engine.directory

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from arke.delivery.observer import DestinationFigures
+from arke.domain.batch import BatchRun
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.engine.commands import Command, Result
@@ -70,7 +71,25 @@ class Drain(msgspec.Struct, tag=True, frozen=True):
     timeout_s: float
 
 
-Request = Submit | Prepare | Switch | AskStatus | AskProfile | AskOwed | AskTouched | Drain
+class RunBatch(msgspec.Struct, tag=True, frozen=True):
+    """Begin batch run `number` unless it was begun before, and wait up to `wait_s` for its end. Answered by
+    `Batches` with the destination's newest run; with none while the destination has no lane.
+    """
+
+    destination: int
+    number: int
+    at: int
+    everything: bool
+    wait_s: float
+
+
+class AskBatches(msgspec.Struct, tag=True, frozen=True):
+    """Every destination's newest batch run. Answered by `Batches`."""
+
+
+Request = (
+    Submit | Prepare | Switch | AskStatus | AskProfile | AskOwed | AskTouched | RunBatch | AskBatches | Drain
+)
 
 
 class Results(msgspec.Struct, tag=True, frozen=True):
@@ -167,7 +186,13 @@ class Touched(msgspec.Struct, tag=True, frozen=True):
     exact: bool
 
 
-Response = Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Touched
+class Batches(msgspec.Struct, tag=True, frozen=True):
+    """The newest batch run of each destination that has had one."""
+
+    runs: list[BatchRun]
+
+
+Response = Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Touched | Batches
 
 
 class ShardPort(Protocol):

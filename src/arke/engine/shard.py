@@ -18,18 +18,21 @@ from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.delivery.sender import RETRY_DELAY_S
 from arke.engine import inspection
-from arke.engine.commands import Failed, LaneReport, Refresh, Sight, Sweep, Unlink
+from arke.engine.commands import BeginBatch, Failed, LaneReport, Refresh, Sight, Sweep, Unlink
 from arke.engine.group import GroupRunner, Ruling
 from arke.engine.protocol import (
+    AskBatches,
     AskOwed,
     AskProfile,
     AskStatus,
     AskTouched,
+    Batches,
     Drain,
     LaneStatus,
     Ok,
     Prepare,
     Results,
+    RunBatch,
     ShardStatus,
     Submit,
     Switch,
@@ -155,12 +158,13 @@ class Shard:
         self._store.close()
 
     async def _open_lanes(self) -> None:
-        """A lane for every destination that takes real time. A new one starts at the journal's end.
+        """A lane for every destination that is switched on. A new one starts at the journal's end; a batch that
+        has not finished goes on.
 
         Called where no group can run meanwhile.
         """
         routing = self._routing = self._runner.routing(int(self._clock.now()))
-        wanted = [number for number in routing.routes if routing.tells(number)]
+        wanted = [number for number in routing.routes if routing.delivers(number)]
         cursors = self._reader.cursors()
         last_seq = self._reader.last_seq()
         fresh = {number: last_seq for number in wanted if number not in cursors}
@@ -189,12 +193,15 @@ class Shard:
                 retry_delay_s=self._retry_delay_s,
             )
             self._lanes[destination_id] = lane
+            run = self._reader.batch(destination_id)
+            if run is not None and run.finished_at is None:
+                lane.begin_batch(run)
             if self._delivering:
                 lane.start()
 
     async def _close_lanes(self) -> None:
         routing = self._runner.routing(int(self._clock.now()))
-        for destination_id in [number for number in self._lanes if not routing.tells(number)]:
+        for destination_id in [number for number in self._lanes if not routing.delivers(number)]:
             await self._lanes.pop(destination_id).stop()
 
     # --- the group loop ---------------------------------------------------------------------------------
@@ -317,13 +324,19 @@ class Shard:
                 await self._write(self._store.checkpoint)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
-                    behind = min(
-                        (lane.cursor for lane in self._lanes.values()), default=self._reader.last_seq()
-                    )
-                    await self._write(self._store.prune, behind, int(pruned) - JOURNAL_KEPT_S)
+                    await self._write(self._store.prune, self._needed_from(), int(pruned) - JOURNAL_KEPT_S)
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
+
+    def _needed_from(self) -> int:
+        """The journal position from which a lane has yet to read, or a scheduled batch."""
+        needed = [lane.cursor for lane in self._lanes.values()]
+        for run in self._reader.batches():
+            lane = self._lanes.get(run.destination)
+            if lane is not None and (run.finished_at is None or lane.route.destination.batch is not None):
+                needed.append(run.needs_after + 1)
+        return min(needed, default=self._reader.last_seq())
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
@@ -355,6 +368,10 @@ class Shard:
                 return inspection.owed_page(self, request)
             case AskTouched():
                 return inspection.touched(self._reader, request)
+            case RunBatch():
+                return await self._run_batch(request)
+            case AskBatches():
+                return Batches(self._reader.batches())
             case Drain():
                 return await self._drain(request.timeout_s)
 
@@ -369,6 +386,29 @@ class Shard:
         await self._close_lanes()
         self.walks.edited()
         return Ok()
+
+    async def _run_batch(self, request: RunBatch) -> Response:
+        lane = self._lanes.get(request.destination)
+        if lane is None:
+            return Batches([])
+        known = self._reader.batch(request.destination)
+        if known is None or known.number < request.number:
+            if known is not None and known.finished_at is None:
+                await lane.batch_ended(request.wait_s)
+                return Batches([known])
+            await self.walks.sweep()  # what is due by now belongs to this run
+            begin = BeginBatch(request.destination, request.number, request.at, request.everything)
+            (result,) = await self.submit([begin])
+            if isinstance(result, Failed):
+                raise StoreUnavailable(result.message)
+            known, lane = self._reader.batch(request.destination), self._lanes.get(request.destination)
+            if known is None or lane is None:  # it was switched off meanwhile
+                return Batches([])
+            self._follow_dates(int(self._clock.now()))
+            lane.begin_batch(known)
+        await lane.batch_ended(request.wait_s)
+        run = self._reader.batch(request.destination)
+        return Batches([run] if run is not None else [])
 
     async def _drain(self, timeout_s: float) -> Response:
         loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId
-from arke.errors import EventError, ScriptError
+from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
 from arke.simulate.script import Step, read_script
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -39,9 +39,13 @@ class Summary(msgspec.Struct):
 class Simulation:
     """One run. `load` reads and validates a catalog file; `write` takes each request as it is made."""
 
-    def __init__(self, load: Callable[[Path], Catalog], write: Callable[[Sent], None]) -> None:
+    def __init__(
+        self, load: Callable[[Path], Catalog], write: Callable[[Sent], None], *, schedule: bool = True
+    ) -> None:
+        """`schedule`: batches also run when they are due, not only where the script says so."""
         self._load = load
         self._write = write
+        self._schedule = schedule
         self.summary = Summary()
 
     def run(self, script: Path, catalog: Path, *, seed: int = 0) -> Summary:
@@ -63,9 +67,12 @@ class Simulation:
         engine, shard = memory_engine(courier, clock, SeededEntropy(seed))
         await shard.start()
         await engine.apply(catalog)
+        if self._schedule:
+            engine.batches.start_schedule()
         for step in steps:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, network, script, step)
+        await engine.batches.stop_schedule()
         await engine.drain(SETTLE_S)
         self.summary.owed = sum(shard.reader.owed_counts().values())
         await engine.stop()
@@ -87,6 +94,11 @@ class Simulation:
                 raise ScriptError(f"{where}: apply: {path} does not exist")
             await engine.apply(self._load(path))
             await shard.walks.settled()
+        elif step.batch is not None:
+            try:
+                await engine.batches.start(step.batch, "command")
+            except (InvalidInput, BatchRunning) as error:
+                self._complain(f"{where}: batch: {error}")
         elif step.privacy is not None:
             ids: tuple[DeclaredId, ...] = ()
             if step.privacy.id is not None:

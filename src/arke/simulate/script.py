@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import IncomingEvent
 
-LATER_KEYS = ("onboard", "batch")
+LATER_KEYS = ("onboard",)
 """Actions of the script language that this version of Arke does not perform yet."""
 
 MAX_ANSWERS = 1_000_000
@@ -51,6 +51,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     respond: Respond | None = None
     privacy: Privacy | None = None
     apply: str | None = None
+    batch: int | None = None
 
 
 def read_script(lines: Iterable[bytes], name: str) -> Iterator[Step]:
@@ -76,7 +77,7 @@ def _step(line: bytes, number: int, name: str) -> Step:
     if len(document) != 1:
         given = ", ".join(document) or "none"
         raise ScriptError(
-            f"{where}: needs exactly one of event, respond, privacy, apply, advance beside at "
+            f"{where}: needs exactly one of event, respond, privacy, batch, apply, advance beside at "
             f"(given: {given})"
         )
     ((action, value),) = document.items()
@@ -98,12 +99,14 @@ def _action(action: str, value: Any, at: float, number: int) -> Step:
             return Step(line=number, at=at, privacy=_privacy(msgspec.convert(value, Privacy)))
         case "apply":
             return Step(line=number, at=at, apply=msgspec.convert(value, str))
+        case "batch":
+            return Step(line=number, at=at, batch=msgspec.convert(value, int))
         case "advance":
             return Step(line=number, at=at)
         case _ if action in LATER_KEYS:
-            raise ValueError("this version of Arke does not run batches or read files yet")
+            raise ValueError("this version of Arke does not read files yet")
         case _:
-            raise ValueError("unknown action: use event, respond, privacy, apply or advance")
+            raise ValueError("unknown action: use event, respond, privacy, batch, apply or advance")
 
 
 def _privacy(request: Privacy) -> Privacy:

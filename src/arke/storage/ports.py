@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from arke.domain.batch import BatchCounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
     from arke.domain.ledger import LedgerEntry, LedgerRow
     from arke.domain.profile import Profile
@@ -49,6 +52,24 @@ class StoredCatalog(msgspec.Struct, frozen=True):
     body: bytes
     mapping_versions: dict[int, int]
     note: str
+
+
+class BatchRecord(msgspec.Struct, frozen=True):
+    """One batch run of a destination over all shards. Times in epoch seconds.
+
+    `slot` is when it was due, None where a person asked for it; `trigger` is `schedule`, `command` or `resync`.
+    `counts` are filled in when it has finished. `abandoned`: its destination left the catalog before the end.
+    """
+
+    destination: int
+    number: int
+    at: int
+    trigger: str
+    slot: int | None = None
+    finished_at: int | None = None
+    counts: BatchCounts = BatchCounts()
+    mode: str = ""
+    abandoned: bool = False
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -94,6 +115,7 @@ class GroupWrites(msgspec.Struct):
     """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
     refreshed: tuple[int, int | None] | None = None
     """The epoch of the catalog that stored profiles are being brought to, and the last uid; None: all are."""
+    batches: dict[int, BatchRun] = {}
 
     @property
     def empty(self) -> bool:
@@ -107,6 +129,7 @@ class GroupWrites(msgspec.Struct):
             or self.cursors
             or self.wakes
             or self.refreshed
+            or self.batches
         )
 
 
@@ -138,6 +161,18 @@ class ShardReader(Protocol):
     def cursors(self) -> dict[int, int]: ...
 
     def last_seq(self) -> int: ...
+
+    def first_seq(self) -> int:
+        """The oldest journal position that is kept; 0 where there is none."""
+        ...
+
+    def batch(self, destination: int) -> BatchRun | None:
+        """The destination's newest batch run."""
+        ...
+
+    def batches(self) -> list[BatchRun]:
+        """Every destination's newest batch run."""
+        ...
 
     def find_uid(self, uuid: str) -> int | None:
         """The uid of a stored device, None if it is not stored."""
@@ -247,6 +282,28 @@ class Directory(Protocol):
         ...
 
     def add_catalog(self, stored: StoredCatalog) -> None: ...
+
+    def keep_batch(self, record: BatchRecord) -> None:
+        """Store a batch run, new or changed; the oldest of its destination make room."""
+        ...
+
+    def batch_records(self, destination: int, limit: int, up_to: int | None = None) -> list[BatchRecord]:
+        """The newest runs of a destination, newest first; of those with a number of at most `up_to`."""
+        ...
+
+    def unfinished_batches(self) -> list[BatchRecord]: ...
+
+    def last_slot(self, destination: int) -> int | None:
+        """The newest slot that a run of the destination was made for."""
+        ...
+
+    def scheduled_since(self) -> dict[int, int]:
+        """Per destination with a schedule in force, since when it is."""
+        ...
+
+    def schedule_since(self, since: Mapping[int, int]) -> None:
+        """Replace what `scheduled_since` tells."""
+        ...
 
     def audit(self, at: int, actor: str, action: str, detail: str) -> None:
         """Add an entry, sealed with the one before it."""

@@ -66,7 +66,7 @@ async def running_shard(
     delivering: bool = True,
     request: Prepare | None = None,
 ) -> AsyncIterator[Shard]:
-    """Started, under the catalog of `request` or the one of `prepared`; stopped on the way out."""
+    """Started, under the catalog of `request`, or one with a destination; stopped on the way out."""
     shard = Shard(
         store,
         ruling_of(request if request is not None else prepared()),

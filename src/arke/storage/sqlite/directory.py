@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke.errors import InvalidInput
-from arke.storage.ports import AuditEntry, IdKey, Move, Owner, StoredCatalog
+from arke.storage.ports import AuditEntry, BatchRecord, IdKey, Move, Owner, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
 from arke.tokens import Token
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
+BATCH_RUNS_KEPT = 1_000
+"""Finished batch runs kept per destination."""
 CHECKPOINT_PAGES = 1_000
 """The write-ahead log goes into the main file whenever it has grown to this: about 4 MB."""
 
@@ -161,6 +163,53 @@ class SqliteDirectory:
                 "INSERT INTO catalog VALUES (?, ?, ?, ?, ?)",
                 (stored.version, stored.at, stored.body, versions, stored.note),
             )
+
+    # --- batches ----------------------------------------------------------------------------------------
+
+    def keep_batch(self, record: BatchRecord) -> None:
+        with transaction(self._connection, self._where):
+            body = msgspec.msgpack.encode(record)
+            self._connection.execute(
+                "INSERT INTO batch_run VALUES (?, ?, ?, ?, ?) ON CONFLICT (destination, number) "
+                "DO UPDATE SET finished_at = excluded.finished_at, body = excluded.body",
+                (record.destination, record.number, record.slot, record.finished_at, body),
+            )
+            # The newest slot stays, however many runs a person has asked for since.
+            self._connection.execute(
+                "DELETE FROM batch_run WHERE destination = ?1 AND number <= ?2 AND finished_at IS NOT NULL "
+                "AND (slot IS NULL OR slot < (SELECT max(slot) FROM batch_run WHERE destination = ?1))",
+                (record.destination, record.number - BATCH_RUNS_KEPT),
+            )
+
+    def batch_records(self, destination: int, limit: int, up_to: int | None = None) -> list[BatchRecord]:
+        sql = (
+            "SELECT body FROM batch_run WHERE destination = ? AND number <= coalesce(?, number) "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        return self._batch_records(sql, (destination, up_to, limit))
+
+    def unfinished_batches(self) -> list[BatchRecord]:
+        return self._batch_records("SELECT body FROM batch_run WHERE finished_at IS NULL", ())
+
+    def _batch_records(self, sql: str, bindings: tuple[int | None, ...]) -> list[BatchRecord]:
+        with store_errors(self._where):
+            rows = list(self._reads.execute(sql, bindings))
+        return [msgspec.msgpack.decode(body, type=BatchRecord) for (body,) in rows]
+
+    def last_slot(self, destination: int) -> int | None:
+        with store_errors(self._where):
+            sql = "SELECT max(slot) FROM batch_run WHERE destination = ?"
+            (slot,) = next(self._reads.execute(sql, (destination,)))
+        return None if slot is None else int(slot)
+
+    def scheduled_since(self) -> dict[int, int]:
+        with store_errors(self._where):
+            return dict(self._reads.execute("SELECT destination, since FROM batch_schedule"))
+
+    def schedule_since(self, since: Mapping[int, int]) -> None:
+        with transaction(self._connection, self._where):
+            self._connection.execute("DELETE FROM batch_schedule")
+            self._connection.executemany("INSERT INTO batch_schedule VALUES (?, ?)", since.items())
 
     # --- audit ------------------------------------------------------------------------------------------
 

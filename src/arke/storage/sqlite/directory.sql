@@ -40,6 +40,22 @@ CREATE TABLE catalog (
   note             TEXT NOT NULL
 );
 
+-- Batch runs over all shards. slot: when it was due, NULL where a person asked for it.
+CREATE TABLE batch_run (
+  destination INTEGER NOT NULL,
+  number      INTEGER NOT NULL,
+  slot        INTEGER,
+  finished_at INTEGER,
+  body        BLOB NOT NULL,
+  PRIMARY KEY (destination, number)
+) WITHOUT ROWID;
+
+-- Since when each destination's batch schedule is in force.
+CREATE TABLE batch_schedule (
+  destination INTEGER PRIMARY KEY,
+  since       INTEGER NOT NULL
+);
+
 -- What operators did, each entry sealed with the one before it. No personal data.
 CREATE TABLE audit (
   number INTEGER PRIMARY KEY,

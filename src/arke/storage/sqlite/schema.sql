@@ -31,6 +31,13 @@ CREATE TABLE cursor (
   seq         INTEGER NOT NULL
 );
 
+-- The newest batch run of each destination: what it covers, how far it has come, its counts.
+CREATE TABLE batch (
+  destination INTEGER PRIMARY KEY,
+  number      INTEGER NOT NULL,
+  body        BLOB NOT NULL
+);
+
 -- What each partner id was last told by each destination.
 CREATE TABLE ledger (
   uid         INTEGER NOT NULL,

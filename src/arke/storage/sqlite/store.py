@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
 from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
@@ -34,6 +35,7 @@ _UID_MASK = (1 << 62) - 1
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
+_decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
 
 
 class SqliteReader:
@@ -98,6 +100,18 @@ class SqliteReader:
     def last_seq(self) -> int:
         (last,) = next(self._rows("SELECT coalesce(max(seq), 0) FROM journal"))
         return int(last)
+
+    def first_seq(self) -> int:
+        (first,) = next(self._rows("SELECT coalesce(min(seq), 0) FROM journal"))
+        return int(first)
+
+    def batch(self, destination: int) -> BatchRun | None:
+        for (body,) in self._rows("SELECT body FROM batch WHERE destination = ?", (destination,)):
+            return _decode_batch(body)
+        return None
+
+    def batches(self) -> list[BatchRun]:
+        return [_decode_batch(body) for (body,) in self._rows("SELECT body FROM batch ORDER BY destination")]
 
     def count_profiles(self) -> int:
         (count,) = next(self._rows("SELECT count(*) FROM profile"))
@@ -250,6 +264,12 @@ class SqliteShardStore(SqliteReader):
             connection.executemany(
                 "INSERT INTO cursor VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET seq = excluded.seq",
                 writes.cursors.items(),
+            )
+        if writes.batches:
+            connection.executemany(
+                "INSERT INTO batch VALUES (?, ?, ?) ON CONFLICT (destination) "
+                "DO UPDATE SET number = excluded.number, body = excluded.body",
+                ((run.destination, run.number, _encode(run)) for run in writes.batches.values()),
             )
 
     def _commit_walks(self, writes: GroupWrites) -> None:

@@ -1,0 +1,192 @@
+"""A batch run's side of a lane: which devices come next, which are in hand, and up to where all is done.
+
+    store --page--> ready --take--> the lane's window --close--> done
+                      ^                    |
+                      +---- put off -------+   (the device was there for real time, or real time came for it)
+
+Pages are short and few are read ahead, so a run of any size takes the same memory. Before anything of a page is
+sent, how far the page reaches is durable: after a crash, what lies between the last place known to be done and
+there is told as if it had never been, with every loss that the profiles remember.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
+from arke.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Container
+
+    from arke.delivery.snapshot import Asked
+    from arke.domain.batch import BatchRun, Place
+    from arke.storage.ports import Owed, ShardReader
+
+PAGE = 256
+"""Candidates read at once: a few milliseconds."""
+MOST_PAGES = 4
+"""Pages that are read and not done: what a crash may repeat, and what one slow device can hold up."""
+STORE_PAUSE_S = 1.0
+
+Candidates = list[tuple["Place", int]]
+
+
+class BatchFeed:
+    """One run of one destination on one shard. `keep` makes progress durable; False: it is not to go on."""
+
+    def __init__(
+        self, run: BatchRun, reader: ShardReader, keep: Callable[[BatchProgress], Awaitable[bool]]
+    ) -> None:
+        self.run = run
+        self._reader = reader
+        self._keep = keep
+        self._recovered = run.reach
+        self._read: Place = run.place
+        self._exhausted = False
+        self._ready: deque[int] = deque()
+        self._open: dict[int, Place] = {}
+        self._put_off: set[int] = set()
+        self._pages: deque[Place] = deque()
+        self.paging: asyncio.Task[None] | None = None
+        self.finishing = False
+        self.ended = asyncio.Event()
+
+    # --- where it stands --------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> Place:
+        """Everything up to here is done."""
+        for phase, key in self._open.values():  # in order: the first is the oldest
+            return phase, key - 1
+        return self._read
+
+    @property
+    def over(self) -> bool:
+        """Every candidate is done."""
+        return self._exhausted and not self._open
+
+    @property
+    def recovering(self) -> bool:
+        """Whether a crash may have hidden what some of the devices were told, which are not done again yet."""
+        return self.place < self._recovered
+
+    @property
+    def flushing(self) -> bool:
+        """Whether messages that are not full must wait no longer: nothing comes to fill them."""
+        return not self._ready and self.paging is None and not self.wants_page
+
+    @property
+    def wants_page(self) -> bool:
+        """Whether it is time to read on."""
+        if self._exhausted or self.paging is not None:
+            return False
+        place = self.place
+        while self._pages and self._pages[0] <= place:
+            self._pages.popleft()
+        return len(self._pages) < MOST_PAGES
+
+    def progress(self, counts: BatchCounts | None = None) -> BatchProgress:
+        """What to keep with the outcome of a message."""
+        return BatchProgress(self.run.number, self.place, counts=counts or BatchCounts())
+
+    def paused(self) -> BatchProgress:
+        """What to keep when the lane stops with nothing under way."""
+        place = self.place
+        return BatchProgress(self.run.number, place, max(place, self._recovered))
+
+    def finished(self, at: int) -> BatchProgress:
+        return BatchProgress(self.run.number, self._read, self._read, finished_at=at)
+
+    # --- candidates -------------------------------------------------------------------------------------
+
+    async def read_page(self) -> None:
+        """Read the next candidates, and make durable how far they reach before any of them is told."""
+        while True:
+            try:
+                read, candidates = self._next_page()
+            except Unavailable:
+                await asyncio.sleep(STORE_PAUSE_S)
+            else:
+                break
+        if candidates and not await self._keep(
+            BatchProgress(self.run.number, self.place, max(read, self._recovered))
+        ):
+            return
+        for place, uid in candidates:
+            if uid not in self._open:  # told as it is now, it is done with here too
+                self._open[uid] = place
+                self._ready.append(uid)
+        if candidates:
+            self._pages.append(read)
+        self._read = read
+
+    def _next_page(self) -> tuple[Place, Candidates]:
+        """Up to where the page goes, and its candidates in order."""
+        phase, key = self._read
+        if phase == OWED:
+            page = self._reader.owed_page(self.run.destination, (self.run.destination, key), PAGE)
+            if page:
+                return (OWED, page[-1].uid), [((OWED, owed.uid), owed.uid) for owed in page]
+            phase, key = WALK, -1
+        if self.run.mode == "changes":
+            key = max(key, self.run.from_seq)
+            records = [one for one in self._reader.journal(key, PAGE) if one.seq <= self.run.to_seq]
+            self._exhausted = len(records) < PAGE
+            places = [((WALK, record.seq), record.uid) for record in records]
+        else:
+            uids = self._reader.uids(key, PAGE)
+            self._exhausted = len(uids) < PAGE
+            places = [((WALK, uid), uid) for uid in uids]
+        return (places[-1][0] if places else (WALK, key)), places
+
+    def take(self, most: int, window: Container[int], held: Container[int]) -> list[int]:
+        """Up to `most` devices to be told; those in the window or held still come later."""
+        taken: list[int] = []
+        while self._ready and len(taken) < most:
+            uid = self._ready.popleft()
+            if uid in window or uid in held:
+                self._put_off.add(uid)
+            else:
+                taken.append(uid)
+        return taken
+
+    # --- what became of them ----------------------------------------------------------------------------
+
+    def asked(self, uid: int) -> tuple[Asked, bool]:
+        """What the device is to be told, and whether a crash may have hidden what it was told."""
+        place = self._open.get(uid)
+        if place is not None and place <= self._recovered:
+            return "resync", True
+        return ("resync" if self.run.mode == "resync" else "batch"), False
+
+    def tried(self, uid: int, owed: Owed) -> bool:
+        """Whether the owed were gone through, this device among them, and it failed since the run began."""
+        place = self._open.get(uid)
+        return (
+            self.run.mode == "changes"
+            and place is not None
+            and place[0] == WALK
+            and owed.seq >= self.run.to_seq
+        )
+
+    def done(self, uid: int) -> None:
+        self._open.pop(uid, None)
+
+    def put_off(self, uid: int) -> None:
+        """Real time has news about a device that was waiting: it comes again afterwards."""
+        if uid in self._open:
+            self._put_off.add(uid)
+
+    def released(self, uid: int) -> None:
+        """The device has left the window."""
+        if uid in self._put_off:
+            self._put_off.discard(uid)
+            self._ready.append(uid)
+
+    def look_again(self, window: Container[int]) -> None:
+        """Some devices may no longer be held still."""
+        for uid in sorted(uid for uid in self._put_off if uid not in window):
+            self.released(uid)

@@ -1,0 +1,368 @@
+"""Batches over all shards: when they are due, one logical run at a time, and the history of runs.
+
+A run is recorded before any shard begins it, and finished when every shard has. A shard begins a run once,
+whatever it is asked and how often; so after a crash, of a shard or of the engine, following the run again is
+all there is to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+from arke.domain.batch import BatchCounts, BatchRun
+from arke.engine.protocol import AskBatches, RunBatch
+from arke.engine.protocol import Batches as BatchAnswer
+from arke.engine.schedule import due_slot, next_slot
+from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
+from arke.log import get_logger
+from arke.storage.ports import BatchRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from arke.clock import Clock
+    from arke.domain.catalog import Catalog, Destination
+    from arke.engine.protocol import Response, ShardPort
+    from arke.storage.ports import Directory
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WAIT_S = 60.0
+"""How long a shard is asked to wait for the end of a run before it is asked again."""
+PAUSE_S = 1.0
+"""Before a shard that is away is asked again."""
+LOOK_EVERY_S = 30.0
+"""How long the scheduler sleeps at most: a machine's clock may jump, and its timers do not."""
+HISTORY = 10
+
+log = get_logger("batches")
+
+
+class Write(Protocol):
+    """Runs one of the directory's writes in its turn."""
+
+    async def __call__(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as it is shown. Times in epoch seconds; `share` is about how much of it is done, 0 to 1.
+
+    `users` are entries (a device under one partner id): `acknowledged` and `owed` ones add up to it. `mode` is
+    changes, full or resync, `trigger` schedule, command or resync.
+    """
+
+    destination: int
+    number: int
+    trigger: str
+    mode: str
+    slot: int | None
+    at: int
+    finished_at: int | None
+    abandoned: bool
+    share: float
+    users: int
+    acknowledged: int
+    owed: int
+    messages: int
+    messages_acknowledged: int
+
+
+class DestinationBatches(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination's batches: the schedule, when the next is due, and the newest runs, newest first."""
+
+    destination: int
+    name: str
+    enabled: bool
+    every_s: int | None
+    at: str | None
+    next_due: int | None
+    running: bool
+    runs: list[RunFacts]
+
+
+class Batches:
+    """Starts and follows batch runs. `follow_catalog` first, then `resume` and, if wanted, `start_schedule`.
+
+    `look_every_s` None: the clock never jumps, as on virtual time.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        shards: Sequence[ShardPort],
+        *,
+        clock: Clock,
+        write: Write,
+        look_every_s: float | None = LOOK_EVERY_S,
+    ) -> None:
+        self._directory = directory
+        self._shards = shards
+        self._clock = clock
+        self._write = write
+        self._look_every_s = look_every_s
+        self._destinations: dict[int, Destination] = {}
+        self._running: dict[int, BatchRecord] = {}
+        self._followers: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._schedule: asyncio.Task[None] | None = None
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def follow_catalog(self, catalog: Catalog) -> None:
+        """Go by another catalog. A schedule that is new counts from now."""
+        self._destinations = {destination.id: destination for destination in catalog.destinations}
+        now = int(self._clock.now())
+        known = self._directory.scheduled_since()
+        since = {number: known.get(number, now) for number in self._scheduled()}
+        if since != known:
+            await self._write(self._directory.schedule_since, since)
+        self._look()
+
+    def _scheduled(self) -> list[int]:
+        return [
+            number
+            for number, destination in self._destinations.items()
+            if destination.enabled and destination.batch is not None
+        ]
+
+    def resume(self) -> None:
+        """Go on with runs that have not finished."""
+        for record in self._directory.unfinished_batches():
+            self._spawn(record)
+
+    def start_schedule(self) -> None:
+        if self._schedule is None:
+            self._schedule = asyncio.create_task(self._keep_schedule(), name="batch-schedule")
+
+    async def stop_schedule(self) -> None:
+        """No run begins by itself any more; one that is beginning has begun on return."""
+        async with self._starting:
+            if self._schedule is not None:
+                self._schedule.cancel()
+        if self._schedule is not None:
+            await asyncio.gather(self._schedule, return_exceptions=True)
+            self._schedule = None
+
+    async def stop(self) -> None:
+        """Runs go on when the engine is started again."""
+        await self.stop_schedule()
+        for task in self._followers:
+            task.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+
+    # --- runs -------------------------------------------------------------------------------------------
+
+    async def start(self, destination: int, trigger: str, slot: int | None = None) -> BatchRecord:
+        """Begin a run on every shard that can be reached; the others follow. Raises InvalidInput, BatchRunning."""
+        async with self._starting:
+            self._check(destination)
+            newest = self._directory.batch_records(destination, 1)
+            number = newest[0].number + 1 if newest else 1
+            record = BatchRecord(destination, number, int(self._clock.now()), trigger, slot)
+            await self._write(self._directory.keep_batch, record)
+            self._running[destination] = record
+            try:
+                await asyncio.gather(*(self._begin(shard, record) for shard in self._shards))
+            finally:
+                self._spawn(record)
+            return record
+
+    def _check(self, destination: int) -> None:
+        known = self._destinations.get(destination)
+        if known is None:
+            raise InvalidInput(f"no destination {destination} in the catalog")
+        if not known.enabled:
+            raise InvalidInput(f"destination {destination} is switched off (enabled: false)")
+        running = self._running.get(destination)
+        if running is not None:
+            raise BatchRunning(
+                f"batch {running.number} of destination {destination} is still running: "
+                "`arke batch status` shows how far it is"
+            )
+
+    async def _begin(self, shard: ShardPort, record: BatchRecord) -> None:
+        with contextlib.suppress(ArkeError):  # whoever follows the run asks again
+            await shard.call(_request(record, 0.0))
+
+    def _spawn(self, record: BatchRecord) -> None:
+        self._running[record.destination] = record
+        task = asyncio.create_task(self._follow(record), name=f"batch-{record.destination}-{record.number}")
+        self._followers.add(task)
+        task.add_done_callback(self._followers.discard)
+
+    async def _follow(self, record: BatchRecord) -> None:
+        """Until every shard has finished its part; then the run has finished."""
+        try:
+            parts = await asyncio.gather(*(self._follow_on(shard, record) for shard in self._shards))
+            done = [part for part in parts if part is not None]
+            finished = msgspec.structs.replace(
+                record,
+                finished_at=max((part.finished_at or 0 for part in done), default=int(self._clock.now())),
+                counts=sum((part.counts for part in done), BatchCounts()),
+                mode=_mode(done),
+                abandoned=len(done) < len(parts),
+            )
+            await self._keep(finished)
+            log.info("batch_finished", destination=record.destination, number=record.number)
+        finally:
+            self._running.pop(record.destination, None)
+            self._look()
+
+    async def _keep(self, record: BatchRecord) -> None:
+        """Until the directory takes it."""
+        while True:
+            try:
+                await self._write(self._directory.keep_batch, record)
+            except Unavailable:
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
+
+    async def _follow_on(self, shard: ShardPort, record: BatchRecord) -> BatchRun | None:
+        """The shard's part, finished; None if the destination has left the catalog."""
+        while record.destination in self._destinations:
+            changed = self._changed
+            try:
+                answer = await shard.call(_request(record, WAIT_S))
+            except ArkeError:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            run = _run_of(answer, record.destination)
+            if run is None or run.number < record.number:
+                # Switched off, or an earlier run must end first: nothing happens before something else does.
+                await self._wait(changed, WAIT_S)
+            elif run.number > record.number:
+                return None
+            elif run.finished_at is not None:
+                return run
+        return None
+
+    # --- schedule ---------------------------------------------------------------------------------------
+
+    async def _keep_schedule(self) -> None:
+        while True:
+            changed = self._changed
+            try:
+                sleep_s = await self._start_due()
+            except Unavailable as error:
+                log.error("schedule_waits", code=error.code)
+                sleep_s = PAUSE_S
+            await self._wait(changed, sleep_s)
+
+    async def _start_due(self) -> float | None:
+        """Start what is due; returns how long nothing else will be, None where nothing is scheduled."""
+        since = self._directory.scheduled_since()
+        soonest: float | None = self._look_every_s
+        for number in self._scheduled():
+            schedule = self._destinations[number].batch
+            if schedule is None or number in self._running or number not in since:
+                continue  # when a run ends this is looked at again
+            now = self._clock.now()
+            slot = due_slot(schedule, since[number], self._directory.last_slot(number), now)
+            if slot is not None:
+                with contextlib.suppress(InvalidInput, BatchRunning):  # the catalog, or a person, was quicker
+                    await self.start(number, "schedule", slot)
+                continue
+            wait_s = next_slot(schedule, since[number], self._directory.last_slot(number)) - now
+            soonest = wait_s if soonest is None else min(soonest, wait_s)
+        return soonest
+
+    async def _wait(self, changed: asyncio.Event, timeout_s: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await changed.wait()
+
+    def _look(self) -> None:
+        """Something is different now: whoever waits looks again."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # --- answers ----------------------------------------------------------------------------------------
+
+    async def status(self) -> list[DestinationBatches]:
+        """Every destination's batches, with how far those are that run."""
+        parts = await self._parts() if self._running else []
+        since = self._directory.scheduled_since()
+        return [
+            DestinationBatches(
+                destination=destination.id,
+                name=destination.name,
+                enabled=destination.enabled,
+                every_s=destination.batch.every_s if destination.batch is not None else None,
+                at=destination.batch.at if destination.batch is not None else None,
+                next_due=self._next_due(destination, since),
+                running=destination.id in self._running,
+                runs=[
+                    self._facts(record, parts)
+                    for record in self._directory.batch_records(destination.id, HISTORY)
+                ],
+            )
+            for destination in self._destinations.values()
+        ]
+
+    async def run(self, destination: int, number: int) -> RunFacts:
+        """One run. Raises InvalidInput."""
+        for record in self._directory.batch_records(destination, 1, up_to=number):
+            if record.number == number:
+                return self._facts(record, await self._parts() if record.finished_at is None else [])
+        raise InvalidInput(f"destination {destination} has no batch {number}")
+
+    def _next_due(self, destination: Destination, since: dict[int, int]) -> int | None:
+        if destination.batch is None or destination.id not in since:
+            return None
+        return next_slot(destination.batch, since[destination.id], self._directory.last_slot(destination.id))
+
+    async def _parts(self) -> list[BatchRun]:
+        """What each shard knows of its newest runs; a shard that is away knows nothing."""
+        answers = await asyncio.gather(
+            *(shard.call(AskBatches()) for shard in self._shards), return_exceptions=True
+        )
+        return [run for answer in answers if isinstance(answer, BatchAnswer) for run in answer.runs]
+
+    def _facts(self, record: BatchRecord, parts: list[BatchRun]) -> RunFacts:
+        counts, mode, share = record.counts, record.mode, 1.0
+        if record.finished_at is None:
+            own = [
+                part
+                for part in parts
+                if part.destination == record.destination and part.number == record.number
+            ]
+            counts, mode = sum((part.counts for part in own), BatchCounts()), _mode(own)
+            share = sum(part.share for part in own) / len(self._shards)
+        return RunFacts(
+            destination=record.destination,
+            number=record.number,
+            trigger=record.trigger,
+            mode=mode,
+            slot=record.slot,
+            at=record.at,
+            finished_at=record.finished_at,
+            abandoned=record.abandoned,
+            share=share,
+            users=counts.users,
+            acknowledged=counts.acknowledged,
+            owed=counts.owed,
+            messages=counts.messages,
+            messages_acknowledged=counts.messages_acknowledged,
+        )
+
+
+def _request(record: BatchRecord, wait_s: float) -> RunBatch:
+    everything = record.trigger == "resync"
+    return RunBatch(record.destination, record.number, record.at, everything, wait_s)
+
+
+def _run_of(answer: Response, destination: int) -> BatchRun | None:
+    runs = answer.runs if isinstance(answer, BatchAnswer) else []
+    return next((run for run in runs if run.destination == destination), None)
+
+
+def _mode(parts: Sequence[BatchRun]) -> str:
+    """Shards choose for themselves how they find what has changed: the widest way names the run."""
+    return next((mode for mode in ("resync", "full", "changes") if any(p.mode == mode for p in parts)), "")

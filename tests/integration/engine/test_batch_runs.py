@@ -1,0 +1,391 @@
+"""Batch runs on a real shard: beside real time, through a crash, and what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from arke.delivery.batch_feed import MOST_PAGES, PAGE
+from arke.delivery.sender import Outbound, Reply
+from arke.domain.batch import BatchCounts, BatchRun
+from arke.domain.event import DeclaredId, Event
+from arke.engine.commands import Sight
+from arke.engine.protocol import Batches, RunBatch, Switch
+from arke.storage.ports import GroupWrites
+from e2e.catalogs import DPID, TOLD, catalog, destination, device
+from integration.engine.shards import (
+    NotingCourier,
+    eventually,
+    open_store,
+    prepared,
+    running_shard,
+    sight,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from arke.engine.shard import Shard
+
+DESTINATION = 1
+URL = "https://dsp.test/"
+BATCH_ONLY = catalog([destination(DESTINATION, URL, realtime=False)])
+BOTH = catalog([destination(DESTINATION, URL)])
+WAIT_S = 30.0
+
+
+class BatchCourier(NotingCourier):
+    """Holds batch messages while `batch_gate` is closed; `carrying` hears of each message as it leaves."""
+
+    def __init__(self, status: int | None = 200) -> None:
+        super().__init__(status)
+        self.batch_gate = asyncio.Event()
+        self.batch_gate.set()
+        self.carrying: Callable[[Outbound], None] | None = None
+
+    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
+        if self.carrying is not None:
+            self.carrying(parcel)
+        self.carried.append(parcel)
+        if parcel.kind == "batch":
+            await self.batch_gate.wait()
+        else:
+            await self.gate.wait()
+        return Reply(self.status)
+
+    def told(self, kind: str) -> Counter[str]:
+        """How often each partner id was in a message of this kind."""
+        return Counter(user for one in self.carried if one.kind == kind for user in users_of(one))
+
+
+def users_of(message: Outbound) -> dict[str, dict[str, str]]:
+    return {
+        user["DataPartner_UUID"]: {state["Segment_ID"]: state["Status"] for state in user["Segments"]}
+        for user in json.loads(message.body)["Users"]
+    }
+
+
+def told_sight(number: int, status: int = 1) -> Sight:
+    """A device is told to be in, or out of, the external segment."""
+    base = sight(number)
+    event = Event(
+        uuid=base.event.uuid,
+        at=base.event.at,
+        ts=base.event.ts,
+        ids=(DeclaredId(DPID, f"p{number}"),),
+        memberships={TOLD: status},
+    )
+    return Sight(event)
+
+
+async def see(shard: Shard, numbers: Iterable[int]) -> None:
+    await shard.submit([told_sight(number) for number in numbers])
+
+
+async def run_batch(shard: Shard, number: int, *, everything: bool = False) -> BatchRun:
+    """Run to the end; the run as it was kept."""
+    answer = await shard.call(RunBatch(DESTINATION, number, shard.now, everything, WAIT_S))
+    assert isinstance(answer, Batches)
+    (run,) = answer.runs
+    assert run.finished_at is not None
+    return run
+
+
+def acknowledged(users: int, messages: int) -> BatchCounts:
+    return BatchCounts(users, users, 0, messages, messages)
+
+
+class TestCrash:
+    DEVICES = 3_000
+
+    def test_a_run_goes_on_at_the_message(self, tmp_path: Path) -> None:
+        """Killed at message 180 of 300: everybody is told, the counts add up, and only what was read ahead
+        may come twice. The second run finds nothing left.
+        """
+        crashed = tmp_path / "crashed"
+        crashed.mkdir()
+        first = BatchCourier()
+
+        def crash(_: Outbound) -> None:
+            if len(first.carried) == 180:  # what a kill at this moment leaves on the disk
+                for name in ("shard-00.db", "shard-00.db-wal"):
+                    shutil.copy(tmp_path / name, crashed / name)
+
+        async def until_the_crash() -> None:
+            async with running_shard(
+                open_store(tmp_path), first, housekeeping=False, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                for start in range(0, self.DEVICES, 500):
+                    await see(shard, range(start, start + 500))
+                first.carrying = crash
+                run = await run_batch(shard, 1)
+                assert run.counts == acknowledged(self.DEVICES, 300)
+
+        async def go_on() -> tuple[BatchRun, BatchRun, NotingCourier]:
+            second, store = BatchCourier(), open_store(crashed)
+            before = store.batch(DESTINATION)
+            assert before is not None
+            assert before.finished_at is None
+            async with running_shard(store, second, request=prepared(text=BATCH_ONLY)) as shard:
+                assert shard.lanes[DESTINATION].unsure(1)
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "the run to end")
+                after = await run_batch(shard, 1)
+                assert (await run_batch(shard, 2)).counts == BatchCounts()
+                assert not shard.lanes[DESTINATION].unsure(1)
+            return before, after, second
+
+        asyncio.run(until_the_crash())
+        before, after, second = asyncio.run(go_on())
+        told_before = {user for one in first.carried[:180] for user in users_of(one)}
+        told_after = {user for one in second.carried for user in users_of(one)}
+        assert told_before | told_after == {f"p{number}" for number in range(self.DEVICES)}
+        repeated = told_before & told_after
+        assert len(repeated) <= MOST_PAGES * PAGE < len(told_before)
+        assert before.counts.users == before.counts.acknowledged > 0
+        assert after.counts == before.counts + acknowledged(len(told_after), len(second.carried))
+
+    def test_a_loss_that_the_crash_hid_is_told(self, tmp_path: Path) -> None:
+        """The message that told a 1 left, and its outcome was never written. Lost since, it is told 0."""
+        crashed = tmp_path / "crashed"
+        crashed.mkdir()
+
+        async def until_the_crash() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            async with running_shard(
+                store, courier, housekeeping=False, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await see(shard, [1])
+                courier.batch_gate.clear()
+                run = asyncio.create_task(run_batch(shard, 1))
+                await eventually(lambda: courier.carried, "the message to leave")
+                await shard.submit([told_sight(1, status=0)])
+                for name in ("shard-00.db", "shard-00.db-wal"):
+                    shutil.copy(tmp_path / name, crashed / name)
+                courier.batch_gate.set()
+                await run
+
+        async def go_on() -> None:
+            courier = BatchCourier()
+            async with running_shard(
+                open_store(crashed), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "the run to end")
+                (message,) = courier.carried
+                assert users_of(message)["p1"][str(TOLD)] == "0"
+                assert (await run_batch(shard, 2)).counts == BatchCounts()
+
+        asyncio.run(until_the_crash())
+        asyncio.run(go_on())
+
+    def test_a_clean_stop_repeats_nothing(self, tmp_path: Path) -> None:
+        """What was acknowledged before the stop is done with; the rest follows at the next start."""
+        first = BatchCourier()
+
+        async def stop_half_way() -> None:
+            async with running_shard(open_store(tmp_path), first, request=prepared(text=BATCH_ONLY)) as shard:
+                for start in range(0, 1_000, 500):
+                    await see(shard, range(start, start + 500))
+                await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
+                await eventually(lambda: len(first.carried) > 20, "some messages")
+
+        async def go_on() -> None:
+            second = BatchCourier()
+            async with running_shard(
+                open_store(tmp_path), second, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                run = await run_batch(shard, 1)
+            assert run.counts == acknowledged(1_000, len(first.carried) + len(second.carried))
+            told = first.told("batch") + second.told("batch")
+            assert told == Counter({f"p{number}": 1 for number in range(1_000)})
+
+        asyncio.run(stop_half_way())
+        asyncio.run(go_on())
+
+
+class TestBesideRealTime:
+    def test_real_time_leaves_while_a_batch_is_stuck(self, tmp_path: Path) -> None:
+        """Half of the messages under way are real time's, whatever the batch would like."""
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+                for start in range(0, 1_000, 500):
+                    await see(shard, range(start, start + 500))
+                await shard.call(prepared(2, BOTH))
+                await shard.call(Switch(2))
+                courier.batch_gate.clear()
+                batch = asyncio.create_task(run_batch(shard, 1))
+                await eventually(lambda: len(courier.told("batch")) >= 40, "the batch to be stuck")
+                under_way = len(courier.carried)
+                assert under_way == shard.lanes[DESTINATION].concurrency.limit // 2
+                await see(shard, [5_000])
+                await eventually(lambda: courier.told("realtime"), "the message in real time")
+                assert len(courier.told("batch")) <= under_way * 10
+                courier.batch_gate.set()
+                assert (await batch).counts.owed == 0
+            assert courier.told("realtime") == {"p5000": 1}
+            assert courier.told("batch").keys() >= {f"p{number}" for number in range(1_000)}
+
+        asyncio.run(work())
+
+    def test_news_about_a_device_under_way_waits_for_the_answer(self, tmp_path: Path) -> None:
+        """One message about a device at a time, so that no older state overtakes a newer one."""
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            async with running_shard(store, courier, request=prepared(text=BOTH)) as shard:
+                await see(shard, [1])
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
+                courier.batch_gate.clear()
+                batch = asyncio.create_task(run_batch(shard, 1))
+                await eventually(lambda: courier.told("batch"), "the batch's message")
+                await shard.submit([told_sight(1, status=0)])
+                cursor = shard.lanes[DESTINATION].cursor
+                await see(shard, [2])
+                await eventually(lambda: courier.told("realtime")["p2"], "another device's message")
+                assert courier.told("realtime")["p1"] == 1
+                assert shard.lanes[DESTINATION].cursor == cursor < store.last_seq()
+                courier.batch_gate.set()
+                assert (await batch).counts == acknowledged(1, 1)
+                await eventually(lambda: courier.told("realtime")["p1"] == 2, "the news")
+                assert users_of(courier.carried[-1])["p1"][str(TOLD)] == "0"
+
+        asyncio.run(work())
+
+    def test_a_destination_for_batches_alone_hears_nothing_in_real_time(self, tmp_path: Path) -> None:
+        async def work() -> None:
+            courier = BatchCourier()
+            async with running_shard(
+                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await see(shard, range(5))
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "the lane to be idle")
+                assert courier.carried == []
+                assert (await run_batch(shard, 1)).counts == acknowledged(5, 1)
+
+        asyncio.run(work())
+
+
+class TestWhatIsLeftBehind:
+    def test_a_run_begins_once(self, tmp_path: Path) -> None:
+        """However often a shard is asked for it, and whoever asks at the same time."""
+
+        async def work() -> None:
+            courier = BatchCourier()
+            async with running_shard(
+                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await see(shard, range(30))
+                runs = await asyncio.gather(*(run_batch(shard, 1) for _ in range(5)))
+                assert {run.counts for run in runs} == {acknowledged(30, 3)}
+                assert await run_batch(shard, 1) == runs[0]
+            assert len(courier.carried) == 3
+
+        asyncio.run(work())
+
+    def test_a_resync_tells_everything_again(self, tmp_path: Path) -> None:
+        async def work() -> None:
+            courier = BatchCourier()
+            async with running_shard(
+                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await see(shard, range(30))
+                await run_batch(shard, 1)
+                await shard.submit([told_sight(0, status=0)])
+                run = await run_batch(shard, 2, everything=True)
+                assert (run.mode, run.counts) == ("resync", acknowledged(30, 3))
+                assert (await run_batch(shard, 3)).counts == BatchCounts()
+                later = {user: said for one in courier.carried[3:] for user, said in users_of(one).items()}
+                assert later == {f"p{n}": {str(TOLD): "1" if n else "0"} for n in range(30)}
+
+        asyncio.run(work())
+
+    def test_what_fails_is_owed_once_and_counted_once(self, tmp_path: Path) -> None:
+        """The owed come first; those that fail again are not tried a second time by the same run."""
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+                await run_batch(shard, 1)
+                await see(shard, range(10))
+                courier.status = 500
+                run = await run_batch(shard, 2)
+                assert run.counts == BatchCounts(10, 0, 10, 1, 0)
+                await see(shard, [10])
+                run = await run_batch(shard, 3)
+                assert (run.mode, run.counts) == ("changes", BatchCounts(11, 0, 11, 2, 0))
+                assert store.owed_counts() == {DESTINATION: 11}
+                courier.status = 200
+                assert (await run_batch(shard, 4)).counts == acknowledged(11, 2)
+                assert store.owed_counts() == {}
+
+        asyncio.run(work())
+
+    @pytest.mark.parametrize("scheduled", [True, False])
+    def test_the_journal_is_kept_for_the_next_scheduled_run(self, tmp_path: Path, scheduled: bool) -> None:
+        async def work() -> None:
+            text = catalog([destination(DESTINATION, URL, **({} if scheduled else {"batch": False}))])
+            store = open_store(tmp_path)
+            async with running_shard(store, BatchCourier(), request=prepared(text=text)) as shard:
+                await see(shard, [1])
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
+                run = await run_batch(shard, 1)
+                await see(shard, [2, 3])
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
+                assert shard.lanes[DESTINATION].cursor == run.to_seq + 2
+                expected = run.to_seq + 1 if scheduled else run.to_seq + 2
+                assert shard._needed_from() == expected
+
+        asyncio.run(work())
+
+    def test_a_journal_that_no_longer_reaches_back_makes_a_full_run(self, tmp_path: Path) -> None:
+        async def work() -> None:
+            store, courier = open_store(tmp_path), BatchCourier()
+            async with running_shard(
+                store, courier, housekeeping=False, request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await see(shard, range(3))
+                await run_batch(shard, 1)
+                await see(shard, range(3, 6))
+                await see(shard, range(6, 9))
+                store.prune(store.last_seq(), shard.now + 10)
+                run = await run_batch(shard, 2)
+                assert (run.mode, run.counts) == ("full", acknowledged(6, 1))
+
+        asyncio.run(work())
+
+
+def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
+    """Something changed unseen; the batch told it, so the next sighting tells nothing. Without a batch it does."""
+
+    async def change_unseen(shard: Shard, store: Any, number: int) -> None:
+        (uid, profile) = store.load([device(number)])[device(number)]
+        profile.segments[TOLD] = msgspec.structs.replace(profile.segments[TOLD], status=0, reason="ttl")
+        mark = profile.sends[DESTINATION]
+        profile.sends[DESTINATION] = msgspec.structs.replace(mark, untold=True)
+        store.commit(GroupWrites(profiles={uid: profile}))
+
+    async def work() -> None:
+        store, courier = open_store(tmp_path), BatchCourier()
+        async with running_shard(store, courier, housekeeping=False, request=prepared(text=BOTH)) as shard:
+            lane = shard.lanes[DESTINATION]
+            await see(shard, [1, 2])
+            await eventually(lambda: lane.idle, "the gains")
+            await change_unseen(shard, store, 1)
+            await run_batch(shard, 1)  # the first is a full one: it needs no journal to find the change
+            await change_unseen(shard, store, 2)
+            before = len(courier.carried)
+            for number in (1, 2):
+                await shard.submit([Sight(Event(uuid=device(number), at=shard.now, ts=shard.now))])
+            await eventually(lambda: lane.idle, "the sightings")
+            (message,) = courier.carried[before:]
+            assert users_of(message) == {"p2": {str(TOLD): "0"}}
+
+    asyncio.run(work())
