@@ -181,6 +181,8 @@ async def running_engine(
                     await _bring_up_to_date(directory)(shard)
             await engine.recover()
             engine.watch()
+            if delivering:
+                engine.privacy.start()
             yield engine
         finally:
             await engine.stop()

@@ -1,7 +1,8 @@
 """A device's state for one destination: what each of its partner ids is to be told now.
 
 All mapped segments it is in with 1; with 0 those that an id was (or may have been) told 1 and that no longer
-hold. Derived from the profile and the ledger alone, so that a replay is always current state.
+hold. Derived from the profile and the ledger alone, so that a replay is always current state. A device that
+opted out or is being deleted is told nothing but 0s, whatever its profile says.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def tellings(
 
 def _ones(route: Route, profile: Profile) -> list[SegmentState]:
     """The mapped segments the device is in, in catalog order. Walks what it is in, not what is mapped."""
+    if profile.opted_out:
+        return []
     aliases_of = route.aliases_of
     evaluated = profile.evaluated
     found = []
@@ -132,7 +135,8 @@ def _zeros(
     if entry is not None:
         for alias, status in entry.told.items():
             unmapped = alias not in route.segment_of
-            if status != TOLD_0 and not (unmapped and route.destination.on_unmap == "silent"):
+            silent = unmapped and route.destination.on_unmap == "silent" and not profile.opted_out
+            if status != TOLD_0 and not silent:
                 lost[alias] = None
     if uncertain:
         for segment_id, membership in profile.segments.items():
@@ -143,7 +147,7 @@ def _zeros(
             alias, False, _lost_at(profile, route.segment_of.get(alias)), route.segment_of.get(alias)
         )
         for alias in lost
-        if alias not in active and alias not in route.frozen
+        if alias not in active and (alias not in route.frozen or profile.opted_out)
     ]
 
 

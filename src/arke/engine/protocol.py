@@ -48,6 +48,16 @@ class AskProfile(msgspec.Struct, tag=True, frozen=True):
     uuid: str
 
 
+class AskStanding(msgspec.Struct, tag=True, frozen=True):
+    """How far destinations are with a device that withdrew. Answered by `Standing`."""
+
+    uuid: str
+
+
+class Compact(msgspec.Struct, tag=True, frozen=True):
+    """Leave nothing of what was deleted in the store's files. Answered by `Compacted`."""
+
+
 class AskOwed(msgspec.Struct, tag=True, frozen=True):
     """A page of what is owed, after (destination, uid). Answered by `OwedPage`."""
 
@@ -70,7 +80,9 @@ class Drain(msgspec.Struct, tag=True, frozen=True):
     timeout_s: float
 
 
-Request = Submit | Prepare | Switch | AskStatus | AskProfile | AskOwed | AskTouched | Drain
+Request = (
+    Submit | Prepare | Switch | AskStatus | AskProfile | AskStanding | AskOwed | AskTouched | Compact | Drain
+)
 
 
 class Results(msgspec.Struct, tag=True, frozen=True):
@@ -156,6 +168,23 @@ class Dossier(msgspec.Struct, tag=True, frozen=True):
     now: int
 
 
+class Standing(msgspec.Struct, tag=True, frozen=True):
+    """What destinations know of one device. `ids` are those on its profile; `owed` the destinations that it
+    is owed to, `busy` those that have it in hand, or that a crash may have told more than the ledger knows.
+    """
+
+    ids: list[tuple[int, str]] = []
+    ledger: list[LedgerRow] = []
+    owed: list[int] = []
+    busy: list[int] = []
+
+
+class Compacted(msgspec.Struct, tag=True, frozen=True):
+    """`done` False: a reader was in the way; ask again."""
+
+    done: bool
+
+
 class Touched(msgspec.Struct, tag=True, frozen=True):
     """`profiles` of `stored` are concerned; `exact` unless it was sampled."""
 
@@ -164,7 +193,7 @@ class Touched(msgspec.Struct, tag=True, frozen=True):
     exact: bool
 
 
-Response = Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Touched
+Response = Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Standing | Compacted | Touched
 
 
 class ShardPort(Protocol):

@@ -18,12 +18,39 @@ if TYPE_CHECKING:
 IdKey = tuple[int, str]
 """A partner id: (DPID, id)."""
 
+MAX_DEVICES = 100
+"""Devices remembered for one cross-device id (dossier 13 and 17)."""
+
 
 class Owner(NamedTuple):
-    """The device that owns a partner id, and the number of the mapping that says so (higher is newer)."""
+    """The device that owns a partner id, and the number of the mapping that says so (higher is newer).
+
+    Of a cross-device id: the device that speaks for it, with the authentication state that made it so.
+    """
 
     uuid: str
     generation: int
+    state: int = 0
+
+
+PersonKey = tuple[int, str, str]
+"""One device of a person: (DPID, cross-device id, UUID)."""
+
+
+class PersonRow(NamedTuple):
+    """When a device was linked to a cross-device id (the number of the mapping), and in which state."""
+
+    generation: int
+    state: int
+
+
+class PrivacyRow(NamedTuple):
+    """A stored privacy request; `done` is when it ended, 0 while it is open."""
+
+    number: int
+    at: int
+    done: int
+    body: bytes
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -90,6 +117,8 @@ class GroupWrites(msgspec.Struct):
     owed: list[Owed] = []
     settled: list[tuple[int, int]] = []
     cursors: dict[int, int] = {}
+    overwritten: list[JournalRecord] = []
+    erased: list[int] = []
 
     @property
     def empty(self) -> bool:
@@ -101,6 +130,8 @@ class GroupWrites(msgspec.Struct):
             or self.owed
             or self.settled
             or self.cursors
+            or self.overwritten
+            or self.erased
         )
 
 
@@ -123,6 +154,10 @@ class ShardReader(Protocol):
         """Up to `limit` owed devices after (destination, uid), in that order."""
         ...
 
+    def owed_of(self, uid: int) -> list[Owed]:
+        """All that is owed about one device."""
+        ...
+
     def owed_counts(self) -> dict[int, int]: ...
 
     def journal(self, after: int, limit: int) -> list[JournalRecord]:
@@ -132,6 +167,10 @@ class ShardReader(Protocol):
     def cursors(self) -> dict[int, int]: ...
 
     def last_seq(self) -> int: ...
+
+    def hash_of(self, text: str) -> str:
+        """A keyed hash, for what must be recognised and not be kept."""
+        ...
 
     def find_uid(self, uuid: str) -> int | None:
         """The uid of a stored device, None if it is not stored."""
@@ -170,6 +209,12 @@ class ShardStore(ShardReader, Protocol):
         """Move the write-ahead log into the main file; cheap, called about once a second."""
         ...
 
+    def compact(self) -> bool:
+        """Write the store anew, without what was deleted, and empty the write-ahead log. False: a reader was
+        in the way, and the log is to be emptied later. Nothing else is written meanwhile.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -194,8 +239,28 @@ class Directory(Protocol):
         """The number of the newest mapping."""
         ...
 
-    def link(self, links: Mapping[IdKey, Owner], moves: Sequence[Move], at: int) -> None:
-        """Store new owners of ids, and the moves that follow from them."""
+    def link(
+        self,
+        links: Mapping[IdKey, Owner],
+        moves: Sequence[Move],
+        at: int,
+        people: Mapping[PersonKey, PersonRow] = ...,
+    ) -> None:
+        """Store new owners of ids, the moves that follow from them, and the devices of cross-device ids: of
+        those the oldest beyond MAX_DEVICES go, but never the owner.
+        """
+        ...
+
+    def devices(self, key: IdKey) -> list[str]:
+        """The devices of a cross-device id, the newest first; at most MAX_DEVICES."""
+        ...
+
+    def ids_of(self, uuid: str) -> list[IdKey]:
+        """The ids that a device owns."""
+        ...
+
+    def person_of(self, key: PersonKey) -> PersonRow | None:
+        """How a device is linked to a cross-device id."""
         ...
 
     def moves(self) -> list[Move]:
@@ -215,6 +280,39 @@ class Directory(Protocol):
         ...
 
     def suppressed(self) -> set[bytes]: ...
+
+    def open_privacy(self, bodies: Sequence[bytes], at: int) -> list[int]:
+        """Store privacy requests; returns their numbers."""
+        ...
+
+    def save_privacy(self, bodies: Mapping[int, bytes]) -> None:
+        """Store how far requests have come."""
+        ...
+
+    def finish_privacy(
+        self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
+    ) -> list[IdKey]:
+        """Requests end: store what remains of them and forget devices and ids. Returns the ids forgotten.
+
+        Until `compact` was called it is `compact_due`.
+        """
+        ...
+
+    def privacy(self, number: int) -> PrivacyRow | None: ...
+
+    def privacy_open(self) -> list[int]:
+        """The numbers of requests that have not ended, oldest first."""
+        ...
+
+    def privacy_page(self, before: int, limit: int) -> list[PrivacyRow]:
+        """Requests with number < before, the newest first."""
+        ...
+
+    def compact_due(self) -> bool: ...
+
+    def compact(self) -> bool:
+        """As a shard's: afterwards nothing deleted is left in the files. False: try again."""
+        ...
 
     def catalog(self, version: int | None = None) -> StoredCatalog | None:
         """A stored catalog; the newest where no version is given."""
