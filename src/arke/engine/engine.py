@@ -390,6 +390,13 @@ class Engine:
         """The devices that an id leads to, the newest first."""
         return self._identity.devices(key)
 
+    def is_suppressed(self, text: str) -> bool:
+        """Whether a UUID or `dpid:id` is never to be taken again."""
+        dpid, colon, partner_id = text.partition(":")
+        if colon:
+            return self._identity.suppressed_key((int(dpid), partner_id))
+        return self._identity.suppressed_uuid(text)
+
     def device_of(self, dpid: int, partner_id: str) -> str | None:
         owner = self._identity.owner((dpid, partner_id))
         return None if owner is None else owner.uuid
