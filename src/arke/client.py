@@ -101,11 +101,12 @@ class RemoteClient:
         reports = self._ask(
             "POST", "/v1/privacy/requests", list[PrivacyReport], body=msgspec.json.encode(ask)
         )
-        for place, report in enumerate(reports):
-            while reports[place].state != "done" and time.monotonic() < end:
+        ended = []
+        for report in reports:
+            while (shown := self.privacy_show(report.number)).state != "done" and time.monotonic() < end:
                 time.sleep(POLL_S)
-                reports[place] = self.privacy_show(report.number)
-        return [one if one.state == "done" else self.privacy_show(one.number) for one in reports]
+            ended.append(shown)
+        return ended
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
         return self._ask("GET", "/v1/privacy/requests", list[PrivacyReport], before=before)

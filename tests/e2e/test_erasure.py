@@ -128,7 +128,7 @@ def test_a_deletion_survives_kill_9_at_any_step(tmp_path: Path) -> None:
         asked = engine.arke(*arguments)
         (tmp_path / "request.json").unlink()
         assert asked.returncode in (0, 1), asked.stderr
-        for _ in range(6):
+        for _ in range(4):
             engine.kill()
             engine.start()
         client = engine.client()
