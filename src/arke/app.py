@@ -187,6 +187,8 @@ async def running_engine(
             if not in_process:
                 engine.batches.start_schedule()
             engine.watch()
+            if delivering:
+                engine.privacy.start()
             yield engine
         finally:
             await engine.stop()

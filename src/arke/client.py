@@ -16,9 +16,11 @@ import msgspec
 
 from arke.app import DIRECTORY_FILE, SOCKET_FILE, running_engine
 from arke.clock import SystemClock
+from arke.engine.access import Access
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.explain import Explanation
-from arke.engine.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
+from arke.engine.operations import LOCAL, AppliedReport, NewToken, Operations, Status, TokenFacts
+from arke.engine.privacy_operations import PrivacyReport
 from arke.engine.protocol import OwedDevice
 from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.unix_socket import reachable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from arke.catalog.destinations import Checkers
+    from arke.engine.privacy_operations import PrivacyAsk
     from arke.settings import Settings
 
 T = TypeVar("T")
@@ -34,6 +37,7 @@ TIMEOUT_S = 300.0
 DRAIN_S = 600.0
 LOOK_EVERY_S = 0.2
 """How often a batch run that is followed is asked how far it is."""
+POLL_S = 0.1
 
 
 class Connection(http.client.HTTPConnection):
@@ -104,6 +108,28 @@ class RemoteClient:
             facts = self._ask("GET", f"/v1/batches/{facts.number}", RunFacts, destination=destination)
         show(facts)
         return facts
+
+    def privacy_access(self, ask: PrivacyAsk) -> list[Access]:
+        return self._ask("POST", "/v1/privacy/access", list[Access], body=msgspec.json.encode(ask))
+
+    def privacy_request(self, ask: PrivacyAsk, wait_s: float) -> list[PrivacyReport]:
+        """The reports once the requests have ended, or after `wait_s`: the engine goes on by itself."""
+        end = time.monotonic() + wait_s
+        reports = self._ask(
+            "POST", "/v1/privacy/requests", list[PrivacyReport], body=msgspec.json.encode(ask)
+        )
+        ended = []
+        for report in reports:
+            while (shown := self.privacy_show(report.number)).state != "done" and time.monotonic() < end:
+                time.sleep(POLL_S)
+            ended.append(shown)
+        return ended
+
+    def privacy_list(self, before: int | None) -> list[PrivacyReport]:
+        return self._ask("GET", "/v1/privacy/requests", list[PrivacyReport], before=before)
+
+    def privacy_show(self, number: int) -> PrivacyReport:
+        return self._ask("GET", f"/v1/privacy/requests/{number}", PrivacyReport)
 
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
         return self._ask("POST", "/v1/tokens", NewToken, scope=scopes, name=name, expires=expires)
@@ -215,6 +241,31 @@ class LocalClient:
                 return facts
 
         return asyncio.run(work())
+
+    def privacy_access(self, ask: PrivacyAsk) -> list[Access]:
+        self._must_exist()
+        return self._run(lambda operations: operations.privacy.access(ask, actor=LOCAL))
+
+    def privacy_request(self, ask: PrivacyAsk, wait_s: float) -> list[PrivacyReport]:
+        """Without a running engine this command is the engine until the requests have ended, or for `wait_s`;
+        the next engine goes on with what is left.
+        """
+        self._must_exist()
+
+        async def work() -> list[PrivacyReport]:
+            async with self._engine(delivering=True) as (operations, _):
+                reports = await operations.privacy.request(ask, actor=LOCAL)
+                return await operations.privacy.wait([report.number for report in reports], wait_s)
+
+        return asyncio.run(work())
+
+    def privacy_list(self, before: int | None) -> list[PrivacyReport]:
+        self._must_exist()
+        return self._run(lambda operations: operations.privacy.newest(before))
+
+    def privacy_show(self, number: int) -> PrivacyReport:
+        self._must_exist()
+        return self._run(lambda operations: operations.privacy.show(number))
 
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
         from arke.tokens import parse_lifetime_s

@@ -13,6 +13,7 @@ from arke.cli.bench import bench
 from arke.cli.check import check
 from arke.cli.demo import demo
 from arke.cli.explain import explain
+from arke.cli.privacy import privacy_app
 from arke.cli.probe import probe
 from arke.cli.receiver import receiver
 from arke.cli.simulate import simulate
@@ -39,6 +40,7 @@ app.command()(explain)
 app.add_typer(batch_app, name="batch")
 app.command()(resync)
 app.add_typer(undelivered_app, name="undelivered")
+app.add_typer(privacy_app, name="privacy")
 app.command()(receiver)
 app.command()(probe)
 app.command()(simulate)

@@ -16,6 +16,8 @@ from starlette.routing import Route
 from arke import __version__
 from arke.console.metrics import render_metrics
 from arke.engine.operations import LOCAL
+from arke.engine.privacy_json import MAX_REQUEST_BYTES
+from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.tokens import parse_lifetime_s
 
@@ -50,6 +52,10 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("POST", "/v1/resync", "operate", api.resync),
         ("POST", "/v1/catalog", "admin", api.apply),
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
+        ("POST", "/v1/privacy/access", "admin", api.privacy_access),
+        ("POST", "/v1/privacy/requests", "admin", api.privacy_request),
+        ("GET", "/v1/privacy/requests", "operate", api.privacy_list),
+        ("GET", "/v1/privacy/requests/{number}", "operate", api.privacy_show),
         ("GET", "/v1/tokens", "admin", api.list_tokens),
         ("POST", "/v1/tokens", "admin", api.create_token),
         ("DELETE", "/v1/tokens/{id}", "admin", api.revoke_token),
@@ -166,11 +172,7 @@ class _Api:
         return _json(await self._operations.resync(destination, actor=_actor(request)), 202)
 
     async def apply(self, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_CATALOG_BYTES:
-                raise InvalidInput(f"a catalog may have {MAX_CATALOG_BYTES} bytes")
+        body = await _body(request, MAX_CATALOG_BYTES, "a catalog")
         try:
             text = body.decode()
         except UnicodeDecodeError:
@@ -193,6 +195,22 @@ class _Api:
         version = _number(request, "version")
         dry_run = _flag(request, "dry_run")
         return _json(await self._operations.rollback(version, dry_run=dry_run, actor=_actor(request)))
+
+    async def privacy_access(self, request: Request) -> Response:
+        return _json(await self._operations.privacy.access(await _ask(request), actor=_actor(request)))
+
+    async def privacy_request(self, request: Request) -> Response:
+        reports = await self._operations.privacy.request(await _ask(request), actor=_actor(request))
+        return _json(reports, 202)
+
+    async def privacy_list(self, request: Request) -> Response:
+        return _json(await self._operations.privacy.newest(_number(request, "before")))
+
+    async def privacy_show(self, request: Request) -> Response:
+        text = request.path_params["number"]
+        if not text.isdigit() or len(text) > 18:
+            raise InvalidInput("a privacy request has a number")
+        return _json(await self._operations.privacy.show(int(text)))
 
     async def audit(self, request: Request) -> Response:
         return _json(self._operations.audit(_number(request, "after") or 0))
@@ -222,6 +240,24 @@ class _Api:
     async def readyz(self, _: Request) -> Response:
         ready = (await self._operations.status()).ready
         return _json({"ready": ready}, 200 if ready else 503)
+
+
+async def _body(request: Request, most: int, what: str) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise InvalidInput(f"{what} may have {most} bytes")
+    return bytes(body)
+
+
+async def _ask(request: Request) -> PrivacyAsk:
+    """Whom it is about comes in the body: ids in an address would end up in the logs of proxies."""
+    body = await _body(request, 2 * MAX_REQUEST_BYTES, "a privacy request")
+    try:
+        return msgspec.json.decode(body, type=PrivacyAsk)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInput(f"the body is not a privacy request: {error}: see {DOCS}") from None
 
 
 def _actor(request: Request) -> str:

@@ -323,7 +323,7 @@ class Lane:
         ledger: dict[tuple[int, str], LedgerEntry],
     ) -> list[Telling]:
         """What the device's ids are to be told; after a crash, without what is known to be done."""
-        if profile is None or not self.route.samples(profile.uuid):
+        if profile is None or not (profile.opted_out or self.route.samples(profile.uuid)):
             return []
         if device.kind == BATCH and self._feed is not None:
             asked, uncertain = self._feed.asked(device.uid)

@@ -2,7 +2,8 @@
 
 In real time all mapped segments it is in with 1; with 0 those that an id was (or may have been) told 1 and that
 no longer hold. In a batch only what differs from what the last batch left the id with, and what it has not
-acknowledged. Derived from the profile and the ledger alone, so that a replay is always current state.
+acknowledged. Derived from the profile and the ledger alone, so that a replay is always current state. A device
+that opted out or is being deleted is told nothing but 0s, whatever its profile says.
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ def _dropped(
 
 def _ones(route: Route, profile: Profile) -> list[SegmentState]:
     """The mapped segments the device is in, in catalog order. Walks what it is in, not what is mapped."""
+    if profile.opted_out:
+        return []
     aliases_of = route.aliases_of
     evaluated = profile.evaluated
     found = []
@@ -186,7 +189,7 @@ def _zeros(
 ) -> list[SegmentState]:
     lost: dict[str, None] = {}
     if entry is not None:
-        silent = route.destination.on_unmap == "silent"
+        silent = route.destination.on_unmap == "silent" and not profile.opted_out
         believed = [alias for alias, status in entry.told.items() if status != TOLD_0]
         for alias in (*believed, *entry.batched) if batch else believed:
             if not (silent and alias not in route.segment_of):
@@ -200,7 +203,7 @@ def _zeros(
             alias, False, _lost_at(profile, route.segment_of.get(alias)), route.segment_of.get(alias)
         )
         for alias in lost
-        if alias not in active and alias not in route.frozen
+        if alias not in active and (alias not in route.frozen or profile.opted_out)
     ]
 
 

@@ -42,7 +42,8 @@ class Membership(msgspec.Struct, array_like=True):
 class PartnerId(msgspec.Struct, array_like=True, frozen=True):
     """An id of another name space linked to the device; `linked` is when, `generation` under which mapping.
 
-    While it is `arriving` from another device nobody is told about it: that device may still be speaking.
+    While it is `arriving` nobody is told about it by this device: it has yet to come from another one, or,
+    if it is a cross-device id, another device of the person speaks for it.
     """
 
     dpid: int
@@ -54,10 +55,12 @@ class PartnerId(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DepartedId(msgspec.Struct, array_like=True, frozen=True):
-    """An id that now belongs to another device, under mapping `generation`: older mappings are void."""
+    """An id that now belongs to another device, under mapping `generation`: older mappings are void.
 
-    dpid: int
-    id: str
+    Kept as a keyed hash of `dpid:id`, because nobody can find it here when its person asks to be forgotten.
+    """
+
+    hash: str
     generation: int
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from arke.delivery.report import LaneReport as LaneReport  # noqa: PLC0414 - part of Command
 from arke.domain.event import Accepted, Event
 from arke.domain.ledger import LedgerEntry
+
+WithdrawReason = Literal["privacy", "opt_out"]
+"""Why a device leaves everything: its person asked to be deleted, or opted out."""
 
 
 class AdoptedRow(msgspec.Struct, array_like=True, frozen=True):
@@ -61,11 +66,36 @@ class Forget(msgspec.Struct, tag=True, frozen=True):
     id: str
 
 
-class OptOut(msgspec.Struct, tag=True, frozen=True):
-    """The device leaves everything for good; destinations hear of it at once. Answered by `Seen`."""
+class Withdraw(msgspec.Struct, tag=True, frozen=True):
+    """A device leaves everything for good, or (`ids`) only these ids leave it. Destinations that were told
+    anything hear the 0s at once; asked again, those that have not acknowledged them. Answered by `Done`.
+    """
 
     uuid: str
     at: int
+    reason: WithdrawReason
+    ids: tuple[tuple[int, str], ...] = ()
+
+
+class Scrub(msgspec.Struct, tag=True, frozen=True):
+    """Empty the journal records of these devices, a page of the journal after `after`. Answered by `Scrubbed`.
+
+    Comes before `Erase`: afterwards nobody knows which records were theirs.
+    """
+
+    uuids: tuple[str, ...]
+    after: int
+    limit: int
+
+
+class Erase(msgspec.Struct, tag=True, frozen=True):
+    """Forget a device that withdrew: all of it, all but the mark that it opted out (`keep`), or only these
+    `ids`. Answered by `Erased`.
+    """
+
+    uuid: str
+    keep: bool = False
+    ids: tuple[tuple[int, str], ...] = ()
 
 
 class Replay(msgspec.Struct, tag=True, frozen=True):
@@ -109,7 +139,20 @@ class BeginBatch(msgspec.Struct, tag=True, frozen=True):
     everything: bool
 
 
-Command = Sight | Unlink | Adopt | Forget | OptOut | Replay | Sweep | Refresh | BeginBatch | LaneReport
+Command = (
+    Sight
+    | Unlink
+    | Adopt
+    | Forget
+    | Withdraw
+    | Scrub
+    | Erase
+    | Replay
+    | Sweep
+    | Refresh
+    | BeginBatch
+    | LaneReport
+)
 
 
 class Unlinked(msgspec.Struct, tag=True, frozen=True):
@@ -138,6 +181,18 @@ class Seen(msgspec.Struct, tag=True, frozen=True):
     accepted: Accepted
 
 
+class Scrubbed(msgspec.Struct, tag=True, frozen=True):
+    """`next` continues after that position; None at the journal's end."""
+
+    next: int | None
+
+
+class Erased(msgspec.Struct, tag=True, frozen=True):
+    """The device is forgotten, and with it what these destinations were owed about it."""
+
+    owed: tuple[int, ...]
+
+
 class Done(msgspec.Struct, tag=True, frozen=True):
     """The command is durable and has nothing more to say."""
 
@@ -149,5 +204,5 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     message: str
 
 
-Result = Seen | Unlinked | Replayed | Walked | Done | Failed
+Result = Seen | Unlinked | Replayed | Walked | Scrubbed | Erased | Done | Failed
 """One answer per command, in order."""

@@ -20,13 +20,14 @@ from arke.domain.event import Accepted, Event
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.commands import (
     Failed,
-    OptOut,
     Replay,
     Replayed,
     Seen,
     Sight,
 )
 from arke.engine.handover import Handovers
+from arke.engine.privacy import Privacy
+from arke.engine.privacy_request import Asked
 from arke.engine.protocol import (
     AskStatus,
     AskTouched,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from arke.engine.committer import Committer
     from arke.engine.identity import Identity, Resolved
     from arke.engine.protocol import Request, Response, ShardPort
-    from arke.storage.ports import Directory
+    from arke.storage.ports import Directory, IdKey
 
 
 P = ParamSpec("P")
@@ -99,6 +100,16 @@ class Engine:
         self.batches = Batches(
             directory, shards, clock=clock, write=self.write, look_every_s=batch_look_every_s
         )
+        self.privacy = Privacy(
+            directory,
+            identity,
+            shards,
+            clock=clock,
+            committer=committer,
+            ask=self._one,
+            shard_of=self._shard_of,
+            catalog=lambda: self.catalog,
+        )
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -145,6 +156,7 @@ class Engine:
         if self._watcher is not None:
             self._watcher.cancel()
         await self.batches.stop()
+        await self.privacy.stop()
         await self._handovers.stop()
         for shard in self.shards:
             await shard.stop()
@@ -270,16 +282,10 @@ class Engine:
         return zlib.crc32(uuid.encode()) % len(self.shards)
 
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
-        now = int(self._clock.now())
-        if uuid is not None:
-            devices = [uuid]
-            ids = ()
-        else:
-            owners = (self._identity.owner((declared.dpid, declared.id)) for declared in ids)
-            devices = list(dict.fromkeys(owner.uuid for owner in owners if owner is not None))
-        for device in devices:
-            await self._one(device, OptOut(device, now))
-        await self._identity.suppress(devices, ids, now)
+        keys = tuple((declared.dpid, declared.id) for declared in ids) if uuid is None else ()
+        asked = Asked("opt_out", (uuid,) if uuid is not None else (), keys)
+        devices = [uuid] if uuid is not None else [one for key in keys for one in self.devices_of(key)[:1]]
+        await self.privacy.request([asked])
         return Accepted(uuid=devices[0] if devices else "", opted_out=True)
 
     # --- operations -------------------------------------------------------------------------------------
@@ -370,8 +376,11 @@ class Engine:
         return devices
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until every id has arrived and every lane that can send has nothing left."""
+        """Wait until every id has arrived, privacy requests have done what they can, and every lane that can
+        send has nothing left.
+        """
         await self._handovers.settle(timeout_s)
+        await self.privacy.settle(timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -384,6 +393,17 @@ class Engine:
 
     def shard_of(self, uuid: str) -> ShardPort:
         return self.shards[self._shard_of(uuid)]
+
+    def devices_of(self, key: IdKey) -> list[str]:
+        """The devices that an id leads to, the newest first."""
+        return self._identity.devices(key)
+
+    def is_suppressed(self, text: str) -> bool:
+        """Whether a UUID or `dpid:id` is never to be taken again."""
+        dpid, colon, partner_id = text.partition(":")
+        if colon:
+            return self._identity.suppressed_key((int(dpid), partner_id))
+        return self._identity.suppressed_uuid(text)
 
     def device_of(self, dpid: int, partner_id: str) -> str | None:
         owner = self._identity.owner((dpid, partner_id))

@@ -16,26 +16,30 @@ from arke.domain import batch
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
-from arke.domain.ledger import MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
-from arke.domain.profile import DepartedId, PartnerId, SendMark
+from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
+from arke.domain.profile import NEVER, DepartedId, PartnerId, Profile, SendMark
 from arke.engine.commands import (
     Adopt,
     AdoptedRow,
     BeginBatch,
     Done,
+    Erase,
+    Erased,
     Failed,
     Forget,
     LaneReport,
-    OptOut,
     Refresh,
     Replay,
     Replayed,
+    Scrub,
+    Scrubbed,
     Seen,
     Sight,
     Sweep,
     Unlink,
     Unlinked,
     Walked,
+    Withdraw,
 )
 from arke.evaluation.compiled import CompiledCatalog
 from arke.evaluation.evaluate import apply_event, leave_all, pass_time, wake_at
@@ -45,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from arke.domain.event import DeclaredId
-    from arke.domain.profile import Profile
     from arke.engine.commands import Command, Result
     from arke.storage.ports import ShardReader, ShardStore
 
@@ -165,12 +168,16 @@ class _Group:
                 return self._adopt(command)
             case Forget():
                 return self._forget(command)
-            case OptOut():
-                return self._opt_out(command)
+            case Withdraw():
+                return self._withdraw(command)
+            case Scrub():
+                return self._scrub(command)
+            case Erase():
+                return self._erase(command)
             case Replay():
                 return self._replay(command)
             case Sweep():
-                return self._walk(self._store.due(command.at, command.limit), command.at, "sweep")
+                return self._sweep(command)
             case Refresh():
                 return self._refresh(command)
             case BeginBatch():
@@ -206,9 +213,11 @@ class _Group:
         for declared in ids:
             place = _place_of(profile, declared.dpid, declared.id)
             if place is None:
-                if _departed_since(profile, declared):
-                    continue
                 late = (declared.dpid, declared.id) in arriving
+                if self._departed_since(profile, declared):
+                    if not self._runner.is_cross_device(declared.dpid):
+                        continue
+                    late = True  # it stays the person's, and another device speaks for it
                 profile.ids.append(
                     PartnerId(declared.dpid, declared.id, declared.state, now, declared.generation, late)
                 )
@@ -230,6 +239,19 @@ class _Group:
                 )
         return changed
 
+    def _departed_since(self, profile: Profile, declared: DeclaredId) -> bool:
+        if not profile.departed:
+            return False
+        name = self._name_of(declared.dpid, declared.id)
+        return any(
+            departed.generation >= declared.generation > 0
+            for departed in profile.departed
+            if departed.hash == name
+        )
+
+    def _name_of(self, dpid: int, partner_id: str) -> str:
+        return self._store.hash_of(f"{dpid}:{partner_id}")
+
     def _drop_oldest_ids(self, profile: Profile, dpid: int) -> None:
         bound = MAX_CROSS_DEVICE_IDS if self._runner.is_cross_device(dpid) else MAX_IDS_PER_DATA_SOURCE
         same = [partner for partner in profile.ids if partner.dpid == dpid]
@@ -239,12 +261,16 @@ class _Group:
     def _unlink(self, command: Unlink) -> Result:
         uid, profile = self._loaded[command.uuid]
         place = _place_of(profile, command.dpid, command.id)
-        if place is not None and profile.ids[place].generation < command.generation:
-            del profile.ids[place]
-        elif place is not None:  # it is on its way back already, under a newer mapping
-            profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=True)
-        departed = DepartedId(command.dpid, command.id, command.generation)
-        profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
+        if place is None or not self._runner.is_cross_device(command.dpid):
+            departed = DepartedId(self._name_of(command.dpid, command.id), command.generation)
+            profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
+        if place is not None:
+            overtaken = profile.ids[place].generation >= command.generation
+            if overtaken or self._runner.is_cross_device(command.dpid):
+                # It is on its way back under a newer mapping, or stays and another device speaks for it.
+                profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=True)
+            else:
+                del profile.ids[place]
         for destination_id in self._runner.routing(command.at).by_dpid.get(command.dpid, ()):
             if destination_id in profile.sends:
                 profile.sends[destination_id] = SendMark(profile.sends[destination_id].at, -1)
@@ -315,18 +341,59 @@ class _Group:
                 self._ledger[LedgerKey(uid, row.destination, row.dpid, row.id)] = None
         return Done()
 
-    def _opt_out(self, command: OptOut) -> Result:
+    def _withdraw(self, command: Withdraw) -> Result:
         uid, profile = self._loaded[command.uuid]
-        if not profile.opted_out:
-            profile.opted_out = command.at
-            profile.evaluated = command.at
-            profile.traits.clear()
-            profile.realisations = 0
-            changes = leave_all(profile, "opt_out", command.at)
-            routing = self._runner.routing(command.at)
-            sent = (number for number in profile.sends if routing.tells(number))
-            self._write(uid, profile, command.at, changes, ToTell(tuple(sorted(sent))), "privacy")
-        return Seen(Accepted(uuid=command.uuid, opted_out=True))
+        rows = self._store.ledger_of(uid)
+        changes: list[Change] = []
+        sent: set[int] = set()
+        if command.ids:
+            profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in command.ids]
+            rows = [row for row in rows if (row.dpid, row.id) in command.ids]
+        else:
+            sent = {owed.destination for owed in self._store.owed_of(uid)}
+            if not profile.opted_out:
+                sent |= profile.sends.keys()  # what is under way to them is not in the ledger yet
+                profile.opted_out = profile.evaluated = command.at
+                profile.due = NEVER
+                profile.traits.clear()
+                profile.realisations = 0
+                changes = leave_all(profile, command.reason, command.at)
+        sent |= {row.destination for row in rows if any(said != TOLD_0 for said in row.entry.told.values())}
+        routes = self._runner.routing(command.at).routes
+        told = sorted(number for number in sent if number in routes and routes[number].destination.enabled)
+        self._write(uid, profile, command.at, changes, ToTell(tuple(told)), "privacy")
+        return Done()
+
+    def _scrub(self, command: Scrub) -> Result:
+        found = (self._store.find_uid(uuid) for uuid in command.uuids)
+        uids = {uid for uid in found if uid is not None}
+        page = self._store.journal(command.after, command.limit) if uids else []
+        self._writes.overwritten += [
+            JournalRecord(record.seq, record.at, 0, (), (), "erased") for record in page if record.uid in uids
+        ]
+        return Scrubbed(page[-1].seq if len(page) == command.limit else None)
+
+    def _erase(self, command: Erase) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        ids = set(command.ids) | {(_aside(dpid), id_) for dpid, id_ in command.ids}
+        for row in self._store.ledger_of(uid):
+            if not ids or (row.dpid, row.id) in ids:
+                self._ledger[LedgerKey(uid, row.destination, row.dpid, row.id)] = None
+        if ids:
+            profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in ids]
+            self._writes.profiles[uid] = profile
+            return Erased(())
+        owed = tuple(owed.destination for owed in self._store.owed_of(uid))
+        self._writes.settled += [(destination_id, uid) for destination_id in owed]
+        self._writes.wakes[uid] = (profile.wake, NEVER)
+        if command.keep:
+            self._writes.profiles[uid] = Profile(
+                profile.uuid, opted_out=profile.opted_out, segments=profile.segments
+            )
+        else:
+            self._writes.profiles.pop(uid, None)
+            self._writes.erased.append(uid)
+        return Erased(owed)
 
     def _replay(self, command: Replay) -> Result:
         page = self._store.owed_page(command.destination, command.after, command.limit)
@@ -334,6 +401,14 @@ class _Group:
             self._append(owed.uid, command.at, [], ToTell((owed.destination,)), "replay")
         full = len(page) == command.limit
         return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
+
+    def _sweep(self, command: Sweep) -> Result:
+        due = self._store.due(command.at, command.limit)
+        walked = self._walk([uid for _, uid in due], command.at, "sweep")
+        for at, uid in due:  # whatever became of the profile, this place in the index has served
+            profile = self._writes.profiles.get(uid)
+            self._writes.wakes[uid] = (at, profile.wake if profile is not None else NEVER)
+        return walked
 
     def _refresh(self, command: Refresh) -> Result:
         if command.epoch != self._runner.ruling.compiled.epoch:  # changed again meanwhile
@@ -422,7 +497,9 @@ class _Group:
         sweep looks in vain and puts it right: that is cheaper than moving it at every event.
         """
         wake = wake_at(profile)
-        if wake < profile.wake or (woken and wake != profile.wake):
+        if woken:
+            profile.wake = wake
+        elif wake < profile.wake:
             before, _ = self._writes.wakes.get(uid, (profile.wake, 0))
             self._writes.wakes[uid] = (before, wake)
             profile.wake = wake
@@ -444,14 +521,6 @@ def _place_of(profile: Profile, dpid: int, partner_id: str) -> int | None:
         if partner.dpid == dpid and partner.id == partner_id:
             return place
     return None
-
-
-def _departed_since(profile: Profile, declared: DeclaredId) -> bool:
-    return any(
-        departed.generation >= declared.generation > 0
-        for departed in profile.departed
-        if departed.dpid == declared.dpid and departed.id == declared.id
-    )
 
 
 def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
@@ -481,7 +550,7 @@ def _uuid_of(command: Command) -> str | None:
     match command:
         case Sight():
             return command.event.uuid
-        case Unlink() | Adopt() | Forget() | OptOut():
+        case Unlink() | Adopt() | Forget() | Withdraw() | Erase():
             return command.uuid
         case _:
             return None

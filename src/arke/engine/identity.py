@@ -3,7 +3,9 @@
 Rules: a UUID given beats what ids map to. Otherwise the first id that belongs to a device decides, device ids
 before cross-device ones; if none is known, a new UUID is made. Every id of the event then belongs to that
 device: the newest mapping wins. A cookie or advertising id that belonged to another device leaves it (a
-move); a cross-device id may stay on several.
+move). A cross-device id stays on all devices of its person, and one of them speaks for it: the newest of
+those that are at least as authenticated as the one before (decision 0017). When another takes over, that is a
+move too.
 """
 
 from __future__ import annotations
@@ -17,21 +19,28 @@ import msgspec
 from arke.clock import new_uuid
 from arke.domain.event import DeclaredId
 from arke.errors import StoreUnavailable
-from arke.storage.ports import Move, Owner
+from arke.storage.ports import MAX_DEVICES, Move, Owner, PersonRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     from arke.clock import Entropy
     from arke.engine.committer import Committer
-    from arke.storage.ports import Directory, IdKey
+    from arke.storage.ports import Directory, IdKey, PersonKey
 
 CACHED_IDS = 300_000
 """Ids whose owner is kept in memory."""
+CACHED_PEOPLE = 100_000
+"""Devices of people that are known in memory to be linked."""
+
+_STANDING = {2: 0, 0: 1, 1: 2}
+"""How much an authentication state counts: logged out, unknown, authenticated (dossier 13)."""
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The device of an event, its ids with their mappings, and those still arriving from other devices."""
+    """The device of an event and its ids with their mappings. `arriving` are those it does not speak for: they
+    have yet to arrive from another device, or another device of the person speaks.
+    """
 
     uuid: str
     ids: tuple[DeclaredId, ...] = ()
@@ -45,6 +54,7 @@ class _Batch:
     def __init__(self) -> None:
         self.links: dict[IdKey, Owner] = {}
         self.moves: list[Move] = []
+        self.people: dict[PersonKey, PersonRow] = {}
         self.at = 0
         self.done = False
         self.error: StoreUnavailable | None = None
@@ -62,6 +72,7 @@ class Identity:
         self._committer = committer
         self._entropy = entropy
         self._owners: dict[IdKey, Owner] = {}
+        self._people: dict[PersonKey, PersonRow] = {}
         self._generation = directory.last_generation()
         self._durable_generation = self._generation
         self._batch = _Batch()
@@ -100,25 +111,116 @@ class Identity:
             self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
         )
         arriving: tuple[IdKey, ...] = ()
-        if self.moving:
-            arriving = tuple(key for d in ids if (key := (d.dpid, d.id)) in self.moving)
+        if self.moving or self._cross_device:
+            arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
         return Resolved(uuid, resolved, arriving)
+
+    def _speaks(self, uuid: str, key: IdKey) -> bool:
+        """Whether what the device is in may be told under the id already."""
+        if key in self.moving:
+            return False
+        owner = self._owners.get(key) if key[0] in self._cross_device else None
+        return owner is None or owner.uuid == uuid
 
     def _mapped(self, declared: DeclaredId, owner: Owner | None, uuid: str, now: int) -> DeclaredId:
         """The declared id under the mapping it goes by, a new one if it belonged to another device."""
         key = (declared.dpid, declared.id)
         owner = self._owners.get(key, owner)  # an id declared twice
-        if owner is None or owner.uuid != uuid:
-            self._generation += 1
-            if owner is not None and declared.dpid not in self._cross_device:
-                move = Move(declared.dpid, declared.id, owner.uuid, uuid, now, self._generation)
-                self._batch.moves.append(move)
-                self.moving.setdefault(key, deque()).append(move)
-            owner = Owner(uuid, self._generation)
-            self._batch.links[key] = owner
-            self._batch.at = now
-            self._remember(key, owner)
+        if key[0] in self._cross_device:
+            owner = self._person(declared, owner, uuid, now)
+        elif owner is None or owner.uuid != uuid:
+            owner = self._taken_over(key, owner, Owner(uuid, 0), now)
         return DeclaredId(declared.dpid, declared.id, declared.state, owner.generation)
+
+    def _taken_over(self, key: IdKey, before: Owner | None, owner: Owner, now: int) -> Owner:
+        """A new mapping, and a move if the id belonged to another device."""
+        self._generation += 1
+        if before is not None:
+            move = Move(*key, before.uuid, owner.uuid, now, self._generation)
+            self._batch.moves.append(move)
+            self.moving.setdefault(key, deque()).append(move)
+        return self._own(key, owner._replace(generation=self._generation), now)
+
+    def _own(self, key: IdKey, owner: Owner, now: int) -> Owner:
+        self._batch.links[key] = owner
+        self._batch.at = now
+        self._remember(key, owner)
+        return owner
+
+    # --- people -----------------------------------------------------------------------------------------
+
+    def _person(self, declared: DeclaredId, owner: Owner | None, uuid: str, now: int) -> Owner:
+        """The device that speaks for a cross-device id after this declaration, and its mapping."""
+        key = (declared.dpid, declared.id)
+        if owner is None or (owner.uuid != uuid and _STANDING[declared.state] >= _STANDING[owner.state]):
+            owner = self._taken_over(key, owner, Owner(uuid, 0, declared.state), now)
+            self._link_person((*key, uuid), PersonRow(owner.generation, declared.state), now)
+        elif owner.uuid == uuid:
+            if declared.state not in (0, owner.state):  # to leave it unsaid says nothing
+                owner = self._own(key, owner._replace(state=declared.state), now)
+                self._link_person((*key, uuid), PersonRow(owner.generation, declared.state), now)
+        else:
+            row = self._person_row((*key, uuid))
+            if row is None or declared.state not in (0, row.state):
+                self._generation += 1
+                self._own(key, owner, now)  # so that whoever leans on this link waits for it
+                self._link_person((*key, uuid), PersonRow(self._generation, declared.state), now)
+        return owner
+
+    def _link_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
+        if len(self._people) >= CACHED_PEOPLE:
+            self._people.clear()
+        self._people[key] = self._batch.people[key] = row
+        self._batch.at = now
+
+    def _person_row(self, key: PersonKey) -> PersonRow | None:
+        for known in (self._people, self._batch.people, self._writing.people if self._writing else {}):
+            if key in known:
+                return known[key]
+        row = self._directory.person_of(key)
+        if row is not None and len(self._people) < CACHED_PEOPLE:
+            self._people[key] = row
+        return row
+
+    def devices(self, key: IdKey) -> list[str]:
+        """The UUIDs an id leads to, the newest first: for a cross-device id up to MAX_DEVICES, for a device's
+        own id at most one.
+        """
+        owner = self.owner(key)
+        if key[0] not in self._cross_device or owner is None:
+            return [] if owner is None else [owner.uuid]
+        fresh: dict[str, int] = {}
+        for batch in (self._writing, self._batch):
+            if batch is not None:
+                fresh |= {uuid: row.generation for (*of, uuid), row in batch.people.items() if (*of,) == key}
+        newest = sorted(fresh, key=fresh.__getitem__, reverse=True)
+        return list(dict.fromkeys([*newest, *self._directory.devices(key)]))[:MAX_DEVICES]
+
+    def is_cross_device(self, dpid: int) -> bool:
+        return dpid in self._cross_device
+
+    def new_generation(self) -> int:
+        """A number for a mapping that is made outside of `resolve`."""
+        self._generation += 1
+        return self._generation
+
+    async def inherit(self, key: IdKey, uuid: str, generation: int, now: int) -> None:
+        """Another device of the person speaks for a cross-device id from now on; durable on return."""
+        row = self._person_row((*key, uuid))
+        state = row.state if row is not None else 0
+        self._own(key, Owner(uuid, generation, state), now)
+        self._link_person((*key, uuid), PersonRow(generation, state), now)
+        await self.flush()
+
+    def unsettled(self, uuids: Container[str]) -> bool:
+        """Whether an id is on its way from or to one of these devices."""
+        return any(
+            move.old_uuid in uuids or move.new_uuid in uuids
+            for moves in self.moving.values()
+            for move in moves
+        )
+
+    # --- the cache --------------------------------------------------------------------------------------
 
     def _device_of(self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]) -> str:
         for of_people in (False, True):
@@ -151,10 +253,13 @@ class Identity:
             self._batch, self._writing = _Batch(), batch
             generation = self._generation
             try:
-                await self._committer.run(self._directory.link, batch.links, batch.moves, batch.at)
+                await self._committer.run(
+                    self._directory.link, batch.links, batch.moves, batch.at, batch.people
+                )
             except StoreUnavailable as error:
                 batch.error = error
                 self._forget(self._batch)
+                self._people.clear()
                 for move in batch.moves:
                     self._finished(move)
                 raise
@@ -190,7 +295,23 @@ class Identity:
             return True
         return any(hash_of(f"{declared.dpid}:{declared.id}") in self._suppressed for declared in ids)
 
-    async def suppress(self, uuids: Sequence[str], ids: Sequence[DeclaredId], now: int) -> None:
-        """Never take these again; durable on return."""
-        texts = [*uuids, *(f"{declared.dpid}:{declared.id}" for declared in ids)]
+    def suppressed_uuid(self, uuid: str) -> bool:
+        """Whether nothing may be taken about a device: it opted out or was deleted."""
+        return self._directory.hash_of(uuid) in self._suppressed
+
+    def suppressed_key(self, key: IdKey) -> bool:
+        """The same for a partner id."""
+        return self._directory.hash_of(f"{key[0]}:{key[1]}") in self._suppressed
+
+    async def suppress(self, uuids: Iterable[str], keys: Iterable[IdKey], now: int) -> None:
+        """Never take these again. Durable on return, and so is every link that was made before."""
+        texts = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in keys)]
         self._suppressed.update(await self._committer.run(self._directory.suppress, texts, now))
+        await self.flush()
+
+    def forgotten(self, keys: Iterable[IdKey], uuids: Collection[str]) -> None:
+        """The directory has forgotten these ids and devices: so does the memory."""
+        for key in keys:
+            self._owners.pop(key, None)
+            self.moving.pop(key, None)
+        self._people = {key: row for key, row in self._people.items() if key[2] not in uuids}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.snapshot import tellings
 from arke.domain.ledger import TOLD_1
-from arke.engine.protocol import Dossier, OwedDevice, OwedPage, Telling, Touched
+from arke.engine.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling, Touched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,23 @@ def dossier(shard: Shard, uuid: str) -> Dossier:
             )
         )
     return Dossier(profile, rows, sides, shard.now)
+
+
+def standing(shard: Shard, uuid: str) -> Standing:
+    """How far destinations are with a device that withdrew."""
+    uid = shard.reader.find_uid(uuid)
+    if uid is None:
+        return Standing()
+    profile = shard.reader.profiles([uid])[uid]
+    rows = shard.reader.ledger_of(uid)
+    concerned = profile.sends.keys() | {row.destination for row in rows}
+    busy = [
+        number
+        for number, lane in shard.lanes.items()
+        if number in concerned and (lane.holds(uid) or lane.unsure(uid))
+    ]
+    owed = [owed.destination for owed in shard.reader.owed_of(uid)]
+    return Standing([(one.dpid, one.id) for one in profile.ids], rows, owed, busy)
 
 
 def _is_pending(shard: Shard, lane: Lane, uid: int) -> bool:

@@ -11,6 +11,7 @@ from arke import tokens
 from arke.catalog.load import LoadedCatalog, parse_catalog
 from arke.domain.event import is_uuid
 from arke.engine.explain import Explanation, explain
+from arke.engine.privacy_operations import PrivacyOperations
 from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.errors import InvalidInput
 from arke.storage.ports import AuditEntry
@@ -110,6 +111,7 @@ class Operations:
         self._engine = engine
         self._clock = clock
         self._checkers = checkers
+        self.privacy = PrivacyOperations(engine, self._audit)
 
     async def status(self) -> Status:
         parts = [

@@ -49,6 +49,16 @@ class AskProfile(msgspec.Struct, tag=True, frozen=True):
     uuid: str
 
 
+class AskStanding(msgspec.Struct, tag=True, frozen=True):
+    """How far destinations are with a device that withdrew. Answered by `Standing`."""
+
+    uuid: str
+
+
+class Compact(msgspec.Struct, tag=True, frozen=True):
+    """Leave nothing of what was deleted in the store's files. Answered by `Compacted`."""
+
+
 class AskOwed(msgspec.Struct, tag=True, frozen=True):
     """A page of what is owed, after (destination, uid). Answered by `OwedPage`."""
 
@@ -88,7 +98,18 @@ class AskBatches(msgspec.Struct, tag=True, frozen=True):
 
 
 Request = (
-    Submit | Prepare | Switch | AskStatus | AskProfile | AskOwed | AskTouched | RunBatch | AskBatches | Drain
+    Submit
+    | Prepare
+    | Switch
+    | AskStatus
+    | AskProfile
+    | AskStanding
+    | AskOwed
+    | AskTouched
+    | RunBatch
+    | AskBatches
+    | Compact
+    | Drain
 )
 
 
@@ -178,6 +199,23 @@ class Dossier(msgspec.Struct, tag=True, frozen=True):
     now: int
 
 
+class Standing(msgspec.Struct, tag=True, frozen=True):
+    """What destinations know of one device. `ids` are those on its profile; `owed` the destinations that it
+    is owed to, `busy` those that have it in hand, or that a crash may have told more than the ledger knows.
+    """
+
+    ids: list[tuple[int, str]] = []
+    ledger: list[LedgerRow] = []
+    owed: list[int] = []
+    busy: list[int] = []
+
+
+class Compacted(msgspec.Struct, tag=True, frozen=True):
+    """`done` False: a reader was in the way; ask again."""
+
+    done: bool
+
+
 class Touched(msgspec.Struct, tag=True, frozen=True):
     """`profiles` of `stored` are concerned; `exact` unless it was sampled."""
 
@@ -192,7 +230,9 @@ class Batches(msgspec.Struct, tag=True, frozen=True):
     runs: list[BatchRun]
 
 
-Response = Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Touched | Batches
+Response = (
+    Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Standing | Touched | Batches | Compacted
+)
 
 
 class ShardPort(Protocol):

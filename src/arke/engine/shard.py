@@ -18,15 +18,28 @@ from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.delivery.sender import RETRY_DELAY_S
 from arke.engine import inspection
-from arke.engine.commands import BeginBatch, Failed, LaneReport, Refresh, Sight, Sweep, Unlink
+from arke.engine.commands import (
+    BeginBatch,
+    Erase,
+    Erased,
+    Failed,
+    LaneReport,
+    Refresh,
+    Sight,
+    Sweep,
+    Unlink,
+)
 from arke.engine.group import GroupRunner, Ruling
 from arke.engine.protocol import (
     AskBatches,
     AskOwed,
     AskProfile,
+    AskStanding,
     AskStatus,
     AskTouched,
     Batches,
+    Compact,
+    Compacted,
     Drain,
     LaneStatus,
     Ok,
@@ -219,9 +232,14 @@ class Shard:
         self._queued += len(commands)
         self._wake.set()
         try:
-            return await future
+            results = await future
         finally:
             self._let_go(held)
+        for erased in results:
+            if isinstance(erased, Erased):
+                for lane in (self._lanes[number] for number in erased.owed if number in self._lanes):
+                    lane.owed_count -= 1
+        return results
 
     def _let_go(self, held: Sequence[int]) -> None:
         for uid in held:
@@ -233,18 +251,19 @@ class Shard:
                 lane.wake()
 
     async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
-        """An id may leave its device only while nothing about the device is under way."""
+        """An id may leave its device, or a device go, only while nothing about it is under way."""
         held: list[int] = []
         ready: list[Command] = []
         for command in commands:
-            if isinstance(command, Unlink):
+            if isinstance(command, Unlink | Erase):
                 uid = self._reader.find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
                     self._held[uid] += 1
                     await asyncio.gather(*(lane.quiet(uid) for lane in self._lanes.values()))
-                    unsure = tuple(number for number, lane in self._lanes.items() if lane.unsure(uid))
-                    command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
+                    if isinstance(command, Unlink):
+                        unsure = tuple(number for number, lane in self._lanes.items() if lane.unsure(uid))
+                        command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
             ready.append(command)
         return ready, held
 
@@ -364,6 +383,10 @@ class Shard:
                 return self._status(latencies=request.latencies)
             case AskProfile():
                 return inspection.dossier(self, request.uuid)
+            case AskStanding():
+                return inspection.standing(self, request.uuid)
+            case Compact():
+                return Compacted(await self._write(self._store.compact))
             case AskOwed():
                 return inspection.owed_page(self, request)
             case AskTouched():

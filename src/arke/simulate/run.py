@@ -10,7 +10,8 @@ import msgspec
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.delivery.secrets import Secrets
-from arke.domain.event import DeclaredId
+from arke.engine.privacy_json import read_id
+from arke.engine.privacy_request import Asked
 from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
 from arke.simulate.script import Step, read_script
@@ -100,11 +101,10 @@ class Simulation:
             except (InvalidInput, BatchRunning) as error:
                 self._complain(f"{where}: batch: {error}")
         elif step.privacy is not None:
-            ids: tuple[DeclaredId, ...] = ()
-            if step.privacy.id is not None:
-                dpid, _, partner_id = step.privacy.id.partition(":")
-                ids = (DeclaredId(int(dpid), partner_id),)
-            await engine.opt_out(step.privacy.uuid, ids)
+            who = step.privacy
+            uuids = (who.uuid,) if who.uuid is not None else ()
+            ids = (read_id(who.id),) if who.id is not None else ()
+            await engine.privacy.request([Asked(who.action, uuids, ids)])
 
     def _record(self, sent: Sent) -> None:
         self.summary.requests += 1

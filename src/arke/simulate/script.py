@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from arke.domain.event import is_uuid
+from arke.engine.privacy_request import Action
 from arke.errors import EventError, ScriptError
 from arke.intake.ndjson import parse_event_line
 
@@ -37,7 +38,7 @@ class Respond(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A privacy request for a device, by UUID or by `dpid:id`."""
 
-    action: str
+    action: Action
     uuid: str | None = None
     id: str | None = None
 
@@ -110,8 +111,6 @@ def _action(action: str, value: Any, at: float, number: int) -> Step:
 
 
 def _privacy(request: Privacy) -> Privacy:
-    if request.action != "opt_out":
-        raise ValueError("this version of Arke knows the action opt_out only")
     if (request.uuid is None) == (request.id is None):
         raise ValueError("needs either uuid or id")
     if request.uuid is not None and not is_uuid(request.uuid):

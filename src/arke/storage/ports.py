@@ -21,12 +21,39 @@ if TYPE_CHECKING:
 IdKey = tuple[int, str]
 """A partner id: (DPID, id)."""
 
+MAX_DEVICES = 100
+"""Devices remembered for one cross-device id (dossier 13 and 17)."""
+
 
 class Owner(NamedTuple):
-    """The device that owns a partner id, and the number of the mapping that says so (higher is newer)."""
+    """The device that owns a partner id, and the number of the mapping that says so (higher is newer).
+
+    Of a cross-device id: the device that speaks for it, with the authentication state that made it so.
+    """
 
     uuid: str
     generation: int
+    state: int = 0
+
+
+PersonKey = tuple[int, str, str]
+"""One device of a person: (DPID, cross-device id, UUID)."""
+
+
+class PersonRow(NamedTuple):
+    """When a device was linked to a cross-device id (the number of the mapping), and in which state."""
+
+    generation: int
+    state: int
+
+
+class PrivacyRow(NamedTuple):
+    """A stored privacy request; `done` is when it ended, 0 while it is open."""
+
+    number: int
+    at: int
+    done: int
+    body: bytes
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -116,6 +143,8 @@ class GroupWrites(msgspec.Struct):
     refreshed: tuple[int, int | None] | None = None
     """The epoch of the catalog that stored profiles are being brought to, and the last uid; None: all are."""
     batches: dict[int, BatchRun] = {}
+    overwritten: list[JournalRecord] = []
+    erased: list[int] = []
 
     @property
     def empty(self) -> bool:
@@ -130,6 +159,8 @@ class GroupWrites(msgspec.Struct):
             or self.wakes
             or self.refreshed
             or self.batches
+            or self.overwritten
+            or self.erased
         )
 
 
@@ -150,6 +181,10 @@ class ShardReader(Protocol):
 
     def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
         """Up to `limit` owed devices after (destination, uid), in that order."""
+        ...
+
+    def owed_of(self, uid: int) -> list[Owed]:
+        """All that is owed about one device."""
         ...
 
     def owed_counts(self) -> dict[int, int]: ...
@@ -174,14 +209,18 @@ class ShardReader(Protocol):
         """Every destination's newest batch run."""
         ...
 
+    def hash_of(self, text: str) -> str:
+        """A keyed hash, for what must be recognised and not be kept."""
+        ...
+
     def find_uid(self, uuid: str) -> int | None:
         """The uid of a stored device, None if it is not stored."""
         ...
 
     def count_profiles(self) -> int: ...
 
-    def due(self, at: int, limit: int) -> list[int]:
-        """Up to `limit` uids that are due at `at`, those due the longest first."""
+    def due(self, at: int, limit: int) -> list[tuple[int, int]]:
+        """Up to `limit` (since when, uid) that are due at `at`, those due the longest first."""
         ...
 
     def next_due(self) -> int | None:
@@ -227,6 +266,12 @@ class ShardStore(ShardReader, Protocol):
         """Move the write-ahead log into the main file; cheap, called about once a second."""
         ...
 
+    def compact(self) -> bool:
+        """Write the store anew, without what was deleted, and empty the write-ahead log. False: a reader was
+        in the way, and the log is to be emptied later. Nothing else is written meanwhile.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -251,8 +296,28 @@ class Directory(Protocol):
         """The number of the newest mapping."""
         ...
 
-    def link(self, links: Mapping[IdKey, Owner], moves: Sequence[Move], at: int) -> None:
-        """Store new owners of ids, and the moves that follow from them."""
+    def link(
+        self,
+        links: Mapping[IdKey, Owner],
+        moves: Sequence[Move],
+        at: int,
+        people: Mapping[PersonKey, PersonRow] = ...,
+    ) -> None:
+        """Store new owners of ids, the moves that follow from them, and the devices of cross-device ids: of
+        those the oldest beyond MAX_DEVICES go, but never the owner.
+        """
+        ...
+
+    def devices(self, key: IdKey) -> list[str]:
+        """The devices of a cross-device id, the newest first; at most MAX_DEVICES."""
+        ...
+
+    def ids_of(self, uuid: str) -> list[IdKey]:
+        """The ids that a device owns."""
+        ...
+
+    def person_of(self, key: PersonKey) -> PersonRow | None:
+        """How a device is linked to a cross-device id."""
         ...
 
     def moves(self) -> list[Move]:
@@ -272,6 +337,39 @@ class Directory(Protocol):
         ...
 
     def suppressed(self) -> set[bytes]: ...
+
+    def open_privacy(self, bodies: Sequence[bytes], at: int) -> list[int]:
+        """Store privacy requests; returns their numbers."""
+        ...
+
+    def save_privacy(self, bodies: Mapping[int, bytes]) -> None:
+        """Store how far requests have come."""
+        ...
+
+    def finish_privacy(
+        self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
+    ) -> list[IdKey]:
+        """Requests end: store what remains of them and forget devices and ids. Returns the ids forgotten.
+
+        Until `compact` was called it is `compact_due`.
+        """
+        ...
+
+    def privacy(self, number: int) -> PrivacyRow | None: ...
+
+    def privacy_open(self) -> list[int]:
+        """The numbers of requests that have not ended, oldest first."""
+        ...
+
+    def privacy_page(self, before: int, limit: int) -> list[PrivacyRow]:
+        """Requests with number < before, the newest first."""
+        ...
+
+    def compact_due(self) -> bool: ...
+
+    def compact(self) -> bool:
+        """As a shard's: afterwards nothing deleted is left in the files. False: try again."""
+        ...
 
     def catalog(self, version: int | None = None) -> StoredCatalog | None:
         """A stored catalog; the newest where no version is given."""

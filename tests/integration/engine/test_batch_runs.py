@@ -331,7 +331,8 @@ class TestWhatIsLeftBehind:
     @pytest.mark.parametrize("scheduled", [True, False])
     def test_the_journal_is_kept_for_the_next_scheduled_run(self, tmp_path: Path, scheduled: bool) -> None:
         async def work() -> None:
-            text = catalog([destination(DESTINATION, URL, **({} if scheduled else {"batch": False}))])
+            batch = {"every": "24h", "at": "02:00"} if scheduled else False
+            text = catalog([destination(DESTINATION, URL, batch=batch)])
             store = open_store(tmp_path)
             async with running_shard(store, BatchCourier(), request=prepared(text=text)) as shard:
                 await see(shard, [1])

@@ -14,6 +14,8 @@ from arke.errors import StoreTooNew, StoreUnavailable
 MEMORY = ":memory:"
 LOCK_TIMEOUT_S = 30.0
 LOCK_PAUSE_S = 0.02
+BUSY_TIMEOUT_MS = 10_000
+READERS_WAITED_FOR_MS = 100
 _FOLDER = Path(__file__).parent
 
 
@@ -26,12 +28,13 @@ def open_database(path: Path | str, schema: str, version: int) -> apsw.Connectio
         if path != MEMORY:
             Path(path).touch(mode=0o600, exist_ok=True)
         connection = apsw.Connection(str(path))
-        connection.set_busy_timeout(10_000)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA cache_size=-65536")
         connection.execute("PRAGMA mmap_size=268435456")
+        connection.execute("PRAGMA secure_delete=ON")
         with connection:
             stored = next(connection.execute("PRAGMA user_version"))[0]
             if stored == 0:
@@ -43,6 +46,24 @@ def open_database(path: Path | str, schema: str, version: int) -> apsw.Connectio
                     "upgrade Arke"
                 )
     return connection
+
+
+def compact(connection: apsw.Connection, path: Path | str) -> bool:
+    """Write a database anew and empty its write-ahead log; False where a reader was in the way of the latter.
+
+    `secure_delete` overwrites what is deleted, but a copy of a row may be left in the unused part of a page
+    from which the row was moved when that page was split: only a new file is sure to hold none.
+    """
+    if path == MEMORY:
+        return True
+    with store_errors(str(path)):
+        connection.execute("VACUUM")
+        connection.set_busy_timeout(READERS_WAITED_FOR_MS)
+        try:
+            row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    return row is not None and row[0] == 0
 
 
 class FileLock:

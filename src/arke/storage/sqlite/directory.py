@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from arke.errors import InvalidInput
-from arke.storage.ports import AuditEntry, BatchRecord, IdKey, Move, Owner, StoredCatalog
-from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
+from arke.storage.ports import (
+    MAX_DEVICES,
+    AuditEntry,
+    BatchRecord,
+    IdKey,
+    Move,
+    Owner,
+    PersonKey,
+    PersonRow,
+    PrivacyRow,
+    StoredCatalog,
+)
+from arke.storage.sqlite.connection import MEMORY, compact, open_database, store_errors, transaction
 from arke.tokens import Token
 
 if TYPE_CHECKING:
@@ -22,6 +34,7 @@ BATCH_RUNS_KEPT = 1_000
 """Finished batch runs kept per destination."""
 CHECKPOINT_PAGES = 1_000
 """The write-ahead log goes into the main file whenever it has grown to this: about 4 MB."""
+_NOBODY: Mapping[PersonKey, PersonRow] = MappingProxyType({})
 
 
 class SqliteDirectory:
@@ -32,6 +45,7 @@ class SqliteDirectory:
     """
 
     def __init__(self, path: Path | str, *, key: bytes | None = None) -> None:
+        self._path = path
         self._where = str(path)
         self._connection = open_database(path, "directory.sql", SCHEMA_VERSION)
         self._reads = self._connection
@@ -78,7 +92,8 @@ class SqliteDirectory:
         with store_errors(self._where):
             for dpid, partner_id in keys:
                 row = self._reads.execute(
-                    "SELECT uuid, generation FROM identity WHERE dpid = ? AND id = ?", (dpid, partner_id)
+                    "SELECT uuid, generation, state FROM identity WHERE dpid = ? AND id = ?",
+                    (dpid, partner_id),
                 ).fetchone()
                 if row is not None:
                     found[dpid, partner_id] = Owner(*row)
@@ -90,14 +105,23 @@ class SqliteDirectory:
             row = self._reads.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
         return 0 if row is None else int(row[0])
 
-    def link(self, links: Mapping[IdKey, Owner], moves: Sequence[Move], at: int) -> None:
-        """Store new owners of ids and the moves that follow; durable on return."""
+    def link(
+        self,
+        links: Mapping[IdKey, Owner],
+        moves: Sequence[Move],
+        at: int,
+        people: Mapping[PersonKey, PersonRow] = _NOBODY,
+    ) -> None:
+        """Store new owners of ids, the moves that follow, and devices of people; durable on return."""
         with transaction(self._connection, self._where):
             self._connection.executemany(
-                "INSERT INTO identity VALUES (?, ?, ?, ?, ?) ON CONFLICT (dpid, id) "
-                "DO UPDATE SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation",
-                ((dpid, id_, owner.uuid, at, owner.generation) for (dpid, id_), owner in links.items()),
+                "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (dpid, id) DO UPDATE "
+                "SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation, "
+                "state = excluded.state",
+                ((*key, owner.uuid, at, owner.generation, owner.state) for key, owner in links.items()),
             )
+            if people:
+                self._link_people(people, at)
             self._connection.executemany(
                 "INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)",
                 (msgspec.structs.astuple(move) for move in moves),
@@ -108,6 +132,37 @@ class SqliteDirectory:
                 "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
                 (newest,),
             )
+
+    def _link_people(self, people: Mapping[PersonKey, PersonRow], at: int) -> None:
+        self._connection.executemany(
+            "INSERT INTO person VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (dpid, id, uuid) DO UPDATE "
+            "SET at = excluded.at, generation = excluded.generation, state = excluded.state",
+            ((*key, at, row.generation, row.state) for key, row in people.items()),
+        )
+        others = (
+            "SELECT uuid FROM person AS p WHERE dpid = ?1 AND id = ?2 AND uuid != coalesce("
+            "(SELECT uuid FROM identity WHERE dpid = ?1 AND id = ?2), '') ORDER BY generation DESC"
+        )
+        self._connection.executemany(
+            "DELETE FROM person WHERE dpid = ?1 AND id = ?2 "  # noqa: S608 - constants only
+            f"AND uuid IN ({others} LIMIT -1 OFFSET {MAX_DEVICES - 1})",
+            {(dpid, id_) for dpid, id_, _ in people},
+        )
+
+    def devices(self, key: IdKey) -> list[str]:
+        sql = "SELECT uuid FROM person WHERE dpid = ? AND id = ? ORDER BY generation DESC LIMIT ?"
+        with store_errors(self._where):
+            return [uuid for (uuid,) in self._reads.execute(sql, (*key, MAX_DEVICES))]
+
+    def ids_of(self, uuid: str) -> list[IdKey]:
+        with store_errors(self._where):
+            return list(self._reads.execute("SELECT dpid, id FROM identity WHERE uuid = ?", (uuid,)))
+
+    def person_of(self, key: PersonKey) -> PersonRow | None:
+        sql = "SELECT generation, state FROM person WHERE dpid = ? AND id = ? AND uuid = ?"
+        with store_errors(self._where):
+            row = self._reads.execute(sql, key).fetchone()
+        return None if row is None else PersonRow(*row)
 
     def moves(self) -> list[Move]:
         """Moves not yet finished, oldest first."""
@@ -137,6 +192,74 @@ class SqliteDirectory:
     def suppressed(self) -> set[bytes]:
         with store_errors(self._where):
             return {row[0] for row in self._reads.execute("SELECT hash FROM suppressed")}
+
+    # --- privacy requests -------------------------------------------------------------------------------
+
+    def open_privacy(self, bodies: Sequence[bytes], at: int) -> list[int]:
+        numbers = []
+        with transaction(self._connection, self._where):
+            for body in bodies:
+                self._connection.execute(
+                    "INSERT INTO privacy_request (at, done, body) VALUES (?, 0, ?)", (at, body)
+                )
+                numbers.append(self._connection.last_insert_rowid())
+        return numbers
+
+    def save_privacy(self, bodies: Mapping[int, bytes]) -> None:
+        with transaction(self._connection, self._where):
+            self._connection.executemany(
+                "UPDATE privacy_request SET body = ? WHERE number = ?",
+                ((body, number) for number, body in bodies.items()),
+            )
+
+    def finish_privacy(
+        self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
+    ) -> list[IdKey]:
+        devices, ids = [(uuid,) for uuid in uuids], list(keys)
+        removed: list[IdKey] = []
+        run = self._connection.execute
+        with transaction(self._connection, self._where):
+            for uuid in devices:
+                removed += run("DELETE FROM identity WHERE uuid = ? RETURNING dpid, id", uuid)
+                run("DELETE FROM person WHERE uuid = ?", uuid)
+                run("DELETE FROM move WHERE ?1 IN (old_uuid, new_uuid)", uuid)
+            for key in ids:
+                removed += run("DELETE FROM identity WHERE dpid = ? AND id = ? RETURNING dpid, id", key)
+                run("DELETE FROM person WHERE dpid = ? AND id = ?", key)
+                run("DELETE FROM move WHERE dpid = ? AND id = ?", key)
+            for number, body in bodies.items():
+                run("UPDATE privacy_request SET done = ?, body = ? WHERE number = ?", (at, body, number))
+            run("INSERT OR REPLACE INTO meta VALUES ('compact_due', 1)")
+        return removed
+
+    def privacy(self, number: int) -> PrivacyRow | None:
+        sql = "SELECT number, at, done, body FROM privacy_request WHERE number = ?"
+        with store_errors(self._where):
+            row = self._reads.execute(sql, (number,)).fetchone()
+        return None if row is None else PrivacyRow(*row)
+
+    def privacy_open(self) -> list[int]:
+        sql = "SELECT number FROM privacy_request WHERE done = 0 ORDER BY number"
+        with store_errors(self._where):
+            return [number for (number,) in self._reads.execute(sql)]
+
+    def privacy_page(self, before: int, limit: int) -> list[PrivacyRow]:
+        sql = (
+            "SELECT number, at, done, body FROM privacy_request WHERE number < ? ORDER BY number DESC LIMIT ?"
+        )
+        with store_errors(self._where):
+            return [PrivacyRow(*row) for row in self._reads.execute(sql, (before, limit))]
+
+    def compact_due(self) -> bool:
+        with store_errors(self._where):
+            return self._reads.execute("SELECT 1 FROM meta WHERE key = 'compact_due'").fetchone() is not None
+
+    def compact(self) -> bool:
+        if not compact(self._connection, self._path):
+            return False
+        with transaction(self._connection, self._where):
+            self._connection.execute("DELETE FROM meta WHERE key = 'compact_due'")
+        return True
 
     # --- catalogs ---------------------------------------------------------------------------------------
 

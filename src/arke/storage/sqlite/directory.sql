@@ -5,15 +5,32 @@ CREATE TABLE meta (
   value BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- Which device owns a partner id now (of a cross-device id: the newest), and under which mapping.
+-- Which device owns a partner id now, and under which mapping. Of a cross-device id: the device that speaks for
+-- it, with the authentication state (0 unknown, 1 authenticated, 2 logged out) that made it so.
 CREATE TABLE identity (
   dpid       INTEGER NOT NULL,
   id         TEXT NOT NULL,
   uuid       TEXT NOT NULL,
   at         INTEGER NOT NULL,
   generation INTEGER NOT NULL,
+  state      INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (dpid, id)
 ) WITHOUT ROWID;
+
+CREATE INDEX identity_by_device ON identity (uuid);
+
+-- All devices of a cross-device id; the higher generation was linked later.
+CREATE TABLE person (
+  dpid       INTEGER NOT NULL,
+  id         TEXT NOT NULL,
+  uuid       TEXT NOT NULL,
+  at         INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  state      INTEGER NOT NULL,
+  PRIMARY KEY (dpid, id, uuid)
+) WITHOUT ROWID;
+
+CREATE INDEX person_by_device ON person (uuid);
 
 -- Partner ids on their way from one device to another: the old one must still let go.
 CREATE TABLE move (
@@ -30,6 +47,17 @@ CREATE TABLE suppressed (
   hash BLOB PRIMARY KEY,
   at   INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Requests to opt out or to be deleted. body names devices and ids while the request is open (done = 0), and
+-- keeps nothing but keyed hashes of them afterwards.
+CREATE TABLE privacy_request (
+  number INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  done   INTEGER NOT NULL,
+  body   BLOB NOT NULL
+);
+
+CREATE INDEX privacy_open ON privacy_request (number) WHERE done = 0;
 
 -- Every catalog version ever applied. mapping_versions: JSON, destination -> version of its last mapping change.
 CREATE TABLE catalog (

@@ -57,3 +57,6 @@ CREATE TABLE owed (
   reason      TEXT NOT NULL,
   PRIMARY KEY (destination, uid)
 ) WITHOUT ROWID;
+
+-- A device that is erased takes what is owed about it along.
+CREATE INDEX owed_by_device ON owed (uid);

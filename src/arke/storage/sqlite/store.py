@@ -19,7 +19,14 @@ from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
 from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
 from arke.storage.ports import GroupWrites, Owed
-from arke.storage.sqlite.connection import MEMORY, FileLock, open_database, store_errors, transaction
+from arke.storage.sqlite.connection import (
+    MEMORY,
+    FileLock,
+    compact,
+    open_database,
+    store_errors,
+    transaction,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,6 +94,10 @@ class SqliteReader:
         rows = self._rows(sql + " ORDER BY destination, uid LIMIT ?", (*bindings, limit))
         return [Owed(*row) for row in rows]
 
+    def owed_of(self, uid: int) -> list[Owed]:
+        sql = "SELECT destination, uid, since, seq, reason FROM owed WHERE uid = ?"
+        return [Owed(*row) for row in self._rows(sql, (uid,))]
+
     def owed_counts(self) -> dict[int, int]:
         return dict(self._rows("SELECT destination, count(*) FROM owed GROUP BY destination"))
 
@@ -121,9 +132,8 @@ class SqliteReader:
         for (body,) in self._rows("SELECT body FROM profile ORDER BY uid LIMIT ?", (limit,)):
             yield decode_profile(body)
 
-    def due(self, at: int, limit: int) -> list[int]:
-        rows = self._rows("SELECT uid FROM due WHERE at <= ? ORDER BY at, uid LIMIT ?", (at, limit))
-        return [uid for (uid,) in rows]
+    def due(self, at: int, limit: int) -> list[tuple[int, int]]:
+        return list(self._rows("SELECT at, uid FROM due WHERE at <= ? ORDER BY at, uid LIMIT ?", (at, limit)))
 
     def next_due(self) -> int | None:
         (at,) = next(self._rows("SELECT min(at) FROM due"))
@@ -146,6 +156,11 @@ class SqliteReader:
             if profile.uuid == uuid:
                 return uid
             uid = (uid + 1) & _UID_MASK
+
+    def hash_of(self, text: str) -> str:
+        return hashlib.blake2b(
+            text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12
+        ).hexdigest()
 
     def _hash(self, uuid: str) -> int:
         digest = hashlib.blake2b(uuid.encode(), key=self._key, digest_size=8).digest()
@@ -247,7 +262,8 @@ class SqliteShardStore(SqliteReader):
                 _insert(connection, "ledger", ledger, upsert)
             self._commit_owed(writes)
             self._commit_walks(writes)
-        self._profiles += len(self._fresh & writes.profiles.keys())
+            erased = self._commit_erased(writes) if writes.erased or writes.overwritten else 0
+        self._profiles += len(self._fresh & writes.profiles.keys()) - erased
         self._fresh = set()
 
     def _commit_owed(self, writes: GroupWrites) -> None:
@@ -289,6 +305,24 @@ class SqliteShardStore(SqliteReader):
                 (_encode(writes.refreshed),),
             )
 
+    def _commit_erased(self, writes: GroupWrites) -> int:
+        """Returns how many profiles went. Whatever else is kept about a device by its uid goes here too."""
+        connection = self._connection
+        connection.executemany(
+            "UPDATE journal SET body = ? WHERE seq = ?",
+            ((_encode(record), record.seq) for record in writes.overwritten),
+        )
+        gone = 0
+        for uid in writes.erased:
+            connection.execute("DELETE FROM ledger WHERE uid = ?", (uid,))
+            connection.execute("DELETE FROM owed WHERE uid = ?", (uid,))
+            connection.execute("DELETE FROM profile WHERE uid = ?", (uid,))
+            gone += connection.changes()
+            if self.profiles([(uid + 1) & _UID_MASK]):
+                # Another device may have found this place taken: it must still be found behind it.
+                connection.execute("INSERT INTO profile VALUES (?, ?)", (uid, encode_profile(Profile(""))))
+        return gone
+
     def prune(self, before_seq: int, before_at: int) -> int:
         with transaction(self._connection, self._where):
             self._connection.execute(
@@ -302,6 +336,9 @@ class SqliteShardStore(SqliteReader):
         if self._path != MEMORY:
             with store_errors(self._where):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def compact(self) -> bool:
+        return compact(self._connection, self._path)
 
     def close(self) -> None:
         for connection in self._readers:

@@ -1,0 +1,174 @@
+"""`arke privacy`: access, deletion and opt-out, with proof of what each destination acknowledged."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from arke.engine.privacy_operations import DestinationProof, PrivacyAsk, PrivacyReport
+
+privacy_app = typer.Typer(help="Access, deletion and opt-out, with proof.", no_args_is_help=True)
+
+Uuid = Annotated[str | None, typer.Option("--uuid", metavar="UUID", help="This device.")]
+Id = Annotated[str | None, typer.Option("--id", metavar="DPID:ID", help="Whoever this id belongs to.")]
+File = Annotated[
+    Path | None, typer.Option("--file", help="A privacy request as JSON; - for stdin.", dir_okay=False)
+]
+Wait = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for destinations.", min=0)
+]
+WAIT_S = 30.0
+
+
+@privacy_app.command("access")
+def access(
+    uuid: Uuid = None,
+    id: Id = None,
+    file: File = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Everything kept about a person, as JSON."""
+    import msgspec
+
+    found = client(data, url, token, config).privacy_access(_ask("access", uuid, id, file))
+    text = msgspec.json.encode(found)
+    sys.stdout.write((text if json else msgspec.json.format(text, indent=2)).decode() + "\n")
+    if not any(device.known for one in found for device in one.devices):
+        sys.stderr.write("arke: nothing is kept about them\n")
+        raise typer.Exit(1)
+
+
+@privacy_app.command("delete")
+def delete(
+    uuid: Uuid = None,
+    id: Id = None,
+    file: File = None,
+    wait: Wait = WAIT_S,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Tell destinations the 0s, then erase the person everywhere."""
+    reports = client(data, url, token, config).privacy_request(_ask("delete", uuid, id, file), wait)
+    _show(reports, json=json)
+
+
+@privacy_app.command("opt-out")
+def opt_out(
+    uuid: Uuid = None,
+    id: Id = None,
+    file: File = None,
+    wait: Wait = WAIT_S,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Tell destinations the 0s, then take nothing about the person ever again."""
+    reports = client(data, url, token, config).privacy_request(_ask("opt_out", uuid, id, file), wait)
+    _show(reports, json=json)
+
+
+@privacy_app.command("list")
+def list_requests(
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that have not ended.")] = False,
+    before: Annotated[
+        int | None, typer.Option("--before", metavar="NUMBER", help="Older ones than this.")
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """The newest requests, what each destination acknowledged, and what is missing."""
+    reports = client(data, url, token, config).privacy_list(before)
+    if unfinished:
+        reports = [report for report in reports if report.state != "done"]
+    _print(reports, json=json)
+
+
+@privacy_app.command("show")
+def show(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", min=1)],
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """One request, with its proof."""
+    _show([client(data, url, token, config).privacy_show(number)], json=json)
+
+
+def _ask(action: str, uuid: str | None, id: str | None, file: Path | None) -> PrivacyAsk:
+    from arke.engine.privacy_operations import PrivacyAsk
+
+    if sum(given is not None for given in (uuid, id, file)) != 1:
+        raise typer.BadParameter("give exactly one of --uuid, --id and --file")
+    return PrivacyAsk(action, uuid, id, _text(file) if file is not None else None)
+
+
+def _text(file: Path) -> str:
+    from arke.errors import InvalidInput
+
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot read it: {(error.strerror or 'error').lower()}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{file}: this is not UTF-8 text") from None
+
+
+def _show(reports: Sequence[PrivacyReport], *, json: bool) -> None:
+    """Print; exit code 1 while anything is missing."""
+    _print(reports, json=json)
+    if any(report.state != "done" for report in reports):
+        sys.stderr.write("arke: not finished; a running engine goes on: see `arke privacy list`\n")
+        raise typer.Exit(1)
+
+
+def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:
+    import msgspec
+
+    for report in reports:
+        if json:
+            sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        else:
+            sys.stdout.write("\n".join(_lines(report)) + "\n")
+
+
+def _lines(report: PrivacyReport) -> Iterator[str]:
+    ended = f"done {report.done}" if report.done else f"{report.state}: not finished"
+    yield f"request {report.number}: {report.action.replace('_', '-')}, asked {report.asked}, {ended}"
+    yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)})"
+    if not report.destinations:
+        yield "  no destination had been told anything"
+    for destination in report.destinations:
+        yield from _destination(destination)
+
+
+def _destination(proof: DestinationProof) -> Iterator[str]:
+    name = f"{proof.destination} {proof.name}".rstrip()
+    yield f"  {name}: {len(proof.acknowledged)} ids acknowledged"
+    for one in proof.acknowledged:
+        yield f"      {one.dpid}:{one.id} by message {one.message} at {one.at} -> {one.answer}"
+    if proof.missing_why is not None:
+        yield f"      missing: {proof.missing} ids: {proof.missing_why}"
+    if proof.untold_why is not None:
+        yield f"      cannot be told: {proof.untold} ids: {proof.untold_why}"

@@ -1,0 +1,133 @@
+"""An access request: everything kept about a person, as data. Holds personal data; never logged or stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1
+
+if TYPE_CHECKING:
+    from arke.domain.catalog import Catalog
+    from arke.engine.protocol import Dossier
+
+TOLD = {TOLD_0: "0", TOLD_1: "1", MAYBE_0: "0?", MAYBE_1: "1?"}
+"""A `?`: sent, and no answer confirmed it."""
+STATES = {0: "unknown", 1: "authenticated", 2: "logged out"}
+
+
+class KeptId(msgspec.Struct, frozen=True):
+    """An id linked to the device, with its authentication state and since when."""
+
+    dpid: int
+    id: str
+    state: str
+    linked: str
+
+
+class KeptTrait(msgspec.Struct, frozen=True):
+    """A trait and when it was realised; `earlier` counts those of which only the number is kept."""
+
+    id: int
+    name: str
+    realised: list[str]
+    earlier: int
+
+
+class KeptSegment(msgspec.Struct, frozen=True):
+    """A membership: 1 or 0, since when, when last verified, and why."""
+
+    id: int
+    name: str
+    status: int
+    reason: str
+    changed: str
+    verified: str
+
+
+class KeptTelling(msgspec.Struct, frozen=True):
+    """What a destination was told under one id, and its last messages: when, which, and the answer."""
+
+    destination: int
+    name: str
+    dpid: int
+    id: str
+    told: dict[str, str]
+    messages: list[dict[str, str]]
+
+
+class KeptDevice(msgspec.Struct, frozen=True):
+    """Everything kept about one device. Times are RFC 3339."""
+
+    uuid: str
+    known: bool
+    last_seen: str | None = None
+    opted_out: str | None = None
+    regions: list[int] = []
+    ids: list[KeptId] = []
+    traits: list[KeptTrait] = []
+    segments: list[KeptSegment] = []
+    told: list[KeptTelling] = []
+    owed: list[int] = []
+
+
+class Access(msgspec.Struct, frozen=True):
+    """The answer to one access request: the devices, and whether what was asked for is suppressed."""
+
+    asked: str
+    suppressed: bool
+    devices: list[KeptDevice]
+
+
+def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:
+    """One device's dossier with names from the catalog."""
+    profile = dossier.profile
+    if profile is None:
+        return KeptDevice(uuid, known=False)
+    traits = {trait.id: trait.name for trait in catalog.traits}
+    segments = {segment.id: segment.name for segment in catalog.segments}
+    destinations = {destination.id: destination.name for destination in catalog.destinations}
+    return KeptDevice(
+        uuid=uuid,
+        known=True,
+        last_seen=_time(profile.seen) if profile.seen else None,
+        opted_out=_time(profile.opted_out) if profile.opted_out else None,
+        regions=list(profile.regions),
+        ids=[KeptId(one.dpid, one.id, STATES[one.state], _time(one.linked)) for one in profile.ids],
+        traits=[
+            KeptTrait(number, traits.get(number, ""), [_time(at) for at in state.times], state.old)
+            for number, state in sorted(profile.traits.items())
+        ],
+        segments=[
+            KeptSegment(
+                number,
+                segments.get(number, ""),
+                held.status,
+                held.reason,
+                _time(held.changed),
+                _time(held.verified),
+            )
+            for number, held in sorted(profile.segments.items())
+        ],
+        told=[
+            KeptTelling(
+                row.destination,
+                destinations.get(row.destination, ""),
+                row.dpid,
+                row.id,
+                {alias: TOLD[status] for alias, status in row.entry.told.items()},
+                [
+                    {"at": _time(one.at), "kind": one.kind, "message": one.message, "answer": one.answer}
+                    for one in row.entry.tries
+                ],
+            )
+            for row in dossier.ledger
+        ],
+        owed=[side.destination for side in dossier.tellings if side.owed_since is not None],
+    )
+
+
+def _time(ts: int) -> str:
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

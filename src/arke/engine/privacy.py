@@ -1,0 +1,439 @@
+"""Privacy requests: opt-outs and deletions, carried through to their end whatever dies meanwhile.
+
+    open ──► telling ──► erasing ──► done
+     │          │           │
+     │          │           └ journal records emptied, devices and ids forgotten, files written anew
+     │          └ until every destination that was told a 1 has acknowledged the 0
+     └ suppressed; the devices leave everything, and destinations are set off
+
+A request is durable before anything is done. Every step may be repeated, and the store tells which is next,
+so an engine that starts goes on where another one died. Two tasks: one tells, the other erases, because to
+write files anew takes time and a new request's 0s go out at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from arke.engine.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
+from arke.engine.privacy_judge import Verdict, judge
+from arke.engine.privacy_request import (
+    PrivacyRequest,
+    Subject,
+    decode_request,
+    encode_request,
+)
+from arke.engine.protocol import AskStanding, Compact, Compacted, Standing
+from arke.errors import Overloaded, StoreUnavailable, Unavailable
+from arke.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+
+    from arke.clock import Clock
+    from arke.domain.catalog import Catalog
+    from arke.engine.commands import Command, Result, WithdrawReason
+    from arke.engine.committer import Committer
+    from arke.engine.identity import Identity
+    from arke.engine.privacy_request import Asked
+    from arke.engine.protocol import ShardPort
+    from arke.storage.ports import Directory
+
+T = TypeVar("T")
+
+TOLD_TOGETHER = 256
+"""Requests worked on at a time while they wait for destinations."""
+ERASED_TOGETHER = 2_000
+"""Requests that end together: the journal is read, and files are written anew, once for all of them."""
+SCRUB_PAGE = 512
+"""Journal records looked at in one command."""
+FIRST_LOOK_S = 0.02
+LONGEST_LOOK_S = 5.0
+"""How soon, and at the latest, to look again whether destinations have acknowledged; it doubles in between."""
+PATIENCE_S = 2.0
+"""A destination that has not acknowledged by then is not waited for by those who wait for a request."""
+RETRY_S = 180.0
+LONGEST_RETRY_S = 3_600.0
+"""When to tell again those that have not acknowledged; it doubles too."""
+PAUSE_S = 1.0
+"""After a store that could not be written, or a shard that was away."""
+REST = 20
+"""Writing files anew is followed by so many times its own duration without: at most 5 % of the time."""
+
+log = get_logger("privacy")
+
+
+class _Waiting(msgspec.Struct):
+    """When to look at a request again, and when to tell once more (the loop's clock)."""
+
+    look_at: float
+    look_s: float = FIRST_LOOK_S
+    retry_at: float = 0.0
+    retry_s: float = RETRY_S
+
+
+class Privacy:
+    """Carries requests through. `ask` runs one command on a device's shard, `catalog` is the live one."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        identity: Identity,
+        shards: Sequence[ShardPort],
+        *,
+        clock: Clock,
+        committer: Committer,
+        ask: Callable[[str, Command], Awaitable[Result]],
+        shard_of: Callable[[str], int],
+        catalog: Callable[[], Catalog],
+    ) -> None:
+        self._directory = directory
+        self._identity = identity
+        self._shards = shards
+        self._clock = clock
+        self._committer = committer
+        self._ask = ask
+        self._shard_of = shard_of
+        self._catalog = catalog
+        self._waiting: dict[int, _Waiting] = {}
+        self._ready: set[int] = set()
+        self._news = asyncio.Event()
+        self._erasures = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take up what is unfinished. Safe twice."""
+        if self._tasks:
+            return
+        now = asyncio.get_running_loop().time()
+        for number in self._directory.privacy_open():
+            self._waiting.setdefault(number, _Waiting(now))
+        self._erasures.set()
+        self._tasks = [
+            asyncio.create_task(self._tell_for_ever(), name="privacy-telling"),
+            asyncio.create_task(self._erase_for_ever(), name="privacy-erasing"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until every request has ended, or waits for a destination that does not acknowledge."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        # Requests go on in many small steps, so there is no one event to wait for.
+        while loop.time() < end and self._busy():  # noqa: ASYNC110
+            await asyncio.sleep(FIRST_LOOK_S)
+
+    def _busy(self) -> bool:
+        """Nothing is, if no task is there to do it."""
+        fresh = any(waiting.look_s < PATIENCE_S for waiting in self._waiting.values())
+        return bool(self._tasks) and (fresh or bool(self._ready))
+
+    # --- asking -----------------------------------------------------------------------------------------
+
+    async def request(self, asked: Sequence[Asked]) -> list[int]:
+        """Take requests: durable and suppressed on return; the rest follows. Returns their numbers."""
+        now = int(self._clock.now())
+        requests = [self._request(one) for one in asked]
+        numbers = await self._write(self._directory.open_privacy, _bodies(requests), now)
+        uuids = [uuid for one in asked for uuid in one.uuids]
+        await self._identity.suppress(uuids, (key for one in asked for key in one.ids), now)
+        loop_now = asyncio.get_running_loop().time()
+        self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
+        self.start()
+        self._news.set()
+        return numbers
+
+    def _request(self, asked: Asked) -> PrivacyRequest:
+        names = [*asked.uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in asked.ids)]
+        return PrivacyRequest(
+            asked.action, [self.name_of(name) for name in names], uuids=[*asked.uuids], ids=[*asked.ids]
+        )
+
+    def name_of(self, text: str) -> str:
+        """What a UUID or `dpid:id` is called in reports: its keyed hash."""
+        return self._directory.hash_of(text).hex()
+
+    async def verdict(self, request: PrivacyRequest) -> Verdict:
+        """How far an open request is, over all its devices."""
+        total = Verdict([*request.proofs], [], [*request.untold])
+        if request.state in ("erasing", "done"):
+            return total
+        for subject, standing in zip(request.subjects, await self._standings(request.subjects), strict=True):
+            found = judge(self._catalog(), subject, standing, self.name_of)
+            total.proofs += found.proofs
+            total.missing += found.missing
+            total.untold += found.untold
+        return total
+
+    # --- telling ----------------------------------------------------------------------------------------
+
+    async def _tell_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            now = loop.time()
+            due = [number for number, waiting in self._waiting.items() if waiting.look_at <= now]
+            if not due:
+                await _until(self._news, min((w.look_at for w in self._waiting.values()), default=None))
+                continue
+            for number in due[:TOLD_TOGETHER]:
+                waiting = self._waiting[number]
+                waiting.look_at = now + waiting.look_s
+                waiting.look_s = min(LONGEST_LOOK_S, waiting.look_s * 2)
+            await self._guarded(self._tell(due[:TOLD_TOGETHER]))
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except (Unavailable, Overloaded) as error:
+            log.warning("privacy_postponed", code=error.code)
+            await asyncio.sleep(PAUSE_S)
+        except Exception as error:  # noqa: BLE001 - requests must go on, whatever one of them meets
+            log.error("privacy_failed", error=type(error).__name__)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _tell(self, numbers: Sequence[int]) -> None:
+        requests = [self._load(number) for number in numbers]
+        await self._open([request for request in requests if request.state == "open"])
+        await self._look([request for request in requests if request.state == "telling"])
+        for request in requests:
+            if request.state in ("erasing", "done"):
+                del self._waiting[request.number]
+                self._ready.add(request.number)
+        if self._ready:
+            self._erasures.set()
+
+    async def _open(self, requests: Sequence[PrivacyRequest]) -> None:
+        """Find the devices, suppress them, and have them leave everything."""
+        if not requests:
+            return
+        now = int(self._clock.now())
+        # Once more: a crash may have come between storing the request and suppressing what it names.
+        await self._suppress(
+            [uuid for request in requests for uuid in request.uuids],
+            [key for request in requests for key in request.ids],
+        )
+        for request in requests:
+            request.subjects = self._subjects(request)
+        whole = [one.uuid for request in requests for one in request.subjects if not one.ids]
+        await self._suppress(whole, [])
+        await asyncio.gather(
+            *(self._withdraw(request, subject, now) for request in requests for subject in request.subjects)
+        )
+        retry_at = asyncio.get_running_loop().time() + RETRY_S
+        for request in requests:
+            self._waiting[request.number].retry_at = retry_at
+            request.devices = len(request.subjects)
+            if not self._identity.unsettled({subject.uuid for subject in request.subjects}):
+                request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
+        standings = await self._standings([Subject(uuid) for uuid in whole])
+        await self._suppress([], self._own_ids(standings))
+        await self._save(requests)
+
+    def _subjects(self, request: PrivacyRequest) -> list[Subject]:
+        """The devices a request is about (dossier 17): those named; by an id, all devices it leads to to be
+        deleted, but to opt out the last linked one, while the others lose the id only.
+        """
+        whole = dict.fromkeys(request.uuids)
+        partly: dict[str, list[tuple[int, str]]] = {}
+        for key in request.ids:
+            devices = self._identity.devices(key)
+            last = len(devices) if request.action == "delete" else 1
+            whole.update(dict.fromkeys(devices[:last]))
+            owner = self._identity.owner(key)  # it may speak for the id though it was linked earlier
+            others = [*devices[last:], *([owner.uuid] if owner is not None else [])]
+            for uuid in dict.fromkeys(others):
+                partly.setdefault(uuid, []).append(key)
+        return [
+            *(Subject(uuid) for uuid in whole),
+            *(Subject(uuid, tuple(keys)) for uuid, keys in partly.items() if uuid not in whole),
+        ]
+
+    async def _withdraw(self, request: PrivacyRequest, subject: Subject, now: int) -> None:
+        reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
+        await self._ask(subject.uuid, Withdraw(subject.uuid, now, reason, subject.ids))
+
+    def _own_ids(self, standings: Iterable[Standing]) -> set[tuple[int, str]]:
+        """The devices' own ids: they may not come back under another UUID. A cross-device id is the person's,
+        whose other devices were not asked about.
+        """
+        found = {key for standing in standings for key in standing.ids}
+        found |= {(row.dpid, row.id) for standing in standings for row in standing.ledger if row.dpid > 0}
+        return {key for key in found if not self._identity.is_cross_device(key[0])}
+
+    async def _look(self, requests: Sequence[PrivacyRequest]) -> None:
+        """Who has acknowledged; where all have, the request goes on to be erased."""
+        if not requests:
+            return
+        changed = []
+        standings = iter(await self._standings([one for request in requests for one in request.subjects]))
+        own: list[Standing] = []
+        for request in requests:
+            verdict = Verdict()
+            for subject in request.subjects:
+                standing = next(standings)
+                if not subject.ids:
+                    own.append(standing)
+                found = judge(self._catalog(), subject, standing, self.name_of)
+                verdict.proofs += found.proofs
+                verdict.missing += found.missing
+                verdict.untold += found.untold
+            if verdict.missing:
+                await self._once_more(request)
+            else:
+                request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
+                changed.append(request)
+        if changed:
+            await self._suppress([], self._own_ids(own))  # also those that have moved in since
+            await self._save(changed)
+
+    async def _once_more(self, request: PrivacyRequest) -> None:
+        """What failed twice is owed: a new reason to send it, every few minutes."""
+        loop_now = asyncio.get_running_loop().time()
+        waiting = self._waiting[request.number]
+        if waiting.retry_at == 0.0:  # taken up from an earlier life of the engine
+            waiting.retry_at = loop_now
+        if waiting.retry_at > loop_now:
+            return
+        waiting.retry_at = loop_now + waiting.retry_s
+        waiting.retry_s = min(LONGEST_RETRY_S, waiting.retry_s * 2)
+        waiting.look_s = FIRST_LOOK_S
+        now = int(self._clock.now())
+        await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.subjects))
+
+    # --- erasing ----------------------------------------------------------------------------------------
+
+    async def _erase_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._erasures.wait()
+            self._erasures.clear()
+            numbers = sorted(self._ready)[:ERASED_TOGETHER]
+            started = loop.time()
+            await self._guarded(self._erase(numbers))
+            if self._ready or self._directory.compact_due():
+                self._erasures.set()
+            if numbers:
+                await asyncio.sleep((loop.time() - started) * REST)
+
+    async def _erase(self, numbers: Sequence[int]) -> None:
+        requests = [request for number in numbers if (request := self._load(number)).state == "erasing"]
+        deletions = [request for request in requests if request.action == "delete"]
+        deleted = [one.uuid for request in deletions for one in request.subjects if not one.ids]
+        await asyncio.gather(*(self._scrub(uuids) for uuids in self._by_shard(deleted)))
+        for start in range(0, len(requests), TOLD_TOGETHER):
+            await asyncio.gather(
+                *(
+                    self._ask(subject.uuid, Erase(subject.uuid, request.action == "opt_out", subject.ids))
+                    for request in requests[start : start + TOLD_TOGETHER]
+                    for subject in request.subjects
+                )
+            )
+        gone = {one.uuid for request in requests for one in request.subjects if not one.ids}
+        asked = {key for request in requests for key in request.ids}
+        await self._hand_on(gone, asked)
+        touched = {self._shard_of(one.uuid) for request in requests for one in request.subjects}
+        await asyncio.gather(*(self._compact(self._shards[number]) for number in touched))
+        if requests:
+            await self._finish(requests, gone, asked)
+        if self._directory.compact_due():
+            # A reader in the way sends no word when it is gone.
+            while not await self._write(self._directory.compact):  # noqa: ASYNC110
+                await asyncio.sleep(PAUSE_S)
+        self._ready.difference_update(numbers)
+
+    def _by_shard(self, uuids: Iterable[str]) -> list[list[str]]:
+        """The devices of each shard that has any."""
+        found: dict[int, list[str]] = {}
+        for uuid in uuids:
+            found.setdefault(self._shard_of(uuid), []).append(uuid)
+        return list(found.values())
+
+    async def _scrub(self, uuids: Sequence[str]) -> None:
+        """One walk through the journal of these devices' shard, page by page between other groups."""
+        after: int | None = 0
+        while after is not None:
+            # Any device's shard is this one: what is asked is about all of them.
+            result = await self._ask(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))
+            after = result.next if isinstance(result, Scrubbed) else None
+
+    async def _hand_on(self, gone: set[str], asked: set[tuple[int, str]]) -> None:
+        """A cross-device id that a device that goes spoke for: the newest of the others does from now on."""
+        for uuid in gone:
+            for key in self._directory.ids_of(uuid):
+                if key in asked or not self._identity.is_cross_device(key[0]):
+                    continue
+                others = (
+                    other
+                    for other in self._identity.devices(key)
+                    if other not in gone and not self._identity.suppressed_uuid(other)
+                )
+                heir = next(others, None)
+                if heir is not None:
+                    now, generation = int(self._clock.now()), self._identity.new_generation()
+                    await self._ask(heir, Adopt(heir, *key, now, generation, ()))
+                    await self._identity.inherit(key, heir, generation, now)
+
+    async def _compact(self, shard: ShardPort) -> None:
+        while True:
+            answer = await shard.call(Compact())
+            if isinstance(answer, Compacted) and answer.done:
+                return
+            await asyncio.sleep(PAUSE_S)
+
+    async def _finish(
+        self, requests: Sequence[PrivacyRequest], gone: set[str], asked: set[tuple[int, str]]
+    ) -> None:
+        ended = {request.number: encode_request(request.ended()) for request in requests}
+        now = int(self._clock.now())
+        forgotten = await self._write(self._directory.finish_privacy, ended, gone, asked, now)
+        self._identity.forgotten([*forgotten, *asked], gone)
+
+    # --- what both need ---------------------------------------------------------------------------------
+
+    def _load(self, number: int) -> PrivacyRequest:
+        row = self._directory.privacy(number)
+        if row is None:
+            raise StoreUnavailable(f"privacy request {number} is not in the directory")
+        return decode_request(row)
+
+    async def _save(self, requests: Sequence[PrivacyRequest]) -> None:
+        bodies = {request.number: encode_request(request) for request in requests}
+        await self._write(self._directory.save_privacy, bodies)
+
+    async def _suppress(self, uuids: Iterable[str], keys: Iterable[tuple[int, str]]) -> None:
+        fresh_uuids = [uuid for uuid in uuids if not self._identity.suppressed_uuid(uuid)]
+        fresh_keys = [key for key in keys if not self._identity.suppressed_key(key)]
+        if fresh_uuids or fresh_keys:
+            await self._identity.suppress(fresh_uuids, fresh_keys, int(self._clock.now()))
+
+    async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
+        answers = await asyncio.gather(
+            *(self._shards[self._shard_of(one.uuid)].call(AskStanding(one.uuid)) for one in subjects)
+        )
+        return [answer if isinstance(answer, Standing) else Standing() for answer in answers]
+
+    async def _write(self, write: Callable[..., T], *args: object) -> T:
+        return await self._committer.run(write, *args)
+
+
+def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:
+    return [encode_request(request) for request in requests]
+
+
+async def _until(event: asyncio.Event, moment: float | None) -> None:
+    """Wait for the event, or until the loop's clock shows `moment`."""
+    try:
+        async with asyncio.timeout_at(moment):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,154 @@
+"""The request file of Audience Manager's privacy service (dossier 17), as what is asked of this engine.
+
+The published samples begin with a `//` comment and name the regulation as `"[gdpr]"`; both are taken as they
+are. Everything but who is meant, and what is to be done, is of no concern here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from arke.domain.event import is_uuid
+from arke.engine.privacy_request import Asked
+from arke.errors import InvalidInput
+from arke.intake.declared_ids import resolve_code
+from arke.intake.id_formats import is_nobody, parse_dpid, well_formed
+from arke.storage.ports import IdKey
+
+if TYPE_CHECKING:
+    from arke.engine.privacy_request import Action
+    from arke.intake.ports import NameSpaces
+
+MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
+MAX_USERS: Final = 10_000
+"""In one file."""
+MAX_IDS: Final = 1_000
+"""Of one user."""
+
+_CORE: Final = ("0", "CORE")
+"""Name spaces of the UUID itself."""
+_STANDARD: Final = {"ECID": 4, "GAID": 20914, "IDFA": 20915}
+"""Named name spaces that are data sources."""
+_COMMENT: Final = re.compile(r"\A\s*(//[^\n]*(\n|\Z)\s*)+")
+
+_ACTIONS: Final[dict[str, Literal["access", "delete", "opt_out"]]] = {
+    "access": "access",
+    "delete": "delete",
+    "opt-out": "opt_out",
+    "opt_out": "opt_out",
+    "optout": "opt_out",
+    "opt-out-of-sale": "opt_out",
+}
+
+
+class _UserId(msgspec.Struct):
+    namespace: str | int
+    value: str
+    type: str = "namespaceId"
+
+
+class _User(msgspec.Struct, rename={"user_ids": "userIDs"}):
+    user_ids: list[_UserId]
+    action: list[str] = []
+    key: str = ""
+
+
+class _File(msgspec.Struct):
+    users: list[_User]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Whom something is asked for: by UUIDs and by ids."""
+
+    uuids: tuple[str, ...] = ()
+    ids: tuple[IdKey, ...] = ()
+
+    def asked(self, action: Action) -> Asked:
+        return Asked(action, self.uuids, self.ids)
+
+
+def read_request(text: str, action: str, known: NameSpaces) -> list[Wanted]:
+    """Everybody for whom the file asks for this action (access, delete, opt_out). Raises InvalidInput."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_REQUEST_BYTES:
+        raise InvalidInput(f"a privacy request may have {MAX_REQUEST_BYTES:,} bytes: split the file")
+    try:
+        file = msgspec.json.decode(_COMMENT.sub("", text.lstrip("\ufeff")), type=_File)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+        raise InvalidInput(f"this is not a privacy request: {error}") from None
+    if len(file.users) > MAX_USERS:
+        raise InvalidInput(f"{len(file.users):,} users: one file may have {MAX_USERS:,}; split it")
+    found = [
+        _wanted(number, user, known)
+        for number, user in enumerate(file.users, 1)
+        if action in _actions(number, user)
+    ]
+    if not found:
+        raise InvalidInput(f"the request asks for {action.replace('_', '-')} for none of its users")
+    return found
+
+
+def _actions(number: int, user: _User) -> set[str]:
+    unknown = [name for name in user.action if name.lower() not in _ACTIONS]
+    if unknown or not user.action:
+        raise InvalidInput(
+            f"user {number}: action must hold access, delete or opt-out"
+            + (f", not {unknown[0]!r}" if unknown else "")
+        )
+    return {_ACTIONS[name.lower()] for name in user.action}
+
+
+def _wanted(number: int, user: _User, known: NameSpaces) -> Wanted:
+    if not user.user_ids or len(user.user_ids) > MAX_IDS:
+        raise InvalidInput(f"user {number}: needs 1 to {MAX_IDS:,} userIDs, has {len(user.user_ids):,}")
+    uuids: dict[str, None] = {}
+    ids: dict[IdKey, None] = {}
+    for place, named in enumerate(user.user_ids, 1):
+        where = f"user {number}, id {place}"
+        if str(named.namespace) in _CORE:
+            uuids[check_uuid(named.value, where)] = None
+        else:
+            dpid = _data_source(named, known, where)
+            ids[dpid, check_id(dpid, named.value, where)] = None
+    return Wanted(tuple(uuids), tuple(ids))
+
+
+def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
+    name = str(named.namespace)
+    dpid: int | None = None
+    if named.type == "integrationCode":
+        dpid = resolve_code(name, known)
+    elif named.type in ("namespaceId", "standard", "custom", "unregistered"):
+        dpid = _STANDARD.get(name, parse_dpid(name))
+    else:
+        raise InvalidInput(f"{where}: type must be namespaceId, standard or integrationCode")
+    if dpid is None:
+        raise InvalidInput(f"{where}: {name!r} ({named.type}) names no data source")
+    return dpid
+
+
+def check_id(dpid: int, value: str, where: str) -> str:
+    """The id, or InvalidInput. Its data source may have left the catalog: what it left behind is still there."""
+    if not well_formed(value):
+        raise InvalidInput(f"{where}: an id has 1 to 512 characters, none of them a control character")
+    if is_nobody(dpid, value):
+        raise InvalidInput(f"{where}: the all-zero id stands for everybody who limits tracking: nobody's own")
+    return value
+
+
+def check_uuid(text: str, where: str) -> str:
+    """The UUID, or InvalidInput."""
+    if not is_uuid(text):
+        raise InvalidInput(f"{where}: a UUID has exactly 38 decimal digits")
+    return text
+
+
+def read_id(text: str) -> IdKey:
+    """`DPID:ID` as people write it. Raises InvalidInput."""
+    dpid, colon, partner_id = text.partition(":")
+    number = parse_dpid(dpid)
+    if not colon or number is None or not partner_id:
+        raise InvalidInput("an id is written DPID:ID, for example 12345:abc")
+    return number, check_id(number, partner_id, "--id")

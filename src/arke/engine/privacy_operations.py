@@ -1,0 +1,187 @@
+"""Privacy as operators ask for it: requests with their reports, and access. Every use is audited."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.engine.access import Access, KeptDevice, kept_device
+from arke.engine.privacy_json import Wanted, check_uuid, read_id, read_request
+from arke.engine.privacy_request import decode_request
+from arke.engine.protocol import AskProfile, Dossier
+from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from arke.domain.catalog import Catalog
+    from arke.engine.engine import Engine
+    from arke.engine.privacy_judge import Verdict
+    from arke.engine.privacy_request import Action, Missing, PrivacyRequest, Proof
+    from arke.storage.ports import IdKey
+
+NEWEST = 1 << 62
+PAGE = 1_000
+POLL_S = 0.02
+
+
+class PrivacyAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a request is about: exactly one of a UUID, an id (`DPID:ID`), or the text of a request file."""
+
+    action: str = ""
+    uuid: str | None = None
+    id: str | None = None
+    file: str | None = None
+
+
+class AcknowledgedId(msgspec.Struct, frozen=True):
+    """An id (as a keyed hash) that a destination has taken out of everything: by which message, and when."""
+
+    dpid: int
+    id: str
+    message: str
+    at: str
+    answer: str
+
+
+class DestinationProof(msgspec.Struct, frozen=True):
+    """One destination's part: what it acknowledged, what is missing (ids, and why), what cannot be told."""
+
+    destination: int
+    name: str
+    acknowledged: list[AcknowledgedId]
+    missing: int = 0
+    missing_why: str | None = None
+    untold: int = 0
+    untold_why: str | None = None
+
+
+class PrivacyReport(msgspec.Struct, frozen=True):
+    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for."""
+
+    number: int
+    action: str
+    state: str
+    asked: str
+    done: str | None
+    names: list[str]
+    devices: int
+    destinations: list[DestinationProof]
+
+
+class PrivacyOperations:
+    """What `arke privacy` and the admin API do."""
+
+    def __init__(self, engine: Engine, audit: Callable[[str, str, str], Awaitable[None]]) -> None:
+        """`audit` takes an actor, an action and a detail."""
+        self._engine = engine
+        self._audit = audit
+
+    async def request(self, ask: PrivacyAsk, *, actor: str) -> list[PrivacyReport]:
+        """Opt somebody out, or delete them. Durable on return; it goes on until done. Raises InvalidInput."""
+        if ask.action not in ("delete", "opt_out"):
+            raise InvalidInput("action must be delete or opt_out")
+        action: Action = "delete" if ask.action == "delete" else "opt_out"
+        asked = [one.asked(action) for one in self._wanted(ask, action)]
+        numbers = await self._engine.privacy.request(asked)
+        span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        await self._audit(actor, "privacy_requested", f"{action}, request {span}")
+        return [await self.show(number) for number in numbers]
+
+    def _wanted(self, ask: PrivacyAsk, action: str) -> Sequence[Wanted]:
+        if sum(given is not None for given in (ask.uuid, ask.id, ask.file)) != 1:
+            raise InvalidInput("give exactly one of a UUID, an id and a request file")
+        if ask.file is not None:
+            return read_request(ask.file, action, self._engine)
+        if ask.uuid is not None:
+            return [Wanted((check_uuid(ask.uuid, "--uuid"),))]
+        return [Wanted((), (read_id(ask.id or ""),))]
+
+    async def access(self, ask: PrivacyAsk, *, actor: str) -> list[Access]:
+        """Everything kept about somebody, all devices of an id. Raises InvalidInput."""
+        wanted = self._wanted(ask, "access")
+        found = [await self._access(one.uuids, one.ids) for one in wanted]
+        await self._audit(actor, "privacy_accessed", f"{len(found)} persons")
+        return found
+
+    async def _access(self, uuids: Sequence[str], ids: Sequence[IdKey]) -> Access:
+        engine = self._engine
+        devices = dict.fromkeys(uuids)
+        devices.update(dict.fromkeys(uuid for key in ids for uuid in engine.devices_of(key)))
+        asked = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)]
+        return Access(
+            asked=", ".join(asked),
+            suppressed=any(engine.is_suppressed(text) for text in asked),
+            devices=[await self._kept(uuid) for uuid in devices],
+        )
+
+    async def _kept(self, uuid: str) -> KeptDevice:
+        dossier = await self._engine.shard_of(uuid).call(AskProfile(uuid))
+        if not isinstance(dossier, Dossier):
+            raise InvalidInput("the shard gave no answer")
+        return kept_device(self._engine.catalog, uuid, dossier)
+
+    async def show(self, number: int) -> PrivacyReport:
+        """One request. Raises InvalidInput for one that does not exist."""
+        row = self._engine.directory.privacy(number)
+        if row is None:
+            raise InvalidInput(f"there is no privacy request {number}: `arke privacy list` shows them")
+        request = decode_request(row)
+        return _report(self._engine.catalog, request, await self._engine.privacy.verdict(request))
+
+    async def newest(self, before: int | None) -> list[PrivacyReport]:
+        """Up to PAGE requests, the newest first, with numbers below `before`."""
+        rows = self._engine.directory.privacy_page(NEWEST if before is None else before, PAGE)
+        requests = [decode_request(row) for row in rows]
+        catalog = self._engine.catalog
+        return [_report(catalog, one, await self._engine.privacy.verdict(one)) for one in requests]
+
+    async def wait(self, numbers: Sequence[int], timeout_s: float) -> list[PrivacyReport]:
+        """The reports once all requests have ended, or after `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        # They go on in many small steps, so there is no one event to wait for.
+        while loop.time() < end and not set(numbers).isdisjoint(  # noqa: ASYNC110
+            self._engine.directory.privacy_open()
+        ):
+            await asyncio.sleep(POLL_S)
+        return [await self.show(number) for number in numbers]
+
+
+def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> PrivacyReport:
+    names = {destination.id: destination.name for destination in catalog.destinations}
+    concerned = {proof.destination for proof in verdict.proofs}
+    concerned |= {one.destination for one in (*verdict.missing, *verdict.untold)}
+    return PrivacyReport(
+        number=request.number,
+        action=request.action,
+        state="done" if request.done else request.state,
+        asked=_time(request.at),
+        done=_time(request.done) if request.done else None,
+        names=request.names,
+        devices=request.devices,
+        destinations=[_destination(number, names.get(number, ""), verdict) for number in sorted(concerned)],
+    )
+
+
+def _destination(number: int, name: str, verdict: Verdict) -> DestinationProof:
+    missing, missing_why = _sum(verdict.missing, number)
+    untold, untold_why = _sum(verdict.untold, number)
+    acknowledged = [_acknowledged(proof) for proof in verdict.proofs if proof.destination == number]
+    return DestinationProof(number, name, acknowledged, missing, missing_why, untold, untold_why)
+
+
+def _acknowledged(proof: Proof) -> AcknowledgedId:
+    return AcknowledgedId(proof.dpid, proof.id, proof.message, _time(proof.at), proof.answer)
+
+
+def _sum(found: Sequence[Missing], destination: int) -> tuple[int, str | None]:
+    of_it = [one for one in found if one.destination == destination]
+    return sum(one.ids for one in of_it), of_it[-1].reason if of_it else None
+
+
+def _time(ts: int) -> str:
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,89 @@
+"""A privacy request: what is asked, how far it has come, and what it proves when it has ended.
+
+While it is open it has to know whom it is about. When it ends, only keyed hashes remain: enough to recognise
+a UUID or an id that somebody names, and no more.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from arke.storage.ports import IdKey, PrivacyRow
+
+Action = Literal["delete", "opt_out"]
+State = Literal["open", "telling", "erasing", "done"]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What somebody asks: an action on devices (`uuids`) and on whoever the ids belong to."""
+
+    action: Action
+    uuids: tuple[str, ...] = ()
+    ids: tuple[IdKey, ...] = ()
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """One device that a request is about, or (`ids`) only these ids of it."""
+
+    uuid: str
+    ids: tuple[IdKey, ...] = ()
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """A destination's acknowledgement: the id (keyed hash) is out of everything there. `message` and `answer`
+    are of the last message that the id was in, `at` when it was sent (epoch seconds).
+    """
+
+    destination: int
+    dpid: int
+    id: str
+    message: str
+    at: int
+    answer: str
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """What a destination has not acknowledged: how many ids, and what was answered last, if anything."""
+
+    destination: int
+    ids: int
+    reason: str
+
+
+class PrivacyRequest(msgspec.Struct):
+    """`names` are keyed hashes of what was asked for; `untold` what could not be told, and why. `number`, `at`
+    and `done` (epoch seconds, 0 while open) come from the row it is stored in.
+    """
+
+    action: Action
+    names: list[str]
+    state: State = "open"
+    uuids: list[str] = []
+    ids: list[IdKey] = []
+    subjects: list[Subject] = []
+    proofs: list[Proof] = []
+    untold: list[Missing] = []
+    devices: int = 0
+    number: int = 0
+    at: int = 0
+    done: int = 0
+
+    def ended(self) -> PrivacyRequest:
+        """What may be kept of it."""
+        return msgspec.structs.replace(self, state="done", uuids=[], ids=[], subjects=[])
+
+
+def encode_request(request: PrivacyRequest) -> bytes:
+    return _encode(request)
+
+
+def decode_request(row: PrivacyRow) -> PrivacyRequest:
+    request = _decode(row.body)
+    request.number, request.at, request.done = row.number, row.at, row.done
+    return request
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(PrivacyRequest).decode
