@@ -89,8 +89,8 @@ class Scrub(msgspec.Struct, tag=True, frozen=True):
 
 
 class Erase(msgspec.Struct, tag=True, frozen=True):
-    """Forget a device that withdrew: all of it, all but the mark that it opted out (`keep`), or only these
-    `ids`. Answered by `Erased`.
+    """Forget a device that withdrew: all of it, or only these `ids`. `keep`: one that was seen stays as a mark
+    that it opted out, and why it left its segments. Answered by `Erased`.
     """
 
     uuid: str

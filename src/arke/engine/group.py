@@ -375,6 +375,8 @@ class _Group:
 
     def _erase(self, command: Erase) -> Result:
         uid, profile = self._loaded[command.uuid]
+        if uid in self._writes.erased:  # two requests were about it
+            return Erased(())
         ids = set(command.ids) | {(_aside(dpid), id_) for dpid, id_ in command.ids}
         for row in self._store.ledger_of(uid):
             if not ids or (row.dpid, row.id) in ids:
@@ -386,9 +388,9 @@ class _Group:
         owed = tuple(owed.destination for owed in self._store.owed_of(uid))
         self._writes.settled += [(destination_id, uid) for destination_id in owed]
         self._writes.wakes[uid] = (profile.wake, NEVER)
-        if command.keep:
+        if command.keep and profile.seen:
             self._writes.profiles[uid] = Profile(
-                profile.uuid, opted_out=profile.opted_out, segments=profile.segments
+                profile.uuid, seen=profile.seen, opted_out=profile.opted_out, segments=profile.segments
             )
         else:
             self._writes.profiles.pop(uid, None)

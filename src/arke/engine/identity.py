@@ -22,7 +22,7 @@ from arke.errors import StoreUnavailable
 from arke.storage.ports import MAX_DEVICES, Move, Owner, PersonRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from arke.clock import Entropy
     from arke.engine.committer import Committer
@@ -119,7 +119,7 @@ class Identity:
         """Whether what the device is in may be told under the id already."""
         if key in self.moving:
             return False
-        owner = self._owners.get(key) if key[0] in self._cross_device else None
+        owner = self.owner(key) if key[0] in self._cross_device else None
         return owner is None or owner.uuid == uuid
 
     def _mapped(self, declared: DeclaredId, owner: Owner | None, uuid: str, now: int) -> DeclaredId:
@@ -309,9 +309,9 @@ class Identity:
         self._suppressed.update(await self._committer.run(self._directory.suppress, texts, now))
         await self.flush()
 
-    def forgotten(self, keys: Iterable[IdKey], uuids: Collection[str]) -> None:
-        """The directory has forgotten these ids and devices: so does the memory."""
+    def forgotten(self, keys: Iterable[IdKey]) -> None:
+        """The directory has forgotten these ids, and devices of people: so does the memory."""
         for key in keys:
             self._owners.pop(key, None)
             self.moving.pop(key, None)
-        self._people = {key: row for key, row in self._people.items() if key[2] not in uuids}
+        self._people.clear()

@@ -2,7 +2,7 @@
 
     open ──► telling ──► erasing ──► done
      │          │           │
-     │          │           └ journal records emptied, devices and ids forgotten, files written anew
+     │          │           └ rows deleted, journal records emptied, files written anew, ids forgotten
      │          └ until every destination that was told a 1 has acknowledged the 0
      └ suppressed; the devices leave everything, and destinations are set off
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 TOLD_TOGETHER = 256
 """Requests worked on at a time while they wait for destinations."""
 ERASED_TOGETHER = 2_000
-"""Requests that end together: the journal is read, and files are written anew, once for all of them."""
+"""Requests for which the journal is read through once."""
 SCRUB_PAGE = 512
 """Journal records looked at in one command."""
 FIRST_LOOK_S = 0.02
@@ -61,7 +61,10 @@ LONGEST_RETRY_S = 3_600.0
 PAUSE_S = 1.0
 """After a store that could not be written, or a shard that was away."""
 REST = 20
-"""Writing files anew is followed by so many times its own duration without: at most 5 % of the time."""
+LONGEST_REST_S = 86_400.0
+"""Events wait while files are written anew. After t seconds of that comes a rest of 20 t, or 20 t³ where that is
+more: at most 5 % of the time, and the longer it takes the rarer, down to once a day.
+"""
 
 log = get_logger("privacy")
 
@@ -100,6 +103,7 @@ class Privacy:
         self._catalog = catalog
         self._waiting: dict[int, _Waiting] = {}
         self._ready: set[int] = set()
+        self._erased: set[int] = set()
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -189,9 +193,12 @@ class Privacy:
                 waiting = self._waiting[number]
                 waiting.look_at = now + waiting.look_s
                 waiting.look_s = min(LONGEST_LOOK_S, waiting.look_s * 2)
-            await self._guarded(self._tell(due[:TOLD_TOGETHER]))
+            if not await self._guarded(self._tell(due[:TOLD_TOGETHER])):
+                for number in due[:TOLD_TOGETHER]:  # what one of them meets must not hold up the others
+                    await self._guarded(self._tell([number]))
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, work: Coroutine[None, None, None]) -> bool:
+        """Whether it went well."""
         try:
             await work
         except (Unavailable, Overloaded) as error:
@@ -200,6 +207,9 @@ class Privacy:
         except Exception as error:  # noqa: BLE001 - requests must go on, whatever one of them meets
             log.error("privacy_failed", error=type(error).__name__)
             await asyncio.sleep(PAUSE_S)
+        else:
+            return True
+        return False
 
     async def _tell(self, numbers: Sequence[int]) -> None:
         requests = [self._load(number) for number in numbers]
@@ -314,19 +324,24 @@ class Privacy:
 
     async def _erase_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
+        rest_until = loop.time()
         while True:
-            await self._erasures.wait()
+            await _until(self._erasures, rest_until if self._erased else None)
             self._erasures.clear()
-            numbers = sorted(self._ready)[:ERASED_TOGETHER]
-            started = loop.time()
-            await self._guarded(self._erase(numbers))
-            if self._ready or self._directory.compact_due():
+            fresh = sorted(self._ready - self._erased)[:ERASED_TOGETHER]
+            if fresh:
+                await self._guarded(self._erase(fresh))
+            if loop.time() >= rest_until and (self._erased or self._directory.compact_due()):
+                started = loop.time()
+                await self._guarded(self._rewrite(sorted(self._erased)))
+                took_s = loop.time() - started
+                rest_until = loop.time() + min(LONGEST_REST_S, REST * max(took_s, took_s**3))
+            if self._ready - self._erased:
                 self._erasures.set()
-            if numbers:
-                await asyncio.sleep((loop.time() - started) * REST)
 
     async def _erase(self, numbers: Sequence[int]) -> None:
-        requests = [request for number in numbers if (request := self._load(number)).state == "erasing"]
+        """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
+        requests = self._erasing(numbers)
         deletions = [request for request in requests if request.action == "delete"]
         deleted = [one.uuid for request in deletions for one in request.subjects if not one.ids]
         await asyncio.gather(*(self._scrub(uuids) for uuids in self._by_shard(deleted)))
@@ -338,18 +353,25 @@ class Privacy:
                     for subject in request.subjects
                 )
             )
-        gone = {one.uuid for request in requests for one in request.subjects if not one.ids}
-        asked = {key for request in requests for key in request.ids}
-        await self._hand_on(gone, asked)
+        await self._hand_on(*_those_who_go(requests))
+        self._erased.update(numbers)
+
+    async def _rewrite(self, numbers: Sequence[int]) -> None:
+        """Leave nothing of what was deleted in any file, and end the requests."""
+        requests = self._erasing(numbers)
         touched = {self._shard_of(one.uuid) for request in requests for one in request.subjects}
         await asyncio.gather(*(self._compact(self._shards[number]) for number in touched))
         if requests:
-            await self._finish(requests, gone, asked)
+            await self._finish(requests)
         if self._directory.compact_due():
             # A reader in the way sends no word when it is gone.
             while not await self._write(self._directory.compact):  # noqa: ASYNC110
                 await asyncio.sleep(PAUSE_S)
         self._ready.difference_update(numbers)
+        self._erased.difference_update(numbers)
+
+    def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
+        return [request for number in numbers if (request := self._load(number)).state == "erasing"]
 
     def _by_shard(self, uuids: Iterable[str]) -> list[list[str]]:
         """The devices of each shard that has any."""
@@ -390,13 +412,12 @@ class Privacy:
                 return
             await asyncio.sleep(PAUSE_S)
 
-    async def _finish(
-        self, requests: Sequence[PrivacyRequest], gone: set[str], asked: set[tuple[int, str]]
-    ) -> None:
+    async def _finish(self, requests: Sequence[PrivacyRequest]) -> None:
         ended = {request.number: encode_request(request.ended()) for request in requests}
+        gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
         forgotten = await self._write(self._directory.finish_privacy, ended, gone, asked, now)
-        self._identity.forgotten([*forgotten, *asked], gone)
+        self._identity.forgotten([*forgotten, *asked])
 
     # --- what both need ---------------------------------------------------------------------------------
 
@@ -428,6 +449,12 @@ class Privacy:
 
 def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:
     return [encode_request(request) for request in requests]
+
+
+def _those_who_go(requests: Sequence[PrivacyRequest]) -> tuple[set[str], set[tuple[int, str]]]:
+    """The devices that go as a whole, and the ids that were asked for."""
+    subjects = [one for request in requests for one in request.subjects]
+    return {one.uuid for one in subjects if not one.ids}, {key for r in requests for key in r.ids}
 
 
 async def _until(event: asyncio.Event, moment: float | None) -> None:

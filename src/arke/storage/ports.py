@@ -349,7 +349,8 @@ class Directory(Protocol):
     def finish_privacy(
         self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
     ) -> list[IdKey]:
-        """Requests end: store what remains of them and forget devices and ids. Returns the ids forgotten.
+        """Requests end: store what remains of them and forget devices and ids, with whatever else the directory
+        keeps under a UUID or an id. Returns the ids forgotten.
 
         Until `compact` was called it is `compact_due`.
         """
