@@ -11,7 +11,8 @@ from arke.cli.options import Json
 
 def bench(
     which: Annotated[
-        str, typer.Argument(metavar="[delivery|evaluation|end-to-end|growth|all]", help="What to measure.")
+        str,
+        typer.Argument(metavar="[delivery|evaluation|end-to-end|growth|batch|all]", help="What to measure."),
     ] = "all",
     json: Json = False,
     quick: Annotated[
@@ -21,12 +22,22 @@ def bench(
         float | None,
         typer.Option("--seconds", min=0.1, max=600, help="Length of one measured stretch. [default: 5]"),
     ] = None,
+    changed: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--changed",
+            min=1,
+            max=10_000_000,
+            help="Changed users in a batch; may be repeated. [default: 100000 and 1000000]",
+        ),
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
     ] = False,
 ) -> None:
-    """Measure delivery, evaluation, the whole way and growth, as ratios within one run."""
+    """Measure delivery, evaluation, the whole way, growth and batches, as ratios within one run."""
     from arke.bench.command import run
     from arke.bench.options import Options
 
-    run(which, Options.chosen(quick=quick, seconds=seconds, profile=profile), as_json=json)
+    options = Options.chosen(quick=quick, seconds=seconds, profile=profile, changed=changed)
+    run(which, options, as_json=json)
