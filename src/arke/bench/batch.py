@@ -42,11 +42,12 @@ MEMORY_TARGET = 1.5
 
 
 class Ran:
-    """One measured run: users a second, and MB of memory over what there was before."""
+    """One measured run: users a second, CPU us a user, and MB of memory over what there was before."""
 
-    def __init__(self, users: int, seconds: float, grown_mb: float) -> None:
+    def __init__(self, users: int, seconds: float, cpu_s: float, grown_mb: float) -> None:
         self.users = users
         self.rate = users / seconds
+        self.cpu_us = cpu_s / users * 1e6
         self.grown_mb = max(grown_mb, 0.1)
 
 
@@ -62,6 +63,7 @@ def run(options: Options, directory: Path) -> Section:
     for one in ran:
         figures += [
             Figure(key=f"rate_{one.users}", text=f"users told, of {one.users:,}", value=one.rate, unit="/s"),
+            Figure(key=f"cpu_{one.users}", text="CPU a user", value=one.cpu_us, unit="us"),
             Figure(
                 key=f"memory_{one.users}", text=f"memory for {one.users:,}", value=one.grown_mb, unit="MB"
             ),
@@ -96,16 +98,16 @@ async def _measured(path: Path, where: Sink, users: int) -> Ran:
             _ran_before(store, shard)
             before_mb, peak = anonymous_mb(), [0.0]
             watching = asyncio.create_task(_watch(peak))
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             answer = await shard.call(RunBatch(DESTINATION, 2, shard.now, False, WAIT_S))
-            seconds = time.perf_counter() - started
+            seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu
             watching.cancel()
         if not isinstance(answer, Batches):
             raise BenchFailed("the shard did not run the batch")
         (done,) = answer.runs
         if done.mode != "changes" or done.counts != _all_told(users):
             raise BenchFailed(f"the batch did not tell everybody: {done}")
-        return Ran(users, seconds, max(peak[0], anonymous_mb()) - before_mb)
+        return Ran(users, seconds, cpu_s, max(peak[0], anonymous_mb()) - before_mb)
     finally:
         await shard.stop()
 

@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
-from arke.errors import Unavailable
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
@@ -32,6 +32,8 @@ MOST_PAGES = 4
 STORE_PAUSE_S = 1.0
 
 Candidates = list[tuple["Place", int]]
+
+log = get_logger("batch")
 
 
 class BatchFeed:
@@ -103,14 +105,15 @@ class BatchFeed:
     # --- candidates -------------------------------------------------------------------------------------
 
     async def read_page(self) -> None:
-        """Read the next candidates, and make durable how far they reach before any of them is told."""
-        while True:
-            try:
-                read, candidates, exhausted = self._next_page()
-            except Unavailable:
-                await asyncio.sleep(STORE_PAUSE_S)
-            else:
-                break
+        """Read the next candidates, and make durable how far they reach before any of them is told. If the
+        store does not give them, whoever asked asks again.
+        """
+        try:
+            read, candidates, exhausted = self._next_page()
+        except Exception as error:  # noqa: BLE001 - a run must not end silently, whatever it meets
+            log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
+            await asyncio.sleep(STORE_PAUSE_S)
+            return
         if candidates and not await self._keep(
             BatchProgress(self.run.number, self.place, max(read, self._recovered))
         ):
