@@ -9,10 +9,11 @@ from typing import Any
 import apsw
 import pytest
 
+from arke.domain.batch import BatchCounts
 from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
-from arke.storage.ports import Directory, Move, Owner, StoredCatalog
+from arke.storage.ports import BatchRecord, Directory, Move, Owner, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY
-from arke.storage.sqlite.directory import SqliteDirectory
+from arke.storage.sqlite.directory import BATCH_RUNS_KEPT, SqliteDirectory
 
 Open = Callable[[Path], Directory]
 
@@ -104,3 +105,28 @@ def test_its_keys_survive_and_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StoreTooNew, match="upgrade Arke"):
         SqliteDirectory(tmp_path / "directory.db")
+
+
+def test_batch_runs_newest_first(directory: Directory) -> None:
+    for number in (1, 2, 3):
+        slot = 1_000 if number == 2 else None
+        directory.keep_batch(BatchRecord(1, number, number * 10, "schedule", slot))
+    directory.keep_batch(BatchRecord(1, 2, 20, "schedule", 1_000, 25, BatchCounts(4, 3, 1, 2, 1), "full"))
+    assert [record.number for record in directory.batch_records(1, 2)] == [3, 2]
+    assert directory.batch_records(1, 1, up_to=2)[0].counts == BatchCounts(4, 3, 1, 2, 1)
+    assert [record.number for record in directory.unfinished_batches()] == [1, 3]
+    assert (directory.last_slot(1), directory.last_slot(2)) == (1_000, None)
+
+
+def test_old_runs_make_room_and_the_newest_slot_stays(directory: Directory) -> None:
+    for number in range(1, BATCH_RUNS_KEPT + 11):
+        slot = number if number in (3, 5) else None
+        directory.keep_batch(BatchRecord(1, number, number, "command", slot, number))
+    numbers = [record.number for record in directory.batch_records(1, 5_000)]
+    assert numbers == [*range(BATCH_RUNS_KEPT + 10, 10, -1), 5]
+
+
+def test_since_when_schedules_are_in_force(directory: Directory) -> None:
+    directory.schedule_since({1: 100, 2: 200})
+    directory.schedule_since({2: 200, 3: 300})
+    assert directory.scheduled_since() == {2: 200, 3: 300}

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
+from arke.domain.batch import BatchCounts, BatchProgress, BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
 from arke.domain.profile import Membership, Profile, TraitState
@@ -298,3 +300,19 @@ class TestInAFile:
         )
         with pytest.raises(StoreUnavailable, match="NotADB"):
             opened(tmp_path)
+
+
+def test_the_newest_batch_run_of_each_destination(store: ShardStore) -> None:
+    first = BatchRun(1, 1, 100, "full", 0, 9, 3, (1, -1), (1, -1))
+    assert (store.batch(1), store.batches()) == (None, [])
+    store.commit(GroupWrites(batches={1: first, 2: msgspec.structs.replace(first, destination=2)}))
+    moved = first.moved(BatchProgress(1, (1, 7), (1, 8), BatchCounts(3, 2, 1, 1, 0), 120))
+    store.commit(GroupWrites(batches={1: moved}))
+    assert store.batch(1) == moved
+    assert [run.counts.users for run in store.batches()] == [3, 0]
+
+
+def test_devices_in_order_and_the_oldest_position(store: ShardStore) -> None:
+    assert (store.uids(-1, 10), store.first_seq()) == ([], 0)
+    store.commit(GroupWrites(profiles={uid: held(uid) for uid in (5, 1, 9)}, journal=[record(4), record(5)]))
+    assert (store.uids(-1, 2), store.uids(5, 10), store.first_seq()) == ([1, 5], [9], 4)

@@ -17,7 +17,7 @@ from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure, ratios
 from arke.bench.profiling import Profiler
 from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
-from arke.bench.stores import fill
+from arke.bench.stores import LOOKED_UP, fill
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.catalog import stored as stored_form
 from arke.clock import DAY_S
@@ -158,10 +158,10 @@ async def client_rate(where: Sink, body: bytes, seconds: float) -> float:
         await client.close()
 
 
-def _devices(store: SqliteShardStore) -> list[int]:
+def stored_devices(store: SqliteShardStore, count: int) -> list[int]:
     """Store devices with their memberships and what they were told before; returns their uids."""
     now = int(time.time())
-    uuids = [Workload.uuid(number) for number in range(DEVICES)]
+    uuids = [Workload.uuid(number) for number in range(count)]
     held = {14_000 + n: Membership(1, now - DAY_S, now - n, "rule") for n in range(SEGMENTS_PER_USER)}
 
     def profile(number: int) -> Profile:
@@ -169,7 +169,10 @@ def _devices(store: SqliteShardStore) -> list[int]:
         return Profile(uuids[number], seen=now, evaluated=now, segments=held, ids=[partner], regions=[6])
 
     fill(store, uuids, profile)
-    uids = [uid for uid, _ in store.load(uuids).values()]
+    uids = []
+    for start in range(0, count, LOOKED_UP):
+        loaded = store.load(uuids[start : start + LOOKED_UP])
+        uids += [loaded[uuid][0] for uuid in uuids[start : start + LOOKED_UP]]
     _tell(store, uids, now)
     return uids
 
@@ -205,17 +208,14 @@ async def _shard_rate(
     path: Path, where: Sink, seconds: float, profiler: Profiler | None = None
 ) -> tuple[float, float]:
     """Acknowledged messages a second of a shard that works through its journal, and CPU us a message."""
-    key = path.with_suffix(".key")
-    key.write_text("bench_signing_key")
-    key.chmod(0o600)
     store = SqliteShardStore(path)
-    uids = _devices(store)
+    uids = stored_devices(store, DEVICES)
     shard = shard_over(store, path.stem, Settings(egress=Egress(allow_cidrs=("127.0.0.0/8",))))
     _journal(store, uids, seconds)  # after the shard has looked: nothing of it is a crash's leftovers
     try:
         with tuned_collector():
             await shard.start()
-            await _rule(shard, _catalog(where, key))
+            await rule_by(shard, catalog_for(where, signing_key(path)))
             await asyncio.sleep(WARM_UP_S)
             if profiler is not None:
                 profiler.start()
@@ -232,7 +232,16 @@ async def _shard_rate(
         await shard.stop()
 
 
-async def _rule(shard: Shard, catalog: Catalog) -> None:
+def signing_key(store: Path) -> Path:
+    """A file with the key that a bench signs with, beside its store."""
+    key = store.with_suffix(".key")
+    key.write_text("bench_signing_key")
+    key.chmod(0o600)
+    return key
+
+
+async def rule_by(shard: Shard, catalog: Catalog) -> None:
+    """Put a catalog in force."""
     await shard.call(Prepare(1, stored_form.to_json(catalog), {DESTINATION: 1}))
     await shard.call(Switch(1))
 
@@ -244,7 +253,8 @@ def _acknowledged(shard: Shard) -> int:
     return figures.acknowledged
 
 
-def _catalog(where: Sink, key: Path) -> Catalog:
+def catalog_for(where: Sink, key: Path) -> Catalog:
+    """One destination with everything on."""
     segments = tuple(Segment(id=14_000 + n) for n in range(SEGMENTS_PER_USER))
     destination = Destination(
         id=DESTINATION,

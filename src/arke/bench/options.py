@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`seconds` is the length of one measured stretch, `rounds` how many there are of each, `users` how many
-    visitors the evaluation has stored; `large` and `small` are the sizes that growth compares.
+    visitors the evaluation has stored; `large` and `small` are the sizes that growth compares; `changed` are
+    the numbers of changed users that batches are measured with.
     """
 
     seconds: float
@@ -16,11 +22,30 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     small: int
     large: int
     profile: bool = False
+    changed: tuple[int, ...] = (100_000, 1_000_000)
 
     @classmethod
-    def chosen(cls, *, quick: bool, seconds: float | None, profile: bool) -> Options:
+    def chosen(
+        cls, *, quick: bool, seconds: float | None, profile: bool, changed: Sequence[int] | None = None
+    ) -> Options:
         """The defaults of a full or a quick run."""
         length = seconds if seconds is not None else (1.0 if quick else 5.0)
         if quick:
-            return cls(seconds=length, rounds=1, users=10_000, small=10_000, large=100_000, profile=profile)
-        return cls(seconds=length, rounds=3, users=100_000, small=10_000, large=1_000_000, profile=profile)
+            return cls(
+                seconds=length,
+                rounds=1,
+                users=10_000,
+                small=10_000,
+                large=100_000,
+                profile=profile,
+                changed=tuple(changed or (10_000, 50_000)),
+            )
+        return cls(
+            seconds=length,
+            rounds=3,
+            users=100_000,
+            small=10_000,
+            large=1_000_000,
+            profile=profile,
+            changed=tuple(changed or (100_000, 1_000_000)),
+        )

@@ -12,7 +12,10 @@ from arke.cli.options import Json
 def bench(
     which: Annotated[
         str,
-        typer.Argument(metavar="[delivery|evaluation|end-to-end|growth|walks|all]", help="What to measure."),
+        typer.Argument(
+            metavar="[BENCH]",
+            help="delivery, evaluation, end-to-end, growth, walks, batch, or all.",
+        ),
     ] = "all",
     json: Json = False,
     quick: Annotated[
@@ -22,12 +25,22 @@ def bench(
         float | None,
         typer.Option("--seconds", min=0.1, max=600, help="Length of one measured stretch. [default: 5]"),
     ] = None,
+    changed: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--changed",
+            min=1,
+            max=10_000_000,
+            help="Changed users in a batch; may be repeated. [default: 100000 and 1000000]",
+        ),
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
     ] = False,
 ) -> None:
-    """Measure delivery, evaluation, the whole way, growth and the walks through what is stored."""
+    """Measure what this machine does with Arke on it, as ratios within one run."""
     from arke.bench.command import run
     from arke.bench.options import Options
 
-    run(which, Options.chosen(quick=quick, seconds=seconds, profile=profile), as_json=json)
+    options = Options.chosen(quick=quick, seconds=seconds, profile=profile, changed=changed)
+    run(which, options, as_json=json)

@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
-from arke.errors import Unavailable
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
@@ -32,6 +32,8 @@ MOST_PAGES = 4
 STORE_PAUSE_S = 1.0
 
 Candidates = list[tuple["Place", int]]
+
+log = get_logger("batch")
 
 
 class BatchFeed:
@@ -103,14 +105,15 @@ class BatchFeed:
     # --- candidates -------------------------------------------------------------------------------------
 
     async def read_page(self) -> None:
-        """Read the next candidates, and make durable how far they reach before any of them is told."""
-        while True:
-            try:
-                read, candidates = self._next_page()
-            except Unavailable:
-                await asyncio.sleep(STORE_PAUSE_S)
-            else:
-                break
+        """Read the next candidates, and make durable how far they reach before any of them is told. If the
+        store does not give them, whoever asked asks again.
+        """
+        try:
+            read, candidates, exhausted = self._next_page()
+        except Exception as error:  # noqa: BLE001 - a run must not end silently, whatever it meets
+            log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
+            await asyncio.sleep(STORE_PAUSE_S)
+            return
         if candidates and not await self._keep(
             BatchProgress(self.run.number, self.place, max(read, self._recovered))
         ):
@@ -121,26 +124,24 @@ class BatchFeed:
                 self._ready.append(uid)
         if candidates:
             self._pages.append(read)
-        self._read = read
+        self._read, self._exhausted = read, exhausted
 
-    def _next_page(self) -> tuple[Place, Candidates]:
-        """Up to where the page goes, and its candidates in order."""
+    def _next_page(self) -> tuple[Place, Candidates, bool]:
+        """Up to where the page goes, its candidates in order, and whether it is the last."""
         phase, key = self._read
         if phase == OWED:
             page = self._reader.owed_page(self.run.destination, (self.run.destination, key), PAGE)
             if page:
-                return (OWED, page[-1].uid), [((OWED, owed.uid), owed.uid) for owed in page]
+                return (OWED, page[-1].uid), [((OWED, owed.uid), owed.uid) for owed in page], False
             phase, key = WALK, -1
         if self.run.mode == "changes":
             key = max(key, self.run.from_seq)
             records = [one for one in self._reader.journal(key, PAGE) if one.seq <= self.run.to_seq]
-            self._exhausted = len(records) < PAGE
             places = [((WALK, record.seq), record.uid) for record in records]
         else:
             uids = self._reader.uids(key, PAGE)
-            self._exhausted = len(uids) < PAGE
             places = [((WALK, uid), uid) for uid in uids]
-        return (places[-1][0] if places else (WALK, key)), places
+        return (places[-1][0] if places else (WALK, key)), places, len(places) < PAGE
 
     def take(self, most: int, window: Container[int], held: Container[int]) -> list[int]:
         """Up to `most` devices to be told; those in the window or held still come later."""

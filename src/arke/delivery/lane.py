@@ -568,7 +568,7 @@ class Lane:
         """How many more messages of a batch may be under way: half of them, where real time needs the rest."""
         limit = self.concurrency.limit
         if self.route.destination.realtime:
-            limit = max(1, limit // 2)
+            limit = (limit + 1) // 2  # rounded up: half in use is what lets the limit grow
         return min(limit - len(self._batch_under_way), self.concurrency.limit - len(self._under_way))
 
     def _batch_room(self) -> int:

@@ -106,6 +106,8 @@ class Batches:
         self._write = write
         self._look_every_s = look_every_s
         self._destinations: dict[int, Destination] = {}
+        self._since: dict[int, int] = {}
+        self._slots: dict[int, int | None] = {}
         self._running: dict[int, BatchRecord] = {}
         self._followers: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
@@ -120,8 +122,10 @@ class Batches:
         now = int(self._clock.now())
         known = self._directory.scheduled_since()
         since = {number: known.get(number, now) for number in self._scheduled()}
+        self._slots = {number: self._directory.last_slot(number) for number in since}
         if since != known:
             await self._write(self._directory.schedule_since, since)
+        self._since = since
         self._look()
 
     def _scheduled(self) -> list[int]:
@@ -166,6 +170,8 @@ class Batches:
             number = newest[0].number + 1 if newest else 1
             record = BatchRecord(destination, number, int(self._clock.now()), trigger, slot)
             await self._write(self._directory.keep_batch, record)
+            if slot is not None:
+                self._slots[destination] = slot
             self._running[destination] = record
             try:
                 await asyncio.gather(*(self._begin(shard, record) for shard in self._shards))
@@ -250,26 +256,25 @@ class Batches:
             changed = self._changed
             try:
                 sleep_s = await self._start_due()
-            except Unavailable as error:
-                log.error("schedule_waits", code=error.code)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next slot must come
+                log.error("schedule_failed", error=type(error).__name__)
                 sleep_s = PAUSE_S
             await self._wait(changed, sleep_s)
 
     async def _start_due(self) -> float | None:
         """Start what is due; returns how long nothing else will be, None where nothing is scheduled."""
-        since = self._directory.scheduled_since()
         soonest: float | None = self._look_every_s
-        for number in self._scheduled():
-            schedule = self._destinations[number].batch
-            if schedule is None or number in self._running or number not in since:
-                continue  # when a run ends this is looked at again
-            now = self._clock.now()
-            slot = due_slot(schedule, since[number], self._directory.last_slot(number), now)
+        for number, since in sorted(self._since.items()):
+            destination = self._destinations.get(number)
+            if destination is None or destination.batch is None or number in self._running:
+                continue  # when the catalog changes or a run ends, this is looked at again
+            now, last = self._clock.now(), self._slots.get(number)
+            slot = due_slot(destination.batch, since, last, now)
             if slot is not None:
                 with contextlib.suppress(InvalidInput, BatchRunning):  # the catalog, or a person, was quicker
                     await self.start(number, "schedule", slot)
                 continue
-            wait_s = next_slot(schedule, since[number], self._directory.last_slot(number)) - now
+            wait_s = next_slot(destination.batch, since, last) - now
             soonest = wait_s if soonest is None else min(soonest, wait_s)
         return soonest
 
@@ -288,23 +293,26 @@ class Batches:
     async def status(self) -> list[DestinationBatches]:
         """Every destination's batches, with how far those are that run."""
         parts = await self._parts() if self._running else []
-        since = self._directory.scheduled_since()
-        return [
-            DestinationBatches(
-                destination=destination.id,
-                name=destination.name,
-                enabled=destination.enabled,
-                every_s=destination.batch.every_s if destination.batch is not None else None,
-                at=destination.batch.at if destination.batch is not None else None,
-                next_due=self._next_due(destination, since),
-                running=destination.id in self._running,
-                runs=[
-                    self._facts(record, parts)
-                    for record in self._directory.batch_records(destination.id, HISTORY)
-                ],
-            )
-            for destination in self._destinations.values()
-        ]
+        found = []
+        for destination in self._destinations.values():
+            found.append(self._status_of(destination, parts))
+            await asyncio.sleep(0)  # there may be a thousand, and events come in between
+        return found
+
+    def _status_of(self, destination: Destination, parts: list[BatchRun]) -> DestinationBatches:
+        return DestinationBatches(
+            destination=destination.id,
+            name=destination.name,
+            enabled=destination.enabled,
+            every_s=destination.batch.every_s if destination.batch is not None else None,
+            at=destination.batch.at if destination.batch is not None else None,
+            next_due=self._next_due(destination),
+            running=destination.id in self._running,
+            runs=[
+                self._facts(record, parts)
+                for record in self._directory.batch_records(destination.id, HISTORY)
+            ],
+        )
 
     async def run(self, destination: int, number: int) -> RunFacts:
         """One run. Raises InvalidInput."""
@@ -313,10 +321,11 @@ class Batches:
                 return self._facts(record, await self._parts() if record.finished_at is None else [])
         raise InvalidInput(f"destination {destination} has no batch {number}")
 
-    def _next_due(self, destination: Destination, since: dict[int, int]) -> int | None:
-        if destination.batch is None or destination.id not in since:
+    def _next_due(self, destination: Destination) -> int | None:
+        since = self._since.get(destination.id)
+        if destination.batch is None or since is None:
             return None
-        return next_slot(destination.batch, since[destination.id], self._directory.last_slot(destination.id))
+        return next_slot(destination.batch, since, self._slots.get(destination.id))
 
     async def _parts(self) -> list[BatchRun]:
         """What each shard knows of its newest runs; a shard that is away knows nothing."""

@@ -235,8 +235,6 @@ def _state(
         return "owed", f"owed since {_time(side.owed_since)}: {side.owed_reason}"
     if side.pending:
         return "pending", "a message is waiting or under way"
-    if not destination.realtime:
-        return "off", "the destination takes no real-time messages"
     if not side.sampled:
         return "not_sampled", f"outside the 1 in {destination.sample_rate_denominator} sample"
     takes = set(destination.user_dpids)
@@ -246,4 +244,6 @@ def _state(
         return "told", "everything sent was acknowledged"
     if not side.would_tell:
         return "nothing", "the device is in none of its mapped segments"
+    if not destination.realtime:
+        return "nothing", "the destination takes batches alone: its next one tells"
     return "nothing", "nothing has set off a message yet: the device's next sighting may"
