@@ -15,6 +15,7 @@ ArkeError
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   └── ShardDown           a shard's process is gone and being restarted
+├── FileRefused             a data file that cannot be loaded as a whole; knows its reason
 ├── SecretUnresolved        a secret reference leads nowhere (the message names the reference, never a value)
 └── StoreTooNew             the store was written by a newer Arke
 
@@ -141,6 +142,17 @@ class ShardDown(Unavailable):
     """A shard's process is gone and being restarted."""
 
     code = "shard_down"
+
+
+class FileRefused(ArkeError):
+    """A data file cannot be loaded (on). `reason` is the stable code that its receipt shows."""
+
+    code = "file_refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 class SecretUnresolved(ArkeError):

@@ -26,6 +26,7 @@ from arke.engine.commands import (
     Sight,
 )
 from arke.engine.handover import Handovers
+from arke.engine.joins import Joins
 from arke.engine.protocol import (
     AskStatus,
     AskTouched,
@@ -94,6 +95,7 @@ class Engine:
         self._down = False
         self._in_flight = 0
         self._handovers = Handovers(identity, clock, self._one)
+        self._joins = Joins(directory.files, committer, clock, self._one)
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -119,6 +121,7 @@ class Engine:
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events."""
         self._handovers.follow()
+        self._joins.follow()
 
     def watch(self) -> None:
         """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
@@ -139,6 +142,7 @@ class Engine:
         if self._watcher is not None:
             self._watcher.cancel()
         await self._handovers.stop()
+        await self._joins.stop()
         for shard in self.shards:
             await shard.stop()
         self._committer.close()
@@ -215,9 +219,7 @@ class Engine:
         """Make new identities durable, then the events, all shards at once."""
         if not waiting:
             return
-        await self._identity.flush()
-        if self._identity.moving:
-            self._handovers.follow()
+        await self.settle_identities()
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
@@ -237,6 +239,31 @@ class Engine:
             else:
                 for (number, _), result in zip(sights, outcome, strict=True):
                     answers[number] = _answer(result)
+
+    async def settle_identities(self) -> None:
+        """Make new mappings durable and follow them. Raises StoreUnavailable."""
+        await self._identity.flush()
+        if self._identity.moving:
+            self._handovers.follow()
+        if self._identity.joined:
+            self._identity.joined = False
+            self._joins.follow()
+
+    async def submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
+        """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
+        return await self._submit(shard, commands)
+
+    def shard_number(self, uuid: str) -> int:
+        """Which shard a device lives in."""
+        return self._shard_of(uuid)
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def joins(self) -> Joins:
+        return self._joins
 
     async def _submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
         if self._in_flight + len(commands) > MAX_IN_FLIGHT:
@@ -364,6 +391,7 @@ class Engine:
     async def drain(self, timeout_s: float) -> None:
         """Wait until every id has arrived and every lane that can send has nothing left."""
         await self._handovers.settle(timeout_s)
+        await self._joins.settle(timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.routing import Routing
-from arke.delivery.triggers import ToTell, destinations_to_tell, note_untold
+from arke.delivery.triggers import ToTell, destinations_to_tell, note_linked, note_untold
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
 from arke.domain.ledger import MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
-from arke.domain.profile import DepartedId, PartnerId, SendMark
+from arke.domain.profile import DepartedId, FileMark, PartnerId, SendMark
 from arke.engine.commands import (
     Adopt,
     AdoptedRow,
@@ -24,6 +24,10 @@ from arke.engine.commands import (
     Failed,
     Forget,
     LaneReport,
+    Link,
+    Linked,
+    Onboard,
+    Onboarded,
     OptOut,
     Replay,
     Replayed,
@@ -33,7 +37,7 @@ from arke.engine.commands import (
     Unlinked,
 )
 from arke.evaluation.compiled import CompiledCatalog
-from arke.evaluation.evaluate import apply_event, leave_all
+from arke.evaluation.evaluate import apply_event, apply_file, leave_all
 from arke.storage.ports import GroupWrites, LedgerKey
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import DeclaredId
     from arke.domain.profile import Profile
-    from arke.engine.commands import Command, Result
+    from arke.engine.commands import Command, FileLine, Result
     from arke.storage.ports import ShardReader, ShardStore
 
 MAX_IDS_PER_DATA_SOURCE = 1_000
@@ -49,6 +53,8 @@ MAX_CROSS_DEVICE_IDS = 10
 MAX_REGIONS = 10
 MAX_DEPARTED = 100
 """Bounds per profile; the oldest goes (dossier 13)."""
+MAX_FILE_LINES = 200
+"""Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -164,6 +170,10 @@ class _Group:
                 return self._opt_out(command)
             case Replay():
                 return self._replay(command)
+            case Onboard():
+                return self._onboard(command)
+            case Link():
+                return self._link_unseen(command)
 
     def _sight(self, command: Sight) -> Result:
         event = command.event
@@ -323,6 +333,56 @@ class _Group:
         full = len(page) == command.limit
         return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
 
+    def _onboard(self, command: Onboard) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        if profile.opted_out:
+            return Onboarded(refused=True)
+        mark = profile.file
+        if mark is None or mark.file != command.file:
+            mark = FileMark(command.file, command.lines[0].number)
+        lines = [line for line in command.lines if line.number > mark.last][: MAX_FILE_LINES - mark.lines]
+        if lines:
+            replaced = self._apply_lines(uid, profile, command, lines, fresh=not mark.lines)
+            mark = FileMark(
+                mark.file, mark.first, lines[-1].number, mark.lines + len(lines), mark.replaced + replaced
+            )
+            if command.file:
+                profile.file = mark
+        first = command.lines[0].number == mark.first
+        return Onboarded(mark.last, first, mark.replaced if first else 0)
+
+    def _apply_lines(
+        self, uid: int, profile: Profile, command: Onboard, lines: Sequence[FileLine], *, fresh: bool
+    ) -> int:
+        """Returns how many traits a device's first line in an overwriting file made way for."""
+        held: dict[int, bool] = {}
+        memberships: dict[int, int] = {}
+        for line in lines:
+            held.update(dict.fromkeys(line.realise, True))
+            held.update(dict.fromkeys(line.remove, False))
+            memberships.update(line.memberships)
+        compiled = self._runner.ruling.compiled
+        replaced: set[int] = set()
+        if fresh and command.overwrites is not None:
+            replaced = {t for t in compiled.onboarded_of(command.overwrites) if t in profile.traits}
+            replaced -= {trait_id for trait_id, kept in held.items() if kept}
+        removed = sorted(replaced.union(trait_id for trait_id, kept in held.items() if not kept))
+        realised = sorted(trait_id for trait_id, kept in held.items() if kept)
+        profile.heard = max(profile.heard, command.ts)
+        changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, command.at)
+        self._write_unseen(uid, profile, command.at, changes, "file")
+        return len(replaced)
+
+    def _link_unseen(self, command: Link) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        if profile.opted_out:
+            return Linked(refused=True)
+        changed = self._link(profile, command.ids, command.arriving, command.at)
+        profile.heard = max(profile.heard, command.at)
+        note_linked(self._runner.routing(command.at), profile, changed, command.at)
+        self._write(uid, profile, command.at, [], ToTell(()), "file", touched=bool(changed))
+        return Linked()
+
     def _report(self, report: LaneReport) -> Result:
         for row in report.ledger:
             self._keep(row)
@@ -404,7 +464,7 @@ def _uuid_of(command: Command) -> str | None:
     match command:
         case Sight():
             return command.event.uuid
-        case Unlink() | Adopt() | Forget() | OptOut():
+        case Unlink() | Adopt() | Forget() | OptOut() | Onboard() | Link():
             return command.uuid
         case _:
             return None

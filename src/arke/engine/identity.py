@@ -20,7 +20,7 @@ from arke.errors import StoreUnavailable
 from arke.storage.ports import Move, Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from arke.clock import Entropy
     from arke.engine.committer import Committer
@@ -54,7 +54,7 @@ class Identity:
     """Resolves devices. `resolve` sees its own earlier answers; `flush` makes them durable.
 
     `moving` are the moves that the shards have not followed yet, per id, oldest first; only durable ones may
-    be followed (`next_move`).
+    be followed (`next_move`). `joined`: a cross-device id has reached another device.
     """
 
     def __init__(self, directory: Directory, committer: Committer, entropy: Entropy) -> None:
@@ -66,6 +66,7 @@ class Identity:
         self._durable_generation = self._generation
         self._batch = _Batch()
         self._writing: _Batch | None = None
+        self.joined = False
         self.moving: dict[IdKey, deque[Move]] = {}
         for move in directory.moves():
             self.moving.setdefault(move.key, deque()).append(move)
@@ -84,6 +85,14 @@ class Identity:
             if owner is not None:
                 self._remember(key, owner)
         return owner
+
+    def owners(self, keys: Collection[IdKey]) -> dict[IdKey, Owner]:
+        """The devices that own many ids, for those that are known; the cache keeps nothing of it."""
+        found = {key: owner for key in keys if (owner := self._owners.get(key)) is not None}
+        return found | self._directory.find(key for key in keys if key not in found)
+
+    def is_cross_device(self, dpid: int) -> bool:
+        return dpid in self._cross_device
 
     def resolve(self, uuid: str | None, ids: Sequence[DeclaredId], now: int) -> Resolved:
         """Find or make the device. New mappings take effect at once and are durable after `flush`."""
@@ -114,6 +123,7 @@ class Identity:
                 move = Move(declared.dpid, declared.id, owner.uuid, uuid, now, self._generation)
                 self._batch.moves.append(move)
                 self.moving.setdefault(key, deque()).append(move)
+            self.joined = self.joined or declared.dpid in self._cross_device
             owner = Owner(uuid, self._generation)
             self._batch.links[key] = owner
             self._batch.at = now
@@ -189,6 +199,14 @@ class Identity:
         if uuid is not None and hash_of(uuid) in self._suppressed:
             return True
         return any(hash_of(f"{declared.dpid}:{declared.id}") in self._suppressed for declared in ids)
+
+    def suppressed_key(self, key: IdKey) -> bool:
+        """Whether a partner id is on the suppression list."""
+        return bool(self._suppressed) and self._directory.hash_of(f"{key[0]}:{key[1]}") in self._suppressed
+
+    def suppressed_uuid(self, uuid: str) -> bool:
+        """Whether a device is on the suppression list."""
+        return bool(self._suppressed) and self._directory.hash_of(uuid) in self._suppressed
 
     async def suppress(self, uuids: Sequence[str], ids: Sequence[DeclaredId], now: int) -> None:
         """Never take these again; durable on return."""

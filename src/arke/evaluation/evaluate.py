@@ -41,14 +41,48 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
 
-    told_changes = _tell(compiled, profile, event.memberships, event.ts, now) if event.memberships else []
+    return Effect(realised, _apply(compiled, profile, realised, (), event.memberships, event.ts, now))
+
+
+def apply_file(
+    compiled: CompiledCatalog,
+    profile: Profile,
+    realised: Iterable[int],
+    removed: Iterable[int],
+    memberships: Mapping[int, int],
+    ts: int,
+    now: int,
+) -> list[Change]:
+    """Apply what a file says of a profile, in place: onboarded traits it realises at `ts` or removes, and the
+    statuses of external segments. Traits that the catalog does not know are left out.
+    """
+    known = [trait_id for trait_id in realised if trait_id in compiled.once]
+    return _apply(compiled, profile, known, removed, memberships, ts, now)
+
+
+def _apply(
+    compiled: CompiledCatalog,
+    profile: Profile,
+    realised: Iterable[int],
+    removed: Iterable[int],
+    memberships: Mapping[int, int],
+    ts: int,
+    now: int,
+) -> list[Change]:
+    """Bring a profile up to now, then let traits go and realise others at `ts`, and decide what follows."""
+    told_changes = _tell(compiled, profile, memberships, ts, now) if memberships else []
     affected: set[int] = set()
     lapsed: dict[int, str] = {}
     stale = profile.epoch != compiled.version
     if stale or now >= profile.due:
         lapsed = _pass_time(compiled, profile, affected, now, stale=stale)
+    if removed:
+        held = [trait_id for trait_id in removed if trait_id in profile.traits]
+        forget(profile, held)
+        for trait_id in held:
+            affected.update(compiled.on_first.get(trait_id, ()))
     for trait_id in realised:
-        newly = realise(compiled, profile, trait_id, event.ts, now)
+        newly = realise(compiled, profile, trait_id, ts, now)
         if newly is None:
             continue
         affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
@@ -57,7 +91,7 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         affected.update(compiled.on_first.get(trait_id, ()))
     changes = _decide(compiled, profile, affected, lapsed, now)
     profile.evaluated = now
-    return Effect(realised, changes + told_changes)
+    return changes + told_changes
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:

@@ -11,7 +11,11 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId
-from arke.errors import EventError, ScriptError
+from arke.engine.committer import InlineCommitter
+from arke.engine.file_desk import FileDesk
+from arke.errors import EventError, InvalidInput, ScriptError
+from arke.onboarding.columns import columns_beside
+from arke.onboarding.loading import Loader
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
 from arke.simulate.script import Step, read_script
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -19,6 +23,7 @@ from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from arke.clock import Clock
     from arke.domain.catalog import Catalog
     from arke.engine.engine import Engine
 
@@ -64,12 +69,14 @@ class Simulation:
         await engine.apply(catalog)
         for step in steps:
             await clock.sleep_until(step.at)
-            await self._step(engine, network, script, step)
+            await self._step(engine, clock, network, script, step)
         await engine.drain(SETTLE_S)
         self.summary.owed = sum(shard.reader.owed_counts().values())
         await engine.stop()
 
-    async def _step(self, engine: Engine, network: SimulatedNetwork, script: Path, step: Step) -> None:
+    async def _step(
+        self, engine: Engine, clock: Clock, network: SimulatedNetwork, script: Path, step: Step
+    ) -> None:
         where = f"{script}:{step.line}"
         if step.event is not None:
             self.summary.events += 1
@@ -83,12 +90,26 @@ class Simulation:
             if not path.is_file():
                 raise ScriptError(f"{where}: apply: {path} does not exist")
             await engine.apply(self._load(path))
+        elif step.onboard is not None:
+            await self._onboard(engine, clock, script.parent / step.onboard.file, where)
         elif step.privacy is not None:
             ids: tuple[DeclaredId, ...] = ()
             if step.privacy.id is not None:
                 dpid, _, partner_id = step.privacy.id.partition(":")
                 ids = (DeclaredId(int(dpid), partner_id),)
             await engine.opt_out(step.privacy.uuid, ids)
+
+    async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:
+        """Runs to completion at this moment."""
+        loader = Loader(FileDesk(engine), clock, InlineCommitter())
+        try:
+            receipt = await loader.load(path, path.name, columns_beside(path))
+        except InvalidInput as error:
+            raise ScriptError(f"{where}: onboard: {error}") from None
+        if receipt.state == "failed":
+            self._complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
+        for kind, count in sorted(receipt.tally.errors.items()):
+            self._complain(f"{where}: onboard: {receipt.file}: {count:,} lines not stored: {kind}")
 
     def _record(self, sent: Sent) -> None:
         self.summary.requests += 1

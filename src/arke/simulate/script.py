@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import IncomingEvent
 
-LATER_KEYS = ("onboard", "batch")
+LATER_KEYS = ("batch",)
 """Actions of the script language that this version of Arke does not perform yet."""
 
 MAX_ANSWERS = 1_000_000
@@ -32,6 +32,12 @@ class Respond(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     destination: int
     status: Annotated[int, msgspec.Meta(ge=100, le=599)]
     times: Annotated[int, msgspec.Meta(ge=1, le=MAX_ANSWERS)] = 1
+
+
+class OnboardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A data file to load, by its path relative to the script."""
+
+    file: str
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +57,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     respond: Respond | None = None
     privacy: Privacy | None = None
     apply: str | None = None
+    onboard: OnboardFile | None = None
 
 
 def read_script(lines: Iterable[bytes], name: str) -> Iterator[Step]:
@@ -76,7 +83,7 @@ def _step(line: bytes, number: int, name: str) -> Step:
     if len(document) != 1:
         given = ", ".join(document) or "none"
         raise ScriptError(
-            f"{where}: needs exactly one of event, respond, privacy, apply, advance beside at "
+            f"{where}: needs exactly one of event, onboard, respond, privacy, apply, advance beside at "
             f"(given: {given})"
         )
     ((action, value),) = document.items()
@@ -98,12 +105,14 @@ def _action(action: str, value: Any, at: float, number: int) -> Step:
             return Step(line=number, at=at, privacy=_privacy(msgspec.convert(value, Privacy)))
         case "apply":
             return Step(line=number, at=at, apply=msgspec.convert(value, str))
+        case "onboard":
+            return Step(line=number, at=at, onboard=msgspec.convert(value, OnboardFile))
         case "advance":
             return Step(line=number, at=at)
         case _ if action in LATER_KEYS:
-            raise ValueError("this version of Arke does not run batches or read files yet")
+            raise ValueError("this version of Arke does not run batches yet")
         case _:
-            raise ValueError("unknown action: use event, respond, privacy, apply or advance")
+            raise ValueError("unknown action: use event, onboard, respond, privacy, apply or advance")
 
 
 def _privacy(request: Privacy) -> Privacy:

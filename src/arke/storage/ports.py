@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from arke.domain.change import JournalRecord
     from arke.domain.ledger import LedgerEntry, LedgerRow
     from arke.domain.profile import Profile
+    from arke.storage.files import FileStore
     from arke.tokens import TokenStore
 
 
@@ -182,6 +183,9 @@ class Directory(Protocol):
     @property
     def tokens(self) -> TokenStore: ...
 
+    @property
+    def files(self) -> FileStore: ...
+
     def shards(self, wanted: int | None) -> int:
         """The number of shards, fixed when the directory is first used. Raises InvalidInput on another."""
         ...
@@ -195,7 +199,7 @@ class Directory(Protocol):
         ...
 
     def link(self, links: Mapping[IdKey, Owner], moves: Sequence[Move], at: int) -> None:
-        """Store new owners of ids, and the moves that follow from them."""
+        """Store new owners of ids, the moves that follow from them, and who is to hear of what is filed."""
         ...
 
     def moves(self) -> list[Move]:

@@ -11,6 +11,7 @@ import msgspec
 from arke.errors import InvalidInput
 from arke.storage.ports import AuditEntry, IdKey, Move, Owner, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY, open_database, store_errors, transaction
+from arke.storage.sqlite.files import SqliteFiles
 from arke.tokens import Token
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class SqliteDirectory:
         self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._key = self._stored_key(key)
         self.tokens = SqliteTokens(self)
+        self.files = SqliteFiles(self._connection, self._reads, self._where)
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._connection, self._where):
@@ -99,6 +101,11 @@ class SqliteDirectory:
             self._connection.executemany(
                 "INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)",
                 (msgspec.structs.astuple(move) for move in moves),
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO joining (dpid, id, uuid) "
+                "SELECT dpid, id, ? FROM filed WHERE dpid = ? AND id = ?",
+                ((owner.uuid, dpid, id_) for (dpid, id_), owner in links.items()),
             )
             newest = max((owner.generation for owner in links.values()), default=0)
             self._connection.execute(
