@@ -12,6 +12,7 @@ from arke.cli.bench import bench
 from arke.cli.check import check
 from arke.cli.demo import demo
 from arke.cli.explain import explain
+from arke.cli.onboard import onboard
 from arke.cli.probe import probe
 from arke.cli.receiver import receiver
 from arke.cli.simulate import simulate
@@ -34,6 +35,7 @@ app.command()(demo)
 app.command()(up)
 app.command()(check)
 app.command()(apply)
+app.command()(onboard)
 app.command()(explain)
 app.add_typer(undelivered_app, name="undelivered")
 app.command()(receiver)

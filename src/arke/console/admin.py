@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from arke import __version__
 from arke.console.metrics import render_metrics
+from arke.console.onboard import onboard_routes
 from arke.engine.operations import LOCAL
 from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.tokens import parse_lifetime_s
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from arke.engine.operations import Operations
+    from arke.onboarding.service import Onboarding
 
     Handler = Callable[[Request], Awaitable[Response]]
     Authorize = Callable[[str | None, str], str]
@@ -34,7 +36,9 @@ DOCS = "docs/reference/admin-api.md"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
+def admin_app(
+    operations: Operations, authorize: Authorize | None, onboarding: Onboarding | None = None
+) -> Starlette:
     """The API as an ASGI app. `authorize` checks a token for a scope and returns its id; None: whoever
     reaches the app may do everything (the Unix socket).
     """
@@ -46,6 +50,7 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("POST", "/v1/undelivered/replay", "operate", api.replay),
         ("POST", "/v1/catalog", "admin", api.apply),
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
+        *onboard_routes(onboarding),
         ("GET", "/v1/tokens", "admin", api.list_tokens),
         ("POST", "/v1/tokens", "admin", api.create_token),
         ("DELETE", "/v1/tokens/{id}", "admin", api.revoke_token),

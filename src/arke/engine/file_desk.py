@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GROUP = 200
+GROUP = 400
 """Commands of a file in one group of a shard."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -55,6 +55,9 @@ class FileDesk:
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One of the directory's writes, in its turn."""
         return await self._engine.write(write, *args, **kwargs)
+
+    async def audit(self, at: int, actor: str, action: str, detail: str) -> None:
+        await self.write(self._engine.directory.audit, at, actor, action, detail)
 
     def known(self, dpid: int) -> bool:
         """Whether ids of this data source may be loaded: 0 are UUIDs."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.clock import DAY_S
+from arke.engine.operations import LOCAL
 from arke.errors import FileRefused, InvalidInput
 from arke.onboarding.applying import Applier
 from arke.onboarding.columns import Columns, check_memberships, parse_columns
@@ -90,6 +91,8 @@ class Loader:
         name: str,
         columns: str | bytes | None = None,
         progress: Progress | None = None,
+        *,
+        actor: str = LOCAL,
     ) -> Receipt:
         """Load a file, or go on with it. What is wrong with its content is told by the receipt.
 
@@ -103,11 +106,11 @@ class Loader:
             except FileRefused as error:
                 return self._failed(job, error)
             try:
-                return await self._read(job, reading, progress or _nobody)
+                return await self._read(job, reading, progress or _nobody, actor)
             finally:
                 reading.close()
 
-    async def _read(self, job: Job, reading: Reading, progress: Progress) -> Receipt:
+    async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
         try:
             survey = await self._worker.run(reading.survey)
         except FileRefused as error:
@@ -126,8 +129,12 @@ class Loader:
             return self._failed(job, error, tally, record, survey)
         receipt = self._receipt(job, "done", tally, record, survey)
         await self._desk.write(files.finish, record.number, msgspec.json.encode(receipt))
+        await self._audit(actor, "file_loaded", f"{job.name.name}: {tally.stored} of {tally.received} lines")
         await self.prune()
         return receipt
+
+    async def _audit(self, actor: str, action: str, detail: str) -> None:
+        await self._desk.audit(int(self._clock.now()), actor, action, detail)
 
     async def _chunks(
         self, job: Job, reading: Reading, record: FileRecord, tally: Tally, progress: Callable[[int], None]
@@ -157,6 +164,9 @@ class Loader:
         finally:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
+
+    def close(self) -> None:
+        self._worker.close()
 
     async def prune(self) -> None:
         """Forget what was filed, and files, too long ago."""
@@ -195,7 +205,7 @@ class Loader:
             begun=rfc3339(record.begun if record is not None else now),
             ended=rfc3339(now),
             digest=survey.digest.hex() if survey is not None else "",
-            tally=tally,
+            **msgspec.structs.asdict(tally),
             warnings=self._warnings(name),
         )
 

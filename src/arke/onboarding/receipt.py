@@ -84,7 +84,7 @@ _COUNTERS = (
 )
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(Tally, kw_only=True):
     """What became of one file. `state` is `done`, `failed` or `loading`; `reason` and `message` say why it
     failed; `repeated`: this very file had been loaded before, and nothing was done. Times are RFC 3339.
     """
@@ -100,34 +100,32 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     begun: str = ""
     ended: str = ""
     digest: str = ""
-    tally: Tally = msgspec.field(default_factory=Tally)
     warnings: list[str] = []
 
     def lines(self) -> list[str]:
         """For people."""
-        tally = self.tally
         head = f"{self.file}: {self.state}"
         if self.state == "failed":
             head += f" ({self.reason}): {self.message}"
         if self.repeated:
             head += f": this very file was loaded before ({self.begun}); nothing was changed. Then:"
         shown = [head, *(f"  warning: {warning}" for warning in self.warnings)]
-        if tally.received:
-            errors = sum(tally.errors.values())
+        if self.received:
+            errors = sum(self.errors.values())
             shown.append(
-                f"  {tally.received:,} lines received = {tally.stored:,} stored + {errors:,} not stored"
+                f"  {self.received:,} lines received = {self.stored:,} stored + {errors:,} not stored"
             )
-        if tally.stored:
+        if self.stored:
             shown.append(
-                f"  {tally.devices:,} devices; {tally.realised:,} traits realised, {tally.removed:,} removed; "
-                f"{tally.told:,} memberships told; {tally.linked:,} ids linked"
+                f"  {self.devices:,} devices; {self.realised:,} traits realised, {self.removed:,} removed; "
+                f"{self.told:,} memberships told; {self.linked:,} ids linked"
             )
-        if tally.signals or tally.invalid_traits:
+        if self.signals or self.invalid_traits:
             shown.append(
-                f"  {tally.signals:,} signals, {tally.unused:,} of no use; {tally.invalid_traits:,} traits of "
-                f"other data sources in {tally.invalid_lines:,} lines"
+                f"  {self.signals:,} signals, {self.unused:,} of no use; {self.invalid_traits:,} traits of "
+                f"other data sources in {self.invalid_lines:,} lines"
             )
-        for kind, count in sorted(tally.errors.items()):
-            numbers = ", ".join(str(sample.line) for sample in tally.samples.get(kind, ()))
-            shown.append(f"  {count:,} {kind}: {tally.samples[kind][0].why} (lines {numbers})")
+        for kind, count in sorted(self.errors.items()):
+            numbers = ", ".join(str(sample.line) for sample in self.samples.get(kind, ()))
+            shown.append(f"  {count:,} {kind}: {self.samples[kind][0].why} (lines {numbers})")
         return shown

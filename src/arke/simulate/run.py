@@ -108,7 +108,7 @@ class Simulation:
             raise ScriptError(f"{where}: onboard: {error}") from None
         if receipt.state == "failed":
             self._complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
-        for kind, count in sorted(receipt.tally.errors.items()):
+        for kind, count in sorted(receipt.errors.items()):
             self._complain(f"{where}: onboard: {receipt.file}: {count:,} lines not stored: {kind}")
 
     def _record(self, sent: Sent) -> None:
