@@ -27,7 +27,7 @@ from arke.onboarding.service import FileState
 from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
     from typing import BinaryIO
 
     from arke.catalog.destinations import Checkers
@@ -208,7 +208,7 @@ class LocalClient:
         """Load files into the store. None is loaded unless every name is right."""
         self._must_exist()
 
-        async def work() -> AsyncIterator[Receipt]:
+        async def work() -> AsyncGenerator[Receipt, None]:
             async with running_engine(
                 self._data, self._settings, in_process=True, delivering=False
             ) as engine:
@@ -270,17 +270,20 @@ class LocalClient:
             yield Operations(engine, SystemClock(), self._checkers), engine.drain
 
 
-def _each(found: AsyncIterator[T]) -> Iterator[T]:
+def _each(found: AsyncGenerator[T, None]) -> Iterator[T]:
     """What an asynchronous iterator finds, as it comes."""
     with asyncio.Runner() as runner:
-        while True:
-            try:
-                yield runner.run(_next(found))
-            except StopAsyncIteration:
-                return
+        try:
+            while True:
+                try:
+                    yield runner.run(_next(found))
+                except StopAsyncIteration:
+                    return
+        finally:
+            runner.run(found.aclose())
 
 
-async def _next(found: AsyncIterator[T]) -> T:
+async def _next(found: AsyncGenerator[T, None]) -> T:
     return await anext(found)
 
 
