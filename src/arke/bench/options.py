@@ -7,7 +7,8 @@ import msgspec
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`seconds` is the length of one measured stretch, `rounds` how many there are of each, `users` how many
-    visitors the evaluation has stored; `large` and `small` are the sizes that growth compares.
+    visitors the evaluation has stored; `large` and `small` are the sizes that growth compares;
+    `lines` are those of the file that onboarding loads.
     """
 
     seconds: float
@@ -15,12 +16,31 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     users: int
     small: int
     large: int
+    lines: int = 100_000
     profile: bool = False
 
     @classmethod
-    def chosen(cls, *, quick: bool, seconds: float | None, profile: bool) -> Options:
+    def chosen(
+        cls, *, quick: bool, seconds: float | None, profile: bool, lines: int | None = None
+    ) -> Options:
         """The defaults of a full or a quick run."""
         length = seconds if seconds is not None else (1.0 if quick else 5.0)
         if quick:
-            return cls(seconds=length, rounds=1, users=10_000, small=10_000, large=100_000, profile=profile)
-        return cls(seconds=length, rounds=3, users=100_000, small=10_000, large=1_000_000, profile=profile)
+            return cls(
+                seconds=length,
+                rounds=1,
+                users=10_000,
+                small=10_000,
+                large=100_000,
+                lines=lines or 10_000,
+                profile=profile,
+            )
+        return cls(
+            seconds=length,
+            rounds=3,
+            users=100_000,
+            small=10_000,
+            large=1_000_000,
+            lines=lines or 100_000,
+            profile=profile,
+        )
