@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GROUP = 400
+GROUP = 500
 """Commands of a file in one group of a shard."""
+RESOLVED = 250
+"""Rows resolved, and made durable, between two turns of the event loop."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 PATIENCE_S = 60.0
@@ -90,12 +92,15 @@ class FileDesk:
         commands: list[tuple[str, Link]] = []
         places: list[int] = []
         outcomes: list[bool | None] = [False] * len(rows)
-        for place, (uuid, keys) in enumerate(rows):
-            resolved = self._identity.resolve(uuid, [DeclaredId(*key) for key in keys], now)
-            if not resolved.suppressed:
-                commands.append((resolved.uuid, Link(resolved.uuid, resolved.ids, now, resolved.arriving)))
-                places.append(place)
-        await self._engine.settle_identities()
+        for start in range(0, len(rows), RESOLVED):
+            for place, (uuid, keys) in enumerate(rows[start : start + RESOLVED], start):
+                resolved = self._identity.resolve(uuid, [DeclaredId(*key) for key in keys], now)
+                if not resolved.suppressed:
+                    link = Link(resolved.uuid, resolved.ids, now, resolved.arriving)
+                    commands.append((resolved.uuid, link))
+                    places.append(place)
+            # Before anybody else is served: a failed write is told only to whoever waits for it.
+            await self._engine.settle_identities()
         for place, result in zip(places, await self._run(commands), strict=True):
             outcomes[place] = not result.refused if isinstance(result, Linked) else None
         return outcomes

@@ -6,6 +6,7 @@ and is filed in the directory for devices that it is linked to later.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from arke.onboarding.trait_book import TraitBook
     from arke.storage.files import FileRecord
     from arke.storage.ports import IdKey
+
+
+SLICE = 250
+"""Lines between two turns of the event loop."""
 
 
 class Applier:
@@ -60,11 +65,29 @@ class Applier:
     # --- onboarding -------------------------------------------------------------------------------------
 
     async def _tell(self, lines: Sequence[Told], tally: Tally, target_traits: frozenset[int]) -> None:
+        by_device: dict[str, list[Told]] = {}
+        for start in range(0, len(lines), SLICE):
+            self._sort(lines[start : start + SLICE], by_device, tally, target_traits)
+            await asyncio.sleep(0)
+        now = int(self._clock.now())
+        commands = [self._command(uuid, told, now) for uuid, told in by_device.items()]
+        await asyncio.sleep(0)
+        results = await self._desk.onboard(commands)
+        for own, result in zip(by_device.values(), results, strict=True):
+            _settle([told.line for told in own if not self._desk.of_people(told.key[0])], result, tally)
+
+    def _sort(
+        self,
+        lines: Sequence[Told],
+        by_device: dict[str, list[Told]],
+        tally: Tally,
+        target_traits: frozenset[int],
+    ) -> None:
+        """Lines to the devices that they are about, and what is said of people under their ids."""
         keys = {told.key for told in lines}
         devices = self._desk.devices(keys)
         people = {key for key in keys if self._desk.of_people(key[0])}
         self._read_filed(people)
-        by_device: dict[str, list[Told]] = {}
         for told in lines:
             owners = devices.get(told.key, ())
             if self._desk.opted_out(told.key, owners):
@@ -81,11 +104,6 @@ class Applier:
                 tally.refuse("no_matching_id", told.line.number)
             else:
                 by_device.setdefault(owners[0], []).append(told)
-        now = int(self._clock.now())
-        commands = [self._command(uuid, told, now) for uuid, told in by_device.items()]
-        results = await self._desk.onboard(commands)
-        for own, result in zip(by_device.values(), results, strict=True):
-            _settle([told.line for told in own if told.key not in people], result, tally)
 
     def _command(self, uuid: str, told: Sequence[Told], now: int) -> Onboard:
         lines = tuple(one.line for one in told)

@@ -15,7 +15,6 @@ import re
 import msgspec
 
 _TYPOGRAPHIC = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"'})
-_ITEM = re.compile(r'((?:[^",]|"[^"]*")*)(?:,|$)')
 _PAIR = re.compile(r'\s*(?:"([^"]*)"|([^"=]+?))\s*=\s*(?:"([^"]*)"|([^"]*?))\s*', re.DOTALL)
 _REMOVAL = re.compile(r"([0-9]{1,18}):(?:0|-1)")
 MAX_TRAIT_DIGITS = 18
@@ -47,7 +46,8 @@ def read_items(text: str) -> Items:
     if "\t" in text:
         raise Malformed("a tab among the items")
     items = Items()
-    for item in _split(text):
+    for part in _split(text):
+        item = part.strip()
         if item:
             _read(item, items)
     return items
@@ -57,35 +57,39 @@ def _split(text: str) -> list[str]:
     """At commas outside of quotes; empty items stay empty."""
     if not text.isascii():
         text = text.translate(_TYPOGRAPHIC)
+    pieces = text.split(",")
     if '"' not in text:
-        return [item.strip() for item in text.split(",")]
-    parts = []
-    place = 0
-    while place < len(text):
-        found = _ITEM.match(text, place)
-        if found is None:
-            raise Malformed("a quote is not closed")
-        parts.append(found[1].strip())
-        place = found.end()
+        return pieces
+    parts: list[str] = []
+    held = ""
+    for piece in pieces:
+        held = f"{held},{piece}" if held else piece
+        if held.count('"') % 2 == 0:
+            parts.append(held)
+            held = ""
+    if held:
+        raise Malformed("a quote is not closed")
     return parts
 
 
 def _read(item: str, items: Items) -> None:
-    if item.isascii() and item.isdigit():
+    if item.isdigit() and item.isascii():
         items.signal("ic", item)
         return
-    removal = _REMOVAL.fullmatch(item)
-    if removal is not None:
-        items.remove.append(int(removal[1]))
+    key, equals, value = item.partition("=")
+    if not equals:
+        _read_removal(item, items)
         return
-    pair = _PAIR.fullmatch(item)
-    if pair is None:
-        items.unread += 1
-        return
-    key = (pair[1] if pair[1] is not None else pair[2]).strip().lstrip("-")
-    value = pair[3].strip() if pair[3] is not None else pair[4]
+    if '"' in item:
+        pair = _PAIR.fullmatch(item)
+        if pair is None:
+            items.unread += 1
+            return
+        key = pair[1] if pair[1] is not None else pair[2]
+        value = pair[3] if pair[3] is not None else pair[4]
+    key, value = key.strip().lstrip("-"), value.strip()
     if key in ("d_sid", "d_unsid"):
-        if not (value.isascii() and value.isdigit() and len(value) <= MAX_TRAIT_DIGITS):
+        if not (value.isdigit() and value.isascii() and len(value) <= MAX_TRAIT_DIGITS):
             items.unread += 1
         else:
             (items.realise if key == "d_sid" else items.remove).append(int(value))
@@ -93,3 +97,11 @@ def _read(item: str, items: Items) -> None:
         items.signal(key, value)
     else:
         items.unread += 1
+
+
+def _read_removal(item: str, items: Items) -> None:
+    removal = _REMOVAL.fullmatch(item)
+    if removal is None:
+        items.unread += 1
+    else:
+        items.remove.append(int(removal[1]))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arke.onboarding.columns import Columns
     from arke.onboarding.names import FileName
 
-CHUNK_LINES = 2_000
+CHUNK_LINES = 1_000
 
 
 class Chunk(msgspec.Struct):

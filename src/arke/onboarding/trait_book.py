@@ -60,9 +60,11 @@ class TraitBook:
     def read(self, items: Items, *, removing: bool = True) -> Meaning:
         """`removing` False: an overwriting file, where `d_unsid` means nothing."""
         own = self._own
-        found = {trait for trait in items.realise if trait in own}
-        gone = {trait for trait in items.remove if trait in own}
-        invalid = sum(trait not in own for trait in (*items.realise, *items.remove))
+        found = set(own.intersection(items.realise))
+        gone = own.intersection(items.remove)
+        invalid = 0
+        if len(found) < len(items.realise) or len(gone) < len(items.remove):
+            invalid = sum(trait not in own for trait in (*items.realise, *items.remove))
         signals = unused = 0
         if items.signals:
             if self._matcher is not None:
