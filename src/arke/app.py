@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arke.catalog import stored as stored_form
@@ -22,11 +23,15 @@ from arke.domain.catalog import Catalog
 from arke.engine.batches import LOOK_EVERY_S
 from arke.engine.committer import InlineCommitter, ThreadCommitter
 from arke.engine.engine import Engine
+from arke.engine.file_desk import FileDesk
 from arke.engine.group import Ruling
 from arke.engine.identity import Identity
 from arke.engine.protocol import AskStatus, Prepare, Switch
 from arke.engine.shard import Shard
 from arke.errors import Unavailable
+from arke.onboarding.inbox import Inbox
+from arke.onboarding.loading import Loader
+from arke.onboarding.service import Onboarding
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
@@ -34,7 +39,6 @@ from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from pathlib import Path
     from typing import Any
 
     from arke.clock import Clock, Entropy
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
 SOCKET_FILE = "engine.sock"
+INBOX_FOLDER = "inbox"
 
 
 class DataLocked(Unavailable):
@@ -207,6 +212,29 @@ def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[N
             version = stored.version
 
     return bring
+
+
+def file_loader(engine: Engine) -> Loader:
+    """Loads data files into an engine."""
+    return Loader(FileDesk(engine), SystemClock(), ThreadCommitter("files"))
+
+
+@asynccontextmanager
+async def onboarding(engine: Engine, data: Path, settings: Settings) -> AsyncIterator[Onboarding]:
+    """Takes files for a running engine until the way out; what is not loaded by then waits in the inbox."""
+    watched = settings.onboarding
+    service = Onboarding(
+        file_loader(engine),
+        Inbox(data / INBOX_FOLDER),
+        SystemClock(),
+        folder=Path(watched.folder) if watched.folder else None,
+        every_s=watched.every_s,
+    )
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
 
 
 def catalog_checkers() -> Checkers:

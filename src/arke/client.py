@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import socket
 import ssl
 import time
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from arke.app import DIRECTORY_FILE, SOCKET_FILE, running_engine
+from arke.app import DIRECTORY_FILE, SOCKET_FILE, file_loader, running_engine
 from arke.clock import SystemClock
+from arke.console.onboard import Ticket
 from arke.engine.access import Access
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.explain import Explanation
@@ -23,16 +26,22 @@ from arke.engine.operations import LOCAL, AppliedReport, NewToken, Operations, S
 from arke.engine.privacy_operations import PrivacyReport
 from arke.engine.protocol import OwedDevice
 from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
+from arke.onboarding.service import FileState
 from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
+    from typing import BinaryIO
 
     from arke.catalog.destinations import Checkers
     from arke.engine.privacy_operations import PrivacyAsk
+    from arke.onboarding.receipt import Receipt
+    from arke.onboarding.sending import Outgoing
     from arke.settings import Settings
 
 T = TypeVar("T")
+FileProgress = Callable[[str, int, int], None]
+"""Hears of a file's name, its lines so far, and all of them (0: not known)."""
 TIMEOUT_S = 300.0
 DRAIN_S = 600.0
 LOOK_EVERY_S = 0.2
@@ -131,6 +140,20 @@ class RemoteClient:
     def privacy_show(self, number: int) -> PrivacyReport:
         return self._ask("GET", f"/v1/privacy/requests/{number}", PrivacyReport)
 
+    def onboard(self, files: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
+        """Send files and wait until each is loaded. None is sent unless every name is right."""
+        for path, columns in files:
+            self._ask("POST", "/v1/onboard", dict[str, str], name=path.name, columns=columns, check=1)
+        for path, columns in files:
+            with path.open("rb") as body:
+                ticket = self._ask(
+                    "POST", "/v1/onboard", Ticket, body=body, name=path.name, columns=columns
+                ).id
+            while (known := self._ask("GET", f"/v1/onboard/{ticket}", FileState)).receipt is None:
+                progress(path.name, known.lines, known.total)
+                time.sleep(POLL_S)
+            yield known.receipt
+
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
         return self._ask("POST", "/v1/tokens", NewToken, scope=scopes, name=name, expires=expires)
 
@@ -140,13 +163,15 @@ class RemoteClient:
     def revoke_token(self, token_id: str) -> None:
         self._ask("DELETE", f"/v1/tokens/{token_id}", dict[str, str])
 
-    def _ask(self, method: str, path: str, kind: type[T], *, body: bytes | None = None, **query: Any) -> T:
+    def _ask(
+        self, method: str, path: str, kind: type[T], *, body: bytes | BinaryIO | None = None, **query: Any
+    ) -> T:
         with self._response(method, path, body=body, **query) as response:
             return msgspec.json.decode(response.read(), type=kind)
 
     @contextmanager
     def _response(
-        self, method: str, path: str, *, body: bytes | None = None, **query: Any
+        self, method: str, path: str, *, body: bytes | BinaryIO | None = None, **query: Any
     ) -> Iterator[http.client.HTTPResponse]:
         given = {name: value for name, value in query.items() if value is not None}
         connection = self._connect()
@@ -267,6 +292,24 @@ class LocalClient:
         self._must_exist()
         return self._run(lambda operations: operations.privacy.show(number))
 
+    def onboard(self, files: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
+        """Load files into the store. None is loaded unless every name is right."""
+        self._must_exist()
+
+        async def work() -> AsyncGenerator[Receipt, None]:
+            async with running_engine(
+                self._data, self._settings, in_process=True, delivering=False
+            ) as engine:
+                with closing(file_loader(engine)) as loader:
+                    for path, columns in files:
+                        loader.check(path.name, columns)
+                    for path, columns in files:
+                        tell = functools.partial(progress, path.name)
+                        yield await loader.load(path, path.name, columns, tell)
+                await engine.joins.settle(DRAIN_S)
+
+        yield from _each(work())
+
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
         from arke.tokens import parse_lifetime_s
 
@@ -313,6 +356,23 @@ class LocalClient:
             self._data, self._settings, in_process=True, delivering=delivering
         ) as engine:
             yield Operations(engine, SystemClock(), self._checkers), engine.drain
+
+
+def _each(found: AsyncGenerator[T, None]) -> Iterator[T]:
+    """What an asynchronous iterator finds, as it comes."""
+    with asyncio.Runner() as runner:
+        try:
+            while True:
+                try:
+                    yield runner.run(_next(found))
+                except StopAsyncIteration:
+                    return
+        finally:
+            runner.run(found.aclose())
+
+
+async def _next(found: AsyncGenerator[T, None]) -> T:
+    return await anext(found)
 
 
 def engine_socket(data: Path) -> Path:

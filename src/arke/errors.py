@@ -16,6 +16,7 @@ ArkeError
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   └── ShardDown           a shard's process is gone and being restarted
+├── FileRefused             a data file that cannot be loaded as a whole; knows its reason
 ├── SecretUnresolved        a secret reference leads nowhere (the message names the reference, never a value)
 └── StoreTooNew             the store was written by a newer Arke
 
@@ -148,6 +149,17 @@ class ShardDown(Unavailable):
     """A shard's process is gone and being restarted."""
 
     code = "shard_down"
+
+
+class FileRefused(ArkeError):
+    """A data file cannot be loaded (on). `reason` is the stable code that its receipt shows."""
+
+    code = "file_refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 class SecretUnresolved(ArkeError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvicorn
 
-from arke.app import SOCKET_FILE, running_engine
+from arke.app import SOCKET_FILE, onboarding, running_engine
 from arke.clock import SystemClock
 from arke.console.admin import admin_app
 from arke.engine.operations import Operations
@@ -79,7 +79,7 @@ async def open_doors(
     with contextlib.ExitStack() as sockets:
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake"))
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
-        async with running_engine(data, settings) as engine:
+        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers)
             edge = intake_app(engine, IntakeSettings(auth=settings.auth.intake, region=settings.region))
@@ -88,8 +88,8 @@ async def open_doors(
                     _quiet(intake_server(edge, *host_and_port(settings.server.intake, "server.intake"))),
                     intake,
                 ),
-                (_server(admin_app(operations, engine.authorize)), admin),
-                (_server(admin_app(operations, None)), control),
+                (_server(admin_app(operations, engine.authorize, files)), admin),
+                (_server(admin_app(operations, None, files)), control),
             ]
             tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
             try:

@@ -51,6 +51,13 @@ class Delivery(Section, frozen=True):
     timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=3_000)] = 3_000
 
 
+class OnboardingFolder(Section, frozen=True):
+    """A watched `folder` for data files (empty: none), looked at every `every_s` seconds."""
+
+    folder: str = ""
+    every_s: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 5
+
+
 class Settings(Section, frozen=True):
     """All options. `region` is this intake's region id: where devices seen on /event and /ibs were seen."""
 
@@ -59,6 +66,7 @@ class Settings(Section, frozen=True):
     auth: Auth = Auth()
     egress: Egress = Egress()
     delivery: Delivery = Delivery()
+    onboarding: OnboardingFolder = OnboardingFolder()
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -84,7 +92,7 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
     if "ARKE_REGION" in environ:
         document["region"] = environ["ARKE_REGION"]
     defaults = Settings()
-    for section in ("server", "auth", "egress", "delivery"):
+    for section in ("server", "auth", "egress", "delivery", "onboarding"):
         for name in getattr(defaults, section).__struct_fields__:
             value = environ.get(f"ARKE_{section}_{name}".upper())
             if value is None:

@@ -142,6 +142,12 @@ class Stage:
     def opt_out(self, at: str, **who: str) -> None:
         self.line(at, privacy={"action": "opt_out", **who})
 
+    def onboard(self, at: str, name: str, *lines: str) -> None:
+        """A file is loaded; without lines, one that was written before."""
+        if lines:
+            (self.folder / name).write_text("".join(f"{line}\n" for line in lines))
+        self.line(at, onboard={"file": name})
+
     def apply(self, at: str, catalog: str) -> None:
         self.line(at, apply=catalog)
 

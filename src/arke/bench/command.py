@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from arke.bench import batch, delivery, end_to_end, evaluation, growth, walks
+from arke.bench import batch, delivery, end_to_end, evaluation, growth, onboarding, walks
 from arke.bench.figures import Report
 from arke.errors import InvalidInput
 from arke.log import configure_logging
@@ -35,6 +35,7 @@ BENCHES: dict[str, Callable[[Options, Path], Section]] = {
     "growth": growth.run,
     "walks": walks.run,
     "batch": batch.run,
+    "onboarding": onboarding.run,
 }
 ALL = "all"
 WARNING_LEVEL = 30

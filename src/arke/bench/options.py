@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`seconds` is the length of one measured stretch, `rounds` how many there are of each, `users` how many
     visitors the evaluation has stored; `large` and `small` are the sizes that growth compares; `changed` are
-    the numbers of changed users that batches are measured with.
+    the numbers of changed users that batches are measured with; `lines` are those of the file that onboarding
+    loads.
     """
 
     seconds: float
@@ -21,12 +22,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     users: int
     small: int
     large: int
+    lines: int = 100_000
     profile: bool = False
     changed: tuple[int, ...] = (100_000, 1_000_000)
 
     @classmethod
     def chosen(
-        cls, *, quick: bool, seconds: float | None, profile: bool, changed: Sequence[int] | None = None
+        cls,
+        *,
+        quick: bool,
+        seconds: float | None,
+        profile: bool,
+        changed: Sequence[int] | None = None,
+        lines: int | None = None,
     ) -> Options:
         """The defaults of a full or a quick run."""
         length = seconds if seconds is not None else (1.0 if quick else 5.0)
@@ -39,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 large=100_000,
                 profile=profile,
                 changed=tuple(changed or (10_000, 50_000)),
+                lines=lines or 10_000,
             )
         return cls(
             seconds=length,
@@ -48,4 +57,5 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             large=1_000_000,
             profile=profile,
             changed=tuple(changed or (100_000, 1_000_000)),
+            lines=lines or 100_000,
         )

@@ -54,15 +54,11 @@ def read_trait(fields: Fields, findings: Findings) -> Trait:
     kind = fields.choice("kind", TraitKind, RULE_BASED)
     ignore_case = fields.flag("ignore_case", default=False)
     rule = fields.text("rule", max_length=MAX_RULE_LENGTH, one_line=False)
-    if kind == "onboarded" and fields.has("rule"):
-        fields.error(
-            "rule", "an onboarded trait has no rule: files realise it", "remove rule, or kind: onboarded"
-        )
-    elif kind == "rule_based" and fields.raw("kind") in (None, kind):
+    if kind == "rule_based" and fields.raw("kind") in (None, kind):
         fields.missing("rule", "write a rule, or kind: onboarded for a trait that only files realise")
-        if rule is not None:
-            _try_trait_rule(rule, fields, findings, ignore_case=ignore_case)
-    if kind == "onboarded" and ignore_case:
+    if rule is not None:
+        _try_trait_rule(rule, fields, findings, ignore_case=ignore_case)
+    if rule is None and kind == "onboarded" and ignore_case:
         findings.warn(fields.at("ignore_case"), "ignore_case does nothing without a rule", "remove it")
     return Trait(
         id=fields.required_id("id"),

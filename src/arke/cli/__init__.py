@@ -13,6 +13,7 @@ from arke.cli.bench import bench
 from arke.cli.check import check
 from arke.cli.demo import demo
 from arke.cli.explain import explain
+from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.probe import probe
 from arke.cli.receiver import receiver
@@ -36,6 +37,7 @@ app.command()(demo)
 app.command()(up)
 app.command()(check)
 app.command()(apply)
+app.command()(onboard)
 app.command()(explain)
 app.add_typer(batch_app, name="batch")
 app.command()(resync)

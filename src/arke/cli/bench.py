@@ -14,7 +14,7 @@ def bench(
         str,
         typer.Argument(
             metavar="[BENCH]",
-            help="delivery, evaluation, end-to-end, growth, walks, batch, or all.",
+            help="delivery, evaluation, end-to-end, growth, walks, batch, onboarding, or all.",
         ),
     ] = "all",
     json: Json = False,
@@ -34,6 +34,10 @@ def bench(
             help="Changed users in a batch; may be repeated. [default: 100000 and 1000000]",
         ),
     ] = None,
+    lines: Annotated[
+        int | None,
+        typer.Option("--lines", min=1, help="Lines of the file that onboarding loads. [default: 100,000]"),
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
     ] = False,
@@ -42,5 +46,5 @@ def bench(
     from arke.bench.command import run
     from arke.bench.options import Options
 
-    options = Options.chosen(quick=quick, seconds=seconds, profile=profile, changed=changed)
+    options = Options.chosen(quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines)
     run(which, options, as_json=json)

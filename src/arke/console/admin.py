@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from arke import __version__
 from arke.console.metrics import render_metrics
+from arke.console.onboard import onboard_routes
 from arke.engine.operations import LOCAL
 from arke.engine.privacy_json import MAX_REQUEST_BYTES
 from arke.engine.privacy_operations import PrivacyAsk
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from arke.engine.operations import Operations
+    from arke.onboarding.service import Onboarding
 
     Handler = Callable[[Request], Awaitable[Response]]
     Authorize = Callable[[str | None, str], str]
@@ -36,7 +38,9 @@ DOCS = "docs/reference/admin-api.md"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
+def admin_app(
+    operations: Operations, authorize: Authorize | None, onboarding: Onboarding | None = None
+) -> Starlette:
     """The API as an ASGI app. `authorize` checks a token for a scope and returns its id; None: whoever
     reaches the app may do everything (the Unix socket).
     """
@@ -56,6 +60,7 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("POST", "/v1/privacy/requests", "admin", api.privacy_request),
         ("GET", "/v1/privacy/requests", "operate", api.privacy_list),
         ("GET", "/v1/privacy/requests/{number}", "operate", api.privacy_show),
+        *onboard_routes(onboarding),
         ("GET", "/v1/tokens", "admin", api.list_tokens),
         ("POST", "/v1/tokens", "admin", api.create_token),
         ("DELETE", "/v1/tokens/{id}", "admin", api.revoke_token),

@@ -73,6 +73,20 @@ def note_untold(routing: Routing, profile: Profile, changes: Iterable[Change], n
             profile.sends[destination_id] = msgspec.structs.replace(mark, untold=True)
 
 
+def note_linked(routing: Routing, profile: Profile, dpids: Iterable[int], now: int) -> None:
+    """Ids were linked while the device was not seen: its next sighting tells those that take them (trigger 4),
+    unless a batch has by then.
+    """
+    for dpid in dpids:
+        for destination_id in routing.by_dpid.get(dpid, ()):
+            mark = profile.sends.get(destination_id)
+            if mark is None:
+                if not _in_mapped_segment(routing, profile, destination_id):
+                    continue
+                mark = SendMark(now, routing.routes[destination_id].mark)
+            profile.sends[destination_id] = msgspec.structs.replace(mark, untold=True)
+
+
 def _never_told(routing: Routing, profile: Profile) -> Iterator[int]:
     """Destinations of segments the device is in that it was never sent to: their mappings are new."""
     for segment_id, membership in profile.segments.items():

@@ -28,7 +28,10 @@ class DataSource(Frozen, frozen=True):
 
 
 class Trait(Frozen, frozen=True):
-    """A rule over signals. `rule` is None for onboarded traits. `ttl_days` 0 means never."""
+    """A rule over signals: of events, or for an onboarded trait, which needs none, of files.
+
+    `integration_code` is a name of its own in files (`ic=52`). `ttl_days` 0 means never.
+    """
 
     id: int
     name: str = ""

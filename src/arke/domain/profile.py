@@ -74,13 +74,26 @@ class SendMark(msgspec.Struct, array_like=True, frozen=True):
     untold: bool = False
 
 
+class FileMark(msgspec.Struct, array_like=True, frozen=True):
+    """What the last onboarding file that named the device has done to it, so that doing it again is nothing:
+    its number, its `first` and `last` line that counted, how many did, and how many traits it replaced.
+    """
+
+    file: int
+    first: int
+    last: int = 0
+    lines: int = 0
+    replaced: int = 0
+
+
 class Profile(msgspec.Struct, array_like=True):
     """One device.
 
     `evaluated`: when memberships were last known to be true; `due`: the first moment at which one may change
     by time alone; `epoch`: the catalog version it was evaluated under; `routing_mark`: the state of all
     mappings it was last checked against; `sends`: per destination; `departed`: the newest ids that left;
-    `heard`: when an event or a file last spoke of the device; `wake`: when the sweep is to look at it.
+    `heard`: when an event or a file last spoke of the device; `wake`: when the sweep is to look at it;
+    `file`: how far the last onboarding file has come with it.
     """
 
     uuid: str
@@ -99,6 +112,7 @@ class Profile(msgspec.Struct, array_like=True):
     departed: list[DepartedId] = []
     heard: int = 0
     wake: int = NEVER
+    file: FileMark | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

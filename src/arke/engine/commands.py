@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from arke.delivery.report import LaneReport as LaneReport  # noqa: PLC0414 - part of Command
-from arke.domain.event import Accepted, Event
+from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
 
 WithdrawReason = Literal["privacy", "opt_out"]
@@ -139,8 +139,46 @@ class BeginBatch(msgspec.Struct, tag=True, frozen=True):
     everything: bool
 
 
+class FileLine(msgspec.Struct, array_like=True, frozen=True):
+    """What one line of an onboarding file says of a device: onboarded traits it realises and removes, and the
+    statuses of external segments.
+    """
+
+    number: int
+    realise: tuple[int, ...] = ()
+    remove: tuple[int, ...] = ()
+    memberships: dict[int, int] = {}
+
+
+class Onboard(msgspec.Struct, tag=True, frozen=True):
+    """What a file says of a device, lines ascending. Answered by `Onboarded`. May be repeated: lines that
+    counted already are not applied again.
+
+    `file` is the file's number (0: what files have said of a customer id before), `ts` when traits are
+    realised, `at` now. `overwrites`: the data source whose traits the first line replaces.
+    """
+
+    uuid: str
+    file: int
+    ts: int
+    at: int
+    lines: tuple[FileLine, ...]
+    overwrites: int | None = None
+
+
+class Link(msgspec.Struct, tag=True, frozen=True):
+    """An id-sync file links ids to a device, which nobody has seen for it. Answered by `Linked`."""
+
+    uuid: str
+    ids: tuple[DeclaredId, ...]
+    at: int
+    arriving: tuple[tuple[int, str], ...] = ()
+
+
 Command = (
     Sight
+    | Onboard
+    | Link
     | Unlink
     | Adopt
     | Forget
@@ -175,6 +213,24 @@ class Walked(msgspec.Struct, tag=True, frozen=True):
     uid: int
 
 
+class Onboarded(msgspec.Struct, tag=True, frozen=True):
+    """A file's lines are durable. Those after `kept_until` were too many for one user; `first`: the device's
+    first line in the file was among these; `replaced`: traits that this line made way for. `refused`: the
+    device has opted out.
+    """
+
+    kept_until: int = 0
+    first: bool = False
+    replaced: int = 0
+    refused: bool = False
+
+
+class Linked(msgspec.Struct, tag=True, frozen=True):
+    """Ids are linked. `refused`: the device has opted out."""
+
+    refused: bool = False
+
+
 class Seen(msgspec.Struct, tag=True, frozen=True):
     """An event is durable."""
 
@@ -204,5 +260,5 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     message: str
 
 
-Result = Seen | Unlinked | Replayed | Walked | Scrubbed | Erased | Done | Failed
+Result = Seen | Onboarded | Linked | Unlinked | Replayed | Walked | Scrubbed | Erased | Done | Failed
 """One answer per command, in order."""

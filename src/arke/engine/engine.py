@@ -26,6 +26,7 @@ from arke.engine.commands import (
     Sight,
 )
 from arke.engine.handover import Handovers
+from arke.engine.joins import Joins
 from arke.engine.privacy import Privacy
 from arke.engine.privacy_request import Asked
 from arke.engine.protocol import (
@@ -110,6 +111,7 @@ class Engine:
             shard_of=self._shard_of,
             catalog=lambda: self.catalog,
         )
+        self._joins = Joins(directory.files, committer, clock, self._one)
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -136,6 +138,7 @@ class Engine:
         """Go on with what a crash left half done. Call before taking events."""
         self._handovers.follow()
         await self.batches.follow_catalog(self.catalog)
+        self._joins.follow()
 
     def watch(self) -> None:
         """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
@@ -158,6 +161,7 @@ class Engine:
         await self.batches.stop()
         await self.privacy.stop()
         await self._handovers.stop()
+        await self._joins.stop()
         for shard in self.shards:
             await shard.stop()
         self._committer.close()
@@ -234,9 +238,7 @@ class Engine:
         """Make new identities durable, then the events, all shards at once."""
         if not waiting:
             return
-        await self._identity.flush()
-        if self._identity.moving:
-            self._handovers.follow()
+        await self.settle_identities()
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
@@ -256,6 +258,31 @@ class Engine:
             else:
                 for (number, _), result in zip(sights, outcome, strict=True):
                     answers[number] = _answer(result)
+
+    async def settle_identities(self) -> None:
+        """Make new mappings durable and follow them. Raises StoreUnavailable."""
+        await self._identity.flush()
+        if self._identity.moving:
+            self._handovers.follow()
+        if self._identity.joined:
+            self._identity.joined = False
+            self._joins.follow()
+
+    async def submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
+        """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
+        return await self._submit(shard, commands)
+
+    def shard_number(self, uuid: str) -> int:
+        """Which shard a device lives in."""
+        return self._shard_of(uuid)
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def joins(self) -> Joins:
+        return self._joins
 
     async def _submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
         if self._in_flight + len(commands) > MAX_IN_FLIGHT:
@@ -381,6 +408,7 @@ class Engine:
         """
         await self._handovers.settle(timeout_s)
         await self.privacy.settle(timeout_s)
+        await self._joins.settle(timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.routing import Routing
-from arke.delivery.triggers import ToTell, destinations_to_tell, note_untold
+from arke.delivery.triggers import ToTell, destinations_to_tell, note_linked, note_untold
 from arke.domain import batch
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
-from arke.domain.profile import NEVER, DepartedId, PartnerId, Profile, SendMark
+from arke.domain.profile import NEVER, DepartedId, FileMark, PartnerId, Profile, SendMark
 from arke.engine.commands import (
     Adopt,
     AdoptedRow,
@@ -28,6 +28,10 @@ from arke.engine.commands import (
     Failed,
     Forget,
     LaneReport,
+    Link,
+    Linked,
+    Onboard,
+    Onboarded,
     Refresh,
     Replay,
     Replayed,
@@ -42,14 +46,15 @@ from arke.engine.commands import (
     Withdraw,
 )
 from arke.evaluation.compiled import CompiledCatalog
-from arke.evaluation.evaluate import apply_event, leave_all, pass_time, wake_at
+from arke.evaluation.evaluate import apply_event, apply_file, leave_all, pass_time, wake_at
 from arke.storage.ports import GroupWrites, LedgerKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from arke.domain.event import DeclaredId
-    from arke.engine.commands import Command, Result
+    from arke.engine.commands import Command, FileLine, Result
     from arke.storage.ports import ShardReader, ShardStore
 
 MAX_IDS_PER_DATA_SOURCE = 1_000
@@ -57,6 +62,8 @@ MAX_CROSS_DEVICE_IDS = 10
 MAX_REGIONS = 10
 MAX_DEPARTED = 100
 """Bounds per profile; the oldest goes (dossier 13)."""
+MAX_FILE_LINES = 200
+"""Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -157,33 +164,10 @@ class _Group:
         return self._writes
 
     def run(self, command: Command) -> Result:
-        match command:
-            case Sight():
-                return self._sight(command)
-            case LaneReport():
-                return self._report(command)
-            case Unlink():
-                return self._unlink(command)
-            case Adopt():
-                return self._adopt(command)
-            case Forget():
-                return self._forget(command)
-            case Withdraw():
-                return self._withdraw(command)
-            case Scrub():
-                return self._scrub(command)
-            case Erase():
-                return self._erase(command)
-            case Replay():
-                return self._replay(command)
-            case Sweep():
-                return self._sweep(command)
-            case Refresh():
-                return self._refresh(command)
-            case BeginBatch():
-                return self._begin_batch(command)
+        result: Result = _HANDLERS[type(command)](self, command)
+        return result
 
-    def _sight(self, command: Sight) -> Result:
+    def sight(self, command: Sight) -> Result:
         event = command.event
         uid, profile = self._loaded[event.uuid]
         if profile.opted_out:
@@ -258,7 +242,7 @@ class _Group:
         for partner in same[: max(0, len(same) - bound)]:
             profile.ids.remove(partner)
 
-    def _unlink(self, command: Unlink) -> Result:
+    def unlink(self, command: Unlink) -> Result:
         uid, profile = self._loaded[command.uuid]
         place = _place_of(profile, command.dpid, command.id)
         if place is None or not self._runner.is_cross_device(command.dpid):
@@ -311,7 +295,7 @@ class _Group:
                 rows[destination_id] = LedgerRow(uid, destination_id, command.dpid, command.id, entry)
         return list(rows.values())
 
-    def _adopt(self, command: Adopt) -> Result:
+    def adopt(self, command: Adopt) -> Result:
         uid, profile = self._loaded[command.uuid]
         own = {(row.destination, row.dpid, row.id): row.entry for row in self._store.ledger_of(uid)}
         for row in command.rows:
@@ -334,14 +318,14 @@ class _Group:
         self._write(uid, profile, command.at, [], ToTell(tuple(sorted(told))), "realtime", touched=True)
         return Done()
 
-    def _forget(self, command: Forget) -> Result:
+    def forget(self, command: Forget) -> Result:
         uid, _ = self._loaded[command.uuid]
         for row in self._store.ledger_of(uid):
             if row.dpid == _aside(command.dpid) and row.id == command.id:
                 self._ledger[LedgerKey(uid, row.destination, row.dpid, row.id)] = None
         return Done()
 
-    def _withdraw(self, command: Withdraw) -> Result:
+    def withdraw(self, command: Withdraw) -> Result:
         uid, profile = self._loaded[command.uuid]
         rows = self._store.ledger_of(uid)
         changes: list[Change] = []
@@ -364,7 +348,7 @@ class _Group:
         self._write(uid, profile, command.at, changes, ToTell(tuple(told)), "privacy")
         return Done()
 
-    def _scrub(self, command: Scrub) -> Result:
+    def scrub(self, command: Scrub) -> Result:
         found = (self._store.find_uid(uuid) for uuid in command.uuids)
         uids = {uid for uid in found if uid is not None}
         page = self._store.journal(command.after, command.limit) if uids else []
@@ -373,7 +357,7 @@ class _Group:
         ]
         return Scrubbed(page[-1].seq if len(page) == command.limit else None)
 
-    def _erase(self, command: Erase) -> Result:
+    def erase(self, command: Erase) -> Result:
         uid, profile = self._loaded[command.uuid]
         if uid in self._writes.erased:  # two requests were about it
             return Erased(())
@@ -397,14 +381,14 @@ class _Group:
             self._writes.erased.append(uid)
         return Erased(owed)
 
-    def _replay(self, command: Replay) -> Result:
+    def replay(self, command: Replay) -> Result:
         page = self._store.owed_page(command.destination, command.after, command.limit)
         for owed in page:
             self._append(owed.uid, command.at, [], ToTell((owed.destination,)), "replay")
         full = len(page) == command.limit
         return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
 
-    def _sweep(self, command: Sweep) -> Result:
+    def sweep(self, command: Sweep) -> Result:
         due = self._store.due(command.at, command.limit)
         walked = self._walk([uid for _, uid in due], command.at, "sweep")
         for at, uid in due:  # whatever became of the profile, this place in the index has served
@@ -412,7 +396,7 @@ class _Group:
             self._writes.wakes[uid] = (at, profile.wake if profile is not None else NEVER)
         return walked
 
-    def _refresh(self, command: Refresh) -> Result:
+    def refresh(self, command: Refresh) -> Result:
         if command.epoch != self._runner.ruling.compiled.epoch:  # changed again meanwhile
             return Walked(0, 0)
         uids = self._store.uids(command.after, command.limit)
@@ -438,7 +422,57 @@ class _Group:
         self._loaded.update((profile.uuid, (uid, profile)) for uid, profile in stored.items())
         return found | stored
 
-    def _report(self, report: LaneReport) -> Result:
+    def onboard(self, command: Onboard) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        if profile.opted_out:
+            return Onboarded(refused=True)
+        mark = profile.file
+        if mark is None or mark.file != command.file:
+            mark = FileMark(command.file, command.lines[0].number)
+        lines = [line for line in command.lines if line.number > mark.last][: MAX_FILE_LINES - mark.lines]
+        if lines:
+            replaced = self._apply_lines(uid, profile, command, lines, fresh=not mark.lines)
+            mark = FileMark(
+                mark.file, mark.first, lines[-1].number, mark.lines + len(lines), mark.replaced + replaced
+            )
+            if command.file:
+                profile.file = mark
+        first = command.lines[0].number == mark.first
+        return Onboarded(mark.last, first, mark.replaced if first else 0)
+
+    def _apply_lines(
+        self, uid: int, profile: Profile, command: Onboard, lines: Sequence[FileLine], *, fresh: bool
+    ) -> int:
+        """Returns how many traits a device's first line in an overwriting file made way for."""
+        held: dict[int, bool] = {}
+        memberships: dict[int, int] = {}
+        for line in lines:
+            held.update(dict.fromkeys(line.realise, True))
+            held.update(dict.fromkeys(line.remove, False))
+            memberships.update(line.memberships)
+        compiled = self._runner.ruling.compiled
+        replaced: set[int] = set()
+        if fresh and command.overwrites is not None:
+            replaced = {t for t in compiled.onboarded_of(command.overwrites) if t in profile.traits}
+            replaced -= {trait_id for trait_id, kept in held.items() if kept}
+        removed = sorted(replaced.union(trait_id for trait_id, kept in held.items() if not kept))
+        realised = sorted(trait_id for trait_id, kept in held.items() if kept)
+        profile.heard = max(profile.heard, command.ts)
+        changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, command.at)
+        self._write_unseen(uid, profile, command.at, changes, "file")
+        return len(replaced)
+
+    def link_unseen(self, command: Link) -> Result:
+        uid, profile = self._loaded[command.uuid]
+        if profile.opted_out:
+            return Linked(refused=True)
+        changed = self._link(profile, command.ids, command.arriving, command.at)
+        profile.heard = max(profile.heard, command.at)
+        note_linked(self._runner.routing(command.at), profile, changed, command.at)
+        self._write(uid, profile, command.at, [], ToTell(()), "file", touched=bool(changed))
+        return Linked()
+
+    def report(self, report: LaneReport) -> Result:
         for row in report.ledger:
             self._keep(row)
         self._writes.owed.extend(report.owed)
@@ -451,7 +485,7 @@ class _Group:
                 self._writes.batches[report.destination] = run.moved(report.batch)
         return Done()
 
-    def _begin_batch(self, command: BeginBatch) -> Result:
+    def begin_batch(self, command: BeginBatch) -> Result:
         """A run that was begun before goes on; a new one begins when the one before it has finished."""
         before = self._batch_run(command.destination)
         if before is not None and before.number >= command.number:
@@ -518,6 +552,25 @@ class _Group:
         self._next_seq += 1
 
 
+_HANDLERS: dict[type[Command], Callable[..., Any]] = {
+    Sight: _Group.sight,
+    Onboard: _Group.onboard,
+    Link: _Group.link_unseen,
+    Unlink: _Group.unlink,
+    Adopt: _Group.adopt,
+    Forget: _Group.forget,
+    Withdraw: _Group.withdraw,
+    Scrub: _Group.scrub,
+    Erase: _Group.erase,
+    Replay: _Group.replay,
+    Sweep: _Group.sweep,
+    Refresh: _Group.refresh,
+    BeginBatch: _Group.begin_batch,
+    LaneReport: _Group.report,
+}
+"""What each command does to a group."""
+
+
 def _place_of(profile: Profile, dpid: int, partner_id: str) -> int | None:
     for place, partner in enumerate(profile.ids):
         if partner.dpid == dpid and partner.id == partner_id:
@@ -552,7 +605,7 @@ def _uuid_of(command: Command) -> str | None:
     match command:
         case Sight():
             return command.event.uuid
-        case Unlink() | Adopt() | Forget() | Withdraw() | Erase():
+        case Onboard() | Link() | Unlink() | Adopt() | Forget() | Withdraw() | Erase():
             return command.uuid
         case _:
             return None

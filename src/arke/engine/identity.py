@@ -22,7 +22,7 @@ from arke.errors import StoreUnavailable
 from arke.storage.ports import MAX_DEVICES, Move, Owner, PersonRow
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     from arke.clock import Entropy
     from arke.engine.committer import Committer
@@ -64,7 +64,7 @@ class Identity:
     """Resolves devices. `resolve` sees its own earlier answers; `flush` makes them durable.
 
     `moving` are the moves that the shards have not followed yet, per id, oldest first; only durable ones may
-    be followed (`next_move`).
+    be followed (`next_move`). `joined`: a cross-device id has reached another device.
     """
 
     def __init__(self, directory: Directory, committer: Committer, entropy: Entropy) -> None:
@@ -77,6 +77,7 @@ class Identity:
         self._durable_generation = self._generation
         self._batch = _Batch()
         self._writing: _Batch | None = None
+        self.joined = False
         self.moving: dict[IdKey, deque[Move]] = {}
         for move in directory.moves():
             self.moving.setdefault(move.key, deque()).append(move)
@@ -95,6 +96,14 @@ class Identity:
             if owner is not None:
                 self._remember(key, owner)
         return owner
+
+    def owners(self, keys: Collection[IdKey]) -> dict[IdKey, Owner]:
+        """The devices that own many ids, for those that are known; the cache keeps nothing of it."""
+        found = {key: owner for key in keys if (owner := self._owners.get(key)) is not None}
+        return found | self._directory.find(key for key in keys if key not in found)
+
+    def is_cross_device(self, dpid: int) -> bool:
+        return dpid in self._cross_device
 
     def resolve(self, uuid: str | None, ids: Sequence[DeclaredId], now: int) -> Resolved:
         """Find or make the device. New mappings take effect at once and are durable after `flush`."""
@@ -170,6 +179,7 @@ class Identity:
     def _link_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
         if len(self._people) >= CACHED_PEOPLE:
             self._people.clear()
+        self.joined = True
         self._people[key] = self._batch.people[key] = row
         self._batch.at = now
 
@@ -195,9 +205,6 @@ class Identity:
                 fresh |= {uuid: row.generation for (*of, uuid), row in batch.people.items() if (*of,) == key}
         newest = sorted(fresh, key=fresh.__getitem__, reverse=True)
         return list(dict.fromkeys([*newest, *self._directory.devices(key)]))[:MAX_DEVICES]
-
-    def is_cross_device(self, dpid: int) -> bool:
-        return dpid in self._cross_device
 
     def new_generation(self) -> int:
         """A number for a mapping that is made outside of `resolve`."""
@@ -297,11 +304,11 @@ class Identity:
 
     def suppressed_uuid(self, uuid: str) -> bool:
         """Whether nothing may be taken about a device: it opted out or was deleted."""
-        return self._directory.hash_of(uuid) in self._suppressed
+        return bool(self._suppressed) and self._directory.hash_of(uuid) in self._suppressed
 
     def suppressed_key(self, key: IdKey) -> bool:
         """The same for a partner id."""
-        return self._directory.hash_of(f"{key[0]}:{key[1]}") in self._suppressed
+        return bool(self._suppressed) and self._directory.hash_of(f"{key[0]}:{key[1]}") in self._suppressed
 
     async def suppress(self, uuids: Iterable[str], keys: Iterable[IdKey], now: int) -> None:
         """Never take these again. Durable on return, and so is every link that was made before."""

@@ -48,8 +48,9 @@ class CompiledCatalog:
         self.matcher = TraitMatcher(
             (trait.id, compile_trait_rule(trait.rule, ignore_case=trait.ignore_case))
             for trait in catalog.traits
-            if trait.rule is not None
+            if trait.rule is not None and trait.kind == "rule_based"
         )
+        self._of_no_source = self.once.difference(*self.by_source.values())
         self.segments: dict[int, Segment] = {segment.id: segment for segment in catalog.segments}
         self.rules: dict[int, SegmentRule] = {
             segment.id: compile_segment_rule(segment.rule)
@@ -81,6 +82,10 @@ class CompiledCatalog:
             trait_id: tuple(sorted(day * DAY_S for day in days)) for trait_id, days in windows.items()
         }
         self._by_window = {key: tuple(ids) for key, ids in by_window.items()}
+
+    def onboarded_of(self, source: int) -> frozenset[int]:
+        """The traits that files of a data source realise: its onboarded ones, and those that name no source."""
+        return (self.by_source.get(source, frozenset()) & self.once) | self._of_no_source
 
     def expiry(self, trait_id: int, last: int) -> int:
         """When a trait last realised at `last` is over (SPEC section 12: TTL)."""

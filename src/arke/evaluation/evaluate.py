@@ -48,15 +48,51 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
 
-    back = _come_back(compiled, profile, event, now) if profile.epoch == INACTIVE else []
-    told_changes = _tell(compiled, profile, event.memberships, event.ts, now) if event.memberships else []
+    changes = _apply(compiled, profile, realised, (), event.memberships, event.ts, now)
+    profile.heard = max(profile.heard, event.at)
+    return Effect(realised, changes)
+
+
+def apply_file(
+    compiled: CompiledCatalog,
+    profile: Profile,
+    realised: Iterable[int],
+    removed: Iterable[int],
+    memberships: Mapping[int, int],
+    ts: int,
+    now: int,
+) -> list[Change]:
+    """Apply what a file says of a profile, in place: onboarded traits it realises at `ts` or removes, and the
+    statuses of external segments. Traits that the catalog does not know are left out.
+    """
+    known = [trait_id for trait_id in realised if trait_id in compiled.once]
+    return _apply(compiled, profile, known, removed, memberships, ts, now)
+
+
+def _apply(
+    compiled: CompiledCatalog,
+    profile: Profile,
+    realised: Iterable[int],
+    removed: Iterable[int],
+    memberships: Mapping[int, int],
+    ts: int,
+    now: int,
+) -> list[Change]:
+    """Bring a profile up to now, then let traits go and realise others at `ts`, and decide what follows."""
+    back = _come_back(compiled, profile, memberships, ts, now) if profile.epoch == INACTIVE else []
+    told_changes = _tell(compiled, profile, memberships, ts, now) if memberships else []
     affected: set[int] = set()
     lapsed: dict[int, str] = {}
     stale = profile.epoch != compiled.epoch
     if stale or now >= profile.due:
         lapsed = _pass_time(compiled, profile, affected, now, stale=stale)
+    if removed:
+        held = [trait_id for trait_id in removed if trait_id in profile.traits]
+        forget(profile, held)
+        for trait_id in held:
+            affected.update(compiled.on_first.get(trait_id, ()))
     for trait_id in realised:
-        newly = realise(compiled, profile, trait_id, event.ts, now)
+        newly = realise(compiled, profile, trait_id, ts, now)
         if newly is None:
             continue
         affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
@@ -65,8 +101,7 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
         affected.update(compiled.on_first.get(trait_id, ()))
     changes = _decide(compiled, profile, affected, lapsed, now)
     profile.evaluated = now
-    profile.heard = max(profile.heard, event.at)
-    return Effect(realised, [*back, *changes, *told_changes])
+    return [*back, *changes, *told_changes]
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
@@ -102,8 +137,10 @@ def _become_inactive(profile: Profile, now: int) -> list[Change]:
     return changes
 
 
-def _come_back(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> list[Change]:
-    """Memberships that were told hold again, unless the event tells of them. Computed ones follow as for a
+def _come_back(
+    compiled: CompiledCatalog, profile: Profile, memberships: Mapping[int, int], ts: int, now: int
+) -> list[Change]:
+    """Memberships that were told hold again, unless they are told of anew. Computed ones follow as for a
     profile of another catalog: all that it can be in is evaluated.
     """
     changes = []
@@ -111,7 +148,7 @@ def _come_back(compiled: CompiledCatalog, profile: Profile, event: Event, now: i
         segment = compiled.segments.get(segment_id)
         if membership.reason != "inactive" or segment is None or not segment.external or segment.paused:
             continue
-        told_anew = segment_id in event.memberships and event.ts >= membership.verified
+        told_anew = segment_id in memberships and ts >= membership.verified
         if not told_anew and _told_until(compiled, segment_id, membership) > now:
             profile.segments[segment_id] = Membership(1, now, membership.verified, "told")
             changes.append(Change(segment_id, 1, "told"))

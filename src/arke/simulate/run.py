@@ -10,9 +10,13 @@ import msgspec
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.delivery.secrets import Secrets
+from arke.engine.committer import InlineCommitter
+from arke.engine.file_desk import FileDesk
 from arke.engine.privacy_json import read_id
 from arke.engine.privacy_request import Asked
 from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
+from arke.onboarding.columns import columns_beside
+from arke.onboarding.loading import Loader
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
 from arke.simulate.script import Step, read_script
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -20,6 +24,7 @@ from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from arke.clock import Clock
     from arke.domain.catalog import Catalog
     from arke.engine.engine import Engine
     from arke.engine.shard import Shard
@@ -72,14 +77,20 @@ class Simulation:
             engine.batches.start_schedule()
         for step in steps:
             await clock.sleep_until(step.at)
-            await self._step(engine, shard, network, script, step)
+            await self._step(engine, shard, clock, network, script, step)
         await engine.batches.stop_schedule()
         await engine.drain(SETTLE_S)
         self.summary.owed = sum(shard.reader.owed_counts().values())
         await engine.stop()
 
     async def _step(
-        self, engine: Engine, shard: Shard, network: SimulatedNetwork, script: Path, step: Step
+        self,
+        engine: Engine,
+        shard: Shard,
+        clock: Clock,
+        network: SimulatedNetwork,
+        script: Path,
+        step: Step,
     ) -> None:
         where = f"{script}:{step.line}"
         if step.event is not None:
@@ -100,11 +111,25 @@ class Simulation:
                 await engine.batches.start(step.batch, "command")
             except (InvalidInput, BatchRunning) as error:
                 self._complain(f"{where}: batch: {error}")
+        elif step.onboard is not None:
+            await self._onboard(engine, clock, script.parent / step.onboard.file, where)
         elif step.privacy is not None:
             who = step.privacy
             uuids = (who.uuid,) if who.uuid is not None else ()
             ids = (read_id(who.id),) if who.id is not None else ()
             await engine.privacy.request([Asked(who.action, uuids, ids)])
+
+    async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:
+        """Runs to completion at this moment."""
+        loader = Loader(FileDesk(engine), clock, InlineCommitter())
+        try:
+            receipt = await loader.load(path, path.name, columns_beside(path))
+        except InvalidInput as error:
+            raise ScriptError(f"{where}: onboard: {error}") from None
+        if receipt.state == "failed":
+            self._complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
+        for kind, count in sorted(receipt.errors.items()):
+            self._complain(f"{where}: onboard: {receipt.file}: {count:,} lines not stored: {kind}")
 
     def _record(self, sent: Sent) -> None:
         self.summary.requests += 1

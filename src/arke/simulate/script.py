@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from arke.domain.event import IncomingEvent
 
-LATER_KEYS = ("onboard",)
-"""Actions of the script language that this version of Arke does not perform yet."""
-
 MAX_ANSWERS = 1_000_000
 """How many answers one line may script."""
 
@@ -33,6 +30,12 @@ class Respond(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     destination: int
     status: Annotated[int, msgspec.Meta(ge=100, le=599)]
     times: Annotated[int, msgspec.Meta(ge=1, le=MAX_ANSWERS)] = 1
+
+
+class OnboardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A data file to load, by its path relative to the script."""
+
+    file: str
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +56,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     privacy: Privacy | None = None
     apply: str | None = None
     batch: int | None = None
+    onboard: OnboardFile | None = None
 
 
 def read_script(lines: Iterable[bytes], name: str) -> Iterator[Step]:
@@ -78,7 +82,7 @@ def _step(line: bytes, number: int, name: str) -> Step:
     if len(document) != 1:
         given = ", ".join(document) or "none"
         raise ScriptError(
-            f"{where}: needs exactly one of event, respond, privacy, batch, apply, advance beside at "
+            f"{where}: needs exactly one of event, onboard, respond, privacy, batch, apply, advance beside at "
             f"(given: {given})"
         )
     ((action, value),) = document.items()
@@ -102,12 +106,12 @@ def _action(action: str, value: Any, at: float, number: int) -> Step:
             return Step(line=number, at=at, apply=msgspec.convert(value, str))
         case "batch":
             return Step(line=number, at=at, batch=msgspec.convert(value, int))
+        case "onboard":
+            return Step(line=number, at=at, onboard=msgspec.convert(value, OnboardFile))
         case "advance":
             return Step(line=number, at=at)
-        case _ if action in LATER_KEYS:
-            raise ValueError("this version of Arke does not read files yet")
         case _:
-            raise ValueError("unknown action: use event, respond, privacy, batch, apply or advance")
+            raise ValueError("unknown action: use event, onboard, respond, privacy, batch, apply or advance")
 
 
 def _privacy(request: Privacy) -> Privacy:

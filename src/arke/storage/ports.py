@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from arke.domain.change import JournalRecord
     from arke.domain.ledger import LedgerEntry, LedgerRow
     from arke.domain.profile import Profile
+    from arke.storage.files import FileStore
     from arke.tokens import TokenStore
 
 
@@ -284,6 +285,9 @@ class Directory(Protocol):
     @property
     def tokens(self) -> TokenStore: ...
 
+    @property
+    def files(self) -> FileStore: ...
+
     def shards(self, wanted: int | None) -> int:
         """The number of shards, fixed when the directory is first used. Raises InvalidInput on another."""
         ...
@@ -303,8 +307,8 @@ class Directory(Protocol):
         at: int,
         people: Mapping[PersonKey, PersonRow] = ...,
     ) -> None:
-        """Store new owners of ids, the moves that follow from them, and the devices of cross-device ids: of
-        those the oldest beyond MAX_DEVICES go, but never the owner.
+        """Store new owners of ids, the moves that follow from them, and the devices of cross-device ids, which
+        are to hear of what is filed: of those the oldest beyond MAX_DEVICES go, but never the owner.
         """
         ...
 

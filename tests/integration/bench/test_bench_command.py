@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import delivery, evaluation, growth
+from arke.bench import delivery, evaluation, growth, onboarding
 from arke.bench.figures import Section
 from arke.bench.options import Options
 
-TINY = Options(seconds=0.2, rounds=1, users=300, small=200, large=400, profile=True)
+TINY = Options(seconds=0.2, rounds=1, users=300, small=200, large=400, lines=500, profile=True)
 NGINX_AND_WRK = shutil.which("nginx") is not None and shutil.which("wrk") is not None
 
 
@@ -57,6 +57,13 @@ def test_growth_compares_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert all(value > 0 for value in found.values())
 
 
+def test_onboarding_reports_lines_next_to_their_bare_cost(tmp_path: Path) -> None:
+    """Every line is stored, by real shards, and that costs more than counting and inserting it."""
+    found = values(onboarding.run(TINY, tmp_path))
+    assert 0 < found["lines"] < found["bound"]
+    assert 0 < found["ratio"] < 1
+
+
 def test_end_to_end_runs_the_real_program_and_prints_json() -> None:
     """The command as users run it: every probe reaches the destination, and programs can read the answer."""
     done = subprocess.run(
@@ -80,4 +87,4 @@ def test_an_unknown_bench_is_wrong_use() -> None:
         [sys.executable, "-m", "arke", "bench", "everything"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert "choose delivery, evaluation, end-to-end, growth or all" in done.stderr
+    assert "choose delivery, evaluation, end-to-end, growth, onboarding or all" in done.stderr

@@ -79,7 +79,7 @@ AUDIENCE = [
         "integration_code 'a' names two data sources; first in line 2",
     ),
     ("traits: [§{id: 1}]", "rule is missing"),
-    ("traits: [{id: 1, kind: onboarded, rule: §'c_a == 1'}]", "an onboarded trait has no rule"),
+    ("traits: [{id: 1, kind: onboarded, rule: 'ic §~ 1'}]", '"~" is not an operator'),
     (
         "traits: [{id: 1, kind: §onborded}]",
         "kind must be rule_based or onboarded, not 'onborded' (did you mean onb",

@@ -23,6 +23,7 @@ from arke.storage.ports import (
     StoredCatalog,
 )
 from arke.storage.sqlite.connection import MEMORY, compact, open_database, store_errors, transaction
+from arke.storage.sqlite.files import SqliteFiles
 from arke.tokens import Token
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class SqliteDirectory:
         self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._key = self._stored_key(key)
         self.tokens = SqliteTokens(self)
+        self.files = SqliteFiles(self._connection, self._reads, self._where)
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._connection, self._where):
@@ -125,6 +127,11 @@ class SqliteDirectory:
             self._connection.executemany(
                 "INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)",
                 (msgspec.structs.astuple(move) for move in moves),
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO joining (dpid, id, uuid) "
+                "SELECT dpid, id, ? FROM filed WHERE dpid = ? AND id = ?",
+                ((uuid, dpid, id_) for dpid, id_, uuid in people),
             )
             newest = max((owner.generation for owner in links.values()), default=0)
             self._connection.execute(
@@ -223,10 +230,12 @@ class SqliteDirectory:
                 removed += run("DELETE FROM identity WHERE uuid = ? RETURNING dpid, id", uuid)
                 run("DELETE FROM person WHERE uuid = ?", uuid)
                 run("DELETE FROM move WHERE ?1 IN (old_uuid, new_uuid)", uuid)
+                run("DELETE FROM joining WHERE uuid = ?", uuid)
             for key in ids:
                 removed += run("DELETE FROM identity WHERE dpid = ? AND id = ? RETURNING dpid, id", key)
                 run("DELETE FROM person WHERE dpid = ? AND id = ?", key)
-                run("DELETE FROM move WHERE dpid = ? AND id = ?", key)
+                for table in ("move", "filed", "joining"):
+                    run(f"DELETE FROM {table} WHERE dpid = ? AND id = ?", key)  # noqa: S608 - constants
             for number, body in bodies.items():
                 run("UPDATE privacy_request SET done = ?, body = ? WHERE number = ?", (at, body, number))
             run("INSERT OR REPLACE INTO meta VALUES ('compact_due', 1)")

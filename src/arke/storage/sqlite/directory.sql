@@ -96,3 +96,34 @@ CREATE TABLE token (
   hash    BLOB NOT NULL UNIQUE,
   body    BLOB NOT NULL
 ) WITHOUT ROWID;
+
+-- Data files by name and digest: when each was first begun, how far it has come, and its counters or receipt.
+CREATE TABLE data_file (
+  number   INTEGER PRIMARY KEY,
+  name     TEXT NOT NULL,
+  digest   BLOB NOT NULL,
+  begun    INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  done     INTEGER NOT NULL,
+  body     BLOB NOT NULL,
+  UNIQUE (name, digest)
+);
+
+-- What files said of cross-device ids, for devices that they are linked to later.
+CREATE TABLE filed (
+  dpid INTEGER NOT NULL,
+  id   TEXT NOT NULL,
+  at   INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (dpid, id)
+) WITHOUT ROWID;
+CREATE INDEX filed_at ON filed (at);
+
+-- Devices that what is filed under an id is still to be told to. A row that comes again gets a new number.
+CREATE TABLE joining (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  dpid   INTEGER NOT NULL,
+  id     TEXT NOT NULL,
+  uuid   TEXT NOT NULL,
+  UNIQUE (dpid, id, uuid)
+);

@@ -1,0 +1,59 @@
+"""`arke onboard`: load data files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+
+if TYPE_CHECKING:
+    from arke.onboarding.receipt import Receipt
+
+
+def onboard(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Onboarding, id-sync, CSV or Parquet files.")
+    ],
+    columns: Annotated[
+        Path | None,
+        typer.Option("--columns", help="How the columns of tables are read. Default: FILE.columns.yaml."),
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Load files, in the order of the times in their names, and show what became of their lines."""
+    from arke.onboarding.sending import outgoing
+
+    sent = outgoing(files, columns)
+    failed = False
+    for receipt in client(data, url, token, config).onboard(sent, _progress):
+        failed = failed or receipt.state != "done"
+        _show(receipt, json=json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _progress(name: str, lines: int, total: int) -> None:
+    if sys.stderr.isatty():
+        share = f" of {total:,}" if total else ""
+        sys.stderr.write(f"\r\x1b[K{name}: {lines:,}{share} lines")
+        sys.stderr.flush()
+
+
+def _show(receipt: Receipt, *, json: bool) -> None:
+    import msgspec
+
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    if json:
+        sys.stdout.write(msgspec.json.encode(receipt).decode() + "\n")
+        return
+    for line in receipt.lines():
+        sys.stdout.write(f"{line}\n")

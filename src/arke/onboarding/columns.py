@@ -1,0 +1,107 @@
+"""The columns file of a table: which column is whose id, which are traits, memberships and signals.
+
+```yaml
+id: {column: customer, dpid: 12345}      # dpid 0: the column holds UUIDs
+target: 501                              # whose traits these are; the data source of the ids if left out
+mode: sync                               # or overwrite
+traits: {bought: 1000}                   # column: trait; 1 realises it, 0 removes it, empty says nothing
+memberships: {churn_risk: 14356}         # column: external segment; 1 or 0, empty says nothing
+signals: {product: c_product}            # column: key that rules of onboarded traits ask for
+delimiter: ","                           # of CSV
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from arke.domain.catalog import GLOBAL_DATA_SOURCES
+from arke.errors import InvalidInput
+from arke.intake.id_formats import MAX_DPID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from arke.onboarding.names import FileName
+
+SUFFIX = ".columns.yaml"
+"""`audience.csv` is read by `audience.csv.columns.yaml` beside it."""
+MAX_BYTES = 64 * 1024
+
+Dpid = Annotated[int, msgspec.Meta(ge=0, le=MAX_DPID)]
+
+
+class IdColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The column that names the user, and the data source of its ids."""
+
+    column: str
+    dpid: Dpid
+
+
+class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a table is read; columns that are not named are not read."""
+
+    id: IdColumn
+    target: Dpid | None = None
+    mode: Literal["sync", "overwrite"] = "sync"
+    traits: dict[str, int] = {}
+    memberships: dict[str, int] = {}
+    signals: dict[str, str] = {}
+    delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
+
+    @property
+    def names(self) -> list[str]:
+        """Every column that is read, the id's first."""
+        return list(dict.fromkeys([self.id.column, *self.traits, *self.memberships, *self.signals]))
+
+    def named(self, name: FileName) -> FileName:
+        """The file's name, completed by what the columns say."""
+        target = self.id.dpid if self.target is None else self.target
+        return msgspec.structs.replace(name, kind=self.mode, dpids=(self.id.dpid,), target=target)
+
+
+def parse_columns(text: str | bytes, where: str) -> Columns:
+    """Raises InvalidInput saying what is wrong."""
+    if len(text) > MAX_BYTES:
+        raise InvalidInput(f"{where}: a columns file may have {MAX_BYTES:,} bytes")
+    try:
+        columns = msgspec.yaml.decode(text, type=Columns)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise InvalidInput(f"{where}: {error}") from None
+    if not (columns.traits or columns.memberships or columns.signals):
+        raise InvalidInput(f"{where}: names no traits, memberships or signals: nothing would be loaded")
+    if columns.target is None and columns.id.dpid in GLOBAL_DATA_SOURCES:
+        raise InvalidInput(
+            f"{where}: ids of the global data source {columns.id.dpid} are everybody's: say with `target` whose "
+            "traits these are"
+        )
+    return columns
+
+
+def columns_beside(path: Path) -> bytes | None:
+    """The columns file that lies beside a table, None where there is none. Raises InvalidInput."""
+    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+        return None
+    beside = path.with_name(path.name + SUFFIX)
+    try:
+        with beside.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(f"{beside}: cannot be read: {error.strerror}") from None
+
+
+def check_memberships(columns: Columns, external: Mapping[int, bool], where: str) -> None:
+    """Only external segments are told. Raises InvalidInput."""
+    for column, segment_id in columns.memberships.items():
+        told = external.get(segment_id)
+        if told is None:
+            raise InvalidInput(f"{where}: column {column!r}: no segment {segment_id} in the catalog")
+        if not told:
+            raise InvalidInput(
+                f"{where}: column {column!r}: segment {segment_id} has a rule: its membership is computed, not told"
+            )

@@ -1,0 +1,107 @@
+"""The items of an onboarding line: `<id> TAB <item>,<item>,...` (dossier 15).
+
+| item | means |
+|---|---|
+| `d_sid=24` | realise trait 24 |
+| `d_unsid=28`, `28:0`, `28:-1` | remove trait 28 |
+| `30608`, `ic=30608` | the signal `ic`, which traits name by integration code or rule: not trait 30608 |
+| `key=value`, each part bare or in double quotes | a signal; a key may be repeated; leading dashes go |
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_TYPOGRAPHIC = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"'})
+_PAIR = re.compile(r'\s*(?:"([^"]*)"|([^"=]+?))\s*=\s*(?:"([^"]*)"|([^"]*?))\s*', re.DOTALL)
+_REMOVAL = re.compile(r"([0-9]{1,18}):(?:0|-1)")
+MAX_TRAIT_DIGITS = 18
+
+
+class Malformed(ValueError):
+    """The line cannot be read; the text says why, without a word of the line."""
+
+
+class Items(msgspec.Struct):
+    """What a line says. `unread`: items of no known form. `memberships` come from tables only."""
+
+    realise: list[int] = []
+    remove: list[int] = []
+    signals: dict[str, list[str]] = {}
+    memberships: dict[int, int] = {}
+    unread: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not (self.realise or self.remove or self.signals or self.memberships or self.unread)
+
+    def signal(self, key: str, value: str) -> None:
+        self.signals.setdefault(key, []).append(value)
+
+
+def read_items(text: str) -> Items:
+    """Read the part behind the tab. Raises Malformed."""
+    if "\t" in text:
+        raise Malformed("a tab among the items")
+    items = Items()
+    for part in _split(text):
+        item = part.strip()
+        if item:
+            _read(item, items)
+    return items
+
+
+def _split(text: str) -> list[str]:
+    """At commas outside of quotes; empty items stay empty."""
+    if not text.isascii():
+        text = text.translate(_TYPOGRAPHIC)
+    pieces = text.split(",")
+    if '"' not in text:
+        return pieces
+    parts: list[str] = []
+    held = ""
+    for piece in pieces:
+        held = f"{held},{piece}" if held else piece
+        if held.count('"') % 2 == 0:
+            parts.append(held)
+            held = ""
+    if held:
+        raise Malformed("a quote is not closed")
+    return parts
+
+
+def _read(item: str, items: Items) -> None:
+    if item.isdigit() and item.isascii():
+        items.signal("ic", item)
+        return
+    key, equals, value = item.partition("=")
+    if not equals:
+        _read_removal(item, items)
+        return
+    if '"' in item:
+        pair = _PAIR.fullmatch(item)
+        if pair is None:
+            items.unread += 1
+            return
+        key = pair[1] if pair[1] is not None else pair[2]
+        value = pair[3] if pair[3] is not None else pair[4]
+    key, value = key.strip().lstrip("-"), value.strip()
+    if key in ("d_sid", "d_unsid"):
+        if not (value.isdigit() and value.isascii() and len(value) <= MAX_TRAIT_DIGITS):
+            items.unread += 1
+        else:
+            (items.realise if key == "d_sid" else items.remove).append(int(value))
+    elif key and value:
+        items.signal(key, value)
+    else:
+        items.unread += 1
+
+
+def _read_removal(item: str, items: Items) -> None:
+    removal = _REMOVAL.fullmatch(item)
+    if removal is None:
+        items.unread += 1
+    else:
+        items.remove.append(int(removal[1]))

@@ -1,0 +1,231 @@
+"""Loading a file: parse chunks in a thread, find whose they are, hand them to the shards, remember how far.
+
+The position and the counters go to the directory in one transaction once the shards have made everything
+before it durable. What is done again after a crash finds its mark on the profile and changes nothing, so the
+receipt is the same with a crash and without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.clock import DAY_S
+from arke.engine.operations import LOCAL
+from arke.errors import FileRefused, InvalidInput
+from arke.onboarding.applying import Applier
+from arke.onboarding.columns import Columns, check_memberships, parse_columns
+from arke.onboarding.names import FileName, parse_name
+from arke.onboarding.reading import Reading
+from arke.onboarding.receipt import Receipt, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from arke.clock import Clock
+    from arke.engine.committer import Committer
+    from arke.engine.file_desk import FileDesk
+    from arke.onboarding.source import Survey
+    from arke.storage.files import FileRecord
+
+    Progress = Callable[[int, int], None]
+
+COMMIT_LINES = 10_000
+"""Lines between two commits of the position: what a crash makes do again."""
+FILED_DAYS = 120
+"""How long what was said of a cross-device id waits for a device."""
+RECORDS_DAYS = 400
+"""How long a file is known again."""
+PEOPLE_FIRST = (
+    "the first column holds ids of people: put device ids first; the rows are resolved through the devices that "
+    "these people are known by"
+)
+NO_TARGET = "the name says no data source of traits: only traits that name none are realised"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A file that may be loaded: its name, taken apart, and how its columns are read if it is a table."""
+
+    name: FileName
+    columns: Columns | None
+
+
+class Loader:
+    """Loads files one after another. `worker` runs what blocks."""
+
+    def __init__(self, desk: FileDesk, clock: Clock, worker: Committer) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._worker = worker
+        self._turn = asyncio.Lock()
+
+    def check(self, name: str, columns: str | bytes | None) -> Job:
+        """Whether a file of this name could be loaded now. Raises InvalidInput saying why not."""
+        parsed = parse_name(name)
+        if parsed.kind != "table":
+            if columns is not None:
+                raise InvalidInput(f"{name}: only tables (.csv, .parquet) are read by a columns file")
+            mapping = None
+        elif columns is None:
+            raise InvalidInput(
+                f"{name}: a table needs a columns file: {name}.columns.yaml beside it, or --columns"
+            )
+        else:
+            where = f"the columns file of {name}"
+            mapping = parse_columns(columns, where)
+            external = {segment.id: segment.external for segment in self._desk.catalog.segments}
+            check_memberships(mapping, external, where)
+            parsed = mapping.named(parsed)
+        for dpid in () if parsed.typed else parsed.dpids:
+            if not self._desk.known(dpid):
+                raise InvalidInput(f"{name}: no data source {dpid} in the catalog: apply one that has it")
+        return Job(parsed, mapping)
+
+    async def load(
+        self,
+        path: Path,
+        name: str,
+        columns: str | bytes | None = None,
+        progress: Progress | None = None,
+        *,
+        actor: str = LOCAL,
+    ) -> Receipt:
+        """Load a file, or go on with it. What is wrong with its content is told by the receipt.
+
+        Raises InvalidInput where its name is wrong, and Unavailable, Overloaded when the engine cannot take
+        it now: load it again, and it goes on from where it was.
+        """
+        async with self._turn:
+            job = self.check(name, columns)
+            try:
+                reading = await self._worker.run(Reading, path, job.name, job.columns)
+            except FileRefused as error:
+                return self._failed(job, error)
+            try:
+                return await self._read(job, reading, progress or _nobody, actor)
+            finally:
+                reading.close()
+
+    async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
+        try:
+            survey = await self._worker.run(reading.survey)
+        except FileRefused as error:
+            return self._failed(job, error)
+        now = int(self._clock.now())
+        files = self._desk.files
+        record = await self._desk.write(files.begin, job.name.name, survey.digest, now)
+        if record.done:
+            return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
+        tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
+        try:
+            await self._worker.run(reading.start, record.position, self._desk.catalog)
+            await self._chunks(job, reading, record, tally, lambda done: progress(done, survey.lines))
+            reading.check_complete(tally)
+        except FileRefused as error:
+            return self._failed(job, error, tally, record, survey)
+        receipt = self._receipt(job, "done", tally, record, survey)
+        await self._desk.write(files.finish, record.number, msgspec.json.encode(receipt))
+        await self._audit(actor, "file_loaded", f"{job.name.name}: {tally.stored} of {tally.received} lines")
+        await self.prune()
+        return receipt
+
+    async def _audit(self, actor: str, action: str, detail: str) -> None:
+        await self._desk.audit(int(self._clock.now()), actor, action, detail)
+
+    async def _chunks(
+        self, job: Job, reading: Reading, record: FileRecord, tally: Tally, progress: Callable[[int], None]
+    ) -> None:
+        """While shards take one chunk the next one is parsed."""
+        applier = Applier(self._desk, self._clock, job.name, record)
+        version = self._desk.catalog_version
+        position = committed = record.position
+        ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
+        try:
+            while True:
+                chunk = await ahead
+                if self._desk.catalog_version != version:
+                    version = self._desk.catalog_version
+                    await self._worker.run(reading.under, self._desk.catalog)
+                if not chunk.end:
+                    ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
+                await applier.apply(chunk, reading.book)
+                tally.add(chunk.tally)
+                position = chunk.last
+                if chunk.end or position - committed >= COMMIT_LINES:
+                    await applier.commit(position, msgspec.json.encode(tally))
+                    committed = position
+                progress(position)
+                if chunk.end:
+                    return
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    def close(self) -> None:
+        self._worker.close()
+
+    async def prune(self) -> None:
+        """Forget what was filed, and files, too long ago."""
+        now = int(self._clock.now())
+        files = self._desk.files
+        await self._desk.write(files.prune, now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
+
+    def _failed(
+        self,
+        job: Job,
+        error: FileRefused,
+        tally: Tally | None = None,
+        record: FileRecord | None = None,
+        survey: Survey | None = None,
+    ) -> Receipt:
+        receipt = self._receipt(job, "failed", tally or Tally(), record, survey)
+        return msgspec.structs.replace(receipt, reason=error.reason, message=error.message)
+
+    def _receipt(
+        self,
+        job: Job,
+        state: str,
+        tally: Tally,
+        record: FileRecord | None,
+        survey: Survey | None,
+    ) -> Receipt:
+        now = int(self._clock.now())
+        name = job.name
+        id_sync = name.kind == "id_sync"
+        return Receipt(
+            file=name.name,
+            kind=name.kind,
+            state="done" if state == "done" else "failed",
+            data_source=name.dpids[0],
+            target=None if id_sync else name.target,
+            begun=rfc3339(record.begun if record is not None else now),
+            ended=rfc3339(now),
+            digest=survey.digest.hex() if survey is not None else "",
+            **msgspec.structs.asdict(tally),
+            warnings=self._warnings(name),
+        )
+
+    def _warnings(self, name: FileName) -> list[str]:
+        if name.kind == "id_sync" and self._desk.of_people(name.dpids[0]):
+            return [PEOPLE_FIRST]
+        if name.kind != "id_sync" and name.target == 0:
+            return [NO_TARGET]
+        return []
+
+
+def rfc3339(moment: int) -> str:
+    """Seconds, UTC."""
+    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
+
+
+def failure(name: str, reason: str, message: str) -> Receipt:
+    """The receipt of a file that was refused for its name."""
+    return Receipt(file=name, kind="unknown", state="failed", reason=reason, message=message)
+
+
+def _nobody(_: int, __: int) -> None:
+    return

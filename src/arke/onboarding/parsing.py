@@ -1,0 +1,160 @@
+"""From a line of a file to what it says, or to why it is not stored. Runs in a thread, touches nothing else.
+
+A parser takes (line number, entry, tally) and returns what the line says, None where it counts as an error or
+is blank. Blank lines are not received.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from arke.domain.event import is_uuid
+from arke.engine.commands import FileLine
+from arke.intake.id_formats import DEVICE_ID_FORMATS, device_id_ok, is_nobody, well_formed
+from arke.onboarding.items import Malformed, read_items
+
+if TYPE_CHECKING:
+    from arke.onboarding.items import Items
+    from arke.onboarding.names import FileName
+    from arke.onboarding.receipt import ErrorClass, Tally
+    from arke.onboarding.trait_book import TraitBook
+    from arke.storage.ports import IdKey
+
+ID_TYPES = {
+    "idfa": 20915,
+    "gaid": 20914,
+    "adid": 20914,
+    "aaid": 20914,
+    "android": 20914,
+    "android device id": 20914,
+}
+"""Id types of `ftp_dpm_odc_` files, in any letter case, and the data sources that they mean."""
+
+
+class Told(NamedTuple):
+    """What one line says of a user."""
+
+    key: IdKey
+    line: FileLine
+
+
+class IdRow(NamedTuple):
+    """The ids of one line of an id-sync file, in the order of its columns; DPID 0 is the UUID."""
+
+    number: int
+    keys: tuple[IdKey, ...]
+
+
+def id_problem(dpid: int, text: str) -> tuple[ErrorClass, str] | None:
+    """Why this cannot be an id of the data source, None where it can."""
+    if not text:
+        return "format", "there is no id"
+    if dpid == 0:
+        return None if is_uuid(text) else ("invalid_uuid", "the id is no UUID of 38 digits")
+    if not device_id_ok(dpid, text):
+        return "invalid_device_id", f"the id has not the form that ids of {dpid} have"
+    if is_nobody(dpid, text):
+        return "invalid_device_id", "the all-zero id stands for nobody"
+    if dpid not in DEVICE_ID_FORMATS and (":" in text or "%3a" in text.lower()):
+        return "format", "a colon in the id"
+    return None if well_formed(text) else ("format", "control characters in the id, or more than 512 of any")
+
+
+def text_of(number: int, raw: bytes | None, tally: Tally) -> str | None:
+    """A received line as text; None for a blank one, one too long, or one that is not UTF-8."""
+    if raw is None:
+        tally.received += 1
+        tally.refuse("too_long", number)
+        return None
+    if not raw or raw.isspace():
+        return None
+    tally.received += 1
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        tally.refuse("format", number, "this is not UTF-8 text")
+        return None
+
+
+def meant(
+    number: int, key: IdKey, items: Items, book: TraitBook, tally: Tally, *, removing: bool
+) -> Told | None:
+    """What a readable line comes to under the traits of the file's data source."""
+    meaning = book.read(items, removing=removing)
+    tally.signals += meaning.signals
+    tally.unused += meaning.unused
+    if meaning.invalid:
+        tally.invalid_traits += meaning.invalid
+        tally.invalid_lines += 1
+    if meaning.nothing:
+        tally.refuse("no_trait", number)
+        return None
+    return Told(key, FileLine(number, meaning.realise, meaning.remove, meaning.memberships))
+
+
+class TraitLines:
+    """Parses the lines of onboarding files. `book` may be exchanged between chunks."""
+
+    def __init__(self, name: FileName, book: TraitBook) -> None:
+        self.book = book
+        (self._dpid,) = name.dpids
+        self._typed = name.typed
+        self._removing = name.kind == "sync"
+
+    def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Told | None:
+        text = text_of(number, raw, tally)
+        if text is None:
+            return None
+        dpid = self._dpid
+        if self._typed:
+            kind, _, text = text.partition("\t")
+            if kind.strip().lower() not in ID_TYPES:
+                tally.refuse("format", number, "the first column names no id type that is known")
+                return None
+            dpid = ID_TYPES[kind.strip().lower()]
+        partner_id, tab, rest = text.partition("\t")
+        partner_id = partner_id.strip(" ")
+        if not tab:
+            tally.refuse("format", number, "there is no tab behind the id")
+            return None
+        problem = id_problem(dpid, partner_id)
+        if problem is not None:
+            tally.refuse(problem[0], number, problem[1])
+            return None
+        try:
+            items = read_items(rest)
+        except Malformed as error:
+            tally.refuse("format", number, str(error))
+            return None
+        if items.empty:
+            tally.refuse("format", number, "there is nothing behind the id")
+            return None
+        return meant(number, (dpid, partner_id), items, self.book, tally, removing=self._removing)
+
+
+class IdLines:
+    """Parses the rows of id-sync files: as many ids, between tabs, as the name has data sources."""
+
+    def __init__(self, name: FileName) -> None:
+        self._dpids = name.dpids
+
+    def __call__(self, number: int, raw: bytes | None, tally: Tally) -> IdRow | None:
+        text = text_of(number, raw, tally)
+        if text is None:
+            return None
+        if text.endswith(("\t", " ")):
+            tally.refuse("format", number, "the row ends with a tab or a space")
+            return None
+        ids = text.split("\t")
+        if len(ids) != len(self._dpids):
+            tally.refuse(
+                "format", number, f"the row has {len(ids)} columns; the name says {len(self._dpids)}"
+            )
+            return None
+        keys = tuple(zip(self._dpids, ids, strict=True))
+        for dpid, partner_id in keys:
+            problem = id_problem(dpid, partner_id)
+            if problem is not None:
+                tally.refuse(problem[0], number, problem[1])
+                return None
+        return IdRow(number, keys)

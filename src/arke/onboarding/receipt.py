@@ -1,0 +1,131 @@
+"""What became of a file, line by line: counters that add up (dossier 15: receipts)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ErrorClass = Literal[
+    "format",
+    "too_long",
+    "invalid_uuid",
+    "invalid_device_id",
+    "no_matching_id",
+    "no_trait",
+    "opted_out",
+    "over_limit",
+    "internal",
+]
+SAMPLES = 10
+"""Samples kept of each class of errors: line numbers and reasons, nothing of the lines themselves."""
+
+MEANINGS: dict[ErrorClass, str] = {
+    "format": "cannot be read",
+    "too_long": "longer than a line may be",
+    "invalid_uuid": "the id is no UUID of 38 digits",
+    "invalid_device_id": "the id has not the form of its data source",
+    "no_matching_id": "the id belongs to no device that is known",
+    "no_trait": "nothing in it concerns a trait of this data source",
+    "opted_out": "the user has opted out",
+    "over_limit": "more lines than one user may have",
+    "internal": "a defect of Arke: the line was not applied",
+}
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One line that was not stored. No part of it is kept: the file has it."""
+
+    line: int
+    why: str
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """Counters of lines. `received` = `stored` + the sum of `errors`. `devices`: different ones that lines
+    were stored for; `signals`: key-values read, `unused` those that no trait asks for; `realised`, `removed`
+    and `told` (external segments) count what stored lines did; `invalid_traits` are traits of other data
+    sources, in `invalid_lines` lines.
+    """
+
+    received: int = 0
+    stored: int = 0
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    devices: int = 0
+    signals: int = 0
+    unused: int = 0
+    realised: int = 0
+    removed: int = 0
+    told: int = 0
+    linked: int = 0
+    invalid_traits: int = 0
+    invalid_lines: int = 0
+    samples: dict[str, list[Sample]] = msgspec.field(default_factory=dict)
+
+    def refuse(self, kind: ErrorClass, line: int, why: str | None = None) -> None:
+        """A line that is not stored."""
+        self.errors[kind] = self.errors.get(kind, 0) + 1
+        samples = self.samples.setdefault(kind, [])
+        if len(samples) < SAMPLES:
+            samples.append(Sample(line, why or MEANINGS[kind]))
+
+    def add(self, other: Tally) -> None:
+        for name in _COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, count in other.errors.items():
+            self.errors[kind] = self.errors.get(kind, 0) + count
+        for kind, samples in other.samples.items():
+            known = self.samples.setdefault(kind, [])
+            known.extend(samples[: SAMPLES - len(known)])
+
+
+_COUNTERS = (
+    *("received", "stored", "devices", "signals", "unused", "realised", "removed", "told", "linked"),
+    *("invalid_traits", "invalid_lines"),
+)
+
+
+class Receipt(Tally, kw_only=True):
+    """What became of one file. `state` is `done`, `failed` or `loading`; `reason` and `message` say why it
+    failed; `repeated`: this very file had been loaded before, and nothing was done. Times are RFC 3339.
+    """
+
+    file: str
+    kind: str
+    state: Literal["done", "failed", "loading"]
+    reason: str = ""
+    message: str = ""
+    repeated: bool = False
+    data_source: int | None = None
+    target: int | None = None
+    begun: str = ""
+    ended: str = ""
+    digest: str = ""
+    warnings: list[str] = []
+
+    def lines(self) -> list[str]:
+        """For people."""
+        head = f"{self.file}: {self.state}"
+        if self.state == "failed":
+            head += f" ({self.reason}): {self.message}"
+        if self.repeated:
+            head += f": this very file was loaded before ({self.begun}); nothing was changed. Then:"
+        shown = [head, *(f"  warning: {warning}" for warning in self.warnings)]
+        if self.received:
+            errors = sum(self.errors.values())
+            shown.append(
+                f"  {self.received:,} lines received = {self.stored:,} stored + {errors:,} not stored"
+            )
+        if self.stored:
+            shown.append(
+                f"  {self.devices:,} devices; {self.realised:,} traits realised, {self.removed:,} removed; "
+                f"{self.told:,} memberships told; {self.linked:,} ids linked"
+            )
+        if self.signals or self.invalid_traits:
+            shown.append(
+                f"  {self.signals:,} signals, {self.unused:,} of no use; {self.invalid_traits:,} traits of "
+                f"other data sources in {self.invalid_lines:,} lines"
+            )
+        for kind, count in sorted(self.errors.items()):
+            numbers = ", ".join(str(sample.line) for sample in self.samples.get(kind, ()))
+            shown.append(f"  {count:,} {kind}: {self.samples[kind][0].why} (lines {numbers})")
+        return shown

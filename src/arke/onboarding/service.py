@@ -1,0 +1,137 @@
+"""Onboarding in a running engine: files sent to the admin API and files of a watched folder, in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from arke.errors import InvalidInput, Overloaded, Unavailable
+from arke.log import get_logger
+from arke.onboarding.folder import FolderWatch
+from arke.onboarding.inbox import Inbox, Waiting
+from arke.onboarding.loading import failure
+from arke.onboarding.receipt import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from arke.clock import Clock
+    from arke.onboarding.loading import Loader
+
+MAX_WAITING = 1_000
+"""Files in the inbox that wait to be loaded; beyond it uploads get 429."""
+RETRY_PAUSE_S = 5.0
+PRUNE_EVERY_S = 3_600.0
+
+log = get_logger("onboarding")
+
+
+class FileState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a file that was sent has come: `lines` of `total` (0: not known), and at the end its receipt."""
+
+    id: str
+    state: Literal["waiting", "loading", "done", "failed"]
+    lines: int = 0
+    total: int = 0
+    receipt: Receipt | None = None
+
+
+class Onboarding:
+    """`start`, then `receive` and `state`; `stop` at any time. What is not loaded then waits for a restart."""
+
+    def __init__(
+        self, loader: Loader, inbox: Inbox, clock: Clock, *, folder: Path | None = None, every_s: float = 5.0
+    ) -> None:
+        self._loader = loader
+        self._inbox = inbox
+        self._clock = clock
+        self._watch = FolderWatch(folder, every_s, loader) if folder is not None else None
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._now: tuple[str, int, int] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        for ticket in await asyncio.to_thread(self._inbox.waiting):
+            self._waiting.put_nowait(ticket)
+        self._tasks = [
+            asyncio.create_task(self._load_inbox(), name="onboarding-inbox"),
+            asyncio.create_task(self._keep_house(), name="onboarding-housekeeping"),
+        ]
+        if self._watch is not None:
+            self._tasks.append(asyncio.create_task(self._watch.run(), name="onboarding-folder"))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._loader.close()
+
+    def check(self, name: str, columns: str | None) -> None:
+        """Whether a file of this name would be taken. Raises InvalidInput."""
+        self._loader.check(name, columns)
+
+    async def receive(
+        self, name: str, columns: str | None, parts: AsyncIterator[bytes], *, actor: str
+    ) -> str:
+        """Take a file; it is loaded in the background. Returns its ticket. Raises InvalidInput, Overloaded,
+        StoreUnavailable.
+        """
+        job = self._loader.check(name, columns)
+        if self._waiting.qsize() >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING:,} files wait to be loaded: try again later", retry_after_s=60)
+        ticket = await self._inbox.receive(job.name, Waiting(name, columns, actor), parts)
+        self._waiting.put_nowait(ticket)
+        return ticket
+
+    def state(self, ticket: str) -> FileState:
+        """Raises InvalidInput for a ticket that is not known."""
+        receipt = self._inbox.receipt(ticket)
+        if receipt is not None:
+            state: Literal["done", "failed"] = "done" if receipt.state == "done" else "failed"
+            return FileState(id=ticket, state=state, receipt=receipt)
+        if self._now is not None and self._now[0] == ticket:
+            return FileState(id=ticket, state="loading", lines=self._now[1], total=self._now[2])
+        return FileState(id=ticket, state="waiting")
+
+    async def _load_inbox(self) -> None:
+        while True:
+            ticket = await self._waiting.get()
+            try:
+                await self._load(ticket)
+            except OSError as error:
+                log.error("inbox_failed", error=type(error).__name__, reason=error.strerror or "")
+            self._now = None
+
+    async def _load(self, ticket: str) -> None:
+        job = self._inbox.job(ticket)
+
+        def progress(lines: int, total: int) -> None:
+            self._now = (ticket, lines, total)
+
+        progress(0, 0)
+        while True:
+            try:
+                receipt = await self._loader.load(
+                    self._inbox.data(ticket), job.name, job.columns, progress, actor=job.actor
+                )
+                break
+            except InvalidInput as error:  # the catalog has changed since it was received
+                receipt = failure(job.name, error.code, str(error))
+                break
+            except (Unavailable, Overloaded) as error:
+                log.warning("load_postponed", code=error.code)
+            await asyncio.sleep(RETRY_PAUSE_S)
+        await asyncio.to_thread(self._inbox.finish, ticket, receipt)
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._inbox.prune, self._clock.now())
+                await self._loader.prune()
+            except (OSError, Unavailable) as error:
+                log.warning("housekeeping_failed", error=type(error).__name__)
+            await asyncio.sleep(PRUNE_EVERY_S)

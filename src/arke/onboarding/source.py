@@ -1,0 +1,155 @@
+"""A data file on disk as a stream: surveyed once before anything of it counts, then read line by line.
+
+The survey unpacks the whole file without keeping any of it. So what is broken (truncated, a bomb, too large)
+is refused before it has changed anything, and the same file is known by its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from arke.errors import FileRefused
+from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from arke.onboarding.names import FileName
+
+MAX_LINE_BYTES = 102_400
+"""Longer lines are dropped as they stream by (dossier 15)."""
+MAX_PACKED_BYTES = 3 << 30
+MAX_PLAIN_BYTES = 5 << 30
+MAX_UNPACKED_BYTES = 64 << 30
+"""Of a packed file, unpacked: with the ratio, the bound on the work one file can make."""
+MAX_RATIO = 100
+PART_BYTES = 256 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """A whole file: the digest of its bytes as they lie on disk, and how many line ends it has."""
+
+    digest: bytes
+    lines: int
+
+
+class DataFile:
+    """An open file. It is held open from survey to end, so that it may vanish from its folder meanwhile;
+    whoever changes it instead is found out by `check_unchanged`.
+    """
+
+    def __init__(self, path: Path, name: FileName) -> None:
+        """Raises FileRefused."""
+        self.name = name
+        try:
+            # Not blocking: opening a pipe would wait for somebody to write.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            reason = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
+            text = (error.strerror or "error").lower()
+            raise FileRefused(reason, f"the file cannot be opened: {text}") from None
+        self._file: BinaryIO = os.fdopen(descriptor, "rb", buffering=0)
+        self._before = os.fstat(descriptor)
+        try:
+            self._check_size()
+        except FileRefused:
+            self.close()
+            raise
+
+    def _check_size(self) -> None:
+        if not stat.S_ISREG(self._before.st_mode):
+            raise FileRefused("not_a_file", "this is no regular file")
+        size = self._before.st_size
+        bound = MAX_PLAIN_BYTES if not self.name.packed and self.name.form != "parquet" else MAX_PACKED_BYTES
+        if size == 0:
+            raise FileRefused("empty", "the file is empty")
+        if size > bound:
+            raise FileRefused("too_large", f"the file has {size:,} bytes; at most {bound:,}: split it")
+
+    @property
+    def stream(self) -> BinaryIO:
+        return self._file
+
+    def survey(self) -> Survey:
+        """Read everything once. Raises FileRefused."""
+        digest = hashlib.blake2b(digest_size=16)
+        lines = 0
+        if self.name.form == "parquet":
+            for part in self._raw():
+                digest.update(part)
+            return Survey(digest.digest(), 0)
+        for part in self._parts(digest):
+            lines += part.count(b"\n")
+        return Survey(digest.digest(), lines)
+
+    def lines(self, after: int) -> Iterator[tuple[int, bytes | None]]:
+        """Lines behind number `after`, with their numbers; None for one that is too long."""
+        splitter = LineSplitter(MAX_LINE_BYTES)
+        for part in self._parts(None):
+            for line in splitter.feed(part):
+                if splitter.number > after:
+                    yield splitter.number, line
+        for line in splitter.finish():
+            if splitter.number > after:
+                yield splitter.number, line
+
+    def _parts(self, digest: hashlib.blake2b | None) -> Iterator[bytes]:
+        """The file unpacked. Raises FileRefused."""
+        packed = self.name.packed
+        unzip = Inflater(MAX_RATIO)
+        total = 0
+        first = True
+        for raw in self._raw():
+            if digest is not None:
+                digest.update(raw)
+            if first:
+                self._check_packing(raw)
+                first = False
+            if not packed:
+                yield raw
+                continue
+            try:
+                for part in unzip.feed(raw):
+                    total += len(part)
+                    if total > MAX_UNPACKED_BYTES:
+                        raise FileRefused(
+                            "too_large", f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes"
+                        )
+                    yield part
+            except BodyRefused as error:
+                raise FileRefused(error.reason, error.message.replace("the body", "the file")) from None
+        if packed:
+            try:
+                unzip.finish()
+            except BodyRefused:
+                raise FileRefused("truncated", "the gzip data end too early: send the file again") from None
+
+    def _check_packing(self, start: bytes) -> None:
+        if start.startswith(_GZIP_MAGIC) and not self.name.packed:
+            raise FileRefused("packed", "the file is packed: its name must end with .gz")
+
+    def _raw(self) -> Iterator[bytes]:
+        try:
+            self._file.seek(0)
+            while part := self._file.read(PART_BYTES):
+                yield part
+        except OSError as error:
+            raise FileRefused(
+                "unreadable", f"reading failed: {(error.strerror or 'error').lower()}"
+            ) from None
+
+    def check_unchanged(self) -> None:
+        """Raises FileRefused when somebody wrote to the file since it was opened."""
+        after = os.fstat(self._file.fileno())
+        if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
+            raise FileRefused("changed", "the file was changed while it was read: move finished files in")
+
+    def close(self) -> None:
+        self._file.close()

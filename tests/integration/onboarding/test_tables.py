@@ -1,0 +1,142 @@
+"""CSV and Parquet under a columns file: the same rules, the same receipts."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from arke.errors import InvalidInput
+from arke.onboarding import reading
+from integration.onboarding.desk import COOKIES, open_desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.onboarding.receipt import Receipt
+
+COLUMNS = f"""
+id: {{column: cookie, dpid: {COOKIES}}}
+traits: {{buyer: 1, lover: 2}}
+memberships: {{churn: 101}}
+signals: {{town: city}}
+"""
+HEAD = "cookie,note,buyer,lover,churn,town"
+ROWS: list[dict[str, Any]] = [
+    {"cookie": "abc", "note": "a, b", "buyer": 1, "lover": True, "churn": 1, "town": "New York|NY: a"},
+    {"cookie": "xyz", "note": None, "buyer": 0, "lover": None, "churn": 0, "town": None},
+    {"cookie": "nobody", "note": None, "buyer": 1, "lover": None, "churn": None, "town": None},
+    {"cookie": "abc", "note": None, "buyer": 7, "lover": None, "churn": None, "town": None},
+    {"cookie": None, "note": None, "buyer": 1, "lover": None, "churn": None, "town": None},
+    {"cookie": "xyz", "note": None, "buyer": None, "lover": None, "churn": None, "town": "Rome"},
+]
+
+
+def as_csv() -> bytes:
+    def cell(value: object) -> str:
+        text = "" if value is None else str(value)
+        return f'"{text}"' if "," in text else text
+
+    lines = [HEAD, *(",".join(cell(row[name]) for name in HEAD.split(",")) for row in ROWS)]
+    return "\r\n".join(lines).encode()
+
+
+def as_parquet(rows: list[dict[str, Any]] = ROWS, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows), sink, **options)
+    return sink.getvalue()
+
+
+def load(folder: Path, name: str, content: bytes, columns: str | None = COLUMNS) -> tuple[Receipt, Any, Any]:
+    """The receipt, and the profiles of abc and xyz."""
+
+    async def main() -> tuple[Receipt, Any, Any]:
+        async with open_desk(folder) as desk:
+            await desk.see(1, (COOKIES, "abc"))
+            await desk.see(2, (COOKIES, "xyz"))
+            receipt = await desk.load(name, content, columns)
+            return receipt, await desk.profile(1), await desk.profile(2)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("people.csv", as_csv()),
+        ("people.csv.gz", gzip.compress(as_csv())),
+        ("people.parquet", as_parquet(row_group_size=2)),
+    ],
+)
+def test_rows_say_the_same_in_every_form(tmp_path: Path, name: str, content: bytes) -> None:
+    receipt, abc, xyz = load(tmp_path, name, content)
+    assert (receipt.received, receipt.stored) == (6, 2)
+    assert receipt.errors == {"no_matching_id": 1, "format": 2, "no_trait": 1}
+    assert (receipt.realised, receipt.removed, receipt.told) == (3, 1, 2)
+    assert (set(abc.traits), set(xyz.traits)) == ({1, 2, 7}, set())
+    assert (abc.segments[101].status, xyz.segments[101].status) == (1, 0)
+
+
+def test_rows_go_on_behind_the_last_one_that_counted(tmp_path: Path) -> None:
+    """Many chunks of a table: each row once."""
+    rows = [{"cookie": "abc" if number % 1_000 == 0 else f"n{number}", "buyer": 1} for number in range(9_000)]
+    columns = f"id: {{column: cookie, dpid: {COOKIES}}}\ntraits: {{buyer: 1}}\n"
+    receipt, _, _ = load(tmp_path, "people.parquet", as_parquet(rows), columns)
+    assert (receipt.received, receipt.stored, receipt.devices) == (9_000, 9, 1)
+    assert len(rows) > 2 * reading.CHUNK_LINES
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("people.csv", b"id,buyer\nabc,1\n", "no_such_column"),
+        ("people.parquet", as_parquet([{"id": "abc"}]), "no_such_column"),
+        ("people.parquet", as_parquet()[:-20], "bad_parquet"),
+        ("people.parquet", as_csv(), "bad_parquet"),
+        ("people.csv", b"\xff\xfe\n", "no_such_column"),
+    ],
+)
+def test_a_table_that_does_not_fit_fails(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    receipt, _, _ = load(tmp_path, name, content)
+    assert (receipt.state, receipt.reason, receipt.received) == ("failed", reason, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'"abc,,1,,,', "a quote is not closed"),
+        (b"abc,1", "the row has 2 columns; the head has 6"),
+        (b"abc,,maybe,,,", "column 'buyer' holds neither 1 nor 0"),
+    ],
+)
+def test_a_row_that_cannot_be_read_costs_only_itself(tmp_path: Path, line: bytes, why: str) -> None:
+    receipt, abc, _ = load(tmp_path, "people.csv", HEAD.encode() + b"\n" + line + b"\nabc,,1,,,\n")
+    assert (receipt.stored, receipt.errors) == (1, {"format": 1})
+    assert receipt.samples["format"][0].why.startswith(why)
+    assert set(abc.traits) == {1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        (None, "a table needs a columns file"),
+        ("id: [", "columns file"),
+        ("id: &a [*a]", "columns file"),
+        (f"id: {{column: cookie, dpid: {COOKIES}}}", "names no traits, memberships or signals"),
+        ("id: {column: cookie, dpid: 4711}\ntraits: {a: 1}", "no data source 4711"),
+        ("id: {column: cookie, dpid: 20914}\ntraits: {a: 1}", "say with `target`"),
+        (f"id: {{column: cookie, dpid: {COOKIES}}}\nmemberships: {{a: 9}}", "no segment 9 in the catalog"),
+        (f"id: {{column: cookie, dpid: {COOKIES}}}\nmemberships: {{a: 100}}", "segment 100 has a rule"),
+        (f"id: {{column: cookie, dpid: {COOKIES}}}\ntraits: {{a: 1}}\ncolour: red", "unknown field `colour`"),
+        ("x" * 70_000, "may have 65,536 bytes"),
+    ],
+)
+def test_a_wrong_columns_file_is_told_what_is_wrong(tmp_path: Path, columns: str | None, why: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        load(tmp_path, "people.csv", as_csv(), columns)
+    assert why in str(refused.value)

@@ -1,0 +1,168 @@
+"""From a line to what it says, or to why it is not stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from arke.domain.catalog import Catalog, Trait
+from arke.engine.commands import FileLine
+from arke.onboarding.items import Items
+from arke.onboarding.names import parse_name
+from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
+from arke.onboarding.receipt import SAMPLES, Tally
+from arke.onboarding.trait_book import TraitBook
+
+IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
+GAID = "97987bca-ae59-4c7d-94ba-ee4f19ab8c21"
+UUID = "59767559181262060060278870901087098252"
+
+CATALOG = Catalog(
+    traits=(
+        Trait(id=1, kind="onboarded", data_source=501),
+        Trait(id=2, kind="onboarded", data_source=501, integration_code="52"),
+        Trait(id=3, kind="onboarded", data_source=501, rule='product == "tablet" AND age >= 18'),
+        Trait(id=4, kind="onboarded"),
+        Trait(id=5, kind="onboarded", data_source=502, integration_code="52"),
+        Trait(id=6, kind="rule_based", data_source=501, rule='product == "tablet"'),
+    )
+)
+
+
+def read(name: str, *lines: bytes | None) -> tuple[list[Told], Tally]:
+    parse, tally = TraitLines(parse_name(name), TraitBook(CATALOG, 501)), Tally()
+    said = [parse(number, line, tally) for number, line in enumerate(lines, 1)]
+    return [one for one in said if one is not None], tally
+
+
+def error_of(name: str, line: bytes | None) -> str:
+    told, tally = read(name, line)
+    assert not told
+    ((kind, count),) = tally.errors.items()
+    assert (count, tally.received, tally.samples[kind][0].line) == (1, 1, 1)
+    return kind
+
+
+COOKIES = "ftp_dpm_1234_501_1445374061.sync"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "kind"),
+    [
+        (COOKIES, None, "too_long"),
+        (COOKIES, b"abc d_sid=1", "format"),
+        (COOKIES, b"\td_sid=1", "format"),
+        (COOKIES, b"abc\t", "format"),
+        (COOKIES, b"abc\t,,", "format"),
+        (COOKIES, b"abc\td_sid=1\td_sid=2", "format"),
+        (COOKIES, b'abc\ta="b', "format"),
+        (COOKIES, b"a:b\td_sid=1", "format"),
+        (COOKIES, b"a%3Ab\td_sid=1", "format"),
+        (COOKIES, b"a%3ab\td_sid=1", "format"),
+        (COOKIES, b"\xff\xfe\td_sid=1", "format"),
+        (COOKIES, b"a\x01b\td_sid=1", "format"),
+        (COOKIES, b"a" * 513 + b"\td_sid=1", "format"),
+        (COOKIES, b"abc\td_sid=999", "no_trait"),
+        (COOKIES, b"abc\td_sid=5", "no_trait"),
+        (COOKIES, b"abc\td_sid=6", "no_trait"),
+        (COOKIES, b"abc\tproduct=phone", "no_trait"),
+        ("ftp_dpm_0_501_1445374061.sync", b"abc\td_sid=1", "invalid_uuid"),
+        ("ftp_dpm_0_501_1445374061.sync", b"1234\td_sid=1", "invalid_uuid"),
+        ("ftp_dpm_20915_501_1445374061.sync", IDFA.lower().encode() + b"\td_sid=1", "invalid_device_id"),
+        ("ftp_dpm_20915_501_1445374061.sync", UUID.encode() + b"\td_sid=1", "invalid_device_id"),
+        ("ftp_dpm_20914_501_1445374061.sync", IDFA.encode() + b"\td_sid=1", "invalid_device_id"),
+        (
+            "ftp_dpm_20914_501_1445374061.sync",
+            b"00000000-0000-0000-0000-000000000000\td_sid=1",
+            "invalid_device_id",
+        ),
+        ("ftp_dpm_odc_1234_501_1445374061.sync", b"mac\t" + IDFA.encode() + b"\td_sid=1", "format"),
+        ("ftp_dpm_1234_501_1445374061.overwrite", b"abc\td_unsid=1", "no_trait"),
+    ],
+)
+def test_a_line_is_not_stored_because(name: str, line: bytes | None, kind: str) -> None:
+    assert error_of(name, line) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "key", "says"),
+    [
+        (COOKIES, b"abc\td_sid=1,1:0", (1234, "abc"), FileLine(1, (1,), (1,))),
+        (COOKIES, b" abc \t52", (1234, "abc"), FileLine(1, (2,))),
+        (COOKIES, b"abc\tic=52,d_sid=4", (1234, "abc"), FileLine(1, (2, 4))),
+        (COOKIES, b"abc\tproduct=tablet,age=32", (1234, "abc"), FileLine(1, (3,))),
+        (COOKIES, "\u00e4bc\td_sid=1".encode(), (1234, "\u00e4bc"), FileLine(1, (1,))),
+        ("ftp_dpm_0_501_1445374061.sync", UUID.encode() + b"\td_sid=1", (0, UUID), FileLine(1, (1,))),
+        ("ftp_dpm_20915_501_1445374061.sync", IDFA.encode() + b"\td_sid=1", (20915, IDFA), FileLine(1, (1,))),
+        (
+            "ftp_dpm_odc_1234_501_1445374061.sync",
+            b"idfa\t" + IDFA.encode() + b"\td_sid=1",
+            (20915, IDFA),
+            FileLine(1, (1,)),
+        ),
+        (
+            "ftp_dpm_odc_1234_501_1445374061.sync",
+            b"GAID\t" + GAID.encode() + b"\td_sid=1",
+            (20914, GAID),
+            FileLine(1, (1,)),
+        ),
+        (
+            "ftp_dpm_1234_501_1445374061.overwrite",
+            b"abc\td_sid=1,d_unsid=4",
+            (1234, "abc"),
+            FileLine(1, (1,)),
+        ),
+    ],
+)
+def test_a_line_says(name: str, line: bytes, key: tuple[int, str], says: FileLine) -> None:
+    told, tally = read(name, line)
+    assert told == [Told(key, says)]
+    assert (tally.received, tally.errors) == (1, {})
+
+
+def test_blank_lines_are_not_received() -> None:
+    assert read(COOKIES, b"", b"  ", b"\t")[1] == Tally()
+
+
+def test_signals_and_traits_of_no_use_are_counted() -> None:
+    """Traits of another data source fail validation; keys nobody asks for are of no use."""
+    told, tally = read(COOKIES, b"abc\td_sid=1,d_sid=5,d_sid=999,colour=red,product=phone,77,word")
+    assert told[0].line == FileLine(1, (1,))
+    assert (tally.invalid_traits, tally.invalid_lines) == (2, 1)
+    assert (tally.signals, tally.unused) == (4, 3)
+
+
+def test_samples_hold_numbers_and_reasons_and_nothing_of_the_line() -> None:
+    _, tally = read(COOKIES, *[b"secret-id"] * (SAMPLES + 5))
+    assert tally.errors == {"format": SAMPLES + 5}
+    assert [sample.line for sample in tally.samples["format"]] == list(range(1, SAMPLES + 1))
+    assert "secret" not in repr(tally)
+
+
+def test_rules_of_a_trait_book_follow_its_data_source() -> None:
+    """The same code names one trait in one data source and another in the other."""
+    assert TraitBook(CATALOG, 502).read(Items(signals={"ic": ["52"]})).realise == (5,)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"abc\tjane\t", "ends with a tab or a space"),
+        (b"abc\tjane ", "ends with a tab or a space"),
+        (b"abc", "1 columns; the name says 2"),
+        (b"abc\tjane\tmore", "3 columns; the name says 2"),
+        (b"abc\tja:ne", "a colon"),
+    ],
+)
+def test_a_row_of_an_id_sync_file_is_not_processed(line: bytes, why: str) -> None:
+    tally = Tally()
+    assert IdLines(parse_name("adobe_id_1234_777_1445374061.sync"))(1, line, tally) is None
+    assert why in tally.samples["format"][0].why
+
+
+def test_a_row_of_an_id_sync_file_holds_an_id_a_column() -> None:
+    parse = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"))
+    row = parse(4, f"{UUID}\tjane doe\t{IDFA}".encode(), Tally())
+    assert row == IdRow(4, ((0, UUID), (777, "jane doe"), (20915, IDFA)))
+    tally = Tally()
+    assert parse(5, f"abc\tjane\t{IDFA}".encode(), tally) is None
+    assert tally.errors == {"invalid_uuid": 1}
