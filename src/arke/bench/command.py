@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from arke.bench import delivery, end_to_end, evaluation, growth
+from arke.bench import delivery, end_to_end, estimate, evaluation, growth
 from arke.bench.figures import Report
 from arke.errors import InvalidInput
 from arke.log import configure_logging
@@ -33,6 +33,7 @@ BENCHES: dict[str, Callable[[Options, Path], Section]] = {
     "evaluation": evaluation.run,
     "end-to-end": end_to_end.run,
     "growth": growth.run,
+    "estimate": estimate.run,
 }
 ALL = "all"
 WARNING_LEVEL = 30

@@ -11,6 +11,7 @@ from arke.cli.apply import apply
 from arke.cli.bench import bench
 from arke.cli.check import check
 from arke.cli.demo import demo
+from arke.cli.estimate import estimate
 from arke.cli.explain import explain
 from arke.cli.probe import probe
 from arke.cli.receiver import receiver
@@ -34,6 +35,7 @@ app.command()(demo)
 app.command()(up)
 app.command()(check)
 app.command()(apply)
+app.command()(estimate)
 app.command()(explain)
 app.add_typer(undelivered_app, name="undelivered")
 app.command()(receiver)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Authorize = Callable[[str | None, str], str]
 
 MAX_CATALOG_BYTES = 64 * 1024 * 1024
+MAX_RULE_BYTES = 1024 * 1024
 DOCS = "docs/reference/admin-api.md"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -44,6 +45,7 @@ def admin_app(operations: Operations, authorize: Authorize | None) -> Starlette:
         ("GET", "/v1/explain", "read", api.explain),
         ("GET", "/v1/undelivered", "read", api.undelivered),
         ("POST", "/v1/undelivered/replay", "operate", api.replay),
+        ("POST", "/v1/estimate", "read", api.estimate),
         ("POST", "/v1/catalog", "admin", api.apply),
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
         ("GET", "/v1/tokens", "admin", api.list_tokens),
@@ -146,16 +148,12 @@ class _Api:
     async def replay(self, request: Request) -> Response:
         return _json({"devices": await self._operations.replay(_destination(request), actor=_actor(request))})
 
+    async def estimate(self, request: Request) -> Response:
+        rule = await _text(request, "rule", MAX_RULE_BYTES)
+        return _json(await self._operations.estimate(rule, _number(request, "sample")))
+
     async def apply(self, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_CATALOG_BYTES:
-                raise InvalidInput(f"a catalog may have {MAX_CATALOG_BYTES} bytes")
-        try:
-            text = body.decode()
-        except UnicodeDecodeError:
-            raise InvalidInput("the catalog is not UTF-8 text") from None
+        text = await _text(request, "catalog", MAX_CATALOG_BYTES)
         report = await self._operations.apply(
             text,
             request.query_params.get("name", "catalog"),
@@ -207,6 +205,19 @@ class _Api:
 
 def _actor(request: Request) -> str:
     return str(getattr(request.state, "actor", LOCAL))
+
+
+async def _text(request: Request, what: str, max_bytes: int) -> str:
+    """The body as text, no longer than `max_bytes`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise InvalidInput(f"a {what} may have {max_bytes} bytes")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the {what} is not UTF-8 text") from None
 
 
 def _destination(request: Request) -> int | None:

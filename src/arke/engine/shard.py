@@ -20,10 +20,11 @@ from arke.engine import inspection
 from arke.engine.commands import Failed, LaneReport, Sight, Unlink
 from arke.engine.group import GroupRunner, Ruling
 from arke.engine.protocol import (
+    AskEstimate,
+    AskForecast,
     AskOwed,
     AskProfile,
     AskStatus,
-    AskTouched,
     Drain,
     LaneStatus,
     Ok,
@@ -33,6 +34,7 @@ from arke.engine.protocol import (
     Submit,
     Switch,
 )
+from arke.engine.what_if import WhatIf
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.storage.ports import GroupWrites
@@ -102,6 +104,7 @@ class Shard:
         self._routing: Routing | None = None
         self._recovered_until = self._reader.last_seq()
         self._prepared: dict[int, Ruling] = {}
+        self._what_if = WhatIf(self._reader, store.count_profiles, clock)
         self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
         self._queued = 0
         self._store_turn = asyncio.Lock()
@@ -337,15 +340,27 @@ class Shard:
                 return inspection.dossier(self, request.uuid)
             case AskOwed():
                 return inspection.owed_page(self, request)
-            case AskTouched():
-                return inspection.touched(self._reader, request)
+            case AskEstimate():
+                return await self._what_if.estimate(request, self._runner.ruling.compiled)
+            case AskForecast():
+                return await self._forecast(request)
             case Drain():
                 return await self._drain(request.timeout_s)
 
-    async def _switch(self, version: int) -> Response:
-        ruling = self._prepared.pop(version, None)
+    def _prepared_ruling(self, version: int) -> Ruling:
+        ruling = self._prepared.get(version)
         if ruling is None:
             raise InvalidInput(f"catalog version {version} was not prepared")
+        return ruling
+
+    async def _forecast(self, request: AskForecast) -> Response:
+        after = self._prepared_ruling(request.version)
+        if not request.keep:
+            self._prepared.clear()
+        return await self._what_if.forecast(request, self._runner.ruling.compiled, after.compiled)
+
+    async def _switch(self, version: int) -> Response:
+        ruling = self._prepared_ruling(version)
         self._prepared.clear()
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self._runner.rule_by(ruling)

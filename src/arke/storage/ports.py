@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from arke.domain.change import JournalRecord
     from arke.domain.ledger import LedgerEntry, LedgerRow
@@ -139,8 +139,11 @@ class ShardReader(Protocol):
 
     def count_profiles(self) -> int: ...
 
-    def sample_profiles(self, limit: int) -> Iterator[Profile]:
-        """Up to `limit` profiles. Keys are hashes, so the first ones are a random sample."""
+    def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Up to `limit` profiles with uid > after, ascending, as stored (see domain/profile.py); uids are from 0.
+
+        Keys are keyed hashes, so the first ones are a random sample of all.
+        """
         ...
 
 

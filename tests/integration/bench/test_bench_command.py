@@ -80,4 +80,4 @@ def test_an_unknown_bench_is_wrong_use() -> None:
         [sys.executable, "-m", "arke", "bench", "everything"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert "choose delivery, evaluation, end-to-end, growth or all" in done.stderr
+    assert "choose delivery, evaluation, end-to-end, growth, estimate or all" in done.stderr

@@ -103,9 +103,9 @@ class SqliteReader:
         (count,) = next(self._rows("SELECT count(*) FROM profile"))
         return int(count)
 
-    def sample_profiles(self, limit: int) -> Iterator[Profile]:
-        for (body,) in self._rows("SELECT body FROM profile ORDER BY uid LIMIT ?", (limit,)):
-            yield decode_profile(body)
+    def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        rows = self._rows("SELECT uid, body FROM profile WHERE uid > ? ORDER BY uid LIMIT ?", (after, limit))
+        return [(uid, body) for uid, body in rows]
 
     def find_uid(self, uuid: str) -> int | None:
         uid = self._hash(uuid)
