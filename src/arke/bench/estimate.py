@@ -19,9 +19,9 @@ from arke.bench.stores import fill
 from arke.bench.workload import Workload
 from arke.clock import SystemClock
 from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE
+from arke.engine.group import Ruling
 from arke.engine.protocol import AskEstimate, AskForecast
 from arke.engine.what_if import WhatIf
-from arke.evaluation.compiled import CompiledCatalog
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from arke.bench.options import Options
+    from arke.evaluation.compiled import CompiledCatalog
 
 TARGET_MS = 1_000
 """One rule over 1,000,000 stored profiles (QUALITY)."""
@@ -45,7 +46,7 @@ class _Size:
         self._workload = Workload(now=int(time.time()), users=profiles)
         self._store = SqliteShardStore(directory / f"estimate-{profiles}.db")
         fill(self._store, [self._workload.uuid(number) for number in range(profiles)], self._workload.profile)
-        self._compiled = CompiledCatalog(self._workload.catalog, 1)
+        self._compiled = Ruling.of(self._workload.catalog, 1, {}).compiled
         self._edited = _edited(self._workload)
         self._what_if = WhatIf(self._store.reader(), self._store.count_profiles, SystemClock())
         self.sampled_ms: list[float] = []
@@ -96,7 +97,7 @@ def _edited(workload: Workload) -> CompiledCatalog:
         msgspec.structs.replace(segment, rule=f"{segment.rule} OR {catalog.traits[0].id}T")
         for segment in catalog.segments
     )
-    return CompiledCatalog(msgspec.structs.replace(catalog, segments=segments), 2)
+    return Ruling.of(msgspec.structs.replace(catalog, segments=segments), 2, {}).compiled
 
 
 class _Watch:

@@ -63,11 +63,11 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
         if not self.segments or not self.stored:
             return []
         moving = [one for one in self.segments if one.enter or one.leave]
-        still = len(self.segments) - len(moving)
+        if not moving:
+            return [f"nobody would enter or leave a segment{self._basis()}"]
         found = [f"who would move{self._basis()}:", *(f"  {one.line()}" for one in moving)]
-        if still:
-            others = "others" if moving else "segments whose rules change"
-            found.append(f"  {still:,} {others}: nobody enters or leaves")
+        if still := len(self.segments) - len(moving):
+            found.append(f"  {still:,} more: nobody enters or leaves")
         return found
 
     def alarms(self) -> list[str]:
