@@ -22,7 +22,7 @@ def estimate(
             min=1,
             max=1_000_000_000,
             metavar="N",
-            help="Look at no more than N profiles. [default: 200000]",
+            help="Look at no more than N profiles. [default: 100000]",
         ),
     ] = None,
     data: Data = DATA,

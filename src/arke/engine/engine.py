@@ -324,7 +324,7 @@ class Engine:
         ask = question(steps, prepared.version, keep=keep)
         answers = await asyncio.gather(*(self._ask_prepared(shard, prepared, ask) for shard in self.shards))
         parts = [part for part in answers if isinstance(part, Forecasted)]
-        return await self._compiler.run(forecast_from, parts, self.catalog, catalog)
+        return await self._compiler.run(forecast_from, parts, self.catalog, catalog, len(ask.moving))
 
     async def _stored(self) -> int:
         parts = await self.ask_all(AskStatus())

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from arke.engine.protocol import Estimated
 
-SAMPLED_ABOVE = 200_000
-"""Stored profiles up to here are all looked at, unless the question says otherwise; above it as many are."""
+SAMPLED_ABOVE = 100_000
+"""Up to so many stored profiles are all looked at; of more, so many are (unless the question says otherwise)."""
 MAX_SAMPLE = 1_000_000_000
 Z_95 = 1.959964
 """Standard deviations that hold 95% of a normal distribution."""

@@ -44,6 +44,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     were all.
 
     `concerned`: those that move, or hold something the edit is about; `moved`: those that enter or leave.
+    `edited`: how many segments' members may differ; `segments` are those of them that somebody is in.
     """
 
     concerned: int = 0
@@ -51,6 +52,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     stored: int
     looked_at: int
     exact: bool
+    edited: int = 0
     segments: list[SegmentForecast] = []
 
     @classmethod
@@ -60,13 +62,13 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """The forecast for people: a line for each segment that somebody enters or leaves."""
-        if not self.segments or not self.stored:
+        if not self.edited or not self.stored:
             return []
         moving = [one for one in self.segments if one.enter or one.leave]
         if not moving:
             return [f"nobody would enter or leave a segment{self._basis()}"]
         found = [f"who would move{self._basis()}:", *(f"  {one.line()}" for one in moving)]
-        if still := len(self.segments) - len(moving):
+        if still := self.edited - len(moving):
             found.append(f"  {still:,} more: nobody enters or leaves")
         return found
 
@@ -112,40 +114,34 @@ def question(plan: Plan, version: int, *, keep: bool) -> AskForecast:
     )
 
 
-def forecast_from(parts: Sequence[Forecasted], before: Catalog, after: Catalog) -> Forecast:
+def forecast_from(parts: Sequence[Forecasted], before: Catalog, after: Catalog, edited: int) -> Forecast:
     """One forecast from every shard's; each shard's share is taken for itself."""
+    scales = [scaled(1, part.sample.looked, part.sample.stored) for part in parts]
     names = {segment.id: segment.name for segment in (*before.segments, *after.segments)}
     kept = {segment.id for segment in after.segments}
-
-    def flow(number: int, side: str) -> int:
-        return _total(parts, [getattr(part.flows[number], side) for part in parts])
-
-    numbers = sorted({number for part in parts for number in part.flows})
+    totals: dict[int, list[float]] = {}
+    for part, scale in zip(parts, scales, strict=True):
+        for number, flow in part.flows.items():
+            total = totals.setdefault(number, [0.0, 0.0, 0.0])
+            total[0] += flow.before * scale
+            total[1] += flow.enter * scale
+            total[2] += flow.leave * scale
     return Forecast(
-        concerned=_total(parts, [part.concerned for part in parts]),
-        moved=_total(parts, [part.moved for part in parts]),
+        concerned=round(sum(part.concerned * scale for part, scale in zip(parts, scales, strict=True))),
+        moved=round(sum(part.moved * scale for part, scale in zip(parts, scales, strict=True))),
         stored=sum(part.sample.stored for part in parts),
         looked_at=sum(part.sample.looked for part in parts),
         exact=all(part.sample.exact for part in parts),
+        edited=edited,
         segments=[
             SegmentForecast(
                 segment=number,
                 name=names.get(number, ""),
                 removed=number not in kept,
-                members=flow(number, "before"),
-                enter=flow(number, "enter"),
-                leave=flow(number, "leave"),
+                members=round(members),
+                enter=round(enter),
+                leave=round(leave),
             )
-            for number in numbers
+            for number, (members, enter, leave) in sorted(totals.items())
         ],
-    )
-
-
-def _total(parts: Sequence[Forecasted], counts: Sequence[int]) -> int:
-    """A count in each shard's sample, as one number of stored profiles."""
-    return round(
-        sum(
-            scaled(count, part.sample.looked, part.sample.stored)
-            for count, part in zip(counts, parts, strict=True)
-        )
     )

@@ -198,7 +198,10 @@ class Flow(msgspec.Struct, array_like=True):
 
 
 class Forecasted(msgspec.Struct, tag=True, frozen=True):
-    """Of the profiles looked at: how many are concerned, how many change a membership, and in which segment."""
+    """Of the profiles looked at: how many are concerned, how many change a membership, and in which segment.
+
+    `flows` has the segments that one of them is in, before or after.
+    """
 
     concerned: int
     moved: int

@@ -30,7 +30,7 @@ FORECAST_PROFILES = 10_000
 """Profiles a forecast looks at in one shard; a smaller shard is forecast exactly."""
 FORECAST_S = 0.3
 """A forecast ends with what it has after this: an edit of everything must not wait for it."""
-FORECAST_AT_LEAST = 500
+FORECAST_AT_LEAST = 20
 """Profiles a forecast looks at however long it takes."""
 
 
@@ -81,21 +81,27 @@ class WhatIf:
         loop = asyncio.get_running_loop()
         async with self._turn:
             looked, after = 0, -1
-            started = turn = loop.time()
+            turn = loop.time()
+            end = None if budget_s is None else turn + budget_s
             while looked < limit:
                 wanted = min(PAGE, limit - looked)
                 page = self._reader.profile_bodies(after, wanted)
                 for _, body in page:
                     look(body)
-                    if loop.time() - turn >= TURN_S:
+                    looked += 1
+                    now = loop.time()
+                    if end is not None and now >= end and looked >= at_least:
+                        return self._part(looked)
+                    if now - turn >= TURN_S:
                         await asyncio.sleep(0)
                         turn = loop.time()
-                looked += len(page)
                 if len(page) < wanted:
                     return Sample(looked, looked, exact=True)
                 after = page[-1][0]
-                if budget_s is not None and looked >= at_least and loop.time() - started >= budget_s:
-                    break
+        return self._part(looked)
+
+    def _part(self, looked: int) -> Sample:
+        """A sample that may not be everything."""
         stored = self._stored()
         return Sample(looked, max(looked, stored), exact=looked >= stored)
 
@@ -108,7 +114,7 @@ class _Tally:
     ) -> None:
         self.concerned = 0
         self.moved = 0
-        self.flows = {number: Flow() for number in sorted(request.moving)}
+        self.flows: dict[int, Flow] = {}
         self._request = request
         self._probe = EditProbe(before, after, request.moving)
         self._now = now
@@ -120,19 +126,21 @@ class _Tally:
 
     def _moves(self, body: bytes) -> bool:
         was, will = self._probe.members(body, self._now)
-        for number in was:
-            self.flows[number].before += 1
-        for number in was - will:
-            self.flows[number].leave += 1
-        for number in will - was:
-            self.flows[number].enter += 1
+        for number in was | will:
+            flow = self.flows.get(number)
+            if flow is None:
+                flow = self.flows[number] = Flow()
+            flow.before += number in was
+            flow.enter += number not in was
+            flow.leave += number not in will
         return was != will
 
     def _touches(self, body: bytes) -> bool:
         profile = decode_profile(body)
         request = self._request
-        return bool(
-            request.traits & profile.traits.keys()
-            or request.segments & profile.segments.keys()
-            or request.destinations & profile.sends.keys()
+        # Asked this way round it costs what the profile has, not what the edit has.
+        return not (
+            request.traits.isdisjoint(profile.traits)
+            and request.segments.isdisjoint(profile.segments)
+            and request.destinations.isdisjoint(profile.sends)
         )

@@ -48,7 +48,8 @@ class RuleProbe:
         if profile.opted_out or (profile.heard and now >= profile.heard + INACTIVE_S):
             return False
         traits, expiry = profile.traits, self._compiled.expiry
-        for trait_id in traits.keys() & self._rule.traits:
+        named = self._rule.traits
+        for trait_id in [number for number in traits if number in named]:
             if expiry(trait_id, traits[trait_id].last) <= now:
                 del traits[trait_id]
         return self._rule.holds(traits, now)
@@ -79,5 +80,8 @@ class EditProbe:
         profile: Profile = decode_profile(body)
         if not profile.opted_out:
             pass_time(compiled, profile, now)
-        segments = profile.segments
-        return {number for number in segments.keys() & self._moving if segments[number].status}
+        return {
+            number
+            for number, membership in profile.segments.items()
+            if membership.status and number in self._moving
+        }

@@ -12,11 +12,11 @@ NEW = Catalog(segments=(Segment(id=5, name="V", rule="2T"), Segment(id=7, rule="
 
 def forecast(moved: int, stored: int, flows: dict[int, Flow], looked: int | None = None) -> Forecast:
     sample = Sample(looked or stored, stored, exact=looked is None)
-    return forecast_from([Forecasted(moved, moved, flows, sample)], OLD, NEW)
+    return forecast_from([Forecasted(moved, moved, flows, sample)], OLD, NEW, edited=3)
 
 
 def test_a_line_for_each_segment_that_somebody_enters_or_leaves() -> None:
-    found = forecast(3, 1_000, {5: Flow(20, 40, 3), 6: Flow(7, 0, 7), 7: Flow()})
+    found = forecast(3, 1_000, {5: Flow(20, 40, 3), 6: Flow(7, 0, 7)})
     assert found.lines() == [
         "who would move:",
         "  5 V: 20 -> 57 members (40 enter, 3 leave)",
@@ -32,7 +32,7 @@ def test_shards_are_scaled_each_by_its_own_sample() -> None:
         Forecasted(12, 10, {5: Flow(4, 1, 2)}, Sample(100, 1_000, exact=False)),
         Forecasted(1, 1, {5: Flow(1, 0, 1)}, Sample(10, 10, exact=True)),
     ]
-    found = forecast_from(parts, OLD, NEW)
+    found = forecast_from(parts, OLD, NEW, edited=1)
     (five,) = found.segments
     assert (five.members, five.enter, five.leave) == (41, 10, 21)
     assert (found.concerned, found.moved, found.stored, found.looked_at) == (121, 101, 1_010, 110)
@@ -59,11 +59,11 @@ def test_many_emptied_segments_are_counted() -> None:
     catalog = Catalog(segments=names)
     flows = {segment.id: Flow(1, 0, 1) for segment in names}
     parts = [Forecasted(1, 1, flows, Sample(100, 100, exact=True))]
-    alarms = forecast_from(parts, catalog, catalog).alarms()
+    alarms = forecast_from(parts, catalog, catalog, len(names)).alarms()
     assert (len(alarms), alarms[-1]) == (EMPTIED_LISTED + 1, "3 more segments are left empty")
 
 
 def test_nothing_is_said_where_nothing_is_stored() -> None:
-    assert forecast(0, 0, {5: Flow()}).lines() == []
+    assert forecast(0, 0, {}).lines() == []
     assert Forecast.nothing(10).lines() == []
     assert Forecast.nothing(10).alarms() == []
