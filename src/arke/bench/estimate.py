@@ -44,8 +44,11 @@ class _Size:
     def __init__(self, directory: Path, profiles: int) -> None:
         self.profiles = profiles
         self._workload = Workload(now=int(time.time()), users=profiles)
-        self._store = SqliteShardStore(directory / f"estimate-{profiles}.db")
-        fill(self._store, [self._workload.uuid(number) for number in range(profiles)], self._workload.profile)
+        path = directory / f"estimate-{profiles}.db"
+        store = SqliteShardStore(path)
+        fill(store, [self._workload.uuid(number) for number in range(profiles)], self._workload.profile)
+        store.close()
+        self._store = SqliteShardStore(path)  # opened anew, as an engine finds it
         self._compiled = Ruling.of(self._workload.catalog, 1, {}).compiled
         self._edited = _edited(self._workload)
         self._what_if = WhatIf(self._store.reader(), self._store.count_profiles, SystemClock())

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import delivery, evaluation, growth
+from arke.bench import delivery, estimate, evaluation, growth
 from arke.bench.figures import Section
 from arke.bench.options import Options
 
@@ -55,6 +55,15 @@ def test_growth_compares_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = values(growth.run(TINY, tmp_path))
     assert {"segments_ratio", "dense_ratio", "profiles_ratio"} <= found.keys()
     assert all(value > 0 for value in found.values())
+
+
+def test_estimate_measures_each_size(tmp_path: Path) -> None:
+    """A common rule costs more than a rare one, and the wait of live work is told."""
+    found = values(estimate.run(TINY, tmp_path))
+    for size in (TINY.users, TINY.large):
+        assert found[f"rare_{size}"] > found[f"common_{size}"] > found[f"forecast_{size}"] > 0
+        assert 0 < found[f"sampled_{size}"] < 1_000
+        assert found[f"longest_{size}"] > 0
 
 
 def test_end_to_end_runs_the_real_program_and_prints_json() -> None:
