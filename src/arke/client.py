@@ -21,6 +21,7 @@ from arke.clock import SystemClock
 from arke.console.onboard import Ticket
 from arke.engine.access import Access
 from arke.engine.batches import DestinationBatches, RunFacts
+from arke.engine.estimate import Estimate
 from arke.engine.explain import Explanation
 from arke.engine.operations import LOCAL, AppliedReport, NewToken, Operations, Status, TokenFacts
 from arke.engine.privacy_operations import PrivacyReport
@@ -78,6 +79,10 @@ class RemoteClient:
 
     def explain(self, uuid: str | None, partner: str | None) -> Explanation:
         return self._ask("GET", "/v1/explain", Explanation, uuid=uuid, id=partner)
+
+    def estimate(self, rule: str, sample: int | None) -> Estimate:
+        body = rule.encode("utf-8", "surrogatepass")  # the engine says what is wrong with half a character
+        return self._ask("POST", "/v1/estimate", Estimate, body=body, sample=sample)
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
         flag = "1" if dry_run else None
@@ -218,6 +223,10 @@ class LocalClient:
     def explain(self, uuid: str | None, partner: str | None) -> Explanation:
         self._must_exist()
         return self._run(lambda operations: operations.explain(uuid, partner))
+
+    def estimate(self, rule: str, sample: int | None) -> Estimate:
+        self._must_exist()
+        return self._run(lambda operations: operations.estimate(rule, sample))
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
         folder = path.resolve().parent

@@ -13,7 +13,7 @@ import pytest
 from arke.domain.batch import BatchCounts, BatchProgress, BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
-from arke.domain.profile import Membership, Profile, TraitState
+from arke.domain.profile import Membership, Profile, TraitState, decode_profile
 from arke.errors import StoreTooNew, StoreUnavailable
 from arke.storage.ports import GroupWrites, LedgerKey, Owed, ShardStore
 from arke.storage.sqlite.connection import MEMORY
@@ -95,8 +95,16 @@ class TestProfiles:
         put(store, *(held(number) for number in range(5)))
         put(store, held(2, seen=9))
         assert store.count_profiles() == 5
-        assert len(list(store.sample_profiles(3))) == 3
-        assert {profile.uuid for profile in store.sample_profiles(99)} == {uuid(n) for n in range(5)}
+
+    def test_bodies_come_in_pages_in_the_order_of_uids(self, store: ShardStore) -> None:
+        """As they are stored: who decodes them has a copy of their own."""
+        put(store, *(held(number) for number in range(5)))
+        first = store.profile_bodies(-1, 3)
+        rest = store.profile_bodies(first[-1][0], 3)
+        assert [len(first), len(rest), store.profile_bodies(rest[-1][0], 3)] == [3, 2, []]
+        uids = [uid for uid, _ in first + rest]
+        assert uids == sorted(uids)
+        assert {decode_profile(body).uuid for _, body in first + rest} == {uuid(n) for n in range(5)}
 
 
 class TestUidCollisions:

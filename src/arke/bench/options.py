@@ -35,27 +35,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         profile: bool,
         changed: Sequence[int] | None = None,
         lines: int | None = None,
+        profiles: int | None = None,
     ) -> Options:
-        """The defaults of a full or a quick run."""
+        """The defaults of a full or a quick run; `profiles` is the one size to look at instead."""
         length = seconds if seconds is not None else (1.0 if quick else 5.0)
-        if quick:
-            return cls(
-                seconds=length,
-                rounds=1,
-                users=10_000,
-                small=10_000,
-                large=100_000,
-                profile=profile,
-                changed=tuple(changed or (10_000, 50_000)),
-                lines=lines or 10_000,
-            )
+        rounds, users, large = (1, 10_000, 100_000) if quick else (3, 100_000, 1_000_000)
         return cls(
             seconds=length,
-            rounds=3,
-            users=100_000,
+            rounds=rounds,
+            users=profiles or users,
             small=10_000,
-            large=1_000_000,
+            large=profiles or large,
             profile=profile,
-            changed=tuple(changed or (100_000, 1_000_000)),
-            lines=lines or 100_000,
+            changed=tuple(changed or ((10_000, 50_000) if quick else (100_000, 1_000_000))),
+            lines=lines or (10_000 if quick else 100_000),
         )

@@ -19,7 +19,7 @@ from arke.clock import DAY_S
 from arke.domain.catalog import Segment
 from arke.engine.commands import Refresh, Sweep, Walked
 from arke.engine.group import GroupRunner, Ruling
-from arke.engine.walks import PIECE_IN_PEACE
+from arke.engine.walks import MAX_PIECE
 from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
@@ -43,7 +43,7 @@ def run(options: Options, directory: Path) -> Section:
         for size in (max(options.small, options.users), options.large):
             figures += _walks(directory / f"{size}.db", size)
     notes = [
-        f"pieces of {PIECE_IN_PEACE} profiles, each a durable transaction; one shard, one core",
+        f"pieces of {MAX_PIECE} profiles, each a durable transaction; one shard, one core",
         "sweep: the profiles are due in the same second, and most lose a membership to an expired trait",
         "backfill: a new segment, whose rule every stored profile is evaluated under",
     ]
@@ -66,12 +66,12 @@ def _walks(path: Path, size: int) -> list[Figure]:
         after = uids[-1]
     store.checkpoint()
     runner = GroupRunner(store, Ruling.of(workload.catalog, 1, {}))
-    swept, changes, seconds = _walk(store, runner, lambda _: Sweep(due, PIECE_IN_PEACE))
+    swept, changes, seconds = _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
     segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))
     runner.rule_by(Ruling.of(msgspec.structs.replace(workload.catalog, segments=segments), 2, {}))
     epoch = runner.ruling.compiled.epoch
     filled, _, fill_seconds = _walk(
-        store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, PIECE_IN_PEACE)
+        store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, MAX_PIECE)
     )
     store.close()
     return [

@@ -30,7 +30,7 @@ def check_references(parts: Parts, findings: Findings) -> None:
     _check_trait_sources(parts, sources, findings)
     traits = {trait.id: trait for trait, _ in parts.traits}
     for ruled in parts.segments:
-        _check_rule_traits(ruled, traits, findings)
+        check_rule_traits(ruled, traits, findings)
     segments = {ruled.segment.id: ruled.segment for ruled in parts.segments}
     for destination, path in parts.destinations:
         _check_user_dpids(destination, path, sources, findings)
@@ -65,7 +65,7 @@ def _check_trait_sources(parts: Parts, sources: Container[int], findings: Findin
             findings.warn((*path, "data_source"), message, "add it under data_sources; said once for each")
 
 
-def _check_rule_traits(ruled: RuledSegment, traits: dict[int, Trait], findings: Findings) -> None:
+def check_rule_traits(ruled: RuledSegment, traits: dict[int, Trait], findings: Findings) -> None:
     rule = ruled.segment.rule or ""
     path = (*ruled.path, "rule")
     for id_ in sorted(trait for trait in ruled.traits if trait not in traits):

@@ -12,6 +12,7 @@ from arke.cli.batch import batch_app, resync
 from arke.cli.bench import bench
 from arke.cli.check import check
 from arke.cli.demo import demo
+from arke.cli.estimate import estimate
 from arke.cli.explain import explain
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
@@ -38,6 +39,7 @@ app.command()(up)
 app.command()(check)
 app.command()(apply)
 app.command()(onboard)
+app.command()(estimate)
 app.command()(explain)
 app.add_typer(batch_app, name="batch")
 app.command()(resync)

@@ -25,34 +25,65 @@ def apply(
     to: Annotated[
         int | None, typer.Option("--to", help="With --rollback: the version. Default: the one before.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, however many profiles the catalog moves.")
+    ] = False,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
     token: Token = None,
     json: Json = False,
 ) -> None:
-    """Show what a catalog changes, and switch to it: all at once or not at all."""
+    """Show what a catalog changes, and switch to it: all at once or not at all.
+
+    At a terminal it asks first if the catalog would move more than half of the stored profiles, or empty a
+    segment.
+    """
+    import msgspec
+
     if (file is None) == (not rollback):
         raise typer.BadParameter("give either FILE or --rollback")
     engine = client(data, url, token, config)
-    if file is None:
-        report = engine.rollback(to, dry_run=dry_run)
-    else:
-        report = engine.apply(file, catalog_text(file), dry_run=dry_run)
-    _show(report, json=json)
 
+    def work(*, dry_run: bool) -> AppliedReport:
+        if file is None:
+            return engine.rollback(to, dry_run=dry_run)
+        return engine.apply(file, catalog_text(file), dry_run=dry_run)
 
-def _show(report: AppliedReport, *, json: bool) -> None:
-    import msgspec
-
+    asked = not (dry_run or yes or json) and _somebody_is_there() and _ask(work(dry_run=True))
+    report = work(dry_run=dry_run)
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
-    for warning in report.warnings:
+    if not asked:
+        _show_plan(report)
+    _show_outcome(report)
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _ask(plan: AppliedReport) -> bool:
+    """Whether it was asked (and answered with yes). Asks only about a plan that is alarming."""
+    if not plan.alarms:
+        return False
+    _show_plan(plan)
+    if not typer.confirm("Apply it all the same?"):
+        sys.stdout.write("nothing was changed\n")
+        raise typer.Exit(1)
+    return True
+
+
+def _show_plan(report: AppliedReport) -> None:
+    for warning in (*report.warnings, *report.alarms):
         sys.stderr.write(f"warning: {warning}\n")
     changes = report.dry_run or report.version is not None
     for line in report.lines if changes else ():
         sys.stdout.write(f"{line}\n")
+
+
+def _show_outcome(report: AppliedReport) -> None:
     about = "" if report.profiles_exact else "about "
     touched = f"{about}{report.profiles:,} of {report.profiles_stored:,} stored profiles are concerned"
     if report.dry_run:

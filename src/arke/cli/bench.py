@@ -14,7 +14,7 @@ def bench(
         str,
         typer.Argument(
             metavar="[BENCH]",
-            help="delivery, evaluation, end-to-end, growth, walks, batch, onboarding, or all.",
+            help="delivery, evaluation, end-to-end, growth, walks, batch, onboarding, estimate, or all.",
         ),
     ] = "all",
     json: Json = False,
@@ -38,6 +38,15 @@ def bench(
         int | None,
         typer.Option("--lines", min=1, help="Lines of the file that onboarding loads. [default: 100,000]"),
     ] = None,
+    profiles: Annotated[
+        int | None,
+        typer.Option(
+            "--profiles",
+            min=1,
+            max=100_000_000,
+            help="Stored profiles: this size, and no smaller or larger one.",
+        ),
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
     ] = False,
@@ -46,5 +55,7 @@ def bench(
     from arke.bench.command import run
     from arke.bench.options import Options
 
-    options = Options.chosen(quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines)
+    options = Options.chosen(
+        quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines, profiles=profiles
+    )
     run(which, options, as_json=json)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Authorize = Callable[[str | None, str], str]
 
 MAX_CATALOG_BYTES = 64 * 1024 * 1024
+MAX_RULE_BYTES = 1024 * 1024
 DOCS = "docs/reference/admin-api.md"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -54,6 +55,7 @@ def admin_app(
         ("POST", "/v1/batches", "operate", api.run_batch),
         ("GET", "/v1/batches/{number}", "read", api.batch),
         ("POST", "/v1/resync", "operate", api.resync),
+        ("POST", "/v1/estimate", "read", api.estimate),
         ("POST", "/v1/catalog", "admin", api.apply),
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
         ("POST", "/v1/privacy/access", "admin", api.privacy_access),
@@ -176,12 +178,12 @@ class _Api:
         destination = _one_destination(request)
         return _json(await self._operations.resync(destination, actor=_actor(request)), 202)
 
+    async def estimate(self, request: Request) -> Response:
+        rule = await _text(request, "rule", MAX_RULE_BYTES)
+        return _json(await self._operations.estimate(rule, _number(request, "sample")))
+
     async def apply(self, request: Request) -> Response:
-        body = await _body(request, MAX_CATALOG_BYTES, "a catalog")
-        try:
-            text = body.decode()
-        except UnicodeDecodeError:
-            raise InvalidInput("the catalog is not UTF-8 text") from None
+        text = await _text(request, "catalog", MAX_CATALOG_BYTES)
         report = await self._operations.apply(
             text,
             request.query_params.get("name", "catalog"),
@@ -267,6 +269,19 @@ async def _ask(request: Request) -> PrivacyAsk:
 
 def _actor(request: Request) -> str:
     return str(getattr(request.state, "actor", LOCAL))
+
+
+async def _text(request: Request, what: str, max_bytes: int) -> str:
+    """The body as text, no longer than `max_bytes`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise InvalidInput(f"a {what} may have {max_bytes} bytes")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the {what} is not UTF-8 text") from None
 
 
 def _destination(request: Request) -> int | None:

@@ -14,6 +14,7 @@ import msgspec
 
 from arke import tokens
 from arke.catalog import stored as stored_form
+from arke.catalog.loose_rule import check_loose_rule
 from arke.catalog.plan import Plan, plan
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
 from arke.domain.event import Accepted, Event
@@ -25,20 +26,23 @@ from arke.engine.commands import (
     Seen,
     Sight,
 )
+from arke.engine.estimate import Estimate, estimate_from
+from arke.engine.forecast import Forecast, forecast_from, question
 from arke.engine.handover import Handovers
 from arke.engine.joins import Joins
 from arke.engine.privacy import Privacy
 from arke.engine.privacy_request import Asked
 from arke.engine.protocol import (
+    AskEstimate,
     AskStatus,
-    AskTouched,
     Drain,
+    Estimated,
+    Forecasted,
     Prepare,
     Results,
     ShardStatus,
     Submit,
     Switch,
-    Touched,
 )
 from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
 from arke.storage.ports import StoredCatalog
@@ -69,7 +73,7 @@ class Applied(msgspec.Struct, frozen=True):
 
     plan: Plan
     version: int | None
-    profiles: Touched
+    forecast: Forecast
 
 
 class Engine:
@@ -320,34 +324,52 @@ class Engine:
     async def apply(self, catalog: Catalog, *, dry_run: bool = False, note: str = "") -> Applied:
         """Switch to another catalog: prepared on every shard, stored, then switched everywhere.
 
-        Nothing changes if any shard cannot take it.
+        Nothing changes if any shard cannot take it. Whom it moves is forecast between the first two steps;
+        a dry run ends there.
         """
         async with self._applying:
             steps = await self._compiler.run(plan, self.catalog if self.catalog_version else None, catalog)
-            touched = await self._touched(steps)
-            if dry_run or (steps.empty and self.catalog_version):
-                return Applied(steps, None, touched)
+            if steps.empty and self.catalog_version:
+                return Applied(steps, None, Forecast.nothing(await self._stored()))
             body = await self._compiler.run(stored_form.to_json, catalog)
             stored = self._next_version(catalog, body, steps, note)
             request = Prepare(stored.version, stored.body, stored.mapping_versions)
             await asyncio.gather(*(shard.call(request) for shard in self.shards))
+            forecast = await self._forecast(request, steps, catalog, keep=not dry_run)
+            if dry_run:
+                return Applied(steps, None, forecast)
             await self._committer.run(self.directory.add_catalog, stored)
             await asyncio.gather(*(self._switch(shard, request) for shard in self.shards))
             self.catalog_version = stored.version
             self._learn(catalog)
             await self.batches.follow_catalog(catalog)
-            return Applied(steps, stored.version, touched)
+            return Applied(steps, stored.version, forecast)
 
     async def _switch(self, shard: ShardPort, request: Prepare) -> None:
         """The catalog is stored, so there is no way back: a shard that goes away returns with it."""
         try:
-            try:
-                await shard.call(Switch(request.version))
-            except InvalidInput:  # it went away and came back between the two steps
-                await shard.call(request)
-                await shard.call(Switch(request.version))
+            await self._ask_prepared(shard, request, Switch(request.version))
         except ShardDown:
             return
+
+    async def _ask_prepared(self, shard: ShardPort, prepared: Prepare, request: Request) -> Response:
+        """Ask a shard about a catalog it was told to prepare."""
+        try:
+            return await shard.call(request)
+        except InvalidInput:  # it went away and came back between the two steps
+            await shard.call(prepared)
+            return await shard.call(request)
+
+    async def _forecast(self, prepared: Prepare, steps: Plan, catalog: Catalog, *, keep: bool) -> Forecast:
+        """Whom a prepared catalog would move, asked of all shards at once."""
+        ask = question(steps, prepared.version, keep=keep)
+        answers = await asyncio.gather(*(self._ask_prepared(shard, prepared, ask) for shard in self.shards))
+        parts = [part for part in answers if isinstance(part, Forecasted)]
+        return await self._compiler.run(forecast_from, parts, self.catalog, catalog, len(ask.moving))
+
+    async def _stored(self) -> int:
+        parts = await self.ask_all(AskStatus())
+        return sum(part.profiles for part in parts if isinstance(part, ShardStatus))
 
     def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
         before = self.directory.catalog()
@@ -371,18 +393,15 @@ class Engine:
         catalog = stored_form.from_json(stored.body)
         return await self.apply(catalog, dry_run=dry_run, note=f"rollback to {wanted}")
 
-    async def _touched(self, steps: Plan) -> Touched:
-        request = AskTouched(
-            frozenset(steps.ids("trait", "removed")),
-            steps.backfill | frozenset(steps.ids("segment", "removed")),
-            steps.mapping_changed,
-        )
-        found = [part for part in await self.ask_all(request) if isinstance(part, Touched)]
-        return Touched(
-            sum(part.profiles for part in found),
-            sum(part.stored for part in found),
-            exact=all(part.exact for part in found),
-        )
+    async def estimate(self, rule: str, limit: int) -> Estimate:
+        """How many stored profiles a segment rule would hold now, from up to `limit` of them.
+
+        Raises RuleError, also where the rule names traits that the catalog does not have.
+        """
+        warnings = await self._compiler.run(check_loose_rule, rule, self.catalog)
+        each = -(-limit // len(self.shards))
+        parts = [part for part in await self.ask_all(AskEstimate(rule, each)) if isinstance(part, Estimated)]
+        return estimate_from(parts, warnings)
 
     async def replay(self, destination: int | None) -> int:
         """Send what is owed as current state. Returns how many devices are on their way."""

@@ -1,4 +1,4 @@
-"""Questions about what a shard holds: one device, what is owed, what an edit would touch. Reads only."""
+"""Questions about what a shard holds: one device, and what is owed. Reads only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.snapshot import tellings
 from arke.domain.ledger import TOLD_1
-from arke.engine.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling, Touched
+from arke.engine.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from arke.delivery.routing import Route
     from arke.domain.ledger import LedgerEntry
     from arke.domain.profile import Profile
-    from arke.engine.protocol import AskOwed, AskTouched
+    from arke.engine.protocol import AskOwed
     from arke.engine.shard import Shard
-    from arke.storage.ports import ShardReader
 
-TOUCHED_SAMPLE = 2_000
-"""Profiles looked at to estimate what an edit touches; a smaller shard is counted exactly."""
 _JOURNAL_PAGE = 1_000
 PENDING_LOOKED_AT = 50_000
 """Journal records ahead of a lane that are searched for one device."""
@@ -168,19 +165,3 @@ def _owed_state(
             ids.append(f"{telling.dpid}:{telling.id}")
             segments.update(missing)
     return ids, segments
-
-
-def touched(reader: ShardReader, request: AskTouched) -> Touched:
-    """How many profiles hold something an edit concerns; sampled above TOUCHED_SAMPLE profiles."""
-    stored = reader.count_profiles()
-    looked = hits = 0
-    for profile in reader.sample_profiles(TOUCHED_SAMPLE):
-        looked += 1
-        hits += bool(
-            request.traits & profile.traits.keys()
-            or request.segments & profile.segments.keys()
-            or request.destinations & profile.sends.keys()
-        )
-    if looked >= stored:
-        return Touched(hits, stored, exact=True)
-    return Touched(round(hits * stored / looked), stored, exact=False)

@@ -10,7 +10,9 @@ import msgspec
 from arke import tokens
 from arke.catalog.load import LoadedCatalog, parse_catalog
 from arke.domain.event import is_uuid
+from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
 from arke.engine.explain import Explanation, explain
+from arke.engine.forecast import SegmentForecast
 from arke.engine.privacy_operations import PrivacyOperations
 from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.errors import InvalidInput
@@ -31,15 +33,24 @@ LOCAL = "local"
 
 
 class AppliedReport(msgspec.Struct, frozen=True):
-    """What applying a catalog did or would do, as lines for people and figures for programs."""
+    """What applying a catalog did or would do, as lines for people and figures for programs.
+
+    `profiles` are concerned, `profiles_moved` enter or leave a segment, of `profiles_stored`: counted if
+    `profiles_exact`, otherwise estimated from `profiles_looked_at`. `segments` are those that may have moved;
+    `alarms` say what somebody should know before it is applied.
+    """
 
     version: int | None
     dry_run: bool
     lines: list[str]
     warnings: list[str]
+    alarms: list[str]
     profiles: int
+    profiles_moved: int
+    profiles_looked_at: int
     profiles_stored: int
     profiles_exact: bool
+    segments: list[SegmentForecast]
 
 
 class DestinationStatus(msgspec.Struct):
@@ -177,6 +188,13 @@ class Operations:
             raise InvalidInput("the shard gave no answer")
         return explain(self._engine.catalog, uuid, dossier)
 
+    async def estimate(self, rule: str, sample: int | None) -> Estimate:
+        """How many stored profiles a rule would hold, from at most `sample`. Raises RuleError, InvalidInput."""
+        limit = SAMPLED_ABOVE if sample is None else sample
+        if not 1 <= limit <= MAX_SAMPLE:
+            raise InvalidInput(f"sample must be a number of profiles, 1 to {MAX_SAMPLE:,}")
+        return await self._engine.estimate(rule, limit)
+
     async def apply(
         self,
         text: str,
@@ -275,12 +293,17 @@ class Operations:
 
 
 def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:
+    forecast = applied.forecast
     return AppliedReport(
         version=applied.version,
         dry_run=dry_run,
-        lines=applied.plan.lines(),
+        lines=applied.plan.lines() + forecast.lines(),
         warnings=warnings,
-        profiles=applied.profiles.profiles,
-        profiles_stored=applied.profiles.stored,
-        profiles_exact=applied.profiles.exact,
+        alarms=forecast.alarms(),
+        profiles=forecast.concerned,
+        profiles_moved=forecast.moved,
+        profiles_looked_at=forecast.looked_at,
+        profiles_stored=forecast.stored,
+        profiles_exact=forecast.exact,
+        segments=forecast.segments,
     )

@@ -67,12 +67,30 @@ class AskOwed(msgspec.Struct, tag=True, frozen=True):
     limit: int
 
 
-class AskTouched(msgspec.Struct, tag=True, frozen=True):
-    """How many stored profiles a catalog edit concerns. Answered by `Touched`."""
+class AskEstimate(msgspec.Struct, tag=True, frozen=True):
+    """How many stored profiles a segment rule would hold now. Answered by `Estimated`.
 
+    No more than `limit` profiles are looked at.
+    """
+
+    rule: str
+    limit: int
+
+
+class AskForecast(msgspec.Struct, tag=True, frozen=True):
+    """Whom a prepared catalog would move. Answered by `Forecasted`.
+
+    `moving` are the segments whose members may differ; a profile is concerned if it moves, or if it holds one
+    of `traits`, was ever in one of `segments`, or was sent to one of `destinations`. `keep` False: the
+    prepared catalog is not needed any more.
+    """
+
+    version: int
+    moving: frozenset[int]
     traits: frozenset[int]
     segments: frozenset[int]
     destinations: frozenset[int]
+    keep: bool
 
 
 class Drain(msgspec.Struct, tag=True, frozen=True):
@@ -105,7 +123,8 @@ Request = (
     | AskProfile
     | AskStanding
     | AskOwed
-    | AskTouched
+    | AskEstimate
+    | AskForecast
     | RunBatch
     | AskBatches
     | Compact
@@ -216,10 +235,10 @@ class Compacted(msgspec.Struct, tag=True, frozen=True):
     done: bool
 
 
-class Touched(msgspec.Struct, tag=True, frozen=True):
-    """`profiles` of `stored` are concerned; `exact` unless it was sampled."""
+class Sample(msgspec.Struct, frozen=True):
+    """`looked` of a shard's `stored` profiles were looked at; `exact` if that was every one."""
 
-    profiles: int
+    looked: int
     stored: int
     exact: bool
 
@@ -230,8 +249,45 @@ class Batches(msgspec.Struct, tag=True, frozen=True):
     runs: list[BatchRun]
 
 
+class Estimated(msgspec.Struct, tag=True, frozen=True):
+    """Of the profiles looked at, `holding` would be held."""
+
+    holding: int
+    sample: Sample
+
+
+class Flow(msgspec.Struct, array_like=True):
+    """One segment: how many are in it before an edit, and how many enter and leave by it."""
+
+    before: int = 0
+    enter: int = 0
+    leave: int = 0
+
+
+class Forecasted(msgspec.Struct, tag=True, frozen=True):
+    """Of the profiles looked at: how many are concerned, how many change a membership, and in which segment.
+
+    `flows` has the segments that one of them is in, before or after.
+    """
+
+    concerned: int
+    moved: int
+    flows: dict[int, Flow]
+    sample: Sample
+
+
 Response = (
-    Results | Ok | Refusal | ShardStatus | OwedPage | Dossier | Standing | Touched | Batches | Compacted
+    Results
+    | Ok
+    | Refusal
+    | ShardStatus
+    | OwedPage
+    | Dossier
+    | Standing
+    | Estimated
+    | Forecasted
+    | Batches
+    | Compacted
 )
 
 

@@ -32,11 +32,12 @@ from arke.engine.commands import (
 from arke.engine.group import GroupRunner, Ruling
 from arke.engine.protocol import (
     AskBatches,
+    AskEstimate,
+    AskForecast,
     AskOwed,
     AskProfile,
     AskStanding,
     AskStatus,
-    AskTouched,
     Batches,
     Compact,
     Compacted,
@@ -51,6 +52,7 @@ from arke.engine.protocol import (
     Switch,
 )
 from arke.engine.walks import Walks
+from arke.engine.what_if import WhatIf
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.storage.ports import GroupWrites
@@ -121,6 +123,7 @@ class Shard:
         self._routing: Routing | None = None
         self._recovered_until = self._reader.last_seq()
         self._prepared: dict[int, Ruling] = {}
+        self._what_if = WhatIf(self._reader, store.count_profiles, clock)
         self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
         self._queued = 0
         self._store_turn = asyncio.Lock()
@@ -389,19 +392,31 @@ class Shard:
                 return Compacted(await self._write(self._store.compact))
             case AskOwed():
                 return inspection.owed_page(self, request)
-            case AskTouched():
-                return inspection.touched(self._reader, request)
             case RunBatch():
                 return await self._run_batch(request)
             case AskBatches():
                 return Batches(self._reader.batches())
+            case AskEstimate():
+                return await self._what_if.estimate(request, self._runner.ruling.compiled)
+            case AskForecast():
+                return await self._forecast(request)
             case Drain():
                 return await self._drain(request.timeout_s)
 
-    async def _switch(self, version: int) -> Response:
-        ruling = self._prepared.pop(version, None)
+    def _prepared_ruling(self, version: int) -> Ruling:
+        ruling = self._prepared.get(version)
         if ruling is None:
             raise InvalidInput(f"catalog version {version} was not prepared")
+        return ruling
+
+    async def _forecast(self, request: AskForecast) -> Response:
+        after = self._prepared_ruling(request.version)
+        if not request.keep:
+            self._prepared.clear()
+        return await self._what_if.forecast(request, self._runner.ruling.compiled, after.compiled)
+
+    async def _switch(self, version: int) -> Response:
+        ruling = self._prepared_ruling(version)
         self._prepared.clear()
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self._runner.rule_by(ruling)

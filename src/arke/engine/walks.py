@@ -1,7 +1,7 @@
 """What a shard does by itself: profiles that time has made due, and all of them after a catalog edit.
 
-Both go through the shard's one queue in small pieces, so an event waits for one piece at most; and while
-events come in, a pause as long as the piece took follows each.
+Both go through the shard's one queue in pieces of some milliseconds, so an event waits for one piece at most;
+and while events come in, a pause as long as the piece took follows each.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from arke.engine.commands import Command, Result
     from arke.storage.ports import ShardReader
 
-PIECE = 64
-"""Profiles a piece while events come in: some milliseconds."""
-PIECE_IN_PEACE = 256
+PIECE_S = 0.01
+"""How long a piece should take while events come in; its size follows from the one before."""
+PIECE_IN_PEACE_S = 0.05
+MAX_PIECE = 256
 SOON_S = 0.001
 """Times are compared in whole seconds: a wait that ends a hair too early must not be done again at once."""
 STORE_PAUSE_S = 1.0
@@ -56,6 +57,7 @@ class Walks:
         self._epoch = epoch
         self._look_again_s = look_again_s
         self._busy = True
+        self._limit = MAX_PIECE // 8
         self._next_due: int | None = None
         self._news = asyncio.Event()
         self._edited = asyncio.Event()
@@ -144,16 +146,17 @@ class Walks:
                     self._up_to_date.set()
             await self._edited.wait()
 
-    @property
-    def _limit(self) -> int:
-        return PIECE if self._busy else PIECE_IN_PEACE
-
     async def _piece(self, command: Command) -> Walked:
         loop = asyncio.get_running_loop()
         began, events = loop.time(), self._events()
         (walked,) = await self._submit([command])
-        self._busy = self._events() != events
-        await asyncio.sleep(loop.time() - began if self._busy else 0)
         if not isinstance(walked, Walked):
             raise Unavailable("profiles could not be looked at")
+        self._busy = self._events() != events
+        took_s = loop.time() - began
+        wanted_s = PIECE_S if self._busy else PIECE_IN_PEACE_S
+        if walked.profiles:
+            size = round(walked.profiles * wanted_s / took_s) if took_s > 0 else MAX_PIECE
+            self._limit = max(1, min(size, 2 * self._limit, MAX_PIECE))
+        await asyncio.sleep(took_s if self._busy else 0)
         return walked

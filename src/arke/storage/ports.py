@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.batch import BatchCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
@@ -236,8 +236,11 @@ class ShardReader(Protocol):
         """How far stored profiles have been brought to which catalog; see `GroupWrites.refreshed`."""
         ...
 
-    def sample_profiles(self, limit: int) -> Iterator[Profile]:
-        """Up to `limit` profiles. Keys are hashes, so the first ones are a random sample."""
+    def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Up to `limit` profiles with uid > after, ascending, as stored (see domain/profile.py); uids are from 0.
+
+        Keys are keyed hashes, so the first ones are a random sample of all.
+        """
         ...
 
 

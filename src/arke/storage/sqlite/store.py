@@ -128,9 +128,9 @@ class SqliteReader:
         (count,) = next(self._rows("SELECT count(*) FROM profile"))
         return int(count)
 
-    def sample_profiles(self, limit: int) -> Iterator[Profile]:
-        for (body,) in self._rows("SELECT body FROM profile ORDER BY uid LIMIT ?", (limit,)):
-            yield decode_profile(body)
+    def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        rows = self._rows("SELECT uid, body FROM profile WHERE uid > ? ORDER BY uid LIMIT ?", (after, limit))
+        return [(uid, body) for uid, body in rows]
 
     def due(self, at: int, limit: int) -> list[tuple[int, int]]:
         return list(self._rows("SELECT at, uid FROM due WHERE at <= ? ORDER BY at, uid LIMIT ?", (at, limit)))

@@ -1,0 +1,146 @@
+"""A shard's answers to what-if questions, over a sample of its stored profiles (docs/mechanisms/estimate.md).
+
+Works on the shard's event loop, in turns of a few milliseconds: a thread beside it would take the interpreter
+from live events for longer each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from arke.domain.profile import decode_profile
+from arke.domain.rules.segment import compile_segment_rule
+from arke.engine.protocol import Estimated, Flow, Forecasted, Sample
+from arke.evaluation.what_if import EditProbe, RuleProbe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arke.clock import Clock
+    from arke.engine.protocol import AskEstimate, AskForecast
+    from arke.evaluation.compiled import CompiledCatalog
+    from arke.storage.ports import ShardReader
+
+PAGE = 128
+"""Profiles read at once."""
+TURN_S = 0.002
+"""After this live work has its turn."""
+FORECAST_PROFILES = 10_000
+"""Profiles a forecast looks at in one shard; a smaller shard is forecast exactly."""
+FORECAST_S = 0.3
+"""A forecast ends with what it has after this: an edit of everything must not wait for it."""
+FORECAST_AT_LEAST = 20
+"""Profiles a forecast looks at however long it takes."""
+
+
+class WhatIf:
+    """Looks through stored profiles for one question at a time; the next one waits."""
+
+    def __init__(self, reader: ShardReader, stored: Callable[[], int], clock: Clock) -> None:
+        """`stored` tells how many profiles there are, without counting them."""
+        self._reader = reader
+        self._stored = stored
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def estimate(self, request: AskEstimate, compiled: CompiledCatalog) -> Estimated:
+        """How many profiles a rule would hold. Raises RuleError."""
+        probe = RuleProbe(compiled, compile_segment_rule(request.rule))
+        now = int(self._clock.now())
+        holding = 0
+
+        def look(body: bytes) -> None:
+            nonlocal holding
+            holding += probe.holds(body, now)
+
+        sample = await self._sample(look, request.limit)
+        return Estimated(holding, sample)
+
+    async def forecast(
+        self, request: AskForecast, before: CompiledCatalog, after: CompiledCatalog
+    ) -> Forecasted:
+        """Whom a catalog edit would move between two catalogs."""
+        tally = _Tally(request, before, after, int(self._clock.now()))
+        sample = await self._sample(
+            tally.look, FORECAST_PROFILES, budget_s=FORECAST_S, at_least=FORECAST_AT_LEAST
+        )
+        return Forecasted(tally.concerned, tally.moved, tally.flows, sample)
+
+    async def _sample(
+        self,
+        look: Callable[[bytes], None],
+        limit: int,
+        *,
+        budget_s: float | None = None,
+        at_least: int = 0,
+    ) -> Sample:
+        """Show up to `limit` profiles to `look`. Pages are read one by one: between two turns the reader is
+        free, and sees what has been committed meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            looked, after = 0, -1
+            turn = loop.time()
+            end = None if budget_s is None else turn + budget_s
+            while looked < limit:
+                wanted = min(PAGE, limit - looked)
+                page = self._reader.profile_bodies(after, wanted)
+                for _, body in page:
+                    look(body)
+                    looked += 1
+                    now = loop.time()
+                    if end is not None and now >= end and looked >= at_least:
+                        return self._part(looked)
+                    if now - turn >= TURN_S:
+                        await asyncio.sleep(0)
+                        turn = loop.time()
+                if len(page) < wanted:
+                    return Sample(looked, looked, exact=True)
+                after = page[-1][0]
+        return self._part(looked)
+
+    def _part(self, looked: int) -> Sample:
+        """A sample that may not be everything."""
+        stored = self._stored()
+        return Sample(looked, max(looked, stored), exact=looked >= stored)
+
+
+class _Tally:
+    """What a forecast has found so far."""
+
+    def __init__(
+        self, request: AskForecast, before: CompiledCatalog, after: CompiledCatalog, now: int
+    ) -> None:
+        self.concerned = 0
+        self.moved = 0
+        self.flows: dict[int, Flow] = {}
+        self._request = request
+        self._probe = EditProbe(before, after, request.moving)
+        self._now = now
+
+    def look(self, body: bytes) -> None:
+        moved = bool(self._request.moving) and self._moves(body)
+        self.moved += moved
+        self.concerned += moved or self._touches(body)
+
+    def _moves(self, body: bytes) -> bool:
+        was, will = self._probe.members(body, self._now)
+        for number in was | will:
+            flow = self.flows.get(number)
+            if flow is None:
+                flow = self.flows[number] = Flow()
+            flow.before += number in was
+            flow.enter += number not in was
+            flow.leave += number not in will
+        return was != will
+
+    def _touches(self, body: bytes) -> bool:
+        profile = decode_profile(body)
+        request = self._request
+        # Asked this way round it costs what the profile has, not what the edit has.
+        return not (
+            request.traits.isdisjoint(profile.traits)
+            and request.segments.isdisjoint(profile.segments)
+            and request.destinations.isdisjoint(profile.sends)
+        )
