@@ -37,6 +37,7 @@ class Network:
         self._clock = clock
         self._fate = fate
         self.arrivals: list[Arrival] = []
+        self.tries: dict[int, tuple[bytes, int]] = {}
         self._on_the_way: dict[int, Arrival] = {}
         self._number = 0
 
@@ -47,9 +48,13 @@ class Network:
                 self.arrivals.append(arrival._replace(at=self._clock.now()))
         self._on_the_way.clear()
 
-    async def carry(self, life: int, body: str, timeout_s: float) -> Answer:
-        """One request. A post of a dead engine ends in `Fate.point` or is cancelled; it never arrives late."""
-        fate = self._fate
+    async def carry(self, life: int, payload: bytes, timeout_s: float) -> Answer:
+        """One request. A post of a dead engine ends in `Fate.point` or is cancelled; it never arrives late.
+
+        Both attempts of a message carry the very same bytes object: so requests are counted per message.
+        """
+        fate, body = self._fate, payload.decode()
+        self.tries[id(payload)] = (payload, self.tries.get(id(payload), (payload, 0))[1] + 1)
         destination = int(json.loads(body)["AAM_Destination_Id"])
         verdict = fate.verdict(destination)
         if verdict == "refused":
@@ -86,4 +91,4 @@ class Wire:
         timeout_s: float,
         fresh: bool = False,
     ) -> Answer:
-        return await self._network.carry(self._life, request.body.decode(), timeout_s)
+        return await self._network.carry(self._life, request.body, timeout_s)

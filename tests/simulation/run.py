@@ -9,7 +9,6 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,13 +90,13 @@ async def _play(seed: int, folder: Path, clock: VirtualClock) -> tuple[list[Arri
     await machine.ask(lambda engine: engine.drain(120.0))
     truth = Truth(visitors, int(clock.now()))
     await machine.stop()
+    assert max(count for _, count in network.tries.values()) <= ATTEMPTS, "requests of one message"
     return network.arrivals, truth
 
 
 def problems(arrivals: Sequence[Arrival], truth: Truth) -> list[str]:
-    """What does not hold: too many attempts, or a destination that believes what is not so."""
-    attempts = Counter((arrival.life, arrival.destination, arrival.body) for arrival in arrivals)
-    found = [f"more than {ATTEMPTS} requests of {key}" for key, count in attempts.items() if count > ATTEMPTS]
+    """Destinations that believe what is not so."""
+    found = []
     for name, heard in (
         ("who took in what it answered 200", [one for one in arrivals if one.status == 200]),
         ("who took in everything", list(arrivals)),
