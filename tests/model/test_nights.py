@@ -87,8 +87,6 @@ def check_the_end(folder: Path, night: Night) -> None:
         assert mode.enabled, "nothing is sent to a destination that is switched off"
         assert mode.realtime or request.kind != "realtime"
         check_zeros(request, then.edition.outlets[request.destination])
-        if request.kind == "realtime" and request.attempt == 1:
-            check_snapshot(request, then)
     end = truth.at(final_times(night)[-1])
     for destination in DPIDS:
         if truth.mode(end, destination).enabled:
@@ -127,6 +125,8 @@ def check_batches(folder: Path, night: Night) -> None:
             run = [request for request in told if at <= moment(request) < at + 1]
             told = told[len(live) + len(run) :]
             assert {request.kind for request in live} <= {"realtime"}
+            for request in live:
+                check_snapshot(request, truth.at(moment(request)))
             believed |= items(live)
             now = beliefs(truth.at(at), destination)
             due = {item: status for item, status in now.items() if status != before.get(item, 0)}
