@@ -67,7 +67,9 @@ class Jump(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One event of one device, or with `edit` a new catalog edition, or with `fail` failing answers."""
+    """One event of one device, or with `edit` a new catalog edition, or with `fail` failing answers, or with
+    `batch` a batch of a destination, or with `file` an onboarding file: kind, partner id and items.
+    """
 
     jump: Jump
     device: int = 0
@@ -78,6 +80,8 @@ class Step(NamedTuple):
     ids: tuple[str, ...] = ()
     edit: int | None = None
     fail: tuple[int, int] | None = None
+    batch: int | None = None
+    file: tuple[str, str, str] | None = None
 
 
 class History(NamedTuple):
@@ -129,7 +133,7 @@ def catalog(edition: Edition) -> Catalog:
     """The edition as the engine takes it."""
     world = edition.world
     traits = tuple(
-        Trait(id=trait, ttl_days=ttl_days, kind="onboarded")
+        Trait(id=trait, ttl_days=ttl_days, kind="onboarded", data_source=COOKIES)
         if trait in world.once
         else Trait(id=trait, ttl_days=ttl_days, rule=f'c_trait == "{trait}"')
         for trait, ttl_days in world.traits.items()
@@ -217,7 +221,7 @@ def _outlets(draw: st.DrawFn) -> Outlet:
 
 
 @st.composite
-def _editions(draw: st.DrawFn) -> Edition:
+def editions(draw: st.DrawFn) -> Edition:
     ttls = {trait: draw(st.sampled_from((*TTL_DAYS, *TTL_DAYS, None))) for trait in TRAITS}
     segments = {
         segment: draw(st.one_of(_positive_rules(), _positive_rules(), st.none())) for segment in COMPUTED
@@ -242,7 +246,7 @@ def _editions(draw: st.DrawFn) -> Edition:
     )
 
 
-_jumps = st.one_of(
+jumps = st.one_of(
     st.sampled_from((0, 1, 60, 3_600, DAY - 1, DAY, 2 * DAY, 3 * DAY, 40 * DAY, 200 * DAY)).map(Jump),
     st.tuples(st.sampled_from((-1, 0, 1)), st.integers(0, 6), st.sampled_from((1, 1, 2, 2, 3, 5, 5, 30))).map(
         Jump._make
@@ -252,8 +256,8 @@ _few_traits = st.sampled_from(((), (1,), (2,), (3,), (4,), (1, 2), (3, 4), (1, 1
 _late = st.sampled_from(
     (0, 0, 0, 0, 1, 3_600, DAY - 1, DAY, 2 * DAY, 5 * DAY, 5 * DAY + 1, 30 * DAY, 130 * DAY)
 )
-_events = st.tuples(
-    _jumps,
+events = st.tuples(
+    jumps,
     st.integers(0, 2),
     _few_traits,
     st.sampled_from(((), (), (ONCE,), (1,), (2, ONCE), (99,))),
@@ -261,34 +265,34 @@ _events = st.tuples(
     st.sampled_from(((), (), ((21, 1),), ((21, 0),), ((22, 1),), ((21, 1), (22, 0)))),
     st.sampled_from(((), (), (), ("p",), ("q",), ("p", "q"), ("r",))),
 ).map(lambda parts: Step(*parts))
-_other = st.one_of(
-    st.tuples(_jumps, st.integers(0, 2)).map(lambda parts: Step(parts[0], edit=parts[1])),
-    st.tuples(_jumps, st.tuples(st.sampled_from((SUBSCRIBER, PLAIN)), st.integers(1, 4))).map(
+others = st.one_of(
+    st.tuples(jumps, st.integers(0, 2)).map(lambda parts: Step(parts[0], edit=parts[1])),
+    st.tuples(jumps, st.tuples(st.sampled_from((SUBSCRIBER, PLAIN)), st.integers(1, 4))).map(
         lambda parts: Step(parts[0], fail=parts[1])
     ),
 )
-_steps = st.one_of(st.just(IDLE), *[_events] * 8, _other)
+_steps = st.one_of(st.just(IDLE), *[events] * 8, others)
 
 
 @st.composite
 def histories(draw: st.DrawFn, *, failures: bool = True) -> History:
     """Steps that shrink to nothing disappear, so that what is printed is what matters."""
-    editions = [draw(_editions()) for _ in range(draw(st.integers(1, 3)))]
+    drawn = [draw(editions()) for _ in range(draw(st.integers(1, 3)))]
     steps = draw(st.lists(_steps, min_size=STEPS, max_size=STEPS))
     kept = [step for step in steps if step != IDLE and (failures or step.fail is None)]
-    return History(tuple(_with_long_windows(editions)), tuple(kept))
+    return History(tuple(with_long_windows(drawn)), tuple(kept))
 
 
-def _with_long_windows(editions: list[Edition]) -> list[Edition]:
+def with_long_windows(drawn: list[Edition]) -> list[Edition]:
     """Editions that all ask for the longest window any of them asks for, by segments of its own.
 
     Counters are exact for the longest window a rule asks for and summarised beyond (SPEC section 12), so a
     later edition with a longer window would not find what the brute-force evaluator kept.
     """
-    if len(editions) == 1:
-        return editions
+    if len(drawn) == 1:
+        return drawn
     longest: dict[int, int] = {}
-    for edition in editions:
+    for edition in drawn:
         for rule in edition.world.rules.values():
             for trait, days in _windows(rule):
                 longest[trait] = max(days, longest.get(trait, 0))
@@ -297,7 +301,7 @@ def _with_long_windows(editions: list[Edition]) -> list[Edition]:
     }
     return [
         edition._replace(world=edition.world._replace(rules=edition.world.rules | keepers))
-        for edition in editions
+        for edition in drawn
     ]
 
 

@@ -1,8 +1,8 @@
 """The brute-force evaluator: every realisation of a device kept, every membership worked out anew.
 
-Slow and plain on purpose; nothing of the engine is used. Arrival semantics: what the engine decides by time
-it decides when an event arrives, so a trait whose time-to-live ended before an event is forgotten at that
-event, with its counts; and so is a told membership.
+Slow and plain on purpose; nothing of the engine is used. `see` is what an event does, `pass_time` what is true
+at a later moment though nothing was heard. A trait whose time-to-live ended is forgotten with its counts, and
+so is a told membership; both come to the same whether one asks at every second or once, at the end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DAY = 86_400
+INACTIVE_S = 120 * DAY
+"""Without an event or a file about it a device is in nothing; when it is heard of again, what it holds counts."""
 
 Rule = tuple[object, ...]
 """`("held", trait)`, `("not", rule)`, `("and", rule, rule)`, `("or", rule, rule)` or
@@ -64,12 +66,15 @@ def holds(rule: Rule, times: Mapping[int, list[int]], now: int) -> bool:
 
 
 class Device:
-    """One device: all its realisations, the last telling per told segment, and the segments it is in."""
+    """One device: all its realisations, the last telling per told segment, the segments it is in, and when it
+    was heard of last.
+    """
 
     def __init__(self) -> None:
         self.times: dict[int, list[int]] = {}
         self.told: dict[int, tuple[int, int]] = {}
         self.members: frozenset[int] = frozenset()
+        self.heard: int | None = None
 
     def see(
         self,
@@ -85,7 +90,25 @@ class Device:
         self._forget(world, now)
         for trait in set(realised) & world.traits.keys():
             self._realise(world, trait, ts, now)
+        self.heard = now
+        return self._decide(world, now)
+
+    def pass_time(self, world: World, now: int) -> frozenset[int]:
+        """Nothing is heard of the device; time went on, or another catalog came into force."""
+        self._forget(world, now)
+        return self._decide(world, now)
+
+    def load(self, world: World, now: int, add: Iterable[int], drop: Iterable[int]) -> frozenset[int]:
+        """A file gives the device onboarded traits and takes others away."""
+        for trait in drop:
+            self.times.pop(trait, None)
+        return self.see(world, now, now, add)
+
+    def _decide(self, world: World, now: int) -> frozenset[int]:
         was = self.members
+        if self.heard is None or now - self.heard >= INACTIVE_S:
+            self.members = frozenset()
+            return self.members
         computed = {
             segment
             for segment, rule in world.rules.items()

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from model.contract import stamp
 from model.histories import COOKIES
 from model.oracle import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.simulate.network import Sent
     from model.histories import Outlet
     from model.oracle import World
 
 Key = tuple[int, int, str]
 """Destination, DPID and partner id."""
+
+
+class Telling(Protocol):
+    """What receivers need of a request that was recorded."""
+
+    @property
+    def destination(self) -> int: ...
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> str: ...
 
 
 class Receivers:
@@ -26,7 +39,7 @@ class Receivers:
         self._trusting = trusting
         self.told: dict[Key, dict[str, int]] = {}
 
-    def take(self, sent: Sent) -> None:
+    def take(self, sent: Telling) -> None:
         if sent.status != 200 and not self._trusting:
             return
         for key, _, statuses in entries(sent):
@@ -53,7 +66,28 @@ class Receivers:
         return f"{key}: not told {missing}, wrongly told {stale}" if missing or stale else ""
 
 
-def entries(sent: Sent) -> Iterator[tuple[Key, str, dict[str, int]]]:
+class ReceiversByTime(Receivers):
+    """The same, for who keeps of each item the newest by (DateTime, ProcessTime), the later one where equal."""
+
+    def __init__(self, *, trusting: bool) -> None:
+        super().__init__(trusting=trusting)
+        self._newest: dict[tuple[Key, str], tuple[int, int]] = {}
+
+    def take(self, sent: Telling) -> None:
+        if sent.status != 200 and not self._trusting:
+            return
+        message = json.loads(sent.body)
+        processed = stamp(message["ProcessTime"])
+        for user in message["Users"]:
+            key = (sent.destination, int(message["User_DPID"]), user["DataPartner_UUID"])
+            for state in user["Segments"]:
+                item, version = (key, state["Segment_ID"]), (stamp(state["DateTime"]), processed)
+                if version >= self._newest.get(item, version):
+                    self._newest[item] = version
+                    self.told.setdefault(key, {})[state["Segment_ID"]] = int(state["Status"])
+
+
+def entries(sent: Telling) -> Iterator[tuple[Key, str, dict[str, int]]]:
     """Each user of a message: whom it names, the device's UUID, and the statuses by alias."""
     message = json.loads(sent.body)
     for user in message["Users"]:

@@ -1,0 +1,158 @@
+"""A machine on which the engine runs, dies at any point, and starts again over the files that are there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from unittest.mock import patch
+
+from arke import app
+from arke.clock import SeededEntropy
+from arke.delivery.courier import HttpsCourier
+from arke.delivery.secrets import Secrets
+from arke.errors import ArkeError, StoreUnavailable
+from arke.storage.sqlite.directory import SqliteDirectory
+from arke.storage.sqlite.store import SqliteShardStore
+from simulation.network import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from arke.clock import Clock
+    from arke.engine.engine import Engine
+    from simulation.fate import Fate
+    from simulation.network import Network
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEY = b"simulated"
+SHARD_FILE, DIRECTORY_FILE = "shard-00.db", "directory.db"
+AGAIN_S = 0.2
+
+
+class Died(Exception):
+    """The engine went away while it was asked: what it was asked may have happened or not."""
+
+
+class DoomedCommitter:
+    """Writes in the loop's own thread, as virtual time wants it, with a point before and after each commit."""
+
+    def __init__(self, fate: Fate) -> None:
+        self._fate = fate
+
+    async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        await self._fate.point()
+        if self._fate.commit_fails():
+            raise StoreUnavailable("disk full")
+        result = write(*args, **kwargs)
+        await self._fate.point()
+        return result
+
+    def close(self) -> None:
+        return
+
+
+class Machine:
+    """Keeps an engine running. `ask` is how visitors and operators speak to whichever runs now."""
+
+    def __init__(self, folder: Path, clock: Clock, fate: Fate, network: Network, seed: int) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._fate = fate
+        self._network = network
+        self._seed = seed
+        self._engine: Engine | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._outsiders: set[asyncio.Task[object]] = set()
+        self.life = 0
+
+    def start(self) -> None:
+        self._keeper = asyncio.create_task(self._keep_running())
+        self.outsider(self._keeper)
+
+    def outsider(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+        """This task is not part of the engine and survives its death."""
+        self._outsiders.add(task)
+        return task
+
+    async def stop(self) -> None:
+        """In good order."""
+        assert self._keeper is not None
+        self._keeper.cancel()
+        if self._engine is not None:
+            await self._engine.stop()
+
+    async def ask(self, question: Callable[[Engine], Awaitable[T]]) -> T:
+        """Raises Died where the engine died over it, and what the engine raised."""
+        while (engine := self._engine) is None:
+            await asyncio.sleep(AGAIN_S)
+        task = asyncio.ensure_future(question(engine))
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise Died
+        return task.result()
+
+    async def _keep_running(self) -> None:
+        while True:
+            boot = asyncio.create_task(self._boot())
+            await self._fate.crashed.wait()
+            self._die(boot)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _boot(self) -> None:
+        """As `arke up` does. Where the store does not let it, it tries again."""
+        while self._engine is None:
+            try:
+                self._engine = await self._open()
+            except ArkeError:
+                self._move_on()
+                await asyncio.sleep(AGAIN_S)
+
+    async def _open(self) -> Engine:
+        here = self._here
+        here.mkdir(exist_ok=True)
+        courier = HttpsCourier(Wire(self._network, self.life), Secrets(), self._clock)
+        entropy = SeededEntropy(self._seed * 1_000 + self.life)
+        with (
+            patch.object(
+                app, "SqliteShardStore", lambda _, key: SqliteShardStore(here / SHARD_FILE, key=key)
+            ),
+            patch.object(
+                app, "SqliteDirectory", lambda _, key: SqliteDirectory(here / DIRECTORY_FILE, key=key)
+            ),
+            patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
+        ):
+            engine, shard = app.memory_engine(courier, self._clock, entropy)
+        await shard.start()
+        await app._bring_up_to_date(engine.directory)(shard)
+        await engine.recover()
+        return engine
+
+    def _die(self, boot: asyncio.Task[None]) -> None:
+        """Nothing of the engine runs on: what its tasks would still do, they do to files that nobody reads."""
+        self._fate.crashed.clear()
+        self._engine = None
+        self._network.cut()
+        self._move_on()
+        boot.cancel()
+        for task in asyncio.all_tasks():
+            if task not in self._outsiders:
+                task.cancel()
+
+    def _move_on(self) -> None:
+        """The next life gets the files as they are this moment, write-ahead logs included, and no one else does."""
+        before = self._here
+        self.life += 1
+        self._here.mkdir()
+        for name in (SHARD_FILE, DIRECTORY_FILE):
+            for path in (before / name, before / f"{name}-wal"):
+                if path.exists():
+                    shutil.copyfile(path, self._here / path.name)
+
+    @property
+    def _here(self) -> Path:
+        return self._folder / f"life-{self.life}"
