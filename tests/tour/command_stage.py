@@ -38,7 +38,7 @@ class CommandStage(Stage):
         """A batch on command."""
         self.line(at, batch=destination)
 
-    def onboard(self, at: str, name: str, rows: Iterable[str]) -> None:
+    def load(self, at: str, name: str, rows: Iterable[str]) -> None:
         """A file with these lines is loaded; it is packed where its name says so."""
         text = "".join(f"{row}\n" for row in rows).encode()
         (self.folder / name).write_bytes(gzip.compress(text, mtime=0) if name.endswith(".gz") else text)

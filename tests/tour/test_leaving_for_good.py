@@ -68,7 +68,7 @@ def test_then_nothing_ever_again(scene: CommandStage, action: str) -> None:
     begin(scene)
     scene.privacy("05-01 13:00:00", action, uuid=DEVICE)
     scene.see("05-01 14:00:00", memberships={"1": 1})
-    scene.onboard("05-01 16:00:00", FILE, ["a\td_sid=5", "b\td_sid=5"])
+    scene.load("05-01 16:00:00", FILE, ["a\td_sid=5", "b\td_sid=5"])
     scene.advance("05-05 12:00:00")
     scene.see("05-05 13:00:00", memberships={"1": 1, "2": 1})
     scene.advance("11-20 12:00:00")
@@ -84,7 +84,7 @@ def test_an_id_that_was_named_is_nobody_from_then_on(scene: CommandStage, action
     scene.privacy("05-01 13:00:00", action, id=f"{COOKIES}:a")
     scene.see("05-02 14:00:00", None, ids=[(COOKIES, "a")], memberships={"1": 1})
     scene.see("05-02 15:00:00", "7" * 38, ids=[(COOKIES, "a")], memberships={"1": 1})
-    scene.onboard("05-02 16:00:00", FILE, ["a\td_sid=5"])
+    scene.load("05-02 16:00:00", FILE, ["a\td_sid=5"])
     scene.advance("05-05 12:00:00")
     requests = after(scene.requests(schedule=True), "05-01 13:00:06")
     assert [request.users for request in requests if "a" in request.users] == []

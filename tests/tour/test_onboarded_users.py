@@ -47,7 +47,7 @@ def name(at: str, kind: str, dpid: object = COOKIES, prefix: str = "ftp_dpm_") -
 
 def load(scene: CommandStage, at: str, kind: str, *rows: str, dpid: object = COOKIES) -> None:
     """The file arrives at the second its name says."""
-    scene.onboard(at, name(at, kind, dpid), rows)
+    scene.load(at, name(at, kind, dpid), rows)
 
 
 def told(*segments: int, status: str = "1", partner_id: str = "a") -> dict[tuple[str, str], str]:
@@ -293,8 +293,8 @@ def test_packed_and_split_files(scene: CommandStage) -> None:
     five_traits(scene)
     scene.see("05-01 12:00:00", ids=[(COOKIES, "a")])
     scene.see("05-01 12:00:00", OTHER, ids=[(COOKIES, "b")])
-    scene.onboard("05-01 13:00:00", name("05-01 13:00:00", "sync.1.gz"), ["a\td_sid=1"])
-    scene.onboard("05-01 13:00:01", name("05-01 13:00:00", "sync.2.gz"), ["b\td_sid=2"])
+    scene.load("05-01 13:00:00", name("05-01 13:00:00", "sync.1.gz"), ["a\td_sid=1"])
+    scene.load("05-01 13:00:01", name("05-01 13:00:00", "sync.2.gz"), ["b\td_sid=2"])
     scene.batch("05-01 14:00:00")
     assert nights(scene.requests()) == [("05-01 14:00", told(1) | told(2, partner_id="b"))]
 
@@ -323,7 +323,7 @@ def test_an_id_sync_file_links_ids(scene: CommandStage) -> None:
     """`adobe_id_0_12345_TIME.sync`, UUID to cookie: the batch tells the new id what its device is in."""
     scene.catalog(with_batch(1), segments=[segment(1)])
     scene.see("05-01 12:00:00", memberships={"1": 1})
-    scene.onboard(
+    scene.load(
         "05-01 13:00:00", name("05-01 13:00:00", "sync", f"0_{COOKIES}", "adobe_id_"), [f"{DEVICE}\ta"]
     )
     scene.batch("05-01 14:00:00")
@@ -336,7 +336,7 @@ def test_an_id_sync_file_moves_an_id(scene: CommandStage) -> None:
     scene.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
     scene.see("05-01 12:00:00", OTHER, memberships={"2": 1})
     scene.batch("05-01 12:30:00")
-    scene.onboard(
+    scene.load(
         "05-01 13:00:00", name("05-01 13:00:00", "sync", f"0_{COOKIES}", "adobe_id_"), [f"{OTHER}\ta"]
     )
     scene.batch("05-01 14:00:00")
@@ -347,7 +347,7 @@ def test_an_id_sync_between_two_sources(scene: CommandStage) -> None:
     """`adobe_id_12345_888_TIME.sync`: whoever is known by the first id gets the second."""
     scene.catalog(batch_only(1, user_dpids=[FOREIGN]), segments=[segment(1)], sources=[{"id": FOREIGN}])
     scene.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
-    scene.onboard(
+    scene.load(
         "05-01 13:00:00", name("05-01 13:00:00", "sync", f"{COOKIES}_{FOREIGN}", "adobe_id_"), ["a\tf"]
     )
     scene.batch("05-01 14:00:00")

@@ -200,7 +200,7 @@ def _frequency(term: Frequency) -> Predicate:
     count = _count_in(term.recency)
     compare = _COMPARE[term.operator]
     at_least = term.operator == ">="
-    id_set = frozenset(ids)
+    id_set = set(ids)  # `keys() & frozenset` walks the frozenset; with a set the smaller side is walked
     several = len(ids) > _LOOKED_UP_ONE_BY_ONE
 
     def test(traits: Traits, now: int) -> bool:
