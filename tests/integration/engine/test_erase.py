@@ -149,3 +149,22 @@ def test_a_device_behind_an_erased_one_is_still_found(
             assert await known(shard, 3)
 
     asyncio.run(main())
+
+
+def test_a_message_under_way_counts_before_the_ledger_knows_of_it(tmp_path: Path) -> None:
+    """Its destination is busy with the device until the outcome is written down."""
+
+    async def main() -> None:
+        courier = NotingCourier()
+        courier.gate.clear()
+        async with running_shard(open_store(tmp_path), courier) as shard:
+            await ask(shard, sight(1))
+            await eventually(lambda: courier.carried, "a message under way")
+            assert (await standing(shard, 1)).ledger == []
+            assert (await standing(shard, 1)).busy == [1]
+            courier.gate.set()
+            while (await standing(shard, 1)).busy:
+                await asyncio.sleep(0.01)
+            assert {row.id for row in (await standing(shard, 1)).ledger} == {"p1"}
+
+    asyncio.run(main())
