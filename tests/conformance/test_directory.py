@@ -11,7 +11,7 @@ import pytest
 
 from arke.domain.batch import BatchCounts
 from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
-from arke.storage.ports import BatchRecord, Directory, Move, Owner, StoredCatalog
+from arke.storage.ports import BatchRecord, Directory, Move, Owner, PersonRow, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import BATCH_RUNS_KEPT, SqliteDirectory
 
@@ -130,3 +130,50 @@ def test_since_when_schedules_are_in_force(directory: Directory) -> None:
     directory.schedule_since({1: 100, 2: 200})
     directory.schedule_since({2: 200, 3: 300})
     assert directory.scheduled_since() == {2: 200, 3: 300}
+
+
+def test_the_devices_of_a_person(directory: Directory) -> None:
+    """The newest first, each with its state; the owner's state is remembered with the mapping."""
+    key = (7, "ann")
+    directory.link({key: Owner("U", 1, 1)}, [], 100, {(*key, "U"): PersonRow(1, 1)})
+    directory.link({}, [], 200, {(*key, "V"): PersonRow(2, 0)})
+    assert directory.devices(key) == ["V", "U"]
+    assert directory.devices((7, "bob")) == []
+    assert directory.person_of((*key, "V")) == PersonRow(2, 0)
+    assert directory.person_of((*key, "W")) is None
+    assert directory.find([key])[key] == Owner("U", 1, 1)
+    assert directory.ids_of("U") == [key]
+    assert directory.ids_of("V") == []
+
+
+def test_privacy_requests_are_open_until_they_are_finished(directory: Directory) -> None:
+    """Numbered in their order; what was saved last is what is found; the newest are listed first."""
+    assert directory.open_privacy([b"one", b"two"], 100) == [1, 2]
+    directory.save_privacy({2: b"two, further"})
+    assert directory.privacy_open() == [1, 2]
+    directory.finish_privacy({1: b"proof"}, [], [], 200)
+    assert directory.privacy_open() == [2]
+    assert [(row.number, row.at, row.done, row.body) for row in directory.privacy_page(99, 10)] == [
+        (2, 100, 0, b"two, further"),
+        (1, 100, 200, b"proof"),
+    ]
+    assert [row.number for row in directory.privacy_page(2, 10)] == [1]
+    assert directory.privacy(3) is None
+
+
+def test_what_is_finished_is_forgotten(directory: Directory) -> None:
+    """The devices with all they own, the ids whoever owns them, and nothing else; then it is to be compacted."""
+    person = (7, "ann")
+    links = {(1, "a"): Owner("U", 1), (1, "b"): Owner("V", 2), (1, "c"): Owner("V", 3), person: Owner("V", 4)}
+    people = {(*person, "U"): PersonRow(4, 1), (*person, "V"): PersonRow(5, 1)}
+    directory.link(links, [Move(1, "a", "W", "U", 100, 1), Move(1, "c", "W", "V", 100, 3)], 100, people)
+    assert not directory.compact_due()
+    (number,) = directory.open_privacy([b"open"], 100)
+    gone = directory.finish_privacy({number: b"done"}, ["U"], [(1, "b")], 200)
+    assert sorted(gone) == [(1, "a"), (1, "b")]
+    assert sorted(directory.find([*links])) == [(1, "c"), person]
+    assert directory.devices(person) == ["V"]
+    assert [move.id for move in directory.moves()] == ["c"]
+    assert directory.compact_due()
+    assert directory.compact()
+    assert not directory.compact_due()

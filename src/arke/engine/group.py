@@ -379,6 +379,7 @@ class _Group:
         else:
             self._writes.profiles.pop(uid, None)
             self._writes.erased.append(uid)
+        self._loaded[command.uuid] = (uid, self._writes.profiles.get(uid, profile))
         return Erased(owed)
 
     def replay(self, command: Replay) -> Result:

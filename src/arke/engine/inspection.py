@@ -65,7 +65,7 @@ def standing(shard: Shard, uuid: str) -> Standing:
     busy = [
         number
         for number, lane in shard.lanes.items()
-        if number in concerned and (lane.holds(uid) or lane.unsure(uid))
+        if lane.holds(uid) or (number in concerned and lane.unsure(uid))
     ]
     owed = [owed.destination for owed in shard.reader.owed_of(uid)]
     return Standing([(one.dpid, one.id) for one in profile.ids], rows, owed, busy)

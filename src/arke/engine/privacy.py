@@ -76,6 +76,7 @@ class _Waiting(msgspec.Struct):
     look_s: float = FIRST_LOOK_S
     retry_at: float = 0.0
     retry_s: float = RETRY_S
+    reminded: bool = False
 
 
 class Privacy:
@@ -289,8 +290,10 @@ class Privacy:
         own: list[Standing] = []
         for request in requests:
             verdict = Verdict()
+            at_work: set[int] = set()
             for subject in request.subjects:
                 standing = next(standings)
+                at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
                     own.append(standing)
                 found = judge(self._catalog(), subject, standing, self.name_of)
@@ -298,7 +301,9 @@ class Privacy:
                 verdict.missing += found.missing
                 verdict.untold += found.untold
             if verdict.missing:
-                await self._once_more(request)
+                await self._once_more(
+                    request, idle=any(m.destination not in at_work for m in verdict.missing)
+                )
             else:
                 request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
                 changed.append(request)
@@ -306,17 +311,22 @@ class Privacy:
             await self._suppress([], self._own_ids(own))  # also those that have moved in since
             await self._save(changed)
 
-    async def _once_more(self, request: PrivacyRequest) -> None:
-        """What failed twice is owed: a new reason to send it, every few minutes."""
+    async def _once_more(self, request: PrivacyRequest, *, idle: bool) -> None:
+        """What failed twice is owed: a new reason to send it, every few minutes. `idle`: a destination is
+        missing that has nothing about it in hand; a batch may have told a 1 while the device withdrew.
+        """
         loop_now = asyncio.get_running_loop().time()
         waiting = self._waiting[request.number]
         if waiting.retry_at == 0.0:  # taken up from an earlier life of the engine
             waiting.retry_at = loop_now
-        if waiting.retry_at > loop_now:
+        if waiting.retry_at <= loop_now:
+            waiting.retry_at = loop_now + waiting.retry_s
+            waiting.retry_s = min(LONGEST_RETRY_S, waiting.retry_s * 2)
+            waiting.look_s = FIRST_LOOK_S
+        elif idle and not waiting.reminded and waiting.look_s >= PATIENCE_S:
+            waiting.reminded = True
+        else:
             return
-        waiting.retry_at = loop_now + waiting.retry_s
-        waiting.retry_s = min(LONGEST_RETRY_S, waiting.retry_s * 2)
-        waiting.look_s = FIRST_LOOK_S
         now = int(self._clock.now())
         await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.subjects))
 

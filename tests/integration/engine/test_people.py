@@ -1,0 +1,119 @@
+"""Devices of people in the directory: newest first, bounded, durable, and what is suppressed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from arke.clock import SeededEntropy
+from arke.domain.event import DeclaredId
+from arke.engine.committer import ThreadCommitter
+from arke.engine.identity import Identity
+from arke.storage.ports import MAX_DEVICES
+from arke.storage.sqlite.directory import SqliteDirectory
+from e2e.catalogs import DPID, device
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+PERSON = 700
+ANN = (PERSON, "ann")
+
+
+@asynccontextmanager
+async def identity_of(folder: Path) -> AsyncIterator[Identity]:
+    directory = SqliteDirectory(folder / "directory.db")
+    committer = ThreadCommitter("directory")
+    identity = Identity(directory, committer, SeededEntropy(1))
+    identity.know(frozenset({PERSON}))
+    try:
+        yield identity
+    finally:
+        committer.close()
+        directory.close()
+
+
+def login(identity: Identity, number: int, state: int = 1) -> bool:
+    """A device declares the person's id; whether it speaks for it, moves under way left aside."""
+    identity.resolve(device(number), (DeclaredId(*ANN, state),), 100 + number)
+    owner = identity.owner(ANN)
+    return owner is not None and owner.uuid == device(number)
+
+
+def test_devices_are_listed_newest_first_before_and_after_they_are_durable(tmp_path: Path) -> None:
+    """And by a new process as by the old one."""
+
+    async def main() -> None:
+        async with identity_of(tmp_path) as identity:
+            assert [login(identity, 1), login(identity, 2), login(identity, 3, 0)] == [True, True, False]
+            expected = [device(3), device(2), device(1)]
+            assert identity.devices(ANN) == expected
+            await identity.flush()
+            assert identity.devices(ANN) == expected
+            login(identity, 1)
+            assert identity.devices(ANN) == [device(1), device(3), device(2)]
+            await identity.flush()
+        async with identity_of(tmp_path) as again:
+            assert again.devices(ANN) == [device(1), device(3), device(2)]
+            assert again.devices((DPID, "nobody")) == []
+            assert not login(again, 2, 0), "the state of who speaks is remembered too"
+
+    asyncio.run(main())
+
+
+def test_the_oldest_device_goes_but_never_the_one_that_speaks(tmp_path: Path) -> None:
+    """100 are kept; a device of long ago that authenticated stays in charge among many unknown ones."""
+
+    async def main() -> None:
+        async with identity_of(tmp_path) as identity:
+            assert login(identity, 1)
+            for number in range(2, MAX_DEVICES + 20):
+                assert not login(identity, number, 0)
+                await identity.flush()
+            devices = identity.devices(ANN)
+            assert len(devices) == MAX_DEVICES
+            assert devices[0] == device(MAX_DEVICES + 19)
+            assert device(1) in devices
+            assert device(2) not in devices
+            owner = identity.owner(ANN)
+            assert owner is not None
+            assert owner.uuid == device(1)
+
+    asyncio.run(main())
+
+
+def test_what_is_declared_again_writes_nothing(tmp_path: Path) -> None:
+    """Neither by the device that speaks nor by a silent one, also after a restart."""
+
+    async def main() -> None:
+        async with identity_of(tmp_path) as identity:
+            login(identity, 1)
+            login(identity, 2, 0)
+            await identity.flush()
+        async with identity_of(tmp_path) as identity:
+            before = identity.new_generation()
+            for _ in range(3):
+                login(identity, 1)
+                login(identity, 2, 0)
+                login(identity, 1, 0)
+            assert identity.new_generation() == before + 1
+
+    asyncio.run(main())
+
+
+def test_suppression_is_known_by_uuid_and_by_id(tmp_path: Path) -> None:
+    """For whoever reads files or walks stores: nothing may be taken about these."""
+
+    async def main() -> None:
+        async with identity_of(tmp_path) as identity:
+            await identity.suppress([device(1)], [ANN], 100)
+        async with identity_of(tmp_path) as again:
+            assert again.suppressed_uuid(device(1))
+            assert again.suppressed_key(ANN)
+            assert not again.suppressed_uuid(device(2))
+            assert not again.suppressed_key((PERSON, "bob"))
+            assert again.resolve(device(2), (DeclaredId(*ANN, 1),), 100).suppressed
+
+    asyncio.run(main())
