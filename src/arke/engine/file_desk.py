@@ -70,10 +70,17 @@ class FileDesk:
 
     def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
         """The devices of each id, for those that are known; of UUIDs, the device itself."""
-        partners = {key for key in keys if key[0] != 0}
-        owners = self._identity.owners(partners)
-        found: dict[IdKey, tuple[str, ...]] = {key: (owner.uuid,) for key, owner in owners.items()}
-        return found | {key: (key[1],) for key in keys if key[0] == 0}
+        found: dict[IdKey, tuple[str, ...]] = {}
+        owned: list[IdKey] = []
+        for key in keys:
+            if key[0] == 0:
+                found[key] = (key[1],)
+            elif not self.of_people(key[0]):
+                owned.append(key)
+            elif devices := self._identity.devices(key):
+                found[key] = tuple(devices)
+        found.update((key, (owner.uuid,)) for key, owner in self._identity.owners(owned).items())
+        return found
 
     def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
         """Whether an id, or every device that it leads to, is on the suppression list."""
