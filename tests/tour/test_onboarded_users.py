@@ -336,9 +336,7 @@ def test_an_id_sync_file_moves_an_id(scene: CommandStage) -> None:
     scene.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
     scene.see("05-01 12:00:00", OTHER, memberships={"2": 1})
     scene.batch("05-01 12:30:00")
-    scene.load(
-        "05-01 13:00:00", name("05-01 13:00:00", "sync", f"0_{COOKIES}", "adobe_id_"), [f"{OTHER}\ta"]
-    )
+    scene.load("05-01 13:00:00", name("05-01 13:00:00", "sync", f"0_{COOKIES}", "adobe_id_"), [f"{OTHER}\ta"])
     scene.batch("05-01 14:00:00")
     assert nights(scene.requests())[1:] == [("05-01 14:00", told(1, status="0") | told(2))]
 

@@ -64,6 +64,8 @@ T = TypeVar("T")
 
 MAX_IN_FLIGHT = 50_000
 """Commands on their way to shards; beyond it the intake answers 429."""
+LIVE_FOR_S = 2.0
+"""How long after an event the next one is expected."""
 WATCH_EVERY_S = 0.5
 REPLAY_PAGE = 1_000
 
@@ -101,6 +103,7 @@ class Engine:
         self._applying = asyncio.Lock()
         self._down = False
         self._in_flight = 0
+        self._taken_at = 0.0
         self._handovers = Handovers(identity, clock, self._one)
         self.batches = Batches(
             directory, shards, clock=clock, write=self.write, look_every_s=batch_look_every_s
@@ -190,7 +193,8 @@ class Engine:
         return not self._down
 
     async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
-        now = int(self._clock.now())
+        self._taken_at = self._clock.now()
+        now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [None] * len(events)
         waiting: dict[int, list[tuple[int, Sight]]] = {}
         for number, incoming in enumerate(events):
@@ -275,6 +279,11 @@ class Engine:
     async def submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
         """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
         return await self._submit(shard, commands)
+
+    @property
+    def live(self) -> bool:
+        """Whether events are coming in: work that can wait then keeps out of their way."""
+        return self._clock.now() - self._taken_at < LIVE_FOR_S
 
     def shard_number(self, uuid: str) -> int:
         """Which shard a device lives in."""

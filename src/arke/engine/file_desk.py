@@ -1,7 +1,7 @@
 """What loading a data file asks of an engine: whose an id is, who has opted out, and commands to shards.
 
-Live traffic goes first: one group of a file is under way in a shard at a time, and an overloaded or absent
-shard is waited for.
+Live traffic goes first: one group of a file is under way in a shard at a time, small and with rests while
+events come in, and an overloaded or absent shard is waited for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 GROUP = 500
-"""Commands of a file in one group of a shard."""
+"""Commands of a file in one group of a shard while no events come in."""
+LIVE_GROUP = 50
+"""The same while they do; and then a shard rests as long as a group took."""
 RESOLVED = 250
 """Rows resolved, and made durable, between two turns of the event loop."""
 FIRST_PAUSE_S = 0.1
@@ -70,10 +72,17 @@ class FileDesk:
 
     def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
         """The devices of each id, for those that are known; of UUIDs, the device itself."""
-        partners = {key for key in keys if key[0] != 0}
-        owners = self._identity.owners(partners)
-        found: dict[IdKey, tuple[str, ...]] = {key: (owner.uuid,) for key, owner in owners.items()}
-        return found | {key: (key[1],) for key in keys if key[0] == 0}
+        found: dict[IdKey, tuple[str, ...]] = {}
+        owned: list[IdKey] = []
+        for key in keys:
+            if key[0] == 0:
+                found[key] = (key[1],)
+            elif not self.of_people(key[0]):
+                owned.append(key)
+            elif devices := self._identity.devices(key):
+                found[key] = tuple(devices)
+        found.update((key, (owner.uuid,)) for key, owner in self._identity.owners(owned).items())
+        return found
 
     def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
         """Whether an id, or every device that it leads to, is on the suppression list."""
@@ -116,9 +125,16 @@ class FileDesk:
         results: list[Result] = [Failed("internal", "not run")] * len(commands)
 
         async def run(shard: int, places: list[int]) -> None:
-            for start in range(0, len(places), GROUP):
-                part = places[start : start + GROUP]
+            loop = asyncio.get_running_loop()
+            done = 0
+            while done < len(places):
+                live = self._engine.live
+                part = places[done : done + (LIVE_GROUP if live else GROUP)]
+                done += len(part)
+                started = loop.time()
                 answers = await self._patiently(shard, [commands[place][1] for place in part])
+                if live:
+                    await asyncio.sleep(loop.time() - started)
                 for place, answer in zip(part, answers, strict=True):
                     results[place] = answer
 

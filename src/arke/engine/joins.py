@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from arke.engine.commands import FileLine, Onboard
 from arke.errors import Overloaded, Unavailable
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from arke.engine.commands import Command, Result
     from arke.engine.committer import Committer
     from arke.storage.files import Filed, FileStore
+
+log = get_logger("joins")
 
 PAGE = 200
 RETRY_PAUSE_S = 0.5
@@ -64,7 +67,8 @@ class Joins:
             try:
                 while await self._page():
                     pass
-            except (Unavailable, Overloaded):
+            except (Unavailable, Overloaded) as error:
+                log.warning("joins_postponed", code=error.code)
                 self._again = True
                 await asyncio.sleep(RETRY_PAUSE_S)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from arke.storage.ports import IdKey
 
 
-SLICE = 250
+SLICE = 50
 """Lines between two turns of the event loop."""
 
 
@@ -73,7 +73,9 @@ class Applier:
         commands = [self._command(uuid, told, now) for uuid, told in by_device.items()]
         await asyncio.sleep(0)
         results = await self._desk.onboard(commands)
-        for own, result in zip(by_device.values(), results, strict=True):
+        for place, (own, result) in enumerate(zip(by_device.values(), results, strict=True)):
+            if not place % SLICE:
+                await asyncio.sleep(0)
             _settle([told.line for told in own if not self._desk.of_people(told.key[0])], result, tally)
 
     def _sort(

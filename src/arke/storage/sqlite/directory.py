@@ -128,11 +128,8 @@ class SqliteDirectory:
                 "INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)",
                 (msgspec.structs.astuple(move) for move in moves),
             )
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO joining (dpid, id, uuid) "
-                "SELECT dpid, id, ? FROM filed WHERE dpid = ? AND id = ?",
-                ((uuid, dpid, id_) for dpid, id_, uuid in people),
-            )
+            self.files.note_linked((*key, owner.uuid) for key, owner in links.items())
+            self.files.note_linked(people)
             newest = max((owner.generation for owner in links.values()), default=0)
             self._connection.execute(
                 "INSERT INTO meta VALUES ('generation', ?) "

@@ -10,7 +10,7 @@ from arke.storage.files import Filed, FileRecord, Joining
 from arke.storage.sqlite.connection import store_errors, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import apsw
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Filed).decode
 
+_DEVICES = (
+    "SELECT uuid FROM identity WHERE dpid = ?1 AND id = ?2 "
+    "UNION SELECT uuid FROM person WHERE dpid = ?1 AND id = ?2"
+)
 PRUNED_AT_ONCE = 10_000
 """Rows: the directory has one writer, and live events wait for it."""
 
@@ -67,10 +71,15 @@ class SqliteFiles:
                 self._join_others(key, told.get(key, ()))
 
     def _join_others(self, key: IdKey, told: Sequence[str]) -> None:
-        owners = list(self._connection.execute("SELECT uuid FROM person WHERE dpid = ? AND id = ?", key))
+        devices = list(self._connection.execute(_DEVICES, key))
+        self.note_linked((*key, uuid) for (uuid,) in devices if uuid not in told)
+
+    def note_linked(self, links: Iterable[tuple[int, str, str]]) -> None:
+        """Within a transaction of the directory: devices (dpid, id, uuid) join where anything is filed."""
         self._connection.executemany(
-            "INSERT OR REPLACE INTO joining (dpid, id, uuid) VALUES (?, ?, ?)",
-            ((*key, uuid) for (uuid,) in owners if uuid not in told),
+            "INSERT OR REPLACE INTO joining (dpid, id, uuid) "
+            "SELECT dpid, id, ?3 FROM filed WHERE dpid = ?1 AND id = ?2",
+            links,
         )
 
     def finish(self, number: int, body: bytes) -> None:
