@@ -203,6 +203,64 @@ class TestCrash:
         asyncio.run(go_on())
 
 
+class TestCatalogEdits:
+    def test_switched_off_and_on_in_the_middle(self, tmp_path: Path) -> None:
+        """The run waits where it is, and tells nobody twice."""
+
+        async def switch(shard: Shard, version: int, text: str) -> None:
+            await shard.call(prepared(version, text))
+            await shard.call(Switch(version))
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            off = catalog([destination(DESTINATION, URL, realtime=False, enabled=False)])
+            async with running_shard(store, courier, text=BATCH_ONLY) as shard:
+                for start in range(0, 1_000, 500):
+                    await see(shard, range(start, start + 500))
+                begin = RunBatch(DESTINATION, 1, shard.now, False, 0.0)
+                await shard.call(begin)
+                await eventually(lambda: len(courier.carried) > 20, "some messages")
+                await switch(shard, 2, off)
+                before = len(courier.carried)
+                assert before < 100
+                assert await shard.call(begin) == Batches([])
+                await switch(shard, 3, BATCH_ONLY)
+                run = await run_batch(shard, 1)
+            assert run.counts == acknowledged(1_000, len(courier.carried))
+            assert courier.told("batch") == Counter({f"p{number}": 1 for number in range(1_000)})
+
+        asyncio.run(work())
+
+    def test_a_mapping_that_changes_in_the_middle_makes_the_next_run_full(self, tmp_path: Path) -> None:
+        """Those told before the edit hear of the new alias from the next run, those after it from this one."""
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            aliases = [{"segment": TOLD}, {"segment": TOLD, "alias": "second"}]
+            edited = catalog([destination(DESTINATION, URL, realtime=False, segments=aliases)])
+            async with running_shard(store, courier, text=BATCH_ONLY) as shard:
+                for start in range(0, 1_000, 500):
+                    await see(shard, range(start, start + 500))
+                await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
+                await eventually(lambda: len(courier.carried) > 20, "some messages")
+                await shard.call(prepared(2, edited))
+                await shard.call(Switch(2))
+                first = await run_batch(shard, 1)
+                second = await run_batch(shard, 2)
+                assert (first.counts.users, second.mode) == (1_000, "full")
+                assert (await run_batch(shard, 3)).counts == BatchCounts()
+            told = Counter(
+                alias
+                for message in courier.carried
+                for said in users_of(message).values()
+                for alias, status in said.items()
+                if status == "1"
+            )
+            assert told == {str(TOLD): 1_000, "second": 1_000}
+
+        asyncio.run(work())
+
+
 class TestBesideRealTime:
     def test_real_time_leaves_while_a_batch_is_stuck(self, tmp_path: Path) -> None:
         """Half of the messages under way are real time's, whatever the batch would like."""
