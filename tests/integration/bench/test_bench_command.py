@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import delivery, evaluation, growth
+from arke.bench import batch, delivery, evaluation, growth
 from arke.bench.figures import Section
 from arke.bench.options import Options
 
@@ -55,6 +55,15 @@ def test_growth_compares_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = values(growth.run(TINY, tmp_path))
     assert {"segments_ratio", "dense_ratio", "profiles_ratio"} <= found.keys()
     assert all(value > 0 for value in found.values())
+
+
+def test_batch_tells_everybody_and_says_what_it_takes(tmp_path: Path) -> None:
+    section = batch.run(msgspec.structs.replace(TINY, changed=(50, 400)), tmp_path)
+    found = values(section)
+    assert found["rate_50"] > 0
+    assert found["rate_400"] > 0
+    assert found["cpu_400"] > 0
+    assert found["memory_ratio"] == pytest.approx(found["memory_400"] / found["memory_50"])
 
 
 def test_end_to_end_runs_the_real_program_and_prints_json() -> None:
