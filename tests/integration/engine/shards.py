@@ -64,12 +64,12 @@ async def running_shard(
     *,
     housekeeping: bool = True,
     delivering: bool = True,
-    text: str | None = None,
+    request: Prepare | None = None,
 ) -> AsyncIterator[Shard]:
-    """Started, under the catalog (`text`, or one with a destination); stopped on the way out."""
+    """Started, under the catalog of `request`, or one with a destination; stopped on the way out."""
     shard = Shard(
         store,
-        ruling_of(prepared(text=text)),
+        ruling_of(request if request is not None else prepared()),
         courier=courier,
         bodies=BodyBuilder(),
         clock=SystemClock(),

@@ -121,7 +121,7 @@ class TestCrash:
 
         async def until_the_crash() -> None:
             async with running_shard(
-                open_store(tmp_path), first, housekeeping=False, text=BATCH_ONLY
+                open_store(tmp_path), first, housekeeping=False, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 for start in range(0, self.DEVICES, 500):
                     await see(shard, range(start, start + 500))
@@ -134,7 +134,7 @@ class TestCrash:
             before = store.batch(DESTINATION)
             assert before is not None
             assert before.finished_at is None
-            async with running_shard(store, second, text=BATCH_ONLY) as shard:
+            async with running_shard(store, second, request=prepared(text=BATCH_ONLY)) as shard:
                 assert shard.lanes[DESTINATION].unsure(1)
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "the run to end")
                 after = await run_batch(shard, 1)
@@ -159,7 +159,9 @@ class TestCrash:
 
         async def until_the_crash() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, housekeeping=False, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                store, courier, housekeeping=False, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 await see(shard, [1])
                 courier.batch_gate.clear()
                 run = asyncio.create_task(run_batch(shard, 1))
@@ -172,7 +174,9 @@ class TestCrash:
 
         async def go_on() -> None:
             courier = BatchCourier()
-            async with running_shard(open_store(crashed), courier, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                open_store(crashed), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "the run to end")
                 (message,) = courier.carried
                 assert users_of(message)["p1"][str(TOLD)] == "0"
@@ -186,7 +190,7 @@ class TestCrash:
         first = BatchCourier()
 
         async def stop_half_way() -> None:
-            async with running_shard(open_store(tmp_path), first, text=BATCH_ONLY) as shard:
+            async with running_shard(open_store(tmp_path), first, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
@@ -194,7 +198,9 @@ class TestCrash:
 
         async def go_on() -> None:
             second = BatchCourier()
-            async with running_shard(open_store(tmp_path), second, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                open_store(tmp_path), second, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 run = await run_batch(shard, 1)
             assert run.counts == acknowledged(1_000, len(first.carried) + len(second.carried))
             told = first.told("batch") + second.told("batch")
@@ -215,7 +221,7 @@ class TestCatalogEdits:
         async def work() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
             off = catalog([destination(DESTINATION, URL, realtime=False, enabled=False)])
-            async with running_shard(store, courier, text=BATCH_ONLY) as shard:
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 begin = RunBatch(DESTINATION, 1, shard.now, False, 0.0)
@@ -239,7 +245,7 @@ class TestCatalogEdits:
             courier, store = BatchCourier(), open_store(tmp_path)
             aliases = [{"segment": TOLD}, {"segment": TOLD, "alias": "second"}]
             edited = catalog([destination(DESTINATION, URL, realtime=False, segments=aliases)])
-            async with running_shard(store, courier, text=BATCH_ONLY) as shard:
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
@@ -268,7 +274,7 @@ class TestBesideRealTime:
 
         async def work() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, text=BATCH_ONLY) as shard:
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 await shard.call(prepared(2, BOTH))
@@ -293,7 +299,7 @@ class TestBesideRealTime:
 
         async def work() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, text=BOTH) as shard:
+            async with running_shard(store, courier, request=prepared(text=BOTH)) as shard:
                 await see(shard, [1])
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
                 courier.batch_gate.clear()
@@ -325,7 +331,7 @@ class TestBesideRealTime:
 
         async def work() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, text=both) as shard:
+            async with running_shard(store, courier, request=prepared(text=both)) as shard:
                 lane = shard.lanes[DESTINATION]
                 for start in range(0, 1_000, 500):
                     await shard.submit([seen(number) for number in range(start, start + 500)])
@@ -357,7 +363,9 @@ class TestBesideRealTime:
     def test_a_destination_for_batches_alone_hears_nothing_in_real_time(self, tmp_path: Path) -> None:
         async def work() -> None:
             courier = BatchCourier()
-            async with running_shard(open_store(tmp_path), courier, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 await see(shard, range(5))
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "the lane to be idle")
                 assert courier.carried == []
@@ -372,7 +380,9 @@ class TestWhatIsLeftBehind:
 
         async def work() -> None:
             courier = BatchCourier()
-            async with running_shard(open_store(tmp_path), courier, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 await see(shard, range(30))
                 runs = await asyncio.gather(*(run_batch(shard, 1) for _ in range(5)))
                 assert {run.counts for run in runs} == {acknowledged(30, 3)}
@@ -384,7 +394,9 @@ class TestWhatIsLeftBehind:
     def test_a_resync_tells_everything_again(self, tmp_path: Path) -> None:
         async def work() -> None:
             courier = BatchCourier()
-            async with running_shard(open_store(tmp_path), courier, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 await see(shard, range(30))
                 await run_batch(shard, 1)
                 await shard.submit([told_sight(0, status=0)])
@@ -401,7 +413,7 @@ class TestWhatIsLeftBehind:
 
         async def work() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, text=BATCH_ONLY) as shard:
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
                 await run_batch(shard, 1)
                 await see(shard, range(10))
                 courier.status = 500
@@ -422,7 +434,7 @@ class TestWhatIsLeftBehind:
 
         async def work() -> None:
             courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, text=BOTH) as shard:
+            async with running_shard(store, courier, request=prepared(text=BOTH)) as shard:
                 await run_batch(shard, 1)
                 courier.status = 500
                 await see(shard, range(10))
@@ -441,7 +453,7 @@ class TestWhatIsLeftBehind:
             batch = {"every": "24h", "at": "02:00"} if scheduled else False
             text = catalog([destination(DESTINATION, URL, batch=batch)])
             store = open_store(tmp_path)
-            async with running_shard(store, BatchCourier(), text=text) as shard:
+            async with running_shard(store, BatchCourier(), request=prepared(text=text)) as shard:
                 await see(shard, [1])
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
                 run = await run_batch(shard, 1)
@@ -456,7 +468,9 @@ class TestWhatIsLeftBehind:
     def test_a_journal_that_no_longer_reaches_back_makes_a_full_run(self, tmp_path: Path) -> None:
         async def work() -> None:
             store, courier = open_store(tmp_path), BatchCourier()
-            async with running_shard(store, courier, housekeeping=False, text=BATCH_ONLY) as shard:
+            async with running_shard(
+                store, courier, housekeeping=False, request=prepared(text=BATCH_ONLY)
+            ) as shard:
                 await see(shard, range(3))
                 await run_batch(shard, 1)
                 await see(shard, range(3, 6))
@@ -480,7 +494,7 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
 
     async def work() -> None:
         store, courier = open_store(tmp_path), BatchCourier()
-        async with running_shard(store, courier, housekeeping=False, text=BOTH) as shard:
+        async with running_shard(store, courier, housekeeping=False, request=prepared(text=BOTH)) as shard:
             lane = shard.lanes[DESTINATION]
             await shard.submit([sight(1), sight(2)])
             await see(shard, [1, 2])
