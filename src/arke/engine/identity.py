@@ -102,11 +102,6 @@ class Identity:
         found = {key: owner for key in keys if (owner := self._owners.get(key)) is not None}
         return found | self._directory.find(key for key in keys if key not in found)
 
-    def devices(self, key: IdKey) -> list[str]:
-        """The UUIDs that an id leads to, the newest first."""
-        owner = self.owner(key)
-        return [] if owner is None else [owner.uuid]
-
     def is_cross_device(self, dpid: int) -> bool:
         return dpid in self._cross_device
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import delivery, estimate, evaluation, growth, onboarding
+from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, walks
 from arke.bench.figures import Section
 from arke.bench.options import Options
 
@@ -70,6 +70,22 @@ def test_estimate_measures_each_size(tmp_path: Path) -> None:
     kinds = ("sampled", "rare", "common", "forecast", "longest")
     assert list(found) == [f"{kind}_{size}" for size in (TINY.users, TINY.large) for kind in kinds]
     assert all(value > 0 for value in found.values())
+
+
+def test_walks_go_through_everybody(tmp_path: Path) -> None:
+    """Sweep and backfill at two sizes, each with a speed."""
+    found = values(walks.run(TINY, tmp_path))
+    assert len(found) == 6
+    assert all(value > 0 for value in found.values())
+
+
+def test_batch_tells_everybody_and_says_what_it_takes(tmp_path: Path) -> None:
+    section = batch.run(msgspec.structs.replace(TINY, changed=(50, 400)), tmp_path)
+    found = values(section)
+    assert found["rate_50"] > 0
+    assert found["rate_400"] > 0
+    assert found["cpu_400"] > 0
+    assert found["memory_ratio"] == pytest.approx(found["memory_400"] / found["memory_50"])
 
 
 def test_end_to_end_runs_the_real_program_and_prints_json() -> None:

@@ -18,7 +18,7 @@ from arke.domain.event import DeclaredId, Event
 from arke.engine.commands import Sight
 from arke.engine.protocol import Batches, RunBatch, Switch
 from arke.storage.ports import GroupWrites
-from e2e.catalogs import DPID, TOLD, catalog, destination, device
+from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
     NotingCourier,
     eventually,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from arke.engine.shard import Shard
 
 DESTINATION = 1
+GAID = 20914
 URL = "https://dsp.test/"
 BATCH_ONLY = catalog([destination(DESTINATION, URL, realtime=False)])
 BOTH = catalog([destination(DESTINATION, URL)])
@@ -209,6 +210,64 @@ class TestCrash:
         asyncio.run(go_on())
 
 
+class TestCatalogEdits:
+    def test_switched_off_and_on_in_the_middle(self, tmp_path: Path) -> None:
+        """The run waits where it is, and tells nobody twice."""
+
+        async def switch(shard: Shard, version: int, text: str) -> None:
+            await shard.call(prepared(version, text))
+            await shard.call(Switch(version))
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            off = catalog([destination(DESTINATION, URL, realtime=False, enabled=False)])
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+                for start in range(0, 1_000, 500):
+                    await see(shard, range(start, start + 500))
+                begin = RunBatch(DESTINATION, 1, shard.now, False, 0.0)
+                await shard.call(begin)
+                await eventually(lambda: len(courier.carried) > 20, "some messages")
+                await switch(shard, 2, off)
+                before = len(courier.carried)
+                assert before < 100
+                assert await shard.call(begin) == Batches([])
+                await switch(shard, 3, BATCH_ONLY)
+                run = await run_batch(shard, 1)
+            assert run.counts == acknowledged(1_000, len(courier.carried))
+            assert courier.told("batch") == Counter({f"p{number}": 1 for number in range(1_000)})
+
+        asyncio.run(work())
+
+    def test_a_mapping_that_changes_in_the_middle_makes_the_next_run_full(self, tmp_path: Path) -> None:
+        """Those told before the edit hear of the new alias from the next run, those after it from this one."""
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            aliases = [{"segment": TOLD}, {"segment": TOLD, "alias": "second"}]
+            edited = catalog([destination(DESTINATION, URL, realtime=False, segments=aliases)])
+            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+                for start in range(0, 1_000, 500):
+                    await see(shard, range(start, start + 500))
+                await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
+                await eventually(lambda: len(courier.carried) > 20, "some messages")
+                await shard.call(prepared(2, edited))
+                await shard.call(Switch(2))
+                first = await run_batch(shard, 1)
+                second = await run_batch(shard, 2)
+                assert (first.counts.users, second.mode) == (1_000, "full")
+                assert (await run_batch(shard, 3)).counts == BatchCounts()
+            told = Counter(
+                alias
+                for message in courier.carried
+                for said in users_of(message).values()
+                for alias, status in said.items()
+                if status == "1"
+            )
+            assert told == {str(TOLD): 1_000, "second": 1_000}
+
+        asyncio.run(work())
+
+
 class TestBesideRealTime:
     def test_real_time_leaves_while_a_batch_is_stuck(self, tmp_path: Path) -> None:
         """Half of the messages under way are real time's, whatever the batch would like."""
@@ -256,6 +315,48 @@ class TestBesideRealTime:
                 assert (await batch).counts == acknowledged(1, 1)
                 await eventually(lambda: courier.told("realtime")["p1"] == 2, "the news")
                 assert users_of(courier.carried[-1])["p1"][str(TOLD)] == "0"
+
+        asyncio.run(work())
+
+    def test_news_about_a_device_that_waits_takes_it_over(self, tmp_path: Path) -> None:
+        """In a message that is not full yet: real time tells it at once, and the batch comes back to it."""
+        both = catalog([destination(DESTINATION, URL, user_dpids=[DPID, GAID], linger="0ms")])
+
+        def seen(number: int, status: int = 1) -> Sight:
+            """Every fifth device has an id of the rarer kind alone."""
+            now = told_sight(number, status)
+            rare = number % 5 == 0
+            ids = (DeclaredId(GAID if rare else DPID, f"p{number}"),)
+            return Sight(msgspec.structs.replace(now.event, ids=ids))
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            async with running_shard(store, courier, request=prepared(text=both)) as shard:
+                lane = shard.lanes[DESTINATION]
+                for start in range(0, 1_000, 500):
+                    await shard.submit([seen(number) for number in range(start, start + 500)])
+                await eventually(lambda: lane.idle, "real time")
+                courier.batch_gate.clear()
+                courier.carried.clear()
+                batch = asyncio.create_task(run_batch(shard, 1))
+                waiting: list[int] = []
+
+                def found() -> bool:
+                    waiting[:] = [
+                        uid
+                        for uid, device in lane._window._open.items()
+                        if device.kind == "batch" and device.parts and not device.sending
+                    ]
+                    return bool(waiting) and lane._batch_slots() == 0
+
+                await eventually(found, "a device in a message that is not full")
+                number = int(store.profiles(waiting)[waiting[0]].uuid) - int(device(0))
+                await shard.submit([seen(number, status=0)])
+                await eventually(lambda: courier.told("realtime")[f"p{number}"], "the news")
+                assert not courier.told("batch")[f"p{number}"]
+                courier.batch_gate.set()
+                assert (await batch).counts.users == 999  # nothing is left to say of it: gained, and lost
+            assert courier.told("batch").keys() == {f"p{n}" for n in range(1_000) if n != number}
 
         asyncio.run(work())
 
@@ -328,6 +429,24 @@ class TestWhatIsLeftBehind:
 
         asyncio.run(work())
 
+    def test_what_real_time_failed_to_tell_is_tried_once_by_a_run(self, tmp_path: Path) -> None:
+        """It is among the owed, and in the journal since the last run as well."""
+
+        async def work() -> None:
+            courier, store = BatchCourier(), open_store(tmp_path)
+            async with running_shard(store, courier, request=prepared(text=BOTH)) as shard:
+                await run_batch(shard, 1)
+                courier.status = 500
+                await see(shard, range(10))
+                await eventually(lambda: shard.lanes[DESTINATION].idle, "real time to fail")
+                assert store.owed_counts() == {DESTINATION: 10}
+                assert (await run_batch(shard, 2)).counts == BatchCounts(10, 0, 10, 1, 0)
+                courier.status = 200
+                assert (await run_batch(shard, 3)).counts == acknowledged(10, 1)
+                assert store.owed_counts() == {}
+
+        asyncio.run(work())
+
     @pytest.mark.parametrize("scheduled", [True, False])
     def test_the_journal_is_kept_for_the_next_scheduled_run(self, tmp_path: Path, scheduled: bool) -> None:
         async def work() -> None:
@@ -377,6 +496,7 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
         store, courier = open_store(tmp_path), BatchCourier()
         async with running_shard(store, courier, housekeeping=False, request=prepared(text=BOTH)) as shard:
             lane = shard.lanes[DESTINATION]
+            await shard.submit([sight(1), sight(2)])
             await see(shard, [1, 2])
             await eventually(lambda: lane.idle, "the gains")
             await change_unseen(shard, store, 1)
@@ -387,6 +507,7 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
                 await shard.submit([Sight(Event(uuid=device(number), at=shard.now, ts=shard.now))])
             await eventually(lambda: lane.idle, "the sightings")
             (message,) = courier.carried[before:]
-            assert users_of(message) == {"p2": {str(TOLD): "0"}}
+            held = {str(number): "1" for number in (IN_MARKET, STILL_LOOKING)}
+            assert users_of(message) == {"p2": held | {str(TOLD): "0"}}
 
     asyncio.run(work())

@@ -158,3 +158,13 @@ def test_a_run_is_not_over_while_its_last_page_is_made_durable() -> None:
     for uid in taken:
         feed.done(uid)
     assert feed.place == (WALK, 3)
+
+
+def test_the_journal_leaves_alone_who_failed_since_the_run_began() -> None:
+    """The owed came before; one that failed before the run is among them, and one that failed since waits."""
+    bench = Bench(stored(records=[5, 6, 7], owed=[9]), run_of(upto=3))
+    assert bench.page() == [9]
+    assert bench.page() == [5, 6, 7]
+    assert bench.feed.tried(5, Owed(D, 5, 0, 3, "500"))
+    assert not bench.feed.tried(5, Owed(D, 5, 0, 2, "500"))
+    assert not bench.feed.tried(9, Owed(D, 9, 0, 3, "500"))
