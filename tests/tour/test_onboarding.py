@@ -167,7 +167,7 @@ def test_a_person_who_is_not_synced_waits_for_it(stage: Stage) -> None:
     stage.see("05-04 01:00:00", OTHER)
     assert tellings(stage.play()) == [
         ("05-03 01:00:00.100", {"1": "1"}),
-        ("05-04 01:00:00.100", {"1": "1"}),
+        ("05-04 00:00:00.100", {"1": "1"}),  # the id moved here with what it was told: trigger 4
     ]
 
 
