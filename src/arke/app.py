@@ -79,7 +79,8 @@ class DataLock:
 
 def ruling_of(request: Prepare) -> Ruling:
     """Compile the catalog that a shard is asked to prepare."""
-    return Ruling.of(stored_form.from_json(request.catalog), request.version, request.mapping_versions)
+    catalog = stored_form.from_json(request.catalog)
+    return Ruling.of(catalog, request.version, request.mapping_versions, request.retired)
 
 
 def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
@@ -207,7 +208,7 @@ def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[N
         version = 0
         # Looked up again afterwards: a catalog may be applied while the shard takes the one before.
         while (stored := directory.catalog()) is not None and stored.version != version:
-            await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions))
+            await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired))
             await shard.call(Switch(stored.version))
             version = stored.version
 

@@ -8,6 +8,8 @@ from arke.domain.rules.segment import compile_segment_rule
 from arke.errors import RuleError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arke.domain.catalog import Catalog, Destination, Segment, Trait
 
 _TELLING_FIELDS = (
@@ -41,6 +43,35 @@ def mapping_changes(old: Catalog, new: Catalog) -> frozenset[int]:
         for destination in new.destinations
         if _told(destination, new_segments) != _told(before.get(destination.id), old_segments)
     )
+
+
+def retired(old: Catalog, new: Catalog, before: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
+    """Per destination the aliases that some earlier catalog mapped and `new` does not, with their segments.
+
+    `before` is the same for `old`. What was told in them just before a crash must still be taken back.
+    """
+    mapped = _aliases(new)
+    was = _aliases(old)
+    found = {}
+    for destination_id in {*before, *was}:
+        ever = {**before.get(destination_id, {}), **was.get(destination_id, {})}
+        now = mapped.get(destination_id, {})
+        gone = {alias: segment for alias, segment in ever.items() if alias not in now}
+        if gone:
+            found[destination_id] = gone
+    return found
+
+
+def _aliases(catalog: Catalog) -> dict[int, dict[str, int]]:
+    segments = {segment.id: segment for segment in catalog.segments}
+    return {
+        destination.id: {
+            destination.alias(mapping, segments[mapping.segment]): mapping.segment
+            for mapping in destination.segments
+            if mapping.segment in segments
+        }
+        for destination in catalog.destinations
+    }
 
 
 def _told(destination: Destination | None, segments: dict[int, Segment]) -> Any:

@@ -16,6 +16,7 @@ from arke.domain.catalog import day_start_ts
 from arke.domain.profile import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Mapping as MappingOf
 
     from arke.domain.catalog import Catalog, Destination, Segment
@@ -25,15 +26,21 @@ _BOUNDARIES_PER_VERSION = 1 << 20
 
 class Route(msgspec.Struct, frozen=True):
     """One destination as it stands now: `aliases_of` has, per mapped segment, its aliases with their rank in
-    the catalog; `frozen` are the aliases of paused segments, about which nothing is said; `mark` is the state
-    of its mappings.
+    the catalog; `frozen` are the aliases of paused segments, about which nothing is said; `retired` those that
+    an earlier catalog or date mapped, with their segments; `mark` is the state of its mappings.
     """
 
     destination: Destination
     aliases_of: dict[int, tuple[tuple[int, str], ...]]
     segment_of: dict[str, int]
     frozen: frozenset[str]
+    retired: dict[str, int]
     mark: int
+
+    def ever_told(self) -> Iterator[tuple[str, int]]:
+        """Every alias that the destination may have heard of a segment, now or under an earlier catalog."""
+        yield from self.segment_of.items()
+        yield from self.retired.items()
 
     def samples(self, uuid: str) -> bool:
         """Whether the device is in this destination's outbound sample: stable for a device."""
@@ -45,7 +52,12 @@ class Routing:
     """All routes at one moment. `until` is when the first mapping date passes."""
 
     def __init__(
-        self, catalog: Catalog, mapping_versions: MappingOf[int, int], version: int, now: int
+        self,
+        catalog: Catalog,
+        mapping_versions: MappingOf[int, int],
+        version: int,
+        now: int,
+        retired: MappingOf[int, MappingOf[str, int]] | None = None,
     ) -> None:
         segments = {segment.id: segment for segment in catalog.segments}
         self.until = NEVER
@@ -56,7 +68,8 @@ class Routing:
             boundaries += passed
             version_of = mapping_versions.get(destination.id, version)
             mark = version_of * _BOUNDARIES_PER_VERSION + passed
-            self.routes[destination.id] = _route(destination, segments, mark, now)
+            gone = (retired or {}).get(destination.id, {})
+            self.routes[destination.id] = _route(destination, segments, gone, mark, now)
         self.mark = version * _BOUNDARIES_PER_VERSION + boundaries
         by_segment: dict[int, list[int]] = {}
         by_dpid: dict[int, list[int]] = {}
@@ -94,7 +107,14 @@ class Routing:
         return route is not None and route.destination.enabled
 
 
-def _route(destination: Destination, segments: MappingOf[int, Segment], mark: int, now: int) -> Route:
+def _route(
+    destination: Destination,
+    segments: MappingOf[int, Segment],
+    gone: MappingOf[str, int],
+    mark: int,
+    now: int,
+) -> Route:
+    retired = dict(gone)
     aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}
     frozen: set[str] = set()
     for rank, mapping in enumerate(destination.segments):
@@ -104,5 +124,8 @@ def _route(destination: Destination, segments: MappingOf[int, Segment], mark: in
             frozen.add(alias)
         elif mapping.active(now):
             aliases_of[segment.id] = (*aliases_of.get(segment.id, ()), (rank, alias))
+        else:
+            retired[alias] = segment.id
     segment_of = {alias: number for number, aliases in aliases_of.items() for _, alias in aliases}
-    return Route(destination, aliases_of, segment_of, frozenset(frozen), mark)
+    retired = {alias: number for alias, number in retired.items() if alias not in segment_of}
+    return Route(destination, aliases_of, segment_of, frozenset(frozen), retired, mark)

@@ -62,7 +62,7 @@ def tellings(
     asked: Asked = "realtime",
 ) -> list[Telling]:
     """What each partner id of a device is to be told. `uncertain`: a crash may have hidden what was told,
-    so every loss that the profile remembers is repeated.
+    so every loss that the profile remembers is repeated, of mappings that are gone too.
     """
     batch = asked != "realtime"
     ones = _ones(route, profile)
@@ -188,8 +188,8 @@ def _zeros(
     batch: bool,
 ) -> list[SegmentState]:
     lost: dict[str, None] = {}
+    silent = route.destination.on_unmap == "silent" and not profile.opted_out
     if entry is not None:
-        silent = route.destination.on_unmap == "silent" and not profile.opted_out
         believed = [alias for alias, status in entry.told.items() if status != TOLD_0]
         for alias in (*believed, *entry.batched) if batch else believed:
             if not (silent and alias not in route.segment_of):
@@ -198,6 +198,10 @@ def _zeros(
         for segment_id, membership in profile.segments.items():
             if membership.status == 0:
                 lost.update((alias, None) for _, alias in route.aliases_of.get(segment_id, ()))
+        if not silent:
+            lost.update(
+                (alias, None) for alias, number in route.retired.items() if number in profile.segments
+            )
     return [
         SegmentState(
             alias, False, _lost_at(profile, route.segment_of.get(alias)), route.segment_of.get(alias)

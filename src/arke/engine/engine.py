@@ -14,6 +14,7 @@ import msgspec
 
 from arke import tokens
 from arke.catalog import stored as stored_form
+from arke.catalog.consequences import retired
 from arke.catalog.loose_rule import check_loose_rule
 from arke.catalog.plan import Plan, plan
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
@@ -342,7 +343,7 @@ class Engine:
                 return Applied(steps, None, Forecast.nothing(await self._stored()))
             body = await self._compiler.run(stored_form.to_json, catalog)
             stored = self._next_version(catalog, body, steps, note)
-            request = Prepare(stored.version, stored.body, stored.mapping_versions)
+            request = Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired)
             await asyncio.gather(*(shard.call(request) for shard in self.shards))
             forecast = await self._forecast(request, steps, catalog, keep=not dry_run)
             if dry_run:
@@ -390,7 +391,8 @@ class Engine:
             else known[destination.id]
             for destination in catalog.destinations
         }
-        return StoredCatalog(version, int(self._clock.now()), body, versions, note)
+        gone = retired(self.catalog, catalog, before.retired if before is not None else {})
+        return StoredCatalog(version, int(self._clock.now()), body, versions, note, gone)
 
     async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
         """Apply an earlier catalog again, as a new version. None: the one before the current one."""

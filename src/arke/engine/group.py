@@ -67,16 +67,25 @@ MAX_FILE_LINES = 200
 
 
 class Ruling(msgspec.Struct, frozen=True):
-    """A catalog version in force. `mapping_versions`: per destination, when its mappings last changed."""
+    """A catalog version in force. `mapping_versions`: per destination, when its mappings last changed; `retired`:
+    per destination, the aliases that only earlier catalogs mapped, with their segments.
+    """
 
     catalog: Catalog
     version: int
     mapping_versions: Mapping[int, int]
+    retired: Mapping[int, Mapping[str, int]]
     compiled: CompiledCatalog
 
     @classmethod
-    def of(cls, catalog: Catalog, version: int, mapping_versions: Mapping[int, int]) -> Ruling:
-        return cls(catalog, version, mapping_versions, CompiledCatalog(catalog))
+    def of(
+        cls,
+        catalog: Catalog,
+        version: int,
+        mapping_versions: Mapping[int, int],
+        retired: Mapping[int, Mapping[str, int]] | None = None,
+    ) -> Ruling:
+        return cls(catalog, version, mapping_versions, retired or {}, CompiledCatalog(catalog))
 
 
 class GroupResult(msgspec.Struct, frozen=True):
@@ -108,7 +117,9 @@ class GroupRunner:
         """The routes as they stand at `now`."""
         if self._routing is None or now >= self._routing.until:
             ruling = self.ruling
-            self._routing = Routing(ruling.catalog, ruling.mapping_versions, ruling.version, now)
+            self._routing = Routing(
+                ruling.catalog, ruling.mapping_versions, ruling.version, now, ruling.retired
+            )
         return self._routing
 
     def run(self, commands: Sequence[Command]) -> GroupResult:
@@ -283,8 +294,7 @@ class _Group:
             told = dict(known.entry.told) if known is not None else {}
             told |= {
                 alias: MAYBE_1
-                for segment_id, aliases in route.aliases_of.items()
-                for _, alias in aliases
+                for alias, segment_id in route.ever_told()
                 if segment_id in profile.segments and told.get(alias) != TOLD_1
             }
             if told:

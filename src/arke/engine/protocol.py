@@ -24,11 +24,12 @@ class Submit(msgspec.Struct, tag=True, frozen=True):
 
 
 class Prepare(msgspec.Struct, tag=True, frozen=True):
-    """Compile a catalog without using it yet. `catalog` is canonical JSON."""
+    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`."""
 
     version: int
     catalog: bytes
     mapping_versions: dict[int, int]
+    retired: dict[int, dict[str, int]] = {}
 
 
 class Switch(msgspec.Struct, tag=True, frozen=True):

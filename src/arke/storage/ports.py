@@ -73,13 +73,16 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class StoredCatalog(msgspec.Struct, frozen=True):
-    """One applied catalog: canonical JSON, and per destination the version of its last mapping change."""
+    """One applied catalog: canonical JSON, and per destination the version of its last mapping change and the
+    aliases that it was told by earlier ones and not by this, with the segment each stood for.
+    """
 
     version: int
     at: int
     body: bytes
     mapping_versions: dict[int, int]
     note: str
+    retired: dict[int, dict[str, int]] = {}
 
 
 class BatchRecord(msgspec.Struct, frozen=True):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING
 
+from arke.catalog import stored
+from arke.catalog.load import parse_catalog
 from arke.engine.commands import Replay
+from arke.engine.protocol import Prepare
 from arke.storage.ports import GroupWrites
-from e2e.catalogs import device
+from e2e.catalogs import IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device
 from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
 
 if TYPE_CHECKING:
@@ -47,4 +51,40 @@ def test_what_is_owed_stays_owed(tmp_path: Path) -> None:
             await eventually(lambda: not store.owed_counts(), "nothing to be owed")
 
     asyncio.run(fail_and_crash())
+    asyncio.run(recover())
+
+
+def test_a_1_that_a_crash_hid_is_taken_back_though_its_mapping_is_gone(tmp_path: Path) -> None:
+    """The message arrived and its outcome was never stored; before the restart the segment left the catalog,
+    and at first nothing reaches the endpoint: in the end the destination hears the 0 all the same.
+    """
+    crash = tmp_path / "crash"
+    crash.mkdir()
+
+    async def tell_and_crash() -> None:
+        store, courier = open_store(tmp_path), NotingCourier(200)
+        async with running_shard(store, courier) as shard:
+            courier.gate.clear()
+            await shard.submit([sight(1)])
+            await eventually(lambda: courier.carried, "the message to be under way")
+            for file in tmp_path.glob("shard-00.db*"):
+                shutil.copy(file, crash)
+            courier.gate.set()
+
+    async def recover() -> None:
+        edited = catalog([destination(DESTINATION, "https://dsp.test/", segments=[{"segment": LENSES}])])
+        loaded = parse_catalog(edited, name="test", base_dir=None).catalog
+        gone = {DESTINATION: {str(IN_MARKET): IN_MARKET, str(STILL_LOOKING): STILL_LOOKING}}
+        request = Prepare(2, stored.to_json(loaded), {DESTINATION: 2}, gone)
+        store, courier = open_store(crash), NotingCourier(None)
+        async with running_shard(store, courier, request=request) as shard:
+            await eventually(lambda: store.owed_counts() == {DESTINATION: 1}, "the 0s to be owed")
+            courier.status = 200
+            await shard.submit([Replay(None, shard.now, (0, 0), 10)])
+            await eventually(lambda: not store.owed_counts(), "the 0s to be told")
+        body = courier.carried[-1].body
+        for alias in (IN_MARKET, STILL_LOOKING):
+            assert f'"Segment_ID":"{alias}","Status":"0"'.encode() in body
+
+    asyncio.run(tell_and_crash())
     asyncio.run(recover())

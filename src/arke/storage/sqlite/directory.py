@@ -271,7 +271,7 @@ class SqliteDirectory:
 
     def catalog(self, version: int | None = None) -> StoredCatalog | None:
         """A stored catalog; the newest where no version is given."""
-        sql = "SELECT version, at, body, mapping_versions, note FROM catalog"
+        sql = "SELECT version, at, body, mapping_versions, note, retired FROM catalog"
         with store_errors(self._where):
             if version is None:
                 row = self._reads.execute(f"{sql} ORDER BY version DESC LIMIT 1").fetchone()
@@ -288,9 +288,10 @@ class SqliteDirectory:
     def add_catalog(self, stored: StoredCatalog) -> None:
         with transaction(self._connection, self._where):
             versions = msgspec.json.encode(stored.mapping_versions)
+            retired = msgspec.json.encode(stored.retired)
             self._connection.execute(
-                "INSERT INTO catalog VALUES (?, ?, ?, ?, ?)",
-                (stored.version, stored.at, stored.body, versions, stored.note),
+                "INSERT INTO catalog VALUES (?, ?, ?, ?, ?, ?)",
+                (stored.version, stored.at, stored.body, versions, stored.note, retired),
             )
 
     # --- batches ----------------------------------------------------------------------------------------
@@ -424,5 +425,12 @@ def _token(body: bytes) -> Token:
 
 
 def _stored_catalog(row: tuple[Any, ...]) -> StoredCatalog:
-    version, at, body, mapping_versions, note = row
-    return StoredCatalog(version, at, body, msgspec.json.decode(mapping_versions, type=dict[int, int]), note)
+    version, at, body, mapping_versions, note, retired = row
+    return StoredCatalog(
+        version,
+        at,
+        body,
+        msgspec.json.decode(mapping_versions, type=dict[int, int]),
+        note,
+        msgspec.json.decode(retired, type=dict[int, dict[str, int]]),
+    )

@@ -60,12 +60,14 @@ CREATE TABLE privacy_request (
 CREATE INDEX privacy_open ON privacy_request (number) WHERE done = 0;
 
 -- Every catalog version ever applied. mapping_versions: JSON, destination -> version of its last mapping change.
+-- retired: JSON, destination -> alias that only earlier versions mapped -> segment it stood for.
 CREATE TABLE catalog (
   version          INTEGER PRIMARY KEY,
   at               INTEGER NOT NULL,
   body             BLOB NOT NULL,
   mapping_versions BLOB NOT NULL,
-  note             TEXT NOT NULL
+  note             TEXT NOT NULL,
+  retired          BLOB NOT NULL
 );
 
 -- Batch runs over all shards. slot: when it was due, NULL where a person asked for it.
