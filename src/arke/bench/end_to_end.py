@@ -83,11 +83,13 @@ def run(options: Options, directory: Path) -> Section:
         Figure(key="shards", text="shards (the better number)", value=best, unit=""),
         *(median_figure(f"events_{n}", f"events/s with {n} shard(s)", rates[n], "/s") for n in SHARD_COUNTS),
         Figure(key="half", text="load for latency", value=outcome.accepted / outcome.seconds, unit="/s"),
-        Figure(key="p50", text="p50 event sent to message arrived", value=_at(latencies_ms, 0.5), unit="ms"),
+        Figure(
+            key="p50", text="p50 event sent to message arrived", value=share_of(latencies_ms, 0.5), unit="ms"
+        ),
         Figure(
             key="p99",
             text=f"p99, linger {LINGER_MS} ms included",
-            value=_at(latencies_ms, 0.99),
+            value=share_of(latencies_ms, 0.99),
             unit="ms",
             target=P99_TARGET_MS,
             at_most=True,
@@ -102,7 +104,7 @@ def run(options: Options, directory: Path) -> Section:
     return Section(name="end-to-end", figures=figures, notes=notes)
 
 
-def _at(ordered: list[float], share: float) -> float:
+def share_of(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
@@ -112,8 +114,8 @@ def _flood(directory: Path, shards: int, options: Options) -> Flood:
     job = Job(users=min(USERS, options.users), events=events, introduce=True)
     with (
         sink(directory / "sink") as where,
-        _load(job) as load,
-        _engine(directory, shards, _catalog(where.url, where.ca_file)) as engine,
+        load_generator(job) as load,
+        running_up(directory, shards, _catalog(where.url, where.ca_file)) as engine,
     ):
         load.go(str(engine.intake_port))
         load.told()
@@ -143,9 +145,9 @@ def _steady(directory: Path, shards: int, rate: float, options: Options) -> Outc
         directory=str(directory / "sink"),
         seed=2,
     )
-    with _load(job) as load:
+    with load_generator(job) as load:
         url = f"https://127.0.0.1:{load.sink_port}/segments/aam"
-        with _engine(directory, shards, _catalog(url, directory / "sink" / "ca.pem")) as engine:
+        with running_up(directory, shards, _catalog(url, directory / "sink" / "ca.pem")) as engine:
             load.go(str(engine.intake_port))
             load.told()
             engine.drained()
@@ -166,7 +168,7 @@ def _catalog(url: str, ca_file: Path) -> Catalog:
     return Workload(now=int(time.time()), users=1, destinations=(destination,)).catalog
 
 
-class _Load:
+class LoadGenerator:
     """The load generator's process."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -191,38 +193,39 @@ class _Load:
 
 
 @contextmanager
-def _load(job: Job) -> Iterator[_Load]:
+def load_generator(job: Job) -> Iterator[LoadGenerator]:
     process = subprocess.Popen(
         [sys.executable, "-m", "arke.bench.load_client"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with _ended(process):
-        load = _Load(process)
+        load = LoadGenerator(process)
         load.go(msgspec.json.encode(job).decode())
         load.sink_port = load.told().port
         yield load
 
 
-class _Engine:
+class Up:
     """A running `arke up`."""
 
     def __init__(self, data: Path, intake_port: int) -> None:
-        self._client = connect(data, None, None, Settings(), catalog_checkers())
+        self.client = connect(data, None, None, Settings(), catalog_checkers())
         self.intake_port = intake_port
 
     def apply(self, catalog: Catalog, directory: Path) -> None:
         document = msgspec.to_builtins(catalog)
         for destination in document["destinations"]:
             destination["linger"] = f"{destination.pop('linger_ms', LINGER_MS)}ms"
-            destination["batch"] = False
+            if destination.get("batch", "") is None:
+                destination["batch"] = False
         path = directory / "catalog.json"
         path.write_bytes(msgspec.json.encode(document))
-        self._client.apply(path, path.read_text(), dry_run=False)
+        self.client.apply(path, path.read_text(), dry_run=False)
 
     def drained(self) -> Status:
         """The figures once nothing waits any more."""
         deadline = time.monotonic() + DRAIN_S
         while True:
-            status = self._client.status()
+            status = self.client.status()
             if status.queued == 0 and all(row.backlog == 0 for row in status.destinations):
                 if any(row.owed for row in status.destinations):
                     raise BenchFailed("the sink did not acknowledge everything")
@@ -233,7 +236,7 @@ class _Engine:
 
 
 @contextmanager
-def _engine(directory: Path, shards: int, catalog: Catalog) -> Iterator[_Engine]:
+def running_up(directory: Path, shards: int, catalog: Catalog) -> Iterator[Up]:
     data = directory / "data"
     process = subprocess.Popen(  # noqa: S603 - our own command
         [
@@ -253,7 +256,7 @@ def _engine(directory: Path, shards: int, catalog: Catalog) -> Iterator[_Engine]
                 break
         else:
             raise BenchFailed("`arke up` ended before it was ready; its error is above")
-        engine = _Engine(data, port)
+        engine = Up(data, port)
         engine.apply(catalog, directory)
         yield engine
 

@@ -14,7 +14,7 @@ def bench(
         str,
         typer.Argument(
             metavar="[BENCH]",
-            help="delivery, evaluation, end-to-end, growth, walks, batch, onboarding, estimate, or all.",
+            help="delivery, evaluation, end-to-end, growth, walks, stall, batch, onboarding, estimate, or all.",
         ),
     ] = "all",
     json: Json = False,

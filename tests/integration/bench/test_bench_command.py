@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, walks
+from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, stall, walks
 from arke.bench.figures import Section
 from arke.bench.options import Options
 
@@ -77,6 +77,15 @@ def test_walks_go_through_everybody(tmp_path: Path) -> None:
     found = values(walks.run(TINY, tmp_path))
     assert len(found) == 6
     assert all(value > 0 for value in found.values())
+
+
+def test_a_stall_is_measured_beside_all_walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latencies of real events, alone and beside a sweep, a backfill and a batch that did something."""
+    monkeypatch.setattr(stall, "LEAD_S", 4)
+    section = stall.run(msgspec.structs.replace(TINY, seconds=1.0), tmp_path)
+    found = values(section)
+    assert found["p99_ratio"] == pytest.approx(found["busy_p99"] / found["quiet_p99"])
+    assert "100% backfilled" in section.notes[2]
 
 
 def test_batch_tells_everybody_and_says_what_it_takes(tmp_path: Path) -> None:
