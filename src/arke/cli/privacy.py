@@ -45,7 +45,7 @@ def access(
     found = client(data, url, token, config).privacy_access(_ask("access", uuid, id, file))
     text = msgspec.json.encode(found)
     sys.stdout.write((text if json else msgspec.json.format(text, indent=2)).decode() + "\n")
-    if not any(device.known for one in found for device in one.devices):
+    if not any(one.filed or any(device.known for device in one.devices) for one in found):
         sys.stderr.write("arke: nothing is kept about them\n")
         raise typer.Exit(1)
 

@@ -10,8 +10,12 @@ import msgspec
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arke.domain.catalog import Catalog
     from arke.engine.protocol import Dossier
+    from arke.storage.files import Filed
+    from arke.storage.ports import IdKey
 
 TOLD = {TOLD_0: "0", TOLD_1: "1", MAYBE_0: "0?", MAYBE_1: "1?"}
 """A `?`: sent, and no answer confirmed it."""
@@ -73,12 +77,37 @@ class KeptDevice(msgspec.Struct, frozen=True):
     owed: list[int] = []
 
 
+class KeptFiling(msgspec.Struct, frozen=True):
+    """What files said of a cross-device id: traits and when they were realised, memberships as told."""
+
+    dpid: int
+    id: str
+    traits: dict[int, str]
+    memberships: dict[int, int]
+
+
 class Access(msgspec.Struct, frozen=True):
-    """The answer to one access request: the devices, and whether what was asked for is suppressed."""
+    """The answer to one access request: the devices, what is filed under ids of the person, and whether what
+    was asked for is suppressed.
+    """
 
     asked: str
     suppressed: bool
     devices: list[KeptDevice]
+    filed: list[KeptFiling] = []
+
+
+def kept_filings(filed: Mapping[IdKey, Filed]) -> list[KeptFiling]:
+    """What is filed, by id."""
+    return [
+        KeptFiling(
+            dpid,
+            id_,
+            {number: _time(at) for number, at in sorted(known.traits.items())},
+            {number: status for number, (status, _) in sorted(known.memberships.items())},
+        )
+        for (dpid, id_), known in sorted(filed.items())
+    ]
 
 
 def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:

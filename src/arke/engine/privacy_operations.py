@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.engine.access import Access, KeptDevice, kept_device
+from arke.engine.access import Access, KeptDevice, kept_device, kept_filings
 from arke.engine.privacy_json import Wanted, check_uuid, read_id, read_request
 from arke.engine.privacy_request import decode_request
 from arke.engine.protocol import AskProfile, Dossier
@@ -112,10 +112,13 @@ class PrivacyOperations:
         devices = dict.fromkeys(uuids)
         devices.update(dict.fromkeys(uuid for key in ids for uuid in engine.devices_of(key)))
         asked = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)]
+        kept = [await self._kept(uuid) for uuid in devices]
+        keys = {*ids, *((one.dpid, one.id) for device in kept for one in device.ids)}
         return Access(
             asked=", ".join(asked),
             suppressed=any(engine.is_suppressed(text) for text in asked),
-            devices=[await self._kept(uuid) for uuid in devices],
+            devices=kept,
+            filed=kept_filings(engine.directory.files.filed(keys)),
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arke.app import catalog_checkers
+from arke.clock import SystemClock
 from arke.engine.group import MAX_FILE_LINES
+from arke.engine.operations import Operations
+from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import InvalidInput
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 
@@ -148,6 +152,25 @@ def test_what_is_said_of_a_person_reaches_devices_now_and_later(tmp_path: Path) 
         assert (await desk.traits(2), await desk.traits(3)) == ({6}, {6})
         overwrite = await desk.load(f"ftp_dpm_{CRM}_{AT}.overwrite", b"john\td_sid=999\n")
         assert overwrite.errors == {"no_trait": 1}
+
+    run(tmp_path, play)
+
+
+def test_an_access_request_shows_what_is_filed_and_a_deletion_forgets_it(tmp_path: Path) -> None:
+    """A customer id that no device has: what a file said of it is kept, shown, and gone when it is deleted."""
+
+    async def play(desk: Desk) -> None:
+        await desk.load(f"ftp_dpm_{CRM}_{AT}.sync", b"jane\t52\n")
+        operations = Operations(desk.engine, SystemClock(), catalog_checkers())
+        ask = PrivacyAsk(id=f"{CRM}:jane")
+        (found,) = await operations.privacy.access(ask, actor="local")
+        assert [(one.dpid, one.id, list(one.traits)) for one in found.filed] == [(CRM, "jane", [6])]
+        delete = PrivacyAsk(action="delete", id=f"{CRM}:jane")
+        (report,) = await operations.privacy.request(delete, actor="local")
+        await operations.privacy.wait([report.number], 10.0)
+        assert (await operations.privacy.show(report.number)).state == "done"
+        (found,) = await operations.privacy.access(ask, actor="local")
+        assert (found.filed, found.suppressed) == ([], True)
 
     run(tmp_path, play)
 
