@@ -47,7 +47,6 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
     if event.trait_source is not None:
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
-
     changes = _apply(compiled, profile, realised, (), event.memberships, event.ts, now)
     profile.heard = max(profile.heard, event.at)
     return Effect(realised, changes)
@@ -63,8 +62,11 @@ def apply_file(
     now: int,
 ) -> list[Change]:
     """Apply what a file says of a profile, in place: onboarded traits it realises at `ts` or removes, and the
-    statuses of external segments. Traits that the catalog does not know are left out.
+    statuses of external segments. Traits that the catalog does not know are left out. A file that was first
+    loaded longer ago than a silent device stays active does not wake it up when it is loaded again.
     """
+    if now >= profile.heard + INACTIVE_S:
+        return []
     known = [trait_id for trait_id in realised if trait_id in compiled.once]
     return _apply(compiled, profile, known, removed, memberships, ts, now)
 

@@ -8,7 +8,7 @@ from arke.domain.catalog import Catalog, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.profile import NEVER, Membership, Profile
 from arke.evaluation.compiled import SPARE_STAMPS, CompiledCatalog
-from arke.evaluation.evaluate import apply_event, leave_all, pass_time
+from arke.evaluation.evaluate import apply_event, apply_file, leave_all, pass_time
 
 DAY = 86_400
 NOW = 20_000 * DAY
@@ -175,3 +175,17 @@ def test_a_profile_without_time_in_it_is_never_due() -> None:
     profile = Profile("0" * 38)
     apply_event(catalog, profile, seen(NOW, 1), NOW)
     assert profile.due == NEVER
+
+
+def test_an_old_file_loaded_again_does_not_wake_a_silent_device() -> None:
+    """It says nothing new; a file of today does, and what was told before holds again."""
+    catalog = compiled(Segment(id=10))
+    profile = Profile("0" * 38, heard=NOW)
+    apply_file(catalog, profile, (), (), {10: 1}, NOW, NOW)
+    later = NOW + 120 * DAY
+    assert [change.reason for change in pass_time(catalog, profile, later)] == ["inactive"]
+    assert apply_file(catalog, profile, (), (), {10: 1}, NOW, later + DAY) == []
+    assert members(profile) == set()
+    profile.heard = later + DAY
+    apply_file(catalog, profile, (), (), {}, later + DAY, later + DAY)
+    assert members(profile) == {10}
