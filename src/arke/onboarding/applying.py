@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
 from arke.engine.commands import Onboard, Onboarded
-from arke.engine.group import MAX_FILE_LINES
+from arke.engine.handlers.files import MAX_FILE_LINES
 from arke.storage.files import Filed
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ def test_a_command_that_breaks_costs_only_itself(tmp_path: Path, monkeypatch: py
             raise ZeroDivisionError
         return apply_event(compiled, profile, event, now)
 
-    monkeypatch.setattr("arke.engine.group.apply_event", sometimes)
+    monkeypatch.setattr("arke.engine.handlers.sightings.apply_event", sometimes)
 
     async def main() -> None:
         store = open_store(tmp_path)

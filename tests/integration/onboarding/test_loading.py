@@ -10,7 +10,7 @@ import pytest
 
 from arke.app import catalog_checkers
 from arke.clock import SystemClock
-from arke.engine.group import MAX_FILE_LINES
+from arke.engine.handlers.files import MAX_FILE_LINES
 from arke.engine.operations import Operations
 from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import InvalidInput

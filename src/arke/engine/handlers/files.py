@@ -1,0 +1,74 @@
+"""What data files say of devices that nobody sees for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.delivery.triggers import ToTell, note_linked
+from arke.domain.profile import FileMark
+from arke.engine.commands import Linked, Onboarded
+from arke.engine.handlers.sightings import link_ids
+from arke.evaluation.evaluate import apply_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.domain.profile import Profile
+    from arke.engine.commands import FileLine, Link, Onboard, Result
+    from arke.engine.group import Group
+
+MAX_FILE_LINES = 200
+"""Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
+
+
+def onboard(group: Group, command: Onboard) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    if profile.opted_out:
+        return Onboarded(refused=True)
+    mark = profile.file
+    if mark is None or mark.file != command.file:
+        mark = FileMark(command.file, command.lines[0].number)
+    lines = [line for line in command.lines if line.number > mark.last][: MAX_FILE_LINES - mark.lines]
+    if lines:
+        replaced = _apply_lines(group, uid, profile, command, lines, fresh=not mark.lines)
+        mark = FileMark(
+            mark.file, mark.first, lines[-1].number, mark.lines + len(lines), mark.replaced + replaced
+        )
+        if command.file:
+            profile.file = mark
+    first = command.lines[0].number == mark.first
+    return Onboarded(mark.last, first, mark.replaced if first else 0)
+
+
+def _apply_lines(
+    group: Group, uid: int, profile: Profile, command: Onboard, lines: Sequence[FileLine], *, fresh: bool
+) -> int:
+    """Returns how many traits a device's first line in an overwriting file made way for."""
+    held: dict[int, bool] = {}
+    memberships: dict[int, int] = {}
+    for line in lines:
+        held.update(dict.fromkeys(line.realise, True))
+        held.update(dict.fromkeys(line.remove, False))
+        memberships.update(line.memberships)
+    compiled = group.runner.ruling.compiled
+    replaced: set[int] = set()
+    if fresh and command.overwrites is not None:
+        replaced = {t for t in compiled.onboarded_of(command.overwrites) if t in profile.traits}
+        replaced -= {trait_id for trait_id, kept in held.items() if kept}
+    removed = sorted(replaced.union(trait_id for trait_id, kept in held.items() if not kept))
+    realised = sorted(trait_id for trait_id, kept in held.items() if kept)
+    profile.heard = max(profile.heard, command.ts)
+    changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, command.at)
+    group.write_unseen(uid, profile, command.at, changes, "file")
+    return len(replaced)
+
+
+def link_unseen(group: Group, command: Link) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    if profile.opted_out:
+        return Linked(refused=True)
+    changed = link_ids(group, profile, command.ids, command.arriving, command.at)
+    profile.heard = max(profile.heard, command.at)
+    note_linked(group.runner.routing(command.at), profile, changed, command.at)
+    group.write(uid, profile, command.at, [], ToTell(()), "file", touched=bool(changed))
+    return Linked()

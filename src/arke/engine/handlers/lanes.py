@@ -1,0 +1,60 @@
+"""What lanes report, and what they are to send again or in a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.delivery.triggers import ToTell
+from arke.domain import batch
+from arke.engine.commands import Done, Failed, Replayed
+
+if TYPE_CHECKING:
+    from arke.engine.commands import BeginBatch, LaneReport, Replay, Result
+    from arke.engine.group import Group
+
+
+def report(group: Group, report: LaneReport) -> Result:
+    for row in report.ledger:
+        group.keep(row)
+    group.writes.owed.extend(report.owed)
+    group.writes.settled.extend((report.destination, uid) for uid in report.settled)
+    if report.cursor is not None:
+        group.writes.cursors[report.destination] = report.cursor
+    if report.batch is not None:
+        run = _batch_run(group, report.destination)
+        if run is not None:
+            group.writes.batches[report.destination] = run.moved(report.batch)
+    return Done()
+
+
+def replay(group: Group, command: Replay) -> Result:
+    page = group.store.owed_page(command.destination, command.after, command.limit)
+    for owed in page:
+        group.append(owed.uid, command.at, [], ToTell((owed.destination,)), "replay")
+    full = len(page) == command.limit
+    return Replayed(len(page), (page[-1].destination, page[-1].uid) if full else None)
+
+
+def begin_batch(group: Group, command: BeginBatch) -> Result:
+    """A run that was begun before goes on; a new one begins when the one before it has finished."""
+    before = _batch_run(group, command.destination)
+    if before is not None and before.number >= command.number:
+        return Done()
+    if before is not None and before.finished_at is None:
+        return Failed("batch_running", f"batch {before.number} has not finished yet")
+    group.writes.batches[command.destination] = batch.begin(
+        before,
+        destination=command.destination,
+        number=command.number,
+        at=command.at,
+        everything=command.everything,
+        last_seq=group.next_seq - 1,
+        first_seq=group.store.first_seq(),
+        mark=group.runner.routing(command.at).routes[command.destination].mark,
+    )
+    return Done()
+
+
+def _batch_run(group: Group, destination: int) -> batch.BatchRun | None:
+    """The destination's newest run, with what this group has made of it."""
+    return group.writes.batches.get(destination) or group.store.batch(destination)

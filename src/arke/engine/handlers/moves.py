@@ -1,0 +1,131 @@
+"""A partner id changes hands: the old device lets go, the new one takes over with what the id was told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.delivery.triggers import ToTell, destinations_to_tell
+from arke.domain.ledger import MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
+from arke.domain.profile import DepartedId, PartnerId, SendMark
+from arke.engine.commands import AdoptedRow, Done, Unlinked
+from arke.engine.handlers.sightings import drop_oldest_ids, name_of, place_of
+from arke.storage.ports import LedgerKey
+
+if TYPE_CHECKING:
+    from arke.domain.profile import Profile
+    from arke.engine.commands import Adopt, Forget, Result, Unlink
+    from arke.engine.group import Group
+
+MAX_DEPARTED = 100
+"""Ids that left a profile and are remembered; the oldest goes."""
+
+
+def unlink(group: Group, command: Unlink) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    place = place_of(profile, command.dpid, command.id)
+    if place is None or not group.runner.is_cross_device(command.dpid):
+        departed = DepartedId(name_of(group, command.dpid, command.id), command.generation)
+        profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
+    if place is not None:
+        overtaken = profile.ids[place].generation >= command.generation
+        if overtaken or group.runner.is_cross_device(command.dpid):
+            # It is on its way back under a newer mapping, or stays and another device speaks for it.
+            profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=True)
+        else:
+            del profile.ids[place]
+    for destination_id in group.runner.routing(command.at).by_dpid.get(command.dpid, ()):
+        if destination_id in profile.sends:
+            profile.sends[destination_id] = SendMark(profile.sends[destination_id].at, -1)
+    leaving = []
+    for row in _leaving_rows(group, command, uid, profile):
+        entry = msgspec.structs.replace(row.entry, seq=0)
+        leaving.append(AdoptedRow(row.destination, command.dpid, row.id, entry))
+        group.drop(LedgerKey(uid, row.destination, command.dpid, row.id))
+        group.keep(LedgerRow(uid, row.destination, aside(command.dpid), row.id, row.entry))
+    group.writes.profiles[uid] = profile
+    return Unlinked(tuple(leaving))
+
+
+def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> list[LedgerRow]:
+    """What an id that leaves was told, or may have been told when a crash hid the outcome."""
+    rows: dict[int, LedgerRow] = {}
+    for row in group.store.ledger_of(uid):
+        if row.id == command.id and row.dpid in (command.dpid, aside(command.dpid)):
+            # Rows set aside come first: what stands under the id itself was told after them.
+            before = rows.get(row.destination)
+            rows[row.destination] = row if before is None else _newer(before, row)
+    for destination_id in command.unsure:
+        route = group.runner.routing(command.at).routes[destination_id]
+        if command.dpid not in route.destination.user_dpids:
+            continue
+        known = rows.get(destination_id)
+        told = dict(known.entry.told) if known is not None else {}
+        told |= {
+            alias: MAYBE_1
+            for alias, segment_id in route.ever_told()
+            if segment_id in profile.segments and told.get(alias) != TOLD_1
+        }
+        if told:
+            tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
+            stamp = max(profile.evaluated, known.entry.stamp if known is not None else 0)
+            batched = known.entry.batched if known is not None else {}
+            entry = LedgerEntry(0, told, tries[-TRIES_KEPT:], stamp, batched)
+            rows[destination_id] = LedgerRow(uid, destination_id, command.dpid, command.id, entry)
+    return list(rows.values())
+
+
+def adopt(group: Group, command: Adopt) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    own = {(row.destination, row.dpid, row.id): row.entry for row in group.store.ledger_of(uid)}
+    for row in command.rows:
+        entry = own.get((row.destination, row.dpid, row.id))
+        # What this device told the id before the move was through is newer.
+        entry = row.entry if entry is None else _merged(row.entry, entry)
+        group.keep(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
+    place = place_of(profile, command.dpid, command.id)
+    if place is None:
+        partner = PartnerId(command.dpid, command.id, 0, command.at, command.generation)
+        profile.ids.append(partner)
+        drop_oldest_ids(group, profile, command.dpid)
+    elif profile.ids[place].generation <= command.generation:
+        profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
+    routing = group.runner.routing(command.at)
+    told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at).destinations)
+    for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
+        profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
+        told.add(destination_id)
+    group.write(uid, profile, command.at, [], ToTell(tuple(sorted(told))), "realtime", touched=True)
+    return Done()
+
+
+def forget(group: Group, command: Forget) -> Result:
+    uid, _ = group.loaded[command.uuid]
+    for row in group.store.ledger_of(uid):
+        if row.dpid == aside(command.dpid) and row.id == command.id:
+            group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))
+    return Done()
+
+
+def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
+    """Two accounts of what one id was told, as that of an id that has just arrived."""
+    tries = sorted([*older.tries, *newer.tries], key=lambda one: one.at)
+    told = {**older.told, **newer.told}
+    batched = {alias: 1 for alias in older.batched if alias not in newer.told} | newer.batched
+    return LedgerEntry(0, told, tries[-TRIES_KEPT:], max(older.stamp, newer.stamp), batched)
+
+
+def _newer(older: LedgerRow, newer: LedgerRow) -> LedgerRow:
+    entry = _merged(older.entry, newer.entry)
+    return LedgerRow(newer.uid, newer.destination, newer.dpid, newer.id, entry)
+
+
+def _unconfirmed(at: int) -> Try:
+    """Stands in the ledger for an attempt that a crash left without an outcome."""
+    return Try(at, "", "unconfirmed", "realtime")
+
+
+def aside(dpid: int) -> int:
+    """The DPID under which rows that are leaving wait: none that anybody is told about."""
+    return -1 - dpid

@@ -1,0 +1,79 @@
+"""A device or an id leaves for good: 0s for everybody who was told 1, then nothing is left of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.delivery.triggers import ToTell
+from arke.domain.change import JournalRecord
+from arke.domain.ledger import TOLD_0
+from arke.domain.profile import NEVER, Profile
+from arke.engine.commands import Done, Erased, Scrubbed
+from arke.engine.handlers.moves import aside
+from arke.evaluation.evaluate import leave_all
+from arke.storage.ports import LedgerKey
+
+if TYPE_CHECKING:
+    from arke.domain.change import Change
+    from arke.engine.commands import Erase, Result, Scrub, Withdraw
+    from arke.engine.group import Group
+
+
+def withdraw(group: Group, command: Withdraw) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    rows = group.store.ledger_of(uid)
+    changes: list[Change] = []
+    sent: set[int] = set()
+    if command.ids:
+        profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in command.ids]
+        rows = [row for row in rows if (row.dpid, row.id) in command.ids]
+    else:
+        sent = {owed.destination for owed in group.store.owed_of(uid)}
+        if not profile.opted_out:
+            sent |= profile.sends.keys()  # what is under way to them is not in the ledger yet
+            profile.opted_out = profile.evaluated = command.at
+            profile.due = NEVER
+            profile.traits.clear()
+            profile.realisations = 0
+            changes = leave_all(profile, command.reason, command.at)
+    sent |= {row.destination for row in rows if any(said != TOLD_0 for said in row.entry.told.values())}
+    routes = group.runner.routing(command.at).routes
+    told = sorted(number for number in sent if number in routes and routes[number].destination.enabled)
+    group.write(uid, profile, command.at, changes, ToTell(tuple(told)), "privacy")
+    return Done()
+
+
+def scrub(group: Group, command: Scrub) -> Result:
+    found = (group.store.find_uid(uuid) for uuid in command.uuids)
+    uids = {uid for uid in found if uid is not None}
+    page = group.store.journal(command.after, command.limit) if uids else []
+    group.writes.overwritten += [
+        JournalRecord(record.seq, record.at, 0, (), (), "erased") for record in page if record.uid in uids
+    ]
+    return Scrubbed(page[-1].seq if len(page) == command.limit else None)
+
+
+def erase(group: Group, command: Erase) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    if uid in group.writes.erased:  # two requests were about it
+        return Erased(())
+    ids = set(command.ids) | {(aside(dpid), id_) for dpid, id_ in command.ids}
+    for row in group.store.ledger_of(uid):
+        if not ids or (row.dpid, row.id) in ids:
+            group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))
+    if ids:
+        profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in ids]
+        group.writes.profiles[uid] = profile
+        return Erased(())
+    owed = tuple(owed.destination for owed in group.store.owed_of(uid))
+    group.writes.settled += [(destination_id, uid) for destination_id in owed]
+    group.writes.wakes[uid] = (profile.wake, NEVER)
+    if command.keep and profile.seen:
+        group.writes.profiles[uid] = Profile(
+            profile.uuid, seen=profile.seen, opted_out=profile.opted_out, segments=profile.segments
+        )
+    else:
+        group.writes.profiles.pop(uid, None)
+        group.writes.erased.append(uid)
+    group.loaded[command.uuid] = (uid, group.writes.profiles.get(uid, profile))
+    return Erased(owed)

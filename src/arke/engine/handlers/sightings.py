@@ -1,0 +1,111 @@
+"""A device is seen: link its ids, apply what it did, decide who hears of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.delivery.triggers import destinations_to_tell
+from arke.domain.event import Accepted
+from arke.domain.profile import PartnerId
+from arke.engine.commands import Seen
+from arke.evaluation.evaluate import apply_event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.domain.event import DeclaredId
+    from arke.domain.profile import Profile
+    from arke.engine.commands import Result, Sight
+    from arke.engine.group import Group
+
+MAX_IDS_PER_DATA_SOURCE = 1_000
+MAX_CROSS_DEVICE_IDS = 10
+MAX_REGIONS = 10
+"""Bounds per profile; the oldest goes (dossier 13)."""
+
+
+def sight(group: Group, command: Sight) -> Result:
+    event = command.event
+    uid, profile = group.loaded[event.uuid]
+    if profile.opted_out:
+        return Seen(Accepted(uuid=event.uuid, opted_out=True))
+    now = event.at
+    changed_dpids = link_ids(group, profile, event.ids, command.arriving, now) if event.ids else ()
+    if event.region is not None and event.region not in profile.regions:
+        profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
+    profile.seen = max(profile.seen, event.ts)
+    effect = apply_event(group.runner.ruling.compiled, profile, event, now)
+    told = destinations_to_tell(group.runner.routing(now), profile, effect.changes, changed_dpids, now)
+    group.write(uid, profile, now, effect.changes, told, "realtime", touched=bool(changed_dpids))
+    segments = sorted(number for number, held in profile.segments.items() if held.status)
+    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
+
+
+def link_ids(
+    group: Group,
+    profile: Profile,
+    ids: Sequence[DeclaredId],
+    arriving: Sequence[tuple[int, str]],
+    now: int,
+) -> set[int]:
+    """Link declared ids; returns the DPIDs under which one was added. A mapping older than the one under
+    which the id left is void: its event was overtaken.
+    """
+    changed: set[int] = set()
+    for declared in ids:
+        place = place_of(profile, declared.dpid, declared.id)
+        if place is None:
+            late = (declared.dpid, declared.id) in arriving
+            if _departed_since(group, profile, declared):
+                if not group.runner.is_cross_device(declared.dpid):
+                    continue
+                late = True  # it stays the person's, and another device speaks for it
+            profile.ids.append(
+                PartnerId(declared.dpid, declared.id, declared.state, now, declared.generation, late)
+            )
+            drop_oldest_ids(group, profile, declared.dpid)
+            if not late:
+                changed.add(declared.dpid)
+            continue
+        known = profile.ids[place]
+        if known.state != declared.state or known.generation < declared.generation:
+            # An id that left and comes back before this device has let go of it arrives like any other.
+            returning = known.generation < declared.generation and (declared.dpid, declared.id) in arriving
+            profile.ids[place] = msgspec.structs.replace(
+                known,
+                state=declared.state,
+                generation=max(known.generation, declared.generation),
+                arriving=known.arriving or returning,
+            )
+    return changed
+
+
+def _departed_since(group: Group, profile: Profile, declared: DeclaredId) -> bool:
+    if not profile.departed:
+        return False
+    name = name_of(group, declared.dpid, declared.id)
+    return any(
+        departed.generation >= declared.generation > 0
+        for departed in profile.departed
+        if departed.hash == name
+    )
+
+
+def name_of(group: Group, dpid: int, partner_id: str) -> str:
+    return group.store.hash_of(f"{dpid}:{partner_id}")
+
+
+def drop_oldest_ids(group: Group, profile: Profile, dpid: int) -> None:
+    bound = MAX_CROSS_DEVICE_IDS if group.runner.is_cross_device(dpid) else MAX_IDS_PER_DATA_SOURCE
+    same = [partner for partner in profile.ids if partner.dpid == dpid]
+    for partner in same[: max(0, len(same) - bound)]:
+        profile.ids.remove(partner)
+
+
+def place_of(profile: Profile, dpid: int, partner_id: str) -> int | None:
+    for place, partner in enumerate(profile.ids):
+        if partner.dpid == dpid and partner.id == partner_id:
+            return place
+    return None

@@ -1,0 +1,44 @@
+"""Profiles are brought up to now without being seen: those that are due, and all after a catalog edit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.domain.profile import NEVER
+from arke.engine.commands import Walked
+from arke.evaluation.evaluate import pass_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.engine.commands import Refresh, Result, Sweep
+    from arke.engine.group import Group
+
+
+def sweep(group: Group, command: Sweep) -> Result:
+    due = group.store.due(command.at, command.limit)
+    walked = _walk(group, [uid for _, uid in due], command.at, "sweep")
+    for at, uid in due:  # whatever became of the profile, this place in the index has served
+        profile = group.writes.profiles.get(uid)
+        group.writes.wakes[uid] = (at, profile.wake if profile is not None else NEVER)
+    return walked
+
+
+def refresh(group: Group, command: Refresh) -> Result:
+    if command.epoch != group.runner.ruling.compiled.epoch:  # changed again meanwhile
+        return Walked(0, 0)
+    uids = group.store.uids(command.after, command.limit)
+    walked = _walk(group, uids, command.at, "backfill")
+    end = len(uids) < command.limit
+    group.writes.refreshed = (command.epoch, None if end else uids[-1])
+    return walked
+
+
+def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Walked:
+    """Bring profiles up to now though nothing was heard of them."""
+    compiled = group.runner.ruling.compiled
+    for uid, profile in group.known(uids).items():
+        if kind == "sweep" or profile.epoch != compiled.epoch:
+            changes = pass_time(compiled, profile, at) if not profile.opted_out else []
+            group.write_unseen(uid, profile, at, changes, kind)
+    return Walked(len(uids), uids[-1] if uids else 0)
