@@ -447,6 +447,7 @@ class Lane:
                 attempt,
                 acknowledged=delivery.acknowledged,
                 sent=delivery.sent,
+                doubted=device.kind == BATCH and self._feed is not None and self._feed.resyncs(device.uid),
                 seq=device.last,
                 stamp=max(state.verified_ts for state in telling.entry.segments),
             )
