@@ -188,7 +188,11 @@ class RemoteClient:
                 raise _error(response.status, response.read())
             yield response
         except (OSError, http.client.HTTPException) as error:
-            raise EngineUnreachable(f"{self._where}: {error}") from error
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise EngineUnreachable(
+                f"{self._where}: no engine answers ({reason.lower()}): see that `arke up` runs there, then ask "
+                "again; what had begun goes on from where it was"
+            ) from error
         finally:
             connection.close()
 

@@ -90,6 +90,22 @@ def test_a_run_that_leaves_something_owed_fails(engine: EngineProcess) -> None:
     assert f"{VISITORS} owed" in owed
 
 
+def test_what_a_resync_could_not_tell_is_owed_and_told(engine: EngineProcess, well: ReceiverThread) -> None:
+    """It was acknowledged once, but whoever asks for a resync doubts that it is known: the next batch tells it."""
+    engine.arke("resync", str(WELL))
+    well.misbehave("status=500")
+    try:
+        done = json.loads(engine.arke("resync", str(WELL), "--json").stdout)
+    finally:
+        well.misbehave()
+    assert counts(done) == (VISITORS, 0, VISITORS)
+    listed = engine.arke("undelivered", "list", "--destination", str(WELL)).stdout
+    assert f"{VISITORS} owed" in listed
+    run = json.loads(engine.arke("batch", "run", str(WELL), "--json").stdout)
+    assert counts(run) == (VISITORS, VISITORS, 0)
+    assert "0 owed" in engine.arke("undelivered", "list", "--destination", str(WELL)).stdout
+
+
 @pytest.mark.parametrize("command", [("batch", "run", "99"), ("resync", "99")])
 def test_a_destination_that_is_not_there(engine: EngineProcess, command: tuple[str, ...]) -> None:
     done = engine.arke(*command)

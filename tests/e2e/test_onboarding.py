@@ -67,6 +67,7 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     people = engine.arke("onboard", FILE)
     assert "loaded before" in people.stdout
     assert "3 lines received = 1 stored + 2 not stored" in people.stdout
+    assert "1 format: there is no tab behind the id (line 3)" in people.stdout
     engine.stop()
     packed = f"ftp_dpm_{COOKIES}_{AT + 1}.overwrite.gz"
     (engine.folder / packed).write_bytes(gzip.compress(b"abc\td_sid=2\n"))
@@ -109,7 +110,7 @@ def test_bad_files_are_refused_by_exit_codes(engine: EngineProcess) -> None:
         assert {receipt.file: receipt.reason for receipt in receipts} == {
             name: reason for name, (reason, _) in BROKEN.items()
         }
-        for name, why in MISNAMED.items():
+        for name, why in (*MISNAMED.items(), (".", "this is a folder")):
             code, receipts, said = onboard(engine, name)
             assert (code, receipts) == (2, [])
             assert why in said

@@ -252,6 +252,12 @@ class TestOneEngineADirectory:
         assert {stat.S_IMODE(mode) for mode in modes.values()} == {0o600}
         assert stat.S_IMODE(engine.data.stat().st_mode) == 0o700
 
+    def test_who_finds_no_engine_is_told_what_to_do(self, engine: EngineProcess) -> None:
+        """Nothing listens behind the URL: exit code 1, where, why, and what to do."""
+        done = engine.arke("status", "--url", "http://127.0.0.1:1", "--token", "arke_x")
+        assert done.returncode == 1
+        assert "http://127.0.0.1:1: no engine answers (connection refused): see that `arke up`" in done.stderr
+
     def test_a_killed_engine_leaves_nothing_in_the_way(self, tmp_path: Path, well: ReceiverThread) -> None:
         """After kill -9 of the engine alone the socket file is there, and a new engine starts beside it."""
         engine = EngineProcess(tmp_path)

@@ -72,7 +72,7 @@ def test_a_deletion_proves_what_each_destination_acknowledged(
     assert device(501) not in json.dumps(report)
     shown = engine.arke("privacy", "show", str(report["number"]))
     assert shown.returncode == 0
-    assert "1 DSP 1: 1 ids acknowledged" in shown.stdout
+    assert "1 DSP 1: 1 id acknowledged" in shown.stdout
     assert engine.client().explain(device(501), None).known is False
 
 
@@ -110,6 +110,7 @@ def test_a_destination_that_fails_holds_the_request_until_it_answers(
     assert engine.client().replay(2) == 1
     client, number = engine.client(), report["number"]
     wait_until(lambda: client.privacy_show(number).state == "done", "the request to end")
+    assert engine.arke("privacy", "list", "--unfinished").stdout == "no requests\n"
     assert receivers[1].segments_of("waits") == set()
     assert engine.client().explain(device(521), None).known is False
     assert list(client.undelivered(None)) == []

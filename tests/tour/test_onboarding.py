@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arke.errors import ScriptError
 from tour.stage import COOKIES, DEVICE, OTHER, destination, segment, tellings, trait
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def test_nothing_is_sent_until_the_device_is_seen(stage: Stage) -> None:
     known(stage, "05-03 00:00:00")
     assert tellings(stage.play()) == [("05-03 00:00:00.100", {"1": "1"})]
     assert stage.summary.complaints == []
+
+
+def test_a_file_that_is_not_there_is_a_mistake_of_the_script(stage: Stage) -> None:
+    """Like a catalog that is not there: the run ends with its line, rather than going on without the file."""
+    five(stage)
+    stage.line("05-02 00:00:00", onboard={"file": name()})
+    with pytest.raises(ScriptError, match=rf"script\.ndjson:1: onboard: .*{name()} does not exist"):
+        stage.play()
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,17 @@ def test_an_event_with_the_persons_id_alone_goes_to_the_device_that_speaks(stage
     assert request.message["Users"][0]["AAM_UUID"] == OTHER
 
 
+def test_an_unknown_device_id_beside_a_known_person_is_another_device(stage: Stage) -> None:
+    """A phone, then a laptop nobody knows, of the same customer: two devices, each under its own cookie."""
+    stage.catalog(destination(1, 2, user_dpids=[COOKIES]), segments=[segment(1), segment(2)], sources=SOURCES)
+    for at, cookie, gained in (("05-01 12:00:00", "phone", "1"), ("05-01 12:01:00", "laptop", "2")):
+        ids = [{"dpid": PERSON, "id": "ann", "state": AUTHENTICATED}, {"dpid": COOKIES, "id": cookie}]
+        stage.line(at, event={"ids": ids, "memberships": {gained: 1}})
+    requests = stage.play()
+    assert [request.users for request in requests] == [{"phone": {"1": "1"}}, {"laptop": {"2": "1"}}]
+    assert len({request.message["Users"][0]["AAM_UUID"] for request in requests}) == 2
+
+
 def test_a_deletion_by_the_persons_id_takes_all_devices(stage: Stage) -> None:
     """Cookies of every device, the person's own id, at once; and none of them comes back."""
     stage.catalog(destination(1, user_dpids=[PERSON, COOKIES]), segments=[segment(1)], sources=SOURCES)

@@ -83,7 +83,10 @@ def _run(
     def show(facts: RunFacts) -> None:
         if on_terminal:
             end = "\n" if facts.finished_at is not None else ""
-            sys.stderr.write(f"\r\x1b[Kbatch {facts.number}: {facts.share:.0%}, {facts.users:,} told{end}")
+            sys.stderr.write(
+                f"\r\x1b[Kbatch {facts.number}: {facts.share:.0%}, {facts.acknowledged:,} acknowledged, "
+                f"{facts.owed:,} owed{end}"
+            )
             sys.stderr.flush()
 
     facts = client(data, url, token, config).run_batch(destination, show, resync=resync)

@@ -146,6 +146,8 @@ def _show(reports: Sequence[PrivacyReport], *, json: bool) -> None:
 def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:
     import msgspec
 
+    if not reports and not json:
+        sys.stdout.write("no requests\n")
     for report in reports:
         if json:
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
@@ -165,10 +167,14 @@ def _lines(report: PrivacyReport) -> Iterator[str]:
 
 def _destination(proof: DestinationProof) -> Iterator[str]:
     name = f"{proof.destination} {proof.name}".rstrip()
-    yield f"  {name}: {len(proof.acknowledged)} ids acknowledged"
+    yield f"  {name}: {_ids(len(proof.acknowledged))} acknowledged"
     for one in proof.acknowledged:
         yield f"      {one.dpid}:{one.id} by message {one.message} at {one.at} -> {one.answer}"
     if proof.missing_why is not None:
-        yield f"      missing: {proof.missing} ids: {proof.missing_why}"
+        yield f"      missing: {_ids(proof.missing)}: {proof.missing_why}"
     if proof.untold_why is not None:
-        yield f"      cannot be told: {proof.untold} ids: {proof.untold_why}"
+        yield f"      cannot be told: {_ids(proof.untold)}: {proof.untold_why}"
+
+
+def _ids(count: int) -> str:
+    return f"{count} id{'s' * (count != 1)}"

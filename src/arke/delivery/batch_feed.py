@@ -163,6 +163,10 @@ class BatchFeed:
             return "resync", True
         return ("resync" if self.run.mode == "resync" else "batch"), False
 
+    def resyncs(self, uid: int) -> bool:
+        """Whether the device is told what it may have been told before: if that fails, it is still to be told."""
+        return self.asked(uid)[0] == "resync"
+
     def tried(self, uid: int, owed: Owed) -> bool:
         """Whether the owed were gone through, this device among them, and it failed since the run began."""
         place = self._open.get(uid)

@@ -448,6 +448,7 @@ class Lane:
                 attempt,
                 acknowledged=delivery.acknowledged,
                 sent=delivery.sent or device.unsure,
+                doubted=device.kind == BATCH and self._feed is not None and self._feed.resyncs(device.uid),
                 seq=device.last,
                 stamp=max(state.verified_ts for state in telling.entry.segments),
             )

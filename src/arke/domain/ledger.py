@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 TOLD_0 = 0
 TOLD_1 = 1
@@ -69,19 +69,23 @@ decode_entry = _decoder.decode
 
 def record(
     before: LedgerEntry | None,
-    ones: Iterable[str],
-    zeros: Iterable[str],
+    ones: Collection[str],
+    zeros: Collection[str],
     attempt: Try,
     *,
     acknowledged: bool,
     sent: bool = True,
+    doubted: bool = False,
     seq: int,
     stamp: int = 0,
 ) -> LedgerEntry:
     """The ledger entry after one delivery that told `ones` and `zeros`, the newest as of `stamp`; not `sent`,
-    it told nothing.
+    it told nothing. `doubted`: it was a resync's, which takes no 1 for known that was acknowledged before: it
+    stays to be told until it is acknowledged anew.
     """
     told = dict(before.told) if before is not None else {}
+    if doubted:
+        told |= {alias: MAYBE_1 for alias in ones if told.get(alias) == TOLD_1}
     if not sent:
         ones = zeros = ()
         stamp = 0

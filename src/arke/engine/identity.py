@@ -1,8 +1,9 @@
 """Identity: which device an event is about, and who owns a partner id now (SPEC section 7, dossier 13).
 
-Rules: a UUID given beats what ids map to. Otherwise the first id that belongs to a device decides, device ids
-before cross-device ones; if none is known, a new UUID is made. Every id of the event then belongs to that
-device: the newest mapping wins. A cookie or advertising id that belonged to another device leaves it (a
+Rules: a UUID given beats what ids map to. Otherwise the first known device id decides; an event that names no
+device id at all is about the device that speaks for its first known cross-device id; else a new UUID is made:
+a person's new phone is a new device, not the old one. Every id of the event then belongs to that device: the
+newest mapping wins. A cookie or advertising id that belonged to another device leaves it (a
 move). A cross-device id stays on all devices of its person, and one of them speaks for it: the newest of
 those that are at least as authenticated as the one before (decision 0017). When another takes over, that is a
 move too.
@@ -230,10 +231,11 @@ class Identity:
     # --- the cache --------------------------------------------------------------------------------------
 
     def _device_of(self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]) -> str:
-        for of_people in (False, True):
-            for declared, owner in zip(ids, owners, strict=True):
-                if owner is not None and (declared.dpid in self._cross_device) == of_people:
-                    return owner.uuid
+        """A person's id says which device only if nothing else does: a device id nobody knows is a new one's."""
+        of_people = all(declared.dpid in self._cross_device for declared in ids)
+        for declared, owner in zip(ids, owners, strict=True):
+            if owner is not None and (declared.dpid in self._cross_device) == of_people:
+                return owner.uuid
         return new_uuid(self._entropy)
 
     def _remember(self, key: IdKey, owner: Owner) -> None:

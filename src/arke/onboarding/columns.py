@@ -70,7 +70,7 @@ def parse_columns(text: str | bytes, where: str) -> Columns:
     try:
         columns = msgspec.yaml.decode(text, type=Columns)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise InvalidInput(f"{where}: {error}") from None
+        raise InvalidInput(f"{where}: {_reason(error)}") from None
     if not (columns.traits or columns.memberships or columns.signals):
         raise InvalidInput(f"{where}: names no traits, memberships or signals: nothing would be loaded")
     if columns.target is None and columns.id.dpid in GLOBAL_DATA_SOURCES:
@@ -79,6 +79,11 @@ def parse_columns(text: str | bytes, where: str) -> Columns:
             "traits these are"
         )
     return columns
+
+
+def _reason(error: Exception) -> str:
+    """In one line, whatever the YAML parser makes of it."""
+    return " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
 
 
 def columns_beside(path: Path) -> bytes | None:

@@ -126,6 +126,16 @@ class Receipt(Tally, kw_only=True):
                 f"other data sources in {self.invalid_lines:,} lines"
             )
         for kind, count in sorted(self.errors.items()):
-            numbers = ", ".join(str(sample.line) for sample in self.samples.get(kind, ()))
-            shown.append(f"  {count:,} {kind}: {self.samples[kind][0].why} (lines {numbers})")
+            shown.append(f"  {count:,} {kind}: {_reasons(self.samples[kind])}")
         return shown
+
+
+def _reasons(samples: list[Sample]) -> str:
+    """Each reason of a class with the lines it was met in."""
+    numbers: dict[str, list[str]] = {}
+    for sample in samples:
+        numbers.setdefault(sample.why, []).append(str(sample.line))
+    return "; ".join(
+        f"{why} ({'line' if len(lines) == 1 else 'lines'} {', '.join(lines)})"
+        for why, lines in numbers.items()
+    )

@@ -30,6 +30,10 @@ def outgoing(paths: Sequence[Path], columns: Path | None) -> list[Outgoing]:
             raise InvalidInput(f"{columns}: cannot read this columns file") from None
     found = []
     for path in paths:
+        if path.is_dir():
+            raise InvalidInput(
+                f"{path}: this is a folder: name its files, or let `onboarding.folder` watch it"
+            )
         name = parse_name(path.name)
         if not path.is_file():
             raise InvalidInput(f"{path}: there is no such file")

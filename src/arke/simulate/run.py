@@ -126,6 +126,8 @@ class Simulation:
             receipt = await loader.load(path, path.name, columns_beside(path))
         except InvalidInput as error:
             raise ScriptError(f"{where}: onboard: {error}") from None
+        if receipt.reason == "vanished":
+            raise ScriptError(f"{where}: onboard: {path} does not exist")
         if receipt.state == "failed":
             self._complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
         for kind, count in sorted(receipt.errors.items()):

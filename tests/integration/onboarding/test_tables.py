@@ -125,7 +125,7 @@ def test_a_row_that_cannot_be_read_costs_only_itself(tmp_path: Path, line: bytes
     ("columns", "why"),
     [
         (None, "a table needs a columns file"),
-        ("id: [", "columns file"),
+        ("id: [", "did not find expected node content in line 2, column 1"),
         ("id: &a [*a]", "columns file"),
         (f"id: {{column: cookie, dpid: {COOKIES}}}", "names no traits, memberships or signals"),
         ("id: {column: cookie, dpid: 4711}\ntraits: {a: 1}", "no data source 4711"),
