@@ -130,6 +130,9 @@ class Machine:
         await shard.start()
         await app._bring_up_to_date(engine.directory)(shard)
         await engine.recover()
+        engine.batches.resume()
+        engine.batches.start_schedule()
+        engine.privacy.start()
         return engine
 
     def _die(self, boot: asyncio.Task[None]) -> None:
