@@ -326,10 +326,11 @@ class Lane:
         if profile is None or not (profile.opted_out or self.route.samples(profile.uuid)):
             return []
         if device.kind == BATCH and self._feed is not None:
-            asked, uncertain = self._feed.asked(device.uid)
-            return tellings(self.route, profile, ledger, uncertain=uncertain, asked=asked)
+            asked, device.uncertain = self._feed.asked(device.uid)
+            return tellings(self.route, profile, ledger, uncertain=device.uncertain, asked=asked)
         found = tellings(self.route, profile, ledger)
-        if device.first > self._recovered_until:
+        device.uncertain = device.first <= self._recovered_until
+        if not device.uncertain:
             if device.catch_up and all(settled(one, ledger.get((one.dpid, one.id))) for one in found):
                 return []  # a batch has told it since
             return found
@@ -446,7 +447,8 @@ class Lane:
                 telling.zeros,
                 attempt,
                 acknowledged=delivery.acknowledged,
-                sent=delivery.sent,
+                # What did not leave this time may have, before the crash: it is not to be taken for untold.
+                sent=delivery.sent or device.uncertain,
                 seq=device.last,
                 stamp=max(state.verified_ts for state in telling.entry.segments),
             )
@@ -546,7 +548,7 @@ class Lane:
 
     def begin_batch(self, run: BatchRun) -> None:
         """Go on with a run from its place. One that is under way already goes on as it does."""
-        if self._feed is None:
+        if self._feed is None and not self._stopping:
             self._feed = BatchFeed(run, self._reader, self._keep_progress)
             self._wake.set()
 

@@ -40,7 +40,8 @@ class OpenDevice(msgspec.Struct):
 
     `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
     `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
-    something changed while it was not seen. `rows` are ledger rows to keep that no message tells of.
+    something changed while it was not seen. `rows` are ledger rows to keep that no message tells of. `uncertain`:
+    it was built as one about whom a crash may have hidden what was told.
     """
 
     uid: int
@@ -59,6 +60,7 @@ class OpenDevice(msgspec.Struct):
     owed: bool = False
     catch_up: bool = False
     rows: tuple[LedgerRow, ...] = ()
+    uncertain: bool = False
 
 
 class Part(msgspec.Struct):

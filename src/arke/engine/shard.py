@@ -430,10 +430,7 @@ class Shard:
         if lane is None:
             return Batches([])
         known = self._reader.batch(request.destination)
-        if known is None or known.number < request.number:
-            if known is not None and known.finished_at is None:
-                await lane.batch_ended(request.wait_s)
-                return Batches([known])
+        if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
             begin = BeginBatch(request.destination, request.number, request.at, request.everything)
             (result,) = await self.submit([begin])
@@ -443,6 +440,7 @@ class Shard:
             if known is None or lane is None:  # it was switched off meanwhile
                 return Batches([])
             self._follow_dates(int(self._clock.now()))
+        if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
         run = self._reader.batch(request.destination)
