@@ -224,7 +224,7 @@ def test_a_shard_that_does_not_wait_is_asked_with_pauses() -> None:
                 self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0), finished_at=START)
             elif self.run is None:
                 self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0))
-            return BatchAnswer([self.run] if self.run is not None else [])
+            return BatchAnswer([self.run])
 
     async def story(world: World) -> None:
         await world.batches.start(D, "command")
