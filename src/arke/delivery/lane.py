@@ -326,11 +326,11 @@ class Lane:
         if profile is None or not (profile.opted_out or self.route.samples(profile.uuid)):
             return []
         if device.kind == BATCH and self._feed is not None:
-            asked, device.uncertain = self._feed.asked(device.uid)
-            return tellings(self.route, profile, ledger, uncertain=device.uncertain, asked=asked)
+            asked, device.unsure = self._feed.asked(device.uid)
+            return tellings(self.route, profile, ledger, uncertain=device.unsure, asked=asked)
         found = tellings(self.route, profile, ledger)
-        device.uncertain = device.first <= self._recovered_until
-        if not device.uncertain:
+        device.unsure = device.first <= self._recovered_until
+        if not device.unsure:
             if device.catch_up and all(settled(one, ledger.get((one.dpid, one.id))) for one in found):
                 return []  # a batch has told it since
             return found
@@ -447,8 +447,7 @@ class Lane:
                 telling.zeros,
                 attempt,
                 acknowledged=delivery.acknowledged,
-                # What did not leave this time may have, before the crash: it is not to be taken for untold.
-                sent=delivery.sent or device.uncertain,
+                sent=delivery.sent or device.unsure,
                 seq=device.last,
                 stamp=max(state.verified_ts for state in telling.entry.segments),
             )

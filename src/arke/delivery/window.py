@@ -40,8 +40,8 @@ class OpenDevice(msgspec.Struct):
 
     `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
     `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
-    something changed while it was not seen. `rows` are ledger rows to keep that no message tells of. `uncertain`:
-    it was built as one about whom a crash may have hidden what was told.
+    something changed while it was not seen. `unsure`: a crash may have hidden what it was told. `rows` are
+    ledger rows to keep that no message tells of.
     """
 
     uid: int
@@ -59,8 +59,8 @@ class OpenDevice(msgspec.Struct):
     failure: str | None = None
     owed: bool = False
     catch_up: bool = False
+    unsure: bool = False
     rows: tuple[LedgerRow, ...] = ()
-    uncertain: bool = False
 
 
 class Part(msgspec.Struct):

@@ -416,11 +416,15 @@ class Shard:
         return await self._what_if.forecast(request, self._runner.ruling.compiled, after.compiled)
 
     async def _switch(self, version: int) -> Response:
-        ruling = self._prepared_ruling(version)
+        ruling, before = self._prepared_ruling(version), self._runner.ruling
         self._prepared.clear()
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self._runner.rule_by(ruling)
-            await self._open_lanes()
+            try:
+                await self._open_lanes()
+            except BaseException:  # nobody would hear what groups journalled for lanes that are not there
+                self._runner.rule_by(before)
+                raise
         await self._close_lanes()
         self.walks.edited()
         return Ok()
