@@ -39,9 +39,9 @@ class OpenDevice(msgspec.Struct):
     """A device between the journal and an acknowledgement.
 
     `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
-    `again_first` and `again` the positions of news that came meanwhile. `keeping`: an outcome is being made
-    durable. `catch_up`: it is here only because something changed while it was not seen. `unsure`: a crash may
-    have hidden what it was told. `rows` are ledger rows to keep that no message tells of.
+    `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
+    something changed while it was not seen. `unsure`: a crash may have hidden what it was told. `rows` are
+    ledger rows to keep that no message tells of.
     """
 
     uid: int
@@ -52,7 +52,7 @@ class OpenDevice(msgspec.Struct):
     deadline: float
     parts: int = 0
     sending: bool = False
-    keeping: bool = False
+    keeping: bool = False  # an outcome of it is being made durable
     again_first: int = 0
     again: int = 0
     again_kind: str = ""
