@@ -100,16 +100,19 @@ class Machine:
         while True:
             boot = asyncio.create_task(self._boot())
             await self._fate.crashed.wait()
-            self._die(boot)
+            self._fate.crashed.clear()
+            self._engine = None
+            boot.cancel()
+            await self._die()
             await asyncio.sleep(AGAIN_S)
 
     async def _boot(self) -> None:
-        """As `arke up` does. Where the store does not let it, it tries again."""
+        """As `arke up` does. Where the store does not let it, it ends and is started again."""
         while self._engine is None:
             try:
                 self._engine = await self._open()
             except ArkeError:
-                self._move_on()
+                await self._die()
                 await asyncio.sleep(AGAIN_S)
 
     async def _open(self) -> Engine:
@@ -130,18 +133,20 @@ class Machine:
         await shard.start()
         await app._bring_up_to_date(engine.directory)(shard)
         await engine.recover()
+        engine.batches.resume()
+        engine.batches.start_schedule()
+        engine.privacy.start()
         return engine
 
-    def _die(self, boot: asyncio.Task[None]) -> None:
+    async def _die(self) -> None:
         """Nothing of the engine runs on: what its tasks would still do, they do to files that nobody reads."""
-        self._fate.crashed.clear()
-        self._engine = None
         self._network.cut()
         self._move_on()
-        boot.cancel()
-        for task in asyncio.all_tasks():
-            if task not in self._outsiders:
+        survivors = {*self._outsiders, asyncio.current_task()}
+        while doomed := asyncio.all_tasks() - survivors:  # one that is cancelled may have started another
+            for task in doomed:
                 task.cancel()
+            await asyncio.sleep(0)
 
     def _move_on(self) -> None:
         """The next life gets the files as they are this moment, write-ahead logs included, and no one else does."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import sys
 import tempfile
 from pathlib import Path
@@ -22,15 +21,13 @@ from simulation.network import Arrival, Network
 from simulation.visitors import Visitors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextvars import Context
+    from collections.abc import Sequence
 
     from model.oracle import World
 
 START = 20_000 * DAY
 CALM_S = 3 * DAY
 """Longer than any pause, and as long as it takes until a sighting sends everything again."""
-GRID = 1 << 20
 ROUNDS = 3
 ATTEMPTS = 2
 
@@ -50,27 +47,11 @@ def fast_folder() -> Path | None:
 def run(seed: int) -> list[Arrival]:
     """Every request that arrived anywhere, in order. Raises Broken."""
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        loop = GridLoop()
+        loop = VirtualTimeLoop()
         arrivals, truth = run_virtual(_play(seed, Path(folder), VirtualClock(loop, START)), loop)
     for problem in problems(arrivals, truth):
         raise Broken(f"seed {seed}: {problem}; replay it: python -m simulation.run {seed}")
     return arrivals
-
-
-class GridLoop(VirtualTimeLoop):
-    """Timers go off on steps of 2^-20 s (about a microsecond), never before their time: who then looks at the clock
-    finds that its moment has come. Without this two sums of the same parts may differ in the last bit, and
-    whoever waits for the rest, which is nothing, is woken in vain for ever.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._clock_resolution = 1e-7
-
-    def call_at(
-        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        return super().call_at(math.ceil(when * GRID) / GRID, callback, *args, context=context)
 
 
 class Truth:

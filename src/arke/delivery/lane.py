@@ -108,6 +108,7 @@ class Lane:
         self._batch_under_way: set[asyncio.Task[None]] = set()
         self._feed: BatchFeed | None = None
         self._keeping: set[asyncio.Task[None]] = set()
+        self._kept = asyncio.Event()
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -431,7 +432,13 @@ class Lane:
         await self._keep(parts, outbound, delivery)
 
     async def _keep(self, parts: list[Part], outbound: Outbound, delivery: Delivery) -> None:
-        """Make the outcome durable, then close the devices it completes."""
+        """Make the outcome durable, then close the devices it completes.
+
+        One outcome of a device at a time: were one that the store refused kept after the one that closes the
+        device, it would overwrite what the device was told since.
+        """
+        while any(part.device.keeping for part in parts):
+            await self._kept.wait()
         destination_id = outbound.destination.id
         at = int(outbound.at)
         attempt = Try(at, outbound.message_id, delivery.answer, outbound.kind)
@@ -455,6 +462,7 @@ class Lane:
             if delivery.acknowledged and outbound.kind == BATCH:
                 entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
             rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
+            device.keeping = True
             device.parts -= 1
             if not delivery.acknowledged:
                 device.failure = delivery.answer
@@ -472,6 +480,11 @@ class Lane:
         kept = await self._persist(
             LaneReport(destination_id, tuple(rows), tuple(owed), tuple(settled_uids), cursor, progress)
         )
+        for part in parts:
+            part.device.keeping = False
+            part.device.parts += not kept
+        self._kept.set()
+        self._kept = asyncio.Event()
         if not kept:
             return  # the devices stay open, and the cursor before them: the next start does them again
         self._kept_cursor = max(self._kept_cursor, cursor)
@@ -548,7 +561,7 @@ class Lane:
 
     def begin_batch(self, run: BatchRun) -> None:
         """Go on with a run from its place. One that is under way already goes on as it does."""
-        if self._feed is None:
+        if self._feed is None and not self._stopping:
             self._feed = BatchFeed(run, self._reader, self._keep_progress)
             self._wake.set()
 

@@ -52,6 +52,7 @@ class OpenDevice(msgspec.Struct):
     deadline: float
     parts: int = 0
     sending: bool = False
+    keeping: bool = False  # an outcome of it is being made durable
     again_first: int = 0
     again: int = 0
     again_kind: str = ""

@@ -35,7 +35,7 @@ T = TypeVar("T")
 WAIT_S = 60.0
 """How long a shard is asked to wait for the end of a run before it is asked again."""
 PAUSE_S = 1.0
-"""Before a shard that is away is asked again."""
+"""Before a shard that is away, or whose part goes on, is asked again."""
 LOOK_EVERY_S = 30.0
 """How long the scheduler sleeps at most: a machine's clock may jump, and its timers do not."""
 HISTORY = 10
@@ -247,6 +247,8 @@ class Batches:
                 return None
             elif run.finished_at is not None:
                 return run
+            else:
+                await asyncio.sleep(PAUSE_S)  # a shard that is stopping does not wait for the end
         return None
 
     # --- schedule ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
@@ -46,10 +47,11 @@ from arke.engine.protocol import (
     Switch,
 )
 from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
+from arke.log import get_logger
 from arke.storage.ports import StoredCatalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.event import DeclaredId, IncomingEvent
@@ -69,6 +71,9 @@ LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
 WATCH_EVERY_S = 0.5
 REPLAY_PAGE = 1_000
+STORE_PAUSE_S = 1.0
+
+log = get_logger("engine")
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -349,16 +354,18 @@ class Engine:
             if dry_run:
                 return Applied(steps, None, forecast)
             await self._committer.run(self.directory.add_catalog, stored)
-            await asyncio.gather(*(self._switch(shard, request) for shard in self.shards))
-            self.catalog_version = stored.version
-            self._learn(catalog)
-            await self.batches.follow_catalog(catalog)
+            try:
+                await asyncio.gather(*(self._switch(shard, request) for shard in self.shards))
+            finally:  # the next edit goes by what is stored, whatever became of this one
+                self.catalog_version = stored.version
+                self._learn(catalog)
+            await _insist(partial(self.batches.follow_catalog, catalog))
             return Applied(steps, stored.version, forecast)
 
     async def _switch(self, shard: ShardPort, request: Prepare) -> None:
-        """The catalog is stored, so there is no way back: a shard that goes away returns with it."""
+        """A shard that goes away returns with what is stored."""
         try:
-            await self._ask_prepared(shard, request, Switch(request.version))
+            await _insist(partial(self._ask_prepared, shard, request, Switch(request.version)))
         except ShardDown:
             return
 
@@ -466,6 +473,20 @@ class Engine:
     def device_of(self, dpid: int, partner_id: str) -> str | None:
         owner = self._identity.owner((dpid, partner_id))
         return None if owner is None else owner.uuid
+
+
+async def _insist(step: Callable[[], Awaitable[object]]) -> None:
+    """A catalog that is stored has no way back: where a store refuses what follows from it, it is asked again.
+    Raises ShardDown.
+    """
+    while True:
+        try:
+            await step()
+        except StoreUnavailable as error:
+            log.warning("catalog_switch_postponed", code=error.code)
+            await asyncio.sleep(STORE_PAUSE_S)
+        else:
+            return
 
 
 def _answer(result: Result) -> Accepted | EventError:

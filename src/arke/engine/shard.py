@@ -416,11 +416,15 @@ class Shard:
         return await self._what_if.forecast(request, self._runner.ruling.compiled, after.compiled)
 
     async def _switch(self, version: int) -> Response:
-        ruling = self._prepared_ruling(version)
+        ruling, before = self._prepared_ruling(version), self._runner.ruling
         self._prepared.clear()
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self._runner.rule_by(ruling)
-            await self._open_lanes()
+            try:
+                await self._open_lanes()
+            except BaseException:  # nobody would hear what groups journalled for lanes that are not there
+                self._runner.rule_by(before)
+                raise
         await self._close_lanes()
         self.walks.edited()
         return Ok()
@@ -430,10 +434,7 @@ class Shard:
         if lane is None:
             return Batches([])
         known = self._reader.batch(request.destination)
-        if known is None or known.number < request.number:
-            if known is not None and known.finished_at is None:
-                await lane.batch_ended(request.wait_s)
-                return Batches([known])
+        if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
             begin = BeginBatch(request.destination, request.number, request.at, request.everything)
             (result,) = await self.submit([begin])
@@ -443,6 +444,7 @@ class Shard:
             if known is None or lane is None:  # it was switched off meanwhile
                 return Batches([])
             self._follow_dates(int(self._clock.now()))
+        if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
         run = self._reader.batch(request.destination)

@@ -15,7 +15,7 @@ from arke.delivery.batch_feed import MOST_PAGES, PAGE
 from arke.delivery.sender import Outbound, Reply
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.event import DeclaredId, Event
-from arke.engine.commands import Sight
+from arke.engine.commands import BeginBatch, Sight
 from arke.engine.protocol import Batches, RunBatch, Switch
 from arke.storage.ports import GroupWrites
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
@@ -388,6 +388,21 @@ class TestWhatIsLeftBehind:
                 assert {run.counts for run in runs} == {acknowledged(30, 3)}
                 assert await run_batch(shard, 1) == runs[0]
             assert len(courier.carried) == 3
+
+        asyncio.run(work())
+
+    def test_a_run_whose_asker_has_gone_is_carried_out(self, tmp_path: Path) -> None:
+        """It was durable, and whoever asked for it went away before the lane heard of it. Whoever asks how it
+        went has it done.
+        """
+
+        async def work() -> None:
+            async with running_shard(
+                open_store(tmp_path), BatchCourier(), request=prepared(text=BATCH_ONLY)
+            ) as shard:
+                await see(shard, [1])
+                await shard.submit([BeginBatch(DESTINATION, 1, shard.now, everything=False)])
+                assert (await run_batch(shard, 1)).counts == acknowledged(1, 1)
 
         asyncio.run(work())
 

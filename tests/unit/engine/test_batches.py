@@ -212,6 +212,31 @@ def test_a_shard_that_goes_away_is_asked_again() -> None:
     assert shard.begun == [1]
 
 
+def test_a_shard_that_does_not_wait_is_asked_with_pauses() -> None:
+    """Its answers come at once and say that the run goes on: whoever follows it must not ask without end."""
+
+    class HastyShard(FakeShard):
+        asked = 0
+
+        async def call(self, request: Request) -> Response:
+            self.asked += 1
+            if self.asked > 100:
+                self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0), finished_at=START)
+            elif self.run is None:
+                self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0))
+            return BatchAnswer([self.run])
+
+    async def story(world: World) -> None:
+        await world.batches.start(D, "command")
+        await world.until(50 / HOUR_S)
+        assert shard.asked <= 100
+        await world.until(1)
+        assert (await world.batches.run(D, 1)).finished_at is not None
+
+    shard = HastyShard()
+    play(story, shard)
+
+
 def test_one_run_of_a_destination_at_a_time() -> None:
     async def story(world: World) -> None:
         await world.batches.start(D, "command")
