@@ -47,8 +47,10 @@ class Storm:
         self._seed = seed
         self.visitors = [self.visitor(number) for number in range(VISITORS)]
 
-    def visitor(self, number: int, partners: str = "p") -> Visitor:
-        return Visitor(number, self._seed, lambda: self._open_to, self._base_ts, partners)
+    def visitor(self, number: int, *, partners: str = "p", first: int | None = None) -> Visitor:
+        return Visitor(
+            number, self._seed, lambda: self._open_to, self._base_ts, partners=partners, first=first
+        )
 
     @property
     def client(self) -> RemoteClient:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 WELL, FAILING, BATCH_ONLY = 1, 2, 3
 DOOMED = "doomed-partner-"
 """How the partner ids of those begin who are deleted: nothing else in a file looks like it."""
+FIRST_DOOMED = 10**30
+"""Their devices' numbers: nor like these."""
 ALWAYS = (IN_MARKET, LENSES, STILL_LOOKING, TOLD)
 OWN = 501
 ONBOARDED = {number: 2_000 + number for number in range(VISITORS)}
@@ -67,7 +69,7 @@ class EverythingStorm(Storm):
 
     def __init__(self, folder: Path, *, seed: int) -> None:
         super().__init__(folder, seed=seed)
-        self._doomed = self.visitor(VISITORS, DOOMED)
+        self._doomed = self.visitor(VISITORS, partners=DOOMED, first=FIRST_DOOMED)
         self._batches = [BatchRunner(lambda: self.client, number, seed) for number in (FAILING, BATCH_ONLY)]
         self._files = FileSender(lambda: self.client, self._data_files())
         self._editor = Editor(lambda: self.client, folder, (self.edition(n) for n in count(1)))
@@ -146,6 +148,7 @@ class EverythingStorm(Storm):
         wait_until(lambda: client.status().backfilled == 1.0, "the backfill", 30)
         self.deliver_everything()
         wait_until(self._all_deleted, "deletions", 60)
+        wait_until(lambda: not self._traces(), "the files to be written anew", 60)
         wait_until(self._no_batch_runs, "batches to end", 60)
         for runner in self._batches:
             assert client.run_batch(runner.destination, lambda _: None, resync=False).owed == 0
@@ -239,8 +242,12 @@ class EverythingStorm(Storm):
     def _judge_the_doomed(self) -> None:
         """Gone from every file, and out of everything at every destination."""
         partners = {one.partner for one in self._doomed.sent}
-        names = [DOOMED, *(device(number) for number in self._doomed.devices)]
-        assert verdict.left_behind([self.engine.data, self.engine.log_file], names) == {}
+        assert self._traces() == {}
         for number, receiver in self.receivers.items():
             still = {partner for partner in partners if receiver.segments_of(partner)}
             assert not still, f"destination {number} was never told that {sorted(still)} are gone"
+
+    def _traces(self) -> dict[str, list[str]]:
+        """Where the engine's files still name the doomed."""
+        names = [DOOMED, *(device(number) for number in self._doomed.devices)]
+        return verdict.left_behind([self.engine.data, self.engine.log_file], names)

@@ -49,16 +49,23 @@ class Sent(msgspec.Struct):
 
 class Visitor(threading.Thread):
     """One sender with devices of its own, so that their order is known. `where` is the intake, None: down;
-    `partners` begins the names of its devices' partner ids.
+    `partners` begins the names of its devices' partner ids, and devices are numbered from `first` on.
     """
 
     def __init__(
-        self, number: int, seed: int, where: Callable[[], str | None], base_ts: int, partners: str = "p"
+        self,
+        number: int,
+        seed: int,
+        where: Callable[[], str | None],
+        base_ts: int,
+        *,
+        partners: str = "p",
+        first: int | None = None,
     ) -> None:
         super().__init__(name=f"visitor-{number}", daemon=True)
         self._random = random.Random(f"{seed}/{number}")
         self._where = where
-        self._first = number * DEVICES
+        self._first = number * DEVICES if first is None else first
         self._partners = partners
         self._next_ts = base_ts + number * 200_000
         self._stop_asked = threading.Event()
