@@ -16,7 +16,7 @@ from arke.domain import batch
 from arke.domain.catalog import Catalog
 from arke.domain.change import Change, JournalRecord
 from arke.domain.event import Accepted
-from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
+from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
 from arke.domain.profile import NEVER, DepartedId, FileMark, PartnerId, Profile, SendMark
 from arke.engine.commands import (
     Adopt,
@@ -287,6 +287,8 @@ class _Group:
                 for _, alias in aliases
                 if segment_id in profile.segments and told.get(alias) != TOLD_1
             }
+            # And of what it was told 1 it may have heard the 0, also of what came with the id and never held here.
+            told = {alias: MAYBE_0 if said == TOLD_1 else said for alias, said in told.items()}
             if told:
                 tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
                 stamp = max(profile.evaluated, known.entry.stamp if known is not None else 0)
