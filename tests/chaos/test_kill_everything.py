@@ -44,6 +44,8 @@ ADDED = 4
 REMOVALS = False
 """Whether segments also leave the catalog while it storms."""
 KILLS = 40
+AT_LEAST = 5
+"""Of everything that operators do, or the storm was none."""
 LINES = 400
 STRANGE = 0.02
 """The share of lines that name nobody."""
@@ -207,10 +209,11 @@ class EverythingStorm(Storm):
             assert not wrong, verdict.story(number, kept, sent, messages, wrong[0], believed)
             ledger = verdict.ledger_beliefs(kept, number)
             assert {partner: ledger.get(partner, set()) for partner in believed} == believed
-            print(
-                f"destination {number}: {len(messages)} messages, {verdict.duplicates(messages)} duplicates"
-            )
-        assert len(self._files.sent) > 3
+            repeated = verdict.duplicates(messages)
+            print(f"destination {number}: {len(messages)} messages, {repeated} repeated")
+        asked = [len(runner.begun) for runner in self._batches]
+        print(f"{asked} batches, {len(self._files.sent)} files, {self._editor.applied} edits")
+        assert min(*asked, len(self._files.sent), self._editor.applied) > AT_LEAST
 
     def _aliases(self) -> dict[int, str]:
         whole = json.loads(self.edition(self._editor.applied))
