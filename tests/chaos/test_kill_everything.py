@@ -41,8 +41,7 @@ LISTED = {number: 20_000 + number for number in range(VISITORS)}
 EDITED, FIRST_ADDED = 30_000, 30_001
 EDITS = ("1000T", "1001T AND NOT 1002T", "1002T", "1000T OR 1001T")
 ADDED = 4
-REMOVALS = False
-"""Whether segments also leave the catalog while it storms."""
+"""Segments that come with their mappings one by one, and then leave all at once."""
 KILLS = 40
 AT_LEAST = 5
 """Of everything that operators do, or the storm was none."""
@@ -91,8 +90,8 @@ class EverythingStorm(Storm):
         return self.edition(0)
 
     def edition(self, number: int) -> str:
-        """Each edition has another rule for one segment, and more segments, or others, than the one before."""
-        added = number % (ADDED + 1) if REMOVALS else min(number, ADDED)
+        """Each edition has another rule for one segment, and one segment more than the one before, or again none."""
+        added = number % (ADDED + 1)
         rules = {EDITED: EDITS[number % len(EDITS)]}
         rules |= {LISTED[visitor]: f"{trait}T" for visitor, trait in ONBOARDED.items()}
         rules |= {FIRST_ADDED + place: EDITS[place] for place in range(added)}
