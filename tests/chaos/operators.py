@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RESYNCS = 0.15
 """The share of runs that tell everything."""
+ASK_AGAIN_S = 0.02
 STOP_TIMEOUT_S = 60.0
 
 
@@ -53,12 +55,12 @@ class Operator(threading.Thread, ABC):
             self._failure = error
 
     def _finish_a_step(self) -> None:
+        """Also when it is to stop: nothing that was asked for may stay in doubt."""
         while True:
             try:
                 return self.step(self._client())
             except (Unavailable, Overloaded):
-                if self._stop_asked.wait(0.02):
-                    return None
+                time.sleep(ASK_AGAIN_S)
 
     def stop(self) -> None:
         """Raises what the work met that no absent engine explains."""

@@ -90,7 +90,7 @@ class EverythingStorm(Storm):
         return self.edition(0)
 
     def edition(self, number: int) -> str:
-        """Each edition has another rule for one segment, and one segment more than the one before, or again none."""
+        """Each has another rule for one segment, and one segment more than the one before, or again none."""
         added = number % (ADDED + 1)
         rules = {EDITED: EDITS[number % len(EDITS)]}
         rules |= {LISTED[visitor]: f"{trait}T" for visitor, trait in ONBOARDED.items()}
