@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,7 @@ class Operator(threading.Thread, ABC):
         self._client = client
         self._pause_s = pause_s
         self._stop_asked = threading.Event()
+        self._abandoned = threading.Event()
         self._failure: Exception | None = None
 
     @abstractmethod
@@ -60,7 +60,13 @@ class Operator(threading.Thread, ABC):
             try:
                 return self.step(self._client())
             except (Unavailable, Overloaded):
-                time.sleep(ASK_AGAIN_S)
+                if self._abandoned.wait(ASK_AGAIN_S):
+                    return None
+
+    def abandon(self) -> None:
+        """The engine will not come back: leave everything as it is."""
+        self._stop_asked.set()
+        self._abandoned.set()
 
     def stop(self) -> None:
         """Raises what the work met that no absent engine explains."""

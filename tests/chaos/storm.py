@@ -87,7 +87,7 @@ class Storm:
                 self.receivers[number] = stack.enter_context(
                     ReceiverThread(ReceiverConfig(kept_requests=1_000_000))
                 )
-            stack.callback(self._stop)
+            stack.callback(self.stop)
             self._start()
             self.engine.apply(self.catalog())
             for number in self.FAILING:
@@ -119,7 +119,8 @@ class Storm:
         self.engine.start()
         self._open_to = self.engine.intake
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """However it went: nothing is left running."""
         self._open_to = None
         if self.engine.running:
             self.engine.stop()

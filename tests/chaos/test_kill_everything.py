@@ -161,6 +161,11 @@ class EverythingStorm(Storm):
         for runner in self._batches:
             verdict.check_runs(runner.runs(client), runner.begun)
 
+    def stop(self) -> None:
+        super().stop()
+        for operator in self.operators:
+            operator.abandon()
+
     def _all_loaded(self) -> bool:
         for file in self._files.sent:
             if file.path.name not in self._receipts:
