@@ -149,7 +149,7 @@ class EverythingStorm(Storm):
         wait_until(lambda: client.status().backfilled == 1.0, "the backfill", 30)
         self.deliver_everything()
         wait_until(self._all_deleted, "deletions", 60)
-        wait_until(lambda: not self._traces(), "the files to be written anew", 60)
+        wait_until(lambda: not self._traces(), "the files to be written anew", 120)
         wait_until(self._no_batch_runs, "batches to end", 60)
         for runner in self._batches:
             assert client.run_batch(runner.destination, lambda _: None, resync=False).owed == 0
