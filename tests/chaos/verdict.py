@@ -17,12 +17,17 @@ from e2e.catalogs import DPID, TOLD, TRAITS, device
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+    from typing import Any
 
     from arke.domain.ledger import LedgerRow
     from arke.domain.profile import Profile
+    from arke.engine.batches import RunFacts
+    from arke.onboarding.receipt import Receipt
     from arke.receiver.request_log import Record
     from chaos.visitors import Sent
 
+SEEN = frozenset(TRAITS.values())
+"""The traits of events; what else a profile has came from files."""
 _PARTNER = re.compile(rb'"DataPartner_UUID":"([^"]*)"')
 
 
@@ -90,6 +95,7 @@ def invented_realisations(kept: Kept, sent: Sequence[Sent]) -> list[tuple[str, i
         (uuid, trait)
         for uuid, profile in kept.profiles.items()
         for trait, state in profile.traits.items()
+        if trait in SEEN
         for ts, count in Counter(state.times).items()
         if (uuid, trait, ts) not in known or count > 1
     ]
@@ -155,9 +161,54 @@ def ledger_beliefs(kept: Kept, destination: int) -> dict[str, set[str]]:
     }
 
 
-def story(number: int, kept: Kept, sent: Sequence[Sent], records: Iterable[Record], partner: str) -> str:
+def onboarded(kept: Kept) -> dict[str, set[int]]:
+    """Per device: the traits that files gave it."""
+    return {uuid: profile.traits.keys() - SEEN for uuid, profile in kept.profiles.items()}
+
+
+def counters(receipt: Receipt) -> dict[str, Any]:
+    """A receipt without its times, and without `repeated`: whoever had no answer has sent the file again, and an
+    engine that died between the last line and the receipt has the receipt from its record.
+    """
+    facts: dict[str, Any] = msgspec.to_builtins(receipt)
+    return {name: value for name, value in facts.items() if name not in ("begun", "ended", "repeated")}
+
+
+def check_runs(runs: Sequence[RunFacts], begun: Sequence[int]) -> None:
+    """Every run that was begun ended once, and its counts add up."""
+    assert len(set(begun)) == len(begun), "a run was begun twice"
+    assert set(begun) <= {run.number for run in runs}
+    for run in runs:
+        assert run.finished_at is not None
+        assert not run.abandoned
+        assert run.users == run.acknowledged + run.owed, run
+        assert run.messages_acknowledged <= run.messages
+
+
+def left_behind(places: Iterable[Path], names: Iterable[str]) -> dict[str, list[str]]:
+    """Files among or under the places that hold one of these names."""
+    wanted = [name.encode() for name in names]
+    found = {}
+    for place in places:
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            content = file.read_bytes() if file.is_file() else b""
+            hits = [name.decode() for name in wanted if name in content]
+            if hits:
+                found[file.name] = hits
+    return found
+
+
+def story(
+    number: int,
+    kept: Kept,
+    sent: Sequence[Sent],
+    records: Iterable[Record],
+    partner: str,
+    believed: dict[str, set[str]],
+) -> str:
     """All there is to know about one partner id at one destination, for whoever must find out what went wrong."""
     lines = [f"destination {number} was not told the truth about {partner}, owned by {kept.owners[partner]}"]
+    lines.append(f"believed {sorted(believed[partner])}")
     lines += [f"sent {one}" for one in sent if one.partner == partner]
     lines += [f"ledger {row}" for row in kept.ledger if (row.destination, row.id) == (number, partner)]
     lines.append(f"profile {kept.profiles.get(kept.owners[partner])}")

@@ -48,18 +48,35 @@ class Sent(msgspec.Struct):
 
 
 class Visitor(threading.Thread):
-    """One sender with devices of its own, so that their order is known. `where` is the intake, None: down."""
+    """One sender with devices of its own, so that their order is known. `where` is the intake, None: down;
+    `partners` begins the names of its devices' partner ids, and devices are numbered from `first` on.
+    """
 
-    def __init__(self, number: int, seed: int, where: Callable[[], str | None], base_ts: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        seed: int,
+        where: Callable[[], str | None],
+        base_ts: int,
+        *,
+        partners: str = "p",
+        first: int | None = None,
+    ) -> None:
         super().__init__(name=f"visitor-{number}", daemon=True)
         self._random = random.Random(f"{seed}/{number}")
         self._where = where
-        self._first = number * DEVICES
+        self._first = number * DEVICES if first is None else first
+        self._partners = partners
         self._next_ts = base_ts + number * 200_000
         self._stop_asked = threading.Event()
         self.sent: list[Sent] = []
         self.acknowledged = 0
         self.refusals: set[int] = set()
+
+    @property
+    def devices(self) -> range:
+        """The numbers of its devices."""
+        return range(self._first, self._first + DEVICES)
 
     def stop(self) -> None:
         self._stop_asked.set()
@@ -114,6 +131,6 @@ class Visitor(threading.Thread):
         if self._random.random() < MOVES:
             owner = self._first + self._random.randrange(DEVICES)
         if self._random.random() < TELLINGS:
-            return Sent(chosen, f"p{owner}", told=self._random.choice((0, 1)))
+            return Sent(chosen, f"{self._partners}{owner}", told=self._random.choice((0, 1)))
         self._next_ts += 1
-        return Sent(chosen, f"p{owner}", self._random.choice(WORDS), self._next_ts)
+        return Sent(chosen, f"{self._partners}{owner}", self._random.choice(WORDS), self._next_ts)

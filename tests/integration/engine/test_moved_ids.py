@@ -12,6 +12,7 @@ import msgspec
 from arke.domain.event import DeclaredId
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try
 from arke.engine.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
+from arke.receiver import AudienceState, parse
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
 from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
 
@@ -155,6 +156,15 @@ def test_rows_set_aside_are_kept_when_the_id_is_spoken_of_again(tmp_path: Path) 
     asyncio.run(main())
 
 
+def crashed(folder: Path) -> Path:
+    """What a crash at this very moment would leave of the shard."""
+    copy = folder / "crashed"
+    copy.mkdir()
+    for file in folder.glob("shard-00.db*"):
+        (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
 def test_a_crash_may_have_hidden_what_was_told(tmp_path: Path) -> None:
     """The message went out and the process died before it was written down. If the id then moves before the
     lane got to it again, the new device hears that everything the old one is in may have been told.
@@ -167,10 +177,7 @@ def test_a_crash_may_have_hidden_what_was_told(tmp_path: Path) -> None:
         async with running_shard(store, lost) as shard:
             await shard.submit([sight(1, "camera", "x")])
             await eventually(lambda: lost.carried, "the message to go out")
-            crash = tmp_path / "crashed"
-            crash.mkdir()
-            for file in tmp_path.glob("shard-00.db*"):  # what a crash leaves at this very moment
-                (crash / file.name).write_bytes(file.read_bytes())
+            crash = crashed(tmp_path)
             lost.gate.set()
         async with running_shard(open_store(crash), NotingCourier(), delivering=False) as shard:
             (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=9)])
@@ -178,5 +185,40 @@ def test_a_crash_may_have_hidden_what_was_told(tmp_path: Path) -> None:
             assert [row.entry.told for row in left.rows] == [
                 {str(IN_MARKET): MAYBE_1, str(STILL_LOOKING): MAYBE_1}
             ]
+
+    asyncio.run(main())
+
+
+def test_a_crash_may_have_hidden_what_was_taken_back(tmp_path: Path) -> None:
+    """An id came with a 1, heard the 0 that the process died with, and moves on to a device that has been in the
+    segment for longer: the 1 it hears there must not look older than the 0.
+    """
+
+    async def main() -> None:
+        lost = NotingCourier()
+        long_ago = sight(2, "camera", "y")
+        before = msgspec.structs.replace(long_ago.event, at=NOW - 3_600)
+        async with running_shard(open_store(tmp_path), lost) as shard:
+            await shard.submit([Sight(before), sight(1, "nothing", "z")])
+            await idle(shard)
+            lost.gate.clear()
+            entry = LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [], stamp=NOW - 7_200)
+            known = len(lost.carried)
+            await shard.submit([adopt(1, "x", (AdoptedRow(1, DPID, "x", entry),))])
+            await eventually(lambda: len(lost.carried) > known, "the 0 to go out")
+            crash = crashed(tmp_path)
+            lost.gate.set()
+        told = AudienceState()
+        told.apply(*(parse(message.body) for message in lost.carried))
+        assert told.segments_of("x") == set()
+        later = NotingCourier()
+        async with running_shard(open_store(crash), later, delivering=False) as shard:
+            (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=10)])
+            assert isinstance(left, Unlinked)
+        async with running_shard(open_store(crash), later) as shard:
+            await shard.submit([Adopt(device(2), DPID, "x", NOW, generation=10, rows=left.rows)])
+            await idle(shard)
+        told.apply(*(parse(message.body) for message in later.carried))
+        assert told.segments_of("x") == {str(IN_MARKET), str(STILL_LOOKING)}
 
     asyncio.run(main())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.triggers import ToTell, destinations_to_tell
-from arke.domain.ledger import MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
+from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
 from arke.domain.profile import DepartedId, PartnerId, SendMark
 from arke.engine.commands import AdoptedRow, Done, Unlinked
 from arke.engine.handlers.sightings import drop_oldest_ids, name_of, place_of
@@ -67,6 +67,8 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
             for alias, segment_id in route.ever_told()
             if segment_id in profile.segments and told.get(alias) != TOLD_1
         }
+        # And of what it was told 1 it may have heard the 0, also of what came with the id and never held here.
+        told = {alias: MAYBE_0 if said == TOLD_1 else said for alias, said in told.items()}
         if told:
             tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
             stamp = max(profile.evaluated, known.entry.stamp if known is not None else 0)
