@@ -42,6 +42,7 @@ class Storm:
         self.random = random.Random(seed)
         self.engine = EngineProcess(folder, shards=SHARDS, environ={"WEBHOOK": "chaos-key"})
         self.receivers: dict[int, ReceiverThread] = {}
+        self._killed = 0
         self._open_to: str | None = None
         self._base_ts = int(time.time()) - 20 * 86_400
         self._seed = seed
@@ -71,6 +72,8 @@ class Storm:
         """Killing and faults are over; the engine runs, and everybody stops."""
         for visitor in self.visitors:
             visitor.stop()
+        # The engine may not have noticed yet that the last one it lost is gone.
+        wait_until(lambda: self._killed not in self.engine.workers(), "the last death to be noticed")
         wait_until(self.engine.ready, "the shards to be back")
         for visitor in self.visitors:
             visitor.settle(lambda one: self.engine.accept(one.event()))
@@ -134,7 +137,8 @@ class Storm:
         if victim == "shard":
             workers = self.engine.workers()
             if workers:
-                os.kill(self.random.choice(workers), signal.SIGKILL)
+                self._killed = self.random.choice(workers)
+                os.kill(self._killed, signal.SIGKILL)
             return
         self._open_to = None
         if victim == "engine":
