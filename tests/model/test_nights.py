@@ -40,14 +40,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("nights")
 
 
-@settings(often, max_examples=60)
+@often
 @given(night=nights())
 def test_everybody_is_told_the_truth_in_the_end(folder: Path, night: Night) -> None:
-    """60 histories of 50 steps (thousands: `make soak`): all four kinds of receivers believe what is true."""
+    """500 histories of 50 steps (thousands: `make soak`): all four kinds of receivers believe what is true."""
     check_the_end(folder, night)
 
 
-@settings(often, max_examples=60)
+@settings(often, max_examples=250)
 @given(night=nights(quiet=True))
 def test_a_batch_tells_net_changes_and_nothing_else(folder: Path, night: Night) -> None:
     """Without failures and edits, batch by batch and item by item."""

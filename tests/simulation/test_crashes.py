@@ -11,7 +11,7 @@ import pytest
 
 from simulation.run import run
 
-SEEDS, BLOCKS = 240, 8
+SEEDS, BLOCKS = 1_000, 8
 LONG_SEEDS = 10_000
 
 

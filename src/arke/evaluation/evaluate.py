@@ -109,7 +109,7 @@ def _apply(
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
     """Bring a profile up to now without an event: inactivity, expiries, windows, catalog edits."""
     if profile.heard and now >= profile.heard + INACTIVE_S:
-        return _become_inactive(profile, now)
+        return _become_inactive(compiled, profile, now)
     affected: set[int] = set()
     lapsed = _pass_time(compiled, profile, affected, now, stale=profile.epoch != compiled.epoch)
     changes = _decide(compiled, profile, affected, lapsed, now)
@@ -126,14 +126,20 @@ def wake_at(profile: Profile) -> int:
     return min(profile.due, profile.heard + INACTIVE_S if profile.heard else NEVER)
 
 
-def _become_inactive(profile: Profile, now: int) -> list[Change]:
-    """A device that nobody has spoken of for 120 days is in nothing. What it did stays, for its own time."""
+def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
+    """A device that nobody has spoken of for 120 days is in nothing. What it did stays, for its own time, and
+    so does what was told of it.
+    """
+    forget(profile, _expired(compiled, profile, now))
     changes = []
     for segment_id, membership in profile.segments.items():
         if membership.status:
             verified = membership.verified if membership.reason == "told" else now
             profile.segments[segment_id] = Membership(0, now, verified, "inactive")
             changes.append(Change(segment_id, 0, "inactive"))
+    for segment_id, membership in profile.segments.items():
+        if membership.reason == "inactive" and _told_until(compiled, segment_id, membership) <= now:
+            membership.reason = "ttl"
     profile.epoch = INACTIVE
     profile.evaluated = now
     return changes
@@ -171,9 +177,7 @@ def _pass_time(
     compiled: CompiledCatalog, profile: Profile, affected: set[int], now: int, *, stale: bool
 ) -> dict[int, str]:
     """Expire traits and told memberships; returns why each membership that no longer holds was lost."""
-    expired = {
-        trait_id for trait_id, state in profile.traits.items() if compiled.expiry(trait_id, state.last) <= now
-    }
+    expired = _expired(compiled, profile, now)
     forget(profile, expired)
     for trait_id in expired:
         affected.update(compiled.on_first.get(trait_id, ()))
@@ -209,6 +213,12 @@ def _pass_time(
         if membership.status and segment_id not in lapsed:
             profile.due = min(profile.due, _told_until(compiled, segment_id, membership))
     return lapsed
+
+
+def _expired(compiled: CompiledCatalog, profile: Profile, now: int) -> set[int]:
+    return {
+        trait_id for trait_id, state in profile.traits.items() if compiled.expiry(trait_id, state.last) <= now
+    }
 
 
 def _told_until(compiled: CompiledCatalog, segment_id: int, membership: Membership) -> int:
