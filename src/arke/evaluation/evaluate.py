@@ -138,8 +138,11 @@ def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> l
             profile.segments[segment_id] = Membership(0, now, verified, "inactive")
             changes.append(Change(segment_id, 0, "inactive"))
     for segment_id, membership in profile.segments.items():
-        if membership.reason == "inactive" and _told_until(compiled, segment_id, membership) <= now:
-            membership.reason = "ttl"
+        if membership.reason == "inactive":
+            if segment_id not in compiled.segments:
+                membership.reason = "unmapped"
+            elif _told_until(compiled, segment_id, membership) <= now:
+                membership.reason = "ttl"
     profile.epoch = INACTIVE
     profile.evaluated = now
     return changes

@@ -189,3 +189,16 @@ def test_an_old_file_loaded_again_does_not_wake_a_silent_device() -> None:
     profile.heard = later + DAY
     apply_file(catalog, profile, (), (), {}, later + DAY, later + DAY)
     assert members(profile) == {10}
+
+
+@pytest.mark.parametrize("between", [(), (Segment(id=10, ttl_days=1),)])
+def test_what_was_told_of_an_inactive_device_lapses_as_of_any_other(between: tuple[Segment, ...]) -> None:
+    """While it was silent the segment was gone for a while, or its tellings held for a day: it is not back in."""
+    profile = Profile("0" * 38)
+    apply_event(compiled(Segment(id=10)), profile, seen(NOW, memberships={10: 1}), NOW)
+    later = NOW + 120 * DAY
+    pass_time(compiled(Segment(id=10)), profile, later)
+    pass_time(compiled(*between), profile, later + 1)
+    pass_time(compiled(Segment(id=10)), profile, later + 2)
+    apply_event(compiled(Segment(id=10)), profile, seen(later + 3), later + 3)
+    assert members(profile) == set()
