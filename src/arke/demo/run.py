@@ -189,6 +189,7 @@ class _Demo:
         memberships = membership_figures(played.after.changes, reconciliation.memberships)
         rows = self._rows(played.before, played.after)
         problems = problems_of(events, memberships, rows, reconciliation, played.after)
+        explanation = await self._explanation(samples)
         return Summary(
             ok=not problems,
             problems=problems,
@@ -202,7 +203,7 @@ class _Demo:
             p99_ms=percentile(played.latencies_ms, 99),
             reconciliation=reconciliation,
             messages=samples.chosen(),
-            explanation=await self._explanation(samples),
+            explanation=explanation,
         )
 
     async def _apply_catalog(self) -> None:
@@ -256,6 +257,12 @@ class _Demo:
         ]
 
     async def _explanation(self, samples: Samples) -> Explanation | None:
-        """Everything about the user that the last sample is about."""
-        uuid = samples.example_uuid
-        return await self._operations.explain(uuid, None) if uuid is not None else None
+        """Everything about a user of the last sample, which becomes one about a user of whom something is
+        still told: one who opted out since is forgotten.
+        """
+        for uuid in samples.examples():
+            found = await self._operations.explain(uuid, None)
+            if any(told.told for side in found.destinations for told in side.ids):
+                samples.show(uuid)
+                return found
+        return None

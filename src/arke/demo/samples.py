@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("one user", "several users", "a user who left a segment (Status 0)")
 _ENOUGH_USERS: Final = 3
+_KEPT: Final = 16
+"""Messages of a kind: of a user who opted out since, nothing is known any more that could be explained."""
 _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization"})
 
 
@@ -26,31 +28,36 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Samples:
-    """Keeps the best message of each kind, and the newest others to fill in."""
+    """Keeps the best messages of each kind."""
 
     def __init__(self) -> None:
-        self._best: dict[str, tuple[int, Received]] = {}
-        self._others: list[Received] = []
+        self._best: dict[str, list[tuple[int, Received]]] = {}
 
     def offer(self, received: Received) -> None:
         shows, rank = _kind(received.message)
-        known = self._best.get(shows)
-        if known is None or rank > known[0]:
-            self._best[shows] = (rank, received)
-        elif len(self._others) < len(KINDS):
-            self._others.append(received)
+        best = self._best.setdefault(shows, [])
+        best.append((rank, received))
+        best.sort(key=lambda ranked: ranked[0], reverse=True)  # stable: of equals, the first that came
+        del best[_KEPT:]
 
     def chosen(self) -> list[Sample]:
-        """Three samples, fewer only if fewer messages arrived."""
-        found = [_sample(kind, self._best[kind][1]) for kind in KINDS if kind in self._best]
-        missing = len(KINDS) - len(found)
-        return found + [_sample(_kind(other.message)[0], other) for other in self._others[:missing]]
+        """Three samples, one of each kind if there is one; fewer only if fewer messages arrived."""
+        kinds = [kind for kind in KINDS if kind in self._best]
+        first = [(kind, self._best[kind][0][1]) for kind in kinds]
+        others = [(kind, received) for kind in kinds for _, received in self._best[kind][1:]]
+        before = (first[:-1] + others)[: len(KINDS) - 1]
+        return [_sample(kind, received) for kind, received in before + first[-1:]]
 
-    @property
-    def example_uuid(self) -> str | None:
-        """The device of the sample with the most to tell: the last of the three."""
-        known = [kind for kind in KINDS if kind in self._best]
-        return self._best[known[-1]][1].message.users[0].aam_uuid if known else None
+    def examples(self) -> list[str]:
+        """The devices that the last of the samples may be about, the best first."""
+        return [received.message.users[0].aam_uuid for _, received in self._last()]
+
+    def show(self, uuid: str) -> None:
+        """Let the last of the samples be the one about this device."""
+        self._last().sort(key=lambda ranked: ranked[1].message.users[0].aam_uuid != uuid)
+
+    def _last(self) -> list[tuple[int, Received]]:
+        return next((self._best[kind] for kind in reversed(KINDS) if kind in self._best), [])
 
 
 def _kind(message: Message) -> tuple[str, int]:

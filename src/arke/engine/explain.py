@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S
+from arke.clock import DAY_S, utc_text
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
 
@@ -107,7 +106,7 @@ def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
     return Explanation(
         uuid=profile.uuid,
         known=True,
-        seen=_time(profile.seen),
+        seen=utc_text(profile.seen),
         opted_out=bool(profile.opted_out),
         ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
         regions=list(profile.regions),
@@ -115,10 +114,6 @@ def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
         segments=_segments(catalog, profile, dossier.now),
         destinations=_destinations(catalog, profile, dossier),
     )
-
-
-def _time(ts: int) -> str:
-    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _traits(catalog: Catalog, profile: Profile) -> list[TraitFacts]:
@@ -135,8 +130,8 @@ def _traits(catalog: Catalog, profile: Profile) -> list[TraitFacts]:
                 id=trait_id,
                 name=trait.name if trait is not None else "",
                 count=state.old + len(state.times),
-                last=_time(state.last),
-                expires=_time(expires) if ttl_days and expires < NEVER else None,
+                last=utc_text(state.last),
+                expires=utc_text(expires) if ttl_days and expires < NEVER else None,
             )
         )
     return facts
@@ -160,9 +155,9 @@ def _segment(segment: Segment, membership: Membership | None, profile: Profile, 
     status = 0
     if membership is not None:
         status = membership.status
-        changed, verified = _time(membership.changed), _time(membership.verified)
+        changed, verified = utc_text(membership.changed), utc_text(membership.verified)
         if membership.reason != "told" and status:
-            verified = _time(max(membership.verified, profile.evaluated))
+            verified = utc_text(max(membership.verified, profile.evaluated))
     return SegmentFacts(
         id=segment.id,
         name=segment.name,
@@ -222,7 +217,7 @@ def _id_facts(row: LedgerRow) -> IdFacts:
         dpid=row.dpid,
         id=row.id,
         told={alias: _TOLD[status] for alias, status in row.entry.told.items()},
-        tries=[TryFacts(_time(t.at), t.message, t.answer, t.kind) for t in row.entry.tries],
+        tries=[TryFacts(utc_text(t.at), t.message, t.answer, t.kind) for t in row.entry.tries],
     )
 
 
@@ -232,11 +227,13 @@ def _state(
     if side is None or not destination.enabled:
         return "off", "the destination is switched off"
     if side.owed_since is not None:
-        return "owed", f"owed since {_time(side.owed_since)}: {side.owed_reason}"
+        return "owed", f"owed since {utc_text(side.owed_since)}: {side.owed_reason}"
     if side.pending:
         return "pending", "a message is waiting or under way"
     if not side.sampled:
         return "not_sampled", f"outside the 1 in {destination.sample_rate_denominator} sample"
+    if profile.opted_out and not rows:
+        return "nothing", "the device opted out: nothing is told about it"
     takes = set(destination.user_dpids)
     if 0 not in takes and not any(partner.dpid in takes for partner in profile.ids):
         return "no_partner_id", f"no id of the data sources it takes ({', '.join(map(str, sorted(takes)))})"
