@@ -20,18 +20,6 @@ VISITORS = 30
 
 
 @pytest.fixture(scope="module")
-def well() -> Iterator[ReceiverThread]:
-    with ReceiverThread() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
-def failing() -> Iterator[ReceiverThread]:
-    with ReceiverThread() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
 def engine(
     tmp_path_factory: pytest.TempPathFactory, well: ReceiverThread, failing: ReceiverThread
 ) -> Iterator[EngineProcess]:

@@ -24,18 +24,6 @@ WELL, FAILING = 1, 2
 
 
 @pytest.fixture(scope="module")
-def failing() -> Iterator[ReceiverThread]:
-    with ReceiverThread() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
-def well() -> Iterator[ReceiverThread]:
-    with ReceiverThread() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
 def engine(
     tmp_path_factory: pytest.TempPathFactory, well: ReceiverThread, failing: ReceiverThread
 ) -> Iterator[EngineProcess]:

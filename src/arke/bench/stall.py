@@ -17,12 +17,11 @@ from arke.bench.end_to_end import USERS, LoadGenerator, Up, load_generator, runn
 from arke.bench.figures import Figure, Section
 from arke.bench.load_client import Job
 from arke.bench.sinks import BenchFailed, sink
-from arke.bench.stores import fill
+from arke.bench.stores import fill, index_due
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.clock import DAY_S
 from arke.domain.catalog import Catalog, Destination, Segment, Tls
 from arke.domain.profile import Profile, TraitState
-from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -152,9 +151,5 @@ def _fill(directory: Path, count: int, midnight: int) -> None:
         )
 
     fill(store, [workload.uuid(FIRST_AT_REST + number) for number in range(count)], profile)
-    after = -1
-    while uids := store.uids(after, 20_000):
-        store.commit(GroupWrites(wakes=dict.fromkeys(uids, (midnight + 1, midnight))))
-        after = uids[-1]
-    store.checkpoint()
+    index_due(store, midnight)
     store.close()

@@ -62,6 +62,15 @@ def fill(store: ShardStore, uuids: Sequence[str], profile: Callable[[int], Profi
         store.checkpoint()
 
 
+def index_due(store: ShardStore, at: int) -> None:
+    """Let every stored profile stand in the index as due at this moment."""
+    after = -1
+    while uids := store.uids(after, WRITTEN):
+        store.commit(GroupWrites(wakes=dict.fromkeys(uids, (at + 1, at))))
+        after = uids[-1]
+    store.checkpoint()
+
+
 class BareLoop:
     """Reads and writes profile blobs as they are, a transaction a group: what the store alone can do."""
 

@@ -13,14 +13,13 @@ import msgspec
 
 from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure
-from arke.bench.stores import CHECKPOINT_EVERY_S, fill
+from arke.bench.stores import CHECKPOINT_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
 from arke.clock import DAY_S
 from arke.domain.catalog import Segment
 from arke.engine.commands import Refresh, Sweep, Walked
 from arke.engine.group import GroupRunner, Ruling
 from arke.engine.walks import MAX_PIECE
-from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -60,11 +59,7 @@ def _walks(path: Path, size: int) -> list[Figure]:
         return msgspec.structs.replace(workload.profile(number), heard=due - DAY_S, wake=due, due=due)
 
     fill(store, [workload.uuid(number) for number in range(size)], profile)
-    after = -1
-    while uids := store.uids(after, 20_000):
-        store.commit(GroupWrites(wakes=dict.fromkeys(uids, (due + 1, due))))
-        after = uids[-1]
-    store.checkpoint()
+    index_due(store, due)
     runner = GroupRunner(store, Ruling.of(workload.catalog, 1, {}))
     swept, changes, seconds = _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
     segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))

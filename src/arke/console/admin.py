@@ -273,11 +273,7 @@ def _actor(request: Request) -> str:
 
 async def _text(request: Request, what: str, max_bytes: int) -> str:
     """The body as text, no longer than `max_bytes`."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise InvalidInput(f"a {what} may have {max_bytes} bytes")
+    body = await _body(request, max_bytes, f"a {what}")
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -40,7 +40,7 @@ from arke.log import get_logger
 from arke.storage.ports import Owed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Sequence
+    from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
@@ -358,9 +358,14 @@ class Lane:
                 self._close(device)
                 self._wake.set()
 
-        task = asyncio.create_task(keep())
+        self._beside(keep())
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Something to be made durable while the pump goes on; a lane that stops waits for it."""
+        task = asyncio.create_task(work)
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
+        return task
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -605,9 +610,7 @@ class Lane:
             self._end_batch(feed)
             return False
         if feed.wants_page:
-            feed.paging = asyncio.create_task(self._page(feed))
-            self._keeping.add(feed.paging)
-            feed.paging.add_done_callback(self._keeping.discard)
+            feed.paging = self._beside(self._page(feed))
         room = min(self._batch_room(), BATCH_CHUNK)
         if room <= 0:
             return False
@@ -637,9 +640,7 @@ class Lane:
                 self._feed = None
                 feed.ended.set()
 
-        task = asyncio.create_task(end())
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        self._beside(end())
 
     async def _pause_batch(self) -> None:
         """The lane stops: what it knows to be done need not be told again."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.clock import utc_text
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def kept_filings(filed: Mapping[IdKey, Filed]) -> list[KeptFiling]:
         KeptFiling(
             dpid,
             id_,
-            {number: _time(at) for number, at in sorted(known.traits.items())},
+            {number: utc_text(at) for number, at in sorted(known.traits.items())},
             {number: status for number, (status, _) in sorted(known.memberships.items())},
         )
         for (dpid, id_), known in sorted(filed.items())
@@ -121,12 +121,12 @@ def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:
     return KeptDevice(
         uuid=uuid,
         known=True,
-        last_seen=_time(profile.seen) if profile.seen else None,
-        opted_out=_time(profile.opted_out) if profile.opted_out else None,
+        last_seen=utc_text(profile.seen) if profile.seen else None,
+        opted_out=utc_text(profile.opted_out) if profile.opted_out else None,
         regions=list(profile.regions),
-        ids=[KeptId(one.dpid, one.id, STATES[one.state], _time(one.linked)) for one in profile.ids],
+        ids=[KeptId(one.dpid, one.id, STATES[one.state], utc_text(one.linked)) for one in profile.ids],
         traits=[
-            KeptTrait(number, traits.get(number, ""), [_time(at) for at in state.times], state.old)
+            KeptTrait(number, traits.get(number, ""), [utc_text(at) for at in state.times], state.old)
             for number, state in sorted(profile.traits.items())
         ],
         segments=[
@@ -135,8 +135,8 @@ def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:
                 segments.get(number, ""),
                 held.status,
                 held.reason,
-                _time(held.changed),
-                _time(held.verified),
+                utc_text(held.changed),
+                utc_text(held.verified),
             )
             for number, held in sorted(profile.segments.items())
         ],
@@ -148,7 +148,7 @@ def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:
                 row.id,
                 {alias: TOLD[status] for alias, status in row.entry.told.items()},
                 [
-                    {"at": _time(one.at), "kind": one.kind, "message": one.message, "answer": one.answer}
+                    {"at": utc_text(one.at), "kind": one.kind, "message": one.message, "answer": one.answer}
                     for one in row.entry.tries
                 ],
             )
@@ -156,7 +156,3 @@ def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:
         ],
         owed=[side.destination for side in dossier.tellings if side.owed_since is not None],
     )
-
-
-def _time(ts: int) -> str:
-    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -100,7 +100,7 @@ class Engine:
         batch_look_every_s: float | None = LOOK_EVERY_S,
     ) -> None:
         self.directory = directory
-        self._identity = identity
+        self.identity = identity
         self.shards = shards
         self._clock = clock
         self._committer = committer
@@ -121,10 +121,10 @@ class Engine:
             clock=clock,
             committer=committer,
             ask=self._one,
-            shard_of=self._shard_of,
+            shard_of=self.shard_number,
             catalog=lambda: self.catalog,
         )
-        self._joins = Joins(directory.files, committer, clock, self._one)
+        self.joins = Joins(directory.files, committer, clock, self._one)
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0
@@ -143,7 +143,7 @@ class Engine:
             if source.integration_code is not None
         } | {f"DSID_{dpid}": dpid for dpid in GLOBAL_DATA_SOURCES}
         self._external = {segment.id: segment.external for segment in catalog.segments}
-        self._identity.know(
+        self.identity.know(
             frozenset(source.id for source in catalog.data_sources if source.kind == "cross_device")
         )
 
@@ -151,7 +151,7 @@ class Engine:
         """Go on with what a crash left half done. Call before taking events."""
         self._handovers.follow()
         await self.batches.follow_catalog(self.catalog)
-        self._joins.follow()
+        self.joins.follow()
 
     def watch(self) -> None:
         """Keep an eye on shards that failed, so that `ready` turns true again by itself."""
@@ -174,7 +174,7 @@ class Engine:
         await self.batches.stop()
         await self.privacy.stop()
         await self._handovers.stop()
-        await self._joins.stop()
+        await self.joins.stop()
         for shard in self.shards:
             await shard.stop()
         self._committer.close()
@@ -208,12 +208,12 @@ class Engine:
             if problem is not None:
                 answers[number] = problem
                 continue
-            resolved = self._identity.resolve(incoming.uuid, incoming.ids, now)
+            resolved = self.identity.resolve(incoming.uuid, incoming.ids, now)
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
                 continue
             sight = Sight(self._event(incoming, resolved, now), resolved.arriving)
-            waiting.setdefault(self._shard_of(resolved.uuid), []).append((number, sight))
+            waiting.setdefault(self.shard_number(resolved.uuid), []).append((number, sight))
         await self._dispatch(waiting, answers)
         return [answer for answer in answers if answer is not None]
 
@@ -256,7 +256,7 @@ class Engine:
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
-            *(self._submit(shard, [sight for _, sight in sights]) for shard, sights in parts),
+            *(self.submit(shard, [sight for _, sight in sights]) for shard, sights in parts),
             return_exceptions=True,
         )
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -275,35 +275,20 @@ class Engine:
 
     async def settle_identities(self) -> None:
         """Make new mappings durable and follow them. Raises StoreUnavailable."""
-        await self._identity.flush()
-        if self._identity.moving:
+        await self.identity.flush()
+        if self.identity.moving:
             self._handovers.follow()
-        if self._identity.joined:
-            self._identity.joined = False
-            self._joins.follow()
-
-    async def submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
-        """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
-        return await self._submit(shard, commands)
+        if self.identity.joined:
+            self.identity.joined = False
+            self.joins.follow()
 
     @property
     def live(self) -> bool:
         """Whether events are coming in: work that can wait then keeps out of their way."""
         return self._clock.now() - self._taken_at < LIVE_FOR_S
 
-    def shard_number(self, uuid: str) -> int:
-        """Which shard a device lives in."""
-        return self._shard_of(uuid)
-
-    @property
-    def identity(self) -> Identity:
-        return self._identity
-
-    @property
-    def joins(self) -> Joins:
-        return self._joins
-
-    async def _submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
+    async def submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
+        """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
         if self._in_flight + len(commands) > MAX_IN_FLIGHT:
             raise Overloaded(f"{self._in_flight} events are under way: try again shortly")
         self._in_flight += len(commands)
@@ -319,12 +304,13 @@ class Engine:
         return response.results
 
     async def _one(self, uuid: str, command: Command) -> Result:
-        (result,) = await self._submit(self._shard_of(uuid), [command])
+        (result,) = await self.submit(self.shard_number(uuid), [command])
         if isinstance(result, Failed):
             raise StoreUnavailable(result.message)
         return result
 
-    def _shard_of(self, uuid: str) -> int:
+    def shard_number(self, uuid: str) -> int:
+        """Which shard a device lives in."""
         return zlib.crc32(uuid.encode()) % len(self.shards)
 
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
@@ -433,7 +419,7 @@ class Engine:
         devices = 0
         after: tuple[int, int] | None = (-1, -1)
         while after is not None:
-            (result,) = await self._submit(shard, [Replay(destination, now, after, REPLAY_PAGE)])
+            (result,) = await self.submit(shard, [Replay(destination, now, after, REPLAY_PAGE)])
             if not isinstance(result, Replayed):
                 raise StoreUnavailable("the shard could not read what is owed")
             devices, after = devices + result.devices, result.next
@@ -445,7 +431,7 @@ class Engine:
         """
         await self._handovers.settle(timeout_s)
         await self.privacy.settle(timeout_s)
-        await self._joins.settle(timeout_s)
+        await self.joins.settle(timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -457,21 +443,21 @@ class Engine:
         return await asyncio.gather(*(shard.call(request) for shard in self.shards))
 
     def shard_of(self, uuid: str) -> ShardPort:
-        return self.shards[self._shard_of(uuid)]
+        return self.shards[self.shard_number(uuid)]
 
     def devices_of(self, key: IdKey) -> list[str]:
         """The devices that an id leads to, the newest first."""
-        return self._identity.devices(key)
+        return self.identity.devices(key)
 
     def is_suppressed(self, text: str) -> bool:
         """Whether a UUID or `dpid:id` is never to be taken again."""
         dpid, colon, partner_id = text.partition(":")
         if colon:
-            return self._identity.suppressed_key((int(dpid), partner_id))
-        return self._identity.suppressed_uuid(text)
+            return self.identity.suppressed_key((int(dpid), partner_id))
+        return self.identity.suppressed_uuid(text)
 
     def device_of(self, dpid: int, partner_id: str) -> str | None:
-        owner = self._identity.owner((dpid, partner_id))
+        owner = self.identity.owner((dpid, partner_id))
         return None if owner is None else owner.uuid
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from arke.clock import utc_text
 from arke.delivery.snapshot import tellings
 from arke.domain.ledger import TOLD_1
 from arke.engine.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling
@@ -137,14 +137,13 @@ def _owed_device(shard: Shard, route: Route, uid: int, since: int, reason: str) 
     ids, segments = _owed_state(route, profile, ledger)
     if not ids:
         return []
-    moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return [
         OwedDevice(
             destination=route.destination.id,
             uuid=profile.uuid,
             ids=ids,
             segments=segments,
-            since=moment,
+            since=utc_text(since),
             reason=reason,
         )
     ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.clock import utc_text
 from arke.engine.access import Access, KeptDevice, kept_device, kept_filings
 from arke.engine.privacy_json import Wanted, check_uuid, read_id, read_request
 from arke.engine.privacy_request import decode_request
@@ -162,8 +162,8 @@ def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> Priv
         number=request.number,
         action=request.action,
         state="done" if request.done else request.state,
-        asked=_time(request.at),
-        done=_time(request.done) if request.done else None,
+        asked=utc_text(request.at),
+        done=utc_text(request.done) if request.done else None,
         names=request.names,
         devices=request.devices,
         destinations=[_destination(number, names.get(number, ""), verdict) for number in sorted(concerned)],
@@ -178,13 +178,9 @@ def _destination(number: int, name: str, verdict: Verdict) -> DestinationProof:
 
 
 def _acknowledged(proof: Proof) -> AcknowledgedId:
-    return AcknowledgedId(proof.dpid, proof.id, proof.message, _time(proof.at), proof.answer)
+    return AcknowledgedId(proof.dpid, proof.id, proof.message, utc_text(proof.at), proof.answer)
 
 
 def _sum(found: Sequence[Missing], destination: int) -> tuple[int, str | None]:
     of_it = [one for one in found if one.destination == destination]
     return sum(one.ids for one in of_it), of_it[-1].reason if of_it else None
-
-
-def _time(ts: int) -> str:
-    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
