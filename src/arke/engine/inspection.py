@@ -112,7 +112,7 @@ def _waiting_page(shard: Shard, request: AskOwed, found: list[OwedDevice], wante
         if lane is None or number < resumed_at:
             continue
         seq = max(lane.cursor, position) if number == resumed_at else lane.cursor
-        reason = "circuit_open" if lane.circuit.is_open else "waiting"
+        reason = "circuit_open" if lane.outlet.circuit.is_open else "waiting"
         listed: set[int] = set()
         while records := shard.reader.journal(seq, _JOURNAL_PAGE):
             for entry in records:

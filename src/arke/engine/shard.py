@@ -465,7 +465,7 @@ class Shard:
         return Ok()
 
     def _settled(self) -> bool:
-        return all(lane.idle or lane.circuit.is_open for lane in self._lanes.values())
+        return all(lane.idle or lane.outlet.circuit.is_open for lane in self._lanes.values())
 
     def _status(self, *, latencies: bool) -> ShardStatus:
         lanes = []
@@ -474,7 +474,9 @@ class Shard:
             if not latencies:
                 figures.latencies_ms = []
             lanes.append(
-                LaneStatus(destination_id, lane.owed_count, lane.backlog, lane.circuit.is_open, figures)
+                LaneStatus(
+                    destination_id, lane.owed_count, lane.backlog, lane.outlet.circuit.is_open, figures
+                )
             )
         return ShardStatus(
             ready=self._ready,

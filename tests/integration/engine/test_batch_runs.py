@@ -285,7 +285,7 @@ class TestBesideRealTime:
                 await see(shard, [5_000])
                 await eventually(lambda: courier.told("realtime"), "the message in real time")
                 stuck = sum(one.kind == "batch" for one in courier.carried)
-                limit = shard.lanes[DESTINATION].concurrency.limit
+                limit = shard.lanes[DESTINATION].outlet.concurrency.limit
                 courier.batch_gate.set()
                 assert (await batch).counts.owed == 0
             assert stuck <= (limit + 1) / 2

@@ -1,0 +1,132 @@
+"""What a lane's devices are to be told: read from the store, built, and without what is known to be done."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from arke.delivery.snapshot import Telling, settled, tellings
+from arke.delivery.window import BATCH, OpenDevice, Part
+from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, after_batch
+from arke.domain.message import encode_user
+from arke.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from arke.delivery.batch_feed import BatchFeed
+    from arke.delivery.routing import Route
+    from arke.domain.profile import Profile
+    from arke.storage.ports import Owed, ShardReader
+
+Ledger = dict[tuple[int, str], LedgerEntry]
+
+log = get_logger("lane")
+
+
+class Built(Enum):
+    """What came of building a device."""
+
+    TELLS = "its entries are ready"
+    NOTHING = "there is nothing to tell; it may have ledger rows to keep"
+    TRIED = "all that it is here for was tried already, and is owed"
+    FAILED = "it cannot be built"
+
+
+class Builder:
+    """Builds for one lane. After a crash, what lies up to `recovered_until` may have been told."""
+
+    def __init__(self, reader: ShardReader, recovered_until: int) -> None:
+        self._reader = reader
+        self._recovered_until = recovered_until
+
+    def build(
+        self, route: Route, devices: Sequence[OpenDevice], feed: BatchFeed | None, *, any_owed: bool
+    ) -> Iterator[tuple[OpenDevice, Built, list[Part]]]:
+        """Each device with what came of it. Sets its `owed`, `unsure` and `rows`. `feed` brings the devices of
+        a batch; `any_owed`: whether the destination is owed anything at all.
+        """
+        destination_id = route.destination.id
+        uids = [device.uid for device in devices]
+        profiles = self._reader.profiles(uids)
+        ledgers = self._reader.ledger(uids, destination_id)
+        owed = self._reader.owed(destination_id, uids) if any_owed else {}
+        for device in devices:
+            ledger = ledgers.get(device.uid, {})
+            was_owed = owed.get(device.uid)
+            device.owed = was_owed is not None
+            if was_owed is not None and self._was_tried(device, was_owed, feed):
+                yield device, Built.TRIED, []
+                continue
+            try:
+                found = self._tellings(route, device, profiles.get(device.uid), ledger, feed)
+                encoded = [encode_user(telling.entry) for telling in found]
+            except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
+                log.error("device_not_built", destination=destination_id, error=type(error).__name__)
+                yield device, Built.FAILED, []
+                continue
+            device.rows = tuple(
+                _dropped_row(device.uid, destination_id, telling, ledger)
+                for telling in found
+                if not telling.entry.segments
+            )
+            parts = [
+                Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
+                for telling, user in zip(found, encoded, strict=True)
+                if telling.entry.segments
+            ]
+            yield device, Built.TELLS if parts else Built.NOTHING, parts
+
+    def _was_tried(self, device: OpenDevice, owed: Owed, feed: BatchFeed | None) -> bool:
+        """Whether all that the device is here for was tried and found to be owed: in an earlier life, or by
+        the batch that brings it again.
+        """
+        if device.kind == BATCH:
+            return feed is not None and feed.tried(device.uid, owed)
+        return device.first <= self._recovered_until and owed.seq >= device.last
+
+    def _tellings(
+        self,
+        route: Route,
+        device: OpenDevice,
+        profile: Profile | None,
+        ledger: Ledger,
+        feed: BatchFeed | None,
+    ) -> list[Telling]:
+        """What the device's ids are to be told; after a crash, without what is known to be done."""
+        if profile is None or not (profile.opted_out or route.samples(profile.uuid)):
+            return []
+        if device.kind == BATCH and feed is not None:
+            asked, device.unsure = feed.asked(device.uid)
+            return tellings(route, profile, ledger, uncertain=device.unsure, asked=asked)
+        found = tellings(route, profile, ledger)
+        device.unsure = device.first <= self._recovered_until
+        if not device.unsure:
+            if device.catch_up and all(settled(one, ledger.get((one.dpid, one.id))) for one in found):
+                return []  # a batch has told it since
+            return found
+        certain = {(telling.dpid, telling.id): telling for telling in found}
+        return [
+            telling
+            for telling in tellings(route, profile, ledger, uncertain=True)
+            if not _covered(ledger, certain.get((telling.dpid, telling.id)), telling, device.last)
+        ]
+
+
+def _dropped_row(uid: int, destination: int, telling: Telling, ledger: Ledger) -> LedgerRow:
+    """The ledger row of an id to which a batch says nothing but that has lost something unsaid."""
+    entry = after_batch(ledger[telling.dpid, telling.id], (), (), telling.dropped)
+    return LedgerRow(uid, destination, telling.dpid, telling.id, entry)
+
+
+def _covered(
+    ledger: Mapping[tuple[int, str], LedgerEntry], certain: Telling | None, telling: Telling, seq: int
+) -> bool:
+    """Whether the ledger shows that what is certain was acknowledged before the crash."""
+    entry = ledger.get((telling.dpid, telling.id))
+    if entry is None or entry.seq < seq:
+        return False
+    return certain is None or (
+        all(entry.told.get(alias) == TOLD_1 for alias in certain.ones)
+        and all(entry.told.get(alias) == TOLD_0 for alias in certain.zeros)
+    )

@@ -1,0 +1,77 @@
+"""What a message's end means for the books: ledger rows, who is owed, who is settled, whose turn is over. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.delivery.window import BATCH, OpenDevice
+from arke.domain.ledger import LedgerRow, Try, after_batch, record
+from arke.storage.ports import Owed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from arke.delivery.sender import Delivery, Outbound
+    from arke.delivery.window import Part
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What to keep, and the devices that have no other message under way."""
+
+    rows: tuple[LedgerRow, ...]
+    owed: tuple[Owed, ...]
+    settled: tuple[int, ...]
+    finished: tuple[OpenDevice, ...]
+
+
+def conclude(
+    parts: Sequence[Part], outbound: Outbound, delivery: Delivery, told_again: Callable[[int], bool]
+) -> Outcome:
+    """The outcome of a message for the devices in it, which are marked as being kept until `release`.
+
+    `told_again` says of a batch's device whether it may have been told the same before.
+    """
+    destination_id = outbound.destination.id
+    at = int(outbound.at)
+    attempt = Try(at, outbound.message_id, delivery.answer, outbound.kind)
+    rows: list[LedgerRow] = []
+    owed: list[Owed] = []
+    settled: list[int] = []
+    finished: list[OpenDevice] = []
+    for part in parts:
+        device, telling = part.device, part.telling
+        entry = record(
+            part.before,
+            telling.ones,
+            telling.zeros,
+            attempt,
+            acknowledged=delivery.acknowledged,
+            sent=delivery.sent or device.unsure,
+            doubted=device.kind == BATCH and told_again(device.uid),
+            seq=device.last,
+            stamp=max(state.verified_ts for state in telling.entry.segments),
+        )
+        if delivery.acknowledged and outbound.kind == BATCH:
+            entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
+        rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
+        device.keeping = True
+        device.parts -= 1
+        if not delivery.acknowledged:
+            device.failure = delivery.answer
+        if device.parts == 0:
+            finished.append(device)
+            rows += device.rows
+            if device.failure is not None:
+                owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
+            elif device.owed:
+                settled.append(device.uid)
+    return Outcome(tuple(rows), tuple(owed), tuple(settled), tuple(finished))
+
+
+def release(parts: Sequence[Part], *, kept: bool) -> None:
+    """The outcome is durable, or the lane is stopping without: then its devices stay open."""
+    for part in parts:
+        part.device.keeping = False
+        part.device.parts += not kept
