@@ -39,7 +39,7 @@ def run(options: Options, directory: Path) -> Section:
     """Both walks over a small and a large store."""
     figures: list[Figure] = []
     with tuned_collector():
-        for size in (max(options.small, options.users), options.large):
+        for size in sorted({max(options.small, options.users), options.large}):
             figures += _walks(directory / f"{size}.db", size)
     notes = [
         f"pieces of {MAX_PIECE} profiles, each a durable transaction; one shard, one core",

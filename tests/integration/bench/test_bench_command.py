@@ -79,13 +79,17 @@ def test_walks_go_through_everybody(tmp_path: Path) -> None:
     assert all(value > 0 for value in found.values())
 
 
-def test_a_stall_is_measured_beside_all_walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latencies of real events, alone and beside a sweep, a backfill and a batch that did something."""
+def test_a_stall_is_measured_beside_all_walks_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Latencies of real events, alone and beside other work that was done."""
     monkeypatch.setattr(stall, "LEAD_S", 4)
     section = stall.run(msgspec.structs.replace(TINY, seconds=1.0), tmp_path)
     found = values(section)
-    assert found["p99_ratio"] == pytest.approx(found["busy_p99"] / found["quiet_p99"])
-    assert "100% backfilled" in section.notes[2]
+    for beside in ("walks", "file"):
+        assert found[f"{beside}_ratio"] == pytest.approx(found[f"{beside}_p99"] / found["nothing_p99"])
+    assert "100% backfilled" in section.notes[3]
+    assert "lines loaded" in section.notes[4]
 
 
 def test_batch_tells_everybody_and_says_what_it_takes(tmp_path: Path) -> None:
