@@ -48,7 +48,7 @@ class _Open:
         self.keys: dict[str, Event] = {}
 
 
-def grow(events: Iterable[Event]) -> Tree:
+def grow(events: Iterable[Event], max_keys: int = MAX_KEYS) -> Tree:
     """Build the document's value. Raises `BadSyntax` at the first bound that is passed."""
     root = _Open("list")
     stack = [root]
@@ -58,7 +58,7 @@ def grow(events: Iterable[Event]) -> Tree:
         if event.kind == "end":
             stack.pop()
         elif top.mapping is not None and top.key is None:
-            _take_key(top, event)
+            _take_key(top, event, max_keys)
         else:
             value: Value = event.value
             if event.kind != "scalar":
@@ -71,13 +71,13 @@ def grow(events: Iterable[Event]) -> Tree:
     return Tree(root.items[0] if root.items else None, duplicates)
 
 
-def _take_key(top: _Open, event: Event) -> None:
+def _take_key(top: _Open, event: Event, max_keys: int) -> None:
     if event.kind != "scalar" or not isinstance(event.value, str):
         raise BadSyntax(
             place_of(event.start), "a field's name must be text", "put quotes around braces in text"
         )
-    if len(top.keys) >= MAX_KEYS:
-        raise BadSyntax(place_of(event.start), f"more than {MAX_KEYS} fields in one place")
+    if len(top.keys) >= max_keys:
+        raise BadSyntax(place_of(event.start), f"more than {max_keys:,} fields in one place")
     top.key = event
 
 

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from arke.catalog.events import BadSyntax
+from arke.catalog.tree import grow
+from arke.catalog.yaml_events import yaml_events
 from arke.domain.catalog import GLOBAL_DATA_SOURCES
 from arke.errors import InvalidInput
 from arke.intake.id_formats import MAX_DPID
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 SUFFIX = ".columns.yaml"
 """`audience.csv` is read by `audience.csv.columns.yaml` beside it."""
 MAX_BYTES = 64 * 1024
+MAX_COLUMNS = 4_096
 
 Dpid = Annotated[int, msgspec.Meta(ge=0, le=MAX_DPID)]
 
@@ -68,9 +72,18 @@ def parse_columns(text: str | bytes, where: str) -> Columns:
     if len(text) > MAX_BYTES:
         raise InvalidInput(f"{where}: a columns file may have {MAX_BYTES:,} bytes")
     try:
-        columns = msgspec.yaml.decode(text, type=Columns)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise InvalidInput(f"{where}: {_reason(error)}") from None
+        plain = text.decode() if isinstance(text, bytes) else text
+        tree = grow(yaml_events(plain.removeprefix("\ufeff")), max_keys=MAX_COLUMNS)
+        columns = msgspec.convert(tree.value, Columns)
+    except BadSyntax as error:
+        place = error.place
+        raise InvalidInput(f"{where}: line {place.line}, column {place.column}: {error.message}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{where}: {error}") from None
+    for key, place, first in tree.duplicates:
+        raise InvalidInput(
+            f"{where}: line {place.line}, column {place.column}: {key!r} stands twice, first in line {first.line}"
+        )
     if not (columns.traits or columns.memberships or columns.signals):
         raise InvalidInput(f"{where}: names no traits, memberships or signals: nothing would be loaded")
     if columns.target is None and columns.id.dpid in GLOBAL_DATA_SOURCES:
@@ -79,11 +92,6 @@ def parse_columns(text: str | bytes, where: str) -> Columns:
             "traits these are"
         )
     return columns
-
-
-def _reason(error: Exception) -> str:
-    """In one line, whatever the YAML parser makes of it."""
-    return " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
 
 
 def columns_beside(path: Path) -> bytes | None:

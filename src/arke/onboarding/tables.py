@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 2_000
 MAX_ROW_GROUP_BYTES = 1 << 30
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _FLAGS = {"": None, "1": 1, "true": 1, "yes": 1, "0": 0, "-1": 0, "false": 0, "no": 0}
 
 
@@ -84,6 +85,8 @@ class CsvLines:
         except (csv.Error, UnicodeDecodeError):
             names = []
         names = [name.strip() for name in names]
+        if len(names) == 1 and columns.id.column not in names:
+            _check_delimiter(names[0], self._delimiter)
         _check_columns(columns, names)
         self._width = len(names)
         self._places = {name: names.index(name) for name in columns.names}
@@ -105,6 +108,17 @@ class CsvLines:
             return None
         row = {name: [fields[place]] for name, place in self._places.items()}
         return self.rows.read(number, row, tally)
+
+
+def _check_delimiter(head: str, delimiter: str) -> None:
+    """A head of one column that holds another delimiter is most likely a slip in the columns file."""
+    for other, name in _DELIMITERS.items():
+        if other != delimiter and other in head:
+            raise FileRefused(
+                "no_such_column",
+                f"the head has no {_DELIMITERS.get(delimiter, repr(delimiter))} but {name}s: set `delimiter` "
+                "in the columns file",
+            )
 
 
 def _check_columns(columns: Columns, names: list[str]) -> None:

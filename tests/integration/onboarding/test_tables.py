@@ -106,6 +106,13 @@ def test_a_table_that_does_not_fit_fails(tmp_path: Path, name: str, content: byt
     assert (receipt.state, receipt.reason, receipt.received) == ("failed", reason, 0)
 
 
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "bar")])
+def test_another_delimiter_is_recognised(tmp_path: Path, mark: str, name: str) -> None:
+    receipt, _, _ = load(tmp_path, "people.csv", as_csv().replace(b",", mark.encode()))
+    assert (receipt.state, receipt.reason, receipt.received) == ("failed", "no_such_column", 0)
+    assert receipt.message == f"the head has no comma but {name}s: set `delimiter` in the columns file"
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -125,8 +132,12 @@ def test_a_row_that_cannot_be_read_costs_only_itself(tmp_path: Path, line: bytes
     ("columns", "why"),
     [
         (None, "a table needs a columns file"),
-        ("id: [", "did not find expected node content in line 2, column 1"),
-        ("id: &a [*a]", "columns file"),
+        ("id: [", "line 2, column 1: not valid YAML"),
+        ("id: &a [*a]", "people.csv: line 1, column "),
+        (
+            f"id: {{column: cookie, dpid: {COOKIES}}}\ntraits:\n  a: 1\n  a: 2",
+            "line 4, column 3: 'a' stands twice, first in line 3",
+        ),
         (f"id: {{column: cookie, dpid: {COOKIES}}}", "names no traits, memberships or signals"),
         ("id: {column: cookie, dpid: 4711}\ntraits: {a: 1}", "no data source 4711"),
         ("id: {column: cookie, dpid: 20914}\ntraits: {a: 1}", "say with `target`"),
