@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -234,9 +235,14 @@ class LocalClient:
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
         folder = path.resolve().parent
+        if dry_run and not self._exists():  # what a new store would make of it, without making one
+            with TemporaryDirectory() as scratch:
+                fresh = LocalClient(Path(scratch), self._settings, self._checkers)
+                return fresh._run(lambda operations: operations.apply(text, str(path), folder, dry_run=True))
         return self._run(lambda operations: operations.apply(text, str(path), folder, dry_run=dry_run))
 
     def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:
+        self._must_exist()
         return self._run(lambda operations: operations.rollback(version, dry_run=dry_run))
 
     def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
@@ -347,9 +353,12 @@ class LocalClient:
 
         self._run(work)
 
+    def _exists(self) -> bool:
+        return (self._data / DIRECTORY_FILE).is_file()
+
     def _must_exist(self) -> None:
         """Looking at data must not make some."""
-        if not (self._data / DIRECTORY_FILE).is_file():
+        if not self._exists():
             raise InvalidInput(
                 f"{self._data}: no engine has kept data here: name its folder with --data, or start `arke up`"
             )

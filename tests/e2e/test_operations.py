@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -157,7 +159,7 @@ class TestReplay:
         assert len(owed(engine)) == 1
         options = ("--config", str(engine.config))
         done = engine.arke("undelivered", "replay", *options)
-        assert (done.returncode, done.stdout) == (0, "1 devices are on their way again\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "1 device on the way again\n"), done.stderr
         assert failing.segments_of("p22") == {"10329", "10331"}
         assert engine.arke("undelivered", "list").stdout == "0 owed\n"
         facts = json.loads(engine.arke("explain", device(22), "--json").stdout)
@@ -178,6 +180,18 @@ class TestReplay:
 
 
 class TestCatalogs:
+    def test_a_dry_run_makes_no_store(self, well: ReceiverThread, tmp_path: Path) -> None:
+        """What a first catalog would do can be asked before there is anything; a rollback needs something."""
+        file, data = tmp_path / "catalog.yaml", tmp_path / "new"
+        file.write_text(catalog([destination(WELL, well.url, well.ca_file)]))
+        asked = [sys.executable, "-m", "arke", "apply", "--data", str(data)]
+        done = subprocess.run([*asked, str(file), "--dry-run"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert "destination 1" in done.stdout
+        back = subprocess.run([*asked, "--rollback"], capture_output=True, text=True, timeout=60)
+        assert (back.returncode, "no engine has kept data here" in back.stderr) == (2, True)
+        assert not data.exists()
+
     def test_plan_dry_run_apply_and_rollback(self, engine: EngineProcess, well: ReceiverThread) -> None:
         before = status(engine)["catalog_version"]
         file = engine.folder / "catalog.yaml"

@@ -59,4 +59,4 @@ def replay(
     if json:
         sys.stdout.write(msgspec.json.encode({"devices": devices}).decode() + "\n")
     else:
-        sys.stdout.write(f"{devices:,} devices are on their way again\n")
+        sys.stdout.write(f"{devices:,} device{'s' * (devices != 1)} on the way again\n")
