@@ -70,6 +70,19 @@ def test_run_resync_and_status(engine: EngineProcess, well: ReceiverThread) -> N
     assert "30 users = 30 acknowledged + 0 owed, in" in text
 
 
+def test_status_and_metrics_tell_of_the_newest_run(engine: EngineProcess) -> None:
+    run = json.loads(engine.arke("batch", "run", str(WELL), "--json").stdout)
+    rows = json.loads(engine.arke("status", "--json").stdout)["destinations"]
+    assert next(row["batch"] for row in rows if row["id"] == WELL) == run
+    line = f"batch {run['number']} finished: {run['users']} users told = {run['users']} acknowledged + 0 owed"
+    assert line in engine.arke("status").stdout
+    token = json.loads(engine.arke("token", "create", "--scope", "read", "--json").stdout)["secret"]
+    answer = request(engine.admin, "GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+    scraped = answer.body.decode().splitlines()
+    for name, value in (("number", run["number"]), ("share", 1), ("users_owed", 0)):
+        assert f'arke_destination_batch_{name}{{destination="{WELL}"}} {value:.1f}' in scraped
+
+
 def test_a_run_that_leaves_something_owed_fails(engine: EngineProcess) -> None:
     done = engine.arke("batch", "run", str(FAILING))
     assert done.returncode == 1

@@ -159,6 +159,8 @@ def _lines(report: PrivacyReport) -> Iterator[str]:
     ended = f"done {report.done}" if report.done else f"{report.state}: not finished"
     yield f"request {report.number}: {report.action.replace('_', '-')}, asked {report.asked}, {ended}"
     yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)})"
+    if report.done and not report.devices:
+        yield "  nobody was known by that"
     if not report.destinations:
         yield "  no destination had been told anything"
     for destination in report.destinations:

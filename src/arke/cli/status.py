@@ -10,6 +10,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
 
 if TYPE_CHECKING:
+    from arke.engine.batches import RunFacts
     from arke.engine.operations import Status
 
 
@@ -39,6 +40,9 @@ def _show(figures: Status) -> None:
         sys.stdout.write(
             f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"
         )
+    if (loading := figures.loading) is not None:
+        of = f" of {loading.total:,}" if loading.total else ""
+        sys.stdout.write(f"loading {loading.file}: {loading.lines:,}{of} lines\n")
     for row in figures.destinations:
         answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
         latency = (
@@ -52,4 +56,12 @@ def _show(figures: Status) -> None:
             f"{row.retries:,} retries{latency}\n"
             f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
             + (f"  answers {answers}\n" if answers else "")
+            + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
+
+
+def _batch(run: RunFacts) -> str:
+    state = "finished" if run.finished_at is not None else f"running, about {run.share:.0%} done"
+    if run.abandoned:
+        state = "abandoned"
+    return f"{run.number} {state}: {run.users:,} users told = {run.acknowledged:,} acknowledged + {run.owed:,} owed"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.core import Metric
 
+    from arke.engine.batches import RunFacts
     from arke.engine.operations import DestinationStatus, Status
 
 DESTINATION_COUNTERS = {
@@ -27,6 +28,16 @@ DESTINATION_GAUGES = {
     "backlog": "Journal positions not yet behind the lane",
     "p50_ms": "Median milliseconds from event to acknowledgement",
     "p99_ms": "99th percentile of milliseconds from event to acknowledgement",
+}
+
+BATCH_GAUGES: Final[dict[str, tuple[str, Callable[[RunFacts], float | None]]]] = {
+    "number": ("Number of the newest batch run", lambda run: run.number),
+    "begun_timestamp_seconds": ("When the newest batch run began", lambda run: run.at),
+    "finished_timestamp_seconds": ("When it finished; absent while it runs", lambda run: run.finished_at),
+    "share": ("About how much of it is done, 0 to 1", lambda run: run.share),
+    "users": ("User entries it has told", lambda run: run.users),
+    "users_acknowledged": ("Those acknowledged", lambda run: run.acknowledged),
+    "users_owed": ("Those owed after both attempts failed", lambda run: run.owed),
 }
 
 
@@ -47,6 +58,17 @@ class _Figures:
         )
         yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
         yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
+        loading = status.loading
+        yield GaugeMetricFamily(
+            "arke_loading_lines_done",
+            "Lines loaded of the data file under way",
+            value=loading.lines if loading else 0,
+        )
+        yield GaugeMetricFamily(
+            "arke_loading_lines",
+            "Lines it has; 0 while none is loaded",
+            value=loading.total if loading else 0,
+        )
         yield from self._destinations(status.destinations)
 
     def _destinations(self, destinations: list[DestinationStatus]) -> Iterator[Metric]:
@@ -72,6 +94,15 @@ class _Figures:
                 answers.add_metric([str(destination.id), answer], count)
         yield circuit
         yield answers
+        yield from self._batches([row.batch for row in destinations if row.batch is not None])
+
+    def _batches(self, runs: list[RunFacts]) -> Iterator[Metric]:
+        for name, (text, value) in BATCH_GAUGES.items():
+            gauge = GaugeMetricFamily(f"arke_destination_batch_{name}", text, labels=["destination"])
+            for run in runs:
+                if (found := value(run)) is not None:
+                    gauge.add_metric([str(run.destination)], found)
+            yield gauge
 
 
 def render_metrics(status: Status) -> bytes:

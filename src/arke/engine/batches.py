@@ -316,6 +316,15 @@ class Batches:
             ],
         )
 
+    async def newest(self) -> list[RunFacts]:
+        """Every destination's newest run."""
+        parts = await self._parts() if self._running else []
+        found = []
+        for number in self._destinations:
+            found += [self._facts(record, parts) for record in self._directory.batch_records(number, 1)]
+            await asyncio.sleep(0)
+        return found
+
     async def run(self, destination: int, number: int) -> RunFacts:
         """One run. Raises InvalidInput."""
         for record in self._directory.batch_records(destination, 1, up_to=number):

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from arke.domain.event import DeclaredId, IncomingEvent
     from arke.engine.commands import Command, Result
     from arke.engine.committer import Committer
+    from arke.engine.file_desk import Loading
     from arke.engine.identity import Identity, Resolved
     from arke.engine.protocol import Request, Response, ShardPort
     from arke.storage.ports import Directory, IdKey
@@ -125,6 +126,7 @@ class Engine:
             catalog=lambda: self.catalog,
         )
         self.joins = Joins(directory.files, committer, clock, self._one)
+        self.loading: Loading | None = None
         self._watcher: asyncio.Task[None] | None = None
         stored = directory.catalog()
         self.catalog_version = stored.version if stored is not None else 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+import msgspec
+
 from arke.domain.event import DeclaredId
 from arke.engine.commands import Failed, Link, Linked
 from arke.errors import Overloaded, Unavailable
@@ -37,6 +39,14 @@ PATIENCE_S = 60.0
 """A shard that takes nothing for so long ends the load for now; it goes on from where it was."""
 
 
+class Loading(msgspec.Struct, frozen=True):
+    """The data file that is being loaded, and how far: `lines` of `total` (0: not known yet)."""
+
+    file: str
+    lines: int
+    total: int
+
+
 class FileDesk:
     """One engine, as files see it. Commands may be repeated."""
 
@@ -62,6 +72,10 @@ class FileDesk:
 
     async def audit(self, at: int, actor: str, action: str, detail: str) -> None:
         await self.write(self._engine.directory.audit, at, actor, action, detail)
+
+    def show(self, loading: Loading | None) -> None:
+        """Let the engine's status tell how far a file is; None: nothing is loaded any more."""
+        self._engine.loading = loading
 
     def known(self, dpid: int) -> bool:
         """Whether ids of this data source may be loaded: 0 are UUIDs."""

@@ -10,8 +10,10 @@ import msgspec
 from arke import tokens
 from arke.catalog.load import LoadedCatalog, parse_catalog
 from arke.domain.event import is_uuid
+from arke.engine.batches import RunFacts
 from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
 from arke.engine.explain import Explanation, explain
+from arke.engine.file_desk import Loading
 from arke.engine.forecast import SegmentForecast
 from arke.engine.privacy_operations import PrivacyOperations
 from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.clock import Clock
-    from arke.engine.batches import DestinationBatches, RunFacts
+    from arke.engine.batches import DestinationBatches
     from arke.engine.engine import Applied, Engine
 
 OWED_PAGE = 500
@@ -54,7 +56,9 @@ class AppliedReport(msgspec.Struct, frozen=True):
 
 
 class DestinationStatus(msgspec.Struct):
-    """One destination over all shards. Latencies from accepted event to acknowledgement, in ms."""
+    """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
+    newest run.
+    """
 
     id: int
     name: str
@@ -70,11 +74,12 @@ class DestinationStatus(msgspec.Struct):
     answers: dict[str, int] = {}
     p50_ms: float | None = None
     p99_ms: float | None = None
+    batch: RunFacts | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
     """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
-    share of stored profiles that were evaluated under the catalog in force.
+    share of stored profiles that were evaluated under the catalog in force. `loading` is the data file under way.
     """
 
     ready: bool
@@ -86,6 +91,7 @@ class Status(msgspec.Struct, frozen=True):
     queued: int
     backfilled: float
     destinations: list[DestinationStatus]
+    loading: Loading | None = None
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -139,14 +145,17 @@ class Operations:
             changes=sum(part.changes for part in parts),
             queued=sum(part.queued for part in parts),
             backfilled=min(part.backfilled for part in parts),
-            destinations=self._destinations(parts),
+            destinations=await self._destinations(parts),
+            loading=self._engine.loading,
         )
 
-    def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
+    async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
         found = {
             destination.id: DestinationStatus(destination.id, destination.name)
             for destination in self._engine.catalog.destinations
         }
+        for run in await self._engine.batches.newest():
+            found[run.destination].batch = run
         latencies: dict[int, list[float]] = {}
         for lane in (lane for part in parts for lane in part.lanes):
             status = found.get(lane.destination)

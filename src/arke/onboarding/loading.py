@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.clock import DAY_S
+from arke.engine.file_desk import Loading
 from arke.engine.operations import LOCAL
 from arke.errors import FileRefused, InvalidInput
 from arke.onboarding.applying import Applier
@@ -121,12 +122,20 @@ class Loader:
         if record.done:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
+
+        def shown(done: int) -> None:
+            self._desk.show(Loading(job.name.name, done, survey.lines))
+            progress(done, survey.lines)
+
         try:
+            shown(record.position)
             await self._worker.run(reading.start, record.position, self._desk.catalog)
-            await self._chunks(job, reading, record, tally, lambda done: progress(done, survey.lines))
+            await self._chunks(job, reading, record, tally, shown)
             reading.check_complete(tally)
         except FileRefused as error:
             return self._failed(job, error, tally, record, survey)
+        finally:
+            self._desk.show(None)
         receipt = self._receipt(job, "done", tally, record, survey)
         await self._desk.write(files.finish, record.number, msgspec.json.encode(receipt))
         await self._audit(actor, "file_loaded", f"{job.name.name}: {tally.stored} of {tally.received} lines")

@@ -55,6 +55,29 @@ def test_a_file_with_quirks_is_read_as_it_is_meant(tmp_path: Path) -> None:
     run(tmp_path, play)
 
 
+def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
+    content = b"abc\td_sid=1\n" * 2_500
+    seen: list[tuple[str, int, int]] = []
+
+    async def play(desk: Desk) -> None:
+        operations = Operations(desk.engine, SystemClock(), catalog_checkers())
+
+        def look(*_: int) -> None:
+            loading = desk.engine.loading
+            assert loading is not None
+            seen.append((loading.file, loading.lines, loading.total))
+
+        path = tmp_path / FILE
+        path.write_bytes(content)
+        assert (await operations.status()).loading is None
+        receipt = await desk.loader.load(path, FILE, progress=look)
+        assert receipt.received == 2_500
+        assert (await operations.status()).loading is None
+
+    run(tmp_path, play)
+    assert seen == [(FILE, lines, 2_500) for lines in (0, 1_000, 2_000, 2_500)]
+
+
 def test_a_user_has_two_hundred_lines_a_file_and_the_next_file_as_many(tmp_path: Path) -> None:
     """The first ones count, however they are spread over chunks; the others are counted as over the limit."""
     others = b"".join(b"other-%d\td_sid=1\n" % number for number in range(5_000))

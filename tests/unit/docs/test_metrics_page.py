@@ -5,13 +5,30 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from arke.console.metrics import render_metrics
+from arke.engine.batches import RunFacts
 from arke.engine.operations import DestinationStatus, Status
 from unit.docs.pages import code, page, rows
 
 
 def scraped() -> dict[str, tuple[str, str]]:
     """Each sample's name with its type and labels."""
-    destination = DestinationStatus(423, "Acme", answers={"200": 1}, p50_ms=1.0, p99_ms=2.0)
+    run = RunFacts(
+        destination=423,
+        number=1,
+        trigger="schedule",
+        mode="changes",
+        slot=1,
+        at=1,
+        finished_at=2,
+        abandoned=False,
+        share=1.0,
+        users=1,
+        acknowledged=1,
+        owed=0,
+        messages=1,
+        messages_acknowledged=1,
+    )
+    destination = DestinationStatus(423, "Acme", answers={"200": 1}, p50_ms=1.0, p99_ms=2.0, batch=run)
     status = Status(
         ready=True,
         catalog_version=1,
