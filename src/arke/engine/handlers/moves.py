@@ -94,7 +94,8 @@ def adopt(group: Group, command: Adopt) -> Result:
     elif profile.ids[place].generation <= command.generation:
         profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
     routing = group.runner.routing(command.at)
-    told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at).destinations)
+    ledgered = {destination_id for destination_id, _, _ in own}
+    told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at, ledgered).destinations)
     for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
         profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
         told.add(destination_id)
