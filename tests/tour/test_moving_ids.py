@@ -90,3 +90,24 @@ def test_an_id_that_moves_while_its_destination_is_away(stage: Stage, away: str)
         ("05-01 12:00:00.100", {"a": {"10": "1"}}),
         ("05-01 16:00:00.100", {"a": {"10": "0"}}),
     ]
+
+
+def test_what_is_owed_goes_with_the_id(stage: Stage) -> None:
+    """The new device tells it; the old one, which has nothing else to say, is owed nothing."""
+    stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    stage.respond("05-01 12:00:00", 500, 2)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    stage.see("05-01 13:00:00", OTHER, ids=[(COOKIES, "a")])
+    told = [(request.clock, request.status, request.users) for request in stage.play()]
+    assert told[2:] == [("05-01 13:00:00.100", 200, {"a": {"10": "0"}})]
+    assert stage.summary.owed == 0
+
+
+def test_what_is_owed_about_another_id_stays(stage: Stage) -> None:
+    """It waits for a reason to send: that another id has left is none until the device is seen."""
+    stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    stage.respond("05-01 12:00:00", 500, 2)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a"), (COOKIES, "b")], signals={"c_trait": "1"})
+    stage.see("05-01 13:00:00", OTHER, ids=[(COOKIES, "a")])
+    assert [request.users for request in stage.play()[2:]] == [{"a": {"10": "0"}}]
+    assert stage.summary.owed == 1
