@@ -51,6 +51,13 @@ LOOK_EVERY_S = 0.2
 POLL_S = 0.1
 
 
+class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many devices were set off again; `owed`: how many are owed afterwards, where the command saw the end."""
+
+    devices: int
+    owed: int | None = None
+
+
 class Connection(http.client.HTTPConnection):
     """HTTP over an engine's Unix socket."""
 
@@ -106,9 +113,8 @@ class RemoteClient:
             for line in response:
                 yield msgspec.json.decode(line, type=OwedDevice)
 
-    def replay(self, destination: int | None) -> int:
-        answer = self._ask("POST", "/v1/undelivered/replay", dict[str, int], destination=destination)
-        return answer["devices"]
+    def replay(self, destination: int | None) -> ReplayReport:
+        return self._ask("POST", "/v1/undelivered/replay", ReplayReport, destination=destination)
 
     def batches(self) -> list[DestinationBatches]:
         return self._ask("GET", "/v1/batches", list[DestinationBatches])
@@ -253,15 +259,15 @@ class LocalClient:
 
         yield from self._run(collect)
 
-    def replay(self, destination: int | None) -> int:
+    def replay(self, destination: int | None) -> ReplayReport:
         """Without a running engine this command is the engine until everything is sent."""
         self._must_exist()
 
-        async def work() -> int:
+        async def work() -> ReplayReport:
             async with self._engine(delivering=True) as (operations, drain):
                 devices = await operations.replay(destination)
                 await drain(DRAIN_S)
-                return devices
+                return ReplayReport(devices, sum([1 async for _ in operations.undelivered(destination)]))
 
         return asyncio.run(work())
 

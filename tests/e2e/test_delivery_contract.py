@@ -210,7 +210,7 @@ def test_nothing_more_goes_out_without_a_new_cause(field: Field) -> None:
 def test_a_new_cause_sends_current_state_again_twice_at_most(field: Field) -> None:
     """A replay asks each server once more, with two requests; then all of it is owed as before."""
     before, owed = field.counts(), field.owed()
-    assert field.engine.client().replay(NUMBERS["500"]) == 1
+    assert field.engine.client().replay(NUMBERS["500"]).devices == 1
     wait_until(lambda: field.counts()["500"] == before["500"] + 2, "both attempts")
     wait_until(field.engine.settled, "the delivery to end")
     assert field.counts() == before | {"500": before["500"] + 2}

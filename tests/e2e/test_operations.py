@@ -165,6 +165,22 @@ class TestReplay:
         facts = json.loads(engine.arke("explain", device(22), "--json").stdout)
         assert [one["answer"] for one in facts["destinations"][0]["ids"][0]["tries"]] == ["500", "200"]
 
+    def test_without_a_running_engine_and_in_vain(self, failing: ReceiverThread, tmp_path: Path) -> None:
+        """The endpoint still fails: what is owed is said, and the exit code is 1."""
+        failing.misbehave("status=500:6")
+        with EngineProcess(tmp_path) as engine:
+            engine.apply(catalog([destination(FAILING, failing.url, failing.ca_file)]))
+            engine.accept(visit(24, "camera"))
+            wait_until(lambda: failed(engine), "the delivery to fail")
+        options = ("--config", str(engine.config))
+        told = "1 device on the way again\n1 still owed: `arke undelivered list` says why\n"
+        done = engine.arke("undelivered", "replay", *options)
+        assert (done.returncode, done.stdout) == (1, told), done.stderr
+        done = engine.arke("undelivered", "replay", "--json", *options)
+        assert (done.returncode, json.loads(done.stdout)) == (1, {"devices": 1, "owed": 1}), done.stderr
+        done = engine.arke("undelivered", "replay", "--json", *options)
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"devices": 1, "owed": 0}), done.stderr
+
     def test_sends_what_is_true_now(self, failing: ReceiverThread, tmp_path: Path) -> None:
         """Between failure and replay the visitor fell out again: the replay says so."""
         failing.misbehave("status=500:4")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tour.stage import COOKIES, DEVICE, OTHER, Stage, destination, segment
+import pytest
+
+from tour.stage import COOKIES, DEVICE, OTHER, Stage, destination, segment, trait
 
 SEGMENTS = [segment(1), segment(2)]
 
@@ -69,3 +71,43 @@ def test_an_id_moves_while_its_news_wait(stage: Stage) -> None:
     stage.see("05-01 12:00:01", OTHER, ids=[(COOKIES, "a")], memberships={"2": 1})
     (request,) = stage.play()
     assert request.users == {"a": {"2": "1"}}
+
+
+@pytest.mark.parametrize("away", ["switched off", "out of the catalog"])
+def test_an_id_that_moves_while_its_destination_is_away(stage: Stage, away: str) -> None:
+    """When the destination is back, the new device's next sighting takes back what the id was told before."""
+    stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    without = [destination(10, batch=False, enabled=False)] if away == "switched off" else []
+    off = stage.catalog(*without, traits=[trait(1)], segments=[segment(10, "1T")])
+    on = stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    stage.apply("05-01 13:00:00", off)
+    stage.see("05-01 14:00:00", OTHER, ids=[(COOKIES, "a")])
+    stage.apply("05-01 15:00:00", on)
+    stage.see("05-01 16:00:00", OTHER)
+    stage.see("05-01 17:00:00", OTHER)
+    assert [(request.clock, request.users) for request in stage.play()] == [
+        ("05-01 12:00:00.100", {"a": {"10": "1"}}),
+        ("05-01 16:00:00.100", {"a": {"10": "0"}}),
+    ]
+
+
+def test_what_is_owed_goes_with_the_id(stage: Stage) -> None:
+    """The new device tells it; the old one, which has nothing else to say, is owed nothing."""
+    stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    stage.respond("05-01 12:00:00", 500, 2)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    stage.see("05-01 13:00:00", OTHER, ids=[(COOKIES, "a")])
+    told = [(request.clock, request.status, request.users) for request in stage.play()]
+    assert told[2:] == [("05-01 13:00:00.100", 200, {"a": {"10": "0"}})]
+    assert stage.summary.owed == 0
+
+
+def test_what_is_owed_about_another_id_stays(stage: Stage) -> None:
+    """It waits for a reason to send: that another id has left is none until the device is seen."""
+    stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    stage.respond("05-01 12:00:00", 500, 2)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a"), (COOKIES, "b")], signals={"c_trait": "1"})
+    stage.see("05-01 13:00:00", OTHER, ids=[(COOKIES, "a")])
+    assert [request.users for request in stage.play()[2:]] == [{"a": {"10": "0"}}]
+    assert stage.summary.owed == 1

@@ -136,3 +136,37 @@ def test_three_days_without_a_sighting_send_nothing(stage: Stage) -> None:
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
     stage.advance("05-20 12:00:00")
     assert len(stage.play()) == 1
+
+
+def test_what_a_batch_told_is_taken_back_when_its_mapping_goes(stage: Stage) -> None:
+    """Trigger 3 is about what the destination was told, also where real time has never told it anything."""
+    stage.catalog(destination(30), traits=TRAITS, segments=SEGMENTS)
+    wider = stage.catalog(destination(10, 30), traits=TRAITS, segments=SEGMENTS)
+    narrow = stage.catalog(destination(30), traits=TRAITS, segments=SEGMENTS)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    stage.apply("05-01 13:00:00", wider)
+    stage.batch("05-01 14:00:00")
+    stage.apply("05-01 15:00:00", narrow)
+    stage.see("05-01 16:00:00")
+    stage.see("05-01 17:00:00")
+    assert tellings(stage.play()) == [
+        ("05-01 14:00:00.000", {"10": "1"}),
+        ("05-01 16:00:00.100", {"10": "0"}),
+    ]
+
+
+def test_what_a_batch_told_and_was_lost_before_real_time_was_switched_on(stage: Stage) -> None:
+    """`realtime` counts as a change of the mappings: the next sighting tells what has changed meanwhile."""
+    segments = [segment(10, "1T AND NOT 2T")]
+    stage.catalog(destination(10, realtime=False), traits=TRAITS, segments=segments)
+    live = stage.catalog(destination(10, batch=False), traits=TRAITS, segments=segments)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    stage.batch("05-01 13:00:00")
+    stage.see("05-01 14:00:00", signals={"c_trait": "2"})
+    stage.apply("05-01 15:00:00", live)
+    stage.see("05-01 16:00:00")
+    stage.see("05-01 17:00:00")
+    assert tellings(stage.play()) == [
+        ("05-01 13:00:00.000", {"10": "1"}),
+        ("05-01 16:00:00.100", {"10": "0"}),
+    ]

@@ -55,8 +55,12 @@ def replay(
     """Send what is owed, as current state."""
     import msgspec
 
-    devices = client(data, url, token, config).replay(destination)
+    report = client(data, url, token, config).replay(destination)
     if json:
-        sys.stdout.write(msgspec.json.encode({"devices": devices}).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
-        sys.stdout.write(f"{devices:,} device{'s' * (devices != 1)} on the way again\n")
+        sys.stdout.write(f"{report.devices:,} device{'s' * (report.devices != 1)} on the way again\n")
+        if report.owed:
+            sys.stdout.write(f"{report.owed:,} still owed: `arke undelivered list` says why\n")
+    if report.owed:
+        raise typer.Exit(1)

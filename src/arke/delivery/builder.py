@@ -94,7 +94,7 @@ class Builder:
         feed: BatchFeed | None,
     ) -> list[Telling]:
         """What the device's ids are to be told; after a crash, without what is known to be done."""
-        if profile is None or not (profile.opted_out or route.samples(profile.uuid)):
+        if profile is None or not (ledger or profile.opted_out or route.samples(profile.uuid)):
             return []
         if device.kind == BATCH and feed is not None:
             asked, device.unsure = feed.asked(device.uid)

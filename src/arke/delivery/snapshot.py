@@ -3,7 +3,8 @@
 In real time all mapped segments it is in with 1; with 0 those that an id was (or may have been) told 1 and that
 no longer hold. In a batch only what differs from what the last batch left the id with, and what it has not
 acknowledged. Derived from the profile and the ledger alone, so that a replay is always current state. A device
-that opted out or is being deleted is told nothing but 0s, whatever its profile says.
+that opted out or is being deleted is told nothing but 0s, whatever its profile says. One outside the sample is told
+no 1s, and 0 for what it has lost of those it was told before.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def tellings(
     batch = asked != "realtime"
     ones = _ones(route, profile)
     active = {state.alias for state in ones}
+    if not route.samples(profile.uuid):
+        ones = []
     destination = route.destination
     current = _current_ids(route, profile)
     arriving = {(partner.dpid, partner.id) for partner in profile.ids if partner.arriving}

@@ -32,8 +32,10 @@ def destinations_to_tell(
     changes: Iterable[Change],
     changed_dpids: Iterable[int],
     now: int,
+    ledgered: Iterable[int] = (),
 ) -> ToTell:
-    """Destinations that a device seen now sets off; notes the send on the profile.
+    """Destinations that a device seen now sets off; notes the send on the profile. `ledgered`: those that have
+    told its ids something, by a batch, or through the device that had the id before; matters when mappings changed.
 
     A gain or a loss tells every destination mapped to that segment. A changed mapping, a changed partner id
     and three quiet days tell those that the device has something to say to: it is in a mapped segment, or
@@ -49,6 +51,7 @@ def destinations_to_tell(
                 told.add(destination_id)
     if profile.routing_mark != routing.mark:
         told.update(_never_told(routing, profile))
+        told.update(number for number in ledgered if number not in profile.sends and routing.tells(number))
         profile.routing_mark = routing.mark
     for destination_id, mark in profile.sends.items():
         if not routing.tells(destination_id):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.delivery.snapshot import settled, tellings
 from arke.delivery.triggers import ToTell, destinations_to_tell
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
 from arke.domain.profile import DepartedId, PartnerId, SendMark
@@ -45,7 +46,24 @@ def unlink(group: Group, command: Unlink) -> Result:
         group.drop(LedgerKey(uid, row.destination, command.dpid, row.id))
         group.keep(LedgerRow(uid, row.destination, aside(command.dpid), row.id, row.entry))
     group.writes.profiles[uid] = profile
+    _close_debts(group, command, uid, profile)
     return Unlinked(tuple(leaving))
+
+
+def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> None:
+    """What was owed about the id goes with it: a device with nothing else unsaid is owed no more. Its lanes see to
+    that.
+    """
+    owed = group.store.owed_of(uid)
+    if not owed:
+        return
+    left = [row for row in group.store.ledger_of(uid) if (row.dpid, row.id) != (command.dpid, command.id)]
+    routes = group.runner.routing(command.at).routes
+    for number in [one.destination for one in owed if one.destination in routes]:
+        ledger = {(row.dpid, row.id): row.entry for row in left if row.destination == number}
+        found = tellings(routes[number], profile, ledger)
+        if all(settled(telling, ledger.get((telling.dpid, telling.id))) for telling in found):
+            group.append(uid, command.at, [], ToTell((number,), catch_up=(number,)), "replay")
 
 
 def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> list[LedgerRow]:
@@ -94,7 +112,8 @@ def adopt(group: Group, command: Adopt) -> Result:
     elif profile.ids[place].generation <= command.generation:
         profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
     routing = group.runner.routing(command.at)
-    told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at).destinations)
+    ledgered = {destination_id for destination_id, _, _ in own}
+    told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at, ledgered).destinations)
     for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
         profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
         told.add(destination_id)

@@ -13,7 +13,7 @@ from arke.engine.commands import Seen
 from arke.evaluation.evaluate import apply_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from arke.domain.event import DeclaredId
     from arke.domain.profile import Profile
@@ -32,12 +32,16 @@ def sight(group: Group, command: Sight) -> Result:
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
     now = event.at
+    routing = group.runner.routing(now)
+    ledgered: Iterable[int] = ()
+    if profile.routing_mark != routing.mark and (profile.ids or profile.segments):  # not a new device
+        ledgered = {row.destination for row in group.store.ledger_of(uid)}
     changed_dpids = link_ids(group, profile, event.ids, command.arriving, now) if event.ids else ()
     if event.region is not None and event.region not in profile.regions:
         profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
     profile.seen = max(profile.seen, event.ts)
     effect = apply_event(group.runner.ruling.compiled, profile, event, now)
-    told = destinations_to_tell(group.runner.routing(now), profile, effect.changes, changed_dpids, now)
+    told = destinations_to_tell(routing, profile, effect.changes, changed_dpids, now, ledgered)
     group.write(uid, profile, now, effect.changes, told, "realtime", touched=bool(changed_dpids))
     segments = sorted(number for number, held in profile.segments.items() if held.status)
     return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
