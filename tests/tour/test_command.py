@@ -132,3 +132,10 @@ def test_files_that_are_not_there(stage: Stage, tmp_path: Path) -> None:
     result = arke(stage)
     assert result.returncode == 2
     assert "script.ndjson" in result.stderr
+
+
+def test_answers_of_a_destination_that_is_not_there_are_told(stage: Stage) -> None:
+    stage.catalog()
+    stage.respond("05-01 00:00:00", 500, 2, destination=999)
+    assert stage.play() == []
+    assert stage.summary.complaints == [f"{stage.script}:1: respond: no destination 999 in the catalog"]

@@ -105,3 +105,6 @@ def test_an_event_of_someone_who_opted_out_links_nothing(stage: Stage) -> None:
     stage.see("05-01 15:00:00", None, ids=[(COOKIES, "b")], memberships={"2": 1})
     last = [request for request in stage.play() if request.clock > "05-01 15"]
     assert {(request.message["Users"][0]["AAM_UUID"], *request.users) for request in last} == {(OTHER, "b")}
+    assert [text.partition("event refused: ")[2] for text in stage.summary.complaints] == [
+        "opted_out: the person has opted out: nothing was stored"
+    ]

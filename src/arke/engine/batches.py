@@ -207,12 +207,16 @@ class Batches:
         try:
             parts = await asyncio.gather(*(self._follow_on(shard, record) for shard in self._shards))
             done = [part for part in parts if part is not None]
+            abandoned = len(done) < len(parts)
+            now = int(self._clock.now())
+            if abandoned:  # what had been told until then
+                done = _own(record, await self._parts())
             finished = msgspec.structs.replace(
                 record,
-                finished_at=max((part.finished_at or 0 for part in done), default=int(self._clock.now())),
+                finished_at=max((part.finished_at or now for part in done), default=now),
                 counts=sum((part.counts for part in done), BatchCounts()),
                 mode=_mode(done),
-                abandoned=len(done) < len(parts),
+                abandoned=abandoned,
             )
             await self._keep(finished)
             log.info("batch_finished", destination=record.destination, number=record.number)
@@ -240,9 +244,10 @@ class Batches:
                 await asyncio.sleep(PAUSE_S)
                 continue
             run = _run_of(answer, record.destination)
-            if run is None or run.number < record.number:
-                # Switched off, or an earlier run must end first: nothing happens before something else does.
+            if run is None:  # switched off: nothing happens before something else does
                 await self._wait(changed, WAIT_S)
+            elif run.number < record.number:  # one that was abandoned ended first
+                await asyncio.sleep(PAUSE_S)
             elif run.number > record.number:
                 return None
             elif run.finished_at is not None:
@@ -348,11 +353,7 @@ class Batches:
     def _facts(self, record: BatchRecord, parts: list[BatchRun]) -> RunFacts:
         counts, mode, share = record.counts, record.mode, 1.0
         if record.finished_at is None:
-            own = [
-                part
-                for part in parts
-                if part.destination == record.destination and part.number == record.number
-            ]
+            own = _own(record, parts)
             counts, mode = sum((part.counts for part in own), BatchCounts()), _mode(own)
             share = sum(part.share for part in own) / len(self._shards)
         return RunFacts(
@@ -381,6 +382,11 @@ def _request(record: BatchRecord, wait_s: float) -> RunBatch:
 def _run_of(answer: Response, destination: int) -> BatchRun | None:
     runs = answer.runs if isinstance(answer, BatchAnswer) else []
     return next((run for run in runs if run.destination == destination), None)
+
+
+def _own(record: BatchRecord, parts: Sequence[BatchRun]) -> list[BatchRun]:
+    """The shards' parts of this run."""
+    return [part for part in parts if (part.destination, part.number) == (record.destination, record.number)]
 
 
 def _mode(parts: Sequence[BatchRun]) -> str:

@@ -16,7 +16,8 @@ import msgspec
 from arke.clock import DAY_S
 from arke.engine.file_desk import Loading
 from arke.engine.operations import LOCAL
-from arke.errors import FileRefused, InvalidInput
+from arke.errors import ArkeError, FileRefused, InvalidInput
+from arke.log import get_logger
 from arke.onboarding.applying import Applier
 from arke.onboarding.columns import Columns, check_memberships, parse_columns
 from arke.onboarding.names import FileName, parse_name
@@ -45,7 +46,10 @@ PEOPLE_FIRST = (
     "the first column holds ids of people: put device ids first; the rows are resolved through the devices that "
     "these people are known by"
 )
+DEFECT = "a defect of Arke: the log names its kind; what was stored until then is not counted here"
 NO_TARGET = "the name says no data source of traits: only traits that name none are realised"
+
+log = get_logger("onboarding")
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -104,18 +108,20 @@ class Loader:
             job = self.check(name, columns)
             try:
                 reading = await self._worker.run(Reading, path, job.name, job.columns)
+                try:
+                    return await self._read(job, reading, progress or _nobody, actor)
+                finally:
+                    reading.close()
             except FileRefused as error:
                 return self._failed(job, error)
-            try:
-                return await self._read(job, reading, progress or _nobody, actor)
-            finally:
-                reading.close()
+            except (ArkeError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the files behind this one are loaded
+                log.error("load_failed", error=type(error).__name__)
+                return self._failed(job, FileRefused("internal", DEFECT))
 
     async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
-        try:
-            survey = await self._worker.run(reading.survey)
-        except FileRefused as error:
-            return self._failed(job, error)
+        survey = await self._worker.run(reading.survey)
         now = int(self._clock.now())
         files = self._desk.files
         record = await self._desk.write(files.begin, job.name.name, survey.digest, now)

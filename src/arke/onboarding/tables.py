@@ -81,10 +81,12 @@ class CsvLines:
         self._delimiter = columns.delimiter
         head = next(file.lines(0), (1, None))[1]
         try:
-            names = self._fields((head or b"").decode())
+            names = [name.strip() for name in self._fields((head or b"").decode())]
         except (csv.Error, UnicodeDecodeError):
-            names = []
-        names = [name.strip() for name in names]
+            raise FileRefused(
+                "no_such_column",
+                "the first line, of the columns' names, is no UTF-8 text or leaves a quote open",
+            ) from None
         if len(names) == 1 and columns.id.column not in names:
             _check_delimiter(names[0], self._delimiter)
         _check_columns(columns, names)
@@ -122,9 +124,13 @@ def _check_delimiter(head: str, delimiter: str) -> None:
 
 
 def _check_columns(columns: Columns, names: list[str]) -> None:
-    missing = [name for name in columns.names if name not in names]
-    if missing:
-        raise FileRefused("no_such_column", f"the file has no column {', '.join(map(repr, missing))}")
+    """Each column that is read must be there once."""
+    for problem, wrong in (
+        ("no column", [name for name in columns.names if name not in names]),
+        ("more than one column", [name for name in columns.names if names.count(name) > 1]),
+    ):
+        if wrong:
+            raise FileRefused("no_such_column", f"the file has {problem} {', '.join(map(repr, wrong))}")
 
 
 class ParquetRows:
@@ -165,7 +171,7 @@ class ParquetRows:
                     number += 1
                     if number > after:
                         yield number, dict(zip(names, map(_texts, values), strict=True))
-        except (self._error, OSError):
+        except (self._error, OSError, ValueError, OverflowError):  # also of values that Python cannot hold
             raise FileRefused("bad_parquet", f"the file cannot be read behind row {number:,}") from None
 
 
@@ -175,6 +181,8 @@ def _texts(value: object) -> list[str]:
         return []
     if isinstance(value, list):
         return [text for one in value for text in _texts(one)]
+    if isinstance(value, bytes):  # text of writers that do not mark it as such
+        return [value.decode(errors="backslashreplace")]
     if isinstance(value, bool):
         return ["1" if value else "0"]
     if isinstance(value, float) and value.is_integer():

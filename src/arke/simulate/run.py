@@ -98,7 +98,13 @@ class Simulation:
             (answer,) = await engine.ingest([step.event])
             if isinstance(answer, EventError):
                 self._complain(f"{where}: event refused: {answer.reason}: {answer.message}")
+            elif answer.opted_out:
+                self._complain(
+                    f"{where}: event refused: opted_out: the person has opted out: nothing was stored"
+                )
         elif step.respond is not None:
+            if all(one.id != step.respond.destination for one in engine.catalog.destinations):
+                self._complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
             network.respond(step.respond.destination, step.respond.status, step.respond.times)
         elif step.apply is not None:
             path = script.parent / step.apply

@@ -13,7 +13,8 @@ from arke.clock import SystemClock
 from arke.engine.handlers.files import MAX_FILE_LINES
 from arke.engine.operations import Operations
 from arke.engine.privacy_operations import PrivacyAsk
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, Unavailable
+from arke.onboarding.reading import Chunk, Reading
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 
 if TYPE_CHECKING:
@@ -51,6 +52,25 @@ def test_a_file_with_quirks_is_read_as_it_is_meant(tmp_path: Path) -> None:
         assert await desk.traits(1) == {1, 2, 3, 5, 7}
         assert await desk.traits(2) == {4}
         assert (await desk.profile(1)).segments[100].status == 1
+
+    run(tmp_path, play)
+
+
+def test_a_defect_costs_the_file_and_not_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file given again goes on from where it was."""
+
+    def defect(_: Reading) -> Chunk:
+        raise KeyError("abc")
+
+    async def play(desk: Desk) -> None:
+        await desk.see(1, (COOKIES, "abc"))
+        with monkeypatch.context() as patched:
+            patched.setattr(Reading, "chunk", defect)
+            receipt = await desk.load(FILE, b"abc\td_sid=1\n")
+        assert (receipt.state, receipt.reason, receipt.received) == ("failed", "internal", 0)
+        assert "abc" not in receipt.message
+        receipt = await desk.load(FILE, b"abc\td_sid=1\n")
+        assert (receipt.state, receipt.stored, receipt.repeated) == ("done", 1, False)
 
     run(tmp_path, play)
 
@@ -145,10 +165,10 @@ def test_the_same_file_goes_on_after_its_load_was_cut_short(tmp_path: Path) -> N
             await desk.loader.load(path, name, progress=lambda *_: cut.set())
 
         def die(*_: object) -> None:
-            raise RuntimeError("cut short")
+            raise Unavailable("cut short")
 
         files.advance = die  # type: ignore[method-assign,assignment]
-        with pytest.raises(RuntimeError):
+        with pytest.raises(Unavailable):
             await load()
         files.advance = advance  # type: ignore[method-assign]
         assert await desk.traits(1) == {1, 2, 3}, "the shards have it, the directory does not know yet"

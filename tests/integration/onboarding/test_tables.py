@@ -52,6 +52,14 @@ def as_parquet(rows: list[dict[str, Any]] = ROWS, **options: Any) -> bytes:
     return sink.getvalue()
 
 
+def parquet_of(names: list[str], text: pa.DataType | None = None) -> bytes:
+    """One row: the first column says abc, the others 1."""
+    sink = io.BytesIO()
+    values = [pa.array(["abc"], text or pa.string()), *(pa.array([1]) for _ in names[1:])]
+    parquet.write_table(pa.Table.from_arrays(values, names=names), sink)
+    return sink.getvalue()
+
+
 def load(folder: Path, name: str, content: bytes, columns: str | None = COLUMNS) -> tuple[Receipt, Any, Any]:
     """The receipt, and the profiles of abc and xyz."""
 
@@ -99,11 +107,29 @@ def test_rows_go_on_behind_the_last_one_that_counted(tmp_path: Path) -> None:
         ("people.parquet", as_parquet()[:-20], "bad_parquet"),
         ("people.parquet", as_csv(), "bad_parquet"),
         ("people.csv", b"\xff\xfe\n", "no_such_column"),
+        ("people.csv", (HEAD + ",buyer\nabc,,1,,,,0\n").encode(), "no_such_column"),
+        (
+            "people.parquet",
+            parquet_of(["cookie", "buyer", "lover", "churn", "town", "buyer"]),
+            "no_such_column",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_fails(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     receipt, _, _ = load(tmp_path, name, content)
     assert (receipt.state, receipt.reason, receipt.received) == ("failed", reason, 0)
+
+
+def test_a_column_that_the_file_has_twice_is_named(tmp_path: Path) -> None:
+    receipt, _, _ = load(tmp_path, "people.csv", (HEAD + ",buyer\nabc,,1,,,,0\n").encode())
+    assert receipt.message == "the file has more than one column 'buyer'"
+
+
+def test_text_of_parquet_that_is_not_marked_as_text(tmp_path: Path) -> None:
+    content = parquet_of(["cookie", "buyer"], pa.binary())
+    columns = f"id: {{column: cookie, dpid: {COOKIES}}}\ntraits: {{buyer: 1}}\n"
+    receipt, abc, _ = load(tmp_path, "people.parquet", content, columns)
+    assert (receipt.stored, set(abc.traits)) == (1, {1})
 
 
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "bar")])

@@ -266,8 +266,40 @@ def test_a_destination_that_leaves_the_catalog_abandons_its_run() -> None:
         await world.until(2)
         (record,) = world.directory.batch_records(D, 1)
         assert record.abandoned
+        assert (record.counts, record.mode) == (COUNTS, "changes"), "what had been told until then"
+        assert record.finished_at is not None
+        assert START + HOUR_S <= record.finished_at <= START + HOUR_S + 60
 
     play(story, FakeShard(1000 * HOUR_S))
+
+
+def test_a_run_behind_one_that_was_abandoned_begins_when_that_one_has_ended() -> None:
+    """The destination came back, and its shard first ends what it had begun."""
+
+    class Loyal(FakeShard):
+        async def call(self, request: Request) -> Response:
+            earlier = self.run if self.run is not None and self.run.finished_at is None else None
+            if isinstance(request, RunBatch) and earlier is not None and earlier.number < request.number:
+                await asyncio.sleep(min(request.wait_s, 5.0))
+                self.run = msgspec.structs.replace(
+                    earlier, finished_at=request.at if request.wait_s else None
+                )
+                return BatchAnswer([self.run])
+            return await super().call(request)
+
+    async def story(world: World) -> None:
+        await world.batches.start(D, "command")
+        await world.until(0.5)
+        await world.apply()
+        await world.until(1)
+        await world.apply(acme())
+        shard.takes_s = 1.0
+        await world.batches.start(D, "command")
+        await world.until(1 + 10 / HOUR_S)
+        assert (await world.batches.run(D, 2)).finished_at is not None
+
+    shard = Loyal(1000 * HOUR_S)
+    play(story, shard)
 
 
 def test_what_is_due_and_what_is_not_scheduled() -> None:
