@@ -155,7 +155,8 @@ class Operations:
             for destination in self._engine.catalog.destinations
         }
         for run in await self._engine.batches.newest():
-            found[run.destination].batch = run
+            if run.destination in found:  # the catalog may have changed since
+                found[run.destination].batch = run
         latencies: dict[int, list[float]] = {}
         for lane in (lane for part in parts for lane in part.lanes):
             status = found.get(lane.destination)

@@ -104,6 +104,9 @@ class Onboarding:
                 await self._load(ticket)
             except OSError as error:
                 log.error("inbox_failed", error=type(error).__name__, reason=error.strerror or "")
+                if not isinstance(error, FileNotFoundError):  # a full disk, say: it comes again
+                    self._waiting.put_nowait(ticket)
+                    await asyncio.sleep(RETRY_PAUSE_S)
             self._now = None
 
     async def _load(self, ticket: str) -> None:

@@ -1,0 +1,60 @@
+"""Files that were sent to the admin API, when the disk they wait on does not do what it should."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from arke.clock import SystemClock
+from arke.onboarding import service
+from arke.onboarding.inbox import PART, Inbox
+from arke.onboarding.service import Onboarding
+from integration.onboarding.desk import COOKIES, open_desk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import pytest
+
+FILE = f"ftp_dpm_{COOKIES}_1777600000.sync"
+
+
+async def sent(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def test_a_receipt_that_cannot_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is not forgotten meanwhile, other files are loaded, and it is not loaded twice."""
+    monkeypatch.setattr(service, "RETRY_PAUSE_S", 0.05)
+
+    async def work() -> None:
+        async with open_desk(tmp_path) as desk:
+            await desk.see(1, (COOKIES, "abc"))
+            onboarding = Onboarding(desk.loader, Inbox(tmp_path / "inbox"), SystemClock())
+            first = await onboarding.receive(FILE, None, sent(b"abc\td_sid=1\n"), actor="test")
+            second = await onboarding.receive(
+                FILE.replace("600000", "600001"), None, sent(b"abc\td_sid=2\n"), actor="test"
+            )
+            in_its_place = tmp_path / "inbox" / first / PART
+            in_its_place.mkdir()
+            await onboarding.start()
+            try:
+                while onboarding.state(second).state != "done":
+                    await asyncio.sleep(0.01)
+                assert onboarding.state(first).receipt is None
+                in_its_place.rmdir()
+                while (receipt := onboarding.state(first).receipt) is None:
+                    await asyncio.sleep(0.01)
+                assert (receipt.state, receipt.stored, receipt.repeated) == ("done", 1, True)
+                assert await desk.traits(1) == {1, 2}
+            finally:
+                await onboarding.stop()
+
+    async def limited() -> None:
+        async with asyncio.timeout(30):
+            await work()
+
+    asyncio.run(limited())
