@@ -288,6 +288,14 @@ class TestOneEngineADirectory:
             engine.start()
             wait_until(lambda: well.segments_of("p41"), "the message")
 
+    def test_a_service_manager_may_signal_its_shards_too(self, tmp_path: Path) -> None:
+        """SIGTERM to every process, as systemd sends it: the shards leave it to the engine to stop them."""
+        with EngineProcess(tmp_path, settings=OPEN) as engine:
+            os.killpg(engine.pid, signal.SIGTERM)
+            assert engine.stop() == 0
+            assert "stopping" in engine.log()
+            assert "shard_" not in engine.log()
+
     def test_a_shard_that_dies_is_replaced(self, tmp_path: Path, well: ReceiverThread) -> None:
         """Its process is killed; until another one has the catalog the answer is 503, then all goes on."""
         with EngineProcess(tmp_path, settings=OPEN) as engine:
