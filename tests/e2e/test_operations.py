@@ -208,6 +208,13 @@ class TestCatalogs:
         assert (back.returncode, "no engine has kept data here" in back.stderr) == (2, True)
         assert not data.exists()
 
+    def test_where_nobody_is_stored_nobody_is_behind(self, tmp_path: Path) -> None:
+        """`status` without a running engine does not speak of a backfill that has nobody to go through."""
+        idle = EngineProcess(tmp_path)
+        (tmp_path / "catalog.yaml").write_text("segments: [{id: 1}]\n")
+        assert idle.arke("apply", "catalog.yaml").returncode == 0
+        assert "backfill" not in idle.arke("status").stdout
+
     def test_plan_dry_run_apply_and_rollback(self, engine: EngineProcess, well: ReceiverThread) -> None:
         before = status(engine)["catalog_version"]
         file = engine.folder / "catalog.yaml"
