@@ -182,9 +182,10 @@ def load_and_kill(engine: EngineProcess, name: str, kills: tuple[int, ...]) -> R
         engine.kill()
         engine.start()
     wait_until(lambda: state().receipt is not None, "the receipt", 60)
-    receipt = state().receipt
-    assert receipt is not None
-    return receipt
+    ended = state()
+    assert ended.receipt is not None
+    assert ended.lines == ended.total == ended.receipt.received
+    return ended.receipt
 
 
 def test_a_watched_folder_takes_what_is_moved_in(tmp_path: Path) -> None:
