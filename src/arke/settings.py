@@ -5,7 +5,9 @@ Later wins: defaults, then arke.toml, then `ARKE_SECTION_NAME` in the environmen
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +16,7 @@ import msgspec
 from arke.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -71,35 +73,85 @@ class Settings(Section, frozen=True):
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read settings. `path` None: no file is read. Raises SettingsError naming what is wrong where."""
-    document: dict[str, Any] = {}
-    if path is not None:
-        try:
-            document = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: {error}") from None
-    _overlay(document, os.environ if environ is None else environ)
+    settings = Settings() if path is None else _from_file(path)
+    return _with_environment(settings, os.environ if environ is None else environ)
+
+
+def _from_file(path: Path) -> Settings:
     try:
-        return msgspec.convert(document, Settings, strict=False)
+        text = path.read_text()
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    try:
+        return msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
-        where = str(path) if path is not None else "environment"
-        raise SettingsError(f"{where}: {error}") from None
+        name, problem = _in_words(str(error))
+        raise SettingsError(f"{path}{_place(text, name)}: {problem}") from None
 
 
-def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Put `ARKE_REGION` and `ARKE_SECTION_NAME` over what the file says. Lists are comma separated."""
-    if "ARKE_REGION" in environ:
-        document["region"] = environ["ARKE_REGION"]
-    defaults = Settings()
-    for section in ("server", "auth", "egress", "delivery", "onboarding"):
-        for name in getattr(defaults, section).__struct_fields__:
-            value = environ.get(f"ARKE_{section}_{name}".upper())
-            if value is None:
-                continue
-            listed = isinstance(getattr(getattr(defaults, section), name), tuple)
-            parts = [part.strip() for part in value.split(",") if part.strip()]
-            document.setdefault(section, {})[name] = parts if listed else value
+def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Put `ARKE_REGION` and `ARKE_SECTION_NAME` over the settings. Lists are comma separated."""
+    for name in OPTIONS:
+        variable = f"ARKE_{name}".upper().replace(".", "_")
+        value: Any = environ.get(variable)
+        if value is None:
+            continue
+        *above, option = name.split(".")
+        section = getattr(settings, above[0]) if above else settings
+        if isinstance(getattr(section, option), tuple):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        changed = msgspec.to_builtins(section) | {option: value}
+        try:
+            section = msgspec.convert(changed, type(section), strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{variable}: {str(error).partition(' - at ')[0]}") from None
+        settings = msgspec.structs.replace(settings, **{above[0]: section}) if above else section
+    return settings
+
+
+def _options(section: Section, prefix: str = "") -> Iterator[str]:
+    for field in section.__struct_fields__:
+        value = getattr(section, field)
+        if isinstance(value, Section):
+            yield from _options(value, f"{prefix}{field}.")
+        else:
+            yield prefix + field
+
+
+OPTIONS = tuple(_options(Settings()))
+"""Every option by its dotted name, such as `server.intake`."""
+
+
+def _in_words(problem: str) -> tuple[str, str]:
+    """The dotted name of the option that msgspec found wrong, and what is wrong with it."""
+    problem, _, at = problem.partition(" - at `$")
+    name = re.sub(r"\[.*", "", at.rstrip("`")).lstrip(".")
+    unknown = re.search("unknown field `(.*)`", problem, re.DOTALL)
+    if unknown is None:
+        return name, f"{name}: {problem}" if name else problem
+    name = f"{name}.{unknown[1]}".lstrip(".")
+    known = {*OPTIONS, *(option.partition(".")[0] for option in OPTIONS)}
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(OPTIONS)}"
+    return name, f"unknown option {name!r} ({hint})"
+
+
+def _place(text: str, name: str) -> str:
+    """`:line:column` of an option or a section in the text of a file; empty where it is written unusually."""
+    above = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.match(r"\s*(\[)?\s*([\w.-]+)\s*(?(1)\]|=)", line)
+        if found is None:
+            continue
+        if found[1]:
+            above = found[2]
+        here = above if found[1] else f"{above}.{found[2]}".lstrip(".")
+        if here == name:
+            return f":{number}:{found.start(2) + 1}"
+    return ""
 
 
 def host_and_port(text: str, option: str) -> tuple[str, int]:

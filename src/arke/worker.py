@@ -36,8 +36,9 @@ def main() -> None:
     parser.add_argument("--settings", required=True)
     arguments = parser.parse_args()
     configure_logging()
-    # The engine decides when to stop; a Ctrl-C reaches the whole process group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The engine decides when to stop; a Ctrl-C, or a service manager's SIGTERM, reaches the whole process group.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     settings = msgspec.json.decode(arguments.settings, type=Settings)
     connection = socket.socket(fileno=arguments.socket)
     # Larger young generations: the engine makes many objects and no cycles.
@@ -60,8 +61,6 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
         log.error("start_failed", code=error.code, message=str(error))
         sys.exit(1)
     gc.freeze()
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     calls: set[asyncio.Task[None]] = set()
 
     async def answer(call: Call) -> None:
@@ -78,10 +77,7 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
             calls.add(task)
             task.add_done_callback(calls.discard)
 
-    reading = asyncio.create_task(read_calls())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    reading.cancel()
+    await asyncio.gather(read_calls(), return_exceptions=True)  # however the engine's end was closed
     await shard.stop()
     if calls:
         await asyncio.wait(calls, timeout=1.0)

@@ -222,11 +222,18 @@ def test_loopback_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
 
 
 SETTINGS = {
-    "an unknown option": ("[server]\nintak = 1\n", "unknown field `intak` - at `$.server`"),
-    "an unknown section": ("[servers]\n", "unknown field `servers`"),
+    "an unknown option": (
+        "[server]\nintak = 1\n",
+        "toml:2:1: unknown option 'server.intak' (did you mean server.intake?)",
+    ),
+    "an unknown section": ("[servers]\n", "toml:1:2: unknown option 'servers' (did you mean server?)"),
     "no TOML": ("[server\n", "arke.toml:"),
-    "a wrong type": ("region = 'north'\n", "at `$.region`"),
-    "out of bounds": ("[delivery]\ntimeout_ms = 9000\n", "at `$.delivery.timeout_ms`"),
+    "a wrong type": ("region = 'north'\n", "toml:1:1: region: Expected `int`, got `str`"),
+    "text for a number": ('region = "9"\n', "toml:1:1: region: Expected `int`, got `str`"),
+    "out of bounds": (
+        "[delivery]\n timeout_ms = 9000\n",
+        "toml:2:2: delivery.timeout_ms: Expected `int` <= 3000",
+    ),
     "no address": ("[server]\nintake = 'here'\n", "server.intake: 'here' is not host:port"),
     "no network": ("[egress]\nallow_cidrs = ['127.0.0.1/99']\n", "egress.allow_cidrs"),
 }
@@ -251,4 +258,4 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
         engine.accept({"signals": {"c_see": "camera"}})
     done = engine.arke("up", "--config", str(engine.config), ARKE_DELIVERY_TIMEOUT_MS="9000")
     assert done.returncode == 2
-    assert "at `$.delivery.timeout_ms`" in done.stderr
+    assert "arke: ARKE_DELIVERY_TIMEOUT_MS: Expected `int` <= 3000" in done.stderr

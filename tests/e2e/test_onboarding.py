@@ -56,6 +56,15 @@ def held(engine: EngineProcess, number: int) -> set[int]:
     return {segment.id for segment in explained.segments if segment.status == 1}
 
 
+def test_a_device_that_only_a_file_speaks_of_was_not_seen(engine: EngineProcess) -> None:
+    """`explain` shows no time for it: a file is no sighting."""
+    sync = f"adobe_id_0_{COOKIES}_{AT}.sync"
+    (engine.folder / sync).write_text(f"{device(7)}\tabc\n")
+    assert onboard(engine, sync)[0] == 0
+    assert "\n  known from files, not seen yet\n" in engine.arke("explain", "--id", f"{COOKIES}:abc").stdout
+    assert json.loads(engine.arke("explain", device(7), "--json").stdout)["seen"] is None
+
+
 def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: EngineProcess) -> None:
     """Sent over the socket; loaded directly once the engine is gone; and then not again."""
     engine.accept({"uuid": device(1), "ids": [{"dpid": COOKIES, "id": "abc"}]})
@@ -173,9 +182,10 @@ def load_and_kill(engine: EngineProcess, name: str, kills: tuple[int, ...]) -> R
         engine.kill()
         engine.start()
     wait_until(lambda: state().receipt is not None, "the receipt", 60)
-    receipt = state().receipt
-    assert receipt is not None
-    return receipt
+    ended = state()
+    assert ended.receipt is not None
+    assert ended.lines == ended.total == ended.receipt.received
+    return ended.receipt
 
 
 def test_a_watched_folder_takes_what_is_moved_in(tmp_path: Path) -> None:

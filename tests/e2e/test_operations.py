@@ -208,6 +208,13 @@ class TestCatalogs:
         assert (back.returncode, "no engine has kept data here" in back.stderr) == (2, True)
         assert not data.exists()
 
+    def test_where_nobody_is_stored_nobody_is_behind(self, tmp_path: Path) -> None:
+        """`status` without a running engine does not speak of a backfill that has nobody to go through."""
+        idle = EngineProcess(tmp_path)
+        (tmp_path / "catalog.yaml").write_text("segments: [{id: 1}]\n")
+        assert idle.arke("apply", "catalog.yaml").returncode == 0
+        assert "backfill" not in idle.arke("status").stdout
+
     def test_plan_dry_run_apply_and_rollback(self, engine: EngineProcess, well: ReceiverThread) -> None:
         before = status(engine)["catalog_version"]
         file = engine.folder / "catalog.yaml"
@@ -287,6 +294,14 @@ class TestOneEngineADirectory:
             assert json.loads(engine.arke("explain", device(41), "--json").stdout)["known"]
             engine.start()
             wait_until(lambda: well.segments_of("p41"), "the message")
+
+    def test_a_service_manager_may_signal_its_shards_too(self, tmp_path: Path) -> None:
+        """SIGTERM to every process, as systemd sends it: the shards leave it to the engine to stop them."""
+        with EngineProcess(tmp_path, settings=OPEN) as engine:
+            os.killpg(engine.pid, signal.SIGTERM)
+            assert engine.stop() == 0
+            assert "stopping" in engine.log()
+            assert "shard_" not in engine.log()
 
     def test_a_shard_that_dies_is_replaced(self, tmp_path: Path, well: ReceiverThread) -> None:
         """Its process is killed; until another one has the catalog the answer is 503, then all goes on."""

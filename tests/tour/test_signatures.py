@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tour.stage import COOKIES, Stage, destination, segment
+from tour.stage import COOKIES, Stage, destination, segment, trait
 
 if TYPE_CHECKING:
     from tour.stage import Request
@@ -110,3 +110,16 @@ def test_a_body_in_jinja2(stage: Stage) -> None:
     """`template_language: jinja2`, in a sandbox."""
     template = '{"ids": [{% for user in users %}{{ user.partner_id | tojson }}{% endfor %}]}'
     assert one_request(stage, template=template, template_language="jinja2").message == {"ids": ["a"]}
+
+
+def test_a_body_tells_when_the_change_came_about_and_when_the_device_was_seen(stage: Stage) -> None:
+    """GENERATION_TIME and `timestamp`, Unix times: of the message they are only while nothing lies between."""
+    template = (
+        "<GENERATION_TIME> <USER_LIST:{u|<u.timestamp> <u.segments:{s|in}><u.removedSegments:{s|out}>}>"
+    )
+    told = destination(1, template=template, content_type="text/plain")
+    stage.catalog(told, traits=[trait(1, ttl_days=1)], segments=[segment(1, "1T")])
+    stage.see("05-01 09:00:00", None, 1, ids=[(COOKIES, "a")])
+    stage.batch("05-03 14:00:00")
+    seen, lapsed = 1_777_626_000, 1_777_766_400  # 05-01 09:00, 05-03 00:00
+    assert [request.body for request in stage.play()] == [f"{seen} {seen} in", f"{lapsed} {seen} out"]

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from arke.catalog.place import Findings, Path
     from arke.catalog.tree import Value
 
-MAX_ID = 2**63 - 1
+MAX_ID = 2**31 - 1
+"""The largest number that an event or a data file can name; a greater one could be defined and never be used."""
 MAX_NAME_LENGTH = 255
 
 Choice = TypeVar("Choice", bound=str)
@@ -192,8 +193,8 @@ def checked_integer(
         hint = "remove the quotes" if digits and len(str(value)) < 20 else None
         findings.error(path, f"{what} must be a whole number, not {type_name(value)}", hint)
     elif not low <= value <= high:
-        bounds = f"at least {low}" if high == MAX_ID else f"from {low} to {high}"
-        given = str(value) if abs(value) <= MAX_ID else "a number that large"
+        bounds = f"at least {low}" if value < low and high == MAX_ID else f"from {low} to {high}"
+        given = str(value) if abs(value) < 10**18 else "a number that large"
         findings.error(path, f"{what} must be {bounds}, not {given}")
     else:
         return value

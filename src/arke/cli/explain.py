@@ -45,9 +45,8 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
         yield f"{asked}: never seen by this engine"
         return
     yield f"device {facts.uuid}" + ("  (opted out)" if facts.opted_out else "")
-    yield f"  last seen {facts.seen}" + (
-        f" in regions {', '.join(map(str, facts.regions))}" if facts.regions else ""
-    )
+    seen = f"last seen {facts.seen}" if facts.seen else "known from files, not seen yet"
+    yield f"  {seen}" + (f" in regions {', '.join(map(str, facts.regions))}" if facts.regions else "")
     yield "  ids " + (", ".join(facts.ids) or "none but the UUID itself")
     yield ""
     yield "traits" + ("" if facts.traits else ": none")

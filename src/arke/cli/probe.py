@@ -63,7 +63,7 @@ def probe(
         )
         passed = run_probe(target, requests=requests, patience_s=patience, as_json=json)
     except ArkeError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"arke: {error}", err=True)
         raise typer.Exit(2) from None
     if not passed:
         raise typer.Exit(1)

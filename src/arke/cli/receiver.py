@@ -80,5 +80,5 @@ def receiver(
         )
         serve(config, as_json=json)
     except ArkeError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"arke: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, InvalidInput | SecretUnresolved) else 1) from None

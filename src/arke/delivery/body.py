@@ -44,7 +44,11 @@ class BodyBuilder:
             client_id=destination.client_id,
             destination_id=destination.id,
             users=tuple(
-                TemplateUser(entry=telling.entry, partner_ids=telling.partner_ids) for telling in found
+                TemplateUser(entry=telling.entry, partner_ids=telling.partner_ids, seen_ts=telling.seen_ts)
+                for telling in found
+            ),
+            generated_ts=max(
+                (state.verified_ts for telling in found for state in telling.entry.segments), default=None
             ),
         )
         return self._template(destination.template, destination).render(message)

@@ -34,9 +34,9 @@ _NOTHING_TOLD = LedgerEntry(0, {}, [])
 class Telling(msgspec.Struct, frozen=True):
     """What one partner id is to be told: the user as it goes into a message, and its aliases by status.
 
-    `partner_ids` are all ids of the device, for destinations with a template of their own. `dropped` are aliases
-    that the last batch left the id with and that the destination is not to hear the end of; where there is
-    nothing else, the entry has no segments.
+    `partner_ids` are all ids of the device, for destinations with a template of their own; `seen_ts` is for those
+    too, None for a device that only files speak of. `dropped` are aliases that the last batch left the id with and
+    that the destination is not to hear the end of; where there is nothing else, the entry has no segments.
     """
 
     dpid: int
@@ -46,6 +46,7 @@ class Telling(msgspec.Struct, frozen=True):
     zeros: tuple[str, ...]
     partner_ids: dict[int, str] = {}
     dropped: tuple[str, ...] = ()
+    seen_ts: int | None = None
 
 
 def settled(telling: Telling, entry: LedgerEntry | None) -> bool:
@@ -102,7 +103,9 @@ def tellings(
         user = UserEntry(profile.uuid, partner_id, tuple(profile.regions), states)
         told_1 = tuple([state.alias for state in states if state.active])
         told_0 = tuple([state.alias for state in states if not state.active])
-        result.append(Telling(dpid, partner_id, user, told_1, told_0, partner_ids, dropped))
+        result.append(
+            Telling(dpid, partner_id, user, told_1, told_0, partner_ids, dropped, profile.seen or None)
+        )
     return result
 
 

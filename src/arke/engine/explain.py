@@ -106,7 +106,7 @@ def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
     return Explanation(
         uuid=profile.uuid,
         known=True,
-        seen=utc_text(profile.seen),
+        seen=utc_text(profile.seen) if profile.seen else None,
         opted_out=bool(profile.opted_out),
         ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
         regions=list(profile.regions),

@@ -495,7 +495,7 @@ class Shard:
         """The share of stored profiles evaluated under the catalog in force. Uids are hashes: evenly spread."""
         done = self.walks.refreshed
         if done is None:
-            return 0.0
+            return 0.0 if self._store.count_profiles() else 1.0
         return 1.0 if done[1] is None else done[1] / (1 << 62)
 
     # --- for inspection ---------------------------------------------------------------------------------

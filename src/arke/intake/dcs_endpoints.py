@@ -59,7 +59,7 @@ class DcsEndpoints:
         await self._answer(scope, send, request, accepted, errors)
 
     async def opt_out(self, scope: Scope, send: Send) -> None:
-        """Without declared ids: global, and the browser keeps a mark. With ids: for those ids."""
+        """Naming nobody: global, and the browser keeps a mark. With a UUID or ids: for those."""
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
         if request.event is None:
@@ -72,8 +72,8 @@ class DcsEndpoints:
         if passed is None and who.cookie_uuid is not None:
             # The browser that asks is opted out too, whichever device the ids were last linked to.
             await self._ingest.opt_out(who.cookie_uuid, ())
-        declared = bool(ids) or codes.ALL_IDS_INVALID in request.errors
-        marks = [] if declared else answers.opt_out_cookies(self._settings)
+        named = passed is not None or bool(ids) or codes.ALL_IDS_INVALID in request.errors
+        marks = [] if named else answers.opt_out_cookies(self._settings)
         await self._answer(scope, send, request, None, [*request.errors, codes.OPTED_OUT], marks)
 
     async def _form(self, scope: Scope, receive: Receive) -> bytes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from arke.domain.event import DeclaredId
+from arke.domain.event import DeclaredId, is_uuid
 from arke.intake import dcs_codes as codes
 from arke.intake.id_formats import (
     DEVICE_ID_FORMATS,
+    ECID_DPID,
     GLOBAL_CODES,
     device_id_ok,
     is_nobody,
@@ -104,7 +105,10 @@ def _read(claim: Claim, known: NameSpaces, errors: list[DcsError]) -> DeclaredId
     """One claim as an id, or None after saying why not."""
     dpid = resolve_code(claim.name_space, known) if claim.by_code else parse_dpid(claim.name_space)
     state = _STATES.get(claim.state)
-    if dpid is None or state is None or claim.malformed or not well_formed(claim.value):
+    malformed = claim.malformed or not well_formed(claim.value)
+    if dpid == ECID_DPID and not is_uuid(claim.value):
+        malformed = True
+    if dpid is None or state is None or malformed:
         errors.append(codes.invalid_id(claim.name_space, claim.value))
         return None
     if dpid not in DEVICE_ID_FORMATS and not known.known_dpid(dpid):

@@ -161,6 +161,8 @@ def _bad_field(problem: str) -> EventError:
         hint = f": did you mean `{close[0]}`?" if close else f"; known: {', '.join(fields)}"
         return EventError("unknown_field", f"unknown field `{name}`{hint}")
     text = problem.replace("`$.", "`").replace(" - at `$`", "").replace(" - at `key in $`", "")
+    if text.startswith("Expected `object`") and " - at " not in text:
+        return EventError("bad_json", f"not a JSON object: {text}")
     limit = _TOO_LONG.search(problem)
     if limit is not None:
         return EventError("too_many_properties", text)

@@ -92,7 +92,8 @@ class Onboarding:
         receipt = self._inbox.receipt(ticket)
         if receipt is not None:
             state: Literal["done", "failed"] = "done" if receipt.state == "done" else "failed"
-            return FileState(id=ticket, state=state, receipt=receipt)
+            lines = receipt.received
+            return FileState(id=ticket, state=state, lines=lines, total=lines, receipt=receipt)
         if self._now is not None and self._now[0] == ticket:
             return FileState(id=ticket, state="loading", lines=self._now[1], total=self._now[2])
         return FileState(id=ticket, state="waiting")

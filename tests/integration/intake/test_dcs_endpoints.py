@@ -245,6 +245,15 @@ def test_an_opt_out_by_uuid_outranks_cookie_and_mapping(intake: Server, engine: 
     assert engine.opt_outs == [(other, (DeclaredId(123, "987"),))]
 
 
+def test_an_opt_out_by_uuid_is_for_that_device_alone(intake: Server, engine: RecordingEngine) -> None:
+    """The browser that asks is neither marked nor opted out: another device was named (dossier 17)."""
+    other = "9" * 38
+    answer = intake.get(f"/demoptout?d_uuid={other}", COOKIE)
+    assert answer.header("x-error") == "171"
+    assert answer.cookies() == []
+    assert engine.opt_outs == [(other, ())]
+
+
 def test_opting_out_twice_works(intake: Server, engine: RecordingEngine) -> None:
     answer = intake.get("/demoptout?d_cid=123%01987", "Cookie: demdex=NOTARGET")
     assert answer.header("x-error") == "171"

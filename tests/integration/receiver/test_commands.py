@@ -109,4 +109,5 @@ def test_a_failed_check_exits_1_and_says_why() -> None:
 def test_wrong_use_exits_2_and_says_what_to_do(arguments: list[str], words: str) -> None:
     code, output = run(*arguments)
     assert (code, words in output) == (2, True), output
+    assert output.startswith("arke: ")
     assert "canary" not in output
