@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from arke.app import DIRECTORY_FILE, SOCKET_FILE, file_loader, running_engine
+from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.console.onboard import Ticket
 from arke.engine.access import Access
@@ -245,6 +246,8 @@ class LocalClient:
             with TemporaryDirectory() as scratch:
                 fresh = LocalClient(Path(scratch), self._settings, self._checkers)
                 return fresh._run(lambda operations: operations.apply(text, str(path), folder, dry_run=True))
+        if not self._exists():  # a catalog that is refused must not leave an empty store behind
+            parse_catalog(text, name=str(path), base_dir=folder, checkers=self._checkers)
         return self._run(lambda operations: operations.apply(text, str(path), folder, dry_run=dry_run))
 
     def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:

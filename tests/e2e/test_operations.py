@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from arke import __version__
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device, visit
 from e2e.engine_process import OPEN, EngineProcess, request, wait_until
 from e2e.receiver_thread import ReceiverThread
@@ -195,6 +196,13 @@ class TestReplay:
             wait_until(lambda: failing.segments_of("p23") == {"10329"}, "the replay")
 
 
+def test_the_version() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "arke", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, f"arke {__version__}\n")
+
+
 class TestCatalogs:
     def test_a_dry_run_makes_no_store(self, well: ReceiverThread, tmp_path: Path) -> None:
         """What a first catalog would do can be asked before there is anything; a rollback needs something."""
@@ -206,6 +214,10 @@ class TestCatalogs:
         assert "destination 1" in done.stdout
         back = subprocess.run([*asked, "--rollback"], capture_output=True, text=True, timeout=60)
         assert (back.returncode, "no engine has kept data here" in back.stderr) == (2, True)
+        bad = tmp_path / "bad.yaml"
+        bad.write_text("destinations: [{id: 1}]\n")
+        refused = subprocess.run([*asked, str(bad)], capture_output=True, text=True, timeout=60)
+        assert (refused.returncode, "bad.yaml:1:" in refused.stderr) == (2, True)
         assert not data.exists()
 
     def test_where_nobody_is_stored_nobody_is_behind(self, tmp_path: Path) -> None:

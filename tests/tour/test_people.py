@@ -132,7 +132,7 @@ def test_a_deletion_by_the_persons_id_takes_all_devices(stage: Stage) -> None:
     stage.see("05-01 11:00:00", THIRD, ids=[(COOKIES, "c")], memberships={"1": 1})
     login(stage, "05-01 12:00:00", DEVICE)
     login(stage, "05-01 12:01:00", OTHER)
-    stage.line("05-01 13:00:00", privacy={"action": "delete", "id": f"{PERSON}:ann"})
+    stage.line("05-01 13:00:00", privacy={"action": "delete", "id": {"dpid": PERSON, "id": "ann"}})
     login(stage, "05-01 14:00:00", THIRD, memberships={"1": 0})
     stage.see("05-01 14:00:00", None, ids=[(COOKIES, "a")], memberships={"1": 1})
     stage.see("05-01 15:00:00", THIRD, memberships={"1": 1})

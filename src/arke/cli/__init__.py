@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Annotated
 
 import typer
 
+from arke import __version__
 from arke.cli.apply import apply
 from arke.cli.batch import batch_app, resync
 from arke.cli.bench import bench
@@ -28,12 +30,29 @@ from arke.log import configure_logging
 
 app = typer.Typer(
     name="arke",
-    help="Real-time outbound audience transfers: tell destinations who is in which segment, within moments.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"arke {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def arke(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Real-time outbound audience transfers: tell destinations who is in which segment, within moments."""
+
+
 app.command()(demo)
 app.command()(up)
 app.command()(check)

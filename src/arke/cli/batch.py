@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ def _lines(batches: DestinationBatches) -> Iterator[str]:
     if not batches.enabled:
         due = "switched off"
     every = "" if batches.every_s is None else f" (every {batches.every_s // 3600} h at {batches.at} UTC)"
-    yield f"destination {batches.destination} {batches.name}: {due}{every}"
+    yield f"destination {label(batches.destination, batches.name)}: {due}{every}"
     for facts in batches.runs:
         yield f"  {_line(facts)}"
 

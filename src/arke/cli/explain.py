@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +52,12 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
     yield "traits" + ("" if facts.traits else ": none")
     for trait in facts.traits:
         until = f"until {trait.expires}" if trait.expires else "for good"
-        yield f"  {trait.id} {trait.name}: {trait.count} x, last {trait.last}, held {until}"
+        yield f"  {label(trait.id, trait.name)}: {trait.count} x, last {trait.last}, held {until}"
     yield ""
     yield "segments" + ("" if facts.segments else ": none")
     for segment in facts.segments:
         mark = "in " if segment.status else "out"
-        yield f"  {mark} {segment.id} {segment.name}: {segment.why}"
+        yield f"  {mark} {label(segment.id, segment.name)}: {segment.why}"
         if segment.rule is not None:
             yield f"      rule      {segment.rule}"
         if segment.changed is not None:
@@ -69,7 +69,7 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
 
 
 def _destination(destination: DestinationFacts) -> Iterator[str]:
-    yield f"  {destination.id} {destination.name}: {destination.state}: {destination.why}"
+    yield f"  {label(destination.id, destination.name)}: {destination.state}: {destination.why}"
     for partner in destination.ids:
         told = ", ".join(f"{alias}={status}" for alias, status in partner.told.items()) or "nothing"
         yield f"      {partner.dpid}:{partner.id} was told {told}"

@@ -22,6 +22,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DATA = Path("arke-data")
 
 
+def label(number: int, name: str) -> str:
+    """A number with the name that people gave it, if they did."""
+    return f"{number} {name}".rstrip()
+
+
 def client(
     data: Path, url: str | None = None, token: str | None = None, config: Path | None = None
 ) -> RemoteClient | LocalClient:

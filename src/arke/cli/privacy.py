@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -168,8 +168,7 @@ def _lines(report: PrivacyReport) -> Iterator[str]:
 
 
 def _destination(proof: DestinationProof) -> Iterator[str]:
-    name = f"{proof.destination} {proof.name}".rstrip()
-    yield f"  {name}: {_ids(len(proof.acknowledged))} acknowledged"
+    yield f"  {label(proof.destination, proof.name)}: {_ids(len(proof.acknowledged))} acknowledged"
     for one in proof.acknowledged:
         yield f"      {one.dpid}:{one.id} by message {one.message} at {one.at} -> {one.answer}"
     if proof.missing_why is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
     from arke.engine.batches import RunFacts
@@ -51,7 +51,7 @@ def _show(figures: Status) -> None:
             else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
         )
         sys.stdout.write(
-            f"destination {row.id} {row.name}: circuit {row.circuit}\n"
+            f"destination {label(row.id, row.name)}: circuit {row.circuit}\n"
             f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
             f"{row.retries:,} retries{latency}\n"
             f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"

@@ -122,7 +122,7 @@ class Simulation:
         elif step.privacy is not None:
             who = step.privacy
             uuids = (who.uuid,) if who.uuid is not None else ()
-            ids = (read_id(who.id),) if who.id is not None else ()
+            ids = (read_id(who.name),) if who.name is not None else ()
             await engine.privacy.request([Asked(who.action, uuids, ids)])
 
     async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:

@@ -38,12 +38,24 @@ class OnboardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     file: str
 
 
+class Id(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An id as events declare it."""
+
+    dpid: int
+    id: str
+
+
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A privacy request for a device, by UUID or by `dpid:id`."""
+    """A privacy request for a device, by UUID or by an id: `dpid:id`, or as events declare it."""
 
     action: Action
     uuid: str | None = None
-    id: str | None = None
+    id: str | Id | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The id as `dpid:id`."""
+        return f"{self.id.dpid}:{self.id.id}" if isinstance(self.id, Id) else self.id
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +131,7 @@ def _privacy(request: Privacy) -> Privacy:
         raise ValueError("needs either uuid or id")
     if request.uuid is not None and not is_uuid(request.uuid):
         raise ValueError("uuid must be 38 decimal digits")
-    if request.id is not None and not _DECLARED_ID.fullmatch(request.id):
+    if request.name is not None and not _DECLARED_ID.fullmatch(request.name):
         raise ValueError('id must be "dpid:id"')
     return request
 
