@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S", SqliteShardStore, SqliteDirectory)
 
 KEY = b"simulated"
 SHARD_FILE, DIRECTORY_FILE = "shard-00.db", "directory.db"
@@ -68,6 +69,7 @@ class Machine:
         self._engine: Engine | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._outsiders: set[asyncio.Task[object]] = set()
+        self._open_files: list[SqliteShardStore | SqliteDirectory] = []
         self.life = 0
 
     def start(self) -> None:
@@ -85,6 +87,7 @@ class Machine:
         self._keeper.cancel()
         if self._engine is not None:
             await self._engine.stop()
+            self._open_files.clear()
 
     async def ask(self, question: Callable[[Engine], Awaitable[T]]) -> T:
         """Raises Died where the engine died over it, and what the engine raised."""
@@ -122,10 +125,14 @@ class Machine:
         entropy = SeededEntropy(self._seed * 1_000 + self.life)
         with (
             patch.object(
-                app, "SqliteShardStore", lambda _, key: SqliteShardStore(here / SHARD_FILE, key=key)
+                app,
+                "SqliteShardStore",
+                lambda _, key: self._opened(SqliteShardStore(here / SHARD_FILE, key=key)),
             ),
             patch.object(
-                app, "SqliteDirectory", lambda _, key: SqliteDirectory(here / DIRECTORY_FILE, key=key)
+                app,
+                "SqliteDirectory",
+                lambda _, key: self._opened(SqliteDirectory(here / DIRECTORY_FILE, key=key)),
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
@@ -147,6 +154,17 @@ class Machine:
             for task in doomed:
                 task.cancel()
             await asyncio.sleep(0)
+        self._close_files()
+
+    def _opened(self, store: S) -> S:
+        self._open_files.append(store)
+        return store
+
+    def _close_files(self) -> None:
+        """As the kernel would. The next life has its own copies of them."""
+        for store in self._open_files:
+            store.close()
+        self._open_files.clear()
 
     def _move_on(self) -> None:
         """The next life gets the files as they are this moment, write-ahead logs included, and no one else does."""
