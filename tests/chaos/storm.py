@@ -7,6 +7,8 @@ import random
 import signal
 import time
 from contextlib import ExitStack
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from arke.receiver import ReceiverConfig
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from arke.client import RemoteClient
+    from chaos.visitors import Sent
 
 FAULTS = ("status=500:p0.08", "reset:p0.04", "close:p0.04")
 VISITORS = 3
 SHARDS = 2
 LONGEST_LIFE_S = 0.35
+MOST = 4
+"""Times as many kills as were asked for, while not enough has happened."""
 
 
 class Storm:
@@ -76,7 +81,17 @@ class Storm:
         wait_until(lambda: self._killed not in self.engine.workers(), "the last death to be noticed")
         wait_until(self.engine.ready, "the shards to be back")
         for visitor in self.visitors:
-            visitor.settle(lambda one: self.engine.accept(one.event()))
+            visitor.settle(lambda one: wait_until(partial(self._taken, one), "an event to be taken"))
+
+    def _taken(self, one: Sent) -> bool:
+        """As a sender does: what is refused for now is sent again."""
+        reply = self.engine.send(one.event())
+        assert reply.status in (200, 429, 503), reply
+        return bool(reply.status == 200 and reply.json()["accepted"] == 1)
+
+    def enough(self) -> bool:
+        """Whether all that is to be killed in the middle of has happened often enough."""
+        return True
 
     def judge(self, kills: int) -> None:
         """The engine has stopped."""
@@ -96,7 +111,9 @@ class Storm:
             for number in self.FAILING:
                 self.receivers[number].misbehave(*FAULTS)
             self.begin()
-            for _ in range(kills):
+            for number in count():
+                if number >= kills and (self.enough() or number >= MOST * kills):
+                    break
                 self._kill()
             for number in self.FAILING:
                 self.receivers[number].misbehave()

@@ -195,6 +195,13 @@ class EverythingStorm(Storm):
 
     # --- the verdict ------------------------------------------------------------------------------------
 
+    def _done(self) -> list[int]:
+        """How often each operator had its way: batches, files, edits."""
+        return [*(len(runner.begun) for runner in self._batches), len(self._files.sent), self._editor.applied]
+
+    def enough(self) -> bool:
+        return min(self._done()) > AT_LEAST
+
     def judge(self, kills: int) -> None:
         sent = [one for visitor in self.visitors for one in visitor.sent]
         everybody = [device(n) for visitor in self.visitors for n in visitor.devices]
@@ -215,9 +222,7 @@ class EverythingStorm(Storm):
             assert {partner: ledger.get(partner, set()) for partner in believed} == believed
             repeated = verdict.duplicates(messages)
             print(f"destination {number}: {len(messages)} messages, {repeated} repeated")
-        asked = [len(runner.begun) for runner in self._batches]
-        print(f"{asked} batches, {len(self._files.sent)} files, {self._editor.applied} edits")
-        assert min(*asked, len(self._files.sent), self._editor.applied) > AT_LEAST
+        assert self.enough(), self._done()
 
     def _aliases(self) -> dict[int, str]:
         whole = json.loads(self.edition(self._editor.applied))

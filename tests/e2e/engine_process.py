@@ -199,7 +199,8 @@ class EngineProcess:
     def accept(self, *events: Mapping[str, Any]) -> None:
         """Send events, all of which must be taken."""
         reply = self.send(*events)
-        assert (reply.status, reply.json()) == (200, {"accepted": len(events), "rejected": []})
+        said = (reply.status, reply.json())
+        assert said == (200, {"accepted": len(events), "rejected": []}), said
 
     def apply(self, catalog: str) -> None:
         """Put a catalog in force through the command."""

@@ -136,7 +136,7 @@ class Group:
         self.next_seq = next_seq
         self.loaded: dict[str, tuple[int, Profile]] = {}
         self.writes = GroupWrites()
-        self._ledger: dict[LedgerKey, LedgerRow | None] = {}
+        self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}
 
     def load(self, uuids: Sequence[str | None]) -> None:
         wanted = list(dict.fromkeys(uuid for uuid in uuids if uuid is not None))
@@ -144,11 +144,12 @@ class Group:
             self.loaded = self.store.load(wanted)
 
     def finish(self) -> GroupWrites:
-        for key, row in self._ledger.items():
-            if row is None:
-                self.writes.forgotten.append(key)
-            else:
-                self.writes.ledger.append(row)
+        for rows in self._ledger.values():
+            for key, row in rows.items():
+                if row is None:
+                    self.writes.forgotten.append(key)
+                else:
+                    self.writes.ledger.append(row)
         return self.writes
 
     def run(self, command: Command) -> Result:
@@ -163,11 +164,19 @@ class Group:
         self.loaded.update((profile.uuid, (uid, profile)) for uid, profile in stored.items())
         return found | stored
 
+    def ledger_of(self, uid: int) -> list[LedgerRow]:
+        """A device's rows, with what this group has made of them: an outcome that was reported in the same group
+        as a move must not be lost over it.
+        """
+        rows: dict[LedgerKey, LedgerRow | None] = {_key_of(row): row for row in self.store.ledger_of(uid)}
+        rows |= self._ledger.get(uid, {})
+        return [row for row in rows.values() if row is not None]
+
     def keep(self, row: LedgerRow) -> None:
-        self._ledger[LedgerKey(row.uid, row.destination, row.dpid, row.id)] = row
+        self._ledger.setdefault(row.uid, {})[_key_of(row)] = row
 
     def drop(self, key: LedgerKey) -> None:
-        self._ledger[key] = None
+        self._ledger.setdefault(key.uid, {})[key] = None
 
     def write(
         self,
@@ -208,6 +217,10 @@ class Group:
             JournalRecord(self.next_seq, at, uid, tuple(changes), told.destinations, kind, told.catch_up)
         )
         self.next_seq += 1
+
+
+def _key_of(row: LedgerRow) -> LedgerKey:
+    return LedgerKey(row.uid, row.destination, row.dpid, row.id)
 
 
 def _uuid_of(command: Command) -> str | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.delivery.report import LaneReport
 from arke.domain.event import DeclaredId
-from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try
+from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
 from arke.engine.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from arke.receiver import AudienceState, parse
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
@@ -105,6 +106,32 @@ def test_adopting_twice_keeps_what_was_told_since(tmp_path: Path) -> None:
             await idle(shard)
             (row,) = store.reader().ledger_of(uid)
             assert row.entry.told == {str(IN_MARKET): TOLD_1, str(STILL_LOOKING): TOLD_1, str(LENSES): TOLD_0}
+
+    asyncio.run(main())
+
+
+def test_an_outcome_in_the_same_group_as_a_repeated_adoption_is_kept(tmp_path: Path) -> None:
+    """A shard outlives the engine: what it is asked again may meet what a lane reports at that moment."""
+
+    async def main() -> None:
+        store, courier = open_store(tmp_path), NotingCourier()
+        async with running_shard(store, courier) as shard:
+            await shard.submit([sight(2, "nothing", "x")])
+            before = LedgerEntry(0, {str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime")])
+            again = adopt(2, "x", (AdoptedRow(1, DPID, "x", before),))
+            await shard.submit([again])
+            await idle(shard)
+            uid = store.find_uid(device(2))
+            assert uid is not None
+            told = LedgerEntry(
+                7, {str(IN_MARKET): TOLD_1, str(LENSES): TOLD_0}, [Try(200, "n", "200", "realtime")]
+            )
+            await shard.submit([LaneReport(1, (LedgerRow(uid, 1, DPID, "x", told),)), again])
+            await idle(shard)
+            assert states(courier.carried[-1].body) == {IN_MARKET: 0}
+            (row,) = store.reader().ledger_of(uid)
+            assert row.entry.told == {str(IN_MARKET): TOLD_0, str(LENSES): TOLD_0}
+            assert [one.message for one in row.entry.tries[:2]] == ["m", "n"]
 
     asyncio.run(main())
 

@@ -57,7 +57,7 @@ def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> N
     owed = group.store.owed_of(uid)
     if not owed:
         return
-    left = [row for row in group.store.ledger_of(uid) if (row.dpid, row.id) != (command.dpid, command.id)]
+    left = [row for row in group.ledger_of(uid) if (row.dpid, row.id) != (command.dpid, command.id)]
     routes = group.runner.routing(command.at).routes
     for number in [one.destination for one in owed if one.destination in routes]:
         ledger = {(row.dpid, row.id): row.entry for row in left if row.destination == number}
@@ -69,7 +69,7 @@ def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> N
 def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> list[LedgerRow]:
     """What an id that leaves was told, or may have been told when a crash hid the outcome."""
     rows: dict[int, LedgerRow] = {}
-    for row in group.store.ledger_of(uid):
+    for row in group.ledger_of(uid):
         if row.id == command.id and row.dpid in (command.dpid, aside(command.dpid)):
             # Rows set aside come first: what stands under the id itself was told after them.
             before = rows.get(row.destination)
@@ -98,7 +98,7 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
 
 def adopt(group: Group, command: Adopt) -> Result:
     uid, profile = group.loaded[command.uuid]
-    own = {(row.destination, row.dpid, row.id): row.entry for row in group.store.ledger_of(uid)}
+    own = {(row.destination, row.dpid, row.id): row.entry for row in group.ledger_of(uid)}
     for row in command.rows:
         entry = own.get((row.destination, row.dpid, row.id))
         # What this device told the id before the move was through is newer.
@@ -123,7 +123,7 @@ def adopt(group: Group, command: Adopt) -> Result:
 
 def forget(group: Group, command: Forget) -> Result:
     uid, _ = group.loaded[command.uuid]
-    for row in group.store.ledger_of(uid):
+    for row in group.ledger_of(uid):
         if row.dpid == aside(command.dpid) and row.id == command.id:
             group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))
     return Done()
@@ -131,7 +131,8 @@ def forget(group: Group, command: Forget) -> Result:
 
 def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
     """Two accounts of what one id was told, as that of an id that has just arrived."""
-    tries = sorted([*older.tries, *newer.tries], key=lambda one: one.at)
+    # Asked again after a crash, an adoption brings tries that are known already.
+    tries = sorted(dict.fromkeys([*older.tries, *newer.tries]), key=lambda one: one.at)
     told = {**older.told, **newer.told}
     batched = {alias: 1 for alias in older.batched if alias not in newer.told} | newer.batched
     return LedgerEntry(0, told, tries[-TRIES_KEPT:], max(older.stamp, newer.stamp), batched)

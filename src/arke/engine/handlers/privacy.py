@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def withdraw(group: Group, command: Withdraw) -> Result:
     uid, profile = group.loaded[command.uuid]
-    rows = group.store.ledger_of(uid)
+    rows = group.ledger_of(uid)
     changes: list[Change] = []
     sent: set[int] = set()
     if command.ids:
@@ -58,7 +58,7 @@ def erase(group: Group, command: Erase) -> Result:
     if uid in group.writes.erased:  # two requests were about it
         return Erased(())
     ids = set(command.ids) | {(aside(dpid), id_) for dpid, id_ in command.ids}
-    for row in group.store.ledger_of(uid):
+    for row in group.ledger_of(uid):
         if not ids or (row.dpid, row.id) in ids:
             group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))
     if ids:

@@ -35,7 +35,7 @@ def sight(group: Group, command: Sight) -> Result:
     routing = group.runner.routing(now)
     ledgered: Iterable[int] = ()
     if profile.routing_mark != routing.mark and (profile.ids or profile.segments):  # not a new device
-        ledgered = {row.destination for row in group.store.ledger_of(uid)}
+        ledgered = {row.destination for row in group.ledger_of(uid)}
     changed_dpids = link_ids(group, profile, event.ids, command.arriving, now) if event.ids else ()
     if event.region is not None and event.region not in profile.regions:
         profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
