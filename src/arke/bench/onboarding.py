@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 from arke.app import DIRECTORY_FILE, file_loader, running_engine
 from arke.bench.figures import Section, median_figure
 from arke.bench.sinks import BenchFailed
+from arke.bench.stores import link_cookies
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.settings import Server, Settings
-from arke.storage.ports import Owner
 from arke.storage.sqlite.connection import open_database, transaction
-from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ ITEMS = 5
 SHARDS = 2
 INSERTED = 1_000
 """Rows in one transaction of the bare insert."""
-LINKED = 20_000
 FILE = f"ftp_dpm_{DPID}_1777600000.sync.gz"
 
 
@@ -51,8 +49,10 @@ def run(options: Options, directory: Path) -> Section:
         scratch = directory / f"round-{number}"
         scratch.mkdir()
         bound_s = _counted_s(file) + _inserted_s(file, scratch / "bare.db")
-        _link_cookies(scratch / "data", options.lines)
-        load_s = asyncio.run(_load_s(file, scratch / "data", options.lines))
+        data = scratch / "data"
+        data.mkdir(mode=0o700)
+        link_cookies(data / DIRECTORY_FILE, DPID, [f"{number:038d}" for number in range(options.lines)])
+        load_s = asyncio.run(_load_s(file, data, options.lines))
         shutil.rmtree(scratch)
         rates.append(options.lines / load_s)
         bounds.append(options.lines / bound_s)
@@ -115,17 +115,6 @@ def _inserted_s(file: Path, path: Path) -> float:
             elapsed_s += time.perf_counter() - started
     connection.close()
     return elapsed_s
-
-
-def _link_cookies(data: Path, lines: int) -> None:
-    """A device for each cookie of the file."""
-    data.mkdir(mode=0o700)
-    directory = SqliteDirectory(data / DIRECTORY_FILE)
-    for start in range(0, lines, LINKED):
-        numbers = range(start, min(start + LINKED, lines))
-        links = {(DPID, f"cookie-{number:09d}"): Owner(f"{number:038d}", number + 1) for number in numbers}
-        directory.link(links, [], 0)
-    directory.close()
 
 
 async def _load_s(file: Path, data: Path, lines: int) -> float:

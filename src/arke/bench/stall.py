@@ -21,14 +21,12 @@ from arke.bench.end_to_end import USERS, Up, load_generator, running_up, share_o
 from arke.bench.figures import Figure, Section, median_figure
 from arke.bench.load_client import Job
 from arke.bench.sinks import BenchFailed, sink
-from arke.bench.stores import fill, index_due
+from arke.bench.stores import fill, index_due, link_cookies
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.clock import DAY_S
 from arke.domain.catalog import Catalog, DataSource, Destination, Segment, Tls, Trait
 from arke.domain.profile import Profile, TraitState
 from arke.onboarding.sending import Outgoing
-from arke.storage.ports import Owner
-from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -53,7 +51,6 @@ COOKIES = 700
 """The data source of the ids in the file."""
 ONBOARDED: Final = range(90_001, 90_051)
 FILE = f"ftp_dpm_{COOKIES}_1777600000.sync.gz"
-LINKED = 20_000
 TARGET = 2.0
 
 Beside = Literal["nothing", "walks", "file"]
@@ -138,9 +135,10 @@ def _walks(up: Up, catalog: Catalog, directory: Path) -> Iterator[Callable[[], s
 
     def progress() -> str:
         status = up.client.status()
+        share, users = (told[-1].share, told[-1].users) if told else (0.0, 0)
         return (
             f"{status.changes:,} memberships changed, {status.backfilled:.0%} backfilled, "
-            f"{told[-1].share:.0%} of the batch done, {told[-1].users:,} users told by it"
+            f"{share:.0%} of the batch done, {users:,} users told by it"
         )
 
     with ThreadPoolExecutor(1) as other:
@@ -216,12 +214,7 @@ def _fill(directory: Path, count: int, midnight: int) -> None:
     fill(store, uuids, profile)
     index_due(store, midnight)
     store.close()
-    identities = SqliteDirectory(data / DIRECTORY_FILE)
-    for start in range(0, count, LINKED):
-        numbers = range(start, min(start + LINKED, count))
-        links = {(COOKIES, f"cookie-{number:09d}"): Owner(uuids[number], number + 1) for number in numbers}
-        identities.link(links, [], 0)
-    identities.close()
+    link_cookies(data / DIRECTORY_FILE, COOKIES, uuids)
 
 
 def _write_file(path: Path, count: int) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.profile import Profile, decode_profile, encode_profile
-from arke.storage.ports import GroupWrites
+from arke.storage.ports import GroupWrites, Owner
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction
+from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SCHEMA_VERSION, SqliteShardStore
 
 if TYPE_CHECKING:
@@ -69,6 +70,16 @@ def index_due(store: ShardStore, at: int) -> None:
         store.commit(GroupWrites(wakes=dict.fromkeys(uids, (at + 1, at))))
         after = uids[-1]
     store.checkpoint()
+
+
+def link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
+    """Let every device be known by a cookie, `cookie-` and its place in nine digits."""
+    directory = SqliteDirectory(path)
+    for start in range(0, len(uuids), WRITTEN):
+        part = enumerate(uuids[start : start + WRITTEN], start)
+        links = {(dpid, f"cookie-{number:09d}"): Owner(uuid, number + 1) for number, uuid in part}
+        directory.link(links, [], 0)
+    directory.close()
 
 
 class BareLoop:

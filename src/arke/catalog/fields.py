@@ -5,14 +5,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar, cast, get_args
 
+from arke.domain.catalog import MAX_ID
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from arke.catalog.place import Findings, Path
     from arke.catalog.tree import Value
 
-MAX_ID = 2**31 - 1
-"""The largest number that an event or a data file can name; a greater one could be defined and never be used."""
 MAX_NAME_LENGTH = 255
 
 Choice = TypeVar("Choice", bound=str)

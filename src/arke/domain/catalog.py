@@ -10,6 +10,8 @@ DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 TraitKind = Literal["rule_based", "onboarded"]
 HmacAlgorithm = Literal["sha1", "sha256", "md5"]
 
+MAX_ID = 2**31 - 1
+"""The largest number of a data source, trait, segment or destination: all that events and data files can name."""
 GLOBAL_DATA_SOURCES = frozenset({4, 20914, 20915, 121963, 389146, 488258, 963906, 1171485, 1171489})
 """Visitor, advertising and television ids that exist for everybody: no catalog has to declare them."""
 

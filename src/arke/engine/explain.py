@@ -9,6 +9,7 @@ import msgspec
 from arke.clock import DAY_S, utc_text
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
+from arke.engine.access import TOLD
 
 if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment
@@ -93,9 +94,6 @@ class Explanation(msgspec.Struct, frozen=True):
     traits: list[TraitFacts] = []
     segments: list[SegmentFacts] = []
     destinations: list[DestinationFacts] = []
-
-
-_TOLD = {0: "0", 1: "1", 2: "1?", 3: "0?"}
 
 
 def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
@@ -216,7 +214,7 @@ def _id_facts(row: LedgerRow) -> IdFacts:
     return IdFacts(
         dpid=row.dpid,
         id=row.id,
-        told={alias: _TOLD[status] for alias, status in row.entry.told.items()},
+        told={alias: TOLD[status] for alias, status in row.entry.told.items()},
         tries=[TryFacts(utc_text(t.at), t.message, t.answer, t.kind) for t in row.entry.tries],
     )
 

@@ -15,7 +15,7 @@ import msgspec
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, header, respond_and_hang_up, respond_json
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
-from arke.intake.ndjson import parse_event_line
+from arke.intake.ndjson import parse_event_line, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,10 +176,9 @@ class _Upload:
         if self._events:
             results = await self._ingest.ingest(self._events)
             for line, result in zip(self._event_lines, results, strict=True):
-                if isinstance(result, EventError):
-                    self._reject(line, result.reason, result.message)
-                elif result.opted_out:
-                    self._reject(line, "opted_out", "the person has opted out: nothing was stored")
+                refused = refusal(result)
+                if refused is not None:
+                    self._reject(line, refused.reason, refused.message)
                 else:
                     self._accepted += 1
         else:

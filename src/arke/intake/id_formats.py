@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from arke.domain.catalog import MAX_ID
+
 ECID_DPID: Final = 4
 """The name space `d_mid` declares an id in (dossier 17: namespace "4" is the ECID)."""
 
 MAX_ID_CHARS: Final = 512
-MAX_DPID: Final = 2**31 - 1
 
 _UPPER_HEX: Final = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 _LOWER_HEX: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -61,4 +62,4 @@ def parse_dpid(text: str) -> int | None:
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
         return None
     dpid = int(text)
-    return dpid if 0 < dpid <= MAX_DPID else None
+    return dpid if 0 < dpid <= MAX_ID else None

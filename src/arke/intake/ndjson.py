@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from arke.domain.catalog import MAX_ID
 from arke.domain.event import MAX_EVENT_AGE_S, DeclaredId, IncomingEvent, is_uuid
 from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
 from arke.intake.id_formats import (
     DEVICE_ID_FORMATS,
     ECID_DPID,
-    MAX_DPID,
     device_id_ok,
     is_nobody,
     well_formed,
@@ -24,6 +24,8 @@ from arke.intake.id_formats import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from arke.domain.event import Accepted
 
 MAX_LINE_BYTES: Final = 32 * 1024
 MAX_PROPERTIES: Final = 256
@@ -33,7 +35,7 @@ MAX_AHEAD_S: Final = 5 * 60
 
 _Scalar = str | int | float | bool
 _Value = str | int | float | bool | Annotated[list[_Scalar], Meta(max_length=MAX_PROPERTIES)]
-_Number = Annotated[int, Meta(gt=0, le=MAX_DPID)]
+_Number = Annotated[int, Meta(gt=0, le=MAX_ID)]
 _Status = Annotated[int, Meta(ge=0, le=1)]
 
 
@@ -149,6 +151,15 @@ def _moment(ts: datetime, now: int) -> int:
     if at - now > MAX_AHEAD_S:
         raise EventError("in_future", f"ts is more than {MAX_AHEAD_S // 60} minutes ahead: check the clock")
     return min(at, now)
+
+
+def refusal(answer: Accepted | EventError) -> EventError | None:
+    """Why an event was not stored; None where it was."""
+    if isinstance(answer, EventError):
+        return answer
+    if answer.opted_out:
+        return EventError("opted_out", "the person has opted out: nothing was stored")
+    return None
 
 
 def _bad_field(problem: str) -> EventError:

@@ -20,9 +20,8 @@ import msgspec
 from arke.catalog.events import BadSyntax
 from arke.catalog.tree import grow
 from arke.catalog.yaml_events import yaml_events
-from arke.domain.catalog import GLOBAL_DATA_SOURCES
+from arke.domain.catalog import GLOBAL_DATA_SOURCES, MAX_ID
 from arke.errors import InvalidInput
-from arke.intake.id_formats import MAX_DPID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +34,7 @@ SUFFIX = ".columns.yaml"
 MAX_BYTES = 64 * 1024
 MAX_COLUMNS = 4_096
 
-Dpid = Annotated[int, msgspec.Meta(ge=0, le=MAX_DPID)]
+Dpid = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 
 
 class IdColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,12 +8,11 @@ receipt is the same with a crash and without.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S
+from arke.clock import DAY_S, utc_text
 from arke.engine.file_desk import Loading
 from arke.engine.operations import LOCAL
 from arke.errors import ArkeError, FileRefused, InvalidInput
@@ -217,8 +216,8 @@ class Loader:
             state="done" if state == "done" else "failed",
             data_source=name.dpids[0],
             target=None if id_sync else name.target,
-            begun=rfc3339(record.begun if record is not None else now),
-            ended=rfc3339(now),
+            begun=utc_text(record.begun if record is not None else now),
+            ended=utc_text(now),
             digest=survey.digest.hex() if survey is not None else "",
             **msgspec.structs.asdict(tally),
             warnings=self._warnings(name),
@@ -230,11 +229,6 @@ class Loader:
         if name.kind != "id_sync" and name.target == 0:
             return [NO_TARGET]
         return []
-
-
-def rfc3339(moment: int) -> str:
-    """Seconds, UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 
 
 def failure(name: str, reason: str, message: str) -> Receipt:

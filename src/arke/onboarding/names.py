@@ -12,9 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from arke.domain.catalog import GLOBAL_DATA_SOURCES
+from arke.domain.catalog import GLOBAL_DATA_SOURCES, MAX_ID
 from arke.errors import InvalidInput
-from arke.intake.id_formats import MAX_DPID
 
 Kind = Literal["sync", "overwrite", "id_sync", "table"]
 Form = Literal["lines", "csv", "parquet"]
@@ -79,8 +78,8 @@ def _text_file(name: str, found: re.Match[str]) -> FileName:
             f"{name}: the last number is the time, {_TIME_DIGITS} digits of seconds, not {time}"
         )
     dpids = tuple(map(int, spaces))
-    if any(dpid > MAX_DPID for dpid in dpids):
-        raise InvalidInput(f"{name}: a data source's number is at most {MAX_DPID}")
+    if any(dpid > MAX_ID for dpid in dpids):
+        raise InvalidInput(f"{name}: a data source's number is at most {MAX_ID}")
     text = FileName(
         name=name,
         kind="sync" if found["kind"] == "sync" else "overwrite",

@@ -14,7 +14,8 @@ from arke.engine.committer import InlineCommitter
 from arke.engine.file_desk import FileDesk
 from arke.engine.privacy_json import read_id
 from arke.engine.privacy_request import Asked
-from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
+from arke.errors import BatchRunning, InvalidInput, ScriptError
+from arke.intake.ndjson import refusal
 from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
@@ -96,12 +97,9 @@ class Simulation:
         if step.event is not None:
             self.summary.events += 1
             (answer,) = await engine.ingest([step.event])
-            if isinstance(answer, EventError):
-                self._complain(f"{where}: event refused: {answer.reason}: {answer.message}")
-            elif answer.opted_out:
-                self._complain(
-                    f"{where}: event refused: opted_out: the person has opted out: nothing was stored"
-                )
+            refused = refusal(answer)
+            if refused is not None:
+                self._complain(f"{where}: event refused: {refused.reason}: {refused.message}")
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.catalog.destinations):
                 self._complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
