@@ -30,6 +30,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     `signals` maps a key to all its values. `traits` are told directly (d_sid). `memberships` are the statuses
     (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits (d_tdpid).
+    `public`: it came through the public door and its sender showed no token, so it may be anybody's word.
     """
 
     uuid: str | None = None
@@ -40,6 +41,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     region: int | None = None
     ts: int | None = None
     trait_source: int | None = None
+    public: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

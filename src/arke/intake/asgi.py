@@ -113,6 +113,12 @@ def header(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
+def bearer(scope: Scope) -> str | None:
+    """The token of `Authorization: Bearer ...`; None where there is none."""
+    kind, _, secret = header(scope, b"authorization").decode("latin-1").partition(" ")
+    return secret.strip() or None if kind.lower() == "bearer" else None
+
+
 async def read_body(receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
     """The whole body. Raises `BodyRefused` (413 too large, 408 too slow) and `Disconnected`."""
     parts: list[bytes] = []

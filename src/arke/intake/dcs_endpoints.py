@@ -10,9 +10,10 @@ from arke.domain.event import is_uuid
 from arke.errors import EventError
 from arke.intake import answers, dcs, redirect
 from arke.intake import dcs_codes as codes
-from arke.intake.asgi import header, read_body, respond
+from arke.intake.asgi import bearer, header, read_body, respond
 from arke.intake.line_stream import BodyRefused
 from arke.intake.query import cookies
+from arke.tokens import PREFIX
 
 if TYPE_CHECKING:
     from arke.clock import Entropy
@@ -42,12 +43,14 @@ class DcsEndpoints:
         raw = scope["query_string"]
         if scope["method"] == "POST":
             raw = _join(raw, await self._form(scope, receive))
+        public = self._public(scope)
         request = dcs.parse(raw, visitor(scope), self._ingest)
-        accepted, errors = await self._store(request)
+        accepted, errors = await self._store(request, public=public)
         await self._answer(scope, send, request, accepted, errors)
 
     async def id_sync(self, scope: Scope, raw: bytes, send: Send) -> None:
         """`raw` is what follows `/ibs:`, query string included."""
+        public = self._public(scope)
         request = dcs.parse(raw, visitor(scope), self._ingest, plus_is_space=False)
         if request.redirect is not None and not redirect.allowed(request.redirect):
             wrong = codes.invalid_parameters("redir is not an absolute http or https address")
@@ -55,7 +58,7 @@ class DcsEndpoints:
         if request.event is not None:
             only_ids = msgspec.structs.replace(request.event, signals={}, traits=())
             request = msgspec.structs.replace(request, event=only_ids)
-        accepted, errors = await self._store(request)
+        accepted, errors = await self._store(request, public=public)
         await self._answer(scope, send, request, accepted, errors)
 
     async def opt_out(self, scope: Scope, send: Send) -> None:
@@ -85,12 +88,22 @@ class DcsEndpoints:
         body = await read_body(receive, self._settings.max_form_bytes, self._settings.body_idle_timeout_s)
         return body.strip(b"\r\n")
 
-    async def _store(self, request: DcsRequest) -> tuple[Accepted | None, list[DcsError]]:
+    def _public(self, scope: Scope) -> bool:
+        """Whether the caller may be anybody. A token of scope ingest says who it is; a wrong one is refused."""
+        token = bearer(scope)
+        if token is None or not token.startswith(PREFIX):
+            return (
+                True  # another system's token, such as one that a proxy in front asks for, says nothing here
+            )
+        self._ingest.authorize(token, "ingest")
+        return False
+
+    async def _store(self, request: DcsRequest, *, public: bool) -> tuple[Accepted | None, list[DcsError]]:
         """What was stored, if anything, and everything the caller is to be told. Durable on return."""
         errors = list(request.errors)
         if request.event is None:
             return None, errors
-        event = msgspec.structs.replace(request.event, region=self._settings.region)
+        event = msgspec.structs.replace(request.event, region=self._settings.region, public=public)
         result = (await self._ingest.ingest((event,)))[0]
         if isinstance(result, EventError):
             return None, [*errors, codes.unspecified(result.message)]

@@ -10,8 +10,8 @@ from arke.errors import Overloaded, Unauthorized, Unavailable
 from arke.intake.asgi import (
     BodyReader,
     Disconnected,
+    bearer,
     error,
-    header,
     respond,
     respond_and_hang_up,
     respond_error,
@@ -123,9 +123,7 @@ class _Intake:
     def _authorize(self, scope: Scope) -> None:
         if self._settings.auth == "open":
             return
-        kind, _, secret = header(scope, b"authorization").decode("latin-1").partition(" ")
-        token = secret.strip() if kind.lower() == "bearer" else ""
-        self._ingest.authorize(token or None, "ingest")
+        self._ingest.authorize(bearer(scope), "ingest")
 
     async def _health(self, route: str, send: Send) -> None:
         """Alive is: this answers. Ready is: events can be stored."""

@@ -10,7 +10,7 @@ import pytest
 
 from arke.domain.event import DeclaredId
 from arke.errors import Overloaded, StoreUnavailable
-from integration.intake.engine import FRESH, UUID, Answer, RecordingEngine, Server
+from integration.intake.engine import FRESH, SECRET, UUID, Answer, RecordingEngine, Server
 
 COOKIE = f"Cookie: a=b; demdex={UUID}"
 
@@ -275,3 +275,20 @@ def test_back_pressure_and_outage_are_told(intake: Server, engine: RecordingEngi
     engine.fail_always = StoreUnavailable("disk full")
     down = intake.get(path)
     assert (down.status, json.loads(down.body)["error"]["code"]) == (503, "store_unavailable")
+
+
+@pytest.mark.parametrize("target", ["/event?c_a=1", "/ibs:dpid=123&dpuuid=x"])
+def test_a_token_says_that_it_is_not_anybody(intake: Server, engine: RecordingEngine, target: str) -> None:
+    intake.get(target)
+    intake.get(target, "Authorization: Bearer another systems token")
+    intake.get(target, f"Authorization: Bearer {SECRET}")
+    assert [event.public for event in engine.events] == [True, True, False]
+
+
+@pytest.mark.parametrize("target", ["/event?c_a=1", "/ibs:dpid=123&dpuuid=x"])
+def test_a_token_of_ours_that_is_wrong_is_refused(
+    intake: Server, engine: RecordingEngine, target: str
+) -> None:
+    assert intake.get(target, "Authorization: Bearer arke_wrong").status == 401
+    assert intake.get(target, "Authorization: Bearer arke_reader").status == 403
+    assert engine.events == []
