@@ -26,7 +26,7 @@ from arke.settings import host_and_port
 from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 2_048
 SHUTDOWN_S = 10
+ACCEPTED_TOGETHER = 16
+"""New connections taken each time that the event loop looks."""
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -91,7 +93,10 @@ async def open_doors(
                 (_server(admin_app(operations, engine.authorize, files)), admin),
                 (_server(admin_app(operations, None, files)), control),
             ]
-            tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
+            tasks = [
+                asyncio.create_task(server.serve(sockets=[door, *sockets.enter_context(_twins(door))]))
+                for server, door in servers
+            ]
             try:
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
@@ -133,6 +138,21 @@ def _listen(text: str, option: str) -> socket.socket:
         listener.close()
         raise SettingsError(f"{option}: cannot listen on {text}: {error.strerror}") from None
     return listener
+
+
+@contextlib.contextmanager
+def _twins(listener: socket.socket) -> Iterator[list[socket.socket]]:
+    """More descriptors of a listening socket.
+
+    uvloop takes one connection a descriptor each time that it looks, so with one descriptor and a loop that is
+    busy new connections would wait for their turn longer than everything after it takes.
+    """
+    twins = [listener.dup() for _ in range(ACCEPTED_TOGETHER - 1)]
+    try:
+        yield twins
+    finally:
+        for twin in twins:
+            twin.close()
 
 
 def _listen_unix(path: Path) -> socket.socket:

@@ -17,7 +17,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from arke.bench import batch, delivery, end_to_end, estimate, evaluation, growth, onboarding, stall, walks
+from arke.bench import (
+    batch,
+    delivery,
+    end_to_end,
+    estimate,
+    evaluation,
+    growth,
+    onboarding,
+    overload,
+    stall,
+    walks,
+)
 from arke.bench.figures import Report
 from arke.errors import InvalidInput
 from arke.log import configure_logging
@@ -35,6 +46,7 @@ BENCHES: dict[str, Callable[[Options, Path], Section]] = {
     "growth": growth.run,
     "walks": walks.run,
     "stall": stall.run,
+    "overload": overload.run,
     "batch": batch.run,
     "onboarding": onboarding.run,
     "estimate": estimate.run,

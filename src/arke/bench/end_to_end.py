@@ -176,8 +176,8 @@ class LoadGenerator:
         self.sink_port = 0
 
     def go(self, text: str) -> None:
-        _stream(self._process.stdin).write(text.encode() + b"\n")
-        _stream(self._process.stdin).flush()
+        stream(self._process.stdin).write(text.encode() + b"\n")
+        stream(self._process.stdin).flush()
 
     def told(self) -> Prepared:
         return msgspec.json.decode(self._line(), type=Prepared)
@@ -186,7 +186,7 @@ class LoadGenerator:
         return msgspec.json.decode(self._line(), type=Outcome)
 
     def _line(self) -> bytes:
-        line = _stream(self._process.stdout).readline()
+        line = stream(self._process.stdout).readline()
         if not line:
             raise BenchFailed("the load generator ended early; its error is above")
         return line
@@ -197,7 +197,7 @@ def load_generator(job: Job) -> Iterator[LoadGenerator]:
     process = subprocess.Popen(
         [sys.executable, "-m", "arke.bench.load_client"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    with _ended(process):
+    with ended(process):
         load = LoadGenerator(process)
         load.go(msgspec.json.encode(job).decode())
         load.sink_port = load.told().port
@@ -207,7 +207,8 @@ def load_generator(job: Job) -> Iterator[LoadGenerator]:
 class Up:
     """A running `arke up`."""
 
-    def __init__(self, data: Path, intake_port: int) -> None:
+    def __init__(self, data: Path, intake_port: int, pid: int) -> None:
+        self.pid = pid
         self.client = connect(data, None, None, Settings(), catalog_checkers())
         self.intake_port = intake_port
 
@@ -247,16 +248,16 @@ def running_up(directory: Path, shards: int, catalog: Catalog) -> Iterator[Up]:
         env=_environment(),
         cwd=directory,
     )
-    with _ended(process):
+    with ended(process):
         port = 0
-        for line in _stream(process.stdout):
+        for line in stream(process.stdout):
             if line.startswith(b"intake"):
                 port = int(line.rsplit(b":", 1)[1])
             if line.strip() == b"ready":
                 break
         else:
             raise BenchFailed("`arke up` ended before it was ready; its error is above")
-        engine = Up(data, port)
+        engine = Up(data, port, process.pid)
         engine.apply(catalog, directory)
         yield engine
 
@@ -265,13 +266,14 @@ def _environment() -> Mapping[str, str]:
     return os.environ | {"ARKE_AUTH_INTAKE": "open", "ARKE_EGRESS_ALLOW_CIDRS": "127.0.0.0/8"}
 
 
-def _stream(pipe: IO[bytes] | None) -> IO[bytes]:
+def stream(pipe: IO[bytes] | None) -> IO[bytes]:
+    """One end of a pipe to a process that was started with one."""
     assert pipe is not None  # noqa: S101 - every process here has the pipes that are asked for
     return pipe
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """The process is told to end with the block, and made to if it does not."""
     try:
         yield

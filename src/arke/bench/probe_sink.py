@@ -26,10 +26,13 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class ProbeSink:
-    """Listens on loopback with a certificate made on the spot. `latencies_s` in the order of arrival."""
+    """Listens on loopback with a certificate made on the spot. `latencies_s` in the order of arrival; `hear` is
+    given each body instead.
+    """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, hear: Callable[[bytes], None] | None = None) -> None:
         self._directory = directory
+        self._hear = hear or self._arrived
         self._server: asyncio.Server | None = None
         self.latencies_s: list[float] = []
         self._more = asyncio.Event()
@@ -47,7 +50,7 @@ class ProbeSink:
         authority.issue_cert("127.0.0.1").configure_cert(context)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _SinkConnection(self._arrived), "127.0.0.1", 0, ssl=context
+            lambda: _SinkConnection(self._hear), "127.0.0.1", 0, ssl=context
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

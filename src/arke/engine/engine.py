@@ -7,6 +7,7 @@ themselves, tests, and `simulate` (one shard in memory on virtual time).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -47,6 +48,7 @@ from arke.engine.protocol import (
     Switch,
 )
 from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
+from arke.intake.room import Room
 from arke.log import get_logger
 from arke.storage.ports import StoredCatalog
 
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from arke.engine.file_desk import Loading
     from arke.engine.identity import Identity, Resolved
     from arke.engine.protocol import Request, Response, ShardPort
+    from arke.intake.room import Place
     from arke.storage.ports import Directory, IdKey
 
 
@@ -67,7 +70,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_IN_FLIGHT = 50_000
-"""Commands on their way to shards; beyond it the intake answers 429."""
+"""Commands on their way to shards; beyond it whoever sends more is told to come again."""
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
 WATCH_EVERY_S = 0.5
@@ -108,8 +111,10 @@ class Engine:
         self._compiler = compiler
         self._open_intake = open_intake
         self._applying = asyncio.Lock()
-        self._down = False
+        self._down: set[int] = set()
+        self._directory_failed = False
         self._in_flight = 0
+        self.room = Room()
         self._taken_at = 0.0
         self._handovers = Handovers(identity, clock, self._one)
         self.batches = Batches(
@@ -162,13 +167,15 @@ class Engine:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
-            if not self._down:
-                continue
-            try:
-                parts = await self.ask_all(AskStatus())
-            except Unavailable:
-                continue
-            self._down = not all(part.ready for part in parts if isinstance(part, ShardStatus))
+            for number in tuple(self._down):
+                with contextlib.suppress(Unavailable):
+                    status = await self.shards[number].call(AskStatus())
+                    if isinstance(status, ShardStatus) and status.ready:
+                        self._down.discard(number)
+            if self._directory_failed:
+                with contextlib.suppress(Unavailable):
+                    await self.write(self.directory.try_writing)
+                    self._directory_failed = False
 
     async def stop(self) -> None:
         if self._watcher is not None:
@@ -198,9 +205,29 @@ class Engine:
         return tokens.authorize(self.directory.tokens, token, scope, self._clock.now()).id
 
     def ready(self) -> bool:
-        return not self._down
+        return not self._down and not self._directory_failed
 
-    async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+    def enter(self, events: int, *, going_on: bool = False) -> Place:
+        if len(self._down) == len(self.shards) and self._watcher is not None:
+            # Before an id is looked at: what is refused leaves nothing behind.
+            raise StoreUnavailable("nothing can be stored right now: see /readyz")
+        return self.room.enter(events, going_on=going_on)
+
+    async def ingest(
+        self, events: Sequence[IncomingEvent], place: Place | None = None
+    ) -> list[Accepted | EventError]:
+        if place is not None:
+            return await self._ingest(events)
+        place = self.enter(len(events))
+        answered = False
+        try:
+            answers = await self._ingest(events)
+            answered = True
+        finally:
+            place.leave(answered=answered)
+        return answers
+
+    async def _ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [None] * len(events)
@@ -258,7 +285,7 @@ class Engine:
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
-            *(self.submit(shard, [sight for _, sight in sights]) for shard, sights in parts),
+            *(self._send(shard, [sight for _, sight in sights]) for shard, sights in parts),
             return_exceptions=True,
         )
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -277,7 +304,11 @@ class Engine:
 
     async def settle_identities(self) -> None:
         """Make new mappings durable and follow them. Raises StoreUnavailable."""
-        await self.identity.flush()
+        try:
+            await self.identity.flush()
+        except StoreUnavailable:
+            self._directory_failed = True
+            raise
         if self.identity.moving:
             self._handovers.follow()
         if self.identity.joined:
@@ -292,12 +323,15 @@ class Engine:
     async def submit(self, shard: int, commands: Sequence[Command]) -> list[Result]:
         """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
         if self._in_flight + len(commands) > MAX_IN_FLIGHT:
-            raise Overloaded(f"{self._in_flight} events are under way: try again shortly")
+            raise Overloaded(f"{self._in_flight} commands are under way: try again shortly")
+        return await self._send(shard, commands)
+
+    async def _send(self, shard: int, commands: Sequence[Command]) -> list[Result]:
         self._in_flight += len(commands)
         try:
             response = await self.shards[shard].call(Submit(list(commands)))
         except Unavailable:
-            self._down = True
+            self._down.add(shard)
             raise
         finally:
             self._in_flight -= len(commands)

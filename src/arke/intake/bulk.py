@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from arke.domain.event import IncomingEvent
     from arke.intake.asgi import BodyReader, Message, Receive, Scope, Send
     from arke.intake.ports import Ingest
+    from arke.intake.room import Place
     from arke.intake.settings import IntakeSettings
 
 RETRY_UNAVAILABLE_S: Final = 5
@@ -81,6 +82,7 @@ class _Upload:
         self._rejected_total = 0
         self._accepted = 0
         self._settled_line = 0
+        self._place: Place | None = None
 
     def unpack_with(self, encoding: bytes) -> None:
         name = encoding.strip().lower()
@@ -95,6 +97,12 @@ class _Upload:
 
     async def run(self, receive: Receive) -> None:
         """Read to the end of the body and store everything on the way."""
+        try:
+            await self._run(receive)
+        finally:
+            self._leave(answered=False)
+
+    async def _run(self, receive: Receive) -> None:
         while True:
             message = await self._next(receive)
             if message["type"] == "http.disconnect":
@@ -129,6 +137,8 @@ class _Upload:
                 arrived, _ = await asyncio.wait((arriving,), timeout=self._settings.bulk_linger_s)
                 if not arrived:
                     await self._store()
+            else:
+                self._leave(answered=False)  # nothing is held for what a sender has yet to send
             arrived, _ = await asyncio.wait((arriving,), timeout=self._settings.body_idle_timeout_s)
             if not arrived:
                 raise BodyRefused(408, "body_too_slow", "the body stopped arriving")
@@ -138,6 +148,7 @@ class _Upload:
 
     async def _take(self, part: bytes) -> None:
         for plain in self._plain(part):
+            self._enter(plain.count(b"\n") + 1)
             self._size += len(plain)
             if self._size > self._settings.max_bulk_bytes:
                 await self._store()
@@ -148,6 +159,18 @@ class _Upload:
                 self._parse(line)
                 if len(self._events) + len(self._unsettled) >= self._settings.bulk_group_events:
                     await self._store()
+
+    def _enter(self, lines: int) -> None:
+        """Room for these lines before any of them is looked at. Raises Overloaded, Unavailable."""
+        if self._place is None:
+            self._place = self._ingest.enter(lines, going_on=self._settled_line > 0)
+        else:
+            self._place.widen(lines)
+
+    def _leave(self, *, answered: bool) -> None:
+        if self._place is not None:
+            self._place.leave(answered=answered)
+            self._place = None
 
     def _plain(self, part: bytes) -> Iterator[bytes]:
         return iter((part,)) if self._inflater is None else self._inflater.feed(part)
@@ -173,8 +196,9 @@ class _Upload:
 
     async def _store(self) -> None:
         """Hand the group to the engine. When that raises, the group stays as it is: `stopped` reads it."""
-        if self._events:
-            results = await self._ingest.ingest(self._events)
+        stored = bool(self._events)
+        if stored:
+            results = await self._ingest.ingest(self._events, self._place)
             for line, result in zip(self._event_lines, results, strict=True):
                 refused = refusal(result)
                 if refused is not None:
@@ -186,6 +210,7 @@ class _Upload:
         self._settle(self._unsettled)
         self._events, self._event_lines = [], []
         self._settled_line = self._lines.number
+        self._leave(answered=stored)
 
     def _settle(self, rejections: list[Rejection]) -> None:
         self._rejected_total += len(rejections)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import Accepted, DeclaredId, IncomingEvent
     from arke.errors import EventError
+    from arke.intake.room import Place
 
 
 class NameSpaces(Protocol):
@@ -24,12 +25,22 @@ class NameSpaces(Protocol):
 class Ingest(NameSpaces, Protocol):
     """The engine as the edge sees it."""
 
-    async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+    def enter(self, events: int, *, going_on: bool = False) -> Place:
+        """Room for events that have arrived and are not read yet, before anything is done about them.
+
+        `going_on`: events of the same body were stored before. Raises `Overloaded` when more cannot be answered
+        in time, `Unavailable` when nothing can be stored; then the caller may send them again.
+        """
+        ...
+
+    async def ingest(
+        self, events: Sequence[IncomingEvent], place: Place | None = None
+    ) -> list[Accepted | EventError]:
         """Store events and answer one by one, in order. What is returned as accepted is durable.
 
-        A problem of one event comes back as a value in its place. Raises `Overloaded` when a bounded queue
-        is full and `Unavailable` when the store cannot write; then none of `events` was stored, and the
-        caller may send them again.
+        Without a `place` that the caller has for them, they take one themselves. A problem of one event comes
+        back as a value in its place. Raises `Overloaded` and `Unavailable` as `enter` does; then none of
+        `events` was stored.
         """
         ...
 

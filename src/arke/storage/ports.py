@@ -414,6 +414,10 @@ class Directory(Protocol):
         """Replace what `scheduled_since` tells."""
         ...
 
+    def try_writing(self) -> None:
+        """Write something and take it away again, after a failure. Raises StoreUnavailable while that fails."""
+        ...
+
     def audit(self, at: int, actor: str, action: str, detail: str) -> None:
         """Add an entry, sealed with the one before it."""
         ...

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
-from arke.errors import EventError, Unauthorized
+from arke.errors import EventError, Overloaded, Unauthorized
 from arke.intake.http import intake_app
+from arke.intake.room import Place, Room
 from arke.intake.server import BoundedHead, intake_server
 from arke.intake.settings import IntakeSettings
 
@@ -37,10 +38,19 @@ class RecordingEngine:
         self.refuse_signal: str | None = None
         self.opted_out: set[str] = set()
         self.is_ready = True
+        self.full = False
+        self.room = Room()
         self.calls = 0
         self.stored = threading.Event()
 
-    async def ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+    def enter(self, events: int, *, going_on: bool = False) -> Place:
+        if self.full:
+            raise Overloaded("full")
+        return self.room.enter(events, going_on=going_on)
+
+    async def ingest(
+        self, events: Sequence[IncomingEvent], place: Place | None = None
+    ) -> list[Accepted | EventError]:
         self.calls += 1
         problem = self.fail_on.get(self.calls) or self.fail_always
         if problem is not None:

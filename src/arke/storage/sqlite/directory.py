@@ -35,6 +35,8 @@ BATCH_RUNS_KEPT = 1_000
 """Finished batch runs kept per destination."""
 CHECKPOINT_PAGES = 1_000
 """The write-ahead log goes into the main file whenever it has grown to this: about 4 MB."""
+TRIED_BYTES = 256 * 1024
+"""What has to find room on the disk before a directory that could not be written counts as well again."""
 _NOBODY: Mapping[PersonKey, PersonRow] = MappingProxyType({})
 
 
@@ -340,6 +342,13 @@ class SqliteDirectory:
         with transaction(self._connection, self._where):
             self._connection.execute("DELETE FROM batch_schedule")
             self._connection.executemany("INSERT INTO batch_schedule VALUES (?, ?)", since.items())
+
+    def try_writing(self) -> None:
+        blob = bytes(TRIED_BYTES)
+        with transaction(self._connection, self._where):
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (blob,))
+        with transaction(self._connection, self._where):
+            self._connection.execute("DELETE FROM meta WHERE key = 'tried'")
 
     # --- audit ------------------------------------------------------------------------------------------
 
