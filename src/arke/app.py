@@ -32,7 +32,8 @@ from arke.errors import Unavailable
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
-from arke.storage.sqlite.connection import MEMORY
+from arke.settings import Memory
+from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from arke.transport.remote_shard import RemoteShard
@@ -90,9 +91,15 @@ def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
     return HttpsCourier(client, Secrets(), clock, timeout_s=timeout_s, on_close=client.close)
 
 
+def page_memory(settings: Settings) -> PageMemory:
+    """What connections to the store's files may keep in memory."""
+    return PageMemory(settings.memory.pages_mb, settings.memory.mapped_mb)
+
+
 def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on its file, without a catalog yet."""
-    return shard_over(SqliteShardStore(store), store.stem, settings, delivering=delivering)
+    opened = SqliteShardStore(store, memory=page_memory(settings))
+    return shard_over(opened, store.stem, settings, delivering=delivering)
 
 
 def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delivering: bool = True) -> Shard:
@@ -138,9 +145,11 @@ def _engine(
     *,
     inline: bool = False,
     open_intake: bool = False,
+    memory: Memory | None = None,
 ) -> Engine:
     committer = InlineCommitter() if inline else ThreadCommitter("directory")
-    identity = Identity(directory, committer, entropy)
+    kept = memory or Memory()
+    identity = Identity(directory, committer, entropy, cached_ids=kept.ids, cached_people=kept.people)
     return Engine(
         directory,
         identity,
@@ -166,7 +175,7 @@ async def running_engine(
     EgressPolicy(settings.egress.allow_cidrs)  # a wrong range is said here, and not by every shard
     lock = DataLock(data)
     try:
-        directory = SqliteDirectory(data / DIRECTORY_FILE)
+        directory = SqliteDirectory(data / DIRECTORY_FILE, memory=page_memory(settings))
         count = directory.shards(settings.server.shards)
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
         clock = SystemClock()
@@ -181,6 +190,7 @@ async def running_engine(
             clock,
             SystemEntropy(),
             open_intake=settings.auth.intake == "open",
+            memory=settings.memory,
         )
         try:
             for shard in shards:

@@ -53,6 +53,18 @@ class Delivery(Section, frozen=True):
     timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=3_000)] = 3_000
 
 
+class Memory(Section, frozen=True):
+    """What is kept in memory to save a look at the disk. `ids` whose owner is known, `people`: devices that are
+    known to belong to a person; about 0.5 KB each, in the engine. `pages_mb` of a file's pages, and `mapped_mb` of
+    the file as it is: for each of the two connections that the engine and every shard have to their file.
+    """
+
+    ids: Annotated[int, msgspec.Meta(ge=1_000, le=1_000_000_000)] = 300_000
+    people: Annotated[int, msgspec.Meta(ge=1_000, le=1_000_000_000)] = 100_000
+    pages_mb: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
+    mapped_mb: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 256
+
+
 class OnboardingFolder(Section, frozen=True):
     """A watched `folder` for data files (empty: none), looked at every `every_s` seconds."""
 
@@ -68,6 +80,7 @@ class Settings(Section, frozen=True):
     auth: Auth = Auth()
     egress: Egress = Egress()
     delivery: Delivery = Delivery()
+    memory: Memory = Memory()
     onboarding: OnboardingFolder = OnboardingFolder()
 
 

@@ -115,8 +115,14 @@ def test_identities_that_cannot_be_stored_are_not_used(engine: EngineProcess) ->
     for _ in range(3):
         reply = engine.send(linking)
         assert (reply.status, reply.json()["error"]["code"]) == (NOT_STORED, "store_unavailable")
+    for door in (engine.intake, engine.admin):
+        assert request(door, "GET", "/readyz").status == NOT_STORED
+        assert request(door, "GET", "/healthz").status == 200
     engine.accept({"uuid": device(1), "signals": {"c_see": "camera"}})
+    assert request(engine.intake, "GET", "/readyz").status == NOT_STORED
     free_disk(engine.pid)
+    wait_until(engine.ready, "the engine to be ready again by itself")
+    assert request(engine.intake, "GET", "/readyz").status == 200
     assert not engine.client().explain(None, f"{DPID}:new").known
     engine.accept(linking)
     assert engine.client().explain(None, f"{DPID}:new").known

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from arke.delivery.sender import Delivery
 
-LATENCIES_KEPT = 50_000
+LATENCIES_KEPT = 5_000
 """Newest latencies kept per destination for percentiles."""
 
 

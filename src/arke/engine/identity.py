@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from arke.storage.ports import Directory, IdKey, PersonKey
 
 CACHED_IDS = 300_000
-"""Ids whose owner is kept in memory."""
 CACHED_PEOPLE = 100_000
-"""Devices of people that are known in memory to be linked."""
+"""Ids whose owner is kept in memory, and devices of people that are known there to be linked, unless the settings
+say otherwise.
+"""
 
 _STANDING = {2: 0, 0: 1, 1: 2}
 """How much an authentication state counts: logged out, unknown, authenticated (dossier 13)."""
@@ -68,7 +69,17 @@ class Identity:
     be followed (`next_move`). `joined`: a cross-device id has reached another device.
     """
 
-    def __init__(self, directory: Directory, committer: Committer, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        committer: Committer,
+        entropy: Entropy,
+        *,
+        cached_ids: int = CACHED_IDS,
+        cached_people: int = CACHED_PEOPLE,
+    ) -> None:
+        self._cached_ids = cached_ids
+        self._cached_people = cached_people
         self._directory = directory
         self._committer = committer
         self._entropy = entropy
@@ -178,7 +189,7 @@ class Identity:
         return owner
 
     def _link_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
-        if len(self._people) >= CACHED_PEOPLE:
+        if len(self._people) >= self._cached_people:
             self._people.clear()
         self.joined = True
         self._people[key] = self._batch.people[key] = row
@@ -189,7 +200,7 @@ class Identity:
             if key in known:
                 return known[key]
         row = self._directory.person_of(key)
-        if row is not None and len(self._people) < CACHED_PEOPLE:
+        if row is not None and len(self._people) < self._cached_people:
             self._people[key] = row
         return row
 
@@ -239,7 +250,7 @@ class Identity:
         return new_uuid(self._entropy)
 
     def _remember(self, key: IdKey, owner: Owner) -> None:
-        if len(self._owners) >= CACHED_IDS:
+        if len(self._owners) >= self._cached_ids:
             self._forget(self._writing, self._batch)
         self._owners[key] = owner
 

@@ -148,24 +148,30 @@ class _Upload:
 
     async def _take(self, part: bytes) -> None:
         for plain in self._plain(part):
-            self._enter(plain.count(b"\n") + 1)
+            left = plain.count(b"\n") + 1
+            self._enter(left)
             self._size += len(plain)
             if self._size > self._settings.max_bulk_bytes:
                 await self._store()
                 raise self._too_large()
             for line in self._lines.feed(plain):
+                left -= 1
                 if line == b"":
                     continue
                 self._parse(line)
                 if len(self._events) + len(self._unsettled) >= self._settings.bulk_group_events:
                     await self._store()
+                    self._enter(left)
 
     def _enter(self, lines: int) -> None:
-        """Room for these lines before any of them is looked at. Raises Overloaded, Unavailable."""
+        """Room for the group that these lines go into, before any of them is looked at. Raises Overloaded,
+        Unavailable.
+        """
+        wanted = min(self._settings.bulk_group_events, len(self._events) + lines)
         if self._place is None:
-            self._place = self._ingest.enter(lines, going_on=self._settled_line > 0)
+            self._place = self._ingest.enter(wanted, going_on=self._settled_line > 0)
         else:
-            self._place.widen(lines)
+            self._place.widen_to(wanted)
 
     def _leave(self, *, answered: bool) -> None:
         if self._place is not None:

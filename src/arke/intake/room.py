@@ -44,9 +44,9 @@ class Room:
         self.take(events, self.bound * (BEGUN if going_on else 1))
         return Place(self, events)
 
-    def take(self, events: int, bound: int) -> None:
-        """Count them in. Raises Overloaded."""
-        if self.taken and self.taken + events > bound:
+    def take(self, events: int, bound: int, *, own: int = 0) -> None:
+        """Count them in. `own` are there already of the same sender, who is not in his own way. Raises Overloaded."""
+        if self.taken > own and self.taken + events > bound:
             self.refused += events
             raise Overloaded(f"{self.taken} events are under way: try again shortly")
         self.taken += events
@@ -73,10 +73,12 @@ class Place:
         self._events = events
         self._since = asyncio.get_running_loop().time()
 
-    def widen(self, events: int) -> None:
+    def widen_to(self, events: int) -> None:
         """More of the same sender's have arrived. Raises Overloaded."""
-        self._room.take(events, self._room.bound * BEGUN)
-        self._events += events
+        more = events - self._events
+        if more > 0:
+            self._room.take(more, self._room.bound * BEGUN, own=self._events)
+            self._events = events
 
     def leave(self, *, answered: bool = True) -> None:
         """The events are durable, or (not `answered`) will not be. Safe twice."""

@@ -184,3 +184,35 @@ def test_a_body_that_stops_arriving_is_ended() -> None:
             with server.connect() as connection:
                 connection.sendall(b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n{}" % path)
                 assert read_answer(connection).status == 408
+
+
+def test_a_body_without_room_is_refused_before_it_is_read(intake: Server, engine: RecordingEngine) -> None:
+    engine.full = True
+    answer = intake.bulk(b"not json\n" + events(10))
+    content = told(answer, 429)
+    assert (content["accepted"], content["rejected"], content["next_line"]) == (0, [], 1)
+    assert answer.header("retry-after") == "1"
+    assert engine.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (events(3_000), (), 200),
+        (b"not json\n" * 3_000, (), 200),
+        (events(1) + b"x" * 100_000, (), 200),
+        (gzip.compress(events(3_000))[:-9], ("Content-Encoding: gzip",), 400),
+        (gzip.compress(b"\n" * 10_000_000), ("Content-Encoding: gzip",), 413),
+    ],
+)
+def test_whatever_becomes_of_a_body_its_room_is_given_back(
+    intake: Server, engine: RecordingEngine, body: bytes, headers: tuple[str, ...], status: int
+) -> None:
+    assert intake.bulk(body, *headers).status == status
+    assert engine.room.taken == 0
+
+
+def test_room_is_given_back_when_nothing_can_be_stored(intake: Server, engine: RecordingEngine) -> None:
+    engine.fail_on = {2: StoreUnavailable("disk full")}
+    assert told(intake.bulk(events(3_000)), 503)["next_line"] == 1_001
+    assert engine.room.taken == 0

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from arke.errors import StoreTooNew, StoreUnavailable
 
@@ -19,7 +20,21 @@ READERS_WAITED_FOR_MS = 100
 _FOLDER = Path(__file__).parent
 
 
-def open_database(path: Path | str, schema: str, version: int) -> apsw.Connection:
+class PageMemory(msgspec.Struct, frozen=True):
+    """What one connection may keep of its file in memory: pages of its own, and of the file mapped as it is (which
+    the kernel takes back when it needs room).
+    """
+
+    pages_mb: int = 64
+    mapped_mb: int = 256
+
+
+DEFAULT_MEMORY = PageMemory()
+
+
+def open_database(
+    path: Path | str, schema: str, version: int, memory: PageMemory = DEFAULT_MEMORY
+) -> apsw.Connection:
     """A connection with WAL and full sync. Creates the file (mode 0600) with `schema` where there is none.
 
     `schema` names a file beside this one. Raises StoreTooNew, StoreUnavailable.
@@ -32,8 +47,8 @@ def open_database(path: Path | str, schema: str, version: int) -> apsw.Connectio
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("PRAGMA cache_size=-65536")
-        connection.execute("PRAGMA mmap_size=268435456")
+        connection.execute(f"PRAGMA cache_size={-1024 * memory.pages_mb}")
+        connection.execute(f"PRAGMA mmap_size={memory.mapped_mb << 20}")
         connection.execute("PRAGMA secure_delete=ON")
         with connection:
             stored = next(connection.execute("PRAGMA user_version"))[0]

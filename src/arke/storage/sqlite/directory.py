@@ -22,7 +22,15 @@ from arke.storage.ports import (
     PrivacyRow,
     StoredCatalog,
 )
-from arke.storage.sqlite.connection import MEMORY, compact, open_database, store_errors, transaction
+from arke.storage.sqlite.connection import (
+    DEFAULT_MEMORY,
+    MEMORY,
+    PageMemory,
+    compact,
+    open_database,
+    store_errors,
+    transaction,
+)
 from arke.storage.sqlite.files import SqliteFiles
 from arke.tokens import Token
 
@@ -47,13 +55,15 @@ class SqliteDirectory:
     thread than the reads; at most one caller of each kind at a time.
     """
 
-    def __init__(self, path: Path | str, *, key: bytes | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, key: bytes | None = None, memory: PageMemory = DEFAULT_MEMORY
+    ) -> None:
         self._path = path
         self._where = str(path)
-        self._connection = open_database(path, "directory.sql", SCHEMA_VERSION)
+        self._connection = open_database(path, "directory.sql", SCHEMA_VERSION, memory)
         self._reads = self._connection
         if path != MEMORY:
-            self._reads = open_database(path, "directory.sql", SCHEMA_VERSION)
+            self._reads = open_database(path, "directory.sql", SCHEMA_VERSION, memory)
         # Nobody comes by to checkpoint a directory, as housekeeping does with a shard: SQLite does it itself.
         self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._key = self._stored_key(key)

@@ -20,8 +20,10 @@ from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
 from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
 from arke.storage.ports import GroupWrites, Owed
 from arke.storage.sqlite.connection import (
+    DEFAULT_MEMORY,
     MEMORY,
     FileLock,
+    PageMemory,
     compact,
     open_database,
     store_errors,
@@ -170,12 +172,15 @@ class SqliteReader:
 class SqliteShardStore(SqliteReader):
     """The writer's side. See `arke.storage.ports.ShardStore`."""
 
-    def __init__(self, path: Path | str, *, key: bytes | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, key: bytes | None = None, memory: PageMemory = DEFAULT_MEMORY
+    ) -> None:
         """Opens or creates the store. `key` seeds the uid hash of a new one (random by default)."""
         self._path = path
+        self._memory = memory
         self._lock = None if path == MEMORY else FileLock(Path(path).with_suffix(".lock"))
         try:
-            connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+            connection = open_database(path, "schema.sql", SCHEMA_VERSION, memory)
             super().__init__(connection, str(path), self._stored_key(connection, key))
         except BaseException:
             if self._lock is not None:
@@ -202,7 +207,7 @@ class SqliteShardStore(SqliteReader):
     def reader(self) -> SqliteReader:
         if self._path == MEMORY:
             return self
-        connection = open_database(self._path, "schema.sql", SCHEMA_VERSION)
+        connection = open_database(self._path, "schema.sql", SCHEMA_VERSION, self._memory)
         connection.execute("PRAGMA query_only=1")
         self._readers.append(connection)
         return SqliteReader(connection, self._where, self._key)

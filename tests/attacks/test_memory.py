@@ -1,0 +1,68 @@
+"""Memory is flat once what the settings let it keep is full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.catalogs import DPID, TOLD, catalog, destination
+from e2e.engine_process import OPEN, EngineProcess, wait_until
+from e2e.receiver_thread import ReceiverThread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BODY = 500
+IDS = 1_000
+SETTINGS = f"{OPEN}[memory]\nids = {IDS}\npeople = {IDS}\npages_mb = 1\nmapped_mb = 0\n"
+ENGINE_MB, SHARD_MB = 2.0, 4.0
+"""Ten thousand users more: 0.5 KB each in the engine, or 0.6 KB in a shard, would be 5 and 6 MB."""
+
+
+def own_mb(pid: int) -> float:
+    """What a process has in memory for itself alone."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"process {pid} is gone")
+
+
+@pytest.fixture
+def receiver() -> Iterator[ReceiverThread]:
+    with ReceiverThread() as running:
+        yield running
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("users", [10 * IDS, pytest.param(200 * IDS, marks=pytest.mark.soak)])
+def test_memory_does_not_grow_with_users(
+    tmp_path: Path, receiver: ReceiverThread, users: int, *, down: bool
+) -> None:
+    """DOORS 22, with a destination that answers and with one that does not."""
+    with EngineProcess(tmp_path, settings=SETTINGS) as engine:
+        engine.apply(catalog([destination(1, receiver.url, receiver.ca_file)]))
+        if down:
+            receiver.misbehave("status=500")
+        (worker,) = engine.workers()
+        send(engine, range(users))
+        if not down:
+            wait_until(engine.settled, "all to be told", 300.0)
+        before = own_mb(engine.pid), own_mb(worker)
+        send(engine, range(users, 2 * users))
+        if not down:
+            wait_until(engine.settled, "all to be told", 300.0)
+        grown = own_mb(engine.pid) - before[0], own_mb(worker) - before[1]
+        assert grown[0] <= ENGINE_MB, f"the engine grew by {grown[0]:.1f} MB"
+        assert grown[1] <= SHARD_MB, f"the shard grew by {grown[1]:.1f} MB"
+
+
+def send(engine: EngineProcess, users: range) -> None:
+    for first in range(users.start, users.stop, BODY):
+        engine.accept(
+            *(
+                {"ids": [{"dpid": DPID, "id": f"u{n}"}], "memberships": {TOLD: 1}}
+                for n in range(first, first + BODY)
+            )
+        )
