@@ -36,6 +36,11 @@ def _show(figures: Status) -> None:
         f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
         f"{figures.changes:,} membership changes\n"
     )
+    if figures.refused:
+        sys.stdout.write(
+            f"overload: {figures.refused:,} events were refused with 429; {figures.under_way:,} under way, "
+            f"room for {figures.room:,}\n"
+        )
     if figures.backfilled < 1:
         sys.stdout.write(
             f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"

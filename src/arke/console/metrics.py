@@ -58,6 +58,11 @@ class _Figures:
         )
         yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
         yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
+        yield GaugeMetricFamily(
+            "arke_events_under_way", "Events let in, not answered", value=status.under_way
+        )
+        yield GaugeMetricFamily("arke_events_room", "Events that may be under way", value=status.room)
+        yield CounterMetricFamily("arke_events_refused", "Events answered 429", value=status.refused)
         loading = status.loading
         yield GaugeMetricFamily(
             "arke_loading_lines_done",

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 CACHED_IDS = 300_000
 CACHED_PEOPLE = 100_000
-"""Ids whose owner is kept in memory, and devices of people that are known there to be linked, unless the settings
-say otherwise.
+"""Ids whose owner is kept in memory, and devices of people that are known there to be linked: what the settings
+say by default.
 """
 
 _STANDING = {2: 0, 0: 1, 1: 2}

@@ -79,7 +79,8 @@ class DestinationStatus(msgspec.Struct):
 
 class Status(msgspec.Struct, frozen=True):
     """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
-    share of stored profiles that were evaluated under the catalog in force. `loading` is the data file under way.
+    share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
+    and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     """
 
     ready: bool
@@ -92,6 +93,9 @@ class Status(msgspec.Struct, frozen=True):
     backfilled: float
     destinations: list[DestinationStatus]
     loading: Loading | None = None
+    under_way: int = 0
+    room: int = 0
+    refused: int = 0
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -147,6 +151,9 @@ class Operations:
             backfilled=min(part.backfilled for part in parts),
             destinations=await self._destinations(parts),
             loading=self._engine.loading,
+            under_way=self._engine.room.taken,
+            room=self._engine.room.bound,
+            refused=self._engine.room.refused,
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:

@@ -45,7 +45,7 @@ class Room:
         return Place(self, events)
 
     def take(self, events: int, bound: int, *, own: int = 0) -> None:
-        """Count them in. `own` are there already of the same sender, who is not in his own way. Raises Overloaded."""
+        """Count them in. `own` are there of the same sender, who is not in his own way. Raises Overloaded."""
         if self.taken > own and self.taken + events > bound:
             self.refused += events
             raise Overloaded(f"{self.taken} events are under way: try again shortly")
