@@ -161,8 +161,10 @@ class _Sender:
         return status == 200
 
     async def _exchange(self, body: bytes) -> tuple[int, _Receipt]:
-        if self._free:
+        while self._free:
             reader, writer = self._free.pop()
+            if not reader.at_eof():  # otherwise it was idle for too long
+                break
         else:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
         head = f"POST /v1/events HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -207,25 +207,19 @@ class Engine:
     def ready(self) -> bool:
         return not self._down and not self._directory_failed
 
-    def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, going_on: bool = False) -> Place:
         if len(self._down) == len(self.shards) and self._watcher is not None:
             # Before an id is looked at: what is refused leaves nothing behind.
             raise StoreUnavailable("nothing can be stored right now: see /readyz")
-        return self.room.enter(events, going_on=going_on)
+        return await self.room.enter(events, going_on=going_on)
 
     async def ingest(
         self, events: Sequence[IncomingEvent], place: Place | None = None
     ) -> list[Accepted | EventError]:
         if place is not None:
             return await self._ingest(events)
-        place = self.enter(len(events))
-        answered = False
-        try:
-            answers = await self._ingest(events)
-            answered = True
-        finally:
-            place.leave(answered=answered)
-        return answers
+        with await self.enter(len(events)):
+            return await self._ingest(events)
 
     async def _ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
         self._taken_at = self._clock.now()

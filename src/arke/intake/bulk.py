@@ -149,7 +149,7 @@ class _Upload:
     async def _take(self, part: bytes) -> None:
         for plain in self._plain(part):
             left = plain.count(b"\n") + 1
-            self._enter(left)
+            await self._enter(left)
             self._size += len(plain)
             if self._size > self._settings.max_bulk_bytes:
                 await self._store()
@@ -161,15 +161,15 @@ class _Upload:
                 self._parse(line)
                 if len(self._events) + len(self._unsettled) >= self._settings.bulk_group_events:
                     await self._store()
-                    self._enter(left)
+                    await self._enter(left)
 
-    def _enter(self, lines: int) -> None:
+    async def _enter(self, lines: int) -> None:
         """Room for the group that these lines go into, before any of them is looked at. Raises Overloaded,
         Unavailable.
         """
         wanted = min(self._settings.bulk_group_events, len(self._events) + lines)
         if self._place is None:
-            self._place = self._ingest.enter(wanted, going_on=self._settled_line > 0)
+            self._place = await self._ingest.enter(wanted, going_on=self._settled_line > 0)
         else:
             self._place.widen_to(wanted)
 

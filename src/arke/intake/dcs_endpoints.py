@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from arke.intake.dcs import DcsRequest, Visitor
     from arke.intake.dcs_codes import DcsError
     from arke.intake.ports import Ingest
+    from arke.intake.room import Place
     from arke.intake.settings import IntakeSettings
 
 MAX_HEADER_SIGNAL_CHARS: Final = 2_048
@@ -44,13 +45,20 @@ class DcsEndpoints:
         if scope["method"] == "POST":
             raw = _join(raw, await self._form(scope, receive))
         public = self._public(scope)
-        request = dcs.parse(raw, visitor(scope), self._ingest)
-        accepted, errors = await self._store(request, public=public)
+        with await self._ingest.enter(1) as place:
+            request = dcs.parse(raw, visitor(scope), self._ingest)
+            accepted, errors = await self._store(request, place, public=public)
         await self._answer(scope, send, request, accepted, errors)
 
     async def id_sync(self, scope: Scope, raw: bytes, send: Send) -> None:
         """`raw` is what follows `/ibs:`, query string included."""
         public = self._public(scope)
+        with await self._ingest.enter(1) as place:
+            request = self._id_sync(scope, raw)
+            accepted, errors = await self._store(request, place, public=public)
+        await self._answer(scope, send, request, accepted, errors)
+
+    def _id_sync(self, scope: Scope, raw: bytes) -> DcsRequest:
         request = dcs.parse(raw, visitor(scope), self._ingest, plus_is_space=False)
         if request.redirect is not None and not redirect.allowed(request.redirect):
             wrong = codes.invalid_parameters("redir is not an absolute http or https address")
@@ -58,8 +66,7 @@ class DcsEndpoints:
         if request.event is not None:
             only_ids = msgspec.structs.replace(request.event, signals={}, traits=())
             request = msgspec.structs.replace(request, event=only_ids)
-        accepted, errors = await self._store(request, public=public)
-        await self._answer(scope, send, request, accepted, errors)
+        return request
 
     async def opt_out(self, scope: Scope, send: Send) -> None:
         """Naming nobody: global, and the browser keeps a mark. With a UUID or ids: for those."""
@@ -98,13 +105,15 @@ class DcsEndpoints:
         self._ingest.authorize(token, "ingest")
         return False
 
-    async def _store(self, request: DcsRequest, *, public: bool) -> tuple[Accepted | None, list[DcsError]]:
+    async def _store(
+        self, request: DcsRequest, place: Place, *, public: bool
+    ) -> tuple[Accepted | None, list[DcsError]]:
         """What was stored, if anything, and everything the caller is to be told. Durable on return."""
         errors = list(request.errors)
         if request.event is None:
             return None, errors
         event = msgspec.structs.replace(request.event, region=self._settings.region, public=public)
-        result = (await self._ingest.ingest((event,)))[0]
+        result = (await self._ingest.ingest((event,), place))[0]
         if isinstance(result, EventError):
             return None, [*errors, codes.unspecified(result.message)]
         if result.opted_out:

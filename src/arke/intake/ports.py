@@ -25,11 +25,12 @@ class NameSpaces(Protocol):
 class Ingest(NameSpaces, Protocol):
     """The engine as the edge sees it."""
 
-    def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, going_on: bool = False) -> Place:
         """Room for events that have arrived and are not read yet, before anything is done about them.
 
-        `going_on`: events of the same body were stored before. Raises `Overloaded` when more cannot be answered
-        in time, `Unavailable` when nothing can be stored; then the caller may send them again.
+        Waits a moment where there is none. `going_on`: events of the same body were stored before. Raises
+        `Overloaded` when more cannot be answered in time, `Unavailable` when nothing can be stored; then the caller
+        may send them again.
         """
         ...
 

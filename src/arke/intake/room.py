@@ -1,20 +1,30 @@
-"""How many events may be under way at a time: as many as are answered soon.
+"""How many events are under way at a time: as many as are answered soon.
 
-The bound is one of time, kept by number: events that take longer than SLOW_S from being let in to their durable
-answer make it smaller, others let it grow while it is used. So it finds what the machine does, whatever slows it
-down, and what is let in is answered in time; the rest is told at once to come again. Everything is counted in
-events, so that a body of a thousand weighs as much as a thousand bodies of one.
+The bound is one of time, kept by number: events that take longer than SLOW_S from being let in to their
+durable answer make it smaller, others let it grow while it is used. So it finds what the machine does,
+whatever slows it down, and what is let in is answered in time. Whoever finds no room waits for it, the first
+to come first, PATIENCE_S at most; waiting costs nothing, while a refusal costs nearly as much as an event and
+is followed by the next attempt. Beyond WAITING events the answer is at once to come again. Everything is
+counted in events, so that a body of a thousand weighs as much as a thousand bodies of one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections import deque
+from typing import TYPE_CHECKING, Final, Self
 
 from arke.errors import Overloaded
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 SLOW_S: Final = 0.4
 """An event that is let in should be durable within this many seconds."""
+PATIENCE_S: Final = 0.7
+"""How long somebody waits to be let in."""
+WAITING: Final = 4_000
+"""Events that may wait to be let in."""
 FIRST: Final = 2_000
 LEAST: Final = 200
 MOST: Final = 10_000
@@ -31,25 +41,71 @@ class Room:
 
     def __init__(self) -> None:
         self._shrunk_at = float("-inf")
+        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()
         self.bound = FIRST
         self.taken = 0
+        self.waiting = 0
         self.refused = 0
 
-    def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, going_on: bool = False) -> Place:
         """Room for events that have arrived. Raises Overloaded.
 
         However many come at once, they may enter an empty room. `going_on`: a part of theirs was let in before,
         and it is cheaper for everybody to let them finish.
         """
-        self.take(events, self.bound * (BEGUN if going_on else 1))
+        if going_on:
+            self.take(events, self.bound * BEGUN)
+        elif self._queue or not self._fits(events):
+            await self._wait(events)
+        else:
+            self.taken += events
         return Place(self, events)
+
+    def _fits(self, events: int) -> bool:
+        return not self.taken or self.taken + events <= self.bound
 
     def take(self, events: int, bound: int, *, own: int = 0) -> None:
         """Count them in. `own` are there of the same sender, who is not in his own way. Raises Overloaded."""
         if self.taken > own and self.taken + events > bound:
-            self.refused += events
-            raise Overloaded(f"{self.taken} events are under way: try again shortly")
+            self._refuse(events)
         self.taken += events
+
+    def _refuse(self, events: int) -> None:
+        self.refused += events
+        raise Overloaded(f"{self.taken} events are under way: try again shortly")
+
+    async def _wait(self, events: int) -> None:
+        """Until somebody who leaves has counted them in."""
+        if self.waiting + events > WAITING and self.waiting:
+            self._refuse(events)
+        loop = asyncio.get_running_loop()
+        let_in: asyncio.Future[None] = loop.create_future()
+        self._queue.append((let_in, events))
+        self.waiting += events
+        timer = loop.call_later(PATIENCE_S, let_in.cancel)
+        try:
+            await let_in
+        except asyncio.CancelledError:
+            if let_in.done() and not let_in.cancelled():  # let in, and cancelled before it was heard of
+                self.taken -= events
+                self.admit()
+            if timer.when() > loop.time():
+                raise  # it was not for patience
+            self._refuse(events)
+        finally:
+            timer.cancel()
+            self.waiting -= events
+
+    def admit(self) -> None:
+        """Let in whoever waits, as far as there is room."""
+        while self._queue:
+            let_in, events = self._queue[0]
+            if not let_in.done():
+                if not self._fits(events):
+                    return
+                self.taken += events
+                let_in.set_result(None)
+            self._queue.popleft()
 
     def answered(self, events: int, since: float) -> None:
         """Events let in at `since` are durable now: what that says about the bound."""
@@ -64,7 +120,7 @@ class Room:
 
 
 class Place:
-    """Room for so many events, until they are answered."""
+    """Room for so many events, until they are answered: within `with`, or until `leave`."""
 
     __slots__ = ("_events", "_room", "_since")
 
@@ -86,3 +142,12 @@ class Place:
         if events and answered:
             self._room.answered(events, self._since)
         self._room.taken -= events
+        self._room.admit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave(answered=error is None)

@@ -43,10 +43,10 @@ class RecordingEngine:
         self.calls = 0
         self.stored = threading.Event()
 
-    def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, going_on: bool = False) -> Place:
         if self.full:
             raise Overloaded("full")
-        return self.room.enter(events, going_on=going_on)
+        return await self.room.enter(events, going_on=going_on)
 
     async def ingest(
         self, events: Sequence[IncomingEvent], place: Place | None = None

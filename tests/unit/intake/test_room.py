@@ -3,29 +3,93 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from arke.errors import Overloaded
-from arke.intake.room import BEGUN, FIRST, LEAST, MOST, SLOW_S, Room
+from arke.intake.room import BEGUN, FIRST, LEAST, MOST, PATIENCE_S, SLOW_S, WAITING, Room
 from arke.virtual_time import VirtualTimeLoop, run_virtual
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+def on_virtual_time(work: Coroutine[None, None, None]) -> None:
+    run_virtual(work, VirtualTimeLoop())
 
 
 async def answer_after(room: Room, events: int, seconds: float) -> None:
-    place = room.enter(events)
-    await asyncio.sleep(seconds)
-    place.leave()
+    with await room.enter(events):
+        await asyncio.sleep(seconds)
 
 
-def test_what_has_no_room_is_refused_and_takes_none() -> None:
+def test_whoever_finds_no_room_waits_for_it_in_turn() -> None:
+    async def main() -> None:
+        room, order = Room(), []
+
+        async def come(name: str, events: int) -> None:
+            with await room.enter(events):
+                order.append(name)
+                await asyncio.sleep(SLOW_S / 2)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(come("first", FIRST))
+            tasks.create_task(come("large", FIRST))
+            tasks.create_task(come("small", 1))
+        assert order == ["first", "large", "small"]
+        assert (room.taken, room.waiting, room.refused) == (0, 0, 0)
+
+    on_virtual_time(main())
+
+
+def test_patience_ends_and_nothing_is_taken() -> None:
     async def main() -> None:
         room = Room()
-        room.enter(FIRST)
+        await room.enter(FIRST)
+        began = asyncio.get_running_loop().time()
         with pytest.raises(Overloaded):
-            room.enter(1)
-        assert (room.taken, room.refused) == (FIRST, 1)
+            await room.enter(7)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(PATIENCE_S)
+        assert (room.taken, room.waiting, room.refused) == (FIRST, 0, 7)
 
-    run_virtual(main(), VirtualTimeLoop())
+    on_virtual_time(main())
+
+
+def test_beyond_those_who_wait_the_answer_is_at_once() -> None:
+    async def main() -> None:
+        room = Room()
+        place = await room.enter(FIRST)
+        waiting = [asyncio.create_task(room.enter(1)) for _ in range(WAITING)]
+        await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Overloaded):
+            await room.enter(1)
+        assert asyncio.get_running_loop().time() == began
+        place.leave(answered=False)
+        await asyncio.sleep(0)
+        assert sum(task.done() for task in waiting) == FIRST
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert (room.taken, room.waiting) == (FIRST, 0)
+
+    on_virtual_time(main())
+
+
+def test_who_goes_away_while_waiting_takes_no_room() -> None:
+    async def main() -> None:
+        room = Room()
+        place = await room.enter(FIRST)
+        early, late = asyncio.create_task(room.enter(5)), asyncio.create_task(room.enter(5))
+        await asyncio.sleep(0)
+        early.cancel()
+        place.leave()
+        late.cancel()  # let in, and cancelled before it went on
+        await asyncio.gather(early, late, return_exceptions=True)
+        assert (room.taken, room.waiting, room.refused) == (0, 0, 0)
+
+    on_virtual_time(main())
 
 
 def test_an_empty_room_takes_a_crowd_of_any_size() -> None:
@@ -33,28 +97,28 @@ def test_an_empty_room_takes_a_crowd_of_any_size() -> None:
 
     async def main() -> None:
         room = Room()
-        place = room.enter(10 * MOST)
+        place = await room.enter(10 * MOST)
         place.widen_to(20 * MOST)
         place.leave(answered=False)
         place.leave(answered=False)
         assert room.taken == 0
 
-    run_virtual(main(), VirtualTimeLoop())
+    on_virtual_time(main())
 
 
 def test_what_has_begun_goes_on_a_little_longer() -> None:
     async def main() -> None:
         room = Room()
-        place = room.enter(FIRST)
-        room.enter(FIRST // 2, going_on=True)
+        place = await room.enter(FIRST)
+        await room.enter(FIRST // 2, going_on=True)
         place.widen_to(FIRST + FIRST // 2)
         with pytest.raises(Overloaded):
-            room.enter(1, going_on=True)
+            await room.enter(1, going_on=True)
         with pytest.raises(Overloaded):
             place.widen_to(FIRST * BEGUN)
         assert room.taken == FIRST * BEGUN
 
-    run_virtual(main(), VirtualTimeLoop())
+    on_virtual_time(main())
 
 
 def test_slow_answers_make_it_smaller_once_a_crowd() -> None:
@@ -71,7 +135,7 @@ def test_slow_answers_make_it_smaller_once_a_crowd() -> None:
             await answer_after(room, 1, 2 * SLOW_S)
         assert (room.bound, room.taken) == (LEAST, 0)
 
-    run_virtual(main(), VirtualTimeLoop())
+    on_virtual_time(main())
 
 
 def test_quick_answers_make_it_larger_while_it_is_used() -> None:
@@ -83,15 +147,15 @@ def test_quick_answers_make_it_larger_while_it_is_used() -> None:
             await answer_after(room, room.bound, SLOW_S / 2)
         assert room.bound == MOST
 
-    run_virtual(main(), VirtualTimeLoop())
+    on_virtual_time(main())
 
 
 def test_what_could_not_be_stored_says_nothing_about_speed() -> None:
     async def main() -> None:
         room = Room()
-        place = room.enter(FIRST)
+        place = await room.enter(FIRST)
         await asyncio.sleep(10 * SLOW_S)
         place.leave(answered=False)
         assert (room.bound, room.taken) == (FIRST, 0)
 
-    run_virtual(main(), VirtualTimeLoop())
+    on_virtual_time(main())
