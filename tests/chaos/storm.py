@@ -15,8 +15,9 @@ from arke.receiver import ReceiverConfig
 from chaos import verdict
 from chaos.visitors import Visitor
 from e2e.catalogs import destination
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +149,7 @@ class Storm:
     def _kill(self) -> None:
         """Let it live for a random while with at least one more event acknowledged, then kill something."""
         before = self.acknowledged()
-        wait_until(lambda: self.acknowledged() > before, "an event to be acknowledged", 30)
+        wait_until(lambda: self.acknowledged() > before, "an event to be acknowledged")
         time.sleep(self.random.uniform(0, LONGEST_LIFE_S))  # the moment of death is the test's input
         victim = self.random.choice(("shard", "shard", "engine", "everything"))
         if victim == "shard":
@@ -170,7 +171,7 @@ class Storm:
     def deliver_everything(self) -> None:
         """Faults are over: what is owed is replayed until nothing is."""
         wait_until(lambda: verdict.ids_on_their_way(self.engine.data) == 0, "ids to arrive")
-        wait_until(self._nothing_left, "everything to be delivered", 60)
+        wait_until(self._nothing_left, "everything to be delivered")
 
     def _nothing_left(self) -> bool:
         if not self.engine.settled():

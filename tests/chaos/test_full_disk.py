@@ -16,8 +16,9 @@ import pytest
 from chaos import verdict
 from chaos.visitors import Sent
 from e2e.catalogs import DPID, catalog, destination, device
-from e2e.engine_process import EngineProcess, request, wait_until
+from e2e.engine_process import EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

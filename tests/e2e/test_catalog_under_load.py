@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from arke.receiver import ReceiverConfig, SigningKey
 from e2e.catalogs import DPID, IN_MARKET, LENSES, catalog, destination, device
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from e2e.catalogs import IN_MARKET, STILL_LOOKING, catalog, destination, device, visit
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from integration.delivery.certificates import Certificates
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

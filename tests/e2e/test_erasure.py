@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from e2e.catalogs import DPID, IN_MARKET, catalog, destination, device, visit
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,7 +66,7 @@ def erase(tmp_path: Path, *, deleted: int, kept: int) -> None:
         mixed = sorted([*gone, *staying], key=lambda n: hash((n, "mixed")))
         send_all(engine, mixed, "camera")
         send_all(engine, mixed, "lens")
-        wait_until(engine.settled, "everybody told", 60)
+        wait_until(engine.settled, "everybody told")
         names = [*(device(n) for n in gone), *(cookie(n) for n in gone)]
         assert left_behind(engine.data, names), "the search finds what is there"
 
@@ -124,10 +125,8 @@ def test_a_deletion_survives_kill_9_at_any_step(tmp_path: Path) -> None:
             engine.kill()
             engine.start()
         client = engine.client()
-        wait_until(
-            lambda: all(one.state == "done" for one in client.privacy_list(None)), "all requests done", 30
-        )
-        wait_until(lambda: left_behind(engine.data, names) == {}, "the files to be written anew", 30)
+        wait_until(lambda: all(one.state == "done" for one in client.privacy_list(None)), "all requests done")
+        wait_until(lambda: left_behind(engine.data, names) == {}, "the files to be written anew")
         assert [n for n in gone if receiver.segments_of(cookie(n))] == []
         assert len(client.privacy_list(None)) == len(gone)
         assert engine.stop() == 0

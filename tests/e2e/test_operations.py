@@ -14,8 +14,9 @@ import pytest
 
 from arke import __version__
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device, visit
-from e2e.engine_process import OPEN, EngineProcess, request, wait_until
+from e2e.engine_process import OPEN, EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

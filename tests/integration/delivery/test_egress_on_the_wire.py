@@ -12,11 +12,13 @@ from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.request import HeadTemplate, OutboundRequest
+from arke.delivery.https.tls import TlsContexts
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST
 from integration.delivery.client import LOOPBACK, Names, message
 from integration.delivery.raw_server import OK, RawServer, answering
+from patience import PATIENCE_S
 from unit.delivery.egress_corpus import FORBIDDEN_ADDRESSES, FORBIDDEN_V4, FORBIDDEN_V6, REFUSED_URLS
 
 if TYPE_CHECKING:
@@ -72,18 +74,19 @@ def test_zero_connections_over_the_whole_corpus(wire: Wire) -> None:
     assert len(answers) + len(REFUSED_URLS) >= 200
 
     async def main() -> None:
+        contexts = TlsContexts()
         for url in (*REFUSED_URLS, *map(literal_url, FORBIDDEN_V4 + FORBIDDEN_V6)):
             try:
                 request = post_to(url)
             except InvalidInput:
                 continue
-            poster = HttpsClient(EgressPolicy(), Names())
-            answer = await poster.post(request, timeout_s=0.2)
+            poster = HttpsClient(EgressPolicy(), Names(), contexts=contexts)
+            answer = await poster.post(request, timeout_s=PATIENCE_S)
             assert answer.reason in ("egress_refused", "dns"), (url, answer)
             await poster.close()
         for answer_set in answers:
-            poster = HttpsClient(EgressPolicy(), Names(name_test=answer_set))
-            answer = await poster.post(post_to("https://name.test/"), timeout_s=0.2)
+            poster = HttpsClient(EgressPolicy(), Names(name_test=answer_set), contexts=contexts)
+            answer = await poster.post(post_to("https://name.test/"), timeout_s=PATIENCE_S)
             assert (answer.reason, answer.sent) == ("egress_refused", False), answer_set
             await poster.close()
 

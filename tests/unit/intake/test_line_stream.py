@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 import zlib
 
 import pytest
@@ -84,14 +83,12 @@ def test_damaged_gzip_is_refused(damaged: bytes) -> None:
 
 
 def test_a_gzip_bomb_is_refused_early() -> None:
-    """100 MB of zeros in 100 KB: stopped within a second, before two megabytes were unpacked."""
+    """100 MB of zeros in 100 KB: stopped before two megabytes were unpacked."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(100)) + packer.flush()
-    began = time.perf_counter()
     inflater = Inflater(100)
     parts = (part for at in range(0, len(bomb), 1_000) for part in inflater.feed(bomb[at : at + 1_000]))
     with pytest.raises(BodyRefused) as caught:
         assert max(len(part) for part in parts) <= 65_536
     assert caught.value.status == 413
     assert inflater._out < 2_000_000
-    assert time.perf_counter() - began < 1
