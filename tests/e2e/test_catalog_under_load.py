@@ -10,7 +10,7 @@ from arke.receiver import ReceiverConfig, SigningKey
 from e2e.catalogs import DPID, IN_MARKET, LENSES, catalog, destination, device
 from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
-from patience import wait_until
+from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Sender(threading.Thread):
 
     def stop(self) -> None:
         self._stop_asked.set()
-        self.join(30)
+        self.join(PATIENCE_S)
 
 
 def event(number: int, turn: int) -> dict[str, object]:

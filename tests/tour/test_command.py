@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from patience import PATIENCE_S
 from tour.stage import COOKIES, DEVICE, Stage, destination, segment, trait
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def arke(stage: Stage, *options: str) -> subprocess.CompletedProcess[str]:
         cwd=stage.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

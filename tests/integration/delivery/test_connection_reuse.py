@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arke.delivery.https import pool
 from integration.delivery.client import client, message, run_on
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
 from patience import PATIENCE_S, eventually
@@ -162,8 +163,11 @@ def test_unasked_bytes_close_an_idle_connection(certificates: Certificates, loop
         run_on(loop, main)
 
 
-def test_idle_connections_age_and_are_bounded(certificates: Certificates, loop: str) -> None:
+def test_idle_connections_age_and_are_bounded(
+    certificates: Certificates, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The idle timeout closes them without a further post, and only so many are kept."""
+    monkeypatch.setattr(pool, "_SWEEP_S", 0.05)
 
     async def main() -> None:
         poster = client(idle_timeout_s=0.05, max_idle=3)
@@ -172,7 +176,7 @@ def test_idle_connections_age_and_are_bounded(certificates: Certificates, loop: 
         assert [answer.status for answer in answers] == [200] * 10
         await until_open(poster, 0)
         await poster.close()
-        bounded = client(max_idle=3)
+        bounded = client(max_idle=3, idle_timeout_s=NEVER_S)
         await asyncio.gather(*(bounded.post(request, fresh=True) for _ in range(10)))
         await until_open(bounded, 3)
         await bounded.close()
