@@ -30,6 +30,7 @@ FAULTS = ("status=500:p0.08", "reset:p0.04", "close:p0.04")
 VISITORS = 3
 SHARDS = 2
 LONGEST_LIFE_S = 0.35
+EVENTS_A_LIFE = 11
 MOST = 4
 """Times as many kills as were asked for, while not enough has happened."""
 
@@ -49,6 +50,7 @@ class Storm:
         self.engine = EngineProcess(folder, shards=SHARDS, environ={"WEBHOOK": "chaos-key"})
         self.receivers: dict[int, ReceiverThread] = {}
         self._killed = 0
+        self._deaths = 0
         self._open_to: str | None = None
         self._base_ts = int(time.time()) - 20 * 86_400
         self._seed = seed
@@ -147,9 +149,12 @@ class Storm:
             self.engine.stop()
 
     def _kill(self) -> None:
-        """Let it live for a random while with at least one more event acknowledged, then kill something."""
-        before = self.acknowledged()
-        wait_until(lambda: self.acknowledged() > before, "an event to be acknowledged")
+        """Let it live for a random while with at least one more event acknowledged, then kill something. However
+        slow the machine is, there are so many events a life in the middle.
+        """
+        at_least = max(self.acknowledged(), EVENTS_A_LIFE * self._deaths)
+        self._deaths += 1
+        wait_until(lambda: self.acknowledged() > at_least, "events to be acknowledged")
         time.sleep(self.random.uniform(0, LONGEST_LIFE_S))  # the moment of death is the test's input
         victim = self.random.choice(("shard", "shard", "engine", "everything"))
         if victim == "shard":
