@@ -176,12 +176,4 @@ class Storm:
     def deliver_everything(self) -> None:
         """Faults are over: what is owed is replayed until nothing is."""
         wait_until(lambda: verdict.ids_on_their_way(self.engine.data) == 0, "ids to arrive")
-        wait_until(self._nothing_left, "everything to be delivered")
-
-    def _nothing_left(self) -> bool:
-        if not self.engine.settled():
-            return False
-        if not any(row.owed for row in self.client.status().destinations):
-            return next(self.client.undelivered(None), None) is None
-        self.client.replay(None)
-        return False
+        wait_until(self.engine.delivered, "everything to be delivered")

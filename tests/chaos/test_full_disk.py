@@ -82,7 +82,7 @@ def test_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(
     for one in sent[40:]:
         engine.accept(one.event())
         one.acknowledged = True
-    wait_until(engine.settled, "everything to be delivered")
+    wait_until(engine.delivered, "everything to be delivered")
     told = [number for number in range(60) if receiver.segments_of(f"p{number}")]
     assert told == [*range(20), *range(40, 60)]
     assert engine.stop() == 0

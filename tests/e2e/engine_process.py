@@ -220,3 +220,15 @@ class EngineProcess:
     def settled(self) -> bool:
         """Whether no lane has anything before it that it could send now."""
         return all(row.backlog == 0 for row in self.client().status().destinations)
+
+    def delivered(self) -> bool:
+        """Whether nothing waits and nothing is owed. What is owed is replayed: a machine that has other work may
+        be too slow for an attempt's deadline.
+        """
+        if not self.settled():
+            return False
+        client = self.client()
+        if not any(row.owed for row in client.status().destinations):
+            return next(client.undelivered(None), None) is None
+        client.replay(None)
+        return False

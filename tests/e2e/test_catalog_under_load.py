@@ -93,7 +93,7 @@ def test_switching_catalogs_under_load(tmp_path: Path) -> None:
             sender.stop()
         assert [sender.refused for sender in senders] == [[], []]
         engine.accept(*(event(number, 1) for number in range(DEVICES)))
-        wait_until(engine.settled, "everything to be delivered")
+        wait_until(engine.delivered, "everything to be delivered")
         assert engine.client().status().catalog_version == SWITCHES + 1
         assert list(engine.client().undelivered(None)) == []
         records = receiver.messages()

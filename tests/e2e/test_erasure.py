@@ -66,7 +66,7 @@ def erase(tmp_path: Path, *, deleted: int, kept: int) -> None:
         mixed = sorted([*gone, *staying], key=lambda n: hash((n, "mixed")))
         send_all(engine, mixed, "camera")
         send_all(engine, mixed, "lens")
-        wait_until(engine.settled, "everybody told")
+        wait_until(engine.delivered, "everybody told")
         names = [*(device(n) for n in gone), *(cookie(n) for n in gone)]
         assert left_behind(engine.data, names), "the search finds what is there"
 
@@ -107,7 +107,7 @@ def test_a_deletion_survives_kill_9_at_any_step(tmp_path: Path) -> None:
         engine = EngineProcess(tmp_path, shards=2).start()
         engine.apply(catalog([destination(1, receiver.url, receiver.ca_file)]))
         send_all(engine, gone, "camera")
-        wait_until(engine.settled, "everybody told")
+        wait_until(engine.delivered, "everybody told")
         receiver.misbehave("status=500:3")
         arguments = [
             "privacy",
