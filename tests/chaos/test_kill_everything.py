@@ -178,7 +178,7 @@ class EverythingStorm(Storm):
 
     def _all_deleted(self) -> bool:
         """Privacy requests end when all were told; what failed meanwhile is owed, and sent again."""
-        self._nothing_left()
+        self.engine.delivered()
         before: int | None = None
         while page := self.client.privacy_list(before):
             if any(report.state != "done" for report in page):
