@@ -30,7 +30,7 @@ FAULTS = ("status=500:p0.08", "reset:p0.04", "close:p0.04")
 VISITORS = 3
 SHARDS = 2
 LONGEST_LIFE_S = 0.35
-EVENTS_A_LIFE = 11
+EVENTS_A_LIFE = 30
 MOST = 4
 """Times as many kills as were asked for, while not enough has happened."""
 
@@ -150,7 +150,7 @@ class Storm:
 
     def _kill(self) -> None:
         """Let it live for a random while with at least one more event acknowledged, then kill something. However
-        slow the machine is, there are so many events a life in the middle.
+        slow the machine is, a life has so many events on average.
         """
         at_least = max(self.acknowledged(), EVENTS_A_LIFE * self._deaths)
         self._deaths += 1
