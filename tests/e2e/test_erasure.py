@@ -70,7 +70,7 @@ def erase(tmp_path: Path, *, deleted: int, kept: int) -> None:
         names = [*(device(n) for n in gone), *(cookie(n) for n in gone)]
         assert left_behind(engine.data, names), "the search finds what is there"
 
-        done = engine.arke("privacy", "delete", "--file", str(request_file(tmp_path, gone)), "--wait", "100")
+        done = engine.arke("privacy", "delete", "--file", str(request_file(tmp_path, gone)), "--wait", "200")
         (tmp_path / "request.json").unlink()
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
         assert left_behind(engine.data, names) == {}
