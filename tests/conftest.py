@@ -1,10 +1,11 @@
-"""The order of the tests, and a plain log."""
+"""The order of the tests, a plain log, and examples that may take their time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import pytest
@@ -19,6 +20,11 @@ structlog.configure(
         structlog.processors.KeyValueRenderer(key_order=["event"]),
     ]
 )
+
+
+# How long an example takes, or a hundred to be made up, says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

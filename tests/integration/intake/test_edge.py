@@ -14,7 +14,7 @@ from arke.intake.dcs import PROTOCOL_KEYS
 from integration.intake.engine import SECRET, UUID, RecordingEngine, Server, read_answer, running
 from reference import costs_less_than
 
-UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+UNHURRIED = {"suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
 
 @pytest.mark.parametrize(

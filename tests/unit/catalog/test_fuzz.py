@@ -78,27 +78,27 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(mutated(YAML_TEXT))
 @example(YAML_TEXT)
 def test_mutated_yaml(text: str) -> None:
     read_soon(text, "fuzz.yaml")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(mutated(JSON_TEXT), st.sampled_from(["fuzz.json", "fuzz.yaml"]))
 @example('{"a": 1.5e999}', "fuzz.json")
 def test_mutated_json(text: str, name: str) -> None:
     read_soon(text, name)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_any_text(text: str) -> None:
     read_soon(text, "fuzz.yaml")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["data_sources", "traits", "segments", "destinations"]),
     st.sampled_from(

@@ -58,7 +58,7 @@ def test_an_endless_line_is_not_kept() -> None:
     assert list(splitter.feed(b"\nok\n")) == [None, b"ok"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_any_bytes_in_any_cut(body: bytes, step: int) -> None:
     cut = lines_of([body[at : at + step] for at in range(0, len(body), step)], 20)

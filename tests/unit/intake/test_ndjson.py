@@ -190,7 +190,7 @@ json_values = st.recursive(
 fields = st.sampled_from(["uuid", "ids", "signals", "traits", "memberships", "region", "ts", "x"])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.binary(max_size=200)
     | st.dictionaries(fields, json_values, max_size=4).map(lambda d: json.dumps(d).encode())
@@ -203,7 +203,7 @@ def test_any_line_is_an_event_or_an_event_error(line: bytes) -> None:
     assert all(isinstance(text, str) for values in event.signals.values() for text in values)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(NOW - 100 * 86_400, NOW), st.integers(-720, 720))
 def test_a_time_stamp_means_its_instant_in_any_zone(at: int, offset_min: int) -> None:
     zone = timezone(timedelta(minutes=offset_min))
