@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from arke.client import engine_socket
 from arke.unix_socket import reachable
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from e2e.engine_process import EngineProcess
 
 Door = Literal["intake", "admin", "socket"]
 DOORS: Final[tuple[Door, ...]] = ("intake", "admin", "socket")
-PATIENCE_S: Final = 60.0
-"""How long a connection waits for bytes before a test gives up: generous, for machines with other work."""
 
 
 def connect(engine: EngineProcess, door: Door) -> socket.socket:

@@ -17,6 +17,7 @@ from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import Overloaded, Unavailable
 from arke.onboarding.service import FileState
 from e2e.catalogs import device
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 RESYNCS = 0.15
 """The share of runs that tell everything."""
 ASK_AGAIN_S = 0.02
-STOP_TIMEOUT_S = 60.0
 
 
 class Operator(threading.Thread, ABC):
@@ -71,7 +71,7 @@ class Operator(threading.Thread, ABC):
     def stop(self) -> None:
         """Raises what the work met that no absent engine explains."""
         self._stop_asked.set()
-        self.join(STOP_TIMEOUT_S)
+        self.join(PATIENCE_S)
         assert not self.is_alive()
         if self._failure is not None:
             raise self._failure

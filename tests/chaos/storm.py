@@ -15,8 +15,9 @@ from arke.receiver import ReceiverConfig
 from chaos import verdict
 from chaos.visitors import Visitor
 from e2e.catalogs import destination
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ FAULTS = ("status=500:p0.08", "reset:p0.04", "close:p0.04")
 VISITORS = 3
 SHARDS = 2
 LONGEST_LIFE_S = 0.35
+EVENTS_A_LIFE = 30
 MOST = 4
 """Times as many kills as were asked for, while not enough has happened."""
 
@@ -48,6 +50,7 @@ class Storm:
         self.engine = EngineProcess(folder, shards=SHARDS, environ={"WEBHOOK": "chaos-key"})
         self.receivers: dict[int, ReceiverThread] = {}
         self._killed = 0
+        self._deaths = 0
         self._open_to: str | None = None
         self._base_ts = int(time.time()) - 20 * 86_400
         self._seed = seed
@@ -146,9 +149,12 @@ class Storm:
             self.engine.stop()
 
     def _kill(self) -> None:
-        """Let it live for a random while with at least one more event acknowledged, then kill something."""
-        before = self.acknowledged()
-        wait_until(lambda: self.acknowledged() > before, "an event to be acknowledged", 30)
+        """Let it live for a random while with at least one more event acknowledged, then kill something. However
+        slow the machine is, a life has so many events on average.
+        """
+        at_least = max(self.acknowledged(), EVENTS_A_LIFE * self._deaths)
+        self._deaths += 1
+        wait_until(lambda: self.acknowledged() > at_least, "events to be acknowledged")
         time.sleep(self.random.uniform(0, LONGEST_LIFE_S))  # the moment of death is the test's input
         victim = self.random.choice(("shard", "shard", "engine", "everything"))
         if victim == "shard":
@@ -170,12 +176,4 @@ class Storm:
     def deliver_everything(self) -> None:
         """Faults are over: what is owed is replayed until nothing is."""
         wait_until(lambda: verdict.ids_on_their_way(self.engine.data) == 0, "ids to arrive")
-        wait_until(self._nothing_left, "everything to be delivered", 60)
-
-    def _nothing_left(self) -> bool:
-        if not self.engine.settled():
-            return False
-        if not any(row.owed for row in self.client.status().destinations):
-            return next(self.client.undelivered(None), None) is None
-        self.client.replay(None)
-        return False
+        wait_until(self.engine.delivered, "everything to be delivered")

@@ -16,8 +16,9 @@ import pytest
 from chaos import verdict
 from chaos.visitors import Sent
 from e2e.catalogs import DPID, catalog, destination, device
-from e2e.engine_process import EngineProcess, request, wait_until
+from e2e.engine_process import EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def test_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(
     for one in sent[40:]:
         engine.accept(one.event())
         one.acknowledged = True
-    wait_until(engine.settled, "everything to be delivered")
+    wait_until(engine.delivered, "everything to be delivered")
     told = [number for number in range(60) if receiver.segments_of(f"p{number}")]
     assert told == [*range(20), *range(40, 60)]
     assert engine.stop() == 0

@@ -19,7 +19,8 @@ from chaos import verdict
 from chaos.operators import BatchRunner, DataFile, Editor, Eraser, FileSender, Operator
 from chaos.storm import VISITORS, Storm
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, TOLD, catalog, device
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,12 +146,12 @@ class EverythingStorm(Storm):
         client = self.client
         client.apply(self.folder / "last.yaml", self.edition(self._editor.applied), dry_run=False)
         self._eraser.delete_everybody(client, self._doomed.devices)
-        wait_until(self._all_loaded, "files to be loaded", 60)
-        wait_until(lambda: client.status().backfilled == 1.0, "the backfill", 30)
+        wait_until(self._all_loaded, "files to be loaded")
+        wait_until(lambda: client.status().backfilled == 1.0, "the backfill")
         self.deliver_everything()
-        wait_until(self._all_deleted, "deletions", 60)
-        wait_until(lambda: not self._traces(), "the files to be written anew", 120)
-        wait_until(self._no_batch_runs, "batches to end", 60)
+        wait_until(self._all_deleted, "deletions")
+        wait_until(lambda: not self._traces(), "the files to be written anew")
+        wait_until(self._no_batch_runs, "batches to end")
         for runner in self._batches:
             assert client.run_batch(runner.destination, lambda _: None, resync=False).owed == 0
             self._note_told(runner.destination)
@@ -177,7 +178,7 @@ class EverythingStorm(Storm):
 
     def _all_deleted(self) -> bool:
         """Privacy requests end when all were told; what failed meanwhile is owed, and sent again."""
-        self._nothing_left()
+        self.engine.delivered()
         before: int | None = None
         while page := self.client.privacy_list(before):
             if any(report.state != "done" for report in page):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from e2e.catalogs import DPID, TOLD, TRAITS, device
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,14 +81,14 @@ class Visitor(threading.Thread):
 
     def stop(self) -> None:
         self._stop_asked.set()
-        self.join(30)
+        self.join(PATIENCE_S)
         assert not self.is_alive()
 
     def run(self) -> None:
         while not self._stop_asked.wait(PAUSE_S):
             address = self._where()
             if address is not None:
-                with closing(http.client.HTTPConnection(address, timeout=20)) as connection:
+                with closing(http.client.HTTPConnection(address, timeout=PATIENCE_S)) as connection:
                     self._visit_until_it_breaks(connection, address)
 
     def _visit_until_it_breaks(self, connection: http.client.HTTPConnection, address: str) -> None:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from arke.receiver import ReceiverConfig, ReceiverServer
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from arke.receiver.request_log import Record
 
 T = TypeVar("T")
-TIMEOUT_S = 10.0
 
 
 class ReceiverThread:
@@ -28,13 +28,13 @@ class ReceiverThread:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(TIMEOUT_S)
+        asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(PATIENCE_S)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(TIMEOUT_S)
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(TIMEOUT_S)
+        self._thread.join(PATIENCE_S)
         self._loop.close()
 
     def ask(self, question: Callable[[ReceiverServer], T]) -> T:
@@ -43,7 +43,7 @@ class ReceiverThread:
         async def work() -> T:
             return question(self.server)
 
-        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(TIMEOUT_S)
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(PATIENCE_S)
 
     @property
     def url(self) -> str:

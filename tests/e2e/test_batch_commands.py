@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from e2e.catalogs import catalog, destination, device, visit
-from e2e.engine_process import EngineProcess, request, wait_until
+from e2e.engine_process import EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

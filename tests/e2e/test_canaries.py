@@ -13,9 +13,10 @@ import pytest
 
 from arke.receiver import ReceiverConfig, SigningKey
 from e2e.catalogs import DPID, catalog, destination, device
-from e2e.engine_process import LOOPBACK, EngineProcess, request, wait_until
+from e2e.engine_process import LOOPBACK, EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
 from integration.delivery.certificates import Certificates
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

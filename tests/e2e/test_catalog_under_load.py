@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from arke.receiver import ReceiverConfig, SigningKey
 from e2e.catalogs import DPID, IN_MARKET, LENSES, catalog, destination, device
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ class Sender(threading.Thread):
 
     def stop(self) -> None:
         self._stop_asked.set()
-        self.join(30)
+        self.join(PATIENCE_S)
 
 
 def event(number: int, turn: int) -> dict[str, object]:
@@ -92,7 +93,7 @@ def test_switching_catalogs_under_load(tmp_path: Path) -> None:
             sender.stop()
         assert [sender.refused for sender in senders] == [[], []]
         engine.accept(*(event(number, 1) for number in range(DEVICES)))
-        wait_until(engine.settled, "everything to be delivered")
+        wait_until(engine.delivered, "everything to be delivered")
         assert engine.client().status().catalog_version == SWITCHES + 1
         assert list(engine.client().undelivered(None)) == []
         records = receiver.messages()

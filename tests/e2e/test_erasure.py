@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from e2e.catalogs import DPID, IN_MARKET, catalog, destination, device, visit
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,11 +66,11 @@ def erase(tmp_path: Path, *, deleted: int, kept: int) -> None:
         mixed = sorted([*gone, *staying], key=lambda n: hash((n, "mixed")))
         send_all(engine, mixed, "camera")
         send_all(engine, mixed, "lens")
-        wait_until(engine.settled, "everybody told", 60)
+        wait_until(engine.delivered, "everybody told")
         names = [*(device(n) for n in gone), *(cookie(n) for n in gone)]
         assert left_behind(engine.data, names), "the search finds what is there"
 
-        done = engine.arke("privacy", "delete", "--file", str(request_file(tmp_path, gone)), "--wait", "50")
+        done = engine.arke("privacy", "delete", "--file", str(request_file(tmp_path, gone)), "--wait", "200")
         (tmp_path / "request.json").unlink()
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
         assert left_behind(engine.data, names) == {}
@@ -106,7 +107,7 @@ def test_a_deletion_survives_kill_9_at_any_step(tmp_path: Path) -> None:
         engine = EngineProcess(tmp_path, shards=2).start()
         engine.apply(catalog([destination(1, receiver.url, receiver.ca_file)]))
         send_all(engine, gone, "camera")
-        wait_until(engine.settled, "everybody told")
+        wait_until(engine.delivered, "everybody told")
         receiver.misbehave("status=500:3")
         arguments = [
             "privacy",
@@ -124,10 +125,8 @@ def test_a_deletion_survives_kill_9_at_any_step(tmp_path: Path) -> None:
             engine.kill()
             engine.start()
         client = engine.client()
-        wait_until(
-            lambda: all(one.state == "done" for one in client.privacy_list(None)), "all requests done", 30
-        )
-        wait_until(lambda: left_behind(engine.data, names) == {}, "the files to be written anew", 30)
+        wait_until(lambda: all(one.state == "done" for one in client.privacy_list(None)), "all requests done")
+        wait_until(lambda: left_behind(engine.data, names) == {}, "the files to be written anew")
         assert [n for n in gone if receiver.segments_of(cookie(n))] == []
         assert len(client.privacy_list(None)) == len(gone)
         assert engine.stop() == 0

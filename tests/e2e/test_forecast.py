@@ -14,6 +14,7 @@ import pytest
 from e2e.catalogs import IN_MARKET, LENSES, STILL_LOOKING, catalog
 from e2e.engine_process import ARKE
 from e2e.stored_people import People
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +159,7 @@ class Terminal:
             except OSError:  # the other side has closed
                 break
         os.close(self._ours)
-        return self._process.wait(30), shown.decode().replace("\r\n", "\n")
+        return self._process.wait(PATIENCE_S), shown.decode().replace("\r\n", "\n")
 
 
 class TestAsking:
@@ -203,7 +204,7 @@ class TestAsking:
             [ARKE, "apply", str(alarming.file), "--data", str(alarming.data)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             stdin=subprocess.DEVNULL,
         )
         assert done.returncode == 0

@@ -14,7 +14,8 @@ import pytest
 from arke.console.onboard import Ticket
 from arke.onboarding.receipt import Receipt
 from arke.onboarding.service import FileState
-from e2e.engine_process import OPEN, EngineProcess, request, wait_until
+from e2e.engine_process import OPEN, EngineProcess, request
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,11 +178,11 @@ def load_and_kill(engine: EngineProcess, name: str, kills: tuple[int, ...]) -> R
         return engine.client()._ask("GET", f"/v1/onboard/{ticket}", FileState)
 
     for line in kills:
-        wait_until(lambda bound=line: state().lines >= bound, f"line {line}", 60)  # type: ignore[misc]
+        wait_until(lambda bound=line: state().lines >= bound, f"line {line}")  # type: ignore[misc]
         assert state().receipt is None, "the file was loaded before it could be cut short"
         engine.kill()
         engine.start()
-    wait_until(lambda: state().receipt is not None, "the receipt", 60)
+    wait_until(lambda: state().receipt is not None, "the receipt")
     ended = state()
     assert ended.receipt is not None
     assert ended.lines == ended.total == ended.receipt.received

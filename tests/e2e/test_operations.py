@@ -14,8 +14,9 @@ import pytest
 
 from arke import __version__
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device, visit
-from e2e.engine_process import OPEN, EngineProcess, request, wait_until
+from e2e.engine_process import OPEN, EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
+from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,7 +199,7 @@ class TestReplay:
 
 def test_the_version() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "arke", "--version"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "arke", "--version"], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert (done.returncode, done.stdout) == (0, f"arke {__version__}\n")
 
@@ -209,14 +210,16 @@ class TestCatalogs:
         file, data = tmp_path / "catalog.yaml", tmp_path / "new"
         file.write_text(catalog([destination(WELL, well.url, well.ca_file)]))
         asked = [sys.executable, "-m", "arke", "apply", "--data", str(data)]
-        done = subprocess.run([*asked, str(file), "--dry-run"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [*asked, str(file), "--dry-run"], capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert done.returncode == 0, done.stderr
         assert "destination 1" in done.stdout
-        back = subprocess.run([*asked, "--rollback"], capture_output=True, text=True, timeout=60)
+        back = subprocess.run([*asked, "--rollback"], capture_output=True, text=True, timeout=PATIENCE_S)
         assert (back.returncode, "no engine has kept data here" in back.stderr) == (2, True)
         bad = tmp_path / "bad.yaml"
         bad.write_text("destinations: [{id: 1}]\n")
-        refused = subprocess.run([*asked, str(bad)], capture_output=True, text=True, timeout=60)
+        refused = subprocess.run([*asked, str(bad)], capture_output=True, text=True, timeout=PATIENCE_S)
         assert (refused.returncode, "bad.yaml:1:" in refused.stderr) == (2, True)
         assert not data.exists()
 

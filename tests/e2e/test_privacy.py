@@ -9,8 +9,9 @@ import pytest
 
 from arke.engine.privacy_operations import PrivacyAsk
 from e2e.catalogs import DPID, IN_MARKET, LENSES, catalog, destination, device, visit
-from e2e.engine_process import EngineProcess, request, wait_until
+from e2e.engine_process import EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -94,7 +94,7 @@ def test_an_expired_token_is_refused(engine: EngineProcess) -> None:
 
     from arke.storage.sqlite.directory import SqliteDirectory
 
-    secret = make(engine, "ingest", "--expires", "1m")
+    secret = make(engine, "ingest", "--expires", "1h")
     assert engine.send(visit(3, "camera"), token=secret).status == 200
     engine.stop()
     directory = SqliteDirectory(engine.data / "directory.db")

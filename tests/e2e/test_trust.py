@@ -13,10 +13,11 @@ from werkzeug.serving import make_server
 from arke.clock import ManualClock
 from arke.receiver import ReceiverConfig, SigningKey
 from e2e.catalogs import catalog, destination, visit
-from e2e.engine_process import EngineProcess, wait_until
+from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
 from integration.delivery.certificates import Certificates
 from integration.delivery.test_oauth_server import Destination, Quiet
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,9 +29,6 @@ PARTNER_IDS = ("p", "q", "r")
 FILED = frozenset((4, 5))
 """Onboarded traits: no signal realises them."""
 
-ROUNDS = 20
-"""Batches at the end: each uses up two failing answers of a destination that still has some."""
-
 HOUR = 3_600
 
 SYNC = {
@@ -184,10 +181,13 @@ def play(folder: Path, night: Night) -> list[Request]:
 
 
 def final_times(night: Night) -> list[int]:
-    """When the batches at the end run, an hour apart, off the full hour."""
+    """When the batches at the end run, an hour apart, off the full hour: each uses up two failing answers of a
+    destination that still has some, and one more finds that all is told.
+    """
     times = moments(night.history.steps, gap_s=1)
     last = times[-1] if times else START
-    return [last + HOUR * (1 + number) + 7 for number in range(ROUNDS)]
+    failing = sum(step.fail[1] for step in night.history.steps if step.fail is not None)
+    return [last + HOUR * (1 + number) + 7 for number in range(failing // 2 + 3)]
 
 
 def _catalog(edition: Edition, modes: dict[int, Mode]) -> Catalog:

@@ -48,9 +48,7 @@ REFRESH_S = 3 * DAY
 ROUNDS = 12
 """Refreshes at the end: each uses up two failing answers of a destination that still has some."""
 
-often = settings(
-    max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+often = settings(max_examples=500, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
 
 class Moment(NamedTuple):

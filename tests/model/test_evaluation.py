@@ -14,9 +14,7 @@ from model.oracle import Device
 
 UUID = "0" * 38
 
-often = settings(
-    max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+often = settings(max_examples=500, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
 
 @often

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 Item = tuple["Key", str]
 """A partner id at a destination, and an alias."""
 
-often = settings(
-    max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+often = settings(max_examples=500, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ FLOOD_BATCH = 500
 STEADY_BATCH = 50
 CONNECTIONS = 8
 PROBE_SHARE = 0.02
-SETTLE_S = 5.0
+SETTLE_S = 60.0
+"""How long the last probes are waited for: one that is later than that is lost."""
 RETRY_S = 0.05
 PROBE_SIGNALS = {
     "c_category": "cat0",

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from arke.serve import Doors
 
 TICK_S: Final = 0.5
-SETTLE_S: Final = 12.0
-"""How long what is under way may take to settle; with the default traffic all ends within a minute."""
+SETTLE_S: Final = 60.0
+"""How long what is under way may take to settle: seconds, but a machine with other work needs its time."""
 SETTLE_POLL_S: Final = 0.1
 SHARDS: Final = 2
 REGION: Final = 6

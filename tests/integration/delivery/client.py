@@ -13,10 +13,12 @@ from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.request import HeadTemplate, OutboundRequest
 from integration.delivery.certificates import HOST
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from arke.delivery.https.ports import Answer
     from arke.domain.catalog import Tls
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -40,8 +42,17 @@ class Names:
         return [(int(socket.AF_INET6 if ":" in one else socket.AF_INET), one) for one in found]
 
 
-def client(names: Names | None = None, **options: Any) -> HttpsClient:
-    return HttpsClient(EgressPolicy(LOOPBACK), names or Names(), **options)
+class PatientClient(HttpsClient):
+    """Its posts have time enough where a test does not say how much: three seconds are soon over."""
+
+    async def post(
+        self, request: OutboundRequest, *, timeout_s: float = PATIENCE_S, fresh: bool = False
+    ) -> Answer:
+        return await super().post(request, timeout_s=timeout_s, fresh=fresh)
+
+
+def client(names: Names | None = None, *, allowed: tuple[str, ...] = LOOPBACK, **options: Any) -> HttpsClient:
+    return PatientClient(EgressPolicy(allowed), names or Names(), **options)
 
 
 def message(port: int, tls: Tls, host: str = HOST, body: bytes = BODY) -> OutboundRequest:

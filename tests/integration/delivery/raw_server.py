@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Self
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -113,7 +115,7 @@ class RawServer:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
-            thread.join(5)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive(), "a server thread hangs"
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arke.delivery.https import pool
 from integration.delivery.client import client, message, run_on
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
+from patience import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from arke.delivery.https.client import HttpsClient
     from integration.delivery.certificates import Certificates
 
+NEVER_S = 10 * PATIENCE_S
+
 
 async def until_open(poster: HttpsClient, count: int) -> None:
     """Wait until the client has this many connections."""
-    async with asyncio.timeout(5):
-        while poster.open_connections != count:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: poster.open_connections == count, f"{count} open connections")
 
 
 def test_posts_share_a_connection(certificates: Certificates, loop: str) -> None:
@@ -161,8 +163,11 @@ def test_unasked_bytes_close_an_idle_connection(certificates: Certificates, loop
         run_on(loop, main)
 
 
-def test_idle_connections_age_and_are_bounded(certificates: Certificates, loop: str) -> None:
+def test_idle_connections_age_and_are_bounded(
+    certificates: Certificates, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The idle timeout closes them without a further post, and only so many are kept."""
+    monkeypatch.setattr(pool, "_SWEEP_S", 0.05)
 
     async def main() -> None:
         poster = client(idle_timeout_s=0.05, max_idle=3)
@@ -171,7 +176,7 @@ def test_idle_connections_age_and_are_bounded(certificates: Certificates, loop: 
         assert [answer.status for answer in answers] == [200] * 10
         await until_open(poster, 0)
         await poster.close()
-        bounded = client(max_idle=3)
+        bounded = client(max_idle=3, idle_timeout_s=NEVER_S)
         await asyncio.gather(*(bounded.post(request, fresh=True) for _ in range(10)))
         await until_open(bounded, 3)
         await bounded.close()
@@ -186,9 +191,7 @@ def test_cancelling_a_post_drops_its_connection(certificates: Certificates, loop
     async def main() -> None:
         poster = client()
         posting = asyncio.create_task(poster.post(message(server.port, certificates.trust)))
-        async with asyncio.timeout(5):
-            while not server.requests:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: server.requests, "the request")
         posting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await posting
@@ -208,11 +211,12 @@ def test_closing_the_client_ends_posts_under_way(certificates: Certificates, loo
 
     async def main() -> None:
         poster = client()
-        posting = asyncio.create_task(poster.post(message(server.port, certificates.trust), timeout_s=30))
-        async with asyncio.timeout(5):
-            while not server.requests:
-                await asyncio.sleep(0.005)
-            await poster.close()
+        posting = asyncio.create_task(
+            poster.post(message(server.port, certificates.trust), timeout_s=NEVER_S)
+        )
+        await eventually(lambda: server.requests, "the request")
+        await poster.close()
+        async with asyncio.timeout(PATIENCE_S):
             answer = await posting
         assert (answer.status, answer.reason) == (None, "reset")
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.delivery.https.client import HttpsClient
-from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.request import HeadTemplate, OutboundRequest
+from arke.delivery.https.tls import TlsContexts
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST
-from integration.delivery.client import LOOPBACK, Names, message
+from integration.delivery.client import Names, client, message
 from integration.delivery.raw_server import OK, RawServer, answering
 from unit.delivery.egress_corpus import FORBIDDEN_ADDRESSES, FORBIDDEN_V4, FORBIDDEN_V6, REFUSED_URLS
 
@@ -72,18 +71,19 @@ def test_zero_connections_over_the_whole_corpus(wire: Wire) -> None:
     assert len(answers) + len(REFUSED_URLS) >= 200
 
     async def main() -> None:
+        contexts = TlsContexts()
         for url in (*REFUSED_URLS, *map(literal_url, FORBIDDEN_V4 + FORBIDDEN_V6)):
             try:
                 request = post_to(url)
             except InvalidInput:
                 continue
-            poster = HttpsClient(EgressPolicy(), Names())
-            answer = await poster.post(request, timeout_s=0.2)
+            poster = client(allowed=(), contexts=contexts)
+            answer = await poster.post(request)
             assert answer.reason in ("egress_refused", "dns"), (url, answer)
             await poster.close()
         for answer_set in answers:
-            poster = HttpsClient(EgressPolicy(), Names(name_test=answer_set))
-            answer = await poster.post(post_to("https://name.test/"), timeout_s=0.2)
+            poster = client(Names(name_test=answer_set), allowed=(), contexts=contexts)
+            answer = await poster.post(post_to("https://name.test/"))
             assert (answer.reason, answer.sent) == ("egress_refused", False), answer_set
             await poster.close()
 
@@ -103,7 +103,7 @@ def test_rebinding_cannot_move_the_connection(certificates: Certificates, wire: 
 
     async def main() -> None:
         names = Rebinding()
-        poster = HttpsClient(EgressPolicy(LOOPBACK), names)
+        poster = client(names)
         request = message(server.port, certificates.trust)
         first = await poster.post(request)
         assert (first.status, first.peer) == (200, "127.0.0.1")
@@ -125,7 +125,7 @@ def test_the_environment_cannot_redirect(
         monkeypatch.setenv(name, "http://127.0.0.99:9")
 
     async def main() -> None:
-        poster = HttpsClient(EgressPolicy(LOOPBACK), Names())
+        poster = client()
         assert (await poster.post(message(server.port, certificates.trust))).status == 200
         await poster.close()
 
@@ -138,7 +138,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(certificates: Certif
     """Connecting elsewhere is no second request; nothing had been sent."""
 
     async def main() -> None:
-        poster = HttpsClient(EgressPolicy(LOOPBACK), Names(dsp_test=["127.0.0.2", "127.0.0.1"]))
+        poster = client(Names(dsp_test=["127.0.0.2", "127.0.0.1"]))
         answer = await poster.post(message(server.port, certificates.trust))
         assert (answer.status, answer.peer) == (200, "127.0.0.1")
         await poster.close()
@@ -153,7 +153,7 @@ def test_names_and_ports_that_lead_nowhere(certificates: Certificates) -> None:
     """No such name, and nobody listening: named failures with nothing sent."""
 
     async def main() -> None:
-        poster = HttpsClient(EgressPolicy(LOOPBACK), Names())
+        poster = client()
         unknown = await poster.post(message(443, Tls(), host="unknown.test"))
         assert (unknown.reason, unknown.cause) == ("dns", "dns_no_such_name")
         closed = await poster.post(message(free_port, certificates.trust))

@@ -22,6 +22,7 @@ from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.secrets import Secrets
 from integration.delivery.certificates import HOST
 from integration.delivery.client import client
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +168,7 @@ def test_fetch_use_expire_revoke(platform: Platform) -> None:
         tokens = platform.tokens(poster)
 
         async def publish() -> tuple[AccessToken, int | None]:
-            token = await tokens.token(timeout_s=3.0)
+            token = await tokens.token(timeout_s=PATIENCE_S)
             assert isinstance(token, AccessToken), token
             return token, (await platform.publish(poster, token)).status
 
@@ -200,7 +201,7 @@ def test_wrong_credentials_are_told_and_not_shown(
 
     async def main() -> None:
         poster = client()
-        result = await platform.tokens(poster).token(timeout_s=3.0)
+        result = await platform.tokens(poster).token(timeout_s=PATIENCE_S)
         assert isinstance(result, Answer)
         assert (result.reason, result.cause) == ("oauth", "oauth_status")
         assert "401 (invalid_client)" in result.detail

@@ -21,6 +21,7 @@ from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST
 from integration.delivery.client import client
 from integration.delivery.raw_server import Peer, RawServer
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from integration.delivery.certificates import Certificates
@@ -74,7 +75,7 @@ def test_no_canary_shows(
             credentials="env:ARKE_BASIC",
             tls=certificates.trust,
         )
-        token = await tokens.token(timeout_s=3.0)
+        token = await tokens.token(timeout_s=PATIENCE_S)
         assert isinstance(token, AccessToken), token
         assert token.header == ("Authorization", "Bearer canary-access-token")
         endpoint = parse_endpoint(f"https://{HOST}:{server.port}/a?key=canary-query")
@@ -82,7 +83,7 @@ def test_no_canary_shows(
         signed = signature_headers([Signature(key="env:ARKE_KEY")], secrets, body)
         head = HeadTemplate(endpoint).complete(len(body), [token.header, *signed])
         request = OutboundRequest(endpoint=endpoint, head=head, body=body, tls=certificates.trust)
-        answer = await poster.post(request, timeout_s=2.0)
+        answer = await poster.post(request)
         things = (poster, secrets, tokens, token, request, answer, endpoint)
         shown.extend(repr(thing) for thing in things)
         shown.extend((answer.detail, answer.cause, str(endpoint)))

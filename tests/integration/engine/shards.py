@@ -21,10 +21,8 @@ from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, catalog, destination, device
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
-
-WAIT_S = 10.0
 
 
 class NotingCourier:
@@ -95,13 +93,3 @@ def sight(number: int, word: str = "camera", partner: str | None = None) -> Sigh
     now = int(SystemClock().now())
     ids = (DeclaredId(DPID, partner if partner is not None else f"p{number}"),)
     return Sight(Event(uuid=device(number), at=now, ts=now, ids=ids, signals={"c_see": [word]}))
-
-
-async def eventually(done: Callable[[], object], what: str) -> None:
-    """Let the loop run until `done`; fails with what was waited for."""
-    try:
-        async with asyncio.timeout(WAIT_S):
-            while not done():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"waited {WAIT_S:g} s for {what}") from None

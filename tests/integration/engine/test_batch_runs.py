@@ -21,12 +21,12 @@ from arke.storage.ports import GroupWrites
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
     NotingCourier,
-    eventually,
     open_store,
     prepared,
     running_shard,
     sight,
 )
+from patience import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +39,6 @@ GAID = 20914
 URL = "https://dsp.test/"
 BATCH_ONLY = catalog([destination(DESTINATION, URL, realtime=False)])
 BOTH = catalog([destination(DESTINATION, URL)])
-WAIT_S = 30.0
 
 
 class BatchCourier(NotingCourier):
@@ -92,7 +91,7 @@ async def see(shard: Shard, numbers: Iterable[int]) -> None:
 
 async def run_batch(shard: Shard, number: int, *, everything: bool = False) -> BatchRun:
     """Run to the end; the run as it was kept."""
-    answer = await shard.call(RunBatch(DESTINATION, number, shard.now, everything, WAIT_S))
+    answer = await shard.call(RunBatch(DESTINATION, number, shard.now, everything, PATIENCE_S))
     assert isinstance(answer, Batches)
     (run,) = answer.runs
     assert run.finished_at is not None

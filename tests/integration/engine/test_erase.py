@@ -10,7 +10,8 @@ from arke.engine.commands import Command, Erase, Erased, Result, Scrub, Scrubbed
 from arke.engine.protocol import AskProfile, AskStanding, Dossier, Results, Standing, Submit
 from arke.storage.sqlite.store import SqliteReader
 from e2e.catalogs import DPID, device
-from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
+from integration.engine.shards import NotingCourier, open_store, running_shard, sight
+from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

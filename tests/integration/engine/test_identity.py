@@ -15,6 +15,7 @@ from arke.engine.identity import Identity
 from arke.errors import StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from e2e.catalogs import DPID, device
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ class SlowDirectory(SqliteDirectory):
 
     def link(self, *arguments: Any) -> None:
         self.writing.set()
-        assert self.may_write.wait(10)
+        assert self.may_write.wait(PATIENCE_S)
         if self.broken:
             raise StoreUnavailable("the disk is full")
         super().link(*arguments)
@@ -42,7 +43,7 @@ def ids(*partners: str) -> tuple[DeclaredId, ...]:
 
 
 async def begun(event: threading.Event) -> None:
-    await asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
+    await asyncio.get_running_loop().run_in_executor(None, event.wait, PATIENCE_S)
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -15,7 +15,8 @@ from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, 
 from arke.engine.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from arke.receiver import AudienceState, parse
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
-from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
+from integration.engine.shards import NotingCourier, open_store, running_shard, sight
+from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

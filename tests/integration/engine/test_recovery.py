@@ -12,7 +12,8 @@ from arke.engine.commands import Replay
 from arke.engine.protocol import Prepare
 from arke.storage.ports import GroupWrites
 from e2e.catalogs import IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device
-from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
+from integration.engine.shards import NotingCourier, open_store, running_shard, sight
+from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

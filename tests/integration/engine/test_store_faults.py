@@ -13,7 +13,8 @@ from arke.engine.protocol import AskStatus, ShardStatus
 from arke.errors import StoreUnavailable
 from arke.evaluation.evaluate import Effect, apply_event
 from e2e.catalogs import device
-from integration.engine.shards import NotingCourier, eventually, open_store, running_shard, sight
+from integration.engine.shards import NotingCourier, open_store, running_shard, sight
+from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from arke.delivery.sender import Outbound, Reply
 from arke.domain.event import DeclaredId, Event
 from arke.engine.commands import Sight
 from e2e.catalogs import DPID, TOLD, device
-from integration.engine.shards import NotingCourier, eventually, open_store, running_shard
+from integration.engine.shards import NotingCourier, open_store, running_shard
+from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

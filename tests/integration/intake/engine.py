@@ -14,6 +14,7 @@ from arke.intake.http import intake_app
 from arke.intake.room import Place, Room
 from arke.intake.server import BoundedHead, intake_server
 from arke.intake.settings import IntakeSettings
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ class Server:
         self.port = port
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
 
     def send(self, raw: bytes) -> Answer:
         """One request on its own connection."""
@@ -150,7 +151,7 @@ def read_answer(connection: socket.socket) -> Answer:
 
 @contextmanager
 def running(
-    engine: RecordingEngine, settings: IntakeSettings | None = None, head_timeout_s: float = 10.0
+    engine: RecordingEngine, settings: IntakeSettings | None = None, head_timeout_s: float = PATIENCE_S
 ) -> Iterator[Server]:
     """The intake under a real uvicorn on a loopback port, stopped at the end."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -162,6 +163,6 @@ def running(
         yield Server(listener.getsockname()[1])
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
         listener.close()
         assert not thread.is_alive(), "the server did not stop"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 import zlib
 from typing import Any
 
@@ -13,6 +12,8 @@ import pytest
 from arke.errors import Overloaded, StoreUnavailable
 from arke.intake.settings import IntakeSettings
 from integration.intake.engine import SECRET, Answer, RecordingEngine, Server, read_answer, running
+from patience import PATIENCE_S
+from reference import costs_less_than
 
 
 def told(answer: Answer, status: int = 200) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def test_a_trickle_is_stored_while_the_sender_pauses(intake: Server, engine: Rec
     head = f"POST /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {SECRET}\r\n"
     with intake.connect() as connection:
         connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}\n{}\r\n")
-        assert engine.stored.wait(5)
+        assert engine.stored.wait(PATIENCE_S)
         assert len(engine.events) == 1
         connection.sendall(b"1\r\n\n\r\n0\r\n\r\n")
         assert told(read_answer(connection)) == {"accepted": 2, "rejected": []}
@@ -120,22 +121,27 @@ def test_damaged_gzip_keeps_what_was_stored(intake: Server, engine: RecordingEng
     assert answer["accepted"] == len(engine.events) == answer["next_line"] - 1 > 0
 
 
-def test_a_gzip_bomb_is_refused_within_a_second(intake: Server, engine: RecordingEngine) -> None:
+def test_a_gzip_bomb_is_refused_soon(intake: Server, engine: RecordingEngine) -> None:
+    """It costs less than a second of a machine at full speed."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(b"\n" * 1_000_000) for _ in range(60)) + packer.flush()
-    began = time.perf_counter()
-    answer = told(intake.bulk(bomb, "Content-Encoding: gzip"), 413)
-    assert time.perf_counter() - began < 1
-    assert answer["error"]["code"] == "inflates_too_much"
+
+    def refused() -> None:
+        answer = told(intake.bulk(bomb, "Content-Encoding: gzip"), 413)
+        assert answer["error"]["code"] == "inflates_too_much"
+
+    assert costs_less_than(1.0, refused)
     assert engine.events == []
 
 
 def test_a_gzip_bomb_of_bad_lines_too(intake: Server) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = packer.compress(b"x\n" * 10_000_000) + packer.flush()
-    began = time.perf_counter()
-    assert intake.bulk(bomb, "Content-Encoding: gzip").status == 413
-    assert time.perf_counter() - began < 1
+
+    def refused() -> None:
+        assert intake.bulk(bomb, "Content-Encoding: gzip").status == 413
+
+    assert costs_less_than(1.0, refused)
 
 
 def test_the_answer_to_an_unwanted_body_arrives(intake: Server) -> None:

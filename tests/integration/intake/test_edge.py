@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from urllib.parse import quote
 
 import pytest
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 
 from arke.intake.dcs import PROTOCOL_KEYS
 from integration.intake.engine import SECRET, UUID, RecordingEngine, Server, read_answer, running
+from reference import costs_less_than
 
-UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+UNHURRIED = {"suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,13 @@ def test_size_limits(intake: Server, engine: RecordingEngine) -> None:
         b"GET /event HTTP/1.1\r\n" + b"X: y\r\n" * 300_000,
     ],
 )
-def test_an_endless_head_is_refused_within_a_second(intake: Server, raw: bytes) -> None:
-    began = time.perf_counter()
+def test_an_endless_head_is_refused_soon(intake: Server, raw: bytes) -> None:
+    """It costs less than a second of a machine at full speed."""
+    assert costs_less_than(1.0, lambda: refused(intake, raw))
+    assert intake.get("/healthz").status == 200
+
+
+def refused(intake: Server, raw: bytes) -> None:
     with intake.connect() as connection:
         try:
             connection.sendall(raw)
@@ -82,8 +87,6 @@ def test_an_endless_head_is_refused_within_a_second(intake: Server, raw: bytes) 
         except (ConnectionResetError, BrokenPipeError):
             status = 0  # it hung up while we were still sending: refused as well
     assert status in (0, 400)
-    assert time.perf_counter() - began < 1
-    assert intake.get("/healthz").status == 200
 
 
 def test_a_head_that_never_ends_in_time_is_hung_up_on() -> None:
@@ -102,12 +105,15 @@ def test_a_head_that_never_ends_in_time_is_hung_up_on() -> None:
      b"d_sid=" + b"1," * 16_000,
      b"&".join(b"d_cid=123%%01%d" % n for n in range(400)), b"d_sid=" + b"9" * 32_000, b"%" * 32_000],
 )  # fmt: skip
-def test_parameter_bombs_are_answered_within_a_second(intake: Server, form: bytes) -> None:
-    began = time.perf_counter()
-    answer = intake.post("/event?d_rtbd=json", form)
-    assert time.perf_counter() - began < 1
-    assert answer.status == 200
-    assert len(answer.body) < 20_000
+def test_parameter_bombs_are_answered_soon(intake: Server, form: bytes) -> None:
+    """It costs less than a second of a machine at full speed."""
+
+    def answered() -> None:
+        answer = intake.post("/event?d_rtbd=json", form)
+        assert answer.status == 200
+        assert len(answer.body) < 20_000
+
+    assert costs_less_than(1.0, answered)
 
 
 def test_a_broken_engine_is_a_500_that_tells_and_logs_nothing_personal(

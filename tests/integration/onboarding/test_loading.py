@@ -16,6 +16,7 @@ from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,7 +211,7 @@ def test_an_access_request_shows_what_is_filed_and_a_deletion_forgets_it(tmp_pat
         assert [(one.dpid, one.id, list(one.traits)) for one in found.filed] == [(CRM, "jane", [6])]
         delete = PrivacyAsk(action="delete", id=f"{CRM}:jane")
         (report,) = await operations.privacy.request(delete, actor="local")
-        await operations.privacy.wait([report.number], 10.0)
+        await operations.privacy.wait([report.number], PATIENCE_S)
         assert (await operations.privacy.show(report.number)).state == "done"
         (found,) = await operations.privacy.access(ask, actor="local")
         assert (found.filed, found.suppressed) == ([], True)

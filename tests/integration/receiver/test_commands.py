@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import arke
 from arke.cli.probe import probe
 from arke.cli.receiver import receiver
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, An
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
-            assert select.select([process.stdout], [], [], 20)[0], "the receiver printed nothing"
+            assert select.select([process.stdout], [], [], PATIENCE_S)[0], "the receiver printed nothing"
             yield process, json.loads(process.stdout.readline())
         finally:
             if process.poll() is None:
@@ -74,7 +75,7 @@ def test_a_receiver_is_probed_and_ends_in_order(number: signal.Signals, tmp_path
         assert (code, report["passed"]) == (0, True)
         assert {check["outcome"] for check in report["checks"]} == {"pass"}
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert not Path(started["ca_file"]).exists(), "the temporary CA is gone"
     assert "canary" not in out.read_text() + output
 

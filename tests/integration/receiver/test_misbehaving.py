@@ -11,7 +11,9 @@ import pytest
 
 from arke.errors import InvalidInput
 from arke.receiver import ReceiverConfig, ReceiverServer
-from integration.receiver.wire import Wire, until
+from arke.receiver import server as server_module
+from integration.receiver.wire import Wire
+from patience import PATIENCE_S, eventually
 from unit.receiver.samples import PUBLISHED
 
 
@@ -62,7 +64,7 @@ def test_stall_never_answers() -> None:
         async with misbehaving("stall") as server:
             wire = await Wire.to(server)
             wire.send(PUBLISHED)
-            await until(lambda: server.stats.misbehaved == {"stall": 1})
+            await eventually(lambda: server.stats.misbehaved == {"stall": 1}, "the stall")
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await wire.reader.read(1)
@@ -116,12 +118,13 @@ def test_huge_body_and_endless_headers_go_on_until_one_hangs_up() -> None:
             for marker in (b"\r\n\r\nxxx", b"X-Filler"):
                 wire = await Wire.to(server)
                 wire.send(PUBLISHED)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     got = await wire.reader.readexactly(1_000_000)
                 assert got.startswith(b"HTTP/1.1 200 OK\r\n")
                 assert marker in got
                 wire.writer.transport.abort()
-            await until(lambda: server.stats.misbehaved == {"huge-body": 1, "endless-headers": 1})
+            both = {"huge-body": 1, "endless-headers": 1}
+            await eventually(lambda: server.stats.misbehaved == both, "both to have struck")
 
     asyncio.run(main())
 
@@ -161,12 +164,16 @@ def test_a_tls_stall_never_shakes_hands() -> None:
     asyncio.run(main())
 
 
-def test_a_flap_drops_what_is_open_refuses_what_is_new_and_comes_back() -> None:
+def test_a_flap_drops_what_is_open_refuses_what_is_new_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "_SWEEP_INTERVAL_S", 0.05)
+
     async def main() -> None:
         async with misbehaving() as server:
             wire = await Wire.to(server)
             assert (await wire.ask(PUBLISHED))[0] == 200
-            server.misbehave(["flap=300ms/400ms"])
+            server.misbehave(["flap=300ms/1h"])
             with pytest.raises(ConnectionResetError):
                 await wire.rest(1)
             with pytest.raises(OSError, match=r"."):

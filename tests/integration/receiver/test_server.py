@@ -13,7 +13,9 @@ import trustme
 
 from arke.errors import InvalidInput, Unavailable
 from arke.receiver import ReceiverConfig, ReceiverServer, SigningKey, sign
-from integration.receiver.wire import Wire, until
+from arke.receiver import server as server_module
+from integration.receiver.wire import Wire
+from patience import eventually
 from unit.receiver.samples import PUBLISHED, document, encoded
 
 if TYPE_CHECKING:
@@ -173,15 +175,19 @@ def test_a_client_that_wants_to_close_is_closed() -> None:
     asyncio.run(main())
 
 
-def test_idle_and_half_finished_connections_are_hung_up_on() -> None:
+def test_idle_and_half_finished_connections_are_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_SWEEP_INTERVAL_S", 0.05)
+
     async def main() -> None:
-        config = ReceiverConfig(idle_timeout_s=0.1, request_timeout_s=0.1)
-        async with ReceiverServer(config) as server:
-            idle, half = await Wire.to(server), await Wire.to(server)
-            half.writer.write(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nx")
-            assert await idle.rest() == await half.rest() == b""
-            await idle.close()
-            await half.close()
+        for beginning in (b"", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nx"):
+            config = (
+                ReceiverConfig(request_timeout_s=0.1) if beginning else ReceiverConfig(idle_timeout_s=0.1)
+            )
+            async with ReceiverServer(config) as server:
+                wire = await Wire.to(server)
+                wire.writer.write(beginning)
+                assert await wire.rest() == b""
+                await wire.close()
 
     asyncio.run(main())
 
@@ -201,7 +207,7 @@ def test_a_client_certificate_is_required_when_a_client_ca_is_given(tmp_path: Pa
             with pytest.raises((OSError, asyncio.IncompleteReadError)):
                 await unknown.ask(PUBLISHED)
             await unknown.close()
-            await until(lambda: server.stats.tls_failures == 1)
+            await eventually(lambda: server.stats.tls_failures == 1, "the refused handshake")
             assert server.stats.requests == 1
 
     asyncio.run(main())
@@ -284,7 +290,7 @@ def test_stopping_lets_a_slow_answer_finish() -> None:
         await server.start()
         wire = await Wire.to(server)
         wire.send(PUBLISHED)
-        await until(lambda: server.stats.requests == 1)
+        await eventually(lambda: server.stats.requests == 1, "the request")
         stopping = asyncio.create_task(server.stop())
         assert (await wire.answer())[0] == 200
         await wire.close()

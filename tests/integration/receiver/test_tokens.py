@@ -6,6 +6,7 @@ import asyncio
 
 from arke.receiver import ReceiverConfig, ReceiverServer
 from integration.receiver.wire import Wire
+from patience import PATIENCE_S
 from unit.receiver.samples import PUBLISHED
 
 # Opaque, and no valid base64, like the published example.
@@ -54,7 +55,7 @@ def test_a_token_expires_and_a_fresh_one_works() -> None:
         async with guarded(token_lifetime_s=0.05) as server:
             wire = await Wire.to(server)
             short = await token(wire)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while await post(wire, short) != 401:
                     await asyncio.sleep(0.01)
             await wire.close()

@@ -7,12 +7,12 @@ import json
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from patience import PATIENCE_S
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.receiver import ReceiverServer
-
-LIMIT_S = 10.0
 
 
 def trusting(server: ReceiverServer) -> ssl.SSLContext:
@@ -29,7 +29,7 @@ class Wire:
 
     @classmethod
     async def to(cls, server: ReceiverServer, context: ssl.SSLContext | None = None) -> Wire:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", server.port, ssl=context or trusting(server), server_hostname="localhost"
             )
@@ -49,7 +49,7 @@ class Wire:
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """The next answer: status, headers with lower-case names, body."""
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status, *lines = head.rstrip("\r\n").split("\r\n")
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -71,20 +71,13 @@ class Wire:
 
     async def rest(self, size: int = -1) -> bytes:
         """What else comes until the peer closes; an abrupt end raises OSError."""
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read(size)
 
     async def close(self) -> None:
         self.writer.close()
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await self.writer.wait_closed()
         except OSError:
             pass
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll until something is so; fails after a deadline."""
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.01)

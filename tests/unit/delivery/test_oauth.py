@@ -15,6 +15,7 @@ from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.secrets import Secrets
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from arke.delivery.https.request import OutboundRequest
@@ -71,7 +72,7 @@ def source(server: TokenServer, clock: ManualClock | None = None) -> TokenSource
 
 
 async def text(tokens: TokenSource) -> str:
-    token = await tokens.token(timeout_s=3.0)
+    token = await tokens.token(timeout_s=PATIENCE_S)
     assert isinstance(token, AccessToken), token
     return token.header[1]
 
@@ -80,7 +81,7 @@ def failed(response: Answer) -> Answer:
     """What a source makes of this answer from the token server."""
     server = TokenServer()
     server.answer = response
-    result = asyncio.run(source(server).token(timeout_s=3.0))
+    result = asyncio.run(source(server).token(timeout_s=PATIENCE_S))
     assert isinstance(result, Answer)
     assert result.reason == "oauth"
     assert result.status is None
@@ -102,7 +103,7 @@ def test_without_expiry_a_token_is_kept_until_it_is_refused() -> None:
     async def main() -> None:
         server, clock = TokenServer(), ManualClock(0.0)
         tokens = source(server, clock)
-        first = await tokens.token(timeout_s=3.0)
+        first = await tokens.token(timeout_s=PATIENCE_S)
         assert isinstance(first, AccessToken)
         clock.set(10_000_000.0)
         assert await text(tokens) == "Bearer t1"
@@ -141,7 +142,7 @@ def test_many_callers_cause_one_fetch() -> None:
         server = TokenServer()
         server.gate = asyncio.Event()
         tokens = source(server)
-        cancelled = asyncio.create_task(tokens.token(timeout_s=3.0))
+        cancelled = asyncio.create_task(tokens.token(timeout_s=PATIENCE_S))
         others = [asyncio.create_task(text(tokens)) for _ in range(50)]
         impatient = await tokens.token(timeout_s=0.01)
         assert isinstance(impatient, Answer)
@@ -161,7 +162,7 @@ def test_a_failure_is_not_kept() -> None:
         server = TokenServer()
         server.answer = answer({}, 503)
         tokens = source(server)
-        assert isinstance(await tokens.token(timeout_s=3.0), Answer)
+        assert isinstance(await tokens.token(timeout_s=PATIENCE_S), Answer)
         server.answer = None
         assert await text(tokens) == "Bearer t2"
 
@@ -215,12 +216,12 @@ def test_missing_or_unusable_credentials_send_nothing(monkeypatch: pytest.Monkey
     """A missing secret names its reference; one that a header cannot carry is refused unseen."""
     server = TokenServer()
     monkeypatch.setenv("ARKE_BASIC", "canary\r\nX: y")
-    broken = asyncio.run(source(server).token(timeout_s=3.0))
+    broken = asyncio.run(source(server).token(timeout_s=PATIENCE_S))
     assert isinstance(broken, Answer)
     assert broken.cause == "oauth_credentials"
     assert "canary" not in broken.detail
     monkeypatch.delenv("ARKE_BASIC")
-    missing = asyncio.run(source(server).token(timeout_s=3.0))
+    missing = asyncio.run(source(server).token(timeout_s=PATIENCE_S))
     assert isinstance(missing, Answer)
     assert missing.reason == "secret"
     assert "env:ARKE_BASIC" in missing.detail
@@ -235,7 +236,7 @@ def test_close_stops_a_fetch_and_may_be_called_twice() -> None:
         server.gate = asyncio.Event()
         tokens = source(server)
         await tokens.close()
-        waiting = asyncio.create_task(tokens.token(timeout_s=3.0))
+        waiting = asyncio.create_task(tokens.token(timeout_s=PATIENCE_S))
         while not server.requests:
             await asyncio.sleep(0)
         await tokens.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from arke.delivery.https.resolver import SystemResolver
+from patience import PATIENCE_S
 
 
 def test_a_hanging_name_takes_one_thread_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +21,7 @@ def test_a_hanging_name_takes_one_thread_and_delays_nobody(monkeypatch: pytest.M
     def lookup(host: str, *_: Any, **__: Any) -> list[Any]:
         asked.append(host)
         if host == "dead.test":
-            release.wait(10)
+            release.wait(PATIENCE_S)
             raise socket.gaierror(socket.EAI_AGAIN, "try again")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("198.51.100.7", 0))]
 
@@ -46,7 +47,7 @@ def test_the_number_of_lookups_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     release = threading.Event()
 
     def lookup(*_: Any, **__: Any) -> list[Any]:
-        release.wait(10)
+        release.wait(PATIENCE_S)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 import zlib
 
 import pytest
@@ -59,7 +58,7 @@ def test_an_endless_line_is_not_kept() -> None:
     assert list(splitter.feed(b"\nok\n")) == [None, b"ok"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_any_bytes_in_any_cut(body: bytes, step: int) -> None:
     cut = lines_of([body[at : at + step] for at in range(0, len(body), step)], 20)
@@ -84,14 +83,12 @@ def test_damaged_gzip_is_refused(damaged: bytes) -> None:
 
 
 def test_a_gzip_bomb_is_refused_early() -> None:
-    """100 MB of zeros in 100 KB: stopped within a second, before two megabytes were unpacked."""
+    """100 MB of zeros in 100 KB: stopped before two megabytes were unpacked."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(100)) + packer.flush()
-    began = time.perf_counter()
     inflater = Inflater(100)
     parts = (part for at in range(0, len(bomb), 1_000) for part in inflater.feed(bomb[at : at + 1_000]))
     with pytest.raises(BodyRefused) as caught:
         assert max(len(part) for part in parts) <= 65_536
     assert caught.value.status == 413
     assert inflater._out < 2_000_000
-    assert time.perf_counter() - began < 1

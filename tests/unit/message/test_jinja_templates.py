@@ -103,7 +103,6 @@ def test_constructs(render: Callable[[str], str], text: str, expected: str) -> N
 
 
 @given(partner_id=st.text(st.characters(), max_size=20))
-@settings(deadline=None)
 def test_no_id_can_break_out_of_a_json_body(partner_id: str) -> None:
     """Inside quotes and through tojson alike, whatever somebody declares as an id stays a string."""
     body = ESCAPED.render(with_partner_id(partner_id)).decode("utf-8", "strict")
@@ -224,7 +223,7 @@ TOKENS += [
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=30).map("".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_compiles_or_is_refused_politely(text: str) -> None:
     """Compiling has two outcomes, whatever it is fed."""
     with suppress(RuleError):

@@ -190,7 +190,6 @@ def test_macros_for_get_say_what_to_write_instead(name: str) -> None:
 
 
 @given(partner_id=st.text(st.characters(), max_size=20))
-@settings(deadline=None)
 def test_no_id_can_break_out_of_a_json_body(partner_id: str) -> None:
     """Whatever somebody declares as an id stays inside its string, and the body stays UTF-8."""
     template = compile_template('[<USER_LIST:{u|"<u.dpUuid>"}; separator=",">]', "macros")
@@ -248,7 +247,7 @@ TOKENS = [*'<>{}|:;"\\!&().,=ux1 \n', "<USER_LIST:{u|", "<u.ip>", "<if(", "<endi
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=30).map("".join))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_text_compiles_or_is_refused_politely(text: str) -> None:
     """The parser has two outcomes, whatever it is fed; an error's place lies in the text or at its end."""
     error: RuleError | None = None

@@ -33,7 +33,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(NAMES, st.one_of(BYTES, st.binary(max_size=200)))
 def test_lines_are_stored_or_refused(name: str, content: bytes) -> None:
     parsed, columns = parse_name(name), None

@@ -256,7 +256,7 @@ def _only_message_errors(body: bytes) -> None:
     assert message.users
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=_PLACES, value=_JSON)
 def test_any_value_anywhere_gives_a_message_or_a_message_error(
     place: tuple[str | int, ...], value: object
@@ -270,7 +270,7 @@ def test_any_value_anywhere_gives_a_message_or_a_message_error(
     _only_message_errors(body)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     cut=st.integers(0, len(PUBLISHED)),
     length=st.integers(0, 20),

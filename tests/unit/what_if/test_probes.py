@@ -21,7 +21,7 @@ TTL_DAYS = (0, 1, 2, 30, 120)
 TRAITS = tuple(Trait(id=number, ttl_days=TTL_DAYS[at % 5]) for at, number in enumerate(SIZES))
 
 thoroughly = settings(
-    max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=300, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 rules = st.builds(
     str.format,

@@ -1,0 +1,35 @@
+"""The order of the tests, a plain log, and examples that may take their time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    import pytest
+
+LONG_FIRST: Final = ("chaos/", "model/", "simulation/", "e2e/", "integration/bench/", "attacks/")
+"""With several processes the last file to begin should be a short one."""
+
+# The colours of structlog's own default cost more than what many a simulated engine has to say.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ]
+)
+
+
+# How long an example takes, or a hundred to be made up, says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        below = item.nodeid.removeprefix("tests/")
+        return next((n for n, folder in enumerate(LONG_FIRST) if below.startswith(folder)), len(LONG_FIRST))
+
+    items.sort(key=rank)

@@ -1,0 +1,35 @@
+"""How long a test waits for something to happen: one bound for all of them, and two ways to wait.
+
+The bound says only that a test which waits for ever is to fail. How long something may take is never tested
+with it: a machine that has other work is ten times as slow as one that has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_S: Final = 240.0
+_LOOK_EVERY_S = 0.01
+
+
+def wait_until(done: Callable[[], object], what: str) -> None:
+    """Poll until `done` is true; after the bound the test fails with `what` was waited for."""
+    end = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < end, f"waited {PATIENCE_S:g} s for {what}"
+        time.sleep(_LOOK_EVERY_S)
+
+
+async def eventually(done: Callable[[], object], what: str) -> None:
+    """The same on an event loop, which goes on meanwhile. On virtual time the bound is a virtual one."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not done():
+                await asyncio.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        raise AssertionError(f"waited {PATIENCE_S:g} s for {what}") from None
