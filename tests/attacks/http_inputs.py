@@ -28,7 +28,24 @@ TARGETS: Final = {
                "/v1/batches/1?destination=1", "/v1/onboard/x", "/v1/undelivered?destination=1", "/v1/audit?after=1",
                "/v1/privacy/requests?before=1", "/v1/onboard?name=x&check=1", "/metrics", "/v1/tokens/x"],
 }  # fmt: skip
-QUERY: Final = ["?", "&", "=", "%", "%zz", "%00", "%ff", "%C2%A0", "+", "#", ";", "//", "..", "%2e%2f", "é", "\x7f"]
+QUERY: Final = [
+    "?",
+    "&",
+    "=",
+    "%",
+    "%zz",
+    "%00",
+    "%ff",
+    "%C2%A0",
+    "+",
+    "#",
+    ";",
+    "//",
+    "..",
+    "%2e%2f",
+    "é",
+    "\x7f",
+]
 NAMES: Final = [
     "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade", "Authorization", "Content-Encoding",
     "Content-Type", "Cookie", "X-Forwarded-For", "Origin", "Accept", "Referer", "TE", "Trailer", "Range", "X", "",
