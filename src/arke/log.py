@@ -4,13 +4,58 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 import structlog
+
+LIBRARY_EVERY_S: Final = 60.0
+MAX_LIBRARY_PLACES: Final = 1_000
+
+
+class LibraryLines(logging.Handler):
+    """What libraries log, as our lines: who, where and what kind of error, at most once a minute a place.
+
+    Never their words: the HTTP server and asyncio may quote what a stranger sent, with a traceback, as often as he
+    likes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told_at: dict[tuple[str, str, int], float] = {}
+        self._untold: dict[tuple[str, str, int], int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        place = (record.name, record.module, record.lineno)
+        now = time.monotonic()
+        times = self._untold.pop(place, 0) + 1
+        told = self._told_at.get(place)
+        if told is not None and now - told < LIBRARY_EVERY_S:
+            self._untold[place] = times
+            return
+        if len(self._told_at) >= MAX_LIBRARY_PLACES:
+            self._told_at.clear()
+        self._told_at[place] = now
+        kind = record.exc_info[0] if record.exc_info else None
+        get_logger("library").log(
+            record.levelno,
+            "a library reports a problem",
+            library=record.name,
+            place=f"{record.module}:{record.lineno}",
+            error=kind.__name__ if kind is not None else None,
+            times=times,
+        )
+
+
+def _take_library_lines() -> None:
+    root = logging.getLogger()
+    if not any(isinstance(handler, LibraryLines) for handler in root.handlers):
+        root.addHandler(LibraryLines())
 
 
 def configure_logging(level: int = logging.INFO) -> None:
     """Log JSON lines to stderr from `level` on."""
+    _take_library_lines()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

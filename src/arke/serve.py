@@ -11,11 +11,16 @@ import sys
 from typing import TYPE_CHECKING
 
 import msgspec
-import uvicorn
 
 from arke.app import SOCKET_FILE, onboarding, running_engine
 from arke.clock import SystemClock
 from arke.console.admin import admin_app
+from arke.console.server import admin_server, socket_server
+from arke.doors.bounds import Bounds
+from arke.doors.hosts import KnownHosts
+from arke.doors.refusals import Refusals
+from arke.doors.server import raise_file_limit
+from arke.doors.visitors import TrustedProxies
 from arke.engine.operations import Operations
 from arke.errors import SettingsError
 from arke.intake.http import intake_app
@@ -26,18 +31,12 @@ from arke.settings import host_and_port
 from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
-    from typing import Any
 
     from arke.catalog.destinations import Checkers
     from arke.engine.engine import Engine
     from arke.settings import Settings
-
-BACKLOG = 2_048
-SHUTDOWN_S = 10
-ACCEPTED_TOGETHER = 16
-"""New connections taken each time that the event loop looks."""
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -46,12 +45,6 @@ class Doors(msgspec.Struct, frozen=True):
     intake: str
     admin: str
     socket: str
-
-
-def _quiet(server: uvicorn.Server) -> uvicorn.Server:
-    """Leave signals to us: three servers share one process."""
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    return server
 
 
 def serve(data: Path, settings: Settings, checkers: Checkers) -> None:
@@ -78,6 +71,10 @@ async def open_doors(
     data: Path, settings: Settings, checkers: Checkers
 ) -> AsyncIterator[tuple[Engine, Doors]]:
     """A running engine with its servers. Listening sockets are bound before the engine starts."""
+    raise_file_limit()
+    proxies = TrustedProxies(settings.server.trusted_proxies)
+    admin_host, _ = host_and_port(settings.server.admin, "server.admin")
+    hosts = KnownHosts(admin_host, settings.server.admin_hosts)
     with contextlib.ExitStack() as sockets:
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake"))
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
@@ -85,18 +82,35 @@ async def open_doors(
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers)
             edge = intake_app(engine, IntakeSettings(auth=settings.auth.intake, region=settings.region))
+            refusals = Refusals()
+            most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
                 (
-                    _quiet(intake_server(edge, *host_and_port(settings.server.intake, "server.intake"))),
+                    intake_server(
+                        edge,
+                        refusals,
+                        bounds=Bounds(connections=most, per_address=per_address),
+                        proxies=proxies,
+                    ),
                     intake,
                 ),
-                (_server(admin_app(operations, engine.authorize, files)), admin),
-                (_server(admin_app(operations, None, files)), control),
+                (
+                    admin_server(
+                        admin_app(operations, engine.authorize, files, refusals),
+                        refusals,
+                        hosts,
+                        connections=most,
+                        per_address=per_address,
+                        proxies=proxies,
+                    ),
+                    admin,
+                ),
+                (
+                    socket_server(admin_app(operations, None, files, refusals), refusals, connections=most),
+                    control,
+                ),
             ]
-            tasks = [
-                asyncio.create_task(server.serve(sockets=[door, *sockets.enter_context(_twins(door))]))
-                for server, door in servers
-            ]
+            tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
             try:
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
@@ -110,23 +124,6 @@ async def open_doors(
                     os.unlink(data / SOCKET_FILE)  # noqa: PTH108 - the socket is ours
 
 
-def _server(app: Callable[..., Any]) -> uvicorn.Server:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            date_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-        )
-    )
-    return _quiet(server)
-
-
 def _listen(text: str, option: str) -> socket.socket:
     host, port = host_and_port(text, option)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -138,21 +135,6 @@ def _listen(text: str, option: str) -> socket.socket:
         listener.close()
         raise SettingsError(f"{option}: cannot listen on {text}: {error.strerror}") from None
     return listener
-
-
-@contextlib.contextmanager
-def _twins(listener: socket.socket) -> Iterator[list[socket.socket]]:
-    """More descriptors of a listening socket.
-
-    uvloop takes one connection a descriptor each time that it looks, so with one descriptor and a loop that is
-    busy new connections would wait for their turn longer than everything after it takes.
-    """
-    twins = [listener.dup() for _ in range(ACCEPTED_TOGETHER - 1)]
-    try:
-        yield twins
-    finally:
-        for twin in twins:
-            twin.close()
 
 
 def _listen_unix(path: Path) -> socket.socket:

@@ -27,11 +27,19 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Server(Section, frozen=True):
-    """Where the engine listens; port 0 takes any free one. `shards`: processes, fixed when data is new."""
+    """Where the engine listens; port 0 takes any free one. `shards`: processes, fixed when data is new.
+
+    `connections` and `connections_per_address` bound each door; `trusted_proxies` are looked through; `admin_hosts`
+    are further names that the admin port may be called by.
+    """
 
     intake: str = "127.0.0.1:8080"
     admin: str = "127.0.0.1:8081"
     shards: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    connections: Annotated[int, msgspec.Meta(ge=16, le=65_536)] = 4_096
+    connections_per_address: Annotated[int, msgspec.Meta(ge=4, le=65_536)] = 1_024
+    trusted_proxies: tuple[str, ...] = ()
+    admin_hosts: tuple[str, ...] = ()
 
 
 class Auth(Section, frozen=True):

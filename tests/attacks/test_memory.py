@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.catalogs import DPID, TOLD, catalog, destination
-from e2e.engine_process import OPEN, EngineProcess, wait_until
+from e2e.engine_process import OPEN, EngineProcess
 from e2e.receiver_thread import ReceiverThread
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,11 +49,11 @@ def test_memory_does_not_grow_with_users(
         (worker,) = engine.workers()
         send(engine, range(users))
         if not down:
-            wait_until(engine.settled, "all to be told", 300.0)
+            wait_until(engine.settled, "all to be told")
         before = own_mb(engine.pid), own_mb(worker)
         send(engine, range(users, 2 * users))
         if not down:
-            wait_until(engine.settled, "all to be told", 300.0)
+            wait_until(engine.settled, "all to be told")
         grown = own_mb(engine.pid) - before[0], own_mb(worker) - before[1]
         assert grown[0] <= ENGINE_MB, f"the engine grew by {grown[0]:.1f} MB"
         assert grown[1] <= SHARD_MB, f"the shard grew by {grown[1]:.1f} MB"

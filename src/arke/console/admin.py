@@ -16,6 +16,7 @@ from starlette.routing import Route
 from arke import __version__
 from arke.console.metrics import render_metrics
 from arke.console.onboard import onboard_routes
+from arke.doors.exchange import INTERNAL
 from arke.engine.operations import LOCAL
 from arke.engine.privacy_json import MAX_REQUEST_BYTES
 from arke.engine.privacy_operations import PrivacyAsk
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from arke.doors.refusals import Refusals
     from arke.engine.operations import Operations
     from arke.onboarding.service import Onboarding
 
@@ -36,16 +38,19 @@ if TYPE_CHECKING:
 MAX_CATALOG_BYTES = 64 * 1024 * 1024
 MAX_RULE_BYTES = 1024 * 1024
 DOCS = "docs/reference/admin-api.md"
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+MORE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def admin_app(
-    operations: Operations, authorize: Authorize | None, onboarding: Onboarding | None = None
+    operations: Operations,
+    authorize: Authorize | None,
+    onboarding: Onboarding | None = None,
+    refusals: Refusals | None = None,
 ) -> Starlette:
     """The API as an ASGI app. `authorize` checks a token for a scope and returns its id; None: whoever
-    reaches the app may do everything (the Unix socket).
+    reaches the app may do everything (the Unix socket). `refusals`: what the doors count, for the metrics.
     """
-    api = _Api(operations, local=authorize is None)
+    api = _Api(operations, refusals, local=authorize is None)
     routes = [
         ("GET", "/v1/status", "read", api.status),
         ("GET", "/v1/explain", "read", api.explain),
@@ -71,13 +76,16 @@ def admin_app(
         ("GET", "/healthz", None, api.healthz),
         ("GET", "/readyz", None, api.readyz),
     ]
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(path, _guarded(handler, scope, authorize), methods=[method])
             for method, path, scope, handler in routes
         ],
-        exception_handlers={HTTPException: _http_problem},
+        exception_handlers={HTTPException: _http_problem, Exception: _defect},
     )
+    # A redirect would repeat the Host that the caller wrote, and come before the token is looked at.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _http_problem(_: Request, problem: Exception) -> Response:
@@ -86,6 +94,11 @@ async def _http_problem(_: Request, problem: Exception) -> Response:
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "error")
     headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
     return _json({"code": code, "message": f"no route answers this: see {DOCS}"}, status, headers)
+
+
+async def _defect(_: Request, __: Exception) -> Response:
+    """What nothing else answers; the door logs it."""
+    return _json({"code": "internal", "message": INTERNAL}, 500)
 
 
 def _guarded(handler: Handler, scope: str | None, authorize: Authorize | None) -> Handler:
@@ -128,15 +141,16 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
         msgspec.json.encode(body),
         status,
         media_type="application/json",
-        headers=_HEADERS | (headers or {}),
+        headers=MORE_HEADERS | (headers or {}),
     )
 
 
 class _Api:
     """One method a route."""
 
-    def __init__(self, operations: Operations, *, local: bool) -> None:
+    def __init__(self, operations: Operations, refusals: Refusals | None, *, local: bool) -> None:
         self._operations = operations
+        self._refusals = refusals
         self._local = local
 
     async def status(self, _: Request) -> Response:
@@ -158,7 +172,7 @@ class _Api:
             async for device in devices:
                 yield msgspec.json.encode(device) + b"\n"
 
-        return StreamingResponse(lines(), media_type="application/x-ndjson", headers=_HEADERS)
+        return StreamingResponse(lines(), media_type="application/x-ndjson", headers=MORE_HEADERS)
 
     async def replay(self, request: Request) -> Response:
         return _json({"devices": await self._operations.replay(_destination(request), actor=_actor(request))})
@@ -238,8 +252,9 @@ class _Api:
         return _json({"revoked": request.path_params["id"]})
 
     async def metrics(self, _: Request) -> Response:
-        text = render_metrics(await self._operations.status())
-        return Response(text, media_type="text/plain; version=0.0.4", headers=_HEADERS)
+        refused = self._refusals.counts() if self._refusals is not None else {}
+        text = render_metrics(await self._operations.status(), refused)
+        return Response(text, media_type="text/plain; version=0.0.4", headers=MORE_HEADERS)
 
     async def healthz(self, _: Request) -> Response:
         return _json({"status": "alive", "version": __version__})

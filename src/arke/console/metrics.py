@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
@@ -42,10 +42,11 @@ BATCH_GAUGES: Final[dict[str, tuple[str, Callable[[RunFacts], float | None]]]] =
 
 
 class _Figures:
-    """A collector over one status."""
+    """A collector over one status, and what the doors refused."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, refused: Mapping[tuple[str, str], int]) -> None:
         self._status = status
+        self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
@@ -74,6 +75,10 @@ class _Figures:
             "Lines it has; 0 while none is loaded",
             value=loading.total if loading else 0,
         )
+        refused = CounterMetricFamily("arke_refused", "What a door refused, by kind", labels=["door", "kind"])
+        for (door, kind), count in self._refused.items():
+            refused.add_metric([door, kind], count)
+        yield refused
         yield from self._destinations(status.destinations)
 
     def _destinations(self, destinations: list[DestinationStatus]) -> Iterator[Metric]:
@@ -110,8 +115,8 @@ class _Figures:
             yield gauge
 
 
-def render_metrics(status: Status) -> bytes:
-    """The Prometheus text format."""
+def render_metrics(status: Status, refused: Mapping[tuple[str, str], int]) -> bytes:
+    """The Prometheus text format. `refused`: counts by door and kind."""
     registry = CollectorRegistry()
-    registry.register(_Figures(status))
+    registry.register(_Figures(status, refused))
     return generate_latest(registry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from arke.clock import SystemClock, SystemEntropy
@@ -24,10 +23,8 @@ from arke.intake.settings import IntakeSettings
 
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
-    from arke.intake.asgi import ASGIApp, Header, Message, Receive, Scope, Send
+    from arke.intake.asgi import ASGIApp, Header, Receive, Scope, Send
     from arke.intake.ports import Ingest
-
-log: Final = logging.getLogger("arke.intake")
 
 IBS: Final = b"/ibs:"
 IBS_ESCAPED: Final = b"/ibs%3a"
@@ -58,7 +55,7 @@ def intake_app(
 
 
 class _Intake:
-    """Routes a request, and turns every error into an answer."""
+    """Routes a request, and turns every error that Arke raises into an answer; defects are the door's."""
 
     def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock, entropy: Entropy) -> None:
         self._ingest = ingest
@@ -70,12 +67,11 @@ class _Intake:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._guarded(scope, BodyReader(receive), _Answering(send))
+            await self._guarded(scope, BodyReader(receive), send)
 
-    async def _guarded(self, scope: Scope, receive: BodyReader, send: _Answering) -> None:
-        route = _route(scope)
+    async def _guarded(self, scope: Scope, receive: BodyReader, send: Send) -> None:
         try:
-            await self._dispatch(route, scope, receive, send)
+            await self._dispatch(_route(scope), scope, receive, send)
         except Disconnected:
             return
         except Overloaded as problem:
@@ -89,11 +85,6 @@ class _Intake:
         except BodyRefused as problem:
             told = error(problem.reason, problem.message)
             await respond_and_hang_up(send, receive, problem.status, told, cors(scope))
-        except Exception as problem:  # noqa: BLE001 - the last resort of the edge
-            # The message may quote what the caller sent, so only its kind and place are logged.
-            log.error("%s failed: %s", route or "request", _kind_and_place(problem))
-            if not send.started:
-                await respond_error(send, 500, "internal", "the engine failed on this request; it is logged")
 
     async def _dispatch(self, route: str, scope: Scope, receive: BodyReader, send: Send) -> None:
         methods = METHODS.get(route)
@@ -133,18 +124,6 @@ class _Intake:
             await respond_json(send, 503, {"status": "not ready"})
 
 
-class _Answering:
-    """A `send` that knows whether an answer has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.started = False
-
-    async def __call__(self, message: Message) -> None:
-        self.started = True
-        await self._send(message)
-
-
 def _route(scope: Scope) -> str:
     path: str = scope["path"]
     raw: bytes = scope["raw_path"]
@@ -177,14 +156,6 @@ async def _unauthorized(send: Send, receive: BodyReader, problem: Unauthorized) 
     ask: list[Header] = [] if problem.forbidden else [(b"www-authenticate", b'Bearer realm="arke"')]
     status = 403 if problem.forbidden else 401
     await respond_and_hang_up(send, receive, status, error(problem.code, str(problem)), ask)
-
-
-def _kind_and_place(problem: BaseException) -> str:
-    trace = problem.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
-    return f"{type(problem).__name__} in {place}"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

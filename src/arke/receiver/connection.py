@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _MAX_PIPELINED: Final = 64
+_MAX_HEADERS: Final = 128
+_FRAMING_SHARE: Final = 8
+"""Bytes of chunk sizes and extensions that a byte of body may bring along, beyond what a head may have."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +62,14 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._refusal: Answer | None = None
         self.last_activity_s = self._loop.time()
+        self.request_began_s = self.last_activity_s
+        """When the request that is being read began: a byte now and then gives it no more time."""
+        self._framing_bytes = 0
+        """What arrived since the head or the last part of a body that is neither."""
         self.is_answering = False
         """Whether an answer is under way that will come to an end by itself."""
         self.on_message_begin()
+        self._between_requests = True
 
     # -- the transport's side
 
@@ -80,6 +88,7 @@ class Connection(asyncio.Protocol):
         if self._refusal is not None:
             return
         self.last_activity_s = self._loop.time()
+        self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -89,6 +98,8 @@ class Connection(asyncio.Protocol):
         if self._reading_head:
             self._head_bytes += len(data)
             self._check_head()
+        elif self._framing_bytes > self._host.max_head_bytes:
+            self._refuse(error_answer(400, "bad_request", "the body is more framing than content"))
         self._answer_waiting()
 
     def pause_writing(self) -> None:
@@ -110,22 +121,33 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._head_bytes = 0
         self._reading_head = True
+        self._between_requests = False
+        self.request_began_s = self._loop.time()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._reading_head:
+            return  # a trailer, which nobody asks for
         self._head_bytes += len(name) + len(value) + 4
         self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         self._reading_head = False
+        self._framing_bytes = 0
         self._check_head()
-        if any(name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers):
+        names = [name.lower() for name, _ in self._headers]
+        if names.count("host") > 1 or ("host" not in names and self._parser.get_http_version() == "1.1"):
+            self._refuse(error_answer(400, "bad_host", "a request has one Host header"))
+        elif any(
+            name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers
+        ):
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._framing_bytes = max(0, self._framing_bytes - len(body) * (1 + _FRAMING_SHARE))
         if self._body_bytes > self._host.max_body_bytes:
             limit = self._host.max_body_bytes
             self._refuse(error_answer(413, "too_large", f"a body may have at most {limit} bytes"))
@@ -134,6 +156,8 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self._framing_bytes = 0
+        self._between_requests = True
         if self._refusal is not None:
             return
         if len(self._waiting) >= _MAX_PIPELINED:
@@ -150,8 +174,9 @@ class Connection(asyncio.Protocol):
 
     def _check_head(self) -> None:
         limit = self._host.max_head_bytes
-        if self._head_bytes > limit:
-            self._refuse(error_answer(431, "too_large", f"the headers may have at most {limit} bytes"))
+        if self._head_bytes > limit or len(self._headers) > _MAX_HEADERS:
+            most = f"{limit} bytes and {_MAX_HEADERS} lines"
+            self._refuse(error_answer(431, "too_large", f"the headers may have at most {most}"))
 
     def _refuse(self, answer: Answer) -> None:
         """Answer this once the requests before it are answered, and hang up; the first refusal stays."""
@@ -205,7 +230,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_between_requests(self) -> bool:
-        return self._reading_head and self._head_bytes == 0 and not self.is_busy
+        return self._between_requests and not self.is_busy
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and self.is_open:

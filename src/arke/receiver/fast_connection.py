@@ -18,13 +18,19 @@ _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 class FastHost(Protocol):
     """What a fast connection needs of the server it belongs to."""
 
+    max_body_bytes: int
+    max_head_bytes: int
+
     def opened(self, connection: FastConnection) -> None: ...
     def closed(self, connection: FastConnection) -> None: ...
     def counted(self) -> None: ...
 
 
 class FastConnection(asyncio.Protocol):
-    """Counts requests and answers them. It has no header callbacks, so the parser skips them in C."""
+    """Counts requests and answers them. It has no header callbacks, so the parser skips them in C.
+
+    So heads and bodies are bounded together, by bytes; and while its answers are not read it reads nothing.
+    """
 
     def __init__(self, host: FastHost, raw_socket: socket.socket) -> None:
         self._host = host
@@ -33,6 +39,8 @@ class FastConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._loop = asyncio.get_running_loop()
         self.last_activity_s = self._loop.time()
+        self.request_began_s = self.last_activity_s
+        self._unanswered_bytes = 0
         self.is_busy = False
         self.is_answering = False
         self.is_between_requests = True
@@ -47,13 +55,28 @@ class FastConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.last_activity_s = self._loop.time()
+        if not self._unanswered_bytes:
+            self.request_began_s = self.last_activity_s
+        self._unanswered_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
+        self.is_between_requests = not self._unanswered_bytes
+        if self._unanswered_bytes > self._host.max_body_bytes + self._host.max_head_bytes:
+            self.close()
+
+    def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def on_message_complete(self) -> None:
         self._host.counted()
+        self._unanswered_bytes = 0
         if self._transport is not None:
             self._transport.write(_OK)
             if not self._parser.should_keep_alive():

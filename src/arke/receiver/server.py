@@ -247,10 +247,23 @@ class ReceiverServer:
             if self._plan.is_down(self._loop.time()):
                 reset_on_close(accepted)
                 accepted.close()
-            elif len(self._connections) + len(self._tasks) >= self.config.max_connections:
+            elif (
+                len(self._connections) + len(self._tasks) >= self.config.max_connections
+                and not self._make_room()
+            ):
                 accepted.close()
             else:
                 self._spawn(self._welcome(accepted, str(address[0])))
+
+    def _make_room(self) -> bool:
+        """Hang up on the connection that has been silent longest between requests, if there is one."""
+        idle = [connection for connection in self._connections if connection.is_between_requests]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda connection: connection.last_activity_s)
+        self.closed(oldest)
+        oldest.abort()
+        return True
 
     async def _welcome(self, accepted: socket.socket, peer: str) -> None:
         """The TLS handshake, good or bad; afterwards the connection lives on its own."""
@@ -300,10 +313,11 @@ class ReceiverServer:
                     connection.reset()
                 continue
             for connection in list(self._connections):
-                limit_s = (
-                    self.config.idle_timeout_s
-                    if connection.is_between_requests
-                    else self.config.request_timeout_s
-                )
-                if not connection.is_busy and now_s - connection.last_activity_s > limit_s:
+                if connection.is_busy:
+                    continue
+                if connection.is_between_requests:
+                    late = now_s - connection.last_activity_s > self.config.idle_timeout_s
+                else:
+                    late = now_s - connection.request_began_s > self.config.request_timeout_s
+                if late:
                     connection.close()

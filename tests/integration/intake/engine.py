@@ -9,15 +9,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+from arke.doors.bounds import Bounds
+from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
 from arke.intake.http import intake_app
 from arke.intake.room import Place, Room
-from arke.intake.server import BoundedHead, intake_server
+from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from arke.doors.visitors import TrustedProxies
 
 UUID = "12345678901234567890123456789012345678"
 FRESH = "00000000000000000000000000000000000042"
@@ -151,12 +155,17 @@ def read_answer(connection: socket.socket) -> Answer:
 
 @contextmanager
 def running(
-    engine: RecordingEngine, settings: IntakeSettings | None = None, head_timeout_s: float = PATIENCE_S
+    engine: RecordingEngine,
+    settings: IntakeSettings | None = None,
+    *,
+    bounds: Bounds | None = None,
+    refusals: Refusals | None = None,
+    proxies: TrustedProxies | None = None,
 ) -> Iterator[Server]:
     """The intake under a real uvicorn on a loopback port, stopped at the end."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = intake_server(intake_app(engine, settings or IntakeSettings()), "127.0.0.1", 0)
-    server.config.http = type("TimedHead", (BoundedHead,), {"head_timeout_s": head_timeout_s})
+    app = intake_app(engine, settings or IntakeSettings())
+    server = intake_server(app, refusals or Refusals(), bounds=bounds, proxies=proxies)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
     thread.start()
     try:

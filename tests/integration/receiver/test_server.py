@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from arke.receiver.message import Message
 
 
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
 def test_messages_on_one_connection_are_stored_and_counted() -> None:
     async def main() -> None:
         heard: list[tuple[str, str]] = []
@@ -126,16 +129,34 @@ def test_every_request_is_in_the_log_without_credentials(tmp_path: Path) -> None
     [
         (b"GET /segments/aam HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"nonsense\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nX: " + b"x" * 17_000, 431),
         (b"POST / HTTP/1.1\r\n" + b"X: y\r\n" * 4_000, 431),
-        (b"POST / HTTP/1.1\r\nContent-Length: 999999\r\n\r\n" + b"x" * 3_000, 413),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n" + b"x" * 3_000, 413),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+        (CHUNKED + b"1;" + b"x" * 600_000, 400),
+        (CHUNKED + b"1\r\nx\r\n0\r\nX: " + b"x" * 600_000, 400),
+        (CHUNKED + b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 100_000, 400),
         (
-            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"100\r\n" + b"x" * 256 + b"\r\n" * 2,
+            CHUNKED + b"100\r\n" + b"x" * 256 + b"\r\n" * 2,
             400,
         ),
     ],
-    ids=["method", "garbage", "length", "long-header", "many-headers", "big-body", "broken-chunk"],
+    ids=[
+        "method",
+        "garbage",
+        "length",
+        "long-header",
+        "many-headers",
+        "big-body",
+        "no-host",
+        "two-hosts",
+        "extension",
+        "trailer",
+        "trailers",
+        "broken-chunk",
+    ],
 )
 def test_bad_http_is_refused_within_bounds(sent: bytes, status: int) -> None:
     async def main() -> None:
@@ -152,7 +173,7 @@ def test_expect_continue_is_answered_before_the_body_comes() -> None:
     async def main() -> None:
         async with ReceiverServer() as server:
             wire = await Wire.to(server)
-            head = f"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: {len(PUBLISHED)}\r\n\r\n"
+            head = f"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(PUBLISHED)}\r\n\r\n"
             wire.writer.write(head.encode())
             assert (await wire.answer())[0] == 100
             wire.writer.write(PUBLISHED)
@@ -187,6 +208,38 @@ def test_idle_and_half_finished_connections_are_hung_up_on(monkeypatch: pytest.M
                 wire = await Wire.to(server)
                 wire.writer.write(beginning)
                 assert await wire.rest() == b""
+                await wire.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("beginning", [b"POST / HTTP/1.1\r\nX: ", CHUNKED + b"1;"], ids=["head", "body"])
+def test_a_request_that_trickles_has_no_more_time(beginning: bytes, fast: bool) -> None:
+    async def main() -> None:
+        config = ReceiverConfig(idle_timeout_s=30, request_timeout_s=0.2, fast=fast)
+        async with ReceiverServer(config) as server:
+            wire = await Wire.to(server)
+            wire.writer.write(beginning)
+            ended = asyncio.create_task(wire.rest())
+            while not ended.done():
+                wire.writer.write(b"x")
+                await asyncio.sleep(0.02)
+            assert await ended == b""
+            await wire.close()
+
+    asyncio.run(main())
+
+
+def test_the_connection_that_is_silent_longest_makes_room() -> None:
+    async def main() -> None:
+        async with ReceiverServer(ReceiverConfig(max_connections=6)) as server:
+            wires = []
+            for _ in range(12):
+                wires.append(await Wire.to(server))
+                assert (await wires[-1].ask(PUBLISHED))[0] == 200
+            assert (await wires[-2].ask(PUBLISHED))[0] == 200
+            for wire in wires:
                 await wire.close()
 
     asyncio.run(main())

@@ -42,7 +42,9 @@ def scraped() -> dict[str, tuple[str, str]]:
     )
     return {
         sample.name: (family.type, ", ".join(f"`{label}`" for label in sorted(sample.labels, reverse=True)))
-        for family in text_string_to_metric_families(render_metrics(status).decode())
+        for family in text_string_to_metric_families(
+            render_metrics(status, {("intake", "bad_request"): 1}).decode()
+        )
         for sample in family.samples
     }
 

@@ -1,0 +1,84 @@
+"""What a door bears: the bounds of its connections and requests, and how it words a refusal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke.doors.admission import Admission
+from arke.doors.visitors import TrustedProxies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arke.doors.hosts import KnownHosts
+    from arke.doors.refusals import Refusals
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_HEADERS: Final = 128
+MAX_WAITING: Final = 32
+"""Pipelined requests that may wait; while one waits nothing more is read, so more come only in one piece."""
+FRAMING_SHARE: Final = 8
+"""Bytes of chunk sizes and extensions that a byte of body may bring along, beyond what a head may have."""
+HEAD_TIMEOUT_S: Final = 10.0
+KEEP_ALIVE_S: Final = 30.0
+UNREAD_TIMEOUT_S: Final = 60.0
+CLOSE_TIMEOUT_S: Final = 5.0
+LINGER_S: Final = 2.0
+MAX_LINGER_BYTES: Final = 16 * 1024 * 1024
+MAX_LINGERING: Final = 256
+BODY_WINDOW_S: Final = 30.0
+MIN_WINDOW_BYTES: Final = 16 * 1024
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how much.
+
+    `head_s`: a request's head, from its first byte or the connection's beginning. `keep_alive_s`: between two
+    requests. `unread_s`: answers that the client does not read. `window_bytes`: what has to arrive of a body in
+    every `window_s`, unless we are the ones who do not read; 0: the application watches over its bodies.
+    """
+
+    connections: int = 4_096
+    per_address: int = 1_024
+    head_s: float = HEAD_TIMEOUT_S
+    keep_alive_s: float = KEEP_ALIVE_S
+    unread_s: float = UNREAD_TIMEOUT_S
+    window_s: float = BODY_WINDOW_S
+    window_bytes: int = 0
+
+
+class Door:
+    """One listening server's edge.
+
+    `body` words a refusal; `headers` go with each; `hosts` None: any one `Host` will do; `proxies`: whose
+    `X-Forwarded-For` is believed; `gone`: what the application raises when its client went away.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        refusals: Refusals,
+        *,
+        body: Callable[[str, str], bytes],
+        headers: tuple[tuple[bytes, bytes], ...],
+        bounds: Bounds | None = None,
+        hosts: KnownHosts | None = None,
+        proxies: TrustedProxies | None = None,
+        gone: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self.name = name
+        self.refusals = refusals
+        self.body = body
+        self.headers = headers
+        self.bounds = bounds or Bounds()
+        self.hosts = hosts
+        self.proxies = proxies or TrustedProxies()
+        self.gone = gone
+        self.admission = Admission(self.bounds.connections, self.bounds.per_address)
+        self.lingering = 0
+
+    def refused(self, kind: str) -> None:
+        """Count one, and have it in the log now and then."""
+        self.refusals.note(self.name, kind)

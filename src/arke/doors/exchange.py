@@ -1,0 +1,63 @@
+"""One request and its answer, with a last resort: what an application raises becomes a 500 in the door's own form.
+
+The words of an error may quote what the caller sent, so only its kind and place are logged, and never a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+if TYPE_CHECKING:
+    from arke.doors.bounds import Door
+
+INTERNAL: Final = "the engine failed on this request; it is logged"
+
+
+class Exchange(RequestResponseCycle):
+    """uvicorn's, under a door's last resort."""
+
+    def __init__(self, door: Door, **facts: Any) -> None:
+        super().__init__(**facts)
+        self._door = door
+
+    async def run_asgi(self, app: Any) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except self._door.gone:
+            return
+        except Exception as problem:  # noqa: BLE001 - what it is for
+            self._door.refusals.failed(self._door.name, kind_and_place(problem))
+            if not self.response_started:
+                await self.send_500_response()
+        finally:
+            if not self.response_complete and not self.disconnected:
+                self.transport.close()  # too late for a status: an answer that is cut off says as much
+            self.on_response = _nobody_waits
+
+    async def send_500_response(self) -> None:
+        await answer(self.send, self._door, 500, "internal", INTERNAL)
+
+
+async def answer(
+    send: Any, door: Door, status: int, code: str, message: str, *more: tuple[bytes, bytes]
+) -> None:
+    """An error in the door's own form."""
+    body = door.body(code, message)
+    headers = [*door.headers, (b"content-length", str(len(body)).encode()), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def kind_and_place(problem: BaseException) -> str:
+    """What went wrong, without its words."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
+    return f"{type(problem).__name__} in {place}"
+
+
+def _nobody_waits() -> None:
+    return

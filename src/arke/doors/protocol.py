@@ -1,0 +1,509 @@
+"""One HTTP connection of a door: uvicorn's fast protocol, with a bound on everything that the other side decides.
+
+uvicorn parses whatever arrives, queues requests without end, lets heads, bodies and unread answers take their
+time, and writes errors into the middle of an answer. Here a connection has at any time one deadline, which the
+server looks at now and then (`overdue`); it reads nothing while a request waits for the one before it; and a
+refusal is said in its turn, in the door's own form, before the connection ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from arke.doors.bounds import (
+    CLOSE_TIMEOUT_S,
+    FRAMING_SHARE,
+    LINGER_S,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_LINGER_BYTES,
+    MAX_LINGERING,
+    MAX_WAITING,
+)
+from arke.doors.exchange import Exchange, answer
+from arke.doors.visitors import bucket, plain_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from arke.doors.admission import Place
+    from arke.doors.bounds import Door
+
+NEVER: Final = math.inf
+
+
+class Refused(Exception):
+    """Raised by what reads a request: it is answered with this, and the connection ends."""
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(kind)
+        self.status = status
+        self.kind = kind
+        self.message = message
+
+
+class Ended(Exception):
+    """Raised by what reads a request that came after the last one: nobody is going to answer it."""
+
+
+def not_http() -> Refused:
+    return Refused(400, "bad_request", "this is not HTTP/1.1")
+
+
+def head_too_large() -> Refused:
+    most = f"{MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers"
+    return Refused(431, "head_too_large", f"the head of a request may have {most}")
+
+
+class HeldFlow(FlowControl):
+    """Reading stays paused for as long as it is `held`, whoever wants to resume it."""
+
+    held = False
+
+    def hold(self) -> None:
+        self.held = True
+        self.pause_reading()
+
+    def release(self) -> None:
+        self.held = False
+        self.resume_reading()
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
+class Line:
+    """The transport as a request sees it: closing it goes through the connection, which knows what is unread."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
+
+
+class DoorProtocol(HttpToolsProtocol):
+    """A connection of `door`."""
+
+    def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scope: Any
+        self.place: Place | None = None
+        self.access_log = False  # it would hold parameters; said here, no logging configuration turns it on
+        self.bucket: str | None = None
+        self._door = door
+        self._bounds = door.bounds
+        self._deadline = NEVER
+        self._unread_since = 0.0
+        self._closing_since = 0.0
+        self._running: RequestResponseCycle | None = None
+        self._refusal: bytes | None = None
+        self._proxied = False
+        self._lingering = False
+        self._linger_bytes = 0
+        self._deaf = False
+        """Nothing that arrives from now on is a request."""
+        self._last = False
+        """The request being read is the last one of this connection."""
+        self._ended = False
+        """The client has said that it says no more."""
+        self._in_head = True
+        self._begun = False
+        """Of a head something has arrived."""
+        self._timed = False
+        """Since then its time runs."""
+        self._read_bytes = 0
+        """What was read in one piece."""
+        self._unread_bytes = 0
+        """What arrived of a head, or of a body's framing."""
+        self._hosts = 0
+        self._host = b""
+        self._body_bytes = 0
+        self._window_from = 0
+        self._asking: str | None = None
+        self._local: str | None = None
+
+    # -- the transport's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        super().connection_made(transport)
+        self.flow: HeldFlow = HeldFlow(transport)
+        self._line: Any = Line(transport, self._hang_up)
+        self._local = self.server[0] if self.server is not None else None
+        if self.client is not None:
+            address = plain_address(self.client[0]) or self.client[0]
+            self.client = (address, self.client[1])
+            self._proxied = address in self._door.proxies
+            if not self._proxied:
+                self.bucket = bucket(address)
+        self._deadline = self.loop.time() + self._bounds.head_s
+        refusal = self._door.admission.enter(self)
+        if refusal is not None:
+            status = 503 if refusal == "overloaded" else 429
+            self._refuse(Refused(status, refusal, "too many connections: try again"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.admission.leave(self)
+        if self._lingering:
+            self._door.lingering -= 1
+            self._lingering = False
+        self.pipeline.clear()
+        if self._running is not None:
+            self._abandon(self._running)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's may return whether to stay open
+        """A client that has said everything still gets its answers."""
+        self._deaf = self._ended = True
+        if self._running is None or self._lingering:
+            return False
+        if not self._in_head:
+            self.cycle.disconnected = True  # its body never ends
+            self.cycle.message_event.set()
+            if self.cycle is self._running:
+                return False
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else self._running
+        last.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        self._unread_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._unread_since = 0.0
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._linger_bytes += len(data)
+            if self._linger_bytes > MAX_LINGER_BYTES:
+                self.transport.abort()
+            return
+        self._read_bytes = len(data)
+        self._unread_bytes += self._read_bytes
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._deaf = True  # the request is answered as if it had not asked for another protocol
+            return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, Ended):
+                self._deaf = True
+            else:
+                self._refuse(cause if isinstance(cause, Refused) else not_http())
+            return
+        if self._unread_bytes > MAX_HEAD_BYTES or (self._begun and len(self.headers) > MAX_HEADERS):
+            self._refuse(head_too_large() if self._in_head else not_http())
+        elif self._deadline is NEVER:
+            if not self._in_head:
+                self._deadline = self.loop.time() + self._bounds.window_s
+                self._window_from = self._body_bytes
+        elif self._begun and not self._timed:
+            self._timed = True
+            self._deadline = self.loop.time() + self._bounds.head_s
+
+    # -- the parser's side
+
+    def on_message_begin(self) -> None:
+        if self._last:
+            raise Ended
+        self._begun = True
+        self._hosts = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: the application has its headers already
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+            self._host = value
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        if version != "1.1":
+            self._old(version)
+        scope["method"] = method = parser.get_method().decode("ascii")
+        if len(self.headers) > MAX_HEADERS:
+            raise head_too_large()
+        if self._read_bytes > MAX_HEAD_BYTES or self._unread_bytes > MAX_HEAD_BYTES:
+            self._measure()  # what was read in one piece may be several requests
+        if self._hosts != 1 and (self._hosts or version == "1.1"):
+            raise Refused(400, "bad_host", "a request has one Host header")
+        self._target(method)
+        if self._proxied and self.client is not None:
+            visitor = self._door.proxies.visitor(self.client[0], self.headers)
+            if visitor != self.client[0]:
+                scope["client"] = (visitor, 0)
+        keep_alive = version == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
+        self._last = not keep_alive
+        cycle = Exchange(
+            self._door,
+            scope=scope,
+            transport=self._line,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if self._running is None:
+            self._door.admission.busy(self)
+            self._deadline = NEVER
+            self._start_asgi_task(cycle, self.app)
+        elif len(self.pipeline) >= MAX_WAITING:
+            raise Refused(429, "too_many_waiting", f"{MAX_WAITING} requests wait for their answers")
+        else:
+            self.flow.hold()
+            self.pipeline.appendleft((cycle, self.app))
+        self.cycle = cycle
+        self._in_head = self._begun = self._timed = False
+        self._unread_bytes = self._body_bytes = 0
+
+    def _old(self, version: str) -> None:
+        if version != "1.0":
+            raise Refused(400, "bad_request", "HTTP/1.1 and HTTP/1.0 are spoken here")
+        self.scope["http_version"] = version
+        self.expect_100_continue = False
+
+    def _measure(self) -> None:
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise head_too_large()
+
+    def _target(self, method: str) -> None:
+        """Put path and query into the scope. Raises Refused, also for a host that the door does not have."""
+        if method == "CONNECT":
+            raise Refused(405, "method_not_allowed", "this is no proxy")
+        try:
+            url = httptools.parse_url(self.url)
+            raw_path: bytes = url.path or b"/"
+            path = raw_path.decode("ascii")
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            raise Refused(400, "bad_target", "the request's target is no percent-encoded path") from None
+        scope = self.scope
+        scope["raw_path"] = raw_path
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["query_string"] = url.query or b""
+        if self._door.hosts is not None and (self._hosts or url.host):
+            # A target with a host in it outranks the header (RFC 9112, 3.2.2).
+            host = self._host if not url.host else self.url.split(b"/", 3)[2].rpartition(b"@")[2]
+            if not self._door.hosts.knows(host, self._local):
+                raise Refused(
+                    421,
+                    "unknown_host",
+                    "this host name is not known here: see server.admin_hosts in the settings",
+                )
+
+    def on_body(self, body: bytes) -> None:
+        size = len(body)
+        self._body_bytes += size
+        self._unread_bytes = max(0, self._unread_bytes - size * (1 + FRAMING_SHARE))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unread_bytes = 0
+        self._in_head = True
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+        if self._running is not None:
+            self._deadline = NEVER
+        elif not self._deaf:
+            self._rest()  # it was answered before its body was over
+
+    # -- answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        if self._proxied and not self._ask(cycle):
+            app = _TooMany(self._door)
+        super()._start_asgi_task(cycle, app)
+
+    def _ask(self, cycle: RequestResponseCycle) -> bool:
+        """Count a visitor behind a proxy; whether there is room for the request."""
+        visitor = cycle.scope["client"]
+        if visitor is not None and visitor != self.client:
+            key = bucket(visitor[0])
+            if not self._door.admission.ask(key):
+                return False
+            self._asking = key
+        return True
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        self._finish()
+        if self.transport.is_closing() or self._lingering:
+            return
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            if not self.pipeline and self._refusal is None:
+                self.flow.release()
+        elif self._refusal is not None:
+            self._say(self._refusal)
+        elif not self._in_head:
+            # The rest of the body is thrown away for a moment, so that its sender gets to see the answer.
+            self._deadline = self.loop.time() + LINGER_S
+            self.flow.release()
+        else:
+            self._rest()
+
+    def _finish(self) -> None:
+        """Nothing is being answered any more."""
+        self._running = None
+        if self._proxied:
+            asking, self._asking = self._asking, None
+            if asking is not None:
+                self._door.admission.answered(asking)
+
+    def _rest(self) -> None:
+        """Wait for the client's next request."""
+        self._timed = self._begun
+        self._deadline = self.loop.time() + (
+            self._bounds.head_s if self._begun else self._bounds.keep_alive_s
+        )
+        self._door.admission.idle(self)
+        self.flow.release()
+
+    # -- ending
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer in turn, and end the connection. Who has part of an answer already is cut off."""
+        self._door.refused(refused.kind)
+        self._deaf = True
+        silent = False
+        if not self._in_head:
+            broken = self.cycle
+            if broken is self._running:
+                self._abandon(broken)
+                silent = broken.response_started
+            elif self.pipeline and self.pipeline[0][0] is broken:
+                self.pipeline.popleft()
+            else:
+                silent = True
+        text = b"" if silent else self._words(refused)
+        if self._running is None:
+            self._say(text)
+        else:
+            self._refusal = text
+            self.flow.hold()
+
+    def _words(self, refused: Refused) -> bytes:
+        body = self._door.body(refused.kind, refused.message)
+        headers = [
+            *self.server_state.default_headers,
+            *self._door.headers,
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        if refused.status in (429, 503):
+            headers.append((b"retry-after", b"1"))
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        only_head = self._begun and self.scope.get("method") == "HEAD"
+        return STATUS_LINE[refused.status] + head + b"\r\n" + (b"" if only_head else body)
+
+    def _abandon(self, cycle: RequestResponseCycle) -> None:
+        """Its application is told that the client is gone; whatever it still says goes nowhere."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if cycle is self._running:
+            self._finish()
+
+    def _say(self, text: bytes) -> None:
+        """The last words of this connection."""
+        if text:
+            self.transport.write(text)
+        self._linger()
+
+    def _hang_up(self) -> None:
+        """What a request does when its answer was the last one."""
+        if self._ended or (self._in_head and not self._deaf):
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Say that this was all, and take in for a moment what still arrives.
+
+        Closing with unread input would make the kernel reset the connection, and the answer would be lost.
+        """
+        self._deaf = True
+        if self._lingering or self.transport.is_closing():
+            return
+        if self._door.lingering >= MAX_LINGERING:
+            self.transport.close()
+            return
+        self._lingering = True
+        self._door.lingering += 1
+        self._door.admission.leave(self)
+        self._deadline = self.loop.time() + LINGER_S
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.release()
+
+    def make_room(self) -> None:
+        """Another one needs the place."""
+        self._door.refused("made_room")
+        self.transport.abort()
+
+    def overdue(self, now: float) -> None:
+        """Act on whatever has taken too long."""
+        if self.transport.is_closing():
+            if not self._closing_since:
+                self._closing_since = now
+            elif now - self._closing_since > CLOSE_TIMEOUT_S:
+                self.transport.abort()
+        elif self._unread_since and now - self._unread_since > self._bounds.unread_s:
+            self._door.refused("answer_unread")
+            self.transport.abort()
+        elif now > self._deadline:
+            self._too_late(now)
+
+    def _too_late(self, now: float) -> None:
+        if self._lingering or (self._running is None and not self._in_head):
+            self.transport.abort()
+        elif self._in_head:
+            if self._begun:
+                self._door.refused("head_too_slow")
+            self.transport.close()
+        elif (
+            self.flow.read_paused
+            or not self._bounds.window_bytes
+            or self._body_bytes - self._window_from >= self._bounds.window_bytes
+        ):
+            self._window_from = self._body_bytes
+            self._deadline = now + self._bounds.window_s
+        else:
+            self._refuse(Refused(408, "body_too_slow", "the body stopped arriving, or came too slowly"))
+
+
+class _TooMany:
+    """The answer to a visitor behind a proxy who has too many requests under way."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        kind, message = "too_many_requests", "too many requests of one address: try again"
+        self._door.refused(kind)
+        await answer(send, self._door, 429, kind, message, (b"retry-after", b"1"))

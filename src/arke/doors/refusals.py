@@ -1,0 +1,65 @@
+"""What the doors refused: counted by door and kind, and told to the log once a minute a kind.
+
+Anybody may make a door refuse, as often as he likes: so no line holds what the caller sent, and no more of them
+come than somebody can read.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from arke.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOG_EVERY_S: Final = 60.0
+MAX_PLACES: Final = 1_000
+"""Places of defects that are told apart; there are only as many as there is code."""
+
+log = get_logger("doors")
+
+
+class Refusals:
+    """Counts of one engine's doors. `monotonic` is the clock of the throttle."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._counts: dict[tuple[str, str], int] = {}
+        self._untold: dict[tuple[str, str], int] = {}
+        self._told_at: dict[tuple[str, str], float] = {}
+
+    def note(self, door: str, kind: str) -> None:
+        """One refusal of that kind."""
+        self._count(door, kind)
+        if times := self._due((door, kind)):
+            log.warning("refused", door=door, kind=kind, times=times)
+
+    def failed(self, door: str, what: str) -> None:
+        """A request on which the engine failed; `what` names kind and place of the defect."""
+        self._count(door, "internal")
+        if len(self._told_at) > MAX_PLACES:
+            self._told_at.clear()
+            self._untold.clear()
+        if times := self._due((door, what)):
+            log.error("request failed", door=door, what=what, times=times)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How often, by door and kind."""
+        return dict(self._counts)
+
+    def _count(self, door: str, kind: str) -> None:
+        self._counts[door, kind] = self._counts.get((door, kind), 0) + 1
+
+    def _due(self, key: tuple[str, str]) -> int:
+        """How many to tell of now, this one included; 0: it is too early."""
+        untold = self._untold.get(key, 0) + 1
+        now = self._monotonic()
+        told = self._told_at.get(key)
+        if told is not None and now - told < LOG_EVERY_S:
+            self._untold[key] = untold
+            return 0
+        self._told_at[key] = now
+        self._untold[key] = 0
+        return untold

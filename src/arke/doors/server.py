@@ -1,0 +1,87 @@
+"""Runs a door: uvicorn's server, which looks at what is overdue, and leaves signals to the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import resource
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import uvicorn
+
+from arke.doors.protocol import DoorProtocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from arke.doors.bounds import Door
+
+BACKLOG: Final = 2_048
+SHUTDOWN_S: Final = 10
+ACCEPTED_TOGETHER: Final = 16
+"""New connections that a door takes each time that the event loop looks."""
+LOOK_EVERY_TICKS: Final = 5
+"""uvicorn's server ticks ten times a second."""
+
+
+class DoorServer(uvicorn.Server):
+    """To be run with `await server.serve(sockets=[...])`, several in one process."""
+
+    def __init__(self, config: uvicorn.Config, *, look_every_ticks: int = LOOK_EVERY_TICKS) -> None:
+        super().__init__(config)
+        self._look_every_ticks = look_every_ticks
+        self._twins: list[socket.socket] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on more descriptors of each socket.
+
+        uvloop takes one connection a descriptor each time that it looks, so with one descriptor and a loop that is
+        busy new connections would wait for their turn longer than everything after it takes.
+        """
+        self._twins = [one.dup() for one in sockets or () for _ in range(ACCEPTED_TOGETHER - 1)]
+        await super().startup([*(sockets or ()), *self._twins])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown([*(sockets or ()), *self._twins])
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % self._look_every_ticks == 0:
+            connections = cast("set[DoorProtocol]", self.server_state.connections)
+            for connection in list(connections):
+                connection.overdue(connection.loop.time())
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the engine's."""
+        yield
+
+
+def door_server(app: Any, door: Door) -> DoorServer:
+    """A server for an ASGI application. Its access log is off: it would hold parameters."""
+    soon = min(door.bounds.head_s, door.bounds.keep_alive_s, door.bounds.window_s, door.bounds.unread_s)
+    return DoorServer(
+        uvicorn.Config(
+            app,
+            http=cast("Any", functools.partial(DoorProtocol, door=door)),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            proxy_headers=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            backlog=BACKLOG,
+        ),
+        look_every_ticks=LOOK_EVERY_TICKS if soon >= 1 else 1,
+    )
+
+
+def raise_file_limit() -> None:
+    """As many descriptors as the system gives: a door that has no more of them turns everybody away."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
