@@ -25,7 +25,7 @@ from arke.engine.committer import InlineCommitter, ThreadCommitter
 from arke.engine.engine import Engine
 from arke.engine.file_desk import FileDesk
 from arke.engine.group import Ruling
-from arke.engine.identity import Identity
+from arke.engine.identity import TAKEOVERS_PER_DEVICE, Identity
 from arke.engine.protocol import AskStatus, Prepare, Switch
 from arke.engine.shard import Shard
 from arke.errors import Unavailable
@@ -137,10 +137,10 @@ def _engine(
     entropy: Entropy,
     *,
     inline: bool = False,
-    open_intake: bool = False,
+    takeovers_per_device: int = TAKEOVERS_PER_DEVICE,
 ) -> Engine:
     committer = InlineCommitter() if inline else ThreadCommitter("directory")
-    identity = Identity(directory, committer, entropy)
+    identity = Identity(directory, committer, entropy, takeovers_per_device=takeovers_per_device)
     return Engine(
         directory,
         identity,
@@ -148,7 +148,6 @@ def _engine(
         clock=clock,
         committer=committer,
         compiler=InlineCommitter() if inline else ThreadCommitter("catalog"),
-        open_intake=open_intake,
         batch_look_every_s=None if inline else LOOK_EVERY_S,
     )
 
@@ -180,7 +179,7 @@ async def running_engine(
             shards,
             clock,
             SystemEntropy(),
-            open_intake=settings.auth.intake == "open",
+            takeovers_per_device=settings.identity.takeovers_per_device,
         )
         try:
             for shard in shards:

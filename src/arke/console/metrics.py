@@ -58,6 +58,11 @@ class _Figures:
         )
         yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
         yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
+        yield CounterMetricFamily(
+            "arke_identity_takeovers_refused",
+            "Ids that stayed with their device: another had taken as many as it may a day",
+            value=status.takeovers_refused,
+        )
         loading = status.loading
         yield GaugeMetricFamily(
             "arke_loading_lines_done",
