@@ -109,6 +109,19 @@ def test_a_look_at_people_is_written_down_by_hash(engine: EngineProcess) -> None
     assert "stranger" not in told
 
 
+def test_privacy_access_is_written_down_by_hash(engine: EngineProcess) -> None:
+    """Finding 11: it is a look at people too, and needs admin."""
+    _, operator = token(engine, "operate")
+    actor, header = token(engine, "admin")
+    asked = json.dumps({"id": f"{DPID}:p1"}).encode()
+    path = "/v1/privacy/access"
+    assert request(engine.admin, "POST", path, asked, operator).status == 403
+    assert request(engine.admin, "POST", path, asked, header).status == 200
+    (name,) = hashes(engine, (f"{DPID}:p1",))
+    (entry,) = (one for one in audited(engine) if one["actor"] == actor)
+    assert (entry["action"], entry["detail"]) == ("privacy_accessed", f"1 persons: {name}")
+
+
 def test_what_is_refused_shows_and_writes_nothing(engine: EngineProcess) -> None:
     """Finding 11: neither a wrong scope nor a wrong question leaves an entry."""
     actor, header = token(engine, "read")

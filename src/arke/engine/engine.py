@@ -216,7 +216,7 @@ class Engine:
             withheld = resolved.withheld
             if left_out := self._left_out(incoming):
                 withheld = msgspec.structs.replace(withheld, traits=left_out)
-            if resolved.by_id or withheld is not NOTHING_WITHHELD:
+            if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
                 reserved[number] = resolved.by_id, withheld
             sight = Sight(self._event(incoming, resolved, now, left_out), resolved.arriving)
             waiting.setdefault(self.shard_number(resolved.uuid), []).append((number, sight))
