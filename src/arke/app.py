@@ -32,7 +32,6 @@ from arke.errors import Unavailable
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
-from arke.settings import Memory
 from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
@@ -144,12 +143,18 @@ def _engine(
     entropy: Entropy,
     *,
     inline: bool = False,
-    open_intake: bool = False,
-    memory: Memory | None = None,
+    settings: Settings | None = None,
 ) -> Engine:
     committer = InlineCommitter() if inline else ThreadCommitter("directory")
-    kept = memory or Memory()
-    identity = Identity(directory, committer, entropy, cached_ids=kept.ids, cached_people=kept.people)
+    given = settings or Settings()
+    identity = Identity(
+        directory,
+        committer,
+        entropy,
+        takeovers_per_device=given.identity.takeovers_per_device,
+        cached_ids=given.memory.ids,
+        cached_people=given.memory.people,
+    )
     return Engine(
         directory,
         identity,
@@ -157,7 +162,6 @@ def _engine(
         clock=clock,
         committer=committer,
         compiler=InlineCommitter() if inline else ThreadCommitter("catalog"),
-        open_intake=open_intake,
         batch_look_every_s=None if inline else LOOK_EVERY_S,
     )
 
@@ -189,8 +193,7 @@ async def running_engine(
             shards,
             clock,
             SystemEntropy(),
-            open_intake=settings.auth.intake == "open",
-            memory=settings.memory,
+            settings=settings,
         )
         try:
             for shard in shards:

@@ -270,7 +270,7 @@ class LocalClient:
             async with self._engine(delivering=True) as (operations, drain):
                 devices = await operations.replay(destination)
                 await drain(DRAIN_S)
-                return ReplayReport(devices, sum([1 async for _ in operations.undelivered(destination)]))
+                return ReplayReport(devices, sum([1 async for _ in operations.owed(destination)]))
 
         return asyncio.run(work())
 

@@ -81,7 +81,15 @@ async def open_doors(
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers)
-            edge = intake_app(engine, IntakeSettings(auth=settings.auth.intake, region=settings.region))
+            edge = intake_app(
+                engine,
+                IntakeSettings(
+                    auth=settings.auth.intake,
+                    region=settings.region,
+                    memberships=settings.answers.memberships,
+                    origins=settings.answers.origins,
+                ),
+            )
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [

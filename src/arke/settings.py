@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"https?://[0-9a-z.\[\]:-]+")
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -73,6 +75,29 @@ class Memory(Section, frozen=True):
     mapped_mb: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 256
 
 
+class IdentityRules(Section, frozen=True):
+    """How many ids of other devices one device may come to have a UTC day at the public door."""
+
+    takeovers_per_device: Annotated[int, msgspec.Meta(ge=0)] = 10
+
+
+class Answers(Section, frozen=True):
+    """What the public endpoints tell. `memberships`: of a device found by cookie or UUID, of `any`, or `off`.
+    `origins`: the pages that are told them, and, where any are named, the only ones that may read answers.
+    """
+
+    memberships: Literal["device", "any", "off"] = "device"
+    origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for origin in self.origins:
+            if origin != ANY_ORIGIN and _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"origins: {origin!r} is not an origin: write it as browsers do, scheme and host in lower "
+                    'case and no path, for example "https://shop.example", or "*" for any'
+                )
+
+
 class OnboardingFolder(Section, frozen=True):
     """A watched `folder` for data files (empty: none), looked at every `every_s` seconds."""
 
@@ -89,6 +114,8 @@ class Settings(Section, frozen=True):
     egress: Egress = Egress()
     delivery: Delivery = Delivery()
     memory: Memory = Memory()
+    identity: IdentityRules = IdentityRules()
+    answers: Answers = Answers()
     onboarding: OnboardingFolder = OnboardingFolder()
 
 

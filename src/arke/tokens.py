@@ -16,7 +16,7 @@ from arke.errors import InvalidInput, Unauthorized
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Scope = Literal["ingest", "read", "operate", "admin"]
+Scope = Literal["ingest", "metrics", "read", "operate", "admin"]
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "arke_"
@@ -26,7 +26,8 @@ MAX_LIFETIME_S: Final = 10 * 365 * 86_400
 
 _IMPLIED: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset(SCOPES),
-    "operate": frozenset({"operate", "read"}),
+    "operate": frozenset({"operate", "read", "metrics"}),
+    "read": frozenset({"read", "metrics"}),
 }
 _LIFETIME: Final = re.compile(r"([0-9]{1,6})(m|h|d|w|y)")
 _UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
@@ -50,7 +51,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
         return self.revoked is None and (self.expires is None or now < self.expires)
 
     def allows(self, scope: str) -> bool:
-        """Whether one of the scopes is, or implies, the one asked for (admin: all; operate: read)."""
+        """Whether one of the scopes is, or implies, the one asked for (admin all; operate read; read metrics)."""
         return any(scope in _IMPLIED.get(own, (own,)) for own in self.scopes)
 
 

@@ -14,6 +14,7 @@ from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
 from arke.storage.ports import BatchRecord, Directory, Move, Owner, PersonRow, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import BATCH_RUNS_KEPT, SqliteDirectory
+from arke.storage.sqlite.takeovers import PRUNED_AT_ONCE
 
 Open = Callable[[Path], Directory]
 
@@ -58,6 +59,21 @@ def test_links_and_their_moves_are_stored_together_or_not_at_all(directory: Dire
     with pytest.raises(StoreUnavailable, match="NOT NULL"):
         directory.link({(1, "a"): Owner("V", 1)}, [broken], 100)
     assert (directory.find([(1, "a")]), directory.moves(), directory.last_generation()) == ({}, [], 0)
+
+
+def test_takeovers_are_counted_by_device_and_day(directory: Directory) -> None:
+    """A count only grows, for a later write may tell an earlier one."""
+    links = {(1, "a"): Owner("U", 1)}
+    directory.link(links, [], 100, {}, {("U", 5): 2, ("V", 5): 1})
+    directory.link(links, [], 100, {}, {("U", 5): 1})
+    found = [directory.takeovers(*one) for one in (("U", 5), ("V", 5), ("U", 6), ("W", 5))]
+    assert found == [2, 1, 0, 0]
+
+
+def test_counts_of_days_gone_by_go_with_the_next_ones(directory: Directory) -> None:
+    directory.link({(1, "a"): Owner("U", 1)}, [], 100, {}, {(f"U{n}", 5): 1 for n in range(PRUNED_AT_ONCE)})
+    directory.link({(1, "a"): Owner("U", 1)}, [], 100, {}, {("U0", 6): 1})
+    assert [directory.takeovers("U0", day) for day in (5, 6)] == [0, 1]
 
 
 def test_suppression_keeps_hashes_only(directory: Directory) -> None:

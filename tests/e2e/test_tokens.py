@@ -52,6 +52,7 @@ def test_the_public_endpoints_need_none(engine: EngineProcess) -> None:
 
 SCOPES = {
     "ingest": {"GET /v1/status": 403, "POST /v1/undelivered/replay": 403, "GET /v1/tokens": 403},
+    "metrics": {"GET /v1/status": 200, "GET /metrics": 200, "GET /v1/batches": 403, "GET /v1/tokens": 403},
     "read": {"GET /v1/status": 200, "POST /v1/undelivered/replay": 403, "GET /v1/tokens": 403},
     "operate": {"GET /v1/status": 200, "POST /v1/undelivered/replay": 200, "GET /v1/tokens": 403},
     "admin": {"GET /v1/status": 200, "POST /v1/undelivered/replay": 200, "GET /v1/tokens": 200},

@@ -33,6 +33,8 @@ S = TypeVar("S", SqliteShardStore, SqliteDirectory)
 KEY = b"simulated"
 SHARD_FILE, DIRECTORY_FILE = "shard-00.db", "directory.db"
 AGAIN_S = 0.2
+TAKEOVERS = 1
+"""A day and device at the public door: few, so that some are refused."""
 
 
 class Died(Exception):
@@ -137,6 +139,7 @@ class Machine:
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
             engine, shard = app.memory_engine(courier, self._clock, entropy)
+        engine.identity._takeovers_per_device = TAKEOVERS
         await shard.start()
         await app._bring_up_to_date(engine.directory)(shard)
         await engine.recover()

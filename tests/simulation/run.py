@@ -46,20 +46,26 @@ def fast_folder() -> Path | None:
 
 def run(seed: int) -> list[Arrival]:
     """Every request that arrived anywhere, in order. Raises Broken."""
-    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        loop = VirtualTimeLoop()
-        arrivals, truth = run_virtual(_play(seed, Path(folder), VirtualClock(loop, START)), loop)
+    arrivals, truth = play(seed)
     for problem in problems(arrivals, truth):
         raise Broken(f"seed {seed}: {problem}; replay it: python -m simulation.run {seed}")
     return arrivals
 
 
+def play(seed: int) -> tuple[list[Arrival], Truth]:
+    """The same with what is true at the end, for who judges himself."""
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        loop = VirtualTimeLoop()
+        return run_virtual(_play(seed, Path(folder), VirtualClock(loop, START)), loop)
+
+
 class Truth:
-    """Per (destination, DPID, partner id) the aliases it is in."""
+    """Per (destination, DPID, partner id) the aliases it is in; `refused`: how often an id was not given away."""
 
     def __init__(self, visitors: Visitors, now: int) -> None:
         believed = [device.pass_time(world(visitors.edition), now) for device in visitors.devices]
         self.told: dict[Key, set[str]] = {}
+        self.refused = visitors.refused
         for destination in DESTINATIONS:
             for partner_id in PARTNER_IDS:
                 owner = visitors.owned.get(partner_id)

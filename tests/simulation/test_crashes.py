@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.run import run
+from simulation.run import play, run
 
 SEEDS, BLOCKS = 1_000, 8
 LONG_SEEDS = 10_000
@@ -33,6 +33,11 @@ def test_engines_do_die() -> None:
     lives = [{arrival.life for arrival in run(seed)} for seed in range(10)]
     assert max(map(max, lives)) >= 3
     assert sum(len(those) > 1 for those in lives) >= 5
+
+
+def test_takeovers_are_refused() -> None:
+    """Exits stay exact also where a device was not given an id: over ten seeds that happens."""
+    assert sum(play(seed)[1].refused for seed in range(10)) >= 3
 
 
 @pytest.mark.soak

@@ -27,7 +27,9 @@ AGAIN_S = 0.3
 
 
 class Visitors:
-    """Three devices. `owned` and `devices` are what is true once everybody has been answered."""
+    """Three devices. `owned` and `devices` are what is true once everybody has been answered; `refused`: how
+    often a device was not given an id.
+    """
 
     def __init__(self, machine: Machine, clock: Clock, fate: Fate) -> None:
         self._machine = machine
@@ -36,6 +38,7 @@ class Visitors:
         self._linking = asyncio.Lock()
         self.devices = [Device() for _ in DEVICES]
         self.owned: dict[str, int] = {}
+        self.refused = 0
         self.edition = 0
 
     async def live(self) -> None:
@@ -77,14 +80,22 @@ class Visitors:
             await self._send(number, event, traits, told)
 
     async def _link(self, number: int, partner_id: str) -> None:
-        """One after the other: of two at once nobody could say which mapping is the newer."""
+        """One after the other: of two at once nobody could say which mapping is the newer. At the public door a
+        device may have taken as many ids from others as it may: then it is seen, and the id stays where it was.
+        """
         async with self._linking:
             ids = (DeclaredId(COOKIES, partner_id),)
-            event = IncomingEvent(uuid=DEVICES[number], ts=self._now(), ids=ids)
-            await self._send(number, event, set(), {})
-            self.owned[partner_id] = number
+            public = self._fate.random.random() < 0.5
+            event = IncomingEvent(uuid=DEVICES[number], ts=self._now(), ids=ids, public=public)
+            answer = await self._send(number, event, set(), {})
+            if answer.withheld.takeovers:
+                self.refused += 1
+            else:
+                self.owned[partner_id] = number
 
-    async def _send(self, number: int, event: IncomingEvent, traits: set[int], told: dict[int, int]) -> None:
+    async def _send(
+        self, number: int, event: IncomingEvent, traits: set[int], told: dict[int, int]
+    ) -> Accepted:
         assert event.ts is not None
         while True:
             try:
@@ -95,6 +106,7 @@ class Visitors:
                 break
             await asyncio.sleep(AGAIN_S)
         self.devices[number].see(world(self.edition), self._now(), event.ts, traits, told)
+        return answer
 
     async def _edit(self) -> None:
         for _ in range(EDITS):

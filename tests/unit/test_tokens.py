@@ -23,17 +23,18 @@ def test_a_secret_is_256_random_bits_and_not_stored() -> None:
     ("own", "allowed"),
     [
         (["ingest"], {"ingest"}),
-        (["read"], {"read"}),
-        (["operate"], {"operate", "read"}),
-        (["admin"], {"ingest", "read", "operate", "admin"}),
-        (["read", "ingest"], {"read", "ingest"}),
+        (["metrics"], {"metrics"}),
+        (["read"], {"read", "metrics"}),
+        (["operate"], {"operate", "read", "metrics"}),
+        (["admin"], {"ingest", "metrics", "read", "operate", "admin"}),
+        (["read", "ingest"], {"read", "metrics", "ingest"}),
     ],
 )
 def test_what_each_scope_implies(own: list[str], allowed: set[str]) -> None:
     store = MemoryTokenStore()
     secret, token = mint("t", own, now=NOW)
     store.add(token)
-    for scope in ("ingest", "read", "operate", "admin"):
+    for scope in ("ingest", "metrics", "read", "operate", "admin"):
         if scope in allowed:
             assert authorize(store, secret, scope, NOW) == token
         else:

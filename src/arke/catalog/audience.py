@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.catalog.fields import shown
-from arke.domain.catalog import DataSource, DataSourceKind, Segment, Trait, TraitKind
+from arke.domain.catalog import DataSource, DataSourceKind, Declarer, Segment, Trait, TraitKind
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.rules.trait import compile_trait_rule
 from arke.errors import RuleError
@@ -20,8 +20,11 @@ RULE_BASED: TraitKind = "rule_based"
 MAX_TTL_DAYS = 36_500
 MAX_RULE_LENGTH = 131_072
 
-DATA_SOURCE_FIELDS = ("id", "name", "integration_code", "kind")
-TRAIT_FIELDS = ("id", "name", "data_source", "kind", "rule", "ttl_days", "ignore_case", "integration_code")
+DATA_SOURCE_FIELDS = ("id", "name", "integration_code", "kind", "declared_by")
+TRAIT_FIELDS = (
+    *("id", "name", "data_source", "kind", "rule", "ttl_days", "ignore_case", "integration_code"),
+    "d_sid",
+)
 SEGMENT_FIELDS = ("id", "name", "rule", "ttl_days", "integration_code", "paused")
 
 
@@ -47,6 +50,7 @@ def read_data_source(fields: Fields) -> DataSource:
         name=fields.text("name") or "",
         integration_code=fields.text("integration_code"),
         kind=fields.choice("kind", DataSourceKind, "cookie"),
+        declared_by=fields.choice("declared_by", Declarer, "anyone"),
     )
 
 
@@ -69,6 +73,7 @@ def read_trait(fields: Fields, findings: Findings) -> Trait:
         ttl_days=fields.integer("ttl_days", 120, low=0, high=MAX_TTL_DAYS),
         ignore_case=ignore_case,
         integration_code=fields.text("integration_code"),
+        d_sid=fields.flag("d_sid", default=False),
     )
 
 

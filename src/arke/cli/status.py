@@ -45,6 +45,8 @@ def _show(figures: Status) -> None:
         sys.stdout.write(
             f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"
         )
+    if figures.takeovers_refused:
+        sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
     if (loading := figures.loading) is not None:
         of = f" of {loading.total:,}" if loading.total else ""
         sys.stdout.write(f"loading {loading.file}: {loading.lines:,}{of} lines\n")

@@ -15,7 +15,9 @@ token_app = typer.Typer(help="API tokens for the intake and the admin API.", no_
 
 @token_app.command("create")
 def create(
-    scope: Annotated[str, typer.Option("--scope", help="ingest, read, operate, admin; comma separated.")],
+    scope: Annotated[
+        str, typer.Option("--scope", help="ingest, metrics, read, operate, admin; comma separated.")
+    ],
     expires: Annotated[str | None, typer.Option("--expires", help="For example 90d. Default: never.")] = None,
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     data: Data = DATA,

@@ -52,9 +52,9 @@ def admin_app(
     """
     api = _Api(operations, refusals, local=authorize is None)
     routes = [
-        ("GET", "/v1/status", "read", api.status),
-        ("GET", "/v1/explain", "read", api.explain),
-        ("GET", "/v1/undelivered", "read", api.undelivered),
+        ("GET", "/v1/status", "metrics", api.status),
+        ("GET", "/v1/explain", "operate", api.explain),
+        ("GET", "/v1/undelivered", "operate", api.undelivered),
         ("POST", "/v1/undelivered/replay", "operate", api.replay),
         ("GET", "/v1/batches", "read", api.batches),
         ("POST", "/v1/batches", "operate", api.run_batch),
@@ -72,7 +72,7 @@ def admin_app(
         ("POST", "/v1/tokens", "admin", api.create_token),
         ("DELETE", "/v1/tokens/{id}", "admin", api.revoke_token),
         ("GET", "/v1/audit", "admin", api.audit),
-        ("GET", "/metrics", "read", api.metrics),
+        ("GET", "/metrics", "metrics", api.metrics),
         ("GET", "/healthz", None, api.healthz),
         ("GET", "/readyz", None, api.readyz),
     ]
@@ -158,11 +158,12 @@ class _Api:
 
     async def explain(self, request: Request) -> Response:
         query = request.query_params
-        return _json(await self._operations.explain(query.get("uuid"), query.get("id")))
+        uuid, partner = query.get("uuid"), query.get("id")
+        return _json(await self._operations.explain(uuid, partner, actor=_actor(request)))
 
     async def undelivered(self, request: Request) -> Response:
         destination = _destination(request)
-        devices = self._operations.undelivered(destination)
+        devices = self._operations.undelivered(destination, actor=_actor(request))
         # Ask for the first page before the status line is sent: a wrong destination is a 400.
         first = await anext(devices, None)
 

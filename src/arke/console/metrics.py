@@ -64,6 +64,11 @@ class _Figures:
         )
         yield GaugeMetricFamily("arke_events_room", "Events that may be under way", value=status.room)
         yield CounterMetricFamily("arke_events_refused", "Events answered 429", value=status.refused)
+        yield CounterMetricFamily(
+            "arke_identity_takeovers_refused",
+            "Ids that stayed with their device: another had taken as many as it may a day",
+            value=status.takeovers_refused,
+        )
         loading = status.loading
         yield GaugeMetricFamily(
             "arke_loading_lines_done",

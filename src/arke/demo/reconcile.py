@@ -101,7 +101,7 @@ async def _explanations(
     for start in range(0, len(asked), AT_ONCE):
         part = asked[start : start + AT_ONCE]
         answers = await asyncio.gather(
-            *(operations.explain(*((text, None) if by_uuid else (None, text))) for text in part)
+            *(operations.look_up(*((text, None) if by_uuid else (None, text))) for text in part)
         )
         found.update(zip(part, answers, strict=True))
     return found

@@ -261,7 +261,7 @@ class _Demo:
         still told: one who opted out since is forgotten.
         """
         for uuid in samples.examples():
-            found = await self._operations.explain(uuid, None)
+            found = await self._operations.look_up(uuid, None)
             if any(told.told for side in found.destinations for told in side.ids):
                 samples.show(uuid)
                 return found

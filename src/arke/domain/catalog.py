@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 DataSourceKind = Literal["cookie", "mobile", "cross_device"]
+Declarer = Literal["anyone", "token"]
 TraitKind = Literal["rule_based", "onboarded"]
 HmacAlgorithm = Literal["sha1", "sha256", "md5"]
 
@@ -21,18 +22,23 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 
 class DataSource(Frozen, frozen=True):
-    """A name space of ids, known by its DPID."""
+    """A name space of ids, known by its DPID.
+
+    `declared_by` token: at the public door its ids are read and never linked.
+    """
 
     id: int
     name: str = ""
     integration_code: str | None = None
     kind: DataSourceKind = "cookie"
+    declared_by: Declarer = "anyone"
 
 
 class Trait(Frozen, frozen=True):
     """A rule over signals: of events, or for an onboarded trait, which needs none, of files.
 
-    `integration_code` is a name of its own in files (`ic=52`). `ttl_days` 0 means never.
+    `integration_code` is a name of its own in files (`ic=52`). `ttl_days` 0 means never. `d_sid`: anybody may
+    tell it at the public door.
     """
 
     id: int
@@ -43,6 +49,7 @@ class Trait(Frozen, frozen=True):
     ttl_days: int = 120
     ignore_case: bool = False
     integration_code: str | None = None
+    d_sid: bool = False
 
 
 class Segment(Frozen, frozen=True):

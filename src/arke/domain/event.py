@@ -58,13 +58,33 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trait_source: int | None = None
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards."""
+class Withheld(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event at the public door asked for and did not get; the rest of it was taken.
+
+    `ids` may be declared with a token only. `takeovers` belong to other devices, and this one has taken as many
+    as it may today. `traits` are not to be told by just anybody.
+    """
+
+    ids: tuple[DeclaredId, ...] = ()
+    takeovers: tuple[DeclaredId, ...] = ()
+    traits: tuple[int, ...] = ()
+
+
+NOTHING_WITHHELD = Withheld()
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards.
+
+    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it.
+    """
 
     uuid: str
     traits: tuple[int, ...] = ()
     segments: tuple[int, ...] = ()
     opted_out: bool = False
+    by_id: bool = False
+    withheld: Withheld = NOTHING_WITHHELD
 
 
 def is_uuid(text: str) -> bool:

@@ -20,7 +20,7 @@ from arke.catalog.consequences import retired
 from arke.catalog.loose_rule import check_loose_rule
 from arke.catalog.plan import Plan, plan
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
-from arke.domain.event import Accepted, Event
+from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.commands import (
     Failed,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from arke.clock import Clock
-    from arke.domain.event import DeclaredId, IncomingEvent
+    from arke.domain.event import DeclaredId, IncomingEvent, Withheld
     from arke.engine.commands import Command, Result
     from arke.engine.committer import Committer
     from arke.engine.file_desk import Loading
@@ -100,7 +100,6 @@ class Engine:
         clock: Clock,
         committer: Committer,
         compiler: Committer,
-        open_intake: bool = False,
         batch_look_every_s: float | None = LOOK_EVERY_S,
     ) -> None:
         self.directory = directory
@@ -109,7 +108,6 @@ class Engine:
         self._clock = clock
         self._committer = committer
         self._compiler = compiler
-        self._open_intake = open_intake
         self._applying = asyncio.Lock()
         self._down: set[int] = set()
         self._directory_failed = False
@@ -150,8 +148,10 @@ class Engine:
             if source.integration_code is not None
         } | {f"DSID_{dpid}": dpid for dpid in GLOBAL_DATA_SOURCES}
         self._external = {segment.id: segment.external for segment in catalog.segments}
+        self._tellable = frozenset(trait.id for trait in catalog.traits if trait.d_sid)
         self.identity.know(
-            frozenset(source.id for source in catalog.data_sources if source.kind == "cross_device")
+            frozenset(source.id for source in catalog.data_sources if source.kind == "cross_device"),
+            frozenset(source.id for source in catalog.data_sources if source.declared_by == "token"),
         )
 
     async def recover(self) -> None:
@@ -200,8 +200,6 @@ class Engine:
 
     def authorize(self, token: str | None, scope: str) -> str:
         """The id of the token, which carries the scope. Raises Unauthorized."""
-        if scope == "ingest" and self._open_intake:
-            return "open"
         return tokens.authorize(self.directory.tokens, token, scope, self._clock.now()).id
 
     def ready(self) -> bool:
@@ -226,19 +224,34 @@ class Engine:
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [None] * len(events)
         waiting: dict[int, list[tuple[int, Sight]]] = {}
+        reserved: dict[int, tuple[bool, Withheld]] = {}
         for number, incoming in enumerate(events):
             problem = self._problem(incoming, now)
             if problem is not None:
                 answers[number] = problem
                 continue
-            resolved = self.identity.resolve(incoming.uuid, incoming.ids, now)
+            resolved = self.identity.resolve(incoming.uuid, incoming.ids, now, public=incoming.public)
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
                 continue
-            sight = Sight(self._event(incoming, resolved, now), resolved.arriving)
+            withheld = resolved.withheld
+            if left_out := self._left_out(incoming):
+                withheld = msgspec.structs.replace(withheld, traits=left_out)
+            if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
+                reserved[number] = resolved.by_id, withheld
+            sight = Sight(self._event(incoming, resolved, now, left_out), resolved.arriving)
             waiting.setdefault(self.shard_number(resolved.uuid), []).append((number, sight))
         await self._dispatch(waiting, answers)
+        for number, (by_id, withheld) in reserved.items():
+            if isinstance(answer := answers[number], Accepted):
+                answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
         return [answer for answer in answers if answer is not None]
+
+    def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
+        """The traits that it tells at the public door and not just anybody may tell."""
+        if not incoming.public:
+            return ()
+        return tuple(trait for trait in incoming.traits if trait not in self._tellable)
 
     def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
         for declared in incoming.ids:
@@ -256,14 +269,16 @@ class Engine:
             return EventError("bad_ts", "ts lies more than 5 minutes ahead")
         return None
 
-    def _event(self, incoming: IncomingEvent, resolved: Resolved, now: int) -> Event:
+    def _event(self, incoming: IncomingEvent, resolved: Resolved, now: int, left_out: Sequence[int]) -> Event:
         return Event(
             uuid=resolved.uuid,
             at=now,
             ts=min(now, incoming.ts) if incoming.ts is not None else now,
             ids=resolved.ids,
             signals=incoming.signals,
-            traits=incoming.traits,
+            traits=tuple(trait for trait in incoming.traits if trait not in left_out)
+            if left_out
+            else incoming.traits,
             memberships=incoming.memberships,
             region=incoming.region,
             trait_source=incoming.trait_source,

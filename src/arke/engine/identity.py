@@ -7,6 +7,10 @@ newest mapping wins. A cookie or advertising id that belonged to another device 
 move). A cross-device id stays on all devices of its person, and one of them speaks for it: the newest of
 those that are at least as authenticated as the one before (decision 0017). When another takes over, that is a
 move too.
+
+At the public door anybody may be asking. There, ids of data sources that only a token may declare are read and
+never linked, nor is any other to a device that such an id led to; and a device comes to have only so many ids of
+others a day (decision 0023).
 """
 
 from __future__ import annotations
@@ -17,9 +21,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import new_uuid
-from arke.domain.event import DeclaredId
+from arke.clock import DAY_S, new_uuid
+from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
 from arke.errors import StoreUnavailable
+from arke.log import get_logger
 from arke.storage.ports import MAX_DEVICES, Move, Owner, PersonRow
 
 if TYPE_CHECKING:
@@ -27,13 +32,19 @@ if TYPE_CHECKING:
 
     from arke.clock import Entropy
     from arke.engine.committer import Committer
-    from arke.storage.ports import Directory, IdKey, PersonKey
+    from arke.storage.ports import DeviceDay, Directory, IdKey, PersonKey
 
+TAKEOVERS_PER_DEVICE = 10
+"""Ids of other devices that a device may come to have a UTC day at the public door, unless settings say so."""
+LOGGED_EVERY_S = 60
+"""Between two lines of the log about takeovers that were refused."""
 CACHED_IDS = 300_000
 CACHED_PEOPLE = 100_000
 """Ids whose owner is kept in memory, and devices of people that are known there to be linked: what the settings
 say by default.
 """
+
+log = get_logger("identity")
 
 _STANDING = {2: 0, 0: 1, 1: 2}
 """How much an authentication state counts: logged out, unknown, authenticated (dossier 13)."""
@@ -41,13 +52,16 @@ _STANDING = {2: 0, 0: 1, 1: 2}
 
 class Resolved(msgspec.Struct, frozen=True):
     """The device of an event and its ids with their mappings. `arriving` are those it does not speak for: they
-    have yet to arrive from another device, or another device of the person speaks.
+    have yet to arrive from another device, or another device of the person speaks. `by_id`: nothing but an id
+    led to the device. `withheld` are ids that were not linked, for anybody may be asking.
     """
 
     uuid: str
     ids: tuple[DeclaredId, ...] = ()
     arriving: tuple[IdKey, ...] = ()
     suppressed: bool = False
+    by_id: bool = False
+    withheld: Withheld = NOTHING_WITHHELD
 
 
 class _Batch:
@@ -57,6 +71,7 @@ class _Batch:
         self.links: dict[IdKey, Owner] = {}
         self.moves: list[Move] = []
         self.people: dict[PersonKey, PersonRow] = {}
+        self.takeovers: dict[DeviceDay, int] = {}
         self.at = 0
         self.done = False
         self.error: StoreUnavailable | None = None
@@ -66,7 +81,8 @@ class Identity:
     """Resolves devices. `resolve` sees its own earlier answers; `flush` makes them durable.
 
     `moving` are the moves that the shards have not followed yet, per id, oldest first; only durable ones may
-    be followed (`next_move`). `joined`: a cross-device id has reached another device.
+    be followed (`next_move`). `joined`: a cross-device id has reached another device. `takeovers_refused` counts
+    since the start.
     """
 
     def __init__(
@@ -75,9 +91,13 @@ class Identity:
         committer: Committer,
         entropy: Entropy,
         *,
+        takeovers_per_device: int = TAKEOVERS_PER_DEVICE,
         cached_ids: int = CACHED_IDS,
         cached_people: int = CACHED_PEOPLE,
     ) -> None:
+        self._takeovers_per_device = takeovers_per_device
+        self.takeovers_refused = 0
+        self._logged_at = -LOGGED_EVERY_S
         self._cached_ids = cached_ids
         self._cached_people = cached_people
         self._directory = directory
@@ -96,10 +116,12 @@ class Identity:
         self._lock = asyncio.Lock()
         self._suppressed = directory.suppressed()
         self._cross_device: frozenset[int] = frozenset()
+        self._by_token: frozenset[int] = frozenset()
 
-    def know(self, cross_device: frozenset[int]) -> None:
-        """The DPIDs of people rather than devices, from the live catalog."""
+    def know(self, cross_device: frozenset[int], by_token: frozenset[int] = frozenset()) -> None:
+        """From the live catalog, the DPIDs of people rather than devices, and those that a token declares."""
         self._cross_device = cross_device
+        self._by_token = by_token
 
     def owner(self, key: IdKey) -> Owner | None:
         owner = self._owners.get(key)
@@ -117,24 +139,90 @@ class Identity:
     def is_cross_device(self, dpid: int) -> bool:
         return dpid in self._cross_device
 
-    def resolve(self, uuid: str | None, ids: Sequence[DeclaredId], now: int) -> Resolved:
-        """Find or make the device. New mappings take effect at once and are durable after `flush`."""
+    def resolve(
+        self, uuid: str | None, ids: Sequence[DeclaredId], now: int, *, public: bool = False
+    ) -> Resolved:
+        """Find or make the device. New mappings take effect at once and are durable after `flush`. `public`: it
+        may be anybody's word.
+        """
         if self._suppressed and self._is_suppressed(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
         if not ids:
             return Resolved(uuid if uuid is not None else new_uuid(self._entropy))
         owners = [self.owner((declared.dpid, declared.id)) for declared in ids]
+        leading = self._leading(ids, owners) if uuid is None else None
         if uuid is None:
-            uuid = self._device_of(ids, owners)
+            owner = owners[leading] if leading is not None else None
+            uuid = new_uuid(self._entropy) if owner is None else owner.uuid
             if self._suppressed and self._is_suppressed(uuid, ()):
                 return Resolved(uuid, suppressed=True)
+        withheld = NOTHING_WITHHELD
+        if public:
+            # A stranger to the device must not put ids of his own on it: they would be told what it is in.
+            closed = leading is not None and ids[leading].dpid in self._by_token
+            ids, owners, withheld = self._granted(ids, owners, uuid, now, closed=closed)
         resolved = tuple(
             self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
         )
         arriving: tuple[IdKey, ...] = ()
         if self.moving or self._cross_device:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
-        return Resolved(uuid, resolved, arriving)
+        return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
+
+    # --- the public door --------------------------------------------------------------------------------
+
+    def _granted(
+        self,
+        ids: Sequence[DeclaredId],
+        owners: Sequence[Owner | None],
+        uuid: str,
+        now: int,
+        *,
+        closed: bool,
+    ) -> tuple[list[DeclaredId], list[Owner | None], Withheld]:
+        """The ids that a public request may declare, with their owners, and the others. `closed`: the device gets
+        no id that it does not have.
+        """
+        by_token, takeovers = [], []
+        granted: list[tuple[DeclaredId, Owner | None]] = []
+        for declared, owner in zip(ids, owners, strict=True):
+            key = (declared.dpid, declared.id)
+            foreign = owner is not None and owner.uuid != uuid
+            if key[0] in self._by_token or (closed and (owner is None or foreign)):
+                by_token.append(declared)
+            elif foreign and not self._may_take(uuid, key, now):
+                takeovers.append(declared)
+            else:
+                granted.append((declared, owner))
+        if not by_token and not takeovers:
+            return list(ids), list(owners), NOTHING_WITHHELD
+        withheld = Withheld(ids=tuple(by_token), takeovers=tuple(takeovers))
+        return [one for one, _ in granted], [owner for _, owner in granted], withheld
+
+    def _may_take(self, uuid: str, key: IdKey, now: int) -> bool:
+        """Whether an id may come to this device though it leads to another; counts it if so. Between the devices
+        of one person it goes back and forth freely.
+        """
+        if key[0] in self._cross_device and self._person_row((*key, uuid)) is not None:
+            return True
+        today = (uuid, now // DAY_S)
+        taken = self._takeovers(today)
+        if taken < self._takeovers_per_device:
+            self._batch.takeovers[today] = taken + 1
+            return True
+        self.takeovers_refused += 1
+        if now - self._logged_at >= LOGGED_EVERY_S:
+            self._logged_at = now
+            log.warning("takeovers_refused", since_start=self.takeovers_refused)
+        return False
+
+    def _takeovers(self, today: DeviceDay) -> int:
+        for batch in (self._batch, self._writing):
+            if batch is not None and today in batch.takeovers:
+                return batch.takeovers[today]
+        return self._directory.takeovers(*today)
+
+    # --- mappings ---------------------------------------------------------------------------------------
 
     def _speaks(self, uuid: str, key: IdKey) -> bool:
         """Whether what the device is in may be told under the id already."""
@@ -241,13 +329,15 @@ class Identity:
 
     # --- the cache --------------------------------------------------------------------------------------
 
-    def _device_of(self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]) -> str:
-        """A person's id says which device only if nothing else does: a device id nobody knows is a new one's."""
+    def _leading(self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]) -> int | None:
+        """The place of the id that says which device. A person's id does only if nothing else can: a device id
+        nobody knows is a new one's.
+        """
         of_people = all(declared.dpid in self._cross_device for declared in ids)
-        for declared, owner in zip(ids, owners, strict=True):
+        for place, (declared, owner) in enumerate(zip(ids, owners, strict=True)):
             if owner is not None and (declared.dpid in self._cross_device) == of_people:
-                return owner.uuid
-        return new_uuid(self._entropy)
+                return place
+        return None
 
     def _remember(self, key: IdKey, owner: Owner) -> None:
         if len(self._owners) >= self._cached_ids:
@@ -274,7 +364,7 @@ class Identity:
             generation = self._generation
             try:
                 await self._committer.run(
-                    self._directory.link, batch.links, batch.moves, batch.at, batch.people
+                    self._directory.link, batch.links, batch.moves, batch.at, batch.people, batch.takeovers
                 )
             except StoreUnavailable as error:
                 batch.error = error

@@ -81,6 +81,7 @@ class Status(msgspec.Struct, frozen=True):
     """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
     share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
+    `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     """
 
     ready: bool
@@ -96,6 +97,7 @@ class Status(msgspec.Struct, frozen=True):
     under_way: int = 0
     room: int = 0
     refused: int = 0
+    takeovers_refused: int = 0
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -126,7 +128,9 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class Operations:
-    """Operations over one engine. Every change is audited with its `actor`: a token's id, or `local`."""
+    """Operations over one engine. Every change, and every look at people, is audited with its `actor`: a token's
+    id, or `local`.
+    """
 
     def __init__(self, engine: Engine, clock: Clock, checkers: Checkers) -> None:
         self._engine = engine
@@ -154,6 +158,7 @@ class Operations:
             under_way=self._engine.room.taken,
             room=self._engine.room.bound,
             refused=self._engine.room.refused,
+            takeovers_refused=self._engine.identity.takeovers_refused,
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
@@ -189,8 +194,15 @@ class Operations:
                 found[destination_id].p99_ms = values[min(len(values) - 1, len(values) * 99 // 100)]
         return list(found.values())
 
-    async def explain(self, uuid: str | None, partner: str | None) -> Explanation:
+    async def explain(self, uuid: str | None, partner: str | None, *, actor: str = LOCAL) -> Explanation:
         """By UUID, or by `dpid:id`. Raises InvalidInput."""
+        found = await self.look_up(uuid, partner)
+        who = self._engine.privacy.name_of(partner if partner is not None else found.uuid)
+        await self._audit(actor, "explained", who)
+        return found
+
+    async def look_up(self, uuid: str | None, partner: str | None) -> Explanation:
+        """The same without an entry in the audit: for those whose people are made up. Raises InvalidInput."""
         if partner is not None:
             dpid, colon, partner_id = partner.partition(":")
             if not colon or not dpid.isdigit() or not partner_id:
@@ -239,8 +251,18 @@ class Operations:
             await self._audit(actor, "catalog_rolled_back", f"version {applied.version}")
         return _report(applied, [], dry_run=dry_run)
 
-    async def undelivered(self, destination: int | None) -> AsyncIterator[OwedDevice]:
-        """Everything that is owed, shard by shard."""
+    async def undelivered(self, destination: int | None, *, actor: str = LOCAL) -> AsyncIterator[OwedDevice]:
+        """Everything that is owed, shard by shard. Raises InvalidInput."""
+        owed = self.owed(destination)
+        first = await anext(owed, None)
+        await self._audit(actor, "undelivered_listed", _whom(destination))
+        if first is not None:
+            yield first
+        async for device in owed:
+            yield device
+
+    async def owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
+        """The same for whoever only counts."""
         if destination is not None and all(d.id != destination for d in self._engine.catalog.destinations):
             raise InvalidInput(f"no destination {destination} in the catalog")
         for shard in self._engine.shards:
@@ -255,8 +277,7 @@ class Operations:
 
     async def replay(self, destination: int | None, *, actor: str = LOCAL) -> int:
         devices = await self._engine.replay(destination)
-        whom = "all destinations" if destination is None else f"destination {destination}"
-        await self._audit(actor, "undelivered_replayed", f"{devices} devices to {whom}")
+        await self._audit(actor, "undelivered_replayed", f"{devices} devices to {_whom(destination)}")
         return devices
 
     async def batches(self) -> list[DestinationBatches]:
@@ -307,6 +328,10 @@ class Operations:
         now = int(self._clock.now())
         await self._engine.write(self._engine.directory.tokens.revoke, token_id, now)
         await self._audit(actor, "token_revoked", token_id)
+
+
+def _whom(destination: int | None) -> str:
+    return "all destinations" if destination is None else f"destination {destination}"
 
 
 def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NEWEST = 1 << 62
 PAGE = 1_000
 POLL_S = 0.02
+NAMED = 20
+"""Keyed hashes of those who were looked at in one entry of the audit."""
 
 
 class PrivacyAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +106,11 @@ class PrivacyOperations:
         """Everything kept about somebody, all devices of an id. Raises InvalidInput."""
         wanted = self._wanted(ask, "access")
         found = [await self._access(one.uuids, one.ids) for one in wanted]
-        await self._audit(actor, "privacy_accessed", f"{len(found)} persons")
+        asked = [uuid for each in wanted for uuid in each.uuids]
+        asked += [f"{dpid}:{partner_id}" for each in wanted for dpid, partner_id in each.ids]
+        names = ", ".join(self._engine.privacy.name_of(one) for one in asked[:NAMED])
+        more = f" and {len(asked) - NAMED:,} more" if len(asked) > NAMED else ""
+        await self._audit(actor, "privacy_accessed", f"{len(found):,} persons: {names}{more}")
         return found
 
     async def _access(self, uuids: Sequence[str], ids: Sequence[IdKey]) -> Access:

@@ -36,14 +36,43 @@ def transaction_id(entropy: Entropy) -> str:
     return base64.b64encode(entropy.bits(64).to_bytes(8, "big")).decode()
 
 
-def accepted_body(request: DcsRequest, accepted: Accepted, region: int, tid: str) -> dict[str, Any]:
+class Told(msgspec.Struct, frozen=True):
+    """What an answer tells of a device: its UUID as `cookie` and in a redirect, the `uuid` in the body, and its
+    traits and segments.
+    """
+
+    cookie: bool = True
+    uuid: bool = True
+    memberships: bool = True
+
+
+def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: bool) -> Told:
+    """What anybody may be told. `heard`: the page that asks, if any does, may be told memberships; `script`: it
+    is told by JSONP, which knows no CORS.
+
+    Who knows a device's UUID is as good as the device: it opts out by it, and reads. So a UUID that the caller
+    did not bring is told only if it was made for this request.
+    """
+    stranger = accepted.by_id and settings.memberships != "any"
+    closed = script and not heard and bool(settings.origins)
+    return Told(
+        cookie=not stranger,
+        uuid=not stranger and not closed,
+        memberships=heard and not stranger and settings.memberships != "off",
+    )
+
+
+def accepted_body(
+    request: DcsRequest, accepted: Accepted, region: int, tid: str, told: Told
+) -> dict[str, Any]:
     """What is told about an event that was stored. Arke has no cookie or URL destinations: both are empty."""
     body: dict[str, Any] = {"stuff": []}
     if request.wants_dests:
         body["dests"] = []
-    body["uuid"] = accepted.uuid
+    if told.uuid:
+        body["uuid"] = accepted.uuid
     body["dcs_region"] = region
-    if request.wants_memberships:
+    if request.wants_memberships and told.memberships:
         body["traits"] = accepted.traits
         body["segments"] = accepted.segments
     body["tid"] = tid

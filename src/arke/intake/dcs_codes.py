@@ -67,6 +67,14 @@ def discarded(value: str) -> DcsError:
     )
 
 
+def not_taken_over(value: str) -> DcsError:
+    return DcsError(
+        309,
+        f"Customer id {echo(value)} was discarded because it exceeded the limit of ids that a device may take"
+        " over from others per day",
+    )
+
+
 def discarded_in_name_space(dpid: int, value: str) -> DcsError:
     return DcsError(
         310,

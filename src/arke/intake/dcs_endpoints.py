@@ -12,12 +12,13 @@ from arke.intake import answers, dcs, redirect
 from arke.intake import dcs_codes as codes
 from arke.intake.asgi import bearer, header, read_body, respond
 from arke.intake.line_stream import BodyRefused
+from arke.intake.origins import cors, may_hear
 from arke.intake.query import cookies
 from arke.tokens import PREFIX
 
 if TYPE_CHECKING:
     from arke.clock import Entropy
-    from arke.domain.event import Accepted
+    from arke.domain.event import Accepted, Withheld
     from arke.intake.asgi import Header, Receive, Scope, Send
     from arke.intake.dcs import DcsRequest, Visitor
     from arke.intake.dcs_codes import DcsError
@@ -48,7 +49,7 @@ class DcsEndpoints:
         with await self._ingest.enter(1) as place:
             request = dcs.parse(raw, visitor(scope), self._ingest)
             accepted, errors = await self._store(request, place, public=public)
-        await self._answer(scope, send, request, accepted, errors)
+        await self._answer(scope, send, request, accepted, errors, public=public)
 
     async def id_sync(self, scope: Scope, raw: bytes, send: Send) -> None:
         """`raw` is what follows `/ibs:`, query string included."""
@@ -56,7 +57,7 @@ class DcsEndpoints:
         with await self._ingest.enter(1) as place:
             request = self._id_sync(scope, raw)
             accepted, errors = await self._store(request, place, public=public)
-        await self._answer(scope, send, request, accepted, errors)
+        await self._answer(scope, send, request, accepted, errors, public=public)
 
     def _id_sync(self, scope: Scope, raw: bytes) -> DcsRequest:
         request = dcs.parse(raw, visitor(scope), self._ingest, plus_is_space=False)
@@ -118,7 +119,7 @@ class DcsEndpoints:
             return None, [*errors, codes.unspecified(result.message)]
         if result.opted_out:
             return None, [*errors, codes.OPTED_OUT]
-        return result, errors
+        return result, [*errors, *_warnings(result.withheld)]
 
     async def _answer(
         self,
@@ -128,20 +129,23 @@ class DcsEndpoints:
         accepted: Accepted | None,
         errors: list[DcsError],
         extra: list[Header] | None = None,
+        *,
+        public: bool = True,
     ) -> None:
         tid = answers.transaction_id(self._entropy)
-        headers = [(b"x-tid", tid.encode()), *cors(scope), *(extra or [])]
+        headers = [(b"x-tid", tid.encode()), *cors(scope, self._settings.origins), *(extra or [])]
         content = {}
         location = None
         if accepted is not None:
-            content = answers.accepted_body(request, accepted, self._settings.region, tid)
-            if request.use_cookies and not request.explicit_uuid:
+            told = self._told(scope, request, accepted) if public else answers.Told()
+            content = answers.accepted_body(request, accepted, self._settings.region, tid, told)
+            if request.use_cookies and not request.explicit_uuid and told.cookie:
                 # A UUID that was passed never becomes the cookie: a link must not choose who somebody is.
                 headers.append(answers.device_cookie(accepted.uuid, self._settings))
             if request.redirect is not None:
                 location = redirect.fill(
                     request.redirect,
-                    uuid=accepted.uuid,
+                    uuid=accepted.uuid if told.cookie else "",
                     gdpr=request.gdpr,
                     gdpr_consent=request.gdpr_consent,
                 )
@@ -149,8 +153,13 @@ class DcsEndpoints:
         if location is None:
             await respond(send, 200, body, [*own, *headers])
         else:
-            told = [item for item in own if item[0] == b"x-error"]
-            await respond(send, 302, b"", [(b"location", location.encode("ascii")), *told, *headers])
+            problems = [item for item in own if item[0] == b"x-error"]
+            await respond(send, 302, b"", [(b"location", location.encode("ascii")), *problems, *headers])
+
+    def _told(self, scope: Scope, request: DcsRequest, accepted: Accepted) -> answers.Told:
+        script = request.callback is not None
+        heard = may_hear(scope, self._settings.origins, script=script)
+        return answers.told(accepted, self._settings, heard=heard, script=script)
 
 
 def visitor(scope: Scope) -> Visitor:
@@ -170,16 +179,12 @@ def visitor(scope: Scope) -> Visitor:
     )
 
 
-def cors(scope: Scope) -> list[Header]:
-    """Any page may call, with its visitor's cookie: that is what the DCS is for."""
-    origin = header(scope, b"origin")
-    if not origin:
-        return []
+def _warnings(withheld: Withheld) -> list[DcsError]:
+    """What the public door left out of an event that it took."""
     return [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-allow-credentials", b"true"),
-        (b"access-control-expose-headers", b"X-Error, X-TID"),
-        (b"vary", b"Origin"),
+        *(codes.unauthorized_id(declared.dpid, declared.id) for declared in withheld.ids),
+        *(codes.not_taken_over(declared.id) for declared in withheld.takeovers),
+        *([codes.TRAITS_NOT_EVALUATED] if withheld.traits else []),
     ]
 
 

@@ -17,8 +17,9 @@ from arke.intake.asgi import (
     respond_json,
 )
 from arke.intake.bulk import RETRY_UNAVAILABLE_S, BulkIntake
-from arke.intake.dcs_endpoints import DcsEndpoints, cors
+from arke.intake.dcs_endpoints import DcsEndpoints
 from arke.intake.line_stream import BodyRefused
+from arke.intake.origins import cors
 from arke.intake.settings import IntakeSettings
 
 if TYPE_CHECKING:
@@ -75,16 +76,16 @@ class _Intake:
         except Disconnected:
             return
         except Overloaded as problem:
-            again = [(b"retry-after", str(problem.retry_after_s).encode()), *cors(scope)]
+            again = [(b"retry-after", str(problem.retry_after_s).encode()), *self._cors(scope)]
             await respond_error(send, 429, problem.code, str(problem), again)
         except Unavailable as problem:
-            again = [(b"retry-after", str(RETRY_UNAVAILABLE_S).encode()), *cors(scope)]
+            again = [(b"retry-after", str(RETRY_UNAVAILABLE_S).encode()), *self._cors(scope)]
             await respond_error(send, 503, problem.code, str(problem), again)
         except Unauthorized as problem:
             await _unauthorized(send, receive, problem)
         except BodyRefused as problem:
             told = error(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, problem.status, told, cors(scope))
+            await respond_and_hang_up(send, receive, problem.status, told, self._cors(scope))
 
     async def _dispatch(self, route: str, scope: Scope, receive: BodyReader, send: Send) -> None:
         methods = METHODS.get(route)
@@ -95,7 +96,7 @@ class _Intake:
             allow = [(b"allow", ", ".join(methods).encode())]
             await respond_error(send, 405, "method_not_allowed", f"use {' or '.join(methods)}", allow)
         elif method == "OPTIONS":
-            await respond(send, 204, b"", _preflight(scope, methods))
+            await respond(send, 204, b"", [*self._cors(scope), *_preflight(methods)])
         elif len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
             limit = self._settings.max_url_bytes
             raise BodyRefused(414, "url_too_long", f"the address is longer than {limit} bytes: use POST")
@@ -110,6 +111,9 @@ class _Intake:
             await self._dcs.opt_out(scope, send)
         else:
             await self._health(route, send)
+
+    def _cors(self, scope: Scope) -> list[Header]:
+        return cors(scope, self._settings.origins)
 
     def _authorize(self, scope: Scope) -> None:
         if self._settings.auth == "open":
@@ -143,9 +147,8 @@ def _ibs_parameters(scope: Scope) -> bytes:
     return parameters + (b"?" if b"redir=" in parameters else b"&") + query
 
 
-def _preflight(scope: Scope, methods: tuple[str, ...]) -> list[Header]:
+def _preflight(methods: tuple[str, ...]) -> list[Header]:
     return [
-        *cors(scope),
         (b"access-control-allow-methods", ", ".join(methods).encode()),
         (b"access-control-allow-headers", b"Content-Type"),
         (b"access-control-max-age", b"86400"),

@@ -11,12 +11,15 @@ class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the intake answers and where it draws the line.
 
     `region` goes out as `dcs_region`. `cookie_domain` is the Domain attribute of the device cookie (None: the
-    host that was asked). `bulk_linger_s` is how long a group waits for the next part of a body before it is
-    stored, so that a client that trickles lines sees them stored at once.
+    host that was asked). `memberships` and `origins`: what the public endpoints tell, and to which
+    pages. `bulk_linger_s` is how long a group waits for the next part of a body before it is stored, so that a
+    client that trickles lines sees them stored at once.
     """
 
     region: int = 9
     auth: Literal["token", "open"] = "token"
+    memberships: Literal["device", "any", "off"] = "device"
+    origins: tuple[str, ...] = ()
     cookie_domain: str | None = None
     cookie_max_age_s: int = 180 * 86_400
     opt_out_cookie_max_age_s: int = 10 * 365 * 86_400

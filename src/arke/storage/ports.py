@@ -48,6 +48,10 @@ class PersonRow(NamedTuple):
     state: int
 
 
+DeviceDay = tuple[str, int]
+"""A device on a day: (UUID, days since 1970, UTC)."""
+
+
 class PrivacyRow(NamedTuple):
     """A stored privacy request; `done` is when it ended, 0 while it is open."""
 
@@ -312,10 +316,16 @@ class Directory(Protocol):
         moves: Sequence[Move],
         at: int,
         people: Mapping[PersonKey, PersonRow] = ...,
+        takeovers: Mapping[DeviceDay, int] = ...,
     ) -> None:
         """Store new owners of ids, the moves that follow from them, and the devices of cross-device ids, which
-        are to hear of what is filed: of those the oldest beyond MAX_DEVICES go, but never the owner.
+        are to hear of what is filed: of those the oldest beyond MAX_DEVICES go, but never the owner. `takeovers`:
+        how many a device has made on a day, by now.
         """
+        ...
+
+    def takeovers(self, uuid: str, day: int) -> int:
+        """How many ids of other devices a device came to have at the public door that day."""
         ...
 
     def devices(self, key: IdKey) -> list[str]:

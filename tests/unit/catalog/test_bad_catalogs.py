@@ -72,6 +72,11 @@ AUDIENCE = [
     ),
     ("data_sources: [{id: §0}]", "id must be at least 1"),
     (
+        "data_sources: [{id: 1, declared_by: §tokens}]",
+        "declared_by must be anyone or token, not 'tokens' (did you mean token?)",
+    ),
+    ("traits: [{id: 1, kind: onboarded, d_sid: §'true'}]", "d_sid must be true or false, not text"),
+    (
         "data_sources: [{id: 1, kind: §cooky}]",
         "kind must be cookie, mobile or cross_device, not 'cooky' (did you",
     ),

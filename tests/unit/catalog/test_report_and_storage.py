@@ -63,6 +63,20 @@ def test_equal_catalogs_are_stored_as_equal_bytes() -> None:
     assert to_json(one) == to_json(two)
 
 
+def test_a_catalog_that_an_earlier_arke_stored_lets_anybody_declare_and_nobody_tell() -> None:
+    """Fields that it did not have are read as their defaults."""
+    earlier = (
+        b'{"data_sources": [{"id": 7, "name": "", "integration_code": null, "kind": "cookie"}], '
+        b'"traits": [{"id": 1, "name": "", "data_source": null, "kind": "rule_based", "rule": "c_a > 1", '
+        b'"ttl_days": 120, "ignore_case": false, "integration_code": null}], "segments": [], "destinations": []}'
+    )
+    catalog = from_json(earlier)
+    assert catalog.data_sources[0].declared_by == "anyone"
+    assert catalog.traits[0].d_sid is False
+    text = '{"data_sources": [{"id": 7}], "traits": [{"id": 1, "rule": "c_a > 1"}]}'
+    assert parse_catalog(text, name="c", base_dir=None).catalog == catalog
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"traits": 1}', b'{"unknown": 1}', b"[" * 100_000, b"\xff"])
 def test_what_is_no_stored_catalog_is_refused(data: bytes) -> None:
     with pytest.raises(CatalogError, match="the stored catalog cannot be read"):

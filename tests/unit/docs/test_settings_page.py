@@ -73,7 +73,12 @@ def test_a_setting_has_its_variable_default_and_bounds(name: str) -> None:
 @pytest.mark.parametrize("name", LEAVES)
 def test_the_variable_reaches_the_setting(name: str) -> None:
     variable, default, _ = LEAVES[name]
-    other = {"auth.intake": "open", "egress.allow_cidrs": "10.0.0.0/8, 127.0.0.0/8"}.get(name)
+    other = {
+        "auth.intake": "open",
+        "egress.allow_cidrs": "10.0.0.0/8, 127.0.0.0/8",
+        "answers.memberships": "off",
+        "answers.origins": "https://shop.example, https://a.example:8443",
+    }.get(name)
     if other is None:
         other = (
             str(default - 1) if isinstance(default, int) else "127.0.0.1:1" if default is not None else "64"

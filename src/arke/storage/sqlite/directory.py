@@ -14,6 +14,7 @@ from arke.storage.ports import (
     MAX_DEVICES,
     AuditEntry,
     BatchRecord,
+    DeviceDay,
     IdKey,
     Move,
     Owner,
@@ -32,6 +33,7 @@ from arke.storage.sqlite.connection import (
     transaction,
 )
 from arke.storage.sqlite.files import SqliteFiles
+from arke.storage.sqlite.takeovers import SqliteTakeovers
 from arke.tokens import Token
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ CHECKPOINT_PAGES = 1_000
 TRIED_BYTES = 256 * 1024
 """What has to find room on the disk before a directory that could not be written counts as well again."""
 _NOBODY: Mapping[PersonKey, PersonRow] = MappingProxyType({})
+_NOTHING: Mapping[DeviceDay, int] = MappingProxyType({})
 
 
 class SqliteDirectory:
@@ -69,6 +72,7 @@ class SqliteDirectory:
         self._key = self._stored_key(key)
         self.tokens = SqliteTokens(self)
         self.files = SqliteFiles(self._connection, self._reads, self._where)
+        self._takeovers = SqliteTakeovers(self._connection, self._reads, self._where, self.hash_of)
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._connection, self._where):
@@ -125,6 +129,7 @@ class SqliteDirectory:
         moves: Sequence[Move],
         at: int,
         people: Mapping[PersonKey, PersonRow] = _NOBODY,
+        takeovers: Mapping[DeviceDay, int] = _NOTHING,
     ) -> None:
         """Store new owners of ids, the moves that follow, and devices of people; durable on return."""
         with transaction(self._connection, self._where):
@@ -142,6 +147,7 @@ class SqliteDirectory:
             )
             self.files.note_linked((*key, owner.uuid) for key, owner in links.items())
             self.files.note_linked(people)
+            self._takeovers.keep(takeovers)
             newest = max((owner.generation for owner in links.values()), default=0)
             self._connection.execute(
                 "INSERT INTO meta VALUES ('generation', ?) "
@@ -164,6 +170,9 @@ class SqliteDirectory:
             f"AND uuid IN ({others} LIMIT -1 OFFSET {MAX_DEVICES - 1})",
             {(dpid, id_) for dpid, id_, _ in people},
         )
+
+    def takeovers(self, uuid: str, day: int) -> int:
+        return self._takeovers.count(uuid, day)
 
     def devices(self, key: IdKey) -> list[str]:
         sql = "SELECT uuid FROM person WHERE dpid = ? AND id = ? ORDER BY generation DESC LIMIT ?"
