@@ -19,8 +19,9 @@ from arke.console.admin import admin_app
 from arke.engine.operations import Operations
 from arke.errors import SettingsError
 from arke.intake.http import intake_app
+from arke.intake.origins import parse_origins
 from arke.intake.server import intake_server
-from arke.intake.settings import IntakeSettings
+from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.settings import host_and_port
 from arke.unix_socket import reachable
@@ -82,7 +83,7 @@ async def open_doors(
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers)
-            edge = intake_app(engine, IntakeSettings(auth=settings.auth.intake, region=settings.region))
+            edge = intake_app(engine, intake_settings(settings))
             servers = [
                 (
                     _quiet(intake_server(edge, *host_and_port(settings.server.intake, "server.intake"))),
@@ -103,6 +104,19 @@ async def open_doors(
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with contextlib.suppress(OSError):
                     os.unlink(data / SOCKET_FILE)  # noqa: PTH108 - the socket is ours
+
+
+def intake_settings(settings: Settings) -> IntakeSettings:
+    """What the edge needs to know of all settings."""
+    return IntakeSettings(
+        auth=settings.auth.intake,
+        region=settings.region,
+        opt_outs=OptOutSettings(
+            whom=settings.privacy.public_opt_out,
+            per_minute=settings.privacy.opt_outs_per_minute,
+            origins=parse_origins(settings.privacy.opt_out_origins),
+        ),
+    )
 
 
 def _server(app: Callable[..., Any]) -> uvicorn.Server:

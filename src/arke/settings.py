@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from arke.errors import SettingsError
+from arke.intake.origins import parse_origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,6 +61,23 @@ class OnboardingFolder(Section, frozen=True):
     every_s: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 5
 
 
+class Privacy(Section, frozen=True):
+    """What the public door does for whom. `public_opt_out`: an opt-out without a token is for the cookie's device
+    or a named UUID's ("device"), or also for the ids it declares and theirs ("ids", as Audience Manager has it).
+    One address may opt out `opt_outs_per_minute`; `opt_out_origins`, if any are listed, are the pages that may.
+    """
+
+    public_opt_out: Literal["device", "ids"] = "device"
+    opt_outs_per_minute: PositiveInt = 60
+    opt_out_origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            parse_origins(self.opt_out_origins)
+        except ValueError as error:
+            raise ValueError(f"opt_out_origins: {error}") from None
+
+
 class Settings(Section, frozen=True):
     """All options. `region` is this intake's region id: where devices seen on /event and /ibs were seen."""
 
@@ -69,6 +87,7 @@ class Settings(Section, frozen=True):
     egress: Egress = Egress()
     delivery: Delivery = Delivery()
     onboarding: OnboardingFolder = OnboardingFolder()
+    privacy: Privacy = Privacy()
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -58,6 +58,11 @@ class _Figures:
         )
         yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
         yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
+        yield CounterMetricFamily(
+            "arke_privacy_requests_large",
+            "Privacy requests about suspiciously many ids",
+            value=status.privacy_requests_large,
+        )
         loading = status.loading
         yield GaugeMetricFamily(
             "arke_loading_lines_done",

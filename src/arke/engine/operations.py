@@ -80,6 +80,7 @@ class DestinationStatus(msgspec.Struct):
 class Status(msgspec.Struct, frozen=True):
     """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
     share of stored profiles that were evaluated under the catalog in force. `loading` is the data file under way.
+    `privacy_requests_large` counts privacy requests about suspiciously many ids.
     """
 
     ready: bool
@@ -92,6 +93,7 @@ class Status(msgspec.Struct, frozen=True):
     backfilled: float
     destinations: list[DestinationStatus]
     loading: Loading | None = None
+    privacy_requests_large: int = 0
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -147,6 +149,7 @@ class Operations:
             backfilled=min(part.backfilled for part in parts),
             destinations=await self._destinations(parts),
             loading=self._engine.loading,
+            privacy_requests_large=self._engine.privacy.large.count,
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:

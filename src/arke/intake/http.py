@@ -63,7 +63,7 @@ class _Intake:
     def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock, entropy: Entropy) -> None:
         self._ingest = ingest
         self._settings = settings
-        self._dcs = DcsEndpoints(ingest, settings, entropy)
+        self._dcs = DcsEndpoints(ingest, settings, entropy, clock)
         self._bulk = BulkIntake(ingest, settings, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,18 @@ from typing import Literal
 
 import msgspec
 
+from arke.intake.origins import Origin
+
+
+class OptOutSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/demoptout` does for who shows no token: for a `device`, or for `ids` too; how often a minute for one
+    address; and from which pages, none listed: from anywhere.
+    """
+
+    whom: Literal["device", "ids"] = "device"
+    per_minute: int = 60
+    origins: frozenset[Origin] = frozenset()
+
 
 class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the intake answers and where it draws the line.
@@ -20,6 +32,8 @@ class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     cookie_domain: str | None = None
     cookie_max_age_s: int = 180 * 86_400
     opt_out_cookie_max_age_s: int = 10 * 365 * 86_400
+
+    opt_outs: OptOutSettings = OptOutSettings()
 
     max_url_bytes: int = 8 * 1024
     max_form_bytes: int = 32 * 1024

@@ -78,6 +78,8 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
     )
     if name == "delivery.timeout_ms":
         other = "500"
+    if name == "privacy.public_opt_out":
+        other = "ids"
     assert load_settings(None, {variable: other}) != Settings()
 
 

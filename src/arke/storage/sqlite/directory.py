@@ -15,6 +15,7 @@ from arke.storage.ports import (
     AuditEntry,
     BatchRecord,
     IdKey,
+    Lifted,
     Move,
     Owner,
     PersonKey,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BATCH_RUNS_KEPT = 1_000
 """Finished batch runs kept per destination."""
 CHECKPOINT_PAGES = 1_000
@@ -94,7 +95,7 @@ class SqliteDirectory:
         with store_errors(self._where):
             for dpid, partner_id in keys:
                 row = self._reads.execute(
-                    "SELECT uuid, generation, state FROM identity WHERE dpid = ? AND id = ?",
+                    "SELECT uuid, generation, state, first FROM identity WHERE dpid = ? AND id = ?",
                     (dpid, partner_id),
                 ).fetchone()
                 if row is not None:
@@ -117,10 +118,13 @@ class SqliteDirectory:
         """Store new owners of ids, the moves that follow, and devices of people; durable on return."""
         with transaction(self._connection, self._where):
             self._connection.executemany(
-                "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (dpid, id) DO UPDATE "
+                "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dpid, id) DO UPDATE "
                 "SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation, "
-                "state = excluded.state",
-                ((*key, owner.uuid, at, owner.generation, owner.state) for key, owner in links.items()),
+                "state = excluded.state, first = excluded.first",
+                (
+                    (*key, owner.uuid, at, owner.generation, owner.state, owner.first)
+                    for key, owner in links.items()
+                ),
             )
             if people:
                 self._link_people(people, at)
@@ -185,17 +189,57 @@ class SqliteDirectory:
         """The keyed hash under which a UUID or `dpid:id` is suppressed."""
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
 
-    def suppress(self, texts: Iterable[str], at: int) -> list[bytes]:
-        hashes = [self.hash_of(text) for text in texts]
+    def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+        rows = [
+            (number, self.hash_of(text), ":" not in text) for number, some in texts.items() for text in some
+        ]
+        hashes = {digest for _, digest, _ in rows}
+        run = self._connection.executemany
         with transaction(self._connection, self._where):
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO suppressed VALUES (?, ?)", ((digest, at) for digest in hashes)
-            )
+            run("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", ((digest, at) for digest in hashes))
+            run("INSERT OR IGNORE INTO suppressed_by VALUES (?, ?, ?)", rows)
+            run("DELETE FROM lifted WHERE hash = ?", ((digest,) for digest in hashes))
         return hashes
 
     def suppressed(self) -> set[bytes]:
         with store_errors(self._where):
             return {row[0] for row in self._reads.execute("SELECT hash FROM suppressed")}
+
+    def suppressed_by(self, digest: bytes) -> list[int]:
+        sql = "SELECT request FROM suppressed_by WHERE hash = ? ORDER BY request"
+        with store_errors(self._where):
+            return [number for (number,) in self._reads.execute(sql, (digest,))]
+
+    def lift_hash(self, digest: bytes, at: int, *, device: bool) -> bool:
+        run = self._connection.execute
+        with transaction(self._connection, self._where):
+            run("DELETE FROM suppressed_by WHERE hash = ?", (digest,))
+            found = list(run("DELETE FROM suppressed WHERE hash = ? RETURNING hash", (digest,)))
+            if found and device:
+                run("INSERT OR REPLACE INTO lifted VALUES (?, ?)", (digest, at))
+        return bool(found)
+
+    def lift_request(self, number: int, at: int) -> Lifted:
+        run = self._connection.execute
+        with transaction(self._connection, self._where):
+            wanted = list(
+                run("DELETE FROM suppressed_by WHERE request = ? RETURNING hash, device", (number,))
+            )
+            lifted = Lifted(set(), set())
+            for digest, device in wanted:
+                others = "SELECT 1 FROM suppressed_by WHERE hash = ? LIMIT 1"
+                if run(others, (digest,)).fetchone() is not None:
+                    lifted.kept.add(digest)
+                    continue
+                run("DELETE FROM suppressed WHERE hash = ?", (digest,))
+                lifted.gone.add(digest)
+                if device:
+                    run("INSERT OR REPLACE INTO lifted VALUES (?, ?)", (digest, at))
+        return lifted
+
+    def lifted(self) -> dict[bytes, int]:
+        with store_errors(self._where):
+            return dict(self._reads.execute("SELECT hash, at FROM lifted"))
 
     # --- privacy requests -------------------------------------------------------------------------------
 

@@ -1,0 +1,61 @@
+"""Origins as settings list them: parsed whole, or refused with how to write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from arke.errors import SettingsError
+from arke.intake.origins import Origin, parse_origins
+from arke.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://shop.example", {("https", "shop.example", 443)}),
+        ("HTTPS://Shop.Example", {("https", "shop.example", 443)}),
+        ("http://shop.example:8080", {("http", "shop.example", 8080)}),
+        ("shop.example", {("http", "shop.example", 80), ("https", "shop.example", 443)}),
+        ("shop.example:8443", {("http", "shop.example", 8443), ("https", "shop.example", 8443)}),
+        ("localhost", {("http", "localhost", 80), ("https", "localhost", 443)}),
+        ("http://[::1]:8080", {("http", "[::1]", 8080)}),
+        ("https://xn--bcher-kva.example", {("https", "xn--bcher-kva.example", 443)}),
+    ],
+)
+def test_a_listed_origin(text: str, origins: set[tuple[str, str, int]]) -> None:
+    assert parse_origins([text]) == {Origin(*one) for one in origins}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://",
+        "https://shop.example/",
+        "shop.example/privacy",
+        "https://shop.example?x",
+        "https://user@shop.example",
+        "ftp://shop.example",
+        "*.shop.example",
+        "https://shop.example:0",
+        "https://shop.example:99999",
+        "https://shop.example:x",
+        "https://shop example",
+        "https://bücher.example",
+        "-shop.example",
+    ],
+)
+def test_what_is_no_origin(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not an origin: .* for example https://shop.example.com"):
+        parse_origins([text])
+
+
+def test_the_settings_say_where_a_wrong_one_is(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("settings") / "arke.toml"
+    file.write_text('region = 9\n[privacy]\nopt_out_origins = ["https://shop.example/x"]\n')
+    with pytest.raises(
+        SettingsError, match=r"arke.toml:2:2: privacy: opt_out_origins: 'https://shop.example/x'"
+    ):
+        load_settings(file, {})
+    with pytest.raises(SettingsError, match="ARKE_PRIVACY_OPT_OUT_ORIGINS: opt_out_origins: 'a/b' is not"):
+        load_settings(None, {"ARKE_PRIVACY_OPT_OUT_ORIGINS": "https://shop.example, a/b"})
