@@ -144,6 +144,10 @@ def test_an_opt_out_takes_no_strangers_along(
     assert len(told) == report.spared, "each id that left with the device has its proof"
     out = [number for number in numbers if not receiver.segments_of(key(number)[1])]
     assert len(out) == report.spared
+    link(engine, count + 1, numbers)
+    wait_until(engine.settled, "the moves", PATIENCE_S)
+    assert calls(engine, ["/demoptout"], cookie(count + 1))[0].headers["x-error"] == "171"
+    assert ended(engine).suppressed == 0, "also when another cookie claims those that were set free"
     everybody(engine, receiver, numbers, "camera")
     assert engine.client().privacy_access(PrivacyAsk(uuid=device(count)))[0].suppressed
     refused = engine.send(visit(count, "camera", partner="stranger-10000")).json()["rejected"]

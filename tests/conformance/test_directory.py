@@ -202,6 +202,10 @@ def test_what_is_finished_is_forgotten(directory: Directory) -> None:
     gone = directory.finish_privacy({number: b"done"}, ["U"], [(1, "b")], 200)
     assert sorted(gone) == [(1, "a"), (1, "b")]
     assert sorted(directory.find([*links])) == [(1, "c"), person]
+    firsts = [directory.first_device(key) for key in ((1, "a"), (1, "b"), (1, "c"))]
+    assert firsts == [directory.hash_of("U"), directory.hash_of("V"), None], (
+        "whose they were stays, as hashes"
+    )
     assert directory.devices(person) == ["V"]
     assert [move.id for move in directory.moves()] == ["c"]
     assert directory.compact_due()

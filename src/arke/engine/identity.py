@@ -146,9 +146,13 @@ class Identity:
     def _taken_over(self, key: IdKey, before: Owner | None, owner: Owner, now: int) -> Owner:
         """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
         self._generation += 1
-        if before is not None:
+        if before is None:
+            first = self._directory.first_device(key)
+        else:
             first = before.first or self._directory.hash_of(before.uuid)
-            owner = owner._replace(first=None if first == self._directory.hash_of(owner.uuid) else first)
+        if first is not None and first != self._directory.hash_of(owner.uuid):
+            owner = owner._replace(first=first)
+        if before is not None:
             move = Move(*key, before.uuid, owner.uuid, now, self._generation)
             self._batch.moves.append(move)
             self.moving.setdefault(key, deque()).append(move)

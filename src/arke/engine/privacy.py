@@ -28,11 +28,12 @@ from arke.engine.privacy_request import (
     encode_request,
 )
 from arke.engine.protocol import AskStanding, Compact, Compacted, Standing
-from arke.errors import InvalidInput, Overloaded, StoreUnavailable, Unavailable
+from arke.engine.suppression import Suppression
+from arke.errors import Overloaded, StoreUnavailable, Unavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.engine.privacy_request import Asked
     from arke.engine.protocol import ShardPort
-    from arke.storage.ports import Directory, IdKey, Lifted
+    from arke.storage.ports import Directory, IdKey
 
 T = TypeVar("T")
 
@@ -109,6 +110,7 @@ class Privacy:
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.suppression = Suppression(directory, identity, clock=clock, committer=committer)
         self.large = LargeRequests(clock)
 
     # --- life -------------------------------------------------------------------------------------------
@@ -151,13 +153,9 @@ class Privacy:
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
         numbers = await self._write(self._directory.open_privacy, _bodies(requests), now)
-        await self._identity.suppress(
-            {
-                number: _texts(request.uuids, request.ids)
-                for number, request in zip(numbers, requests, strict=True)
-            },
-            now,
-        )
+        for number, request in zip(numbers, requests, strict=True):
+            request.number = number
+        await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
         loop_now = asyncio.get_running_loop().time()
         self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
         self.start()
@@ -177,27 +175,6 @@ class Privacy:
     def name_of(self, text: str) -> str:
         """What a UUID or `dpid:id` is called in reports: its keyed hash."""
         return self._directory.hash_of(text).hex()
-
-    async def lift(self, text: str) -> bool:
-        """Take a UUID or `dpid:id` again, whoever asked for its suppression; False if there is none. Raises
-        InvalidInput while a request about it goes on.
-        """
-        for number in self._directory.suppressed_by(self._directory.hash_of(text)):
-            row = self._directory.privacy(number)
-            if row is not None:
-                _must_have_ended(decode_request(row))
-        return await self._identity.lift(text, int(self._clock.now()))
-
-    async def lift_request(self, number: int) -> Lifted:
-        """Take again what only this request wanted suppressed. Raises InvalidInput while it goes on."""
-        request = self._load(number)
-        _must_have_ended(request)
-        now = int(self._clock.now())
-        lifted = await self._identity.lift_request(number, now)
-        if lifted.gone or lifted.kept:
-            request.lifted = now
-            await self._save([request])
-        return lifted
 
     async def verdict(self, request: PrivacyRequest) -> Verdict:
         """How far an open request is, over all its devices."""
@@ -263,8 +240,7 @@ class Privacy:
         for request in requests:
             request.subjects = self._subjects(request)
         # What is named once more: a crash may have come between storing the request and suppressing it.
-        own = {request.number: self._owned_ids(request) for request in requests}
-        await self._suppress(requests, own, now)
+        await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
         await asyncio.gather(
             *(self._withdraw(request, subject, now) for request in requests for subject in request.subjects)
         )
@@ -274,12 +250,8 @@ class Privacy:
             request.devices = len(request.subjects)
             if not self._identity.unsettled({subject.uuid for subject in request.subjects}):
                 request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
-        for request in requests:
-            devices = _whole(request)
-            known = zip(devices, await self._standings(devices), strict=True)
-            own[request.number] |= self._own_ids(request, [(one.uuid, _ids(found)) for one, found in known])
-            request.suppressed = len(own[request.number].union(request.ids))
-        await self._suppress(requests, own, now)
+        own = await asyncio.gather(*(self._own_ids(request) for request in requests))
+        await self.suppression.put(list(zip(requests, own, strict=True)), now)
         await self._save(requests)
         self.large.note([request for request in requests if request.large and request.state == "telling"])
 
@@ -306,40 +278,18 @@ class Privacy:
         reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
         await self._ask(subject.uuid, Withdraw(subject.uuid, now, reason, subject.ids))
 
-    def _owned_ids(self, request: PrivacyRequest) -> set[IdKey]:
-        """What the devices own goes onto the list together with them: an id that one of them had from another
-        device would lead to a new one otherwise. Of a public request that is as it should be.
-        """
-        if request.public:
-            return set()
-        return self._own_ids(
-            request, [(one.uuid, self._directory.ids_of(one.uuid)) for one in _whole(request)]
-        )
-
-    def _own_ids(self, request: PrivacyRequest, devices: Iterable[tuple[str, Iterable[IdKey]]]) -> set[IdKey]:
-        """The devices' own ids, which may not come back under another UUID; those of other devices are counted, and
-        free. A cross-device id is the person's, whose other devices were not asked about.
-        """
-        own: set[IdKey] = set()
-        spared = set()
-        for uuid, keys in devices:
-            for key in keys:
-                if self._identity.is_cross_device(key[0]) or key in request.ids:
-                    continue
-                if request.public and self._identity.came_from_elsewhere(key, uuid):
-                    spared.add(key)
-                else:
-                    own.add(key)
-        request.spared = max(request.spared, len(spared))
-        return own
+    async def _own_ids(self, request: PrivacyRequest) -> set[IdKey]:
+        """Those that its devices have now."""
+        devices = request.whole
+        known = zip(devices, await self._standings(devices), strict=True)
+        return self.suppression.own(request, [(one.uuid, _ids(found)) for one, found in known])
 
     async def _look(self, requests: Sequence[PrivacyRequest]) -> None:
         """Who has acknowledged; where all have, the request goes on to be erased."""
         if not requests:
             return
-        changed = []
+        changed: list[tuple[PrivacyRequest, set[IdKey]]] = []
         standings = iter(await self._standings([one for request in requests for one in request.subjects]))
-        own: dict[int, set[IdKey]] = {}
         for request in requests:
             verdict = Verdict()
             at_work: set[int] = set()
@@ -353,7 +303,7 @@ class Privacy:
                 verdict.proofs += found.proofs
                 verdict.missing += found.missing
                 verdict.untold += found.untold
-            if self._identity.unsettled({one.uuid for one in _whole(request)}):
+            if self._identity.unsettled({one.uuid for one in request.whole}):
                 continue  # what an id was told is between two devices: looked at again in a moment
             if verdict.missing:
                 await self._once_more(
@@ -361,12 +311,11 @@ class Privacy:
                 )
             else:
                 request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
-                own[request.number] = self._own_ids(request, held)  # also those that have moved in since
-                request.suppressed = max(request.suppressed, len(own[request.number].union(request.ids)))
-                changed.append(request)
+                # Also those that have moved in since.
+                changed.append((request, self.suppression.own(request, held)))
         if changed:
-            await self._suppress(changed, own, int(self._clock.now()))
-            await self._save(changed)
+            await self.suppression.put(changed, int(self._clock.now()))
+            await self._save([request for request, _ in changed])
 
     async def _once_more(self, request: PrivacyRequest, *, idle: bool) -> None:
         """What failed twice is owed: a new reason to send it, every few minutes. `idle`: a destination is
@@ -448,7 +397,7 @@ class Privacy:
         while found := {
             request.number
             for request in requests
-            if self._identity.unsettled({one.uuid for one in _whole(request)})
+            if self._identity.unsettled({one.uuid for one in request.whole})
         }:
             if loop.time() >= end:
                 break
@@ -516,21 +465,6 @@ class Privacy:
         bodies = {request.number: encode_request(request) for request in requests}
         await self._write(self._directory.save_privacy, bodies)
 
-    async def _suppress(
-        self, requests: Sequence[PrivacyRequest], own: Mapping[int, Iterable[IdKey]], now: int
-    ) -> None:
-        """What the requests name, the devices they are about as a whole, and ids of these."""
-        await self._identity.suppress(
-            {
-                request.number: _texts(
-                    [*request.uuids, *(one.uuid for one in _whole(request))],
-                    [*request.ids, *own[request.number]],
-                )
-                for request in requests
-            },
-            now,
-        )
-
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
         answers = await asyncio.gather(
             *(self._shards[self._shard_of(one.uuid)].call(AskStanding(one.uuid)) for one in subjects)
@@ -543,25 +477,6 @@ class Privacy:
 
 def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:
     return [encode_request(request) for request in requests]
-
-
-def _must_have_ended(request: PrivacyRequest) -> None:
-    """A request that goes on would suppress again what it is about."""
-    if not request.done:
-        raise InvalidInput(
-            f"privacy request {request.number} is not finished ({request.state}): it can be lifted when it is; "
-            f"`arke privacy show {request.number}` says what it waits for"
-        )
-
-
-def _texts(uuids: Iterable[str], ids: Iterable[IdKey]) -> set[str]:
-    """As they go onto the suppression list."""
-    return {*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)}
-
-
-def _whole(request: PrivacyRequest) -> list[Subject]:
-    """The devices that it is about as a whole."""
-    return [subject for subject in request.subjects if not subject.ids]
 
 
 def _ids(standing: Standing) -> set[IdKey]:

@@ -137,15 +137,14 @@ class PrivacyOperations:
         else:
             dpid, partner_id = read_id(ask.id or "")
             text = f"{dpid}:{partner_id}"
-        if not await self._engine.privacy.lift(text):
+        if not await self._engine.privacy.suppression.lift(text):
             raise InvalidInput("it is not suppressed: there is nothing to lift")
         name = self._engine.privacy.name_of(text)
         await self._audit(actor, "privacy_lifted", f"{'device' if ask.uuid else 'id'} {name}")
         return LiftReport(1)
 
     async def _lift_request(self, number: int, actor: str) -> LiftReport:
-        self._row(number)
-        lifted = await self._engine.privacy.lift_request(number)
+        lifted = await self._engine.privacy.suppression.lift_request(decode_request(self._row(number)))
         if not lifted.gone and not lifted.kept:
             raise InvalidInput(
                 f"privacy request {number} has nothing suppressed: it was lifted before, or an earlier version of "

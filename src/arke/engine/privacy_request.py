@@ -87,6 +87,11 @@ class PrivacyRequest(msgspec.Struct):
         """Whether it is about so many ids that somebody should look."""
         return self.suppressed + self.spared > LARGE_REQUEST_IDS
 
+    @property
+    def whole(self) -> list[Subject]:
+        """The devices that it is about as a whole."""
+        return [subject for subject in self.subjects if not subject.ids]
+
     def ended(self) -> PrivacyRequest:
         """What may be kept of it."""
         return msgspec.structs.replace(self, state="done", uuids=[], ids=[], subjects=[])

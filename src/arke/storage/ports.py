@@ -337,6 +337,10 @@ class Directory(Protocol):
         """The ids that a device owns."""
         ...
 
+    def first_device(self, key: IdKey) -> bytes | None:
+        """The keyed hash of the device that an id was linked to first which was forgotten with a later one."""
+        ...
+
     def person_of(self, key: PersonKey) -> PersonRow | None:
         """How a device is linked to a cross-device id."""
         ...
@@ -387,7 +391,7 @@ class Directory(Protocol):
         self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
     ) -> list[IdKey]:
         """Requests end: store what remains of them and forget devices and ids, with whatever else the directory
-        keeps under a UUID or an id. Returns the ids forgotten.
+        keeps under a UUID or an id, but for whose the ids were first. Returns the ids forgotten.
 
         Until `compact` was called it is `compact_due`.
         """

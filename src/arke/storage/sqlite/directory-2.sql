@@ -17,4 +17,9 @@ CREATE TABLE lifted (
   at   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE first_device (
+  id    BLOB PRIMARY KEY,
+  first BLOB NOT NULL
+) WITHOUT ROWID;
+
 INSERT INTO suppressed_by SELECT 0, hash, 0 FROM suppressed;

@@ -166,6 +166,12 @@ class SqliteDirectory:
         with store_errors(self._where):
             return list(self._reads.execute("SELECT dpid, id FROM identity WHERE uuid = ?", (uuid,)))
 
+    def first_device(self, key: IdKey) -> bytes | None:
+        sql = "SELECT first FROM first_device WHERE id = ?"
+        with store_errors(self._where):
+            row = self._reads.execute(sql, (self.hash_of(f"{key[0]}:{key[1]}"),)).fetchone()
+        return None if row is None else row[0]
+
     def person_of(self, key: PersonKey) -> PersonRow | None:
         sql = "SELECT generation, state FROM person WHERE dpid = ? AND id = ? AND uuid = ?"
         with store_errors(self._where):
@@ -264,23 +270,30 @@ class SqliteDirectory:
         self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
     ) -> list[IdKey]:
         devices, ids = [(uuid,) for uuid in uuids], list(keys)
-        removed: list[IdKey] = []
+        removed: list[tuple[int, str, str, bytes | None]] = []
+        forgotten = "RETURNING dpid, id, uuid, first"
         run = self._connection.execute
         with transaction(self._connection, self._where):
             for uuid in devices:
-                removed += run("DELETE FROM identity WHERE uuid = ? RETURNING dpid, id", uuid)
+                removed += run(f"DELETE FROM identity WHERE uuid = ? {forgotten}", uuid)  # noqa: S608 - constants
                 run("DELETE FROM person WHERE uuid = ?", uuid)
                 run("DELETE FROM move WHERE ?1 IN (old_uuid, new_uuid)", uuid)
                 run("DELETE FROM joining WHERE uuid = ?", uuid)
             for key in ids:
-                removed += run("DELETE FROM identity WHERE dpid = ? AND id = ? RETURNING dpid, id", key)
+                removed += run(f"DELETE FROM identity WHERE dpid = ? AND id = ? {forgotten}", key)  # noqa: S608
                 run("DELETE FROM person WHERE dpid = ? AND id = ?", key)
                 for table in ("move", "filed", "joining"):
                     run(f"DELETE FROM {table} WHERE dpid = ? AND id = ?", key)  # noqa: S608 - constants
+            for dpid, partner_id, owner, first in removed:
+                whose = first or self.hash_of(owner)
+                run(
+                    "INSERT OR REPLACE INTO first_device VALUES (?, ?)",
+                    (self.hash_of(f"{dpid}:{partner_id}"), whose),
+                )
             for number, body in bodies.items():
                 run("UPDATE privacy_request SET done = ?, body = ? WHERE number = ?", (at, body, number))
             run("INSERT OR REPLACE INTO meta VALUES ('compact_due', 1)")
-        return removed
+        return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
 
     def privacy(self, number: int) -> PrivacyRow | None:
         sql = "SELECT number, at, done, body FROM privacy_request WHERE number = ?"

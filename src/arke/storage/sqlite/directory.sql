@@ -69,6 +69,12 @@ CREATE TABLE lifted (
   at   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Whose an id was first that has been forgotten with its device: keyed hashes of `dpid:id` and of the UUID.
+CREATE TABLE first_device (
+  id    BLOB PRIMARY KEY,
+  first BLOB NOT NULL
+) WITHOUT ROWID;
+
 -- Requests to opt out or to be deleted. body names devices and ids while the request is open (done = 0), and
 -- keeps nothing but keyed hashes of them afterwards.
 CREATE TABLE privacy_request (
