@@ -26,7 +26,7 @@ from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.estimate import Estimate
 from arke.engine.explain import Explanation
 from arke.engine.operations import LOCAL, AppliedReport, NewToken, Operations, Status, TokenFacts
-from arke.engine.privacy_operations import PrivacyReport
+from arke.engine.privacy_operations import LiftReport, PrivacyReport
 from arke.engine.protocol import OwedDevice
 from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.onboarding.service import FileState
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from arke.catalog.destinations import Checkers
-    from arke.engine.privacy_operations import PrivacyAsk
+    from arke.engine.privacy_operations import LiftAsk, PrivacyAsk
     from arke.onboarding.receipt import Receipt
     from arke.onboarding.sending import Outgoing
     from arke.settings import Settings
@@ -146,6 +146,9 @@ class RemoteClient:
                 time.sleep(POLL_S)
             ended.append(shown)
         return ended
+
+    def privacy_lift(self, ask: LiftAsk) -> LiftReport:
+        return self._ask("POST", "/v1/privacy/lift", LiftReport, body=msgspec.json.encode(ask))
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
         return self._ask("GET", "/v1/privacy/requests", list[PrivacyReport], before=before)
@@ -311,6 +314,10 @@ class LocalClient:
                 return await operations.privacy.wait([report.number for report in reports], wait_s)
 
         return asyncio.run(work())
+
+    def privacy_lift(self, ask: LiftAsk) -> LiftReport:
+        self._must_exist()
+        return self._run(lambda operations: operations.privacy.lift(ask, actor=LOCAL))
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
         self._must_exist()

@@ -5,9 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+
+if TYPE_CHECKING:
+    from arke.clock import Clock
+
+QUIET_S: Final = 60.0
+"""Between two lines of a kind that anybody can cause."""
 
 LIBRARY_EVERY_S: Final = 60.0
 MAX_LIBRARY_PLACES: Final = 1_000
@@ -72,3 +78,22 @@ def configure_logging(level: int = logging.INFO) -> None:
 def get_logger(component: str, **facts: Any) -> Any:
     """A logger that names its component on every line."""
     return structlog.get_logger().bind(component=component, **facts)
+
+
+class Throttled:
+    """A warning that anybody can cause: a line a minute at most, with how many have gone unsaid since the last."""
+
+    def __init__(self, log: Any, event: str, clock: Clock) -> None:
+        self._log = log
+        self._event = event
+        self._clock = clock
+        self._said_at: float | None = None
+        self._unsaid = 0
+
+    def __call__(self, **facts: Any) -> None:
+        now = self._clock.now()
+        if self._said_at is not None and 0 <= now - self._said_at < QUIET_S:
+            self._unsaid += 1
+            return
+        self._log.warning(self._event, unsaid=self._unsaid, **facts)
+        self._said_at, self._unsaid = now, 0

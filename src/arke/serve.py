@@ -24,8 +24,9 @@ from arke.doors.visitors import TrustedProxies
 from arke.engine.operations import Operations
 from arke.errors import SettingsError
 from arke.intake.http import intake_app
+from arke.intake.origins import listeners, parse_origins
 from arke.intake.server import intake_server
-from arke.intake.settings import IntakeSettings
+from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.settings import host_and_port
 from arke.unix_socket import reachable
@@ -81,15 +82,7 @@ async def open_doors(
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers)
-            edge = intake_app(
-                engine,
-                IntakeSettings(
-                    auth=settings.auth.intake,
-                    region=settings.region,
-                    memberships=settings.answers.memberships,
-                    origins=settings.answers.origins,
-                ),
-            )
+            edge = intake_app(engine, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
@@ -130,6 +123,21 @@ async def open_doors(
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with contextlib.suppress(OSError):
                     os.unlink(data / SOCKET_FILE)  # noqa: PTH108 - the socket is ours
+
+
+def intake_settings(settings: Settings) -> IntakeSettings:
+    """What the edge needs to know of all settings."""
+    return IntakeSettings(
+        auth=settings.auth.intake,
+        region=settings.region,
+        memberships=settings.answers.memberships,
+        listeners=listeners(settings.answers.origins),
+        opt_outs=OptOutSettings(
+            whom=settings.privacy.public_opt_out,
+            per_minute=settings.privacy.opt_outs_per_minute,
+            origins=parse_origins(settings.privacy.opt_out_origins),
+        ),
+    )
 
 
 def _listen(text: str, option: str) -> socket.socket:

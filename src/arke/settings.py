@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from arke.errors import SettingsError
+from arke.intake.origins import listeners, parse_origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-ANY_ORIGIN = "*"
-_ORIGIN = re.compile(r"https?://[0-9a-z.\[\]:-]+")
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -90,12 +89,10 @@ class Answers(Section, frozen=True):
     origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for origin in self.origins:
-            if origin != ANY_ORIGIN and _ORIGIN.fullmatch(origin) is None:
-                raise ValueError(
-                    f"origins: {origin!r} is not an origin: write it as browsers do, scheme and host in lower "
-                    'case and no path, for example "https://shop.example", or "*" for any'
-                )
+        try:
+            listeners(self.origins)
+        except ValueError as error:
+            raise ValueError(f"origins: {error}; or * for any") from None
 
 
 class OnboardingFolder(Section, frozen=True):
@@ -103,6 +100,23 @@ class OnboardingFolder(Section, frozen=True):
 
     folder: str = ""
     every_s: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 5
+
+
+class Privacy(Section, frozen=True):
+    """What the public door does for whom. `public_opt_out`: an opt-out without a token is for the cookie's device
+    or a named UUID's ("device"), or also for the ids it declares and theirs ("ids", as Audience Manager has it).
+    One address may opt out `opt_outs_per_minute`; `opt_out_origins`, if any are listed, are the pages that may.
+    """
+
+    public_opt_out: Literal["device", "ids"] = "device"
+    opt_outs_per_minute: PositiveInt = 60
+    opt_out_origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            parse_origins(self.opt_out_origins)
+        except ValueError as error:
+            raise ValueError(f"opt_out_origins: {error}") from None
 
 
 class Settings(Section, frozen=True):
@@ -117,6 +131,7 @@ class Settings(Section, frozen=True):
     identity: IdentityRules = IdentityRules()
     answers: Answers = Answers()
     onboarding: OnboardingFolder = OnboardingFolder()
+    privacy: Privacy = Privacy()
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

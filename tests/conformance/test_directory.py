@@ -77,14 +77,45 @@ def test_counts_of_days_gone_by_go_with_the_next_ones(directory: Directory) -> N
 
 
 def test_suppression_keeps_hashes_only(directory: Directory) -> None:
-    hashes = directory.suppress(["1:somebody", "1:else"], 100)
-    assert (
-        directory.suppressed()
-        == set(hashes)
-        == {directory.hash_of("1:somebody"), directory.hash_of("1:else")}
-    )
-    assert directory.suppress(["1:somebody"], 200) == hashes[:1]
+    hashes = directory.suppress({1: ["1:somebody", "1:else"]}, 100)
+    assert directory.suppressed() == hashes == {directory.hash_of("1:somebody"), directory.hash_of("1:else")}
+    assert directory.suppress({2: ["1:somebody"]}, 200) == {directory.hash_of("1:somebody")}
     assert all(b"somebody" not in digest for digest in directory.suppressed())
+
+
+def test_a_request_that_is_lifted_takes_off_what_it_alone_wanted(directory: Directory) -> None:
+    """What another request wants stays until that one is lifted too; devices among them are remembered."""
+    uuid = "1" * 38
+    directory.suppress({1: [uuid, "1:a", "1:both"], 2: ["1:both"]}, 100)
+    both, device = directory.hash_of("1:both"), directory.hash_of(uuid)
+    assert directory.suppressed_by(both) == [1, 2]
+    lifted = directory.lift_request(1, 200)
+    assert (lifted.gone, lifted.kept) == ({device, directory.hash_of("1:a")}, {both})
+    assert (directory.suppressed(), directory.lifted()) == ({both}, {device: 200})
+    assert directory.lift_request(1, 300) == (set(), set())
+    assert directory.lift_request(2, 300) == ({both}, set())
+    assert directory.suppressed() == set()
+    directory.suppress({3: [uuid]}, 400)
+    assert directory.lifted() == {}
+
+
+def test_what_is_lifted_by_name_is_off_the_list_whoever_wanted_it(directory: Directory) -> None:
+    uuid = "1" * 38
+    directory.suppress({1: [uuid, "1:a"], 2: [uuid, "1:a"]}, 100)
+    assert directory.lift_hash(directory.hash_of("1:a"), 200, device=False)
+    assert not directory.lift_hash(directory.hash_of("1:a"), 200, device=False)
+    assert directory.lift_hash(directory.hash_of(uuid), 200, device=True)
+    assert (directory.suppressed(), directory.lifted()) == (set(), {directory.hash_of(uuid): 200})
+    assert directory.lift_request(1, 300) == (set(), set())
+
+
+def test_where_an_id_was_first_is_remembered_with_its_owner(directory: Directory) -> None:
+    first = directory.hash_of("U")
+    directory.link({(1, "a"): Owner("V", 2, 0, first), (1, "b"): Owner("V", 3)}, [], 100)
+    found = directory.find([(1, "a"), (1, "b")])
+    assert (found[1, "a"].first, found[1, "b"].first) == (first, None)
+    directory.link({(1, "a"): Owner("U", 4)}, [], 200)
+    assert directory.find([(1, "a")])[1, "a"].first is None
 
 
 def test_the_newest_catalog_and_each_one_before(directory: Directory) -> None:
@@ -110,11 +141,10 @@ def test_the_number_of_shards_is_fixed_once(directory: Directory) -> None:
 def test_its_keys_survive_and_a_newer_schema_is_refused(tmp_path: Path) -> None:
     """The key of the hashes is made once: otherwise a restart would forget who opted out."""
     first = SqliteDirectory(tmp_path / "directory.db")
-    hashes = first.suppress(["1:somebody"], 100)
+    hashes = first.suppress({1: ["1:somebody"]}, 100)
     first.close()
     again = SqliteDirectory(tmp_path / "directory.db")
-    assert [again.hash_of("1:somebody")] == hashes
-    assert again.suppressed() == set(hashes)
+    assert {again.hash_of("1:somebody")} == again.suppressed() == hashes
     again.close()
     connection = apsw.Connection(str(tmp_path / "directory.db"))
     connection.execute("PRAGMA user_version=999")
@@ -188,6 +218,10 @@ def test_what_is_finished_is_forgotten(directory: Directory) -> None:
     gone = directory.finish_privacy({number: b"done"}, ["U"], [(1, "b")], 200)
     assert sorted(gone) == [(1, "a"), (1, "b")]
     assert sorted(directory.find([*links])) == [(1, "c"), person]
+    firsts = [directory.first_device(key) for key in ((1, "a"), (1, "b"), (1, "c"))]
+    assert firsts == [directory.hash_of("U"), directory.hash_of("V"), None], (
+        "whose they were stays, as hashes"
+    )
     assert directory.devices(person) == ["V"]
     assert [move.id for move in directory.moves()] == ["c"]
     assert directory.compact_due()

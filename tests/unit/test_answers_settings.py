@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     "origin",
-    ["shop.example", "https://shop.example/", "https://Shop.example", "https://*.example", "", "null", "a*"],
+    ["https://shop.example/", "ftp://shop.example", "https://*.example", "", "https://", "a*"],
 )
 def test_what_is_no_origin_is_refused(tmp_path: Path, origin: str) -> None:
     file = tmp_path / "arke.toml"
     file.write_text(f'region = 9\n[answers]\norigins = ["https://shop.example:8443", "{origin}"]\n')
     with pytest.raises(
-        SettingsError, match=r"arke.toml:2:2: answers: origins: .* is not an origin: write it as"
+        SettingsError, match=r"arke.toml:2:2: answers: origins: .* is not an origin: .* or \* for any"
     ):
         load_settings(file, {})
 
 
 def test_the_environment_is_checked_too() -> None:
-    with pytest.raises(SettingsError, match="ARKE_ANSWERS_ORIGINS: origins: 'x' is not an origin"):
-        load_settings(None, {"ARKE_ANSWERS_ORIGINS": "*, x"})
+    with pytest.raises(SettingsError, match="ARKE_ANSWERS_ORIGINS: origins: 'x/' is not an origin"):
+        load_settings(None, {"ARKE_ANSWERS_ORIGINS": "*, x/"})
     assert load_settings(None, {"ARKE_ANSWERS_ORIGINS": "*"}).answers.origins == ("*",)
 
 

@@ -84,6 +84,35 @@ def opt_out(
     _show(reports, json=json)
 
 
+@privacy_app.command("lift")
+def lift(
+    uuid: Uuid = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="DPID:ID", help="This id.")] = None,
+    request: Annotated[
+        int | None,
+        typer.Option("--request", metavar="NUMBER", help="All that this request suppressed.", min=1),
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Take events about somebody again: the way back from a suppression."""
+    import msgspec
+
+    from arke.engine.privacy_operations import LiftAsk
+
+    if sum(given is not None for given in (uuid, id, request)) != 1:
+        raise typer.BadParameter("give exactly one of --uuid, --id and --request")
+    report = client(data, url, token, config).privacy_lift(LiftAsk(uuid, id, request))
+    if json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        return
+    kept = f"; {report.kept} kept, which other requests suppressed too" if report.kept else ""
+    sys.stdout.write(f"{report.lifted} lifted{kept}\n")
+
+
 @privacy_app.command("list")
 def list_requests(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that have not ended.")] = False,
@@ -161,6 +190,14 @@ def _lines(report: PrivacyReport) -> Iterator[str]:
     yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)})"
     if report.done and not report.devices:
         yield "  nobody was known by that"
+    if report.lifted is not None:
+        yield f"  lifted {report.lifted}: what it alone had suppressed is taken again"
+    if report.spared or report.large:
+        spared = (
+            f", {_ids(report.spared)} that had come from other devices left free" if report.spared else ""
+        )
+        warning = ": an unusual number, have a look" if report.large else ""
+        yield f"  {_ids(report.suppressed)} suppressed{spared}{warning}"
     if not report.destinations:
         yield "  no destination had been told anything"
     for destination in report.destinations:

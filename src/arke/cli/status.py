@@ -50,6 +50,10 @@ def _show(figures: Status) -> None:
     if (loading := figures.loading) is not None:
         of = f" of {loading.total:,}" if loading.total else ""
         sys.stdout.write(f"loading {loading.file}: {loading.lines:,}{of} lines\n")
+    if figures.privacy_requests_large:
+        sys.stdout.write(
+            f"{figures.privacy_requests_large:,} privacy requests about unusually many ids: `arke privacy list`\n"
+        )
     for row in figures.destinations:
         answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
         latency = (

@@ -5,7 +5,7 @@ token of the scope that the route asks for.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,7 +19,7 @@ from arke.console.onboard import onboard_routes
 from arke.doors.exchange import INTERNAL
 from arke.engine.operations import LOCAL
 from arke.engine.privacy_json import MAX_REQUEST_BYTES
-from arke.engine.privacy_operations import PrivacyAsk
+from arke.engine.privacy_operations import LiftAsk, PrivacyAsk
 from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.tokens import parse_lifetime_s
 
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     Handler = Callable[[Request], Awaitable[Response]]
     Authorize = Callable[[str | None, str], str]
 
+T = TypeVar("T")
+
 MAX_CATALOG_BYTES = 64 * 1024 * 1024
 MAX_RULE_BYTES = 1024 * 1024
+MAX_LIFT_BYTES = 8 * 1024
 DOCS = "docs/reference/admin-api.md"
 MORE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -65,6 +68,7 @@ def admin_app(
         ("POST", "/v1/catalog/rollback", "admin", api.rollback),
         ("POST", "/v1/privacy/access", "admin", api.privacy_access),
         ("POST", "/v1/privacy/requests", "admin", api.privacy_request),
+        ("POST", "/v1/privacy/lift", "admin", api.privacy_lift),
         ("GET", "/v1/privacy/requests", "operate", api.privacy_list),
         ("GET", "/v1/privacy/requests/{number}", "operate", api.privacy_show),
         *onboard_routes(onboarding),
@@ -225,6 +229,10 @@ class _Api:
         reports = await self._operations.privacy.request(await _ask(request), actor=_actor(request))
         return _json(reports, 202)
 
+    async def privacy_lift(self, request: Request) -> Response:
+        ask = _as(await _body(request, MAX_LIFT_BYTES, "a lift"), LiftAsk, "lift")
+        return _json(await self._operations.privacy.lift(ask, actor=_actor(request)))
+
     async def privacy_list(self, request: Request) -> Response:
         return _json(await self._operations.privacy.newest(_number(request, "before")))
 
@@ -277,10 +285,14 @@ async def _body(request: Request, most: int, what: str) -> bytes:
 async def _ask(request: Request) -> PrivacyAsk:
     """Whom it is about comes in the body: ids in an address would end up in the logs of proxies."""
     body = await _body(request, 2 * MAX_REQUEST_BYTES, "a privacy request")
+    return _as(body, PrivacyAsk, "privacy request")
+
+
+def _as(body: bytes, kind: type[T], what: str) -> T:
     try:
-        return msgspec.json.decode(body, type=PrivacyAsk)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(f"the body is not a privacy request: {error}: see {DOCS}") from None
+        raise InvalidInput(f"the body is not a {what}: {error}: see {DOCS}") from None
 
 
 def _actor(request: Request) -> str:

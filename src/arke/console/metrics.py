@@ -69,6 +69,11 @@ class _Figures:
             "Ids that stayed with their device: another had taken as many as it may a day",
             value=status.takeovers_refused,
         )
+        yield CounterMetricFamily(
+            "arke_privacy_requests_large",
+            "Privacy requests about suspiciously many ids",
+            value=status.privacy_requests_large,
+        )
         loading = status.loading
         yield GaugeMetricFamily(
             "arke_loading_lines_done",

@@ -30,7 +30,7 @@ from arke.demo.visitors import plan_visits
 from arke.engine.operations import Operations
 from arke.engine.protocol import AskStatus, ShardStatus
 from arke.serve import open_doors
-from arke.settings import Egress, Server, Settings
+from arke.settings import Egress, Privacy, Server, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,6 +50,8 @@ SETTLE_S: Final = 60.0
 SETTLE_POLL_S: Final = 0.1
 SHARDS: Final = 2
 REGION: Final = 6
+OPT_OUTS_PER_MINUTE: Final = 1_000_000
+"""All visitors have one address here."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -109,6 +111,7 @@ async def run_demo(options: Options, audience: Audience) -> Summary:
             region=REGION,
             server=Server(intake="127.0.0.1:0", admin="127.0.0.1:0", shards=SHARDS),
             egress=Egress(allow_cidrs=("127.0.0.0/8",)),
+            privacy=Privacy(opt_outs_per_minute=OPT_OUTS_PER_MINUTE),
         )
         audience.stage("starting three HTTPS destinations and the engine")
         async with (

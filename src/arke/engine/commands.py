@@ -77,6 +77,15 @@ class Withdraw(msgspec.Struct, tag=True, frozen=True):
     ids: tuple[tuple[int, str], ...] = ()
 
 
+class Readmit(msgspec.Struct, tag=True, frozen=True):
+    """The suppression of a device was lifted at `at`: it may be heard of again, unless it has opted out since.
+    Answered by `Done`.
+    """
+
+    uuid: str
+    at: int
+
+
 class Scrub(msgspec.Struct, tag=True, frozen=True):
     """Empty the journal records of these devices, a page of the journal after `after`. Answered by `Scrubbed`.
 
@@ -183,6 +192,7 @@ Command = (
     | Adopt
     | Forget
     | Withdraw
+    | Readmit
     | Scrub
     | Erase
     | Replay

@@ -24,6 +24,9 @@ from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.commands import (
     Failed,
+    Link,
+    Onboard,
+    Readmit,
     Replay,
     Replayed,
     Seen,
@@ -337,8 +340,9 @@ class Engine:
 
     async def _send(self, shard: int, commands: Sequence[Command]) -> list[Result]:
         self._in_flight += len(commands)
+        back = self._readmissions(commands)
         try:
-            response = await self.shards[shard].call(Submit(list(commands)))
+            response = await self.shards[shard].call(Submit([*back, *commands]))
         except Unavailable:
             self._down.add(shard)
             raise
@@ -346,7 +350,24 @@ class Engine:
             self._in_flight -= len(commands)
         if not isinstance(response, Results):
             raise StoreUnavailable(f"shard {shard} gave no results")
-        return response.results
+        for one, result in zip(back, response.results, strict=False):
+            if not isinstance(result, Failed):
+                self.identity.readmitted(one.uuid)
+        return response.results[len(back) :]
+
+    def _readmissions(self, commands: Sequence[Command]) -> list[Readmit]:
+        """Devices among these whose suppression was lifted: their shards still have them as opted out, since a lift
+        knows them by their keyed hashes only.
+        """
+        if not self.identity.any_lifted:
+            return []
+        uuids = {
+            command.event.uuid if isinstance(command, Sight) else command.uuid
+            for command in commands
+            if isinstance(command, (Sight, Onboard, Link))
+        }
+        lifted = ((uuid, self.identity.lifted_at(uuid)) for uuid in sorted(uuids))
+        return [Readmit(uuid, at) for uuid, at in lifted if at is not None]
 
     async def _one(self, uuid: str, command: Command) -> Result:
         (result,) = await self.submit(self.shard_number(uuid), [command])
@@ -358,9 +379,9 @@ class Engine:
         """Which shard a device lives in."""
         return zlib.crc32(uuid.encode()) % len(self.shards)
 
-    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         keys = tuple((declared.dpid, declared.id) for declared in ids) if uuid is None else ()
-        asked = Asked("opt_out", (uuid,) if uuid is not None else (), keys)
+        asked = Asked("opt_out", (uuid,) if uuid is not None else (), keys, public)
         devices = [uuid] if uuid is not None else [one for key in keys for one in self.devices_of(key)[:1]]
         await self.privacy.request([asked])
         return Accepted(uuid=devices[0] if devices else "", opted_out=True)

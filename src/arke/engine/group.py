@@ -24,6 +24,7 @@ from arke.engine.commands import (
     Forget,
     Link,
     Onboard,
+    Readmit,
     Sight,
     Unlink,
     Withdraw,
@@ -227,7 +228,7 @@ def _uuid_of(command: Command) -> str | None:
     match command:
         case Sight():
             return command.event.uuid
-        case Onboard() | Link() | Unlink() | Adopt() | Forget() | Withdraw() | Erase():
+        case Onboard() | Link() | Unlink() | Adopt() | Forget() | Withdraw() | Readmit() | Erase():
             return command.uuid
         case _:
             return None

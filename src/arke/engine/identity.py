@@ -28,11 +28,11 @@ from arke.log import get_logger
 from arke.storage.ports import MAX_DEVICES, Move, Owner, PersonRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from arke.clock import Entropy
     from arke.engine.committer import Committer
-    from arke.storage.ports import DeviceDay, Directory, IdKey, PersonKey
+    from arke.storage.ports import DeviceDay, Directory, IdKey, Lifted, PersonKey
 
 TAKEOVERS_PER_DEVICE = 10
 """Ids of other devices that a device may come to have a UTC day at the public door, unless settings say so."""
@@ -115,6 +115,7 @@ class Identity:
             self.moving.setdefault(move.key, deque()).append(move)
         self._lock = asyncio.Lock()
         self._suppressed = directory.suppressed()
+        self._lifted = directory.lifted()
         self._cross_device: frozenset[int] = frozenset()
         self._by_token: frozenset[int] = frozenset()
 
@@ -242,8 +243,14 @@ class Identity:
         return DeclaredId(declared.dpid, declared.id, declared.state, owner.generation)
 
     def _taken_over(self, key: IdKey, before: Owner | None, owner: Owner, now: int) -> Owner:
-        """A new mapping, and a move if the id belonged to another device."""
+        """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
         self._generation += 1
+        if before is None:
+            first = self._directory.first_device(key)
+        else:
+            first = before.first or self._directory.hash_of(before.uuid)
+        if first is not None and first != self._directory.hash_of(owner.uuid):
+            owner = owner._replace(first=first)
         if before is not None:
             move = Move(*key, before.uuid, owner.uuid, now, self._generation)
             self._batch.moves.append(move)
@@ -331,11 +338,14 @@ class Identity:
 
     def _leading(self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]) -> int | None:
         """The place of the id that says which device. A person's id does only if nothing else can: a device id
-        nobody knows is a new one's.
+        nobody knows is a new one's. So is one that a device which is leaving had from another one: it is on its
+        way to be nobody's.
         """
         of_people = all(declared.dpid in self._cross_device for declared in ids)
         for place, (declared, owner) in enumerate(zip(ids, owners, strict=True)):
-            if owner is not None and (declared.dpid in self._cross_device) == of_people:
+            if owner is None or (declared.dpid in self._cross_device) != of_people:
+                continue
+            if owner.first is None or not self.suppressed_uuid(owner.uuid):
                 return place
         return None
 
@@ -413,15 +423,58 @@ class Identity:
         """The same for a partner id."""
         return bool(self._suppressed) and self._directory.hash_of(f"{key[0]}:{key[1]}") in self._suppressed
 
-    async def suppress(self, uuids: Iterable[str], keys: Iterable[IdKey], now: int) -> None:
-        """Never take these again. Durable on return, and so is every link that was made before."""
-        texts = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in keys)]
-        self._suppressed.update(await self._committer.run(self._directory.suppress, texts, now))
+    async def suppress(self, texts: Mapping[int, Collection[str]], now: int) -> None:
+        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return,
+        and so is every link that was made before.
+        """
+        fresh = await self._committer.run(self._directory.suppress, texts, now)
+        self._suppressed.update(fresh)
+        for digest in fresh & self._lifted.keys():
+            del self._lifted[digest]
         await self.flush()
 
-    def forgotten(self, keys: Iterable[IdKey]) -> None:
-        """The directory has forgotten these ids, and devices of people: so does the memory."""
+    async def lift(self, text: str, now: int) -> bool:
+        """Take a UUID or `dpid:id` again, whoever wanted it suppressed; False if it was not."""
+        digest, device = self._directory.hash_of(text), ":" not in text
+        if not await self._committer.run(self._directory.lift_hash, digest, now, device=device):
+            return False
+        self._off_the_list({digest})
+        return True
+
+    async def lift_request(self, number: int, now: int) -> Lifted:
+        """Take again all that only this privacy request wanted suppressed."""
+        lifted = await self._committer.run(self._directory.lift_request, number, now)
+        self._off_the_list(lifted.gone)
+        return lifted
+
+    def _off_the_list(self, digests: set[bytes]) -> None:
+        self._suppressed -= digests
+        self._lifted = self._directory.lifted()
+
+    @property
+    def any_lifted(self) -> bool:
+        return bool(self._lifted)
+
+    def lifted_at(self, uuid: str) -> int | None:
+        """When the suppression of a device was lifted that has not been heard of since; else None."""
+        return self._lifted.get(self._directory.hash_of(uuid))
+
+    def readmitted(self, uuid: str) -> None:
+        """Its shard has taken the device's mark off."""
+        self._lifted.pop(self._directory.hash_of(uuid), None)
+
+    def came_from_elsewhere(self, key: IdKey, uuid: str) -> bool:
+        """Whether an id of this device was another one's first, or is another one's now."""
+        owner = self.owner(key)
+        return owner is not None and (owner.uuid != uuid or owner.first is not None)
+
+    def forgotten(self, keys: Iterable[IdKey], gone: Container[str]) -> None:
+        """The directory has forgotten these ids, and devices of people: so does the memory. An id that has moved
+        from those who are `gone` meanwhile, and is yet to be stored with its new device, stays.
+        """
         for key in keys:
-            self._owners.pop(key, None)
-            self.moving.pop(key, None)
+            owner = self._owners.get(key)
+            if owner is None or owner.uuid in gone or self.suppressed_key(key):
+                self._owners.pop(key, None)
+                self.moving.pop(key, None)
         self._people.clear()

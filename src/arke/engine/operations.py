@@ -82,6 +82,7 @@ class Status(msgspec.Struct, frozen=True):
     share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
+    `privacy_requests_large` counts privacy requests about suspiciously many ids.
     """
 
     ready: bool
@@ -98,6 +99,7 @@ class Status(msgspec.Struct, frozen=True):
     room: int = 0
     refused: int = 0
     takeovers_refused: int = 0
+    privacy_requests_large: int = 0
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -159,6 +161,7 @@ class Operations:
             room=self._engine.room.bound,
             refused=self._engine.room.refused,
             takeovers_refused=self._engine.identity.takeovers_refused,
+            privacy_requests_large=self._engine.privacy.large.count,
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:

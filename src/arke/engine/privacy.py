@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from arke.engine.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
+from arke.engine.large_requests import LargeRequests
 from arke.engine.privacy_judge import Verdict, judge
 from arke.engine.privacy_request import (
     PrivacyRequest,
@@ -27,6 +28,7 @@ from arke.engine.privacy_request import (
     encode_request,
 )
 from arke.engine.protocol import AskStanding, Compact, Compacted, Standing
+from arke.engine.suppression import Suppression
 from arke.errors import Overloaded, StoreUnavailable, Unavailable
 from arke.log import get_logger
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.engine.privacy_request import Asked
     from arke.engine.protocol import ShardPort
-    from arke.storage.ports import Directory
+    from arke.storage.ports import Directory, IdKey
 
 T = TypeVar("T")
 
@@ -108,6 +110,8 @@ class Privacy:
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.suppression = Suppression(directory, identity, clock=clock, committer=committer)
+        self.large = LargeRequests(clock)
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -149,8 +153,9 @@ class Privacy:
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
         numbers = await self._write(self._directory.open_privacy, _bodies(requests), now)
-        uuids = [uuid for one in asked for uuid in one.uuids]
-        await self._identity.suppress(uuids, (key for one in asked for key in one.ids), now)
+        for number, request in zip(numbers, requests, strict=True):
+            request.number = number
+        await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
         loop_now = asyncio.get_running_loop().time()
         self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
         self.start()
@@ -160,7 +165,11 @@ class Privacy:
     def _request(self, asked: Asked) -> PrivacyRequest:
         names = [*asked.uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in asked.ids)]
         return PrivacyRequest(
-            asked.action, [self.name_of(name) for name in names], uuids=[*asked.uuids], ids=[*asked.ids]
+            asked.action,
+            [self.name_of(name) for name in names],
+            uuids=[*asked.uuids],
+            ids=[*asked.ids],
+            public=asked.public,
         )
 
     def name_of(self, text: str) -> str:
@@ -228,15 +237,10 @@ class Privacy:
         if not requests:
             return
         now = int(self._clock.now())
-        # Once more: a crash may have come between storing the request and suppressing what it names.
-        await self._suppress(
-            [uuid for request in requests for uuid in request.uuids],
-            [key for request in requests for key in request.ids],
-        )
         for request in requests:
             request.subjects = self._subjects(request)
-        whole = [one.uuid for request in requests for one in request.subjects if not one.ids]
-        await self._suppress(whole, [])
+        # What is named once more: a crash may have come between storing the request and suppressing it.
+        await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
         await asyncio.gather(
             *(self._withdraw(request, subject, now) for request in requests for subject in request.subjects)
         )
@@ -246,16 +250,17 @@ class Privacy:
             request.devices = len(request.subjects)
             if not self._identity.unsettled({subject.uuid for subject in request.subjects}):
                 request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
-        standings = await self._standings([Subject(uuid) for uuid in whole])
-        await self._suppress([], self._own_ids(standings))
+        own = await asyncio.gather(*(self._own_ids(request) for request in requests))
+        await self.suppression.put(list(zip(requests, own, strict=True)), now)
         await self._save(requests)
+        self.large.note([request for request in requests if request.large and request.state == "telling"])
 
     def _subjects(self, request: PrivacyRequest) -> list[Subject]:
         """The devices a request is about (dossier 17): those named; by an id, all devices it leads to to be
         deleted, but to opt out the last linked one, while the others lose the id only.
         """
         whole = dict.fromkeys(request.uuids)
-        partly: dict[str, list[tuple[int, str]]] = {}
+        partly: dict[str, list[IdKey]] = {}
         for key in request.ids:
             devices = self._identity.devices(key)
             last = len(devices) if request.action == "delete" else 1
@@ -273,43 +278,44 @@ class Privacy:
         reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
         await self._ask(subject.uuid, Withdraw(subject.uuid, now, reason, subject.ids))
 
-    def _own_ids(self, standings: Iterable[Standing]) -> set[tuple[int, str]]:
-        """The devices' own ids: they may not come back under another UUID. A cross-device id is the person's,
-        whose other devices were not asked about.
-        """
-        found = {key for standing in standings for key in standing.ids}
-        found |= {(row.dpid, row.id) for standing in standings for row in standing.ledger if row.dpid > 0}
-        return {key for key in found if not self._identity.is_cross_device(key[0])}
+    async def _own_ids(self, request: PrivacyRequest) -> set[IdKey]:
+        """Those that its devices have now."""
+        devices = request.whole
+        known = zip(devices, await self._standings(devices), strict=True)
+        return self.suppression.own(request, [(one.uuid, _ids(found)) for one, found in known])
 
     async def _look(self, requests: Sequence[PrivacyRequest]) -> None:
         """Who has acknowledged; where all have, the request goes on to be erased."""
         if not requests:
             return
-        changed = []
+        changed: list[tuple[PrivacyRequest, set[IdKey]]] = []
         standings = iter(await self._standings([one for request in requests for one in request.subjects]))
-        own: list[Standing] = []
         for request in requests:
             verdict = Verdict()
             at_work: set[int] = set()
+            held: list[tuple[str, Iterable[IdKey]]] = []
             for subject in request.subjects:
                 standing = next(standings)
                 at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
-                    own.append(standing)
+                    held.append((subject.uuid, _ids(standing)))
                 found = judge(self._catalog(), subject, standing, self.name_of)
                 verdict.proofs += found.proofs
                 verdict.missing += found.missing
                 verdict.untold += found.untold
+            if self._identity.unsettled({one.uuid for one in request.whole}):
+                continue  # what an id was told is between two devices: looked at again in a moment
             if verdict.missing:
                 await self._once_more(
                     request, idle=any(m.destination not in at_work for m in verdict.missing)
                 )
             else:
                 request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
-                changed.append(request)
+                # Also those that have moved in since.
+                changed.append((request, self.suppression.own(request, held)))
         if changed:
-            await self._suppress([], self._own_ids(own))  # also those that have moved in since
-            await self._save(changed)
+            await self.suppression.put(changed, int(self._clock.now()))
+            await self._save([request for request, _ in changed])
 
     async def _once_more(self, request: PrivacyRequest, *, idle: bool) -> None:
         """What failed twice is owed: a new reason to send it, every few minutes. `idle`: a destination is
@@ -369,6 +375,8 @@ class Privacy:
     async def _rewrite(self, numbers: Sequence[int]) -> None:
         """Leave nothing of what was deleted in any file, and end the requests."""
         requests = self._erasing(numbers)
+        waiting = await self._unsettled(requests)
+        requests = [request for request in requests if request.number not in waiting]
         touched = {self._shard_of(one.uuid) for request in requests for one in request.subjects}
         await asyncio.gather(*(self._compact(self._shards[number]) for number in touched))
         if requests:
@@ -377,8 +385,24 @@ class Privacy:
             # A reader in the way sends no word when it is gone.
             while not await self._write(self._directory.compact):  # noqa: ASYNC110
                 await asyncio.sleep(PAUSE_S)
-        self._ready.difference_update(numbers)
-        self._erased.difference_update(numbers)
+        self._ready.difference_update(set(numbers) - waiting)
+        self._erased.difference_update(set(numbers) - waiting)
+
+    async def _unsettled(self, requests: Sequence[PrivacyRequest]) -> set[int]:
+        """Those with an id that is just on its way to another device, after a moment for it to arrive: with the
+        request the directory forgets who had it.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PAUSE_S
+        while found := {
+            request.number
+            for request in requests
+            if self._identity.unsettled({one.uuid for one in request.whole})
+        }:
+            if loop.time() >= end:
+                break
+            await asyncio.sleep(FIRST_LOOK_S)
+        return found
 
     def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
         return [request for number in numbers if (request := self._load(number)).state == "erasing"]
@@ -398,7 +422,7 @@ class Privacy:
             result = await self._ask(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))
             after = result.next if isinstance(result, Scrubbed) else None
 
-    async def _hand_on(self, gone: set[str], asked: set[tuple[int, str]]) -> None:
+    async def _hand_on(self, gone: set[str], asked: set[IdKey]) -> None:
         """A cross-device id that a device that goes spoke for: the newest of the others does from now on."""
         for uuid in gone:
             for key in self._directory.ids_of(uuid):
@@ -427,7 +451,7 @@ class Privacy:
         gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
         forgotten = await self._write(self._directory.finish_privacy, ended, gone, asked, now)
-        self._identity.forgotten([*forgotten, *asked])
+        self._identity.forgotten([*forgotten, *asked], gone)
 
     # --- what both need ---------------------------------------------------------------------------------
 
@@ -440,12 +464,6 @@ class Privacy:
     async def _save(self, requests: Sequence[PrivacyRequest]) -> None:
         bodies = {request.number: encode_request(request) for request in requests}
         await self._write(self._directory.save_privacy, bodies)
-
-    async def _suppress(self, uuids: Iterable[str], keys: Iterable[tuple[int, str]]) -> None:
-        fresh_uuids = [uuid for uuid in uuids if not self._identity.suppressed_uuid(uuid)]
-        fresh_keys = [key for key in keys if not self._identity.suppressed_key(key)]
-        if fresh_uuids or fresh_keys:
-            await self._identity.suppress(fresh_uuids, fresh_keys, int(self._clock.now()))
 
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
         answers = await asyncio.gather(
@@ -461,7 +479,12 @@ def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:
     return [encode_request(request) for request in requests]
 
 
-def _those_who_go(requests: Sequence[PrivacyRequest]) -> tuple[set[str], set[tuple[int, str]]]:
+def _ids(standing: Standing) -> set[IdKey]:
+    """All partner ids that a device has, or was told under."""
+    return {*standing.ids, *((row.dpid, row.id) for row in standing.ledger if row.dpid > 0)}
+
+
+def _those_who_go(requests: Sequence[PrivacyRequest]) -> tuple[set[str], set[IdKey]]:
     """The devices that go as a whole, and the ids that were asked for."""
     subjects = [one for request in requests for one in request.subjects]
     return {one.uuid for one in subjects if not one.ids}, {key for r in requests for key in r.ids}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arke.engine.engine import Engine
     from arke.engine.privacy_judge import Verdict
     from arke.engine.privacy_request import Action, Missing, PrivacyRequest, Proof
-    from arke.storage.ports import IdKey
+    from arke.storage.ports import IdKey, PrivacyRow
 
 NEWEST = 1 << 62
 PAGE = 1_000
@@ -37,6 +37,23 @@ class PrivacyAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uuid: str | None = None
     id: str | None = None
     file: str | None = None
+
+
+class LiftAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose suppression is to be lifted: exactly one of a UUID, an id (`DPID:ID`), or a request's number, for all
+    that this request suppressed.
+    """
+
+    uuid: str | None = None
+    id: str | None = None
+    request: int | None = None
+
+
+class LiftReport(msgspec.Struct, frozen=True):
+    """How many UUIDs and ids are taken again, and how many stay suppressed because another request wants it so."""
+
+    lifted: int
+    kept: int = 0
 
 
 class AcknowledgedId(msgspec.Struct, frozen=True):
@@ -62,7 +79,11 @@ class DestinationProof(msgspec.Struct, frozen=True):
 
 
 class PrivacyReport(msgspec.Struct, frozen=True):
-    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for."""
+    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for.
+    `public`: it came through the public door, without a token. `suppressed` ids are never taken again for it,
+    `spared` ones are free, because they had come from other devices; `large` if these are more than
+    LARGE_REQUEST_IDS. `lifted`: when that was taken back.
+    """
 
     number: int
     action: str
@@ -72,6 +93,11 @@ class PrivacyReport(msgspec.Struct, frozen=True):
     names: list[str]
     devices: int
     destinations: list[DestinationProof]
+    public: bool = False
+    suppressed: int = 0
+    spared: int = 0
+    large: bool = False
+    lifted: str | None = None
 
 
 class PrivacyOperations:
@@ -101,6 +127,40 @@ class PrivacyOperations:
         if ask.uuid is not None:
             return [Wanted((check_uuid(ask.uuid, "--uuid"),))]
         return [Wanted((), (read_id(ask.id or ""),))]
+
+    async def lift(self, ask: LiftAsk, *, actor: str) -> LiftReport:
+        """Take somebody again. Raises InvalidInput, also where nothing is suppressed."""
+        if sum(given is not None for given in (ask.uuid, ask.id, ask.request)) != 1:
+            raise InvalidInput("give exactly one of a UUID, an id and the number of a request")
+        if ask.request is not None:
+            return await self._lift_request(ask.request, actor)
+        if ask.uuid is not None:
+            text = check_uuid(ask.uuid, "--uuid")
+        else:
+            dpid, partner_id = read_id(ask.id or "")
+            text = f"{dpid}:{partner_id}"
+        if not await self._engine.privacy.suppression.lift(text):
+            raise InvalidInput("it is not suppressed: there is nothing to lift")
+        name = self._engine.privacy.name_of(text)
+        await self._audit(actor, "privacy_lifted", f"{'device' if ask.uuid else 'id'} {name}")
+        return LiftReport(1)
+
+    async def _lift_request(self, number: int, actor: str) -> LiftReport:
+        lifted = await self._engine.privacy.suppression.lift_request(decode_request(self._row(number)))
+        if not lifted.gone and not lifted.kept:
+            raise InvalidInput(
+                f"privacy request {number} has nothing suppressed: it was lifted before, or an earlier version of "
+                "Arke carried it out, which did not note what it suppressed: lift it by --uuid or --id"
+            )
+        counts = f"{len(lifted.gone)} lifted, {len(lifted.kept)} kept by other requests"
+        await self._audit(actor, "privacy_lifted", f"request {number}: {counts}")
+        return LiftReport(len(lifted.gone), len(lifted.kept))
+
+    def _row(self, number: int) -> PrivacyRow:
+        row = self._engine.directory.privacy(number) if number < NEWEST else None
+        if row is None:
+            raise InvalidInput(f"there is no privacy request {number}: `arke privacy list` shows them")
+        return row
 
     async def access(self, ask: PrivacyAsk, *, actor: str) -> list[Access]:
         """Everything kept about somebody, all devices of an id. Raises InvalidInput."""
@@ -135,10 +195,7 @@ class PrivacyOperations:
 
     async def show(self, number: int) -> PrivacyReport:
         """One request. Raises InvalidInput for one that does not exist."""
-        row = self._engine.directory.privacy(number)
-        if row is None:
-            raise InvalidInput(f"there is no privacy request {number}: `arke privacy list` shows them")
-        request = decode_request(row)
+        request = decode_request(self._row(number))
         return _report(self._engine.catalog, request, await self._engine.privacy.verdict(request))
 
     async def newest(self, before: int | None) -> list[PrivacyReport]:
@@ -173,6 +230,11 @@ def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> Priv
         names=request.names,
         devices=request.devices,
         destinations=[_destination(number, names.get(number, ""), verdict) for number in sorted(concerned)],
+        public=request.public,
+        suppressed=request.suppressed,
+        spared=request.spared,
+        large=request.large,
+        lifted=utc_text(request.lifted) if request.lifted else None,
     )
 
 

@@ -12,16 +12,22 @@ import msgspec
 
 from arke.storage.ports import IdKey, PrivacyRow
 
+LARGE_REQUEST_IDS = 20
+"""A request that would suppress more ids than this is reported: few people have so many."""
+
 Action = Literal["delete", "opt_out"]
 State = Literal["open", "telling", "erasing", "done"]
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What somebody asks: an action on devices (`uuids`) and on whoever the ids belong to."""
+    """What somebody asks: an action on devices (`uuids`) and on whoever the ids belong to. `public`: it came
+    through the public door and showed no token, so it may be anybody's word.
+    """
 
     action: Action
     uuids: tuple[str, ...] = ()
     ids: tuple[IdKey, ...] = ()
+    public: bool = False
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -53,8 +59,10 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class PrivacyRequest(msgspec.Struct):
-    """`names` are keyed hashes of what was asked for; `untold` what could not be told, and why. `number`, `at`
-    and `done` (epoch seconds, 0 while open) come from the row it is stored in.
+    """`names` are keyed hashes of what was asked for; `untold` what could not be told, and why. `suppressed` are
+    how many ids are never to be taken again for it, `spared` how many are free because they had come from other
+    devices. `lifted` is when that was taken back. `number`, `at` and `done` (epoch seconds, 0 while open) come
+    from the row it is stored in.
     """
 
     action: Action
@@ -66,9 +74,23 @@ class PrivacyRequest(msgspec.Struct):
     proofs: list[Proof] = []
     untold: list[Missing] = []
     devices: int = 0
+    public: bool = False
+    suppressed: int = 0
+    spared: int = 0
+    lifted: int = 0
     number: int = 0
     at: int = 0
     done: int = 0
+
+    @property
+    def large(self) -> bool:
+        """Whether it is about so many ids that somebody should look."""
+        return self.suppressed + self.spared > LARGE_REQUEST_IDS
+
+    @property
+    def whole(self) -> list[Subject]:
+        """The devices that it is about as a whole."""
+        return [subject for subject in self.subjects if not subject.ids]
 
     def ended(self) -> PrivacyRequest:
         """What may be kept of it."""

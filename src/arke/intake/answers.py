@@ -54,7 +54,7 @@ def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: b
     did not bring is told only if it was made for this request.
     """
     stranger = accepted.by_id and settings.memberships != "any"
-    closed = script and not heard and bool(settings.origins)
+    closed = script and not heard and settings.listeners.some
     return Told(
         cookie=not stranger,
         uuid=not stranger and not closed,

@@ -55,6 +55,18 @@ def unauthorized_id(dpid: int, value: str) -> DcsError:
     return DcsError(302, f"Unauthorized customer id {dpid}:{echo(value)}")
 
 
+def not_yours_to_opt_out(dpid: int, value: str) -> DcsError:
+    """An id that the public door opts out for nobody who cannot show a token."""
+    return DcsError(
+        302,
+        f"Unauthorized customer id {dpid}:{echo(value)}: to opt out by customer id takes a token here; without one "
+        "the cookie's device opts out, or that of d_uuid",
+    )
+
+
+OTHER_ORIGIN: Final = unspecified("opt-outs are not taken from this page; nothing was opted out")
+
+
 def blocked_id(value: str) -> DcsError:
     return DcsError(303, f"Blocked customer id {echo(value)}")
 

@@ -12,12 +12,13 @@ from arke.intake import answers, dcs, redirect
 from arke.intake import dcs_codes as codes
 from arke.intake.asgi import bearer, header, read_body, respond
 from arke.intake.line_stream import BodyRefused
+from arke.intake.opt_outs import OptOuts
 from arke.intake.origins import cors, may_hear
 from arke.intake.query import cookies
 from arke.tokens import PREFIX
 
 if TYPE_CHECKING:
-    from arke.clock import Entropy
+    from arke.clock import Clock, Entropy
     from arke.domain.event import Accepted, Withheld
     from arke.intake.asgi import Header, Receive, Scope, Send
     from arke.intake.dcs import DcsRequest, Visitor
@@ -36,10 +37,11 @@ _HEADER_NAMES: Final = frozenset(name.encode() for name in dcs.HEADER_SIGNALS)
 class DcsEndpoints:
     """The three public endpoints. The caller has checked the method."""
 
-    def __init__(self, ingest: Ingest, settings: IntakeSettings, entropy: Entropy) -> None:
+    def __init__(self, ingest: Ingest, settings: IntakeSettings, entropy: Entropy, clock: Clock) -> None:
         self._ingest = ingest
         self._settings = settings
         self._entropy = entropy
+        self._opt_outs = OptOuts(ingest, settings.opt_outs, clock)
 
     async def event(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope["query_string"]
@@ -70,22 +72,20 @@ class DcsEndpoints:
         return request
 
     async def opt_out(self, scope: Scope, send: Send) -> None:
-        """Naming nobody: global, and the browser keeps a mark. With a UUID or ids: for those."""
+        """Naming nobody: global, and the browser keeps a mark. With a UUID or ids: for those. See `OptOuts`."""
+        public = self._public(scope)
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
         if request.event is None:
             await self._answer(scope, send, request, None, list(request.errors))
             return
-        ids = request.event.ids
-        passed = request.event.uuid if request.explicit_uuid else None
-        if passed is not None or ids:
-            await self._ingest.opt_out(passed, ids)
-        if passed is None and who.cookie_uuid is not None:
-            # The browser that asks is opted out too, whichever device the ids were last linked to.
-            await self._ingest.opt_out(who.cookie_uuid, ())
-        named = passed is not None or bool(ids) or codes.ALL_IDS_INVALID in request.errors
+        if public and not self._opt_outs.may(scope):
+            await self._answer(scope, send, request, None, [codes.OTHER_ORIGIN], status=403)
+            return
+        told = await self._opt_outs.take(request, request.event, who.cookie_uuid, public=public)
+        named = request.explicit_uuid or bool(request.event.ids) or codes.ALL_IDS_INVALID in request.errors
         marks = [] if named else answers.opt_out_cookies(self._settings)
-        await self._answer(scope, send, request, None, [*request.errors, codes.OPTED_OUT], marks)
+        await self._answer(scope, send, request, None, [*request.errors, *told], marks)
 
     async def _form(self, scope: Scope, receive: Receive) -> bytes:
         kind = header(scope, b"content-type").partition(b";")[0].strip().lower()
@@ -129,11 +129,12 @@ class DcsEndpoints:
         accepted: Accepted | None,
         errors: list[DcsError],
         extra: list[Header] | None = None,
+        status: int = 200,
         *,
         public: bool = True,
     ) -> None:
         tid = answers.transaction_id(self._entropy)
-        headers = [(b"x-tid", tid.encode()), *cors(scope, self._settings.origins), *(extra or [])]
+        headers = [(b"x-tid", tid.encode()), *cors(scope, self._settings.listeners), *(extra or [])]
         content = {}
         location = None
         if accepted is not None:
@@ -151,14 +152,14 @@ class DcsEndpoints:
                 )
         body, own = answers.render(request, content, errors)
         if location is None:
-            await respond(send, 200, body, [*own, *headers])
+            await respond(send, status, body, [*own, *headers])
         else:
             problems = [item for item in own if item[0] == b"x-error"]
             await respond(send, 302, b"", [(b"location", location.encode("ascii")), *problems, *headers])
 
     def _told(self, scope: Scope, request: DcsRequest, accepted: Accepted) -> answers.Told:
         script = request.callback is not None
-        heard = may_hear(scope, self._settings.origins, script=script)
+        heard = may_hear(scope, self._settings.listeners, script=script)
         return answers.told(accepted, self._settings, heard=heard, script=script)
 
 

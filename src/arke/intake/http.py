@@ -61,7 +61,7 @@ class _Intake:
     def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock, entropy: Entropy) -> None:
         self._ingest = ingest
         self._settings = settings
-        self._dcs = DcsEndpoints(ingest, settings, entropy)
+        self._dcs = DcsEndpoints(ingest, settings, entropy, clock)
         self._bulk = BulkIntake(ingest, settings, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +113,7 @@ class _Intake:
             await self._health(route, send)
 
     def _cors(self, scope: Scope) -> list[Header]:
-        return cors(scope, self._settings.origins)
+        return cors(scope, self._settings.listeners)
 
     def _authorize(self, scope: Scope) -> None:
         if self._settings.auth == "open":

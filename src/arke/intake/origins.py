@@ -1,29 +1,79 @@
-"""Which pages may read an answer, and which are told memberships. Pure: a request's headers say who asks."""
+"""Origins of pages: as settings list them, as headers show them, and what follows for an answer. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from arke.intake.asgi import header
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable
 
     from arke.intake.asgi import Header, Scope
 
-ANY: Final = "*"
+_PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _OWN: Final = (b"same-origin", b"none")
+ANY: Final = "*"
+EXAMPLE: Final = "for example https://shop.example.com or shop.example.com"
 
 
-def cors(scope: Scope, origins: Collection[str]) -> list[Header]:
+class Origin(NamedTuple):
+    """Scheme, host (lower case, IPv6 in brackets) and port of a page."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def parse_origins(texts: Iterable[str]) -> frozenset[Origin]:
+    """The origins that a setting lists. A host without a scheme stands for http and https. Raises ValueError with
+    what is wrong and how to write it.
+    """
+    return frozenset(origin for text in texts for origin in _listed(text))
+
+
+def _listed(text: str) -> list[Origin]:
+    named = [text] if "://" in text else [f"{scheme}://{text}" for scheme in _PORTS]
+    found = [origin for one in named if (origin := _origin(one)) is not None]
+    if len(found) < len(named):
+        raise ValueError(
+            f"{text!r} is not an origin: a scheme (http or https), a host and perhaps a port, or a host alone; "
+            f"no path, {EXAMPLE}"
+        )
+    return found
+
+
+class Listeners(msgspec.Struct, frozen=True):
+    """The pages that are told memberships: those `listed`, or any. Where some are named, others read nothing."""
+
+    listed: frozenset[Origin] = frozenset()
+    any: bool = False
+
+    @property
+    def some(self) -> bool:
+        """Whether pages are named, and so others are not."""
+        return bool(self.listed) and not self.any
+
+
+def listeners(texts: Iterable[str]) -> Listeners:
+    """The pages that a setting lists; `*` stands for any. Raises ValueError as `parse_origins` does."""
+    named = list(texts)
+    return Listeners(parse_origins(text for text in named if text != ANY), ANY in named)
+
+
+def cors(scope: Scope, heard_by: Listeners) -> list[Header]:
     """Any page may call, with its visitor's cookie: that is what the DCS is for. Where origins are named, only
     those may read the answer.
     """
     origin = header(scope, b"origin")
     if not origin:
         return []
-    if origins and ANY not in origins and origin.decode("latin-1") not in origins:
+    if heard_by.some and _origin(_text(origin)) not in heard_by.listed:
         return [(b"vary", b"Origin")]
     return [
         (b"access-control-allow-origin", origin),
@@ -33,23 +83,56 @@ def cors(scope: Scope, origins: Collection[str]) -> list[Header]:
     ]
 
 
-def may_hear(scope: Scope, origins: Collection[str], *, script: bool) -> bool:
+def may_hear(scope: Scope, heard_by: Listeners, *, script: bool) -> bool:
     """Whether whoever asks may be told memberships: a page of these origins, our own, or no page of another
     site at all. `script`: the answer is one (JSONP), which any page can run without asking first; so there it
     must be known which page that is.
     """
-    if ANY in origins or header(scope, b"sec-fetch-site") in _OWN:
+    if heard_by.any or header(scope, b"sec-fetch-site") in _OWN:
         return True
-    asking = header(scope, b"origin").decode("latin-1")
-    if asking:
-        return asking in origins
-    # Without an Origin no browser lets another site's page read JSON.
-    return not script or _origin_of(header(scope, b"referer").decode("latin-1")) in origins
+    if header(scope, b"origin") or script:
+        return bool(shown_by(scope) & heard_by.listed)
+    return True  # without an Origin no browser lets another site's page read JSON
 
 
-def _origin_of(url: str) -> str:
+def shown_by(scope: Scope) -> frozenset[Origin]:
+    """Where the page that made a browser ask was served from, as far as the browser says: `Origin`, without it
+    `Referer`, without both `Sec-Fetch-Site: same-origin` with the host that was asked. Empty: it does not say.
+    A page cannot make its visitors' browsers name another one.
+    """
+    if origin := header(scope, b"origin"):
+        return _all(_origin(_text(origin)))
+    if referer := header(scope, b"referer"):
+        return _all(_origin(_text(referer), of_address=True))
+    if header(scope, b"sec-fetch-site") == b"same-origin":
+        # Behind a proxy that ends TLS nobody knows the scheme here; it is that of the host's own pages.
+        host = _text(header(scope, b"host"))
+        return _all(*(_origin(f"{scheme}://{host}") for scheme in _PORTS))
+    return frozenset()
+
+
+def _all(*found: Origin | None) -> frozenset[Origin]:
+    return frozenset(origin for origin in found if origin is not None)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip()
+
+
+def _origin(text: str, *, of_address: bool = False) -> Origin | None:
+    """`of_address`: a path may follow, as in a Referer."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text)
+        port = parts.port
     except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc}".lower()
+        return None
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS or parts.username is not None or parts.password is not None:
+        return None
+    if not of_address and f"{parts.scheme}://{parts.netloc}".lower() != text.lower():
+        return None
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc.removesuffix(":")
+    host = host.lower()
+    if _HOST.fullmatch(host) is None or port == 0:
+        return None
+    return Origin(scheme, host, port if port is not None else _PORTS[scheme])

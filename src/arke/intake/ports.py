@@ -45,8 +45,9 @@ class Ingest(NameSpaces, Protocol):
         """
         ...
 
-    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
-        """Opt out a device, or declared ids and the device each was last linked to; durable on return.
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
+        """Opt out a device, or declared ids and the device each was last linked to; durable on return. `public`: by
+        anybody's word, so ids that the device had from others are free afterwards.
 
         `uuid`, where given, is the device meant: it takes precedence over what `ids` map to (dossier 13).
         """

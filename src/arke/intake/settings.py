@@ -6,12 +6,24 @@ from typing import Literal
 
 import msgspec
 
+from arke.intake.origins import Listeners, Origin
+
+
+class OptOutSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/demoptout` does for who shows no token: for a `device`, or for `ids` too; how often a minute for one
+    address; and from which pages, none listed: from anywhere.
+    """
+
+    whom: Literal["device", "ids"] = "device"
+    per_minute: int = 60
+    origins: frozenset[Origin] = frozenset()
+
 
 class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the intake answers and where it draws the line.
 
     `region` goes out as `dcs_region`. `cookie_domain` is the Domain attribute of the device cookie (None: the
-    host that was asked). `memberships` and `origins`: what the public endpoints tell, and to which
+    host that was asked). `memberships` and `listeners`: what the public endpoints tell, and to which
     pages. `bulk_linger_s` is how long a group waits for the next part of a body before it is stored, so that a
     client that trickles lines sees them stored at once.
     """
@@ -19,10 +31,12 @@ class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     region: int = 9
     auth: Literal["token", "open"] = "token"
     memberships: Literal["device", "any", "off"] = "device"
-    origins: tuple[str, ...] = ()
+    listeners: Listeners = Listeners()
     cookie_domain: str | None = None
     cookie_max_age_s: int = 180 * 86_400
     opt_out_cookie_max_age_s: int = 10 * 365 * 86_400
+
+    opt_outs: OptOutSettings = OptOutSettings()
 
     max_url_bytes: int = 8 * 1024
     max_form_bytes: int = 32 * 1024

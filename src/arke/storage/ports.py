@@ -29,12 +29,14 @@ MAX_DEVICES = 100
 class Owner(NamedTuple):
     """The device that owns a partner id, and the number of the mapping that says so (higher is newer).
 
-    Of a cross-device id: the device that speaks for it, with the authentication state that made it so.
+    Of a cross-device id: the device that speaks for it, with the authentication state that made it so. `first` is
+    the keyed hash of the device that the id was linked to first, None where that is this one.
     """
 
     uuid: str
     generation: int
     state: int = 0
+    first: bytes | None = None
 
 
 PersonKey = tuple[int, str, str]
@@ -59,6 +61,15 @@ class PrivacyRow(NamedTuple):
     at: int
     done: int
     body: bytes
+
+
+class Lifted(NamedTuple):
+    """What became of all that a privacy request had suppressed: `gone` from the list, or `kept` because another
+    request wants it there.
+    """
+
+    gone: set[bytes]
+    kept: set[bytes]
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -336,6 +347,10 @@ class Directory(Protocol):
         """The ids that a device owns."""
         ...
 
+    def first_device(self, key: IdKey) -> bytes | None:
+        """The keyed hash of the device that an id was linked to first which was forgotten with a later one."""
+        ...
+
     def person_of(self, key: PersonKey) -> PersonRow | None:
         """How a device is linked to a cross-device id."""
         ...
@@ -352,11 +367,27 @@ class Directory(Protocol):
         """The keyed hash under which a UUID or `dpid:id` is suppressed."""
         ...
 
-    def suppress(self, texts: Iterable[str], at: int) -> list[bytes]:
-        """Never take these again; returns their hashes."""
+    def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+        """Never take these again, by the privacy request that wants it; returns their hashes."""
         ...
 
     def suppressed(self) -> set[bytes]: ...
+
+    def suppressed_by(self, digest: bytes) -> list[int]:
+        """The requests that want it suppressed; 0 stands for those before schema version 2."""
+        ...
+
+    def lift_hash(self, digest: bytes, at: int, *, device: bool) -> bool:
+        """Take it off the list, whoever wanted it there; False if it is not on it. `device`: it is a UUID's."""
+        ...
+
+    def lift_request(self, number: int, at: int) -> Lifted:
+        """Take off the list all that this request, and no other one, wants on it."""
+        ...
+
+    def lifted(self) -> dict[bytes, int]:
+        """Hashes of devices that were taken off the list and are not on it again, and when."""
+        ...
 
     def open_privacy(self, bodies: Sequence[bytes], at: int) -> list[int]:
         """Store privacy requests; returns their numbers."""
@@ -370,7 +401,7 @@ class Directory(Protocol):
         self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
     ) -> list[IdKey]:
         """Requests end: store what remains of them and forget devices and ids, with whatever else the directory
-        keeps under a UUID or an id. Returns the ids forgotten.
+        keeps under a UUID or an id, but for whose the ids were first. Returns the ids forgotten.
 
         Until `compact` was called it is `compact_due`.
         """

@@ -97,3 +97,62 @@ def test_a_move_stands_from_its_flush_until_it_is_followed(tmp_path: Path) -> No
         directory.close()
 
     asyncio.run(main())
+
+
+def test_whose_an_id_was_first_is_known_for_good(tmp_path: Path) -> None:
+    """Taken over, given on, taken back, and after it was forgotten with a device that had it later."""
+
+    async def main() -> None:
+        directory = SqliteDirectory(tmp_path / "directory.db")
+        committer = ThreadCommitter("directory")
+        key = (DPID, "a")
+
+        def claimed(identity: Identity, number: int) -> bool:
+            identity.resolve(device(number), ids("a"), 100)
+            return identity.came_from_elsewhere(key, device(number))
+
+        identity = Identity(directory, committer, SeededEntropy(1))
+        assert [claimed(identity, number) for number in (1, 1, 2, 3, 1, 2)] == [
+            False,
+            False,
+            True,
+            True,
+            False,
+            True,
+        ]
+        assert identity.came_from_elsewhere(key, device(1)), "it is not its own while another one has it"
+        await identity.flush()
+        again = Identity(directory, committer, SeededEntropy(2))
+        assert claimed(again, 2)
+        directory.finish_privacy({}, [device(2)], [], 200)
+        later = Identity(directory, committer, SeededEntropy(3))
+        assert [claimed(later, number) for number in (4, 1)] == [True, False]
+        committer.close()
+        directory.close()
+
+    asyncio.run(main())
+
+
+def test_an_id_from_elsewhere_leads_to_no_device_that_has_left(tmp_path: Path) -> None:
+    """Alone on an event, though the device is suppressed, it is a new one's. What was the device's own first
+    leads to it, so the event is refused.
+    """
+
+    async def main() -> None:
+        directory = SqliteDirectory(tmp_path / "directory.db")
+        committer = ThreadCommitter("directory")
+        identity = Identity(directory, committer, SeededEntropy(1))
+        identity.resolve(device(1), ids("taken"), 100)
+        identity.resolve(device(2), ids("taken", "own"), 100)
+        await identity.suppress({1: [device(2)]}, 100)
+        assert identity.resolve(None, ids("own"), 200).suppressed
+        assert identity.resolve(None, ids("taken", "own"), 200).suppressed
+        alone = identity.resolve(None, ids("taken"), 200)
+        assert not alone.suppressed
+        assert alone.uuid not in (device(1), device(2))
+        assert alone.arriving == ((DPID, "taken"),), "with what was told about it"
+        assert identity.resolve(device(1), ids("taken"), 200).uuid == device(1)
+        committer.close()
+        directory.close()
+
+    asyncio.run(main())

@@ -108,7 +108,7 @@ def test_suppression_is_known_by_uuid_and_by_id(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with identity_of(tmp_path) as identity:
-            await identity.suppress([device(1)], [ANN], 100)
+            await identity.suppress({1: [device(1), f"{ANN[0]}:{ANN[1]}"]}, 100)
         async with identity_of(tmp_path) as again:
             assert again.suppressed_uuid(device(1))
             assert again.suppressed_key(ANN)

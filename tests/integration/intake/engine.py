@@ -38,6 +38,7 @@ class RecordingEngine:
         self.events: list[IncomingEvent] = []
         self.groups: list[int] = []
         self.opt_outs: list[tuple[str | None, tuple[DeclaredId, ...]]] = []
+        self.public_opt_outs: list[bool] = []
         self.fail_on: dict[int, Exception] = {}
         self.fail_always: Exception | None = None
         self.refuse_signal: str | None = None
@@ -73,8 +74,9 @@ class RecordingEngine:
         self.events.append(event)
         return Accepted(uuid=event.uuid or FRESH, traits=(1000, 1001), segments=(14356,))
 
-    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...]) -> Accepted:
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         self.opt_outs.append((uuid, ids))
+        self.public_opt_outs.append(public)
         return Accepted(uuid=uuid or FRESH, opted_out=True)
 
     def integration_codes(self) -> Mapping[str, int]:

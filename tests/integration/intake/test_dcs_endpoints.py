@@ -231,14 +231,6 @@ def test_the_global_opt_out_of_a_browser_never_seen(intake: Server, engine: Reco
     assert engine.opt_outs == []
 
 
-def test_an_opt_out_by_declared_id(intake: Server, engine: RecordingEngine) -> None:
-    """The ids, then the asking browser; it is not marked, for only these ids were named."""
-    answer = intake.get("/demoptout?d_rtbd=json&d_cid=123%01987&d_cid_ic=acme%01321", COOKIE)
-    assert content(answer)["errors"] == [{"code": 171, "msg": "Encountered opt out tag"}]
-    assert answer.cookies() == []
-    assert engine.opt_outs == [(None, (DeclaredId(123, "987"), DeclaredId(12345, "321"))), (UUID, ())]
-
-
 def test_an_opt_out_by_uuid_outranks_cookie_and_mapping(intake: Server, engine: RecordingEngine) -> None:
     other = "9" * 38
     intake.get(f"/demoptout?d_uuid={other}&d_dpid=123&d_dpuuid=987", COOKIE)
@@ -255,9 +247,11 @@ def test_an_opt_out_by_uuid_is_for_that_device_alone(intake: Server, engine: Rec
 
 
 def test_opting_out_twice_works(intake: Server, engine: RecordingEngine) -> None:
-    answer = intake.get("/demoptout?d_cid=123%01987", "Cookie: demdex=NOTARGET")
-    assert answer.header("x-error") == "171"
-    assert engine.opt_outs == [(None, (DeclaredId(123, "987"),))]
+    """A browser that is marked asks for a device by its UUID, or for nobody."""
+    for query in ("", f"?d_uuid={UUID}"):
+        answer = intake.get(f"/demoptout{query}", "Cookie: demdex=NOTARGET")
+        assert answer.header("x-error") == "171"
+    assert engine.opt_outs == [(UUID, ())]
 
 
 def test_an_opt_out_of_bad_ids_only_opts_out_nobody(intake: Server, engine: RecordingEngine) -> None:

@@ -268,7 +268,7 @@ def test_who_opted_out_is_refused_in_every_kind_of_file(tmp_path: Path) -> None:
     async def play(desk: Desk) -> None:
         await desk.see(1, (COOKIES, "abc"))
         await desk.see(2, (COOKIES, "xyz"))
-        await desk.engine.opt_out(device(1), ())
+        await desk.engine.opt_out(device(1), (), public=False)
         receipt = await desk.load(FILE, b"abc\td_sid=1\nxyz\td_sid=1\n")
         assert (receipt.stored, receipt.errors) == (1, {"opted_out": 1})
         ids = await desk.load(f"adobe_id_{COOKIES}_888_{AT}.sync", b"abc\tnew\n")

@@ -78,6 +78,7 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
         "egress.allow_cidrs": "10.0.0.0/8, 127.0.0.0/8",
         "answers.memberships": "off",
         "answers.origins": "https://shop.example, https://a.example:8443",
+        "privacy.public_opt_out": "ids",
     }.get(name)
     if other is None:
         other = (

@@ -15,7 +15,7 @@ from arke.storage.ports import LedgerKey
 
 if TYPE_CHECKING:
     from arke.domain.change import Change
-    from arke.engine.commands import Erase, Result, Scrub, Withdraw
+    from arke.engine.commands import Erase, Readmit, Result, Scrub, Withdraw
     from arke.engine.group import Group
 
 
@@ -40,6 +40,14 @@ def withdraw(group: Group, command: Withdraw) -> Result:
     routes = group.runner.routing(command.at).routes
     told = sorted(number for number in sent if number in routes and routes[number].destination.enabled)
     group.write(uid, profile, command.at, changes, ToTell(tuple(told)), "privacy")
+    return Done()
+
+
+def readmit(group: Group, command: Readmit) -> Result:
+    uid, profile = group.loaded[command.uuid]
+    if 0 < profile.opted_out <= command.at:
+        profile.opted_out = 0
+        group.writes.profiles[uid] = profile
     return Done()
 
 

@@ -37,7 +37,8 @@ def open_database(
 ) -> apsw.Connection:
     """A connection with WAL and full sync. Creates the file (mode 0600) with `schema` where there is none.
 
-    `schema` names a file beside this one. Raises StoreTooNew, StoreUnavailable.
+    `schema` names a file beside this one; a file of an earlier version is brought up to date, step by step, by
+    those named after it (`directory-2.sql`: from version 1 to 2). Raises StoreTooNew, StoreUnavailable.
     """
     with store_errors(str(path)):
         if path != MEMORY:
@@ -60,7 +61,15 @@ def open_database(
                     f"{path}: written by a newer Arke (schema {stored}, this one knows {version}): "
                     "upgrade Arke"
                 )
+            else:
+                _migrate(connection, schema, stored, version)
     return connection
+
+
+def _migrate(connection: apsw.Connection, schema: str, stored: int, version: int) -> None:
+    for step in range(stored + 1, version + 1):
+        connection.execute((_FOLDER / schema.replace(".sql", f"-{step}.sql")).read_text())
+        connection.execute(f"PRAGMA user_version={step}")
 
 
 def compact(connection: apsw.Connection, path: Path | str) -> bool:

@@ -16,6 +16,7 @@ from arke.storage.ports import (
     BatchRecord,
     DeviceDay,
     IdKey,
+    Lifted,
     Move,
     Owner,
     PersonKey,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BATCH_RUNS_KEPT = 1_000
 """Finished batch runs kept per destination."""
 CHECKPOINT_PAGES = 1_000
@@ -110,7 +111,7 @@ class SqliteDirectory:
         with store_errors(self._where):
             for dpid, partner_id in keys:
                 row = self._reads.execute(
-                    "SELECT uuid, generation, state FROM identity WHERE dpid = ? AND id = ?",
+                    "SELECT uuid, generation, state, first FROM identity WHERE dpid = ? AND id = ?",
                     (dpid, partner_id),
                 ).fetchone()
                 if row is not None:
@@ -134,10 +135,13 @@ class SqliteDirectory:
         """Store new owners of ids, the moves that follow, and devices of people; durable on return."""
         with transaction(self._connection, self._where):
             self._connection.executemany(
-                "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (dpid, id) DO UPDATE "
+                "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dpid, id) DO UPDATE "
                 "SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation, "
-                "state = excluded.state",
-                ((*key, owner.uuid, at, owner.generation, owner.state) for key, owner in links.items()),
+                "state = excluded.state, first = excluded.first",
+                (
+                    (*key, owner.uuid, at, owner.generation, owner.state, owner.first)
+                    for key, owner in links.items()
+                ),
             )
             if people:
                 self._link_people(people, at)
@@ -183,6 +187,12 @@ class SqliteDirectory:
         with store_errors(self._where):
             return list(self._reads.execute("SELECT dpid, id FROM identity WHERE uuid = ?", (uuid,)))
 
+    def first_device(self, key: IdKey) -> bytes | None:
+        sql = "SELECT first FROM first_device WHERE id = ?"
+        with store_errors(self._where):
+            row = self._reads.execute(sql, (self.hash_of(f"{key[0]}:{key[1]}"),)).fetchone()
+        return None if row is None else row[0]
+
     def person_of(self, key: PersonKey) -> PersonRow | None:
         sql = "SELECT generation, state FROM person WHERE dpid = ? AND id = ? AND uuid = ?"
         with store_errors(self._where):
@@ -206,17 +216,57 @@ class SqliteDirectory:
         """The keyed hash under which a UUID or `dpid:id` is suppressed."""
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
 
-    def suppress(self, texts: Iterable[str], at: int) -> list[bytes]:
-        hashes = [self.hash_of(text) for text in texts]
+    def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+        rows = [
+            (number, self.hash_of(text), ":" not in text) for number, some in texts.items() for text in some
+        ]
+        hashes = {digest for _, digest, _ in rows}
+        run = self._connection.executemany
         with transaction(self._connection, self._where):
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO suppressed VALUES (?, ?)", ((digest, at) for digest in hashes)
-            )
+            run("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", ((digest, at) for digest in hashes))
+            run("INSERT OR IGNORE INTO suppressed_by VALUES (?, ?, ?)", rows)
+            run("DELETE FROM lifted WHERE hash = ?", ((digest,) for digest in hashes))
         return hashes
 
     def suppressed(self) -> set[bytes]:
         with store_errors(self._where):
             return {row[0] for row in self._reads.execute("SELECT hash FROM suppressed")}
+
+    def suppressed_by(self, digest: bytes) -> list[int]:
+        sql = "SELECT request FROM suppressed_by WHERE hash = ? ORDER BY request"
+        with store_errors(self._where):
+            return [number for (number,) in self._reads.execute(sql, (digest,))]
+
+    def lift_hash(self, digest: bytes, at: int, *, device: bool) -> bool:
+        run = self._connection.execute
+        with transaction(self._connection, self._where):
+            run("DELETE FROM suppressed_by WHERE hash = ?", (digest,))
+            found = list(run("DELETE FROM suppressed WHERE hash = ? RETURNING hash", (digest,)))
+            if found and device:
+                run("INSERT OR REPLACE INTO lifted VALUES (?, ?)", (digest, at))
+        return bool(found)
+
+    def lift_request(self, number: int, at: int) -> Lifted:
+        run = self._connection.execute
+        with transaction(self._connection, self._where):
+            wanted = list(
+                run("DELETE FROM suppressed_by WHERE request = ? RETURNING hash, device", (number,))
+            )
+            lifted = Lifted(set(), set())
+            for digest, device in wanted:
+                others = "SELECT 1 FROM suppressed_by WHERE hash = ? LIMIT 1"
+                if run(others, (digest,)).fetchone() is not None:
+                    lifted.kept.add(digest)
+                    continue
+                run("DELETE FROM suppressed WHERE hash = ?", (digest,))
+                lifted.gone.add(digest)
+                if device:
+                    run("INSERT OR REPLACE INTO lifted VALUES (?, ?)", (digest, at))
+        return lifted
+
+    def lifted(self) -> dict[bytes, int]:
+        with store_errors(self._where):
+            return dict(self._reads.execute("SELECT hash, at FROM lifted"))
 
     # --- privacy requests -------------------------------------------------------------------------------
 
@@ -241,23 +291,30 @@ class SqliteDirectory:
         self, bodies: Mapping[int, bytes], uuids: Iterable[str], keys: Iterable[IdKey], at: int
     ) -> list[IdKey]:
         devices, ids = [(uuid,) for uuid in uuids], list(keys)
-        removed: list[IdKey] = []
+        removed: list[tuple[int, str, str, bytes | None]] = []
+        forgotten = "RETURNING dpid, id, uuid, first"
         run = self._connection.execute
         with transaction(self._connection, self._where):
             for uuid in devices:
-                removed += run("DELETE FROM identity WHERE uuid = ? RETURNING dpid, id", uuid)
+                removed += run(f"DELETE FROM identity WHERE uuid = ? {forgotten}", uuid)  # noqa: S608 - constants
                 run("DELETE FROM person WHERE uuid = ?", uuid)
                 run("DELETE FROM move WHERE ?1 IN (old_uuid, new_uuid)", uuid)
                 run("DELETE FROM joining WHERE uuid = ?", uuid)
             for key in ids:
-                removed += run("DELETE FROM identity WHERE dpid = ? AND id = ? RETURNING dpid, id", key)
+                removed += run(f"DELETE FROM identity WHERE dpid = ? AND id = ? {forgotten}", key)  # noqa: S608
                 run("DELETE FROM person WHERE dpid = ? AND id = ?", key)
                 for table in ("move", "filed", "joining"):
                     run(f"DELETE FROM {table} WHERE dpid = ? AND id = ?", key)  # noqa: S608 - constants
+            for dpid, partner_id, owner, first in removed:
+                whose = first or self.hash_of(owner)
+                run(
+                    "INSERT OR REPLACE INTO first_device VALUES (?, ?)",
+                    (self.hash_of(f"{dpid}:{partner_id}"), whose),
+                )
             for number, body in bodies.items():
                 run("UPDATE privacy_request SET done = ?, body = ? WHERE number = ?", (at, body, number))
             run("INSERT OR REPLACE INTO meta VALUES ('compact_due', 1)")
-        return removed
+        return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
 
     def privacy(self, number: int) -> PrivacyRow | None:
         sql = "SELECT number, at, done, body FROM privacy_request WHERE number = ?"

@@ -1,0 +1,103 @@
+"""What a privacy request puts on the suppression list, and the way off it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.engine.privacy_request import decode_request, encode_request
+from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from arke.clock import Clock
+    from arke.engine.committer import Committer
+    from arke.engine.identity import Identity
+    from arke.engine.privacy_request import PrivacyRequest
+    from arke.storage.ports import Directory, IdKey, Lifted
+
+
+class Suppression:
+    """The list as requests see it: what each wants there is noted with its number, also after its end."""
+
+    def __init__(
+        self, directory: Directory, identity: Identity, *, clock: Clock, committer: Committer
+    ) -> None:
+        self._directory = directory
+        self._identity = identity
+        self._clock = clock
+        self._committer = committer
+
+    def own(self, request: PrivacyRequest, devices: Iterable[tuple[str, Iterable[IdKey]]]) -> set[IdKey]:
+        """Of what these devices have, their own ids, which may not come back under another UUID. At the public door
+        those are not that had come from other devices: they are counted, and free. Nor ever are cross-device ids:
+        these are the person's, whose other devices were not asked about.
+        """
+        own: set[IdKey] = set()
+        spared = set()
+        for uuid, keys in devices:
+            for key in keys:
+                if self._identity.is_cross_device(key[0]) or key in request.ids:
+                    continue
+                if request.public and self._identity.came_from_elsewhere(key, uuid):
+                    spared.add(key)
+                else:
+                    own.add(key)
+        request.suppressed = max(request.suppressed, len(own.union(request.ids)))
+        request.spared = max(request.spared, len(spared))
+        return own
+
+    def owned(self, request: PrivacyRequest) -> set[IdKey]:
+        """What goes onto the list together with the devices themselves: an id that one of them had from another
+        device would lead to a new one otherwise. Of a public request that is as it should be.
+        """
+        if request.public:
+            return set()
+        devices = dict.fromkeys([*request.uuids, *(one.uuid for one in request.whole)])
+        return self.own(request, [(uuid, self._directory.ids_of(uuid)) for uuid in devices])
+
+    async def put(self, wanted: Sequence[tuple[PrivacyRequest, Iterable[IdKey]]], now: int) -> None:
+        """Suppress what each request names, the devices that it is about as a whole, and ids of these."""
+        await self._identity.suppress(
+            {
+                request.number: {
+                    *request.uuids,
+                    *(one.uuid for one in request.whole),
+                    *(f"{dpid}:{partner_id}" for dpid, partner_id in (*request.ids, *own)),
+                }
+                for request, own in wanted
+            },
+            now,
+        )
+
+    async def lift(self, text: str) -> bool:
+        """Take a UUID or `dpid:id` again, whoever asked for its suppression; False if there is none. Raises
+        InvalidInput while a request about it goes on.
+        """
+        now = int(self._clock.now())
+        for number in self._directory.suppressed_by(self._directory.hash_of(text)):
+            row = self._directory.privacy(number)
+            if row is not None:
+                now = max(now, _ended_at(decode_request(row)))
+        return await self._identity.lift(text, now)
+
+    async def lift_request(self, request: PrivacyRequest) -> Lifted:
+        """Take again what only this request wanted suppressed. Raises InvalidInput while it goes on."""
+        now = max(int(self._clock.now()), _ended_at(request))
+        lifted = await self._identity.lift_request(request.number, now)
+        if lifted.gone or lifted.kept:
+            request.lifted = now
+            await self._committer.run(self._directory.save_privacy, {request.number: encode_request(request)})
+        return lifted
+
+
+def _ended_at(request: PrivacyRequest) -> int:
+    """Before which no lift can be, whatever became of the clock. A request that goes on would suppress again what
+    it is about: raises InvalidInput.
+    """
+    if not request.done:
+        raise InvalidInput(
+            f"privacy request {request.number} is not finished ({request.state}): it can be lifted when it is; "
+            f"`arke privacy show {request.number}` says what it waits for"
+        )
+    return request.done

@@ -1,0 +1,69 @@
+"""Who may opt out whom at the public door, and how often."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.errors import Overloaded
+from arke.intake import dcs_codes as codes
+from arke.intake.origins import shown_by
+from arke.intake.rate import PerMinute, visitor_address
+from arke.log import Throttled, get_logger
+
+if TYPE_CHECKING:
+    from arke.clock import Clock
+    from arke.domain.event import IncomingEvent
+    from arke.intake.asgi import Scope
+    from arke.intake.dcs import DcsRequest
+    from arke.intake.dcs_codes import DcsError
+    from arke.intake.ports import Ingest
+    from arke.intake.settings import OptOutSettings
+
+
+class OptOuts:
+    """Opt-outs as `/demoptout` takes them. Whoever shows a token may name ids, from anywhere, without a bound."""
+
+    def __init__(self, ingest: Ingest, settings: OptOutSettings, clock: Clock) -> None:
+        self._ingest = ingest
+        self._settings = settings
+        self._turns = PerMinute(settings.per_minute, clock)
+        log = get_logger("intake")
+        self._elsewhere = Throttled(log, "opt_out_from_other_origin", clock)
+        self._too_many = Throttled(log, "opt_outs_over_bound", clock)
+
+    def may(self, scope: Scope) -> bool:
+        """Whether a public opt-out may be taken from the page that asks. Raises Overloaded when its address has had
+        its turns; a page's request that is refused is none, for its visitor did not ask for it.
+        """
+        wanted = self._settings.origins
+        if wanted and wanted.isdisjoint(shown_by(scope)):
+            self._elsewhere()
+            return False
+        wait_s = self._turns.wait_s(visitor_address(scope))
+        if wait_s:
+            self._too_many()
+            most = self._settings.per_minute
+            raise Overloaded(f"this address has opted out {most} times within a minute", retry_after_s=wait_s)
+        return True
+
+    async def take(
+        self, request: DcsRequest, event: IncomingEvent, cookie_uuid: str | None, *, public: bool
+    ) -> list[DcsError]:
+        """Opt out whom a request names, and the browser that asks; what the caller is to be told of it."""
+        passed = event.uuid if request.explicit_uuid else None
+        if passed is not None:  # that device, whatever the ids map to
+            await self._ingest.opt_out(passed, event.ids, public=public)
+            return [codes.OPTED_OUT]
+        told: list[DcsError] = []
+        done = not event.ids  # naming nobody, the browser's mark is what counts
+        if event.ids and public and self._settings.whom == "device":
+            told = [codes.not_yours_to_opt_out(one.dpid, one.id) for one in event.ids]
+            told.append(codes.ALL_IDS_INVALID)
+        elif event.ids:
+            await self._ingest.opt_out(None, event.ids, public=public)
+            done = True
+        if cookie_uuid is not None:
+            # The browser that asks is opted out too, whichever device the ids were last linked to.
+            await self._ingest.opt_out(cookie_uuid, (), public=public)
+            done = True
+        return [*told, codes.OPTED_OUT] if done else told

@@ -1,0 +1,56 @@
+"""A directory of an earlier schema version opens, keeps what it has, and becomes what a new one is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from arke.storage.ports import Owner
+from arke.storage.sqlite.directory import SCHEMA_VERSION, SqliteDirectory
+
+VERSION_1 = Path(__file__).parents[2] / "fixtures" / "stores" / "directory-1.sql"
+
+
+def columns(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Every table and index with its columns, in their order."""
+    connection = apsw.Connection(str(path))
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
+    found = {
+        name: [
+            *connection.execute("SELECT * FROM pragma_table_info(?)", (name,)),
+            *connection.execute("SELECT * FROM pragma_index_info(?)", (name,)),
+        ]
+        for name in names
+    }
+    connection.close()
+    return found
+
+
+def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    connection = apsw.Connection(str(old))
+    connection.execute(VERSION_1.read_text())
+    connection.execute("PRAGMA user_version=1")
+    connection.execute("INSERT INTO identity VALUES (1, 'a', 'U', 100, 7, 0)")
+    connection.execute("INSERT INTO meta VALUES ('hash_key', x'00'), ('generation', 7)")
+    connection.execute("INSERT INTO suppressed VALUES (x'ab', 100)")
+    connection.close()
+
+    directory = SqliteDirectory(old)
+    assert directory.find([(1, "a")]) == {(1, "a"): Owner("U", 7)}
+    assert directory.last_generation() == 7
+    assert (directory.suppressed(), directory.suppressed_by(b"\xab")) == ({b"\xab"}, [0])
+    digest = directory.hash_of("1:b")
+    directory.suppress({1: ["1:b"]}, 200)
+    assert directory.lift_request(1, 300).gone == {digest}
+    assert directory.suppressed() == {b"\xab"}, "what was suppressed before is lifted by name only"
+    assert directory.lift_hash(b"\xab", 300, device=False)
+    directory.close()
+
+    SqliteDirectory(tmp_path / "new.db").close()
+    assert columns(old) == columns(tmp_path / "new.db")
+    connection = apsw.Connection(str(old))
+    assert list(connection.execute("PRAGMA user_version")) == [(SCHEMA_VERSION,)]
+    connection.close()
+    SqliteDirectory(old).close()
