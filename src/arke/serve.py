@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvicorn
 
-from arke.app import SOCKET_FILE, onboarding, running_engine
+from arke.app import SOCKET_FILE, confined_to, onboarding, running_engine
 from arke.clock import SystemClock
 from arke.console.admin import admin_app
 from arke.engine.operations import Operations
@@ -81,7 +81,7 @@ async def open_doors(
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers)
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings))
             edge = intake_app(engine, IntakeSettings(auth=settings.auth.intake, region=settings.region))
             servers = [
                 (
@@ -96,6 +96,7 @@ async def open_doors(
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
+                engine.log_audit()
                 yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
             finally:
                 for server, _ in servers:

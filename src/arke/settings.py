@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from arke.domain.digits import whole_number
 from arke.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+MAX_PORT = 65_535
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -53,6 +55,15 @@ class Delivery(Section, frozen=True):
     timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=3_000)] = 3_000
 
 
+class Secrets(Section, frozen=True):
+    """What a catalog applied over TCP may refer to: environment variables whose names begin with `env_prefix`, and
+    files in one of the `folders`. Whoever applies it on this machine may refer to anything.
+    """
+
+    env_prefix: Annotated[str, msgspec.Meta(min_length=1)] = "ARKE_SECRET_"
+    folders: tuple[str, ...] = ()
+
+
 class OnboardingFolder(Section, frozen=True):
     """A watched `folder` for data files (empty: none), looked at every `every_s` seconds."""
 
@@ -69,6 +80,7 @@ class Settings(Section, frozen=True):
     egress: Egress = Egress()
     delivery: Delivery = Delivery()
     onboarding: OnboardingFolder = OnboardingFolder()
+    secrets: Secrets = Secrets()
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -157,9 +169,10 @@ def _place(text: str, name: str) -> str:
 def host_and_port(text: str, option: str) -> tuple[str, int]:
     """Split `127.0.0.1:8080` or `[::1]:8080`. Raises SettingsError naming the option."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535 or not host:
+    number = whole_number(port, MAX_PORT)
+    if not colon or number is None or not host:
         raise SettingsError(f"{option}: {text!r} is not host:port, for example 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def find_settings(path: Path | None) -> Settings:

@@ -9,6 +9,9 @@ import msgspec
 
 from arke import tokens
 from arke.catalog.load import LoadedCatalog, parse_catalog
+from arke.delivery.confinement import Confinement
+from arke.domain.catalog import MAX_ID
+from arke.domain.digits import whole_number
 from arke.domain.event import is_uuid
 from arke.engine.batches import RunFacts
 from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
@@ -18,7 +21,7 @@ from arke.engine.forecast import SegmentForecast
 from arke.engine.privacy_operations import PrivacyOperations
 from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.errors import InvalidInput
-from arke.storage.ports import AuditEntry
+from arke.storage.ports import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -79,7 +82,8 @@ class DestinationStatus(msgspec.Struct):
 
 class Status(msgspec.Struct, frozen=True):
     """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
-    share of stored profiles that were evaluated under the catalog in force. `loading` is the data file under way.
+    share of stored profiles that were evaluated under the catalog in force. `loading` is the data file under way;
+    `audit`: how many entries the audit has, and the seal of the last.
     """
 
     ready: bool
@@ -92,6 +96,7 @@ class Status(msgspec.Struct, frozen=True):
     backfilled: float
     destinations: list[DestinationStatus]
     loading: Loading | None = None
+    audit: AuditEnd | None = None
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -124,10 +129,14 @@ class AuditReport(msgspec.Struct, frozen=True):
 class Operations:
     """Operations over one engine. Every change is audited with its `actor`: a token's id, or `local`."""
 
-    def __init__(self, engine: Engine, clock: Clock, checkers: Checkers) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, checkers: Checkers, confinement: Confinement | None = None
+    ) -> None:
+        """`confinement`: what a catalog from the network may refer to."""
         self._engine = engine
         self._clock = clock
         self._checkers = checkers
+        self._confined = checkers._replace(confined=confinement or Confinement())
         self.privacy = PrivacyOperations(engine, self._audit)
 
     async def status(self) -> Status:
@@ -147,6 +156,7 @@ class Operations:
             backfilled=min(part.backfilled for part in parts),
             destinations=await self._destinations(parts),
             loading=self._engine.loading,
+            audit=self._engine.directory.audit_end(),
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
@@ -186,9 +196,10 @@ class Operations:
         """By UUID, or by `dpid:id`. Raises InvalidInput."""
         if partner is not None:
             dpid, colon, partner_id = partner.partition(":")
-            if not colon or not dpid.isdigit() or not partner_id:
-                raise InvalidInput(f"{partner!r} is not DPID:ID, for example 12345:abc")
-            uuid = self._engine.device_of(int(dpid), partner_id)
+            number = whole_number(dpid, MAX_ID)
+            if not colon or number is None or not partner_id:
+                raise InvalidInput("this is not DPID:ID, for example 12345:abc")
+            uuid = self._engine.device_of(number, partner_id)
             if uuid is None:
                 return Explanation(uuid="", known=False)
         if uuid is None or not is_uuid(uuid):
@@ -213,11 +224,13 @@ class Operations:
         *,
         dry_run: bool = False,
         actor: str = LOCAL,
+        from_afar: bool = False,
     ) -> AppliedReport:
-        """Validate, plan and apply. Raises CatalogError."""
+        """Validate, plan and apply. Raises CatalogError. `from_afar`: it came over the network."""
+        checkers = self._confined if from_afar else self._checkers
         # A large catalog takes seconds to check: meanwhile the intake goes on.
         loaded: LoadedCatalog = await asyncio.to_thread(
-            parse_catalog, text, name=name, base_dir=base_dir, checkers=self._checkers
+            parse_catalog, text, name=name, base_dir=base_dir, checkers=checkers
         )
         applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
         if applied.version is not None:
@@ -277,8 +290,7 @@ class Operations:
         return AuditReport(directory.audit_intact(), directory.audit_entries(after, limit))
 
     async def _audit(self, actor: str, action: str, detail: str) -> None:
-        now = int(self._clock.now())
-        await self._engine.write(self._engine.directory.audit, now, actor, action, detail)
+        await self._engine.audit(actor, action, detail)
 
     async def create_token(
         self, scopes: str, name: str, lifetime_s: int | None, *, actor: str = LOCAL
