@@ -1,4 +1,4 @@
-"""Finding 15: an end that is cut off the audit is seen, from inside where it was done carelessly, else by what was kept."""
+"""Finding 15: an end that is cut off the audit is seen, from inside or by what somebody kept."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_log_and_status_tell_the_end(engine: EngineProcess) -> None:
     entries = audit(engine)["entries"]
     assert [(entry["number"], entry["seal"]) for entry in entries] == logged(engine, "audited")
     assert end(engine) == (4, entries[-1]["seal"])
-    assert f"audit: 4 entries, last seal {entries[-1]['seal']}" in engine.arke("status").stdout
+    assert f"audit: 4 entries, the last one's seal {entries[-1]['seal']}" in engine.arke("status").stdout
     secret = engine.client().create_token("read", "reader", None).secret
     shown = request(engine.admin, "GET", "/v1/status", None, {"Authorization": f"Bearer {secret}"}).json()
     assert shown["audit"] == {"entries": 5, "seal": audit(engine)["entries"][-1]["seal"]}

@@ -440,12 +440,13 @@ class Engine:
         """Add to the audit. The log has its end too, without who and what: a cut is found out by it."""
         now = int(self._clock.now())
         end = await self.write(self.directory.audit, now, actor, action, detail)
-        log.info("audited", action=action, entries=end.entries, seal=end.seal)
+        # Not the module's: that one was made before `up` asked for lines of this level.
+        get_logger("engine").info("audited", action=action, entries=end.entries, seal=end.seal)
 
     def log_audit(self) -> None:
         """Say how far the audit goes, and whether it is whole."""
         end = self.directory.audit_end()
-        log.info("audit", entries=end.entries, seal=end.seal)
+        get_logger("engine").info("audit", entries=end.entries, seal=end.seal)
         if not self.directory.audit_intact():
             log.error("audit_broken", entries=end.entries)
 
