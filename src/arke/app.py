@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
+from arke.data_directory import open_private
 from arke.delivery.body import BodyBuilder
+from arke.delivery.confinement import Confinement
 from arke.delivery.courier import HttpsCourier
 from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.resolver import SystemResolver
+from arke.delivery.https.tls import TlsContexts
 from arke.delivery.secrets import Secrets
 from arke.delivery.templates.template import TemplateLanguage, compile_template
 from arke.domain.catalog import Catalog
@@ -63,7 +66,8 @@ class DataLock:
     """Holds a data directory for one process. The kernel lets go when the process ends, however it ends."""
 
     def __init__(self, data: Path) -> None:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Raises DataExposed, DataLocked."""
+        open_private(data)
         self._descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,9 +89,17 @@ def ruling_of(request: Prepare) -> Ruling:
 
 def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
     """The courier that talks to real destinations."""
-    client = HttpsClient(EgressPolicy(settings.egress.allow_cidrs), SystemResolver())
+    confinement = confined_to(settings)
+    client = HttpsClient(
+        EgressPolicy(settings.egress.allow_cidrs), SystemResolver(), contexts=TlsContexts(confinement)
+    )
     timeout_s = settings.delivery.timeout_ms / 1000
-    return HttpsCourier(client, Secrets(), clock, timeout_s=timeout_s, on_close=client.close)
+    return HttpsCourier(client, Secrets(confinement), clock, timeout_s=timeout_s, on_close=client.close)
+
+
+def confined_to(settings: Settings) -> Confinement:
+    """What a catalog that came over the network may refer to."""
+    return Confinement(settings.secrets.env_prefix, settings.secrets.folders)
 
 
 def page_memory(settings: Settings) -> PageMemory:
@@ -174,7 +186,7 @@ async def running_engine(
 
     `in_process`: shards live in this process, for commands that open the store themselves; such an engine
     need not be `delivering`.
-    Raises DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
+    Raises DataExposed, DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
     """
     EgressPolicy(settings.egress.allow_cidrs)  # a wrong range is said here, and not by every shard
     lock = DataLock(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import http.client
+import ipaddress
 import socket
 import ssl
 import time
@@ -21,6 +22,7 @@ from arke.app import DIRECTORY_FILE, SOCKET_FILE, file_loader, running_engine
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.console.onboard import Ticket
+from arke.data_directory import check_private
 from arke.engine.access import Access
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.estimate import Estimate
@@ -195,9 +197,13 @@ class RemoteClient:
         try:
             connection.request(method, f"{path}?{urlencode(given)}" if given else path, body, headers)
             response = connection.getresponse()
-            if response.status >= 400:
+            if not 200 <= response.status < 300:
                 raise _error(response.status, response.read())
             yield response
+        except msgspec.MsgspecError:
+            raise EngineUnreachable(
+                f"{self._where}: what answers there is no engine of this version"
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise EngineUnreachable(
@@ -213,6 +219,10 @@ def _error(status: int, body: bytes) -> Exception:
         problem = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
         problem = {}
+    if 300 <= status < 400:
+        return EngineUnreachable(
+            "what answers there points to another address: --url must name the engine's own"
+        )
     message = str(problem.get("message", f"the engine answered {status}"))
     if "problems" in problem:
         return CatalogError(problem["problems"])
@@ -418,26 +428,60 @@ def engine_socket(data: Path) -> Path:
 
 
 def connect(
-    data: Path, url: str | None, token: str | None, settings: Settings, checkers: Checkers
+    data: Path,
+    url: str | None,
+    token: str | None,
+    settings: Settings,
+    checkers: Checkers,
+    *,
+    insecure: bool = False,
 ) -> RemoteClient | LocalClient:
-    """The right client: `url` where given, else the running engine of `data`, else its store."""
+    """The right client: `url` where given, else the running engine of `data`, else its store. `insecure`: the url
+    may be http:// to another machine.
+    """
     if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise InvalidInput(f"--url {url!r} is not an http(s) address of an admin API")
-        host, port = parts.hostname, parts.port
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            return RemoteClient(
-                lambda: http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context),
-                token,
-                url,
-            )
-        return RemoteClient(lambda: http.client.HTTPConnection(host, port, timeout=TIMEOUT_S), token, url)
+        return _remote(url, token, insecure=insecure)
     path = engine_socket(data)
     if _answers(path):
+        check_private(data)
         return RemoteClient(lambda: Connection(path), None, str(path))
     return LocalClient(data, settings, checkers)
+
+
+def _remote(url: str, token: str | None, *, insecure: bool) -> RemoteClient:
+    """No address is followed that an answer names, and no proxy of the environment asked."""
+    host, port, secure = _address(url)
+    if secure:
+        context = ssl.create_default_context()
+        return RemoteClient(
+            lambda: http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context), token, url
+        )
+    if not (insecure or _is_here(host)):
+        raise InvalidInput(
+            "--url http:// to another machine sends the token, and what is asked about people, in clear: write "
+            "https:// (the admin API behind a TLS proxy), or --insecure where everybody on the way is trusted"
+        )
+    return RemoteClient(lambda: http.client.HTTPConnection(host, port, timeout=TIMEOUT_S), token, url)
+
+
+def _address(url: str) -> tuple[str, int | None, bool]:
+    """Host, port, and whether it is https. Raises InvalidInput, which does not repeat what may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        raise InvalidInput("--url is not an http(s) address of an admin API, as https://arke.example:8443")
+    return host, port, parts.scheme == "https"
+
+
+def _is_here(host: str) -> bool:
+    """Whether this is this very machine, without asking anybody what a name means."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _answers(path: Path) -> bool:

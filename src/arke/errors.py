@@ -6,7 +6,8 @@ ArkeError
 │   ├── CatalogError        one or many problems in a catalog file, each with its place
 │   ├── SettingsError       arke.toml, the environment or an option
 │   ├── EventError          one event; knows its code, costs only itself
-│   └── ScriptError         a line of a simulate script
+│   ├── ScriptError         a line of a simulate script
+│   └── DataExposed         others may use the data directory
 ├── Refused                 well formed, and not allowed
 │   ├── Unauthorized        no token, a wrong one, or one without the scope: HTTP 401 / 403
 │   ├── Overloaded          a bounded queue is full: HTTP 429 with Retry-After

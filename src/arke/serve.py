@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.app import SOCKET_FILE, onboarding, running_engine
+from arke.app import SOCKET_FILE, confined_to, onboarding, running_engine
 from arke.clock import SystemClock
 from arke.console.admin import admin_app
 from arke.console.server import admin_server, socket_server
@@ -81,7 +81,7 @@ async def open_doors(
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers)
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings))
             edge = intake_app(engine, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -116,6 +116,7 @@ async def open_doors(
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
+                engine.log_audit()
                 yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
             finally:
                 for server, _ in servers:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from arke.domain.digits import whole_number
 from arke.errors import SettingsError
 from arke.intake.origins import listeners, parse_origins
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+MAX_PORT = 65_535
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -95,6 +97,15 @@ class Answers(Section, frozen=True):
             raise ValueError(f"origins: {error}; or * for any") from None
 
 
+class Secrets(Section, frozen=True):
+    """What a catalog applied over TCP may refer to: environment variables whose names begin with `env_prefix`, and
+    files in one of the `folders`. Whoever applies it on this machine may refer to anything.
+    """
+
+    env_prefix: Annotated[str, msgspec.Meta(min_length=1)] = "ARKE_SECRET_"
+    folders: tuple[str, ...] = ()
+
+
 class OnboardingFolder(Section, frozen=True):
     """A watched `folder` for data files (empty: none), looked at every `every_s` seconds."""
 
@@ -132,6 +143,7 @@ class Settings(Section, frozen=True):
     answers: Answers = Answers()
     onboarding: OnboardingFolder = OnboardingFolder()
     privacy: Privacy = Privacy()
+    secrets: Secrets = Secrets()
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -220,9 +232,10 @@ def _place(text: str, name: str) -> str:
 def host_and_port(text: str, option: str) -> tuple[str, int]:
     """Split `127.0.0.1:8080` or `[::1]:8080`. Raises SettingsError naming the option."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535 or not host:
+    number = whole_number(port, MAX_PORT)
+    if not colon or number is None or not host:
         raise SettingsError(f"{option}: {text!r} is not host:port, for example 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def find_settings(path: Path | None) -> Settings:

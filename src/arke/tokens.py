@@ -154,7 +154,7 @@ def check_scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:
 
 def parse_lifetime_s(text: str) -> int:
     """Seconds of `90d`, `12h`, `30m`, `2w` or `1y`. Raises `InvalidInput`."""
-    match = _LIFETIME.fullmatch(text.strip())
+    match = _LIFETIME.fullmatch(text)
     lifetime_s = int(match[1]) * _UNIT_S[match[2]] if match is not None else 0
     if not 0 < lifetime_s <= MAX_LIFETIME_S:
         raise InvalidInput(

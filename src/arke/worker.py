@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.data_directory import PRIVATE_UMASK
 from arke.engine.protocol import Prepare, Refusal, Response, Switch
 from arke.errors import ArkeError, Overloaded
 from arke.log import configure_logging, get_logger
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--settings", required=True)
     arguments = parser.parse_args()
     configure_logging()
+    os.umask(PRIVATE_UMASK)
     # The engine decides when to stop; a Ctrl-C, or a service manager's SIGTERM, reaches the whole process group.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

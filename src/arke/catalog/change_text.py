@@ -65,7 +65,7 @@ def _entry(value: Any) -> str:
             every = f"{every_s // 3_600}h" if every_s % 3_600 == 0 else f"{every_s}s"
             return f"every {every} at {at}"
         case Tls():
-            parts = ((name, getattr(value, name)) for name in value.__struct_fields__)
+            parts = ((name, getattr(value, name)) for name in ("ca_file", "client_cert", "client_key"))
             return ", ".join(f"{name} {path}" for name, path in parts if path) or "system trust"
         case _:
             return str(value)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.fields import Fields
     from arke.catalog.place import Findings
+    from arke.catalog.secret_reference import Confined
 
 MAX_TEMPLATE_LENGTH = 1_048_576
 MAX_ALIAS_LENGTH = 255
@@ -38,11 +39,13 @@ class Checkers(NamedTuple):
     """Checks that the delivery side owns; whoever wires the program passes them in.
 
     `template(text, language, content_type)` compiles a body template and returns warnings; `url(text)` reads
-    an endpoint's address as it will be dialled. Both raise InvalidInput.
+    an endpoint's address as it will be dialled. Both raise InvalidInput. `confined`: the catalog came over the
+    network, and may refer to what this allows.
     """
 
     template: Callable[[str, TemplateLanguage, str], Sequence[str]] | None = None
     url: Callable[[str], object] | None = None
+    confined: Confined | None = None
 
 
 def read_destination(
@@ -56,6 +59,8 @@ def read_destination(
             "batch", "realtime and batch are both off: the destination would never be sent anything", hint
         )
     template, language, content_type = _template(fields, findings, checkers)
+    confined = checkers.confined
+    refers = any(fields.has(key) for key in ("signatures", "standard_webhooks", "oauth2", "tls"))
     return Destination(
         id=fields.required_id("id"),
         url=read_url(fields, "url", checkers.url),
@@ -66,10 +71,10 @@ def read_destination(
         batch=batch,
         max_users_per_request=fields.integer("max_users_per_request", 10, low=1, high=1_000),
         linger_ms=duration_ms(fields, "linger", 100, low="0ms", high="30s"),
-        signatures=read_signatures(fields),
-        standard_webhooks=read_webhooks(fields),
-        oauth2=read_oauth2(fields, checkers.url),
-        tls=read_tls(fields, base_dir),
+        signatures=read_signatures(fields, confined),
+        standard_webhooks=read_webhooks(fields, confined),
+        oauth2=read_oauth2(fields, checkers.url, confined),
+        tls=read_tls(fields, base_dir, confined),
         success=_success(fields),
         template=template,
         template_language=language,
@@ -82,6 +87,7 @@ def read_destination(
         auto_alias=fields.choice("auto_alias", AutoAlias, "segment_id"),
         enabled=fields.flag("enabled", default=True),
         segments=tuple(_mapping(entry) for entry in fields.mappings("segments", MAPPING_FIELDS)),
+        confined=refers and confined is not None,
     )
 
 

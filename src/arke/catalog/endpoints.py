@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from arke.catalog.fields import shown
-from arke.catalog.secret_reference import secret_reference
+from arke.catalog.secret_reference import NOT_FROM_AFAR, secret_reference
 from arke.domain.catalog import HmacAlgorithm, OAuth2, Signature, StandardWebhooks, Tls
 from arke.errors import InvalidInput
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.catalog.fields import Fields
+    from arke.catalog.secret_reference import Confined
 
 MAX_URL_LENGTH = 2_048
 
@@ -77,11 +78,11 @@ def _authority_problem(url: str, parts: SplitResult, port: int | None) -> tuple[
     return None
 
 
-def read_signatures(fields: Fields) -> tuple[Signature, ...]:
+def read_signatures(fields: Fields, confined: Confined | None) -> tuple[Signature, ...]:
     signatures: list[Signature] = []
     for entry in fields.mappings("signatures", SIGNATURE_FIELDS):
         signature = Signature(
-            key=secret_reference(entry, "key"),
+            key=secret_reference(entry, "key", confined),
             header=_header(entry, "header", "X-Signature"),
             algorithm=entry.choice("algorithm", HmacAlgorithm, "sha1"),
         )
@@ -104,20 +105,22 @@ def _header(fields: Fields, key: str, default: str) -> str:
     return name
 
 
-def read_webhooks(fields: Fields) -> StandardWebhooks | None:
+def read_webhooks(fields: Fields, confined: Confined | None) -> StandardWebhooks | None:
     entry = fields.mapping("standard_webhooks", WEBHOOKS_FIELDS)
-    return None if entry is None else StandardWebhooks(key=secret_reference(entry, "key"))
+    return None if entry is None else StandardWebhooks(key=secret_reference(entry, "key", confined))
 
 
-def read_oauth2(fields: Fields, checker: Callable[[str], object] | None) -> OAuth2 | None:
+def read_oauth2(
+    fields: Fields, checker: Callable[[str], object] | None, confined: Confined | None
+) -> OAuth2 | None:
     entry = fields.mapping("oauth2", OAUTH2_FIELDS)
     if entry is None:
         return None
     token_url = read_url(entry, "token_url", checker)
-    return OAuth2(token_url=token_url, credentials=secret_reference(entry, "credentials"))
+    return OAuth2(token_url=token_url, credentials=secret_reference(entry, "credentials", confined))
 
 
-def read_tls(fields: Fields, base_dir: FilePath | None) -> Tls:
+def read_tls(fields: Fields, base_dir: FilePath | None, confined: Confined | None) -> Tls:
     """Certificate files; a relative path counts from the catalog file and is stored absolute."""
     entry = fields.mapping("tls", TLS_FIELDS)
     if entry is None:
@@ -125,13 +128,14 @@ def read_tls(fields: Fields, base_dir: FilePath | None) -> Tls:
     if entry.has("client_key") and not entry.has("client_cert"):
         entry.error("client_key", "client_key needs client_cert", "name the certificate this key belongs to")
     return Tls(
-        ca_file=_file(entry, "ca_file", base_dir),
-        client_cert=_file(entry, "client_cert", base_dir),
-        client_key=_file(entry, "client_key", base_dir),
+        ca_file=_file(entry, "ca_file", base_dir, confined),
+        client_cert=_file(entry, "client_cert", base_dir, confined),
+        client_key=_file(entry, "client_key", base_dir, confined),
+        confined=confined is not None,
     )
 
 
-def _file(fields: Fields, key: str, base_dir: FilePath | None) -> str | None:
+def _file(fields: Fields, key: str, base_dir: FilePath | None, confined: Confined | None) -> str | None:
     name = fields.text(key, max_length=4_096)
     if name is None:
         return None
@@ -145,7 +149,10 @@ def _file(fields: Fields, key: str, base_dir: FilePath | None) -> str | None:
             )
             return None
         path = base_dir.absolute() / path
-    if not path.is_file():
+    if confined is not None:
+        if not confined.has_file(str(path)):
+            fields.error(key, f"{key}: there is no such file", NOT_FROM_AFAR)
+    elif not path.is_file():
         fields.error(
             key, f"{key}: there is no file {path}", "a relative path counts from the catalog's own folder"
         )

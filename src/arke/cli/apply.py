@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, catalog_text, client
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, catalog_text, client, whole
 
 if TYPE_CHECKING:
     from arke.engine.operations import AppliedReport
@@ -23,7 +23,8 @@ def apply(
         bool, typer.Option("--rollback", help="Go back to an earlier catalog instead of reading FILE.")
     ] = False,
     to: Annotated[
-        int | None, typer.Option("--to", help="With --rollback: the version. Default: the one before.")
+        int | None,
+        typer.Option("--to", parser=whole(), help="With --rollback: the version. Default: the one before."),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask, however many profiles the catalog moves.")
@@ -32,6 +33,7 @@ def apply(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Show what a catalog changes, and switch to it: all at once or not at all.
@@ -43,7 +45,7 @@ def apply(
 
     if (file is None) == (not rollback):
         raise typer.BadParameter("give either FILE or --rollback")
-    engine = client(data, url, token, config)
+    engine = client(data, url, token, config, insecure=insecure)
 
     def work(*, dry_run: bool) -> AppliedReport:
         if file is None:

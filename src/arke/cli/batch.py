@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
 
-Dest = Annotated[int, typer.Argument(metavar="DEST", help="The destination's id.")]
+Dest = Annotated[int, typer.Argument(metavar="DEST", parser=whole(), help="The destination's id.")]
 
 
 @batch_app.command("run")
@@ -28,10 +28,11 @@ def run(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Run a destination's batch now: the net changes since its last one, and what it is owed."""
-    _run(destination, data, config, url, token, json=json, resync=False)
+    _run(destination, data, config, url, token, insecure=insecure, json=json, resync=False)
 
 
 @batch_app.command("status")
@@ -40,12 +41,13 @@ def status(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Show which batches ran, run and are due."""
     import msgspec
 
-    found = client(data, url, token, config).batches()
+    found = client(data, url, token, config, insecure=insecure).batches()
     if json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return
@@ -59,10 +61,11 @@ def resync(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Send a destination the full current state."""
-    _run(destination, data, config, url, token, json=json, resync=True)
+    _run(destination, data, config, url, token, insecure=insecure, json=json, resync=True)
 
 
 def _run(
@@ -72,6 +75,7 @@ def _run(
     url: str | None,
     token: str | None,
     *,
+    insecure: bool,
     json: bool,
     resync: bool,
 ) -> None:
@@ -89,7 +93,7 @@ def _run(
             )
             sys.stderr.flush()
 
-    facts = client(data, url, token, config).run_batch(destination, show, resync=resync)
+    facts = client(data, url, token, config, insecure=insecure).run_batch(destination, show, resync=resync)
     if json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
     else:

@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from arke.cli.options import whole
+
 
 def demo(
     length: Annotated[
         str, typer.Option("--for", metavar="DURATION", help="How long visitors come: 30s, 2m.")
     ] = "20s",
-    visitors: Annotated[int, typer.Option(min=1, max=100_000, help="How many visitors come.")] = 1_500,
+    visitors: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many visitors come.")] = 1_500,
     seed: Annotated[int, typer.Option(help="Other visitors for another number.")] = 1,
     keep: Annotated[
         Path | None,

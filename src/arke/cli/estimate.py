@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
 
 if TYPE_CHECKING:
     from arke.engine.estimate import Estimate
@@ -19,8 +19,7 @@ def estimate(
         int | None,
         typer.Option(
             "--sample",
-            min=1,
-            max=1_000_000_000,
+            parser=whole(1, 1_000_000_000),
             metavar="N",
             help="Look at no more than N profiles. [default: 100000]",
         ),
@@ -29,12 +28,13 @@ def estimate(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Say how many stored profiles a segment rule would hold now, over the traits of the catalog in force."""
     import msgspec
 
-    found = client(data, url, token, config).estimate(rule, sample)
+    found = client(data, url, token, config, insecure=insecure).estimate(rule, sample)
     if json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ def explain(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Why a user is (not) in each segment; what was sent where, when, and what was answered."""
@@ -31,7 +32,7 @@ def explain(
 
     if (uuid is None) == (id is None):
         raise typer.BadParameter("give either a UUID or --id DPID:ID")
-    facts = client(data, url, token, config).explain(uuid, id)
+    facts = client(data, url, token, config, insecure=insecure).explain(uuid, id)
     if json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
     else:

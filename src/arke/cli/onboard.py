@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 
 if TYPE_CHECKING:
     from arke.onboarding.receipt import Receipt
@@ -26,6 +26,7 @@ def onboard(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Load files, in the order of the times in their names, and show what became of their lines."""
@@ -33,7 +34,7 @@ def onboard(
 
     sent = outgoing(files, columns)
     failed = False
-    for receipt in client(data, url, token, config).onboard(sent, _progress):
+    for receipt in client(data, url, token, config, insecure=insecure).onboard(sent, _progress):
         failed = failed or receipt.state != "done"
         _show(receipt, json=json)
     if failed:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arke.domain.digits import LARGEST_NUMBER, whole_number
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from arke.client import LocalClient, RemoteClient
 
 Data = Annotated[
@@ -17,9 +22,44 @@ Data = Annotated[
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (arke.toml).", dir_okay=False)]
 Url = Annotated[str | None, typer.Option("--url", envvar="ARKE_URL", help="A remote engine's admin API.")]
 Token = Annotated[str | None, typer.Option("--token", envvar="ARKE_TOKEN", help="API token for --url.")]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Let --url be http:// to another machine: the token goes in clear.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 DATA = Path("arke-data")
+MAX_PORT = 65_535
+
+
+def whole(least: int = 1, most: int = LARGEST_NUMBER) -> Callable[[str], int]:
+    """A parser of numbers in plain digits: what `int` takes besides (`1_0`, `+1`, `٣`) is most likely a slip."""
+
+    def number_of(text: str) -> int:
+        number = whole_number(str(text), most, least)
+        if number is None:
+            to = "" if most == LARGEST_NUMBER else f" to {most}"
+            raise typer.BadParameter(f"{text!r} is not a whole number from {least}{to} in plain digits")
+        return number
+
+    number_of.__name__ = "INTEGER"  # what the help calls it
+    return number_of
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """A parser of seconds in plain digits, with a decimal point if need be."""
+
+    def seconds_of(text: str) -> float:
+        found = _SECONDS.fullmatch(str(text))
+        given = float(found[0]) if found else -1.0
+        if not least <= given <= most:
+            raise typer.BadParameter(f"{text!r} is not from {least:g} to {most:g} seconds, as 1.5")
+        return given
+
+    seconds_of.__name__ = "SECONDS"
+    return seconds_of
+
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def label(number: int, name: str) -> str:
@@ -28,14 +68,19 @@ def label(number: int, name: str) -> str:
 
 
 def client(
-    data: Path, url: str | None = None, token: str | None = None, config: Path | None = None
+    data: Path,
+    url: str | None = None,
+    token: str | None = None,
+    config: Path | None = None,
+    *,
+    insecure: bool = False,
 ) -> RemoteClient | LocalClient:
     """A client for the engine these options mean."""
     from arke.app import catalog_checkers
     from arke.client import connect
     from arke.settings import find_settings
 
-    return connect(data, url, token, find_settings(config), catalog_checkers())
+    return connect(data, url, token, find_settings(config), catalog_checkers(), insecure=insecure)
 
 
 def catalog_text(path: Path) -> str:

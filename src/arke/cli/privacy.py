@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,15 @@ Id = Annotated[str | None, typer.Option("--id", metavar="DPID:ID", help="Whoever
 File = Annotated[
     Path | None, typer.Option("--file", help="A privacy request as JSON; - for stdin.", dir_okay=False)
 ]
+MOST_WAIT_S = 86_400.0
 Wait = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for destinations.", min=0)
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        parser=seconds(0, MOST_WAIT_S),
+        help="How long to wait for destinations.",
+    ),
 ]
 WAIT_S = 30.0
 
@@ -37,12 +44,13 @@ def access(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Everything kept about a person, as JSON."""
     import msgspec
 
-    found = client(data, url, token, config).privacy_access(_ask("access", uuid, id, file))
+    found = client(data, url, token, config, insecure=insecure).privacy_access(_ask("access", uuid, id, file))
     text = msgspec.json.encode(found)
     sys.stdout.write((text if json else msgspec.json.format(text, indent=2)).decode() + "\n")
     if not any(one.filed or any(device.known for device in one.devices) for one in found):
@@ -60,10 +68,12 @@ def delete(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Tell destinations the 0s, then erase the person everywhere."""
-    reports = client(data, url, token, config).privacy_request(_ask("delete", uuid, id, file), wait)
+    engine = client(data, url, token, config, insecure=insecure)
+    reports = engine.privacy_request(_ask("delete", uuid, id, file), wait)
     _show(reports, json=json)
 
 
@@ -77,10 +87,12 @@ def opt_out(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Tell destinations the 0s, then take nothing about the person ever again."""
-    reports = client(data, url, token, config).privacy_request(_ask("opt_out", uuid, id, file), wait)
+    engine = client(data, url, token, config, insecure=insecure)
+    reports = engine.privacy_request(_ask("opt_out", uuid, id, file), wait)
     _show(reports, json=json)
 
 
@@ -117,16 +129,18 @@ def lift(
 def list_requests(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that have not ended.")] = False,
     before: Annotated[
-        int | None, typer.Option("--before", metavar="NUMBER", help="Older ones than this.")
+        int | None,
+        typer.Option("--before", metavar="NUMBER", parser=whole(), help="Older ones than this."),
     ] = None,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """The newest requests, what each destination acknowledged, and what is missing."""
-    reports = client(data, url, token, config).privacy_list(before)
+    reports = client(data, url, token, config, insecure=insecure).privacy_list(before)
     if unfinished:
         reports = [report for report in reports if report.state != "done"]
     _print(reports, json=json)
@@ -134,15 +148,16 @@ def list_requests(
 
 @privacy_app.command("show")
 def show(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", min=1)],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", parser=whole())],
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """One request, with its proof."""
-    _show([client(data, url, token, config).privacy_show(number)], json=json)
+    _show([client(data, url, token, config, insecure=insecure).privacy_show(number)], json=json)
 
 
 def _ask(action: str, uuid: str | None, id: str | None, file: Path | None) -> PrivacyAsk:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from arke.cli.options import seconds, whole
+from arke.domain.catalog import MAX_ID
+
 
 def probe(
     destination: Annotated[
@@ -24,7 +27,10 @@ def probe(
     header: Annotated[str, typer.Option(help="Signature header of keys that name none.")] = "X-Signature",
     algorithm: Annotated[str, typer.Option(help="Of keys that name none: sha1, sha256, md5.")] = "sha1",
     client_id: Annotated[str | None, typer.Option(help="Client_ID to send.")] = None,
-    dpid: Annotated[int | None, typer.Option(min=0, help="User_DPID to send; 0 is the UUID itself.")] = None,
+    dpid: Annotated[
+        int | None,
+        typer.Option(parser=whole(0, MAX_ID), help="User_DPID to send; 0 is the UUID itself."),
+    ] = None,
     segment: Annotated[str | None, typer.Option(help="A Segment_ID the destination knows.")] = None,
     oauth_url: Annotated[str | None, typer.Option(help="Token endpoint.")] = None,
     oauth_credentials: Annotated[
@@ -34,9 +40,12 @@ def probe(
         list[str] | None,
         typer.Option(help="Open a forbidden range, such as 127.0.0.0/8 for this machine. Repeatable."),
     ] = None,
-    requests: Annotated[int, typer.Option(min=1, max=10_000, help="Messages for the latency figures.")] = 20,
+    requests: Annotated[
+        int, typer.Option(parser=whole(1, 10_000), help="Messages for the latency figures.")
+    ] = 20,
     patience: Annotated[
-        float, typer.Option(min=0.1, max=60.0, help="Seconds to wait for an answer, to tell late from never.")
+        float,
+        typer.Option(parser=seconds(0.1, 60), help="seconds to wait for an answer, to tell late from never."),
     ] = 10.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

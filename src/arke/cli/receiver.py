@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from arke.cli.options import MAX_PORT, seconds, whole
+
 
 def receiver(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8443,
+    port: Annotated[int, typer.Option(parser=whole(0, MAX_PORT), help="Port; 0 takes any free one.")] = 8443,
     path: Annotated[str, typer.Option(help="Path to print; messages are taken on any.")] = "/segments/aam",
     cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
     cert_key: Annotated[
@@ -36,7 +38,9 @@ def receiver(
             "and requires its bearer tokens.",
         ),
     ] = None,
-    token_ttl: Annotated[float, typer.Option(min=0.001, help="Seconds a token lives.")] = 3600.0,
+    token_ttl: Annotated[
+        float, typer.Option(parser=seconds(0.001, 86_400 * 365), help="seconds a token lives.")
+    ] = 3600.0,
     client_ca: Annotated[Path | None, typer.Option(help="Require client certificates of this CA.")] = None,
     out: Annotated[Path | None, typer.Option(help="Append every request to this file, as NDJSON.")] = None,
     state: Annotated[Path | None, typer.Option(help="Keep the audience state in this SQLite file.")] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client, label
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
     from arke.engine.batches import RunFacts
@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def status(
-    data: Data = DATA, config: Config = None, url: Url = None, token: Token = None, json: Json = False
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
 ) -> None:
     """Health and figures of an engine."""
     import msgspec
 
-    figures = client(data, url, token, config).status()
+    figures = client(data, url, token, config, insecure=insecure).status()
     if json:
         sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
     else:
@@ -47,6 +52,10 @@ def _show(figures: Status) -> None:
         )
     if figures.takeovers_refused:
         sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
+    if figures.audit is not None:
+        sys.stdout.write(
+            f"audit: {figures.audit.entries:,} entries, the last one's seal {figures.audit.seal or 'none'}\n"
+        )
     if (loading := figures.loading) is not None:
         of = f" of {loading.total:,}" if loading.total else ""
         sys.stdout.write(f"loading {loading.file}: {loading.lines:,}{of} lines\n")

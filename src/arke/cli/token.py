@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 
 token_app = typer.Typer(help="API tokens for the intake and the admin API.", no_args_is_help=True)
 
@@ -24,12 +24,13 @@ def create(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Make a token. Its secret is printed once and stored nowhere."""
     import msgspec
 
-    made = client(data, url, token, config).create_token(scope, name, expires)
+    made = client(data, url, token, config, insecure=insecure).create_token(scope, name, expires)
     if json:
         sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
     else:
@@ -39,12 +40,17 @@ def create(
 
 @token_app.command("list")
 def list_tokens(
-    data: Data = DATA, config: Config = None, url: Url = None, token: Token = None, json: Json = False
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
 ) -> None:
     """List tokens, without their secrets."""
     import msgspec
 
-    for facts in client(data, url, token, config).list_tokens():
+    for facts in client(data, url, token, config, insecure=insecure).list_tokens():
         if json:
             sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
             continue
@@ -61,9 +67,10 @@ def revoke(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
 ) -> None:
     """Make a token useless, at once and for good."""
-    client(data, url, token, config).revoke_token(token_id)
+    client(data, url, token, config, insecure=insecure).revoke_token(token_id)
     sys.stdout.write(f"token {token_id} is revoked\n")
 
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json, Token, Url, client
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
 
 undelivered_app = typer.Typer(
     help="What destinations should know and have not acknowledged.", no_args_is_help=True
 )
 
-Destination = Annotated[int | None, typer.Option("--destination", help="Only this destination.")]
+Destination = Annotated[
+    int | None, typer.Option("--destination", parser=whole(), help="Only this destination.")
+]
 
 
 @undelivered_app.command("list")
@@ -23,13 +25,14 @@ def list_owed(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """List what is owed, with its reason."""
     import msgspec
 
     count = 0
-    for owed in client(data, url, token, config).undelivered(destination):
+    for owed in client(data, url, token, config, insecure=insecure).undelivered(destination):
         count += 1
         if json:
             sys.stdout.write(msgspec.json.encode(owed).decode() + "\n")
@@ -50,12 +53,13 @@ def replay(
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Send what is owed, as current state."""
     import msgspec
 
-    report = client(data, url, token, config).replay(destination)
+    report = client(data, url, token, config, insecure=insecure).replay(destination)
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:

@@ -6,22 +6,26 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data
+from arke.cli.options import DATA, MAX_PORT, Config, Data, whole
 
 
 def up(
     config: Config = None,
     data: Data = DATA,
     intake_port: Annotated[
-        int | None, typer.Option("--intake-port", min=0, max=65535, help="Over the setting; 0: any free one.")
+        int | None,
+        typer.Option("--intake-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
     ] = None,
     admin_port: Annotated[
-        int | None, typer.Option("--admin-port", min=0, max=65535, help="Over the setting; 0: any free one.")
+        int | None,
+        typer.Option("--admin-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
     ] = None,
     shards: Annotated[
         int | None,
         typer.Option(
-            "--shards", min=1, max=64, help="Processes to use; fixed when the data directory is new."
+            "--shards",
+            parser=whole(1, 64),
+            help="Processes to use; fixed when the data directory is new.",
         ),
     ] = None,
 ) -> None:

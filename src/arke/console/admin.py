@@ -16,6 +16,7 @@ from starlette.routing import Route
 from arke import __version__
 from arke.console.metrics import render_metrics
 from arke.console.onboard import onboard_routes
+from arke.domain.digits import whole_number
 from arke.doors.exchange import INTERNAL
 from arke.engine.operations import LOCAL
 from arke.engine.privacy_json import MAX_REQUEST_BYTES
@@ -209,6 +210,7 @@ class _Api:
             self._folder(request),
             dry_run=_flag(request, "dry_run"),
             actor=_actor(request),
+            from_afar=not self._local,
         )
         return _json(report)
 
@@ -237,10 +239,8 @@ class _Api:
         return _json(await self._operations.privacy.newest(_number(request, "before")))
 
     async def privacy_show(self, request: Request) -> Response:
-        text = request.path_params["number"]
-        if not text.isdigit() or len(text) > 18:
-            raise InvalidInput("a privacy request has a number")
-        return _json(await self._operations.privacy.show(int(text)))
+        number = _as_number("the privacy request", request.path_params["number"])
+        return _json(await self._operations.privacy.show(number))
 
     async def audit(self, request: Request) -> Response:
         return _json(self._operations.audit(_number(request, "after") or 0))
@@ -325,9 +325,10 @@ def _number(request: Request, name: str) -> int | None:
 
 
 def _as_number(name: str, text: str) -> int:
-    if not text.isdigit() or len(text) > 18:
-        raise InvalidInput(f"{name} must be a number")
-    return int(text)
+    number = whole_number(text)
+    if number is None:
+        raise InvalidInput(f"{name} must be a number: digits, and no more than 18 of them")
+    return number
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -68,9 +68,12 @@ class HttpsCourier:
         destination = outbound.destination
         try:
             channel = self._channel(destination)
-            fields = signature_headers(destination.signatures, self._secrets, outbound.body)
+            fields = signature_headers(
+                destination.signatures, self._secrets, outbound.body, confined=destination.confined
+            )
             if destination.standard_webhooks is not None:
-                key = webhook_key(self._secrets.value(destination.standard_webhooks.key))
+                secret = self._secrets.value(destination.standard_webhooks.key, confined=destination.confined)
+                key = webhook_key(secret)
                 fields += standard_webhooks_headers(key, outbound.message_id, int(outbound.at), outbound.body)
         except SecretUnresolved as error:
             return Reply(None, error.code)
@@ -86,7 +89,7 @@ class HttpsCourier:
         constant = [("User-Agent", USER_AGENT), ("Content-Type", destination.content_type)]
         tokens = None
         if destination.oauth2 is not None:
-            if known is not None and known.destination.oauth2 == destination.oauth2:
+            if known is not None and _same_credentials(known.destination, destination):
                 tokens = known.tokens
             else:
                 tokens = TokenSource(
@@ -95,6 +98,7 @@ class HttpsCourier:
                     self._secrets,
                     endpoint=parse_endpoint(destination.oauth2.token_url),
                     credentials=destination.oauth2.credentials,
+                    confined=destination.confined,
                     tls=destination.tls,
                 )
             constant.append(("Accept-Encoding", "gzip"))
@@ -134,3 +138,10 @@ class HttpsCourier:
                 await channel.tokens.close()
         if self._on_close is not None:
             await self._on_close()
+
+
+def _same_credentials(before: Destination, now: Destination) -> bool:
+    """Whether a token fetched for one may be shown to the other: not what was fetched with a secret that a catalog
+    from the network may not refer to.
+    """
+    return before.oauth2 == now.oauth2 and before.confined == now.confined

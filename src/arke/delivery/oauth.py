@@ -7,6 +7,7 @@ The request is IRIS's own, to the byte except for Host and User-Agent. The docum
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ import msgspec
 from arke.delivery.https.ports import Answer
 from arke.delivery.https.request import USER_AGENT, OutboundRequest, exact_head
 from arke.domain.catalog import Tls
+from arke.domain.digits import whole_number
 from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class TokenSource:
         *,
         endpoint: Endpoint,
         credentials: str,
+        confined: bool = False,
         tls: Tls = Tls(),  # noqa: B008 - immutable
     ) -> None:
         self._poster = poster
@@ -91,6 +94,7 @@ class TokenSource:
         self._secrets = secrets
         self._endpoint = endpoint
         self._credentials = credentials
+        self._confined = confined
         self._tls = tls
         self._current: AccessToken | None = None
         self._fetching: asyncio.Task[AccessToken | Answer] | None = None
@@ -149,7 +153,7 @@ class TokenSource:
             self._endpoint,
             [
                 ("User-Agent", USER_AGENT),
-                ("Authorization", f"Basic {self._secrets.value(self._credentials)}"),
+                ("Authorization", f"Basic {self._secrets.value(self._credentials, confined=self._confined)}"),
                 ("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"),
                 ("Content-Length", str(len(_REQUEST_BODY))),
                 ("Accept-Encoding", "gzip"),
@@ -214,11 +218,8 @@ def _expires_at(expires_in: float | str | None, asked_at: float) -> float | None
 
     A token that lives no longer than that serves the callers who waited for it, and is not kept.
     """
-    try:
-        lifetime_s = float(expires_in) if expires_in is not None else None
-    except ValueError:
-        lifetime_s = None
-    if lifetime_s is None or lifetime_s != lifetime_s or lifetime_s == float("inf"):
+    lifetime_s = whole_number(expires_in.strip()) if isinstance(expires_in, str) else expires_in
+    if lifetime_s is None or not math.isfinite(lifetime_s):
         return None
     return asked_at + lifetime_s - max(MIN_MARGIN_S, lifetime_s * MARGIN_SHARE)
 

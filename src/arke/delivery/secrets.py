@@ -1,4 +1,7 @@
-"""Secrets as references: `env:NAME` or `file:PATH`, resolved when they are used, never stored or shown."""
+"""Secrets as references: `env:NAME` or `file:PATH`, resolved when they are used, never stored or shown.
+
+Those of a catalog that came over the network are `confined`: see `confinement.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from arke.delivery.confinement import Confinement
 from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 MAX_SECRET_BYTES: Final = 65_536
 RECHECK_S: Final = 1.0
 
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f]+", re.ASCII)
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f\ud800-\udfff]+", re.ASCII)
 
 
 def check_reference(reference: str) -> None:
@@ -38,25 +42,40 @@ class Secrets:
     """Resolved secrets, kept in memory; a changed file is seen within `recheck_s` seconds."""
 
     def __init__(
-        self, *, recheck_s: float = RECHECK_S, monotonic: Callable[[], float] = time.monotonic
+        self,
+        confinement: Confinement | None = None,
+        *,
+        recheck_s: float = RECHECK_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._confinement = confinement or Confinement()
         self._recheck_s = recheck_s
         self._monotonic = monotonic
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[tuple[str, bool], _Entry] = {}
 
-    def value(self, reference: str) -> str:
+    def value(self, reference: str, *, confined: bool = False) -> str:
         """The secret behind a reference; raises SecretUnresolved (also when a file has since gone)."""
         now = self._monotonic()
-        entry = self._entries.get(reference)
+        key = reference, confined
+        entry = self._entries.get(key)
         if entry is not None and now < entry.fresh_until:
             return entry.value
         stamp = _stamp(reference)
         if entry is None or stamp is None or stamp != entry.stamp:
-            self._entries.pop(reference, None)
-            value, stamp = _resolve(reference)
-            self._entries[reference] = entry = _Entry(value, stamp)
+            self._entries.pop(key, None)
+            value, stamp = self._confined(reference) if confined else _resolve(reference)
+            self._entries[key] = entry = _Entry(value, stamp)
         entry.fresh_until = now + self._recheck_s
         return entry.value
+
+    def _confined(self, reference: str) -> tuple[str, _Stamp | None]:
+        """One text for what is not there and what must not be: whoever wrote the reference learns nothing."""
+        try:
+            return _resolve(reference, self._confinement)
+        except SecretUnresolved:
+            raise SecretUnresolved(
+                f"{reference}: there is nothing by this name that a catalog from the network may refer to"
+            ) from None
 
     def __repr__(self) -> str:
         return f"Secrets({len(self._entries)} resolved)"
@@ -89,27 +108,30 @@ def _stamp_of(status: os.stat_result) -> _Stamp:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _resolve(reference: str) -> tuple[str, _Stamp | None]:
+def _resolve(reference: str, confinement: Confinement | None = None) -> tuple[str, _Stamp | None]:
     if not _REFERENCE.fullmatch(reference):
         raise SecretUnresolved("a secret is not a reference (env:NAME or file:PATH)")
     kind, _, where = reference.partition(":")
     stamp: _Stamp | None = None
     if kind == "env":
-        value = os.environ.get(where)
+        value = os.environ.get(where) if confinement is None else confinement.variable(where)
         if value is None:
             raise SecretUnresolved(f"{reference}: this environment variable is not set")
     else:
-        value, stamp = _read(reference, where)
+        value, stamp = _read(reference, where, confinement)
     if not value:
         raise SecretUnresolved(f"{reference}: the secret is empty")
     return value, stamp
 
 
-def _read(reference: str, path: str) -> tuple[str, _Stamp]:
+def _read(reference: str, path: str, confinement: Confinement | None) -> tuple[str, _Stamp]:
     """Read a small regular file. O_NONBLOCK: a named pipe must not hang the engine."""
     raw = None
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if confinement is None:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        else:
+            descriptor = confinement.open(path)
         try:
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode):

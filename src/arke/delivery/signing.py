@@ -24,14 +24,15 @@ def sign(algorithm: HmacAlgorithm, key: bytes, body: bytes) -> str:
 
 
 def signature_headers(
-    signatures: Iterable[Signature], secrets: Secrets, body: bytes
+    signatures: Iterable[Signature], secrets: Secrets, body: bytes, *, confined: bool = False
 ) -> list[tuple[str, str]]:
     """One header for every key listed, in the order listed, so that keys can rotate with overlap.
 
     Two keys under one header name give that header twice. Raises SecretUnresolved.
     """
     return [
-        (entry.header, sign(entry.algorithm, secrets.value(entry.key).encode(), body)) for entry in signatures
+        (entry.header, sign(entry.algorithm, secrets.value(entry.key, confined=confined).encode(), body))
+        for entry in signatures
     ]
 
 

@@ -104,11 +104,14 @@ class OAuth2(Frozen, frozen=True):
 
 
 class Tls(Frozen, frozen=True):
-    """Own CA and client certificate, as file paths (relative ones: to the catalog file)."""
+    """Own CA and client certificate, as file paths (relative ones: to the catalog file). `confined`: as in
+    Destination.
+    """
 
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+    confined: bool = False
 
 
 class BatchSchedule(Frozen, frozen=True):
@@ -125,7 +128,9 @@ class StandardWebhooks(Frozen, frozen=True):
 
 
 class Destination(Frozen, frozen=True):
-    """One endpoint with its mappings. Times in the unit the name ends with."""
+    """One endpoint with its mappings. Times in the unit the name ends with. `confined`: it refers to secrets or
+    files, and came over the network: they are looked for only where the settings allow that.
+    """
 
     id: int
     url: str
@@ -150,6 +155,7 @@ class Destination(Frozen, frozen=True):
     auto_alias: Literal["segment_id", "integration_code"] = "segment_id"
     enabled: bool = True
     segments: tuple[Mapping, ...] = ()
+    confined: bool = False
 
     def alias(self, mapping: Mapping, segment: Segment) -> str:
         """The Segment_ID sent for a mapping: its alias, else what `auto_alias` says."""

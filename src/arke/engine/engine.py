@@ -500,6 +500,20 @@ class Engine:
         await self.joins.settle(timeout_s)
         await asyncio.gather(*(shard.call(Drain(timeout_s)) for shard in self.shards))
 
+    async def audit(self, actor: str, action: str, detail: str) -> None:
+        """Add to the audit. The log has its end too, without who and what: a cut is found out by it."""
+        now = int(self._clock.now())
+        end = await self.write(self.directory.audit, now, actor, action, detail)
+        # Not the module's: that one was made before `up` asked for lines of this level.
+        get_logger("engine").info("audited", action=action, entries=end.entries, seal=end.seal)
+
+    def log_audit(self) -> None:
+        """Say how far the audit goes, and whether it is whole."""
+        end = self.directory.audit_end()
+        get_logger("engine").info("audit", entries=end.entries, seal=end.seal)
+        if not self.directory.audit_intact():
+            log.error("audit_broken", entries=end.entries)
+
     async def write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one of the directory's writes in its turn: it has one writer."""
         return await self._committer.run(write, *args, **kwargs)

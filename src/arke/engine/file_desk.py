@@ -70,8 +70,8 @@ class FileDesk:
         """One of the directory's writes, in its turn."""
         return await self._engine.write(write, *args, **kwargs)
 
-    async def audit(self, at: int, actor: str, action: str, detail: str) -> None:
-        await self.write(self._engine.directory.audit, at, actor, action, detail)
+    async def audit(self, actor: str, action: str, detail: str) -> None:
+        await self._engine.audit(actor, action, detail)
 
     def show(self, loading: Loading | None) -> None:
         """Let the engine's status tell how far a file is; None: nothing is loaded any more."""

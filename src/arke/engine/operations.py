@@ -9,6 +9,9 @@ import msgspec
 
 from arke import tokens
 from arke.catalog.load import LoadedCatalog, parse_catalog
+from arke.delivery.confinement import Confinement
+from arke.domain.catalog import MAX_ID
+from arke.domain.digits import whole_number
 from arke.domain.event import is_uuid
 from arke.engine.batches import RunFacts
 from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
@@ -18,7 +21,7 @@ from arke.engine.forecast import SegmentForecast
 from arke.engine.privacy_operations import PrivacyOperations
 from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.errors import InvalidInput
-from arke.storage.ports import AuditEntry
+from arke.storage.ports import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -83,6 +86,7 @@ class Status(msgspec.Struct, frozen=True):
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     `privacy_requests_large` counts privacy requests about suspiciously many ids.
+    `audit`: how many entries the audit has, and the seal of the last.
     """
 
     ready: bool
@@ -100,6 +104,7 @@ class Status(msgspec.Struct, frozen=True):
     refused: int = 0
     takeovers_refused: int = 0
     privacy_requests_large: int = 0
+    audit: AuditEnd | None = None
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -134,10 +139,14 @@ class Operations:
     id, or `local`.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, checkers: Checkers) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, checkers: Checkers, confinement: Confinement | None = None
+    ) -> None:
+        """`confinement`: what a catalog from the network may refer to."""
         self._engine = engine
         self._clock = clock
         self._checkers = checkers
+        self._confined = checkers._replace(confined=confinement or Confinement())
         self.privacy = PrivacyOperations(engine, self._audit)
 
     async def status(self) -> Status:
@@ -162,6 +171,7 @@ class Operations:
             refused=self._engine.room.refused,
             takeovers_refused=self._engine.identity.takeovers_refused,
             privacy_requests_large=self._engine.privacy.large.count,
+            audit=self._engine.directory.audit_end(),
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
@@ -208,9 +218,10 @@ class Operations:
         """The same without an entry in the audit: for those whose people are made up. Raises InvalidInput."""
         if partner is not None:
             dpid, colon, partner_id = partner.partition(":")
-            if not colon or not dpid.isdigit() or not partner_id:
-                raise InvalidInput(f"{partner!r} is not DPID:ID, for example 12345:abc")
-            uuid = self._engine.device_of(int(dpid), partner_id)
+            number = whole_number(dpid, MAX_ID)
+            if not colon or number is None or not partner_id:
+                raise InvalidInput("this is not DPID:ID, for example 12345:abc")
+            uuid = self._engine.device_of(number, partner_id)
             if uuid is None:
                 return Explanation(uuid="", known=False)
         if uuid is None or not is_uuid(uuid):
@@ -235,11 +246,13 @@ class Operations:
         *,
         dry_run: bool = False,
         actor: str = LOCAL,
+        from_afar: bool = False,
     ) -> AppliedReport:
-        """Validate, plan and apply. Raises CatalogError."""
+        """Validate, plan and apply. Raises CatalogError. `from_afar`: it came over the network."""
+        checkers = self._confined if from_afar else self._checkers
         # A large catalog takes seconds to check: meanwhile the intake goes on.
         loaded: LoadedCatalog = await asyncio.to_thread(
-            parse_catalog, text, name=name, base_dir=base_dir, checkers=self._checkers
+            parse_catalog, text, name=name, base_dir=base_dir, checkers=checkers
         )
         applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
         if applied.version is not None:
@@ -308,8 +321,7 @@ class Operations:
         return AuditReport(directory.audit_intact(), directory.audit_entries(after, limit))
 
     async def _audit(self, actor: str, action: str, detail: str) -> None:
-        now = int(self._clock.now())
-        await self._engine.write(self._engine.directory.audit, now, actor, action, detail)
+        await self._engine.audit(actor, action, detail)
 
     async def create_token(
         self, scopes: str, name: str, lifetime_s: int | None, *, actor: str = LOCAL

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, header, respond_and_hang_up, respond_json
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
@@ -92,7 +93,8 @@ class _Upload:
             raise BodyRefused(415, "unknown_encoding", "Content-Encoding may be gzip or absent")
 
     def refuse_if_longer(self, length: bytes) -> None:
-        if length.isdigit() and int(length[:20]) > self._settings.max_bulk_bytes:
+        given = whole_number(length.decode("latin-1"))
+        if given is not None and given > self._settings.max_bulk_bytes:
             raise self._too_large()
 
     async def run(self, receive: Receive) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from arke.domain.catalog import MAX_ID
+from arke.domain.digits import whole_number
 
 ECID_DPID: Final = 4
 """The name space `d_mid` declares an id in (dossier 17: namespace "4" is the ECID)."""
@@ -59,7 +60,4 @@ def is_nobody(dpid: int, value: str) -> bool:
 
 def parse_dpid(text: str) -> int | None:
     """A DPID from text, or None. 0 is not one: it means the device UUID itself."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 10:
-        return None
-    dpid = int(text)
-    return dpid if 0 < dpid <= MAX_ID else None
+    return whole_number(text, MAX_ID, 1)

@@ -10,7 +10,7 @@ MAX_URL_CHARS: Final = 8_192
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\\"<>^`]")
 _MACRO: Final = re.compile(
-    r"(?:\$|%24)(?:\{|%7B)(DD_UUID|GDPR|GDPR_CONSENT_[0-9]{1,6})(?:\}|%7D)", re.IGNORECASE
+    r"(?:\$|%24)(?:\{|%7B)(DD_UUID|GDPR|GDPR_CONSENT_[0-9]{1,6})(?:\}|%7D)", re.IGNORECASE | re.ASCII
 )
 
 

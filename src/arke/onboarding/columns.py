@@ -22,6 +22,7 @@ from arke.catalog.tree import grow
 from arke.catalog.yaml_events import yaml_events
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, MAX_ID
 from arke.errors import InvalidInput
+from arke.onboarding.opening import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,18 +94,17 @@ def parse_columns(text: str | bytes, where: str) -> Columns:
     return columns
 
 
-def columns_beside(path: Path) -> bytes | None:
-    """The columns file that lies beside a table, None where there is none. Raises InvalidInput."""
-    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+def columns_beside(path: Path | str, folder: int | None = None) -> bytes | None:
+    """The columns file that lies beside a table, None where there is none. `folder`: an open folder that `path`
+    is a name in. Raises InvalidInput.
+    """
+    name = str(path)
+    if not name.endswith((".csv", ".csv.gz", ".parquet")):
         return None
-    beside = path.with_name(path.name + SUFFIX)
     try:
-        with beside.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
+        return read_small(name + SUFFIX, MAX_BYTES + 1, folder)
     except OSError as error:
-        raise InvalidInput(f"{beside}: cannot be read: {error.strerror}") from None
+        raise InvalidInput(f"{name}{SUFFIX}: cannot be read: {error.strerror}") from None
 
 
 def check_memberships(columns: Columns, external: Mapping[int, bool], where: str) -> None:

@@ -14,10 +14,11 @@ import re
 
 import msgspec
 
+from arke.domain.digits import whole_number
+
 _TYPOGRAPHIC = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"'})
 _PAIR = re.compile(r'\s*(?:"([^"]*)"|([^"=]+?))\s*=\s*(?:"([^"]*)"|([^"]*?))\s*', re.DOTALL)
 _REMOVAL = re.compile(r"([0-9]{1,18}):(?:0|-1)")
-MAX_TRAIT_DIGITS = 18
 
 
 class Malformed(ValueError):
@@ -89,10 +90,11 @@ def _read(item: str, items: Items) -> None:
         value = pair[3] if pair[3] is not None else pair[4]
     key, value = key.strip().lstrip("-"), value.strip()
     if key in ("d_sid", "d_unsid"):
-        if not (value.isdigit() and value.isascii() and len(value) <= MAX_TRAIT_DIGITS):
+        trait = whole_number(value)
+        if trait is None:
             items.unread += 1
         else:
-            (items.realise if key == "d_sid" else items.remove).append(int(value))
+            (items.realise if key == "d_sid" else items.remove).append(trait)
     elif key and value:
         items.signal(key, value)
     else:

@@ -91,14 +91,16 @@ class Loader:
 
     async def load(
         self,
-        path: Path,
+        path: Path | str,
         name: str,
         columns: str | bytes | None = None,
         progress: Progress | None = None,
         *,
         actor: str = LOCAL,
+        folder: int | None = None,
     ) -> Receipt:
-        """Load a file, or go on with it. What is wrong with its content is told by the receipt.
+        """Load a file, or go on with it. What is wrong with its content is told by the receipt. `folder`: an
+        open folder that `path` is a name in; no link is followed then.
 
         Raises InvalidInput where its name is wrong, and Unavailable, Overloaded when the engine cannot take
         it now: load it again, and it goes on from where it was.
@@ -106,7 +108,7 @@ class Loader:
         async with self._turn:
             job = self.check(name, columns)
             try:
-                reading = await self._worker.run(Reading, path, job.name, job.columns)
+                reading = await self._worker.run(Reading, path, job.name, job.columns, folder)
                 try:
                     return await self._read(job, reading, progress or _nobody, actor)
                 finally:
@@ -148,7 +150,7 @@ class Loader:
         return receipt
 
     async def _audit(self, actor: str, action: str, detail: str) -> None:
-        await self._desk.audit(int(self._clock.now()), actor, action, detail)
+        await self._desk.audit(actor, action, detail)
 
     async def _chunks(
         self, job: Job, reading: Reading, record: FileRecord, tally: Tally, progress: Callable[[int], None]

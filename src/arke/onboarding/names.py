@@ -25,7 +25,7 @@ _TEXT = re.compile(
     r"(?P<prefix>ftp_dpm_odc|ftp_dpm|adobe_id|c2c_id)_(?P<numbers>[0-9]+(?:_[0-9]+)*)"
     r"\.(?P<kind>sync|overwrite)(?:\.(?P<split>[0-9]{1,9}))?(?P<packed>\.gz)?"
 )
-_TABLE = re.compile(r"[^/\x00-\x1f]+?\.(?P<form>csv|parquet)(?P<packed>\.gz)?")
+_TABLE = re.compile(r"[^/]+?\.(?P<form>csv|parquet)(?P<packed>\.gz)?")
 _TIME_DIGITS = 10
 
 
@@ -53,6 +53,8 @@ class FileName(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_name(name: str) -> FileName:
     """Take a file's name apart. Raises InvalidInput saying what is wrong with it."""
+    if not name.isprintable():
+        raise InvalidInput("a file's name may hold no control characters, and nothing that is not UTF-8")
     if name.endswith((".pgp", ".gpg")):
         raise InvalidInput(f"{name}: decrypt the file first: Arke keeps no keys for files")
     if len(name) > MAX_NAME_CHARS:

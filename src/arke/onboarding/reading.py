@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.errors import FileRefused
+from arke.onboarding.parquet import ParquetRows
 from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
 from arke.onboarding.receipt import Tally
 from arke.onboarding.source import DataFile, Survey
-from arke.onboarding.tables import CsvLines, ParquetRows, TableRows
+from arke.onboarding.tables import CsvLines, TableRows, check_columns
 from arke.onboarding.trait_book import TraitBook
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
     from arke.onboarding.columns import Columns
     from arke.onboarding.names import FileName
+    from arke.onboarding.parquet_reader import Row
 
 CHUNK_LINES = 1_000
+CHUNK_BYTES = 1 << 20
+"""A chunk ends with the line that brings it to this: long lines become many times their size in memory."""
 LET_GO_LINES = 16
 """Lines after which the thread lets go of the interpreter: otherwise an event may wait 5 ms for it."""
 
@@ -42,15 +45,18 @@ class Chunk(msgspec.Struct):
 class Reading:
     """Reads one file. `survey`, then `start`, then `chunk` until its `end`; `close` at any time."""
 
-    def __init__(self, path: Path, name: FileName, columns: Columns | None) -> None:
-        """Raises FileRefused."""
-        self._file = DataFile(path, name)
+    def __init__(
+        self, path: Path | str, name: FileName, columns: Columns | None, folder: int | None = None
+    ) -> None:
+        """`folder`: an open folder that `path` is a name in. Raises FileRefused."""
+        self._file = DataFile(path, name, folder)
         self._name = name
         self._columns = columns
         self._parse: TraitLines | IdLines | CsvLines | None = None
         self._table: TableRows | None = None
         self._entries: Iterator[tuple[int, bytes | None]] = iter(())
-        self._rows: Iterator[tuple[int, dict[str, list[str]]]] = iter(())
+        self._parquet: ParquetRows | None = None
+        self._rows: Iterator[tuple[int, Row]] = iter(())
         self._last = 0
         self.book: TraitBook | None = None
 
@@ -62,7 +68,7 @@ class Reading:
         digest = hashlib.blake2b(survey.digest + msgspec.json.encode(self._columns), digest_size=16)
         lines = survey.lines
         if self._name.form == "parquet":
-            lines = ParquetRows(self._file, self._columns).count
+            lines = self._opened(self._columns).count
         return Survey(digest.digest(), lines)
 
     def start(self, after: int, catalog: Catalog) -> None:
@@ -78,10 +84,17 @@ class Reading:
                 self._table = TableRows(self._columns, self.book)
         if self._columns is not None and self._table is not None:
             if self._name.form == "parquet":
-                self._rows = ParquetRows(self._file, self._columns).rows(after)
+                self._rows = self._opened(self._columns).rows(after)
                 return
             self._parse = CsvLines(self._file, self._columns, self._table)
         self._entries = self._file.lines(after)
+
+    def _opened(self, columns: Columns) -> ParquetRows:
+        """The Parquet file, opened once. Raises FileRefused, InvalidInput."""
+        if self._parquet is None:
+            self._parquet = ParquetRows(self._file, columns.names)
+            check_columns(columns, self._parquet.found)
+        return self._parquet
 
     def under(self, catalog: Catalog) -> None:
         """Another catalog is in force: the traits of the lines that follow are looked up in it."""
@@ -100,7 +113,8 @@ class Reading:
         if parse is None:
             self._table_rows(chunk)
             return chunk
-        for number, raw in islice(self._entries, CHUNK_LINES):
+        size = 0
+        for number, raw in self._entries:
             if not number % LET_GO_LINES:
                 time.sleep(0)
             said = parse(number, raw, chunk.tally)
@@ -109,22 +123,32 @@ class Reading:
                 chunk.told.append(said)
             elif said is not None:
                 chunk.rows.append(said)
-        chunk.end = chunk.last < self._last + CHUNK_LINES
+            size += len(raw or b"")
+            if number == self._last + CHUNK_LINES or size >= CHUNK_BYTES:
+                break
+        else:
+            chunk.end = True
         self._last = chunk.last
         return chunk
 
     def _table_rows(self, chunk: Chunk) -> None:
-        if self._table is None:
+        if self._table is None or self._columns is None:
             raise RuntimeError("start comes first")
+        names = self._columns.names
+        size = 0
         for number, row in self._rows:
             if not number % LET_GO_LINES:
                 time.sleep(0)
             chunk.tally.received += 1
-            said = self._table.read(number, row, chunk.tally)
             chunk.last = self._last = number
-            if said is not None:
-                chunk.told.append(said)
-            if chunk.tally.received == CHUNK_LINES:
+            if row is None:
+                chunk.tally.refuse("too_long", number)
+            else:
+                said = self._table.read(number, dict(zip(names, row, strict=True)), chunk.tally)
+                if said is not None:
+                    chunk.told.append(said)
+                size += sum(len(text) for texts in row for text in texts)
+            if chunk.tally.received == CHUNK_LINES or size >= CHUNK_BYTES:
                 return
         chunk.end = True
 
@@ -135,4 +159,6 @@ class Reading:
             raise FileRefused("empty", "the file has no lines")
 
     def close(self) -> None:
+        if self._parquet is not None:
+            self._parquet.close()
         self._file.close()

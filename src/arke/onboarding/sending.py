@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.errors import InvalidInput
-from arke.onboarding.columns import columns_beside
+from arke.onboarding.columns import MAX_BYTES, columns_beside
 from arke.onboarding.names import parse_name
+from arke.onboarding.opening import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,12 @@ def outgoing(paths: Sequence[Path], columns: Path | None) -> list[Outgoing]:
     given: str | None = None
     if columns is not None:
         try:
-            given = columns.read_text(encoding="utf-8")
+            read = read_small(columns, MAX_BYTES + 1)
+            given = None if read is None else read.decode()
         except (OSError, UnicodeDecodeError):
-            raise InvalidInput(f"{columns}: cannot read this columns file") from None
+            given = None
+        if given is None:
+            raise InvalidInput(f"{columns}: cannot read this columns file")
     found = []
     for path in paths:
         if path.is_dir():

@@ -15,6 +15,7 @@ import msgspec
 
 from arke.errors import FileRefused
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
+from arke.onboarding.opening import open_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +46,11 @@ class DataFile:
     whoever changes it instead is found out by `check_unchanged`.
     """
 
-    def __init__(self, path: Path, name: FileName) -> None:
-        """Raises FileRefused."""
+    def __init__(self, path: Path | str, name: FileName, folder: int | None = None) -> None:
+        """`folder`: an open folder that `path` is a name in. Raises FileRefused."""
         self.name = name
         try:
-            # Not blocking: opening a pipe would wait for somebody to write.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_data(path, folder)
         except OSError as error:
             reason = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
             text = (error.strerror or "error").lower()

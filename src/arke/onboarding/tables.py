@@ -1,20 +1,20 @@
-"""CSV and Parquet as streams of rows, and what a row says under a columns file.
+"""CSV as a stream of rows, and what a row of any table says under a columns file.
 
-A line of a CSV file is a row: values in quotes hold no line ends. Parquet is read by pyarrow, an extra.
+A line of a CSV file is a row: values in quotes hold no line ends. Parquet: `parquet.py`.
 """
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from arke.errors import FileRefused, InvalidInput
+from arke.errors import FileRefused
 from arke.onboarding.items import Items
 from arke.onboarding.parsing import id_problem, meant, text_of
-from arke.onboarding.source import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from arke.onboarding.columns import Columns
     from arke.onboarding.parsing import Told
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from arke.onboarding.source import DataFile
     from arke.onboarding.trait_book import TraitBook
 
-BATCH_ROWS = 2_000
-MAX_ROW_GROUP_BYTES = 1 << 30
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _FLAGS = {"": None, "1": 1, "true": 1, "yes": 1, "0": 0, "-1": 0, "false": 0, "no": 0}
 
@@ -89,9 +87,10 @@ class CsvLines:
             ) from None
         if len(names) == 1 and columns.id.column not in names:
             _check_delimiter(names[0], self._delimiter)
-        _check_columns(columns, names)
+        check_columns(columns, Counter(names))
         self._width = len(names)
-        self._places = {name: names.index(name) for name in columns.names}
+        places = {name: place for place, name in enumerate(names)}
+        self._places = {name: places[name] for name in columns.names}
 
     def _fields(self, text: str) -> list[str]:
         return next(csv.reader((text,), delimiter=self._delimiter, strict=True), [])
@@ -123,68 +122,11 @@ def _check_delimiter(head: str, delimiter: str) -> None:
             )
 
 
-def _check_columns(columns: Columns, names: list[str]) -> None:
-    """Each column that is read must be there once."""
+def check_columns(columns: Columns, found: Mapping[str, int]) -> None:
+    """Each column that is read must be there once; `found`: how often a file has them. Raises FileRefused."""
     for problem, wrong in (
-        ("no column", [name for name in columns.names if name not in names]),
-        ("more than one column", [name for name in columns.names if names.count(name) > 1]),
+        ("no column", [name for name in columns.names if not found.get(name, 0)]),
+        ("more than one column", [name for name in columns.names if found.get(name, 0) > 1]),
     ):
         if wrong:
             raise FileRefused("no_such_column", f"the file has {problem} {', '.join(map(repr, wrong))}")
-
-
-class ParquetRows:
-    """The rows of a Parquet file, numbered from 1, a batch in memory at a time."""
-
-    def __init__(self, file: DataFile, columns: Columns) -> None:
-        """Raises FileRefused; InvalidInput where pyarrow is not installed."""
-        try:
-            import pyarrow.parquet as parquet
-        except ImportError:
-            raise InvalidInput("reading Parquet needs pyarrow: install arke[parquet]") from None
-        import pyarrow as pa
-
-        self._error = pa.ArrowException
-        self._columns = columns
-        try:
-            file.stream.seek(0)
-            self._file = parquet.ParquetFile(pa.PythonFile(file.stream, mode="r"))
-        except (pa.ArrowException, OSError):
-            raise FileRefused("bad_parquet", "this is no Parquet file, or it ends too early") from None
-        metadata = self._file.metadata
-        groups = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
-        if max(groups, default=0) > MAX_ROW_GROUP_BYTES or sum(groups) > MAX_UNPACKED_BYTES:
-            raise FileRefused("too_large", f"row groups may have {MAX_ROW_GROUP_BYTES:,} bytes unpacked")
-        _check_columns(columns, self._file.schema_arrow.names)
-        self.count: int = metadata.num_rows
-
-    def rows(self, after: int) -> Iterator[tuple[int, dict[str, list[str]]]]:
-        """Rows behind number `after`, with their numbers. Raises FileRefused."""
-        number = 0
-        names = self._columns.names
-        try:
-            for batch in self._file.iter_batches(BATCH_ROWS, columns=names):
-                if number + batch.num_rows <= after:
-                    number += batch.num_rows
-                    continue
-                for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
-                    number += 1
-                    if number > after:
-                        yield number, dict(zip(names, map(_texts, values), strict=True))
-        except (self._error, OSError, ValueError, OverflowError):  # also of values that Python cannot hold
-            raise FileRefused("bad_parquet", f"the file cannot be read behind row {number:,}") from None
-
-
-def _texts(value: object) -> list[str]:
-    """A value of any column type as texts."""
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return [text for one in value for text in _texts(one)]
-    if isinstance(value, bytes):  # text of writers that do not mark it as such
-        return [value.decode(errors="backslashreplace")]
-    if isinstance(value, bool):
-        return ["1" if value else "0"]
-    if isinstance(value, float) and value.is_integer():
-        return [str(int(value))]
-    return [str(value)]

@@ -75,6 +75,8 @@ class AudienceState:
     def __init__(
         self, path: Path | str | None = None, *, synchronous: Literal["full", "normal"] = "full"
     ) -> None:
+        if path is not None:  # who is in which segment: for this user alone
+            Path(path).touch(mode=0o600)
         self._connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'full' else 'NORMAL'}")

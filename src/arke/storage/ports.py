@@ -118,14 +118,24 @@ class BatchRecord(msgspec.Struct, frozen=True):
     abandoned: bool = False
 
 
-class AuditEntry(msgspec.Struct, frozen=True):
-    """One thing an operator did. `actor` is a token's id, or `local`; `detail` holds no personal data."""
+class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing an operator did. `actor` is a token's id, or `local`; `detail` holds no personal data. `seal`: the
+    hash of this and of all before it, hexadecimal.
+    """
 
     number: int
     at: int
     actor: str
     action: str
     detail: str
+    seal: str = ""
+
+
+class AuditEnd(msgspec.Struct, frozen=True):
+    """How many entries the audit has, and the seal of the last: whoever keeps both finds out if any is gone."""
+
+    entries: int
+    seal: str
 
 
 class Owed(msgspec.Struct, array_like=True, frozen=True):
@@ -459,8 +469,12 @@ class Directory(Protocol):
         """Write something and take it away again, after a failure. Raises StoreUnavailable while that fails."""
         ...
 
-    def audit(self, at: int, actor: str, action: str, detail: str) -> None:
-        """Add an entry, sealed with the one before it."""
+    def audit(self, at: int, actor: str, action: str, detail: str) -> AuditEnd:
+        """Add an entry, sealed with the one before it; the end that the audit now has."""
+        ...
+
+    def audit_end(self) -> AuditEnd:
+        """The end that the audit had when it was last written, whatever has been taken out since."""
         ...
 
     def audit_entries(self, after: int, limit: int) -> list[AuditEntry]:
@@ -468,7 +482,7 @@ class Directory(Protocol):
         ...
 
     def audit_intact(self) -> bool:
-        """Whether every seal still fits: nothing was changed or taken out."""
+        """Whether every seal still fits, up to the end: nothing was changed or taken out."""
         ...
 
     def close(self) -> None: ...

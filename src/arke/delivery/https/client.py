@@ -17,6 +17,7 @@ from arke.delivery.https.pool import IDLE_TIMEOUT_S, MAX_IDLE, Pool
 from arke.delivery.https.ports import Answer, Resolver
 from arke.delivery.https.resolver import SystemResolver
 from arke.delivery.https.tls import TlsContexts
+from arke.domain.digits import whole_number
 
 if TYPE_CHECKING:
     import ssl
@@ -194,8 +195,9 @@ class HttpsClient:
         if response.retry_after is None:
             return None
         text = response.retry_after.decode("latin-1").strip()
-        if text.isdecimal() and len(text) < 10:
-            return float(text)
+        seconds = whole_number(text, 10**9)
+        if seconds is not None:
+            return float(seconds)
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - self._clock.now())
         except (ValueError, TypeError, IndexError, OverflowError):  # whatever a server makes up

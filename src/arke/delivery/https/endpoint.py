@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_URL_CHARS = 4096
 HTTPS_PORT = 443
 
-_URL = re.compile(r"https://(?P<authority>[^/?]*)(?P<target>.*)", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"https://(?P<authority>[^/?]*)(?P<target>.*)", re.IGNORECASE | re.DOTALL | re.ASCII)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?P<port>:.*)?", re.DOTALL)
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _PORT = re.compile(r":[0-9]{1,5}", re.ASCII)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from arke.delivery.confinement import Confinement
 from arke.delivery.https.failure import PostFailed
+from arke.domain.catalog import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from arke.domain.catalog import Tls
 
 RECHECK_S: Final = 1.0
 
@@ -31,8 +33,13 @@ class TlsContexts:
     """
 
     def __init__(
-        self, *, recheck_s: float = RECHECK_S, monotonic: Callable[[], float] = time.monotonic
+        self,
+        confinement: Confinement | None = None,
+        *,
+        recheck_s: float = RECHECK_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._confinement = confinement or Confinement()
         self._recheck_s = recheck_s
         self._monotonic = monotonic
         self._entries: dict[Tls, _Entry] = {}
@@ -45,7 +52,7 @@ class TlsContexts:
             return entry.context
         if entry is None:
             stamps = _stamps(profile)
-            self._entries[profile] = entry = _Entry(build_context(profile), stamps)
+            self._entries[profile] = entry = _Entry(build_context(profile, self._confinement), stamps)
         elif _files(profile):
             self._reload(profile, entry)
         entry.check_at = now + self._recheck_s
@@ -55,7 +62,7 @@ class TlsContexts:
         try:
             stamps = _stamps(profile)
             if stamps != entry.stamps:
-                entry.context = build_context(profile)
+                entry.context = build_context(profile, self._confinement)
                 entry.stamps = stamps
         except PostFailed as error:
             _log.warning("tls_reload_failed", problem=error.failure.detail)
@@ -72,8 +79,33 @@ class _Entry:
         self.check_at = 0.0
 
 
-def build_context(profile: Tls) -> ssl.SSLContext:
+def build_context(profile: Tls, confinement: Confinement) -> ssl.SSLContext:
     """A client context; with `ca_file` only that authority is trusted, otherwise the system's."""
+    if not profile.confined:
+        return _context(profile)
+    with ExitStack() as stack:
+        try:
+            held = Tls(
+                ca_file=_held(profile.ca_file, confinement, stack),
+                client_cert=_held(profile.client_cert, confinement, stack),
+                client_key=_held(profile.client_key, confinement, stack),
+            )
+        except OSError:
+            # Not there, or not for a catalog from the network: whoever wrote it does not learn which.
+            raise PostFailed("tls", "tls_configuration", "a tls file cannot be used") from None
+        return _context(held)
+
+
+def _held(path: str | None, confinement: Confinement, stack: ExitStack) -> str | None:
+    """A name for the very file that was found to be allowed. Raises OSError."""
+    if path is None:
+        return None
+    descriptor = confinement.open(path)
+    stack.callback(os.close, descriptor)
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _context(profile: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

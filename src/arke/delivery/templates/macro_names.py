@@ -8,6 +8,8 @@ import msgspec
 
 from arke.delivery.templates.macro_nodes import Frame, Source
 from arke.delivery.templates.macros import FIELDS, GET_ONLY, LITERALS, find_field, suggest
+from arke.domain.catalog import MAX_ID
+from arke.domain.digits import whole_number
 from arke.errors import RuleError
 
 if TYPE_CHECKING:
@@ -51,8 +53,10 @@ def resolve(scope: Scope, path: str) -> Source:
         raise RuleError(f"a {kind} has no field {rest[0]}", hint=remedy)
     if len(rest) == 1:
         return Source(path, _getter(field, slot), field.items)
-    if len(rest) == 2 and rest[1].isdigit() and field.keyed is not None:
-        return Source(path, _entry_getter(field.keyed, slot, int(rest[1])), None)
+    if len(rest) == 2 and field.keyed is not None:
+        number = whole_number(rest[1], MAX_ID)
+        if number is not None:
+            return Source(path, _entry_getter(field.keyed, slot, number), None)
     hint = f"write <{name}.{field.name}.20914>, with the DPID's number" if field.keyed else None
     raise RuleError(f"{name}.{field.name} has nothing called {'.'.join(rest[1:])}", hint=hint)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\s*\.\s*(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+))*")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-CONTROL = re.compile(r"(if|elseif)\s*\(|(else|endif)\s*>", re.IGNORECASE)
+CONTROL = re.compile(r"(if|elseif)\s*\(|(else|endif)\s*>", re.IGNORECASE | re.ASCII)
 WHITESPACE_TAG = re.compile(r"(?:\\[ntr ])+>")
 BACKSLASHED = {"n": "\n", "t": "\t", "r": "\r", " ": " "}
 CLOSE_HINT = "inside a list's body a literal brace is written <OPEN_BRACKET> or <CLOSE_BRACKET>"

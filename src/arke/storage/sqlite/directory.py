@@ -12,6 +12,7 @@ import msgspec
 from arke.errors import InvalidInput
 from arke.storage.ports import (
     MAX_DEVICES,
+    AuditEnd,
     AuditEntry,
     BatchRecord,
     DeviceDay,
@@ -40,6 +41,8 @@ from arke.tokens import Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    import apsw
 
 SCHEMA_VERSION = 2
 BATCH_RUNS_KEPT = 1_000
@@ -428,25 +431,47 @@ class SqliteDirectory:
 
     # --- audit ------------------------------------------------------------------------------------------
 
-    def audit(self, at: int, actor: str, action: str, detail: str) -> None:
+    def audit(self, at: int, actor: str, action: str, detail: str) -> AuditEnd:
         with transaction(self._connection, self._where):
-            row = self._connection.execute(
-                "SELECT number, seal FROM audit ORDER BY number DESC LIMIT 1"
-            ).fetchone()
-            number, seal = row if row is not None else (0, b"")
-            body = msgspec.msgpack.encode(AuditEntry(number + 1, at, actor, action, detail))
+            before, seal = self._audit_end(self._connection)
+            number = before + 1
+            body = msgspec.msgpack.encode(AuditEntry(number, at, actor, action, detail))
+            seal = self._seal(seal, body)
+            self._connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (number, body, seal))
             self._connection.execute(
-                "INSERT INTO audit VALUES (?, ?, ?)", (number + 1, body, self._seal(seal, body))
+                "INSERT OR REPLACE INTO meta VALUES ('audit_end', ?)",
+                (msgspec.msgpack.encode((number, seal)),),
             )
+        return AuditEnd(number, seal.hex())
+
+    def audit_end(self) -> AuditEnd:
+        with store_errors(self._where):
+            number, seal = self._audit_end(self._reads)
+        return AuditEnd(number, seal.hex())
+
+    @staticmethod
+    def _audit_end(connection: apsw.Connection) -> tuple[int, bytes]:
+        """Kept apart from the entries, so that they go on behind it and a cut stays seen. Earlier versions did not
+        keep it: there it is the last entry.
+        """
+        row = connection.execute("SELECT value FROM meta WHERE key = 'audit_end'").fetchone()
+        if row is not None:
+            number, seal = msgspec.msgpack.decode(row[0], type=tuple[int, bytes])
+            return number, seal
+        row = connection.execute("SELECT number, seal FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+        return (0, b"") if row is None else (row[0], row[1])
 
     def _seal(self, before: bytes, body: bytes) -> bytes:
         return hashlib.blake2b(before + body, key=self._key, digest_size=32).digest()
 
     def audit_entries(self, after: int, limit: int) -> list[AuditEntry]:
-        sql = "SELECT body FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+        sql = "SELECT body, seal FROM audit WHERE number > ? ORDER BY number LIMIT ?"
         with store_errors(self._where):
             rows = list(self._reads.execute(sql, (after, limit)))
-        return [msgspec.msgpack.decode(body, type=AuditEntry) for (body,) in rows]
+        return [
+            msgspec.structs.replace(msgspec.msgpack.decode(body, type=AuditEntry), seal=seal.hex())
+            for body, seal in rows
+        ]
 
     def audit_intact(self) -> bool:
         expected, before = 1, b""
@@ -457,7 +482,8 @@ class SqliteDirectory:
                 if number != expected or seal != self._seal(before, body):
                     return False
                 expected, before = number + 1, seal
-        return True
+            end = self._audit_end(self._reads)
+        return end == (expected - 1, before)
 
     def close(self) -> None:
         self._reads.close()

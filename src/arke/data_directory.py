@@ -1,0 +1,57 @@
+"""The data directory belongs to one user alone: what is in it are people, keys and the proof of what was done."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from typing import TYPE_CHECKING
+
+from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRIVATE_UMASK = 0o077
+OTHERS = 0o077
+
+
+class DataExposed(InvalidInput):
+    """Others may read the data directory, or write to it, or have written to it."""
+
+    code = "data_exposed"
+
+
+def open_private(data: Path) -> None:
+    """Make the directory where there is none, for this user alone, and see to it that it is so. Whatever this
+    process writes from here on is for this user alone. Raises DataExposed saying how to mend it.
+    """
+    os.umask(PRIVATE_UMASK)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    check_private(data)
+
+
+def check_private(data: Path) -> None:
+    """Whether the directory is its owner's alone, and the owner is us (or we are root). Raises DataExposed.
+
+    With the directory closed, modes inside are of no consequence; but what others put in while it was open is.
+    """
+    facts = data.stat()
+    mine = {os.geteuid(), 0} if os.geteuid() else {0, facts.st_uid}
+    where = shlex.quote(str(data))
+    if facts.st_uid not in mine:
+        raise DataExposed(
+            f"{data}: the data directory belongs to another user: run arke as that one, or `chown` it"
+        )
+    if stat.S_IMODE(facts.st_mode) & OTHERS:
+        raise DataExposed(
+            f"{data}: others may use this data directory (mode {stat.S_IMODE(facts.st_mode):04o}): "
+            f"`chmod 700 {where}`, then start again"
+        )
+    with os.scandir(data) as entries:
+        strange = sum(entry.stat(follow_symlinks=False).st_uid not in mine for entry in entries)
+    if strange:
+        raise DataExposed(
+            f"{data}: {strange} files in it belong to other users, who must have put them there: look at them "
+            f"(`ls -la {where}`) and remove them"
+        )
