@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S: Final = 240.0
+PATIENCE_S: Final = 300.0
 _LOOK_EVERY_S = 0.01
 
 
