@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from arke.doors.bounds import Door
 
 NEVER: Final = math.inf
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Refused(Exception):
@@ -221,7 +222,20 @@ class DoorProtocol(HttpToolsProtocol):
             raise Ended
         self._begun = True
         self._hosts = 0
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        # One dictionary, made here: uvicorn's own takes a state along that no application of ours has.
+        self.scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": "http",
+            "root_path": "",
+            "headers": self.headers,
+        }
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
@@ -337,7 +351,9 @@ class DoorProtocol(HttpToolsProtocol):
         self._running = cycle
         if self._proxied and not self._ask(cycle):
             app = _TooMany(self._door)
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _ask(self, cycle: RequestResponseCycle) -> bool:
         """Count a visitor behind a proxy; whether there is room for the request."""
@@ -383,7 +399,8 @@ class DoorProtocol(HttpToolsProtocol):
             self._bounds.head_s if self._begun else self._bounds.keep_alive_s
         )
         self._door.admission.idle(self)
-        self.flow.release()
+        if self.flow.read_paused:
+            self.flow.release()
 
     # -- ending
 
