@@ -35,6 +35,7 @@ from arke.errors import Unavailable
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
+from arke.settings import Settings
 from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
     from arke.delivery.sender import Courier
     from arke.engine.protocol import ShardPort
-    from arke.settings import Settings
     from arke.storage.ports import Directory
 
 DIRECTORY_FILE = "directory.db"
