@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import apsw
 import pytest
@@ -137,3 +138,30 @@ def integrity(data: Path) -> set[str]:
         said |= {str(line) for (line,) in connection.execute("PRAGMA integrity_check")}
         connection.close()
     return said
+
+
+def test_events_of_a_shard_that_is_away_leave_nothing_behind(
+    tmp_path: Path, receiver: ReceiverThread
+) -> None:
+    """One of two shards cannot write: its devices' events are refused before an id is linked; new devices go to the
+    other one.
+    """
+    with EngineProcess(tmp_path, shards=2) as engine:
+        engine.apply(catalog([destination(1, receiver.url, receiver.ca_file)]))
+        away = next(device(n) for n in range(100) if crc32(device(n).encode()) % 2 == 0)
+        engine.accept({"uuid": away, "ids": [{"dpid": DPID, "id": "known"}]})
+        fill_disk(engine.workers()[0])
+        wait_until(lambda: engine.send({"uuid": away}).status == NOT_STORED, "the shard to fail")
+        for event in (
+            {"uuid": away, "ids": [{"dpid": DPID, "id": "left"}]},
+            {"ids": [{"dpid": DPID, "id": "known"}, {"dpid": DPID, "id": "behind"}]},
+        ):
+            assert [line["code"] for line in engine.send(event).json()["rejected"]] == ["shard_down"]
+        engine.accept(*({"ids": [{"dpid": DPID, "id": f"new{n}"}]} for n in range(50)))
+        ask = engine.client()
+        assert not ask.explain(None, f"{DPID}:left").known
+        assert not ask.explain(None, f"{DPID}:behind").known
+        free_disk(engine.workers()[0])
+        wait_until(engine.ready, "the engine to be ready again by itself")
+        engine.accept({"uuid": away, "ids": [{"dpid": DPID, "id": "left"}]})
+        assert engine.client().explain(None, f"{DPID}:left").known

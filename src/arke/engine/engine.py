@@ -209,10 +209,22 @@ class Engine:
         return not self._down and not self._directory_failed
 
     async def enter(self, events: int, *, going_on: bool = False) -> Place:
-        if len(self._down) == len(self.shards) and self._watcher is not None:
-            # Before an id is looked at: what is refused leaves nothing behind.
-            raise StoreUnavailable("nothing can be stored right now: see /readyz")
+        self._refuse_if_all_down()
         return await self.room.enter(events, going_on=going_on)
+
+    def _refuse_if_all_down(self) -> None:
+        """Before an id is looked at: what is refused leaves nothing behind. Raises StoreUnavailable.
+
+        Without somebody who looks whether a shard is back every event has to try.
+        """
+        if len(self._down) == len(self.shards) and self._watcher is not None:
+            raise StoreUnavailable("nothing can be stored right now: see /readyz")
+
+    def _new_device(self) -> str:
+        """A device of a shard that is there."""
+        while self.shard_number(uuid := self.identity.new_device()) in self._down:
+            continue
+        return uuid
 
     async def ingest(
         self, events: Sequence[IncomingEvent], place: Place | None = None
@@ -223,6 +235,7 @@ class Engine:
             return await self._ingest(events)
 
     async def _ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+        self._refuse_if_all_down()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [None] * len(events)
@@ -233,7 +246,16 @@ class Engine:
             if problem is not None:
                 answers[number] = problem
                 continue
-            resolved = self.identity.resolve(incoming.uuid, incoming.ids, now, public=incoming.public)
+            uuid = incoming.uuid
+            if self._down and self._watcher is not None:
+                device = uuid or self.identity.about(incoming.ids)
+                if device is None:
+                    uuid = self._new_device()
+                elif self.shard_number(device) in self._down:
+                    # Before an id is linked: what is refused leaves nothing behind.
+                    answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
+                    continue
+            resolved = self.identity.resolve(uuid, incoming.ids, now, public=incoming.public)
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
                 continue

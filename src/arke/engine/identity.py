@@ -170,6 +170,16 @@ class Identity:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
         return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
 
+    def about(self, ids: Sequence[DeclaredId]) -> str | None:
+        """The device that an event with these ids and no UUID is about; None: a new one."""
+        owners = [self.owner((declared.dpid, declared.id)) for declared in ids]
+        leading = self._leading(ids, owners)
+        owner = owners[leading] if leading is not None else None
+        return None if owner is None else owner.uuid
+
+    def new_device(self) -> str:
+        return new_uuid(self._entropy)
+
     # --- the public door --------------------------------------------------------------------------------
 
     def _granted(
