@@ -146,7 +146,9 @@ def test_a_header_breaks_no_number(engine: EngineProcess, header: str) -> None:
             assert 400 <= reply.status < 500, (header, text, reply.status)
 
 
-@pytest.mark.parametrize(("number", "command"), enumerate(COMMANDS), ids=[" ".join(one) for one in COMMANDS])
+@pytest.mark.parametrize(
+    ("number", "command"), list(enumerate(COMMANDS)), ids=[" ".join(one) for one in COMMANDS]
+)
 def test_a_command_takes_digits_only(engine: EngineProcess, number: int, command: tuple[str, ...]) -> None:
     """Finding 5: exit code 2 and a sentence, no traceback. One text a command: a start takes a second."""
     text = ("²", "1_0", HUGE)[number % 3]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from arke.receiver.message import Message
 

@@ -98,3 +98,9 @@ def test_a_failure_in_the_middle_of_a_group_leaves_nothing_of_it() -> None:
     assert state.lookup("u") == []
     assert state.apply(message(True, verified_s=1)) == Applied(entered=1)
     state.close()
+
+
+def test_a_kept_state_is_for_its_user_alone(tmp_path: Path) -> None:
+    """Who is in which segment."""
+    AudienceState(tmp_path / "state.db").close()
+    assert (tmp_path / "state.db").stat().st_mode & 0o077 == 0
