@@ -77,7 +77,8 @@ def configure_logging(level: int = logging.INFO) -> None:
 
 def get_logger(component: str, **facts: Any) -> Any:
     """A logger that names its component on every line."""
-    return structlog.get_logger().bind(component=component, **facts)
+    # Bound when it is first used: modules make theirs before the level is known.
+    return structlog.get_logger(component=component, **facts)
 
 
 class Throttled:

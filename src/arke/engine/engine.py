@@ -527,12 +527,12 @@ class Engine:
         now = int(self._clock.now())
         end = await self.write(self.directory.audit, now, actor, action, detail)
         # Not the module's: that one was made before `up` asked for lines of this level.
-        get_logger("engine").info("audited", action=action, entries=end.entries, seal=end.seal)
+        log.info("audited", action=action, entries=end.entries, seal=end.seal)
 
     def log_audit(self) -> None:
         """Say how far the audit goes, and whether it is whole."""
         end = self.directory.audit_end()
-        get_logger("engine").info("audit", entries=end.entries, seal=end.seal)
+        log.info("audit", entries=end.entries, seal=end.seal)
         if not self.directory.audit_intact():
             log.error("audit_broken", entries=end.entries)
 
