@@ -526,7 +526,6 @@ class Engine:
         """Add to the audit. The log has its end too, without who and what: a cut is found out by it."""
         now = int(self._clock.now())
         end = await self.write(self.directory.audit, now, actor, action, detail)
-        # Not the module's: that one was made before `up` asked for lines of this level.
         log.info("audited", action=action, entries=end.entries, seal=end.seal)
 
     def log_audit(self) -> None:
