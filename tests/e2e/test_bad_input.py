@@ -177,9 +177,8 @@ def test_a_bad_catalog_changes_nothing(place: Place, name: str) -> None:
 
 def test_a_bad_catalog_over_the_api_lists_every_problem(place: Place) -> None:
     token = place.engine.client().create_token("admin", "test", None).secret
-    text = place.catalog.replace("1000T AND NOT 1002T", "1000T AN NOT 1002T").replace(
-        "https://10.", "http://10."
-    )
+    text = catalog([destination(PRIVATE, "http://10.1.2.3/segments/aam")])
+    text = text.replace("1000T AND NOT 1002T", "1000T AN NOT 1002T")
     reply = request(
         place.engine.admin,
         "POST",
