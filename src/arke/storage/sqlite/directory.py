@@ -77,6 +77,9 @@ class SqliteDirectory:
         self.tokens = SqliteTokens(self)
         self.files = SqliteFiles(self._connection, self._reads, self._where)
         self._takeovers = SqliteTakeovers(self._connection, self._reads, self._where, self.hash_of)
+        with store_errors(self._where):
+            some = self._reads.execute("SELECT 1 FROM first_device LIMIT 1").fetchone()
+        self._some_forgotten = some is not None
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._connection, self._where):
@@ -191,6 +194,8 @@ class SqliteDirectory:
             return list(self._reads.execute("SELECT dpid, id FROM identity WHERE uuid = ?", (uuid,)))
 
     def first_device(self, key: IdKey) -> bytes | None:
+        if not self._some_forgotten:
+            return None  # asked for every new id: as long as nobody was ever forgotten there is nothing to look up
         sql = "SELECT first FROM first_device WHERE id = ?"
         with store_errors(self._where):
             row = self._reads.execute(sql, (self.hash_of(f"{key[0]}:{key[1]}"),)).fetchone()
@@ -317,6 +322,7 @@ class SqliteDirectory:
             for number, body in bodies.items():
                 run("UPDATE privacy_request SET done = ?, body = ? WHERE number = ?", (at, body, number))
             run("INSERT OR REPLACE INTO meta VALUES ('compact_due', 1)")
+        self._some_forgotten = self._some_forgotten or bool(removed)
         return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
 
     def privacy(self, number: int) -> PrivacyRow | None:
