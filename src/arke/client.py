@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -179,7 +179,7 @@ class RemoteClient:
         return self._ask("GET", "/v1/tokens", list[TokenFacts])
 
     def revoke_token(self, token_id: str) -> None:
-        self._ask("DELETE", f"/v1/tokens/{token_id}", dict[str, str])
+        self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}", dict[str, str])
 
     def _ask(
         self, method: str, path: str, kind: type[T], *, body: bytes | BinaryIO | None = None, **query: Any

@@ -8,12 +8,16 @@ import stat
 from typing import TYPE_CHECKING
 
 from arke.errors import InvalidInput
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PRIVATE_UMASK = 0o077
 OTHERS = 0o077
+MAY_WRITE = 0o022
+
+log = get_logger("engine")
 
 
 class DataExposed(InvalidInput):
@@ -29,10 +33,15 @@ def open_private(data: Path) -> None:
     os.umask(PRIVATE_UMASK)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     check_private(data)
+    if (
+        stat.S_IMODE(data.stat().st_mode) & OTHERS
+    ):  # as `mkdir` makes them: nobody else can have written to it
+        data.chmod(0o700)
+        log.warning("data_directory_closed", mode="0700")
 
 
 def check_private(data: Path) -> None:
-    """Whether the directory is its owner's alone, and the owner is us (or we are root). Raises DataExposed.
+    """Whether only its owner could write to the directory, and that is us (or we are root). Raises DataExposed.
 
     With the directory closed, modes inside are of no consequence; but what others put in while it was open is.
     """
@@ -43,9 +52,9 @@ def check_private(data: Path) -> None:
         raise DataExposed(
             f"{data}: the data directory belongs to another user: run arke as that one, or `chown` it"
         )
-    if stat.S_IMODE(facts.st_mode) & OTHERS:
+    if stat.S_IMODE(facts.st_mode) & MAY_WRITE:
         raise DataExposed(
-            f"{data}: others may use this data directory (mode {stat.S_IMODE(facts.st_mode):04o}): "
+            f"{data}: others may write to this data directory (mode {stat.S_IMODE(facts.st_mode):04o}): "
             f"`chmod 700 {where}`, then start again"
         )
     with os.scandir(data) as entries:

@@ -233,7 +233,7 @@ def host_and_port(text: str, option: str) -> tuple[str, int]:
     """Split `127.0.0.1:8080` or `[::1]:8080`. Raises SettingsError naming the option."""
     host, colon, port = text.rpartition(":")
     number = whole_number(port, MAX_PORT)
-    if not colon or number is None or not host:
+    if not colon or number is None or not host or host.startswith("[") != host.endswith("]"):
         raise SettingsError(f"{option}: {text!r} is not host:port, for example 127.0.0.1:8080")
     return host.strip("[]"), number
 

@@ -22,6 +22,7 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "arke_"
 SECRET_BYTES: Final = 32
 MAX_SECRET_CHARS: Final = 128
+MAX_NAME_CHARS: Final = 255
 MAX_LIFETIME_S: Final = 10 * 365 * 86_400
 
 _IMPLIED: Final[dict[str, frozenset[str]]] = {
@@ -109,6 +110,8 @@ def mint(
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> tuple[str, Token]:
     """A fresh secret, to be shown once, and the token to store. Raises `InvalidInput` on a bad scope."""
+    if len(name) > MAX_NAME_CHARS or not name.isprintable():
+        raise InvalidInput(f"a token's name has at most {MAX_NAME_CHARS} characters, all of them printable")
     secret = PREFIX + base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
     token = Token(
         id=random_bytes(6).hex(),

@@ -25,7 +25,7 @@ def modes(folder: Path) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o750])
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_an_open_data_directory_is_refused(tmp_path: Path, mode: int) -> None:
     """Finding 14: by `arke up` and by a command that opens the store; the message has the command that mends it,
     and after that command everything goes on.

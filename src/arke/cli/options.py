@@ -78,8 +78,13 @@ def client(
     """A client for the engine these options mean."""
     from arke.app import catalog_checkers
     from arke.client import connect
+    from arke.errors import InvalidInput
     from arke.settings import find_settings
 
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise InvalidInput(
+            "the token has characters that no token has: see that no line end or space came along"
+        )
     return connect(data, url, token, find_settings(config), catalog_checkers(), insecure=insecure)
 
 

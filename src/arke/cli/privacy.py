@@ -102,12 +102,13 @@ def lift(
     id: Annotated[str | None, typer.Option("--id", metavar="DPID:ID", help="This id.")] = None,
     request: Annotated[
         int | None,
-        typer.Option("--request", metavar="NUMBER", help="All that this request suppressed.", min=1),
+        typer.Option("--request", metavar="NUMBER", help="All that this request suppressed.", parser=whole()),
     ] = None,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
     token: Token = None,
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Take events about somebody again: the way back from a suppression."""
@@ -117,7 +118,7 @@ def lift(
 
     if sum(given is not None for given in (uuid, id, request)) != 1:
         raise typer.BadParameter("give exactly one of --uuid, --id and --request")
-    report = client(data, url, token, config).privacy_lift(LiftAsk(uuid, id, request))
+    report = client(data, url, token, config, insecure=insecure).privacy_lift(LiftAsk(uuid, id, request))
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return

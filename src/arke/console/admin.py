@@ -16,6 +16,7 @@ from starlette.routing import Route
 from arke import __version__
 from arke.console.metrics import render_metrics
 from arke.console.onboard import onboard_routes
+from arke.console.parameters import PARAMETERS, check_parameters, flag
 from arke.domain.digits import whole_number
 from arke.doors.exchange import INTERNAL
 from arke.engine.operations import LOCAL
@@ -25,7 +26,7 @@ from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unaut
 from arke.tokens import parse_lifetime_s
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from starlette.requests import Request
 
@@ -83,7 +84,11 @@ def admin_app(
     ]
     app = Starlette(
         routes=[
-            Route(path, _guarded(handler, scope, authorize), methods=[method])
+            Route(
+                path,
+                _guarded(handler, scope, authorize, PARAMETERS.get((method, path), ())),
+                methods=[method],
+            )
             for method, path, scope, handler in routes
         ],
         exception_handlers={HTTPException: _http_problem, Exception: _defect},
@@ -106,13 +111,17 @@ async def _defect(_: Request, __: Exception) -> Response:
     return _json({"code": "internal", "message": INTERNAL}, 500)
 
 
-def _guarded(handler: Handler, scope: str | None, authorize: Authorize | None) -> Handler:
-    """Check the token, and answer errors as JSON with their code."""
+def _guarded(
+    handler: Handler, scope: str | None, authorize: Authorize | None, parameters: Sequence[str]
+) -> Handler:
+    """Check the token and the names of the parameters, and answer errors as JSON with their code."""
 
     async def endpoint(request: Request) -> Response:
         try:
             if authorize is not None and scope is not None:
                 request.state.actor = authorize(_bearer(request), scope)
+            if scope is not None:
+                check_parameters(request, parameters)
             return await handler(request)
         except Unauthorized as error:
             return _problem(error, 403 if error.forbidden else 401)
@@ -208,7 +217,7 @@ class _Api:
             text,
             request.query_params.get("name", "catalog"),
             self._folder(request),
-            dry_run=_flag(request, "dry_run"),
+            dry_run=flag(request, "dry_run"),
             actor=_actor(request),
             from_afar=not self._local,
         )
@@ -221,7 +230,7 @@ class _Api:
 
     async def rollback(self, request: Request) -> Response:
         version = _number(request, "version")
-        dry_run = _flag(request, "dry_run")
+        dry_run = flag(request, "dry_run")
         return _json(await self._operations.rollback(version, dry_run=dry_run, actor=_actor(request)))
 
     async def privacy_access(self, request: Request) -> Response:
@@ -251,7 +260,7 @@ class _Api:
     async def create_token(self, request: Request) -> Response:
         query = request.query_params
         expires = query.get("expires")
-        lifetime_s = parse_lifetime_s(expires) if expires else None
+        lifetime_s = parse_lifetime_s(expires) if expires is not None else None
         scopes, name = query.get("scope", ""), query.get("name", "")
         made = await self._operations.create_token(scopes, name, lifetime_s, actor=_actor(request))
         return _json(made, 201)
@@ -329,7 +338,3 @@ def _as_number(name: str, text: str) -> int:
     if number is None:
         raise InvalidInput(f"{name} must be a number: digits, and no more than 18 of them")
     return number
-
-
-def _flag(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "") in ("1", "true", "yes")

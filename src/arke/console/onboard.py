@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.responses import Response
 
+from arke.console.parameters import flag
 from arke.engine.operations import LOCAL
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class _OnboardApi:
         """`?check=1` only says whether a file of this name would be taken."""
         query = request.query_params
         name, columns = query.get("name", ""), query.get("columns")
-        if query.get("check", "") in ("1", "true", "yes"):
+        if flag(request, "check"):
             self._onboarding.check(name, columns)
             return _json({})
         actor = str(getattr(request.state, "actor", LOCAL))

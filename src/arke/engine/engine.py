@@ -201,6 +201,9 @@ class Engine:
     def known_dpid(self, dpid: int) -> bool:
         return dpid in self._known_dpids
 
+    def only_by_token(self, dpid: int) -> bool:
+        return self.identity.only_by_token(dpid)
+
     def authorize(self, token: str | None, scope: str) -> str:
         """The id of the token, which carries the scope. Raises Unauthorized."""
         return tokens.authorize(self.directory.tokens, token, scope, self._clock.now()).id

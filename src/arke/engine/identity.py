@@ -170,6 +170,9 @@ class Identity:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
         return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
 
+    def only_by_token(self, dpid: int) -> bool:
+        return dpid in self._by_token
+
     def about(self, ids: Sequence[DeclaredId]) -> str | None:
         """The device that an event with these ids and no UUID is about; None: a new one."""
         owners = [self.owner((declared.dpid, declared.id)) for declared in ids]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from arke.domain.catalog import Catalog, Destination
-    from arke.domain.ledger import LedgerRow
+    from arke.domain.ledger import LedgerRow, Try
     from arke.engine.privacy_request import Subject
     from arke.engine.protocol import Standing
 
@@ -42,8 +42,8 @@ def judge(catalog: Catalog, subject: Subject, standing: Standing, hash_of: Calla
         standing_out = [row for row in told if any(said != TOLD_0 for said in row.entry.told.values())]
         reason = _cannot_be_told(destination) or _says_nothing(catalog, destination, subject, standing_out)
         for row in told:
-            if row not in standing_out and row.entry.tries:
-                last = row.entry.tries[-1]
+            if row.entry.told and row not in standing_out and row.entry.tries:
+                last = _acknowledged(destination, row)
                 name = hash_of(f"{row.dpid}:{row.id}")
                 verdict.proofs.append(
                     Proof(destination_id, row.dpid, name, last.message, last.at, last.answer)
@@ -54,6 +54,13 @@ def judge(catalog: Catalog, subject: Subject, standing: Standing, hash_of: Calla
         elif standing_out or (not subject.ids and destination_id in (*standing.owed, *standing.busy)):
             verdict.missing.append(Missing(destination_id, len(standing_out), _last_answer(standing_out)))
     return verdict
+
+
+def _acknowledged(destination: Destination | None, row: LedgerRow) -> Try:
+    """The newest delivery that was acknowledged; where none is remembered, the newest."""
+    success = {str(status) for status in destination.success} if destination is not None else {"200"}
+    tries = row.entry.tries
+    return next((one for one in reversed(tries) if one.answer in success), tries[-1])
 
 
 def _cannot_be_told(destination: Destination | None) -> str | None:

@@ -53,7 +53,8 @@ def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: b
     Who knows a device's UUID is as good as the device: it opts out by it, and reads. So a UUID that the caller
     did not bring is told only if it was made for this request.
     """
-    stranger = accepted.by_id and settings.memberships != "any"
+    only_read = bool(accepted.withheld.ids)  # by `declared_by: token`, which goes before `memberships`
+    stranger = accepted.by_id and (settings.memberships != "any" or only_read)
     closed = script and not heard and settings.listeners.some
     return Told(
         cookie=not stranger,

@@ -56,12 +56,20 @@ class OptOuts:
             return [codes.OPTED_OUT]
         told: list[DcsError] = []
         done = not event.ids  # naming nobody, the browser's mark is what counts
-        if event.ids and public and self._settings.whom == "device":
-            told = [codes.not_yours_to_opt_out(one.dpid, one.id) for one in event.ids]
-            told.append(codes.ALL_IDS_INVALID)
-        elif event.ids:
-            await self._ingest.opt_out(None, event.ids, public=public)
+        ids = event.ids
+        if public:
+            nobody = self._settings.whom == "device"
+            told = [
+                codes.not_yours_to_opt_out(one.dpid, one.id)
+                for one in ids
+                if nobody or self._ingest.only_by_token(one.dpid)
+            ]
+            ids = tuple(one for one in ids if not nobody and not self._ingest.only_by_token(one.dpid))
+        if ids:
+            await self._ingest.opt_out(None, ids, public=public)
             done = True
+        elif told:
+            told.append(codes.ALL_IDS_INVALID)
         if cookie_uuid is not None:
             # The browser that asks is opted out too, whichever device the ids were last linked to.
             await self._ingest.opt_out(cookie_uuid, (), public=public)

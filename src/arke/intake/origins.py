@@ -40,7 +40,7 @@ def parse_origins(texts: Iterable[str]) -> frozenset[Origin]:
 def _listed(text: str) -> list[Origin]:
     named = [text] if "://" in text else [f"{scheme}://{text}" for scheme in _PORTS]
     found = [origin for one in named if (origin := _origin(one)) is not None]
-    if len(found) < len(named):
+    if len(found) < len(named) or text.lower() == "null":  # what a browser says of pages without one
         raise ValueError(
             f"{text!r} is not an origin: a scheme (http or https), a host and perhaps a port, or a host alone; "
             f"no path, {EXAMPLE}"

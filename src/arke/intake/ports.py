@@ -45,6 +45,10 @@ class Ingest(NameSpaces, Protocol):
         """
         ...
 
+    def only_by_token(self, dpid: int) -> bool:
+        """Whether only who shows a token may declare ids of this source (`declared_by: token`)."""
+        ...
+
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         """Opt out a device, or declared ids and the device each was last linked to; durable on return. `public`: by
         anybody's word, so ids that the device had from others are free afterwards.

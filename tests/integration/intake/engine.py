@@ -85,6 +85,9 @@ class RecordingEngine:
     def known_dpid(self, dpid: int) -> bool:
         return dpid in (123, 124, 125, 126, 12345)
 
+    def only_by_token(self, dpid: int) -> bool:
+        return dpid == 126
+
     def authorize(self, token: str | None, scope: str) -> None:
         if token is None:
             raise Unauthorized("a token is needed")
