@@ -31,7 +31,10 @@ def open_private(data: Path) -> None:
     process writes from here on is for this user alone. Raises DataExposed saying how to mend it.
     """
     os.umask(PRIVATE_UMASK)
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InvalidInput(f"{data}: the data directory cannot be made: {error.strerror}") from None
     check_private(data)
     if (
         stat.S_IMODE(data.stat().st_mode) & OTHERS

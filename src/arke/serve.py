@@ -75,7 +75,10 @@ async def open_doors(
     raise_file_limit()
     proxies = TrustedProxies(settings.server.trusted_proxies)
     admin_host, _ = host_and_port(settings.server.admin, "server.admin")
-    hosts = KnownHosts(admin_host, settings.server.admin_hosts)
+    try:
+        hosts = KnownHosts(admin_host, settings.server.admin_hosts)
+    except ValueError as error:
+        raise SettingsError(f"server.admin_hosts: {error}") from None
     with contextlib.ExitStack() as sockets:
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake"))
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))

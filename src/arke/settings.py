@@ -102,8 +102,12 @@ class Secrets(Section, frozen=True):
     files in one of the `folders`. Whoever applies it on this machine may refer to anything.
     """
 
-    env_prefix: Annotated[str, msgspec.Meta(min_length=1)] = "ARKE_SECRET_"
+    env_prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] = "ARKE_SECRET_"
     folders: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(not folder.strip() for folder in self.folders):
+            raise ValueError("folders: an empty path would be the working directory: name the folder")
 
 
 class OnboardingFolder(Section, frozen=True):
@@ -169,6 +173,13 @@ def _from_file(path: Path) -> Settings:
 
 def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """Put `ARKE_REGION` and `ARKE_SECTION_NAME` over the settings. Lists are comma separated."""
+    known = {f"ARKE_{name}".upper().replace(".", "_"): name for name in OPTIONS}
+    sections = {f"ARKE_{name.partition('.')[0]}_".upper() for name in OPTIONS if "." in name}
+    for variable in sorted(environ):
+        if variable not in known and any(variable.startswith(section) for section in sections):
+            close = difflib.get_close_matches(variable, known, n=1)
+            hint = f": did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"{variable}: no option of this name{hint}")
     for name in OPTIONS:
         variable = f"ARKE_{name}".upper().replace(".", "_")
         value: Any = environ.get(variable)

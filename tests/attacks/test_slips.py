@@ -143,3 +143,34 @@ def test_a_directory_that_others_may_only_read_is_closed(tmp_path: Path) -> None
         connect(engine, "socket").close()
     assert engine.data.stat().st_mode & 0o777 == 0o700
     assert "data_directory_closed" in engine.log()
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ('[server]\nadmin_hosts = ["http://arke.internal"]\n', {}),
+        ('[server]\nadmin_hosts = ["*"]\n', {}),
+        ('[server]\nadmin_hosts = [""]\n', {}),
+        ('[server]\nadmin = "[::1:0"\n', {}),
+        ('[answers]\norigins = ["null"]\n', {}),
+        ('[secrets]\nfolders = [""]\n', {}),
+        ('[secrets]\nenv_prefix = "A=B"\n', {}),
+        ("", {"ARKE_PRIVACY_PUBLIC_OPTOUT": "ids"}),
+        ("", {"ARKE_PRIVACY_OPT_OUT_ORIGIN": "https://shop.example"}),
+    ],
+)
+def test_a_setting_that_cannot_mean_what_it_says_is_refused(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    engine = EngineProcess(tmp_path, settings=text, environ=environ)
+    command = ["up", "--config", str(engine.config)] + ([] if "admin = " in text else ["--admin-port", "0"])
+    done = engine.arke(*command, "--intake-port", "0")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (engine.data / "directory.db").exists()
+
+
+def test_a_data_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    done = EngineProcess(tmp_path).arke("up", "--data", "/proc/nope")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -28,7 +28,7 @@ class Confinement:
         """Whether a reference to a secret leads somewhere; not where it must not."""
         kind, _, where = reference.partition(":")
         if kind == "env":
-            return self.variable(where) is not None
+            return bool(self.variable(where))  # an empty one is no secret
         return kind == "file" and self.has_file(where)
 
     def variable(self, name: str) -> str | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 REMEMBERED: Final = 256
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
 _PORT: Final = re.compile(r":[0-9]{0,5}", re.ASCII)
 
 
@@ -23,6 +24,14 @@ class KnownHosts:
     """
 
     def __init__(self, bound: str, names: Iterable[str] = ()) -> None:
+        """Raises ValueError for what is no host name or address."""
+        for name in names:
+            plain = _plain(name)
+            if plain is None or (plain_address(plain) is None and _NAME.fullmatch(plain) is None):
+                raise ValueError(
+                    f"{name!r} is not a host name or an address: no scheme, path or pattern, "
+                    "for example arke.internal"
+                )
         self._names = LOOPBACK_NAMES | {_plain(name) or "" for name in (bound, *names)} - {""}
         self._found: set[tuple[bytes, str | None]] = set()
 
