@@ -162,11 +162,17 @@ class _Sender:
 
     async def _exchange(self, body: bytes) -> tuple[int, _Receipt]:
         while self._free:
-            reader, writer = self._free.pop()
-            if not reader.at_eof():  # otherwise it was idle for too long
-                break
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+            try:
+                return await self._ask(*self._free.pop(), body)
+            except (ConnectionError, asyncio.IncompleteReadError) as error:
+                if getattr(error, "partial", b""):
+                    raise
+                # It was closed before anything was read: for being idle, or to make room.
+        return await self._ask(*await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20), body)
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes
+    ) -> tuple[int, _Receipt]:
         head = f"POST /v1/events HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         answer = await reader.readuntil(b"\r\n\r\n")

@@ -200,7 +200,7 @@ def test_idle_and_half_finished_connections_are_hung_up_on(monkeypatch: pytest.M
     monkeypatch.setattr(server_module, "_SWEEP_INTERVAL_S", 0.05)
 
     async def main() -> None:
-        for beginning in (b"", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nx"):
+        for beginning in (b"", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx"):
             config = (
                 ReceiverConfig(request_timeout_s=0.1) if beginning else ReceiverConfig(idle_timeout_s=0.1)
             )
