@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 BODY = 500
 IDS = 1_000
 SETTINGS = f"{OPEN}[memory]\nids = {IDS}\npeople = {IDS}\npages_mb = 1\nmapped_mb = 0\n"
+TURNS = 3
 ENGINE_MB, SHARD_MB = 2.0, 4.0
-"""Ten thousand users more: 0.5 KB each in the engine, or 0.6 KB in a shard, would be 5 and 6 MB."""
+"""Ten thousand users more: 0.5 KB each in the engine, or 0.6 KB in a shard, would be 5 and 6 MB, in every turn.
+What is bounded may fill up in one of them: how late depends on how far a lane was behind.
+"""
 
 
 def own_mb(pid: int) -> float:
@@ -47,16 +51,15 @@ def test_memory_does_not_grow_with_users(
         if down:
             receiver.misbehave("status=500")
         (worker,) = engine.workers()
-        send(engine, range(users))
-        if not down:
-            wait_until(engine.settled, "all to be told")
-        before = own_mb(engine.pid), own_mb(worker)
-        send(engine, range(users, 2 * users))
-        if not down:
-            wait_until(engine.settled, "all to be told")
-        grown = own_mb(engine.pid) - before[0], own_mb(worker) - before[1]
-        assert grown[0] <= ENGINE_MB, f"the engine grew by {grown[0]:.1f} MB"
-        assert grown[1] <= SHARD_MB, f"the shard grew by {grown[1]:.1f} MB"
+        figures = []
+        for turn in range(TURNS):
+            send(engine, range(turn * users, (turn + 1) * users))
+            if not down:
+                wait_until(engine.settled, "all to be told")
+            figures.append((own_mb(engine.pid), own_mb(worker)))
+        grown = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(figures)]
+        assert min(engine_mb for engine_mb, _ in grown) <= ENGINE_MB, grown
+        assert min(shard_mb for _, shard_mb in grown) <= SHARD_MB, grown
 
 
 def send(engine: EngineProcess, users: range) -> None:
