@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from arke.domain.digits import whole_number
+from arke.domain.digits import MAX_PORT, whole_number
 from arke.errors import SettingsError
 from arke.intake.origins import listeners, parse_origins
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-MAX_PORT = 65_535
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 

@@ -43,15 +43,21 @@ def read_all(connection: socket.socket) -> bytes:
 
 def memory_mb(pid: int) -> float:
     """Resident memory of one process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError(f"process {pid} is gone")
+    return _memory(pid, "VmRSS")
+
+
+def own_mb(pid: int) -> float:
+    """What a process has in memory for itself alone."""
+    return _memory(pid, "RssAnon")
 
 
 def peak_mb(pid: int) -> float:
     """The most resident memory the process has ever had."""
+    return _memory(pid, "VmHWM")
+
+
+def _memory(pid: int, figure: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{figure}:"):
             return int(line.split()[1]) / 1024
     raise AssertionError(f"process {pid} is gone")

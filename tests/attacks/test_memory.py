@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from attacks.doors import own_mb
 from e2e.catalogs import DPID, TOLD, catalog, destination
 from e2e.engine_process import OPEN, EngineProcess
 from e2e.receiver_thread import ReceiverThread
@@ -24,14 +25,6 @@ ENGINE_MB, SHARD_MB = 2.0, 4.0
 """Ten thousand users more: 0.5 KB each in the engine, or 0.6 KB in a shard, would be 5 and 6 MB, in every turn.
 What is bounded may fill up in one of them: how late depends on how far a lane was behind.
 """
-
-
-def own_mb(pid: int) -> float:
-    """What a process has in memory for itself alone."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError(f"process {pid} is gone")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from arke.bench.delivery import (
     stored_devices,
 )
 from arke.bench.figures import Figure, Section
-from arke.bench.sinks import BenchFailed, Sink, sink
+from arke.bench.sinks import BenchFailed, Sink, process_mb, sink
 from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.engine.protocol import Batches, RunBatch
@@ -163,7 +163,4 @@ async def _watch(peak: list[float]) -> None:
 
 def own_mb() -> float:
     """This process's memory but for mapped files and SQLite's own (its caches have a bound), in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024 - apsw.memory_used() / 1024**2
-    raise BenchFailed("this kernel does not tell a process's anonymous memory")
+    return process_mb("RssAnon") - apsw.memory_used() / 1024**2

@@ -24,9 +24,9 @@ import msgspec
 
 from arke.app import DIRECTORY_FILE
 from arke.bench.end_to_end import Up, ended, running_up, share_of, stream
-from arke.bench.figures import Figure, Section
+from arke.bench.figures import Figure, Section, Unit
 from arke.bench.overload_client import SEGMENT, Answers, Job, Order, Ready
-from arke.bench.sinks import BenchFailed
+from arke.bench.sinks import BenchFailed, process_mb
 from arke.bench.workload import PARTNER_DPID
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Tls
 
@@ -72,7 +72,9 @@ class Looks:
             self._up.client.status()
             self.health_ms.append((middle - begun) * 1000)
             self.status_ms.append((time.monotonic() - middle) * 1000)
-            self.memory_mb.append(sum(resident_mb(pid) for pid in (self._up.pid, *_children(self._up.pid))))
+            self.memory_mb.append(
+                sum(process_mb("VmRSS", pid) for pid in (self._up.pid, *_children(self._up.pid)))
+            )
 
     def _ask(self, path: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._up.intake_port, timeout=60)
@@ -158,10 +160,8 @@ def left_behind(found: Overload) -> int:
     return found.ids - found.flood.accepted_new - found.push.accepted_new
 
 
-def _at_most(key: str, text: str, value: float, unit: str, target: float | None = None) -> Figure:
-    return msgspec.convert(
-        {"key": key, "text": text, "value": value, "unit": unit, "target": target, "at_most": True}, Figure
-    )
+def _at_most(key: str, text: str, value: float, unit: Unit, target: float | None = None) -> Figure:
+    return Figure(key=key, text=text, value=value, unit=unit, target=target, at_most=True)
 
 
 def _catalog(port: int, directory: Path) -> Catalog:
@@ -215,14 +215,6 @@ def _new_ids(path: Path) -> int:
         return int(count)
     finally:
         connection.close()
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process, in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise BenchFailed(f"process {pid} is gone")
 
 
 def _children(pid: int) -> list[int]:

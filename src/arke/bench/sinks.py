@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +20,6 @@ from arke.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PATH = "/segments/aam"
 START_S = 15.0
@@ -59,6 +59,14 @@ class Sink(msgspec.Struct, frozen=True):
     url: str
     ca_file: Path
     kind: str
+
+
+def process_mb(figure: str, pid: int | str = "self") -> float:
+    """One figure of a process's memory in MB, by the name that the kernel gives it, such as VmRSS or RssAnon."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{figure}:"):
+            return int(line.split()[1]) / 1024
+    raise BenchFailed(f"this kernel does not tell {figure} of process {pid}")
 
 
 def missing_programs(*names: str) -> list[str]:

@@ -28,7 +28,6 @@ Insecure = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 DATA = Path("arke-data")
-MAX_PORT = 65_535
 
 
 def whole(least: int = 1, most: int = LARGEST_NUMBER) -> Callable[[str], int]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import MAX_PORT, seconds, whole
+from arke.cli.options import seconds, whole
+from arke.domain.digits import MAX_PORT
 
 
 def receiver(

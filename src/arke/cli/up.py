@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import DATA, MAX_PORT, Config, Data, whole
+from arke.cli.options import DATA, Config, Data, whole
+from arke.domain.digits import MAX_PORT
 
 
 def up(

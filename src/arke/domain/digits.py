@@ -8,6 +8,7 @@ from __future__ import annotations
 
 LARGEST_NUMBER = 10**18 - 1
 """Fits into 64 bits, whoever stores it."""
+MAX_PORT = 65_535
 
 
 def whole_number(text: str, most: int = LARGEST_NUMBER, least: int = 0) -> int | None:
