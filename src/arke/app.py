@@ -24,18 +24,18 @@ from arke.delivery.secrets import Secrets
 from arke.delivery.templates.template import TemplateLanguage, compile_template
 from arke.domain.catalog import Catalog
 from arke.engine.batches import LOOK_EVERY_S
-from arke.engine.committer import InlineCommitter, ThreadCommitter
 from arke.engine.engine import Engine
 from arke.engine.file_desk import FileDesk
-from arke.engine.group import Ruling
 from arke.engine.identity import Identity
-from arke.engine.protocol import AskStatus, Prepare, Switch
-from arke.engine.shard import Shard
 from arke.errors import Unavailable
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
 from arke.settings import Settings
+from arke.shard.protocol import AskStatus, Prepare, Switch
+from arke.shard.ruling import Ruling
+from arke.shard.shard import Shard
+from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock, Entropy
     from arke.delivery.sender import Courier
-    from arke.engine.protocol import ShardPort
+    from arke.shard.protocol import ShardPort
     from arke.storage.ports import Directory
 
 DIRECTORY_FILE = "directory.db"
@@ -84,7 +84,7 @@ class DataLock:
 def ruling_of(request: Prepare) -> Ruling:
     """Compile the catalog that a shard is asked to prepare."""
     catalog = stored_form.from_json(request.catalog)
-    return Ruling.of(catalog, request.version, request.mapping_versions, request.retired)
+    return Ruling(catalog, request.version, request.mapping_versions, request.retired)
 
 
 def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
@@ -118,7 +118,7 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
     clock = SystemClock()
     return Shard(
         store,
-        Ruling.of(Catalog(), 0, {}),
+        Ruling(Catalog(), 0, {}),
         courier=https_courier(settings, clock),
         bodies=BodyBuilder(),
         clock=clock,
@@ -135,7 +135,7 @@ def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tupl
     """One shard in memory, for virtual time: nothing runs beside the event loop."""
     shard = Shard(
         SqliteShardStore(MEMORY, key=b"virtual"),
-        Ruling.of(Catalog(), 0, {}),
+        Ruling(Catalog(), 0, {}),
         courier=courier,
         bodies=BodyBuilder(),
         clock=clock,

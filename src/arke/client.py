@@ -29,9 +29,9 @@ from arke.engine.estimate import Estimate
 from arke.engine.explain import Explanation
 from arke.engine.operations import LOCAL, AppliedReport, NewToken, Operations, Status, TokenFacts
 from arke.engine.privacy_operations import LiftReport, PrivacyReport
-from arke.engine.protocol import OwedDevice
 from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.onboarding.service import FileState
+from arke.shard.protocol import OwedDevice
 from arke.unix_socket import reachable
 
 if TYPE_CHECKING:

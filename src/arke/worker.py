@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.data_directory import PRIVATE_UMASK
-from arke.engine.protocol import Prepare, Refusal, Response, Switch
 from arke.errors import ArkeError, Overloaded
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
+from arke.shard.protocol import Prepare, Refusal, Response, Switch
 from arke.transport.frames import Answer, Call, decode_call, frame, read_frame
 
 if TYPE_CHECKING:
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 STREAM_LIMIT_BYTES = 1 << 20
 

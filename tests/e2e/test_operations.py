@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.engine.protocol import OwedDevice
+    from arke.shard.protocol import OwedDevice
 
 WELL, FAILING = 1, 2
 

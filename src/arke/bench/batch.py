@@ -30,8 +30,8 @@ from arke.bench.figures import Figure, Section
 from arke.bench.sinks import BenchFailed, Sink, process_mb, sink
 from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
-from arke.engine.protocol import Batches, RunBatch
 from arke.settings import Egress, Settings
+from arke.shard.protocol import Batches, RunBatch
 from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.bench.options import Options
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 P = ParamSpec("P")
 T = TypeVar("T")

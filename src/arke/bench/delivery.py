@@ -30,8 +30,8 @@ from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
 from arke.domain.message import SegmentState, UserEntry, encode_message, encode_user
 from arke.domain.profile import Membership, PartnerId, Profile
-from arke.engine.protocol import Prepare, Switch
 from arke.settings import Egress, Settings
+from arke.shard.protocol import Prepare, Switch
 from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.bench.options import Options
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 CONNECTIONS = 32
 DESTINATION = 423

@@ -19,9 +19,9 @@ from arke.bench.stores import fill
 from arke.bench.workload import Workload
 from arke.clock import SystemClock
 from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE
-from arke.engine.group import Ruling
-from arke.engine.protocol import AskEstimate, AskForecast
-from arke.engine.what_if import WhatIf
+from arke.shard.protocol import AskEstimate, AskForecast
+from arke.shard.ruling import Ruling
+from arke.shard.what_if import WhatIf
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Size:
         fill(store, [self._workload.uuid(number) for number in range(profiles)], self._workload.profile)
         store.close()
         self._store = SqliteShardStore(path)  # opened anew, as an engine finds it
-        self._compiled = Ruling.of(self._workload.catalog, 1, {}).compiled
+        self._compiled = Ruling(self._workload.catalog, 1, {}).compiled
         self._edited = _edited(self._workload)
         self._what_if = WhatIf(self._store.reader(), self._store.count_profiles, SystemClock())
         self.sampled_ms: list[float] = []
@@ -100,7 +100,7 @@ def _edited(workload: Workload) -> CompiledCatalog:
         msgspec.structs.replace(segment, rule=f"{segment.rule} OR {catalog.traits[0].id}T")
         for segment in catalog.segments
     )
-    return Ruling.of(msgspec.structs.replace(catalog, segments=segments), 2, {}).compiled
+    return Ruling(msgspec.structs.replace(catalog, segments=segments), 2, {}).compiled
 
 
 class _Watch:

@@ -21,12 +21,13 @@ from arke.bench.profiling import Profiler
 from arke.bench.sinks import BenchFailed
 from arke.bench.stores import CHECKPOINT_EVERY_S, BareLoop, BlobStore, fill
 from arke.bench.workload import Workload
-from arke.engine.group import GroupRunner, Ruling
+from arke.shard.ruling import Ruling
+from arke.shard.runner import GroupRunner
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
     from arke.bench.options import Options
-    from arke.engine.commands import Sight
+    from arke.shard.commands import Sight
     from arke.storage.ports import ShardStore
 
 GROUP = 512
@@ -63,7 +64,7 @@ class Contender:
         self._store = store
         self._groups = groups
         self._next = 0
-        self._runner = GroupRunner(store, Ruling.of(workload.catalog, 1, {}))
+        self._runner = GroupRunner(store, Ruling(workload.catalog, 1, {}))
         self._checkpointed = time.perf_counter()
         for _ in range(min(WARM_UP_GROUPS, len(groups))):
             self._group()

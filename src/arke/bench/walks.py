@@ -17,9 +17,10 @@ from arke.bench.stores import CHECKPOINT_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
 from arke.clock import DAY_S
 from arke.domain.catalog import Segment
-from arke.engine.commands import Refresh, Sweep, Walked
-from arke.engine.group import GroupRunner, Ruling
-from arke.engine.walks import MAX_PIECE
+from arke.shard.commands import Refresh, Sweep, Walked
+from arke.shard.ruling import Ruling
+from arke.shard.runner import GroupRunner
+from arke.shard.walks import MAX_PIECE
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from arke.bench.options import Options
     from arke.domain.profile import Profile
-    from arke.engine.commands import Command
+    from arke.shard.commands import Command
 
 LATER_S = 100 * DAY_S
 """Traits were realised up to 50 days before the profiles were stored, and hold for 120."""
@@ -60,10 +61,10 @@ def _walks(path: Path, size: int) -> list[Figure]:
 
     fill(store, [workload.uuid(number) for number in range(size)], profile)
     index_due(store, due)
-    runner = GroupRunner(store, Ruling.of(workload.catalog, 1, {}))
+    runner = GroupRunner(store, Ruling(workload.catalog, 1, {}))
     swept, changes, seconds = _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
     segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))
-    runner.rule_by(Ruling.of(msgspec.structs.replace(workload.catalog, segments=segments), 2, {}))
+    runner.ruling = Ruling(msgspec.structs.replace(workload.catalog, segments=segments), 2, {})
     epoch = runner.ruling.compiled.epoch
     filled, _, fill_seconds = _walk(
         store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, MAX_PIECE)

@@ -19,8 +19,8 @@ from arke.domain.catalog import Catalog, DataSource, Mapping, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.profile import NEVER, Membership, PartnerId, Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
-from arke.engine.commands import Sight
 from arke.evaluation.compiled import catalog_epoch
+from arke.shard.commands import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

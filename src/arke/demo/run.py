@@ -28,9 +28,9 @@ from arke.demo.summary import (
 from arke.demo.traffic import Traffic
 from arke.demo.visitors import plan_visits
 from arke.engine.operations import Operations
-from arke.engine.protocol import AskStatus, ShardStatus
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
+from arke.shard.protocol import AskStatus, ShardStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,1 +1,1 @@
-"""Shards, groups, identity and operations: the engine between intake and delivery."""
+"""What runs in the process of the engine: identity, batches, privacy and operations, over all shards."""

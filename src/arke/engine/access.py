@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.domain.catalog import Catalog
-    from arke.engine.protocol import Dossier
+    from arke.shard.protocol import Dossier
     from arke.storage.files import Filed
     from arke.storage.ports import IdKey
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from arke.domain.batch import BatchCounts, BatchRun
-from arke.engine.protocol import AskBatches, RunBatch
-from arke.engine.protocol import Batches as BatchAnswer
 from arke.engine.schedule import due_slot, next_slot
 from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
 from arke.log import get_logger
+from arke.shard.protocol import AskBatches, RunBatch
+from arke.shard.protocol import Batches as BatchAnswer
 from arke.storage.ports import BatchRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
-    from arke.engine.protocol import Response, ShardPort
+    from arke.shard.protocol import Response, ShardPort
     from arke.storage.ports import Directory
 
 P = ParamSpec("P")

@@ -22,7 +22,16 @@ from arke.catalog.plan import Plan, plan
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.engine.batches import LOOK_EVERY_S, Batches
-from arke.engine.commands import (
+from arke.engine.estimate import Estimate, estimate_from
+from arke.engine.forecast import Forecast, forecast_from, question
+from arke.engine.handover import Handovers
+from arke.engine.joins import Joins
+from arke.engine.privacy import Privacy
+from arke.engine.privacy_request import Asked
+from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
+from arke.intake.room import Room
+from arke.log import get_logger
+from arke.shard.commands import (
     Failed,
     Link,
     Onboard,
@@ -32,13 +41,7 @@ from arke.engine.commands import (
     Seen,
     Sight,
 )
-from arke.engine.estimate import Estimate, estimate_from
-from arke.engine.forecast import Forecast, forecast_from, question
-from arke.engine.handover import Handovers
-from arke.engine.joins import Joins
-from arke.engine.privacy import Privacy
-from arke.engine.privacy_request import Asked
-from arke.engine.protocol import (
+from arke.shard.protocol import (
     AskEstimate,
     AskStatus,
     Drain,
@@ -50,9 +53,6 @@ from arke.engine.protocol import (
     Submit,
     Switch,
 )
-from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
-from arke.intake.room import Room
-from arke.log import get_logger
 from arke.storage.ports import StoredCatalog
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import DeclaredId, IncomingEvent, Withheld
-    from arke.engine.commands import Command, Result
-    from arke.engine.committer import Committer
     from arke.engine.file_desk import Loading
     from arke.engine.identity import Identity, Resolved
-    from arke.engine.protocol import Request, Response, ShardPort
     from arke.intake.room import Place
+    from arke.shard.commands import Command, Result
+    from arke.shard.protocol import Request, Response, ShardPort
+    from arke.storage.committer import Committer
     from arke.storage.ports import Directory, IdKey
 
 

@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.engine.protocol import Estimated
+    from arke.shard.protocol import Estimated
 
 SAMPLED_ABOVE = 100_000
 """Up to so many stored profiles are all looked at; of more, so many are (unless the question says otherwise)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment
     from arke.domain.ledger import LedgerRow
     from arke.domain.profile import Membership, Profile
-    from arke.engine.protocol import Dossier, Telling
+    from arke.shard.protocol import Dossier, Telling
 
 ALL_SEGMENTS_BELOW = 200
 """Catalogs with more segments show only those that the device has something to do with."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import msgspec
 
 from arke.domain.event import DeclaredId
-from arke.engine.commands import Failed, Link, Linked
 from arke.errors import Overloaded, Unavailable
+from arke.shard.commands import Failed, Link, Linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from arke.domain.catalog import Catalog
-    from arke.engine.commands import Command, Onboard, Result
     from arke.engine.engine import Engine
+    from arke.shard.commands import Command, Onboard, Result
     from arke.storage.files import FileStore
     from arke.storage.ports import IdKey
 

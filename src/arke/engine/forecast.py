@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.engine.estimate import scaled
-from arke.engine.protocol import AskForecast
+from arke.shard.protocol import AskForecast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.catalog.plan import Plan
     from arke.domain.catalog import Catalog
-    from arke.engine.protocol import Forecasted
+    from arke.shard.protocol import Forecasted
 
 ALARMING_SHARE = 0.5
 """An edit that moves more than this share of the stored profiles is said to be alarming."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from arke.engine.commands import Adopt, Forget, Unlink, Unlinked
 from arke.errors import Overloaded, Unavailable
+from arke.shard.commands import Adopt, Forget, Unlink, Unlinked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from arke.clock import Clock
-    from arke.engine.commands import Command, Result
     from arke.engine.identity import Identity
+    from arke.shard.commands import Command, Result
     from arke.storage.ports import IdKey, Move
 
 RETRY_PAUSE_S = 0.5

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from arke.clock import Entropy
-    from arke.engine.committer import Committer
+    from arke.storage.committer import Committer
     from arke.storage.ports import DeviceDay, Directory, IdKey, Lifted, PersonKey
 
 TAKEOVERS_PER_DEVICE = 10

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from arke.engine.commands import FileLine, Onboard
 from arke.errors import Overloaded, Unavailable
 from arke.log import get_logger
+from arke.shard.commands import FileLine, Onboard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from arke.clock import Clock
-    from arke.engine.commands import Command, Result
-    from arke.engine.committer import Committer
+    from arke.shard.commands import Command, Result
+    from arke.storage.committer import Committer
     from arke.storage.files import Filed, FileStore
 
 log = get_logger("joins")

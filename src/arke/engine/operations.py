@@ -19,8 +19,8 @@ from arke.engine.explain import Explanation, explain
 from arke.engine.file_desk import Loading
 from arke.engine.forecast import SegmentForecast
 from arke.engine.privacy_operations import PrivacyOperations
-from arke.engine.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.errors import InvalidInput
+from arke.shard.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.storage.ports import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from arke.engine.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
 from arke.engine.large_requests import LargeRequests
 from arke.engine.privacy_judge import Verdict, judge
 from arke.engine.privacy_request import (
@@ -27,21 +26,22 @@ from arke.engine.privacy_request import (
     decode_request,
     encode_request,
 )
-from arke.engine.protocol import AskStanding, Compact, Compacted, Standing
 from arke.engine.suppression import Suppression
 from arke.errors import Overloaded, StoreUnavailable, Unavailable
 from arke.log import get_logger
+from arke.shard.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
+from arke.shard.protocol import AskStanding, Compact, Compacted, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
-    from arke.engine.commands import Command, Result, WithdrawReason
-    from arke.engine.committer import Committer
     from arke.engine.identity import Identity
     from arke.engine.privacy_request import Asked
-    from arke.engine.protocol import ShardPort
+    from arke.shard.commands import Command, Result, WithdrawReason
+    from arke.shard.protocol import ShardPort
+    from arke.storage.committer import Committer
     from arke.storage.ports import Directory, IdKey
 
 T = TypeVar("T")

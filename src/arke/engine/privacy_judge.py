@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination
     from arke.domain.ledger import LedgerRow, Try
     from arke.engine.privacy_request import Subject
-    from arke.engine.protocol import Standing
+    from arke.shard.protocol import Standing
 
 
 class Verdict(msgspec.Struct):

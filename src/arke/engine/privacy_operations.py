@@ -11,8 +11,8 @@ from arke.clock import utc_text
 from arke.engine.access import Access, KeptDevice, kept_device, kept_filings
 from arke.engine.privacy_json import Wanted, check_uuid, read_id, read_request
 from arke.engine.privacy_request import decode_request
-from arke.engine.protocol import AskProfile, Dossier
 from arke.errors import InvalidInput
+from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from arke.clock import Clock
-    from arke.engine.committer import Committer
     from arke.engine.identity import Identity
     from arke.engine.privacy_request import PrivacyRequest
+    from arke.storage.committer import Committer
     from arke.storage.ports import Directory, IdKey, Lifted
 
 

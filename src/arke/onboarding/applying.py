@@ -10,21 +10,21 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
-from arke.engine.commands import Onboard, Onboarded
-from arke.engine.handlers.files import MAX_FILE_LINES
+from arke.shard.commands import Onboard, Onboarded
+from arke.shard.handlers.files import MAX_FILE_LINES
 from arke.storage.files import Filed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.clock import Clock
-    from arke.engine.commands import FileLine, Result
     from arke.engine.file_desk import FileDesk
     from arke.onboarding.names import FileName
     from arke.onboarding.parsing import IdRow, Told
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.trait_book import TraitBook
+    from arke.shard.commands import FileLine, Result
     from arke.storage.files import FileRecord
     from arke.storage.ports import IdKey
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.clock import Clock
-    from arke.engine.committer import Committer
     from arke.engine.file_desk import FileDesk
     from arke.onboarding.source import Survey
+    from arke.storage.committer import Committer
     from arke.storage.files import FileRecord
 
     Progress = Callable[[int, int], None]

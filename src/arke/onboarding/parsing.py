@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.domain.event import is_uuid
-from arke.engine.commands import FileLine
 from arke.intake.id_formats import DEVICE_ID_FORMATS, device_id_ok, is_nobody, well_formed
 from arke.onboarding.items import Malformed, read_items
+from arke.shard.commands import FileLine
 
 if TYPE_CHECKING:
     from arke.onboarding.items import Items

@@ -10,7 +10,6 @@ import msgspec
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.delivery.secrets import Secrets
-from arke.engine.committer import InlineCommitter
 from arke.engine.file_desk import FileDesk
 from arke.engine.privacy_json import read_id
 from arke.engine.privacy_request import Asked
@@ -20,6 +19,7 @@ from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
 from arke.simulate.script import Step, read_script
+from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
     from arke.engine.engine import Engine
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 SETTLE_S = 120.0
 """Virtual time given to lanes after the last line: longer than any linger and pause of a circuit."""

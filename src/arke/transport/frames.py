@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.engine.protocol import Request, Response
+from arke.shard.protocol import Request, Response
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.engine.protocol import AskStatus, Prepare, Refusal, Switch
 from arke.errors import ArkeError, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.log import get_logger
+from arke.shard.protocol import AskStatus, Prepare, Refusal, Switch
 from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from arke.engine.protocol import Request, Response
     from arke.settings import Settings
+    from arke.shard.protocol import Request, Response
 
 STREAM_LIMIT_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0

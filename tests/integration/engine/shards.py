@@ -13,10 +13,10 @@ from arke.clock import SystemClock
 from arke.delivery.body import BodyBuilder
 from arke.delivery.sender import Outbound, Reply
 from arke.domain.event import DeclaredId, Event
-from arke.engine.commands import Sight
-from arke.engine.committer import ThreadCommitter
-from arke.engine.protocol import Prepare
-from arke.engine.shard import Shard
+from arke.shard.commands import Sight
+from arke.shard.protocol import Prepare
+from arke.shard.shard import Shard
+from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, catalog, destination, device
 

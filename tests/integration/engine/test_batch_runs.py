@@ -15,8 +15,8 @@ from arke.delivery.batch_feed import MOST_PAGES, PAGE
 from arke.delivery.sender import Outbound, Reply
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.event import DeclaredId, Event
-from arke.engine.commands import BeginBatch, Sight
-from arke.engine.protocol import Batches, RunBatch, Switch
+from arke.shard.commands import BeginBatch, Sight
+from arke.shard.protocol import Batches, RunBatch, Switch
 from arke.storage.ports import GroupWrites
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 DESTINATION = 1
 GAID = 20914

@@ -6,8 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from arke.engine.commands import Command, Erase, Erased, Result, Scrub, Scrubbed, Withdraw
-from arke.engine.protocol import AskProfile, AskStanding, Dossier, Results, Standing, Submit
+from arke.shard.commands import Command, Erase, Erased, Result, Scrub, Scrubbed, Withdraw
+from arke.shard.protocol import AskProfile, AskStanding, Dossier, Results, Standing, Submit
 from arke.storage.sqlite.store import SqliteReader
 from e2e.catalogs import DPID, device
 from integration.engine.shards import NotingCourier, open_store, running_shard, sight
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 NOW = 2_000_000_000
 

@@ -10,8 +10,8 @@ from arke.clock import DAY_S, SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ledger import TOLD_1
-from arke.engine.committer import InlineCommitter
 from arke.errors import StoreUnavailable
+from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingCourier
 

@@ -12,8 +12,8 @@ import msgspec
 from arke.delivery.report import LaneReport
 from arke.domain.event import DeclaredId
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
-from arke.engine.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from arke.receiver import AudienceState, parse
+from arke.shard.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
 from integration.engine.shards import NotingCourier, open_store, running_shard, sight
 from patience import eventually
@@ -21,7 +21,7 @@ from patience import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 NOW = int(time.time())
 LATER = 2_000_000_000

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from arke.catalog import stored
 from arke.catalog.load import parse_catalog
-from arke.engine.commands import Replay
-from arke.engine.protocol import Prepare
+from arke.shard.commands import Replay
+from arke.shard.protocol import Prepare
 from arke.storage.ports import GroupWrites
 from e2e.catalogs import IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device
 from integration.engine.shards import NotingCourier, open_store, running_shard, sight
@@ -18,7 +18,7 @@ from patience import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 DESTINATION = 1
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.engine.commands import Failed, Seen, Sight
-from arke.engine.protocol import AskStatus, ShardStatus
 from arke.errors import StoreUnavailable
 from arke.evaluation.evaluate import Effect, apply_event
+from arke.shard.commands import Failed, Seen, Sight
+from arke.shard.protocol import AskStatus, ShardStatus
 from e2e.catalogs import device
 from integration.engine.shards import NotingCourier, open_store, running_shard, sight
 from patience import eventually
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from arke.domain.event import Event
     from arke.domain.profile import Profile
-    from arke.engine.shard import Shard
     from arke.evaluation.compiled import CompiledCatalog
+    from arke.shard.shard import Shard
     from arke.storage.sqlite.store import SqliteShardStore
 
 NO_LIMIT = 1 << 30
@@ -134,7 +134,7 @@ def test_a_command_that_breaks_costs_only_itself(tmp_path: Path, monkeypatch: py
             raise ZeroDivisionError
         return apply_event(compiled, profile, event, now)
 
-    monkeypatch.setattr("arke.engine.handlers.sightings.apply_event", sometimes)
+    monkeypatch.setattr("arke.shard.handlers.sightings.apply_event", sometimes)
 
     async def main() -> None:
         store = open_store(tmp_path)

@@ -10,8 +10,8 @@ from arke.app import memory_engine
 from arke.clock import DAY_S, SeededEntropy
 from arke.domain.catalog import BatchSchedule, Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.engine.committer import InlineCommitter
 from arke.errors import StoreUnavailable
+from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingCourier
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from arke.engine.engine import Engine
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.engine.protocol import AskStatus, ShardStatus, Switch
 from arke.errors import InvalidInput
+from arke.shard.protocol import AskStatus, ShardStatus, Switch
 from integration.engine.shards import NotingCourier, open_store, prepared, running_shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from arke.engine.protocol import Request
+    from arke.shard.protocol import Request
 
 TWO_AT_ONCE = [
     pytest.param([prepared(2), prepared(2), Switch(2), Switch(2)], id="both with the new one"),

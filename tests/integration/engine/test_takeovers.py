@@ -10,9 +10,9 @@ import pytest
 
 from arke.clock import DAY_S, SeededEntropy
 from arke.domain.event import DeclaredId
-from arke.engine.committer import ThreadCommitter
 from arke.engine.identity import Identity
 from arke.errors import StoreUnavailable
+from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from e2e.catalogs import DPID, device
 

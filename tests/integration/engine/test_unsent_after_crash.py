@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.sender import Outbound, Reply
 from arke.domain.event import DeclaredId, Event
-from arke.engine.commands import Sight
+from arke.shard.commands import Sight
 from e2e.catalogs import DPID, TOLD, device
 from integration.engine.shards import NotingCourier, open_store, running_shard
 from patience import eventually
@@ -17,7 +17,7 @@ from patience import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 DESTINATION = 1
 

@@ -12,8 +12,8 @@ from arke.catalog import stored
 from arke.clock import DAY_S, SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.engine.commands import Refresh, Walked
-from arke.engine.protocol import Prepare
+from arke.shard.commands import Refresh, Walked
+from arke.shard.protocol import Prepare
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingCourier, open_store, prepared, running_shard, sight
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from arke.domain.change import JournalRecord
     from arke.domain.profile import Profile
-    from arke.engine.shard import Shard
+    from arke.shard.shard import Shard
 
 START = 1_800_000_000 // DAY_S * DAY_S + 3_600
 UUID = f"{7:038d}"

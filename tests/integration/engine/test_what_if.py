@@ -10,10 +10,10 @@ import pytest
 
 from arke.bench.stores import fill
 from arke.domain.profile import Profile, TraitState
-from arke.engine import what_if
-from arke.engine.protocol import AskEstimate, AskForecast, Estimated, Forecasted, Switch
-from arke.engine.what_if import FORECAST_AT_LEAST, PAGE
 from arke.errors import InvalidInput
+from arke.shard import what_if
+from arke.shard.protocol import AskEstimate, AskForecast, Estimated, Forecasted, Switch
+from arke.shard.what_if import FORECAST_AT_LEAST, PAGE
 from e2e.catalogs import IN_MARKET, LENSES, catalog, destination, device
 from integration.engine.shards import NotingCourier, open_store, prepared, running_shard, sight
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from arke.app import catalog_checkers, file_loader, running_engine
 from arke.catalog.load import parse_catalog
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.engine.protocol import AskProfile, Dossier
 from arke.settings import load_settings
+from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,9 +11,9 @@ import pytest
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.catalog import BatchSchedule, Catalog, Destination
 from arke.engine.batches import Batches
-from arke.engine.protocol import AskBatches, Ok, RunBatch
-from arke.engine.protocol import Batches as BatchAnswer
 from arke.errors import BatchRunning, InvalidInput, ShardDown
+from arke.shard.protocol import AskBatches, Ok, RunBatch
+from arke.shard.protocol import Batches as BatchAnswer
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from arke.engine.protocol import Request, Response
+    from arke.shard.protocol import Request, Response
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from arke.domain.catalog import Catalog, Trait
-from arke.engine.commands import FileLine
 from arke.onboarding.items import Items
 from arke.onboarding.names import parse_name
 from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
 from arke.onboarding.receipt import SAMPLES, Tally
 from arke.onboarding.trait_book import TraitBook
+from arke.shard.commands import FileLine
 
 IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
 GAID = "97987bca-ae59-4c7d-94ba-ee4f19ab8c21"

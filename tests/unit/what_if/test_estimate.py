@@ -7,7 +7,7 @@ import random
 import pytest
 
 from arke.engine.estimate import estimate_from, interval
-from arke.engine.protocol import Estimated, Sample
+from arke.shard.protocol import Estimated, Sample
 
 DRAWS = 1_000
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from arke.domain.catalog import Catalog, Segment, Trait
 from arke.domain.profile import Profile, TraitState, encode_profile
 from arke.domain.rules.segment import compile_segment_rule
-from arke.engine.group import Ruling
 from arke.evaluation.evaluate import INACTIVE_S, pass_time
 from arke.evaluation.what_if import SEARCHED_TRAITS, EditProbe, RuleProbe
+from arke.shard.ruling import Ruling
 
 DAY = 86_400
 NOW = 20_000 * DAY + 3_600
@@ -52,7 +52,7 @@ def profiles(draw: st.DrawFn) -> Profile:
 
 
 def ruling(*segments: Segment, version: int = 1, traits: tuple[Trait, ...] = TRAITS) -> Ruling:
-    return Ruling.of(Catalog(traits=traits, segments=segments), version, {})
+    return Ruling(Catalog(traits=traits, segments=segments), version, {})
 
 
 def holds(profile: Profile, rule: str, now: int = NOW) -> bool:

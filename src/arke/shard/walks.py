@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from arke.engine.commands import Refresh, Sweep, Walked
 from arke.errors import Overloaded, Unavailable
 from arke.log import get_logger
+from arke.shard.commands import Refresh, Sweep, Walked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from arke.clock import Clock
-    from arke.engine.commands import Command, Result
+    from arke.shard.commands import Command, Result
     from arke.storage.ports import ShardReader
 
 PIECE_S = 0.01

@@ -10,14 +10,14 @@ from arke.delivery.snapshot import settled, tellings
 from arke.delivery.triggers import ToTell, destinations_to_tell
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
 from arke.domain.profile import DepartedId, PartnerId, SendMark
-from arke.engine.commands import AdoptedRow, Done, Unlinked
-from arke.engine.handlers.sightings import drop_oldest_ids, name_of, place_of
+from arke.shard.commands import AdoptedRow, Done, Unlinked
+from arke.shard.handlers.sightings import drop_oldest_ids, name_of, place_of
 from arke.storage.ports import LedgerKey
 
 if TYPE_CHECKING:
     from arke.domain.profile import Profile
-    from arke.engine.commands import Adopt, Forget, Result, Unlink
-    from arke.engine.group import Group
+    from arke.shard.commands import Adopt, Forget, Result, Unlink
+    from arke.shard.group import Group
 
 MAX_DEPARTED = 100
 """Ids that left a profile and are remembered; the oldest goes."""
@@ -26,17 +26,17 @@ MAX_DEPARTED = 100
 def unlink(group: Group, command: Unlink) -> Result:
     uid, profile = group.loaded[command.uuid]
     place = place_of(profile, command.dpid, command.id)
-    if place is None or not group.runner.is_cross_device(command.dpid):
+    if place is None or not group.ruling.is_cross_device(command.dpid):
         departed = DepartedId(name_of(group, command.dpid, command.id), command.generation)
         profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
     if place is not None:
         overtaken = profile.ids[place].generation >= command.generation
-        if overtaken or group.runner.is_cross_device(command.dpid):
+        if overtaken or group.ruling.is_cross_device(command.dpid):
             # It is on its way back under a newer mapping, or stays and another device speaks for it.
             profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=True)
         else:
             del profile.ids[place]
-    for destination_id in group.runner.routing(command.at).by_dpid.get(command.dpid, ()):
+    for destination_id in group.ruling.routing(command.at).by_dpid.get(command.dpid, ()):
         if destination_id in profile.sends:
             profile.sends[destination_id] = SendMark(profile.sends[destination_id].at, -1)
     leaving = []
@@ -58,7 +58,7 @@ def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> N
     if not owed:
         return
     left = [row for row in group.ledger_of(uid) if (row.dpid, row.id) != (command.dpid, command.id)]
-    routes = group.runner.routing(command.at).routes
+    routes = group.ruling.routing(command.at).routes
     for number in [one.destination for one in owed if one.destination in routes]:
         ledger = {(row.dpid, row.id): row.entry for row in left if row.destination == number}
         found = tellings(routes[number], profile, ledger)
@@ -75,7 +75,7 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
             before = rows.get(row.destination)
             rows[row.destination] = row if before is None else _newer(before, row)
     for destination_id in command.unsure:
-        route = group.runner.routing(command.at).routes[destination_id]
+        route = group.ruling.routing(command.at).routes[destination_id]
         if command.dpid not in route.destination.user_dpids:
             continue
         known = rows.get(destination_id)
@@ -111,7 +111,7 @@ def adopt(group: Group, command: Adopt) -> Result:
         drop_oldest_ids(group, profile, command.dpid)
     elif profile.ids[place].generation <= command.generation:
         profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
-    routing = group.runner.routing(command.at)
+    routing = group.ruling.routing(command.at)
     ledgered = {destination_id for destination_id, _, _ in own}
     told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at, ledgered).destinations)
     for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:

@@ -17,8 +17,9 @@ import msgspec
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.delivery.sender import RETRY_DELAY_S
-from arke.engine import inspection
-from arke.engine.commands import (
+from arke.errors import InvalidInput, Overloaded, StoreUnavailable
+from arke.log import get_logger
+from arke.shard.commands import (
     BeginBatch,
     Erase,
     Erased,
@@ -29,8 +30,8 @@ from arke.engine.commands import (
     Sweep,
     Unlink,
 )
-from arke.engine.group import GroupRunner, Ruling
-from arke.engine.protocol import (
+from arke.shard.inspection import Inspection
+from arke.shard.protocol import (
     AskBatches,
     AskEstimate,
     AskForecast,
@@ -51,10 +52,10 @@ from arke.engine.protocol import (
     Submit,
     Switch,
 )
-from arke.engine.walks import Walks
-from arke.engine.what_if import WhatIf
-from arke.errors import InvalidInput, Overloaded, StoreUnavailable
-from arke.log import get_logger
+from arke.shard.ruling import Ruling
+from arke.shard.runner import GroupRunner
+from arke.shard.walks import Walks
+from arke.shard.what_if import WhatIf
 from arke.storage.ports import GroupWrites
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ if TYPE_CHECKING:
     from arke.delivery.body import BodyBuilder
     from arke.delivery.routing import Routing
     from arke.delivery.sender import Courier
-    from arke.engine.commands import Command, Result
-    from arke.engine.committer import Committer
-    from arke.engine.group import GroupResult
-    from arke.engine.protocol import Request, Response
-    from arke.storage.ports import ShardReader, ShardStore
+    from arke.shard.commands import Command, Result
+    from arke.shard.protocol import Request, Response
+    from arke.shard.runner import GroupResult
+    from arke.storage.committer import Committer
+    from arke.storage.ports import ShardStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,8 +111,8 @@ class Shard:
         """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
         self._store = store
-        self._reader = store.reader()
-        self._runner = GroupRunner(store, ruling)
+        self.reader = store.reader()
+        self.runner = GroupRunner(store, ruling)
         self._courier = courier
         self._bodies = bodies
         self._clock = clock
@@ -121,22 +122,23 @@ class Shard:
         self._housekeeping = housekeeping
         self._retry_delay_s = retry_delay_s
         self._routing: Routing | None = None
-        self._recovered_until = self._reader.last_seq()
+        self._recovered_until = self.reader.last_seq()
         self._prepared: dict[int, Ruling] = {}
-        self._what_if = WhatIf(self._reader, store.count_profiles, clock)
+        self._what_if = WhatIf(self.reader, store.count_profiles, clock)
         self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
         self._queued = 0
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._lanes: dict[int, Lane] = {}
+        self.lanes: dict[int, Lane] = {}
+        self._inspection = Inspection(self.reader, self.lanes)
         self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self.walks = Walks(
-            self._reader,
+            self.reader,
             clock,
             self.submit,
             events=lambda: self._events,
-            epoch=lambda: self._runner.ruling.compiled.epoch if self._runner.ruling.version else None,
+            epoch=lambda: self.runner.ruling.compiled.epoch if self.runner.ruling.version else None,
             look_again_s=LOOK_AGAIN_S if housekeeping else None,
         )
         self._stopping = False
@@ -161,7 +163,7 @@ class Shard:
         if self._stopping:
             return
         await self.walks.stop()
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             await lane.stop()
         self._stopping = True
         self._wake.set()
@@ -179,23 +181,23 @@ class Shard:
 
         Called where no group can run meanwhile.
         """
-        routing = self._routing = self._runner.routing(int(self._clock.now()))
+        routing = self._routing = self._routing_now()
         wanted = [number for number in routing.routes if routing.delivers(number)]
-        cursors = self._reader.cursors()
-        last_seq = self._reader.last_seq()
+        cursors = self.reader.cursors()
+        last_seq = self.reader.last_seq()
         fresh = {number: last_seq for number in wanted if number not in cursors}
         if fresh:
             await self._committer.run(self._store.commit, GroupWrites(cursors=fresh))
-        owed = self._reader.owed_counts()
+        owed = self.reader.owed_counts()
         for destination_id in wanted:
             route = routing.routes[destination_id]
-            lane = self._lanes.get(destination_id)
+            lane = self.lanes.get(destination_id)
             if lane is not None:
                 lane.reroute(route)
                 continue
             lane = Lane(
                 route,
-                reader=self._reader,
+                reader=self.reader,
                 report=self._report,
                 courier=self._courier,
                 bodies=self._bodies,
@@ -208,17 +210,17 @@ class Shard:
                 held=self._held,
                 retry_delay_s=self._retry_delay_s,
             )
-            self._lanes[destination_id] = lane
-            run = self._reader.batch(destination_id)
+            self.lanes[destination_id] = lane
+            run = self.reader.batch(destination_id)
             if run is not None and run.finished_at is None:
                 lane.begin_batch(run)
             if self._delivering:
                 lane.start()
 
     async def _close_lanes(self) -> None:
-        routing = self._runner.routing(int(self._clock.now()))
-        for destination_id in [number for number in self._lanes if not routing.delivers(number)]:
-            await self._lanes.pop(destination_id).stop()
+        routing = self._routing_now()
+        for destination_id in [number for number in self.lanes if not routing.delivers(number)]:
+            await self.lanes.pop(destination_id).stop()
 
     # --- the group loop ---------------------------------------------------------------------------------
 
@@ -240,7 +242,7 @@ class Shard:
             self._let_go(held)
         for erased in results:
             if isinstance(erased, Erased):
-                for lane in (self._lanes[number] for number in erased.owed if number in self._lanes):
+                for lane in (self.lanes[number] for number in erased.owed if number in self.lanes):
                     lane.owed_count -= 1
         return results
 
@@ -250,7 +252,7 @@ class Shard:
             if not self._held[uid]:
                 del self._held[uid]
         if held:
-            for lane in self._lanes.values():
+            for lane in self.lanes.values():
                 lane.wake()
 
     async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
@@ -259,13 +261,13 @@ class Shard:
         ready: list[Command] = []
         for command in commands:
             if isinstance(command, Unlink | Erase):
-                uid = self._reader.find_uid(command.uuid)
+                uid = self.reader.find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
                     self._held[uid] += 1
-                    await asyncio.gather(*(lane.quiet(uid) for lane in self._lanes.values()))
+                    await asyncio.gather(*(lane.quiet(uid) for lane in self.lanes.values()))
                     if isinstance(command, Unlink):
-                        unsure = tuple(number for number, lane in self._lanes.items() if lane.unsure(uid))
+                        unsure = tuple(number for number, lane in self.lanes.items() if lane.unsure(uid))
                         command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
             ready.append(command)
         return ready, held
@@ -291,7 +293,7 @@ class Shard:
         commands = [command for part, _, _ in taken for command in part]
         try:
             async with self._store_turn:  # a store serves one thread at a time, for reading too
-                result = self._runner.run(commands)
+                result = self.runner.run(commands)
                 if not result.writes.empty:
                     await self._committer.run(self._store.commit, result.writes)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
@@ -305,7 +307,7 @@ class Shard:
         finally:
             self._queued -= len(commands)
         self._ready = True
-        self._runner.committed(result)
+        self.runner.committed(result)
         self._answer(taken, result)
 
     def _answer(
@@ -324,15 +326,22 @@ class Shard:
         self._changes += sum(len(entry.changes) for entry in journal)
         if journal:
             self._follow_dates(journal[-1].at)
-            for lane in self._lanes.values():
+            for lane in self.lanes.values():
                 lane.offer(journal, taken[0][2])
+
+    @property
+    def now(self) -> int:
+        return int(self._clock.now())
+
+    def _routing_now(self) -> Routing:
+        return self.runner.ruling.routing(self.now)
 
     def _follow_dates(self, now: int) -> None:
         """Lanes go by the routes that the records were made under: a mapping may have begun or ended since."""
-        routing = self._runner.routing(now)
+        routing = self.runner.ruling.routing(now)
         if routing is not self._routing:
             self._routing = routing
-            for destination_id, lane in self._lanes.items():
+            for destination_id, lane in self.lanes.items():
                 if destination_id in routing.routes:
                     lane.reroute(routing.routes[destination_id])
 
@@ -353,16 +362,16 @@ class Shard:
 
     def _needed_from(self) -> int:
         """The journal position from which a lane has yet to read, or a scheduled batch."""
-        needed = [lane.cursor for lane in self._lanes.values()]
-        for run in self._reader.batches():
-            lane = self._lanes.get(run.destination)
+        needed = [lane.cursor for lane in self.lanes.values()]
+        for run in self.reader.batches():
+            lane = self.lanes.get(run.destination)
             if lane is not None and (run.finished_at is None or lane.route.destination.batch is not None):
                 needed.append(run.needs_after + 1)
-        return min(needed, default=self._reader.last_seq())
+        return min(needed, default=self.reader.last_seq())
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
-        cursors = self._reader.cursors() or {0: 0}
+        cursors = self.reader.cursors() or {0: 0}
         await self._write(self._store.commit, GroupWrites(cursors=cursors))
         self._ready = True
 
@@ -385,19 +394,19 @@ class Shard:
             case AskStatus():
                 return self._status(latencies=request.latencies)
             case AskProfile():
-                return inspection.dossier(self, request.uuid)
+                return self._inspection.dossier(request.uuid, self._routing_now(), self.now)
             case AskStanding():
-                return inspection.standing(self, request.uuid)
+                return self._inspection.standing(request.uuid)
             case Compact():
                 return Compacted(await self._write(self._store.compact))
             case AskOwed():
-                return inspection.owed_page(self, request)
+                return self._inspection.owed_page(request, self._routing_now())
             case RunBatch():
                 return await self._run_batch(request)
             case AskBatches():
-                return Batches(self._reader.batches())
+                return Batches(self.reader.batches())
             case AskEstimate():
-                return await self._what_if.estimate(request, self._runner.ruling.compiled)
+                return await self._what_if.estimate(request, self.runner.ruling.compiled)
             case AskForecast():
                 return await self._forecast(request)
             case Drain():
@@ -413,18 +422,18 @@ class Shard:
         after = self._prepared_ruling(request.version)
         if not request.keep:
             self._prepared.clear()
-        return await self._what_if.forecast(request, self._runner.ruling.compiled, after.compiled)
+        return await self._what_if.forecast(request, self.runner.ruling.compiled, after.compiled)
 
     async def _switch(self, version: int) -> Response:
-        if version == self._runner.ruling.version:
+        if version == self.runner.ruling.version:
             return Ok()  # whoever brought a restarted shard up to date was quicker than whoever applied it
-        ruling, before = self._prepared_ruling(version), self._runner.ruling
+        ruling, before = self._prepared_ruling(version), self.runner.ruling
         async with self._store_turn:  # no group runs until every lane goes by the new routes
-            self._runner.rule_by(ruling)
+            self.runner.ruling = ruling
             try:
                 await self._open_lanes()
             except BaseException:  # nobody would hear what groups journalled for lanes that are not there
-                self._runner.rule_by(before)
+                self.runner.ruling = before
                 raise
         self._prepared = {number: one for number, one in self._prepared.items() if number > version}
         await self._close_lanes()
@@ -432,30 +441,30 @@ class Shard:
         return Ok()
 
     async def _run_batch(self, request: RunBatch) -> Response:
-        lane = self._lanes.get(request.destination)
+        lane = self.lanes.get(request.destination)
         if lane is None:
             return Batches([])
-        known = self._reader.batch(request.destination)
+        known = self.reader.batch(request.destination)
         if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
             begin = BeginBatch(request.destination, request.number, request.at, request.everything)
             (result,) = await self.submit([begin])
             if isinstance(result, Failed):
                 raise StoreUnavailable(result.message)
-            known, lane = self._reader.batch(request.destination), self._lanes.get(request.destination)
+            known, lane = self.reader.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile
                 return Batches([])
-            self._follow_dates(int(self._clock.now()))
+            self._follow_dates(self.now)
         if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
-        run = self._reader.batch(request.destination)
+        run = self.reader.batch(request.destination)
         return Batches([run] if run is not None else [])
 
     async def _drain(self, timeout_s: float) -> Response:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
-        if self._delivering and self._runner.ruling.version:
+        if self._delivering and self.runner.ruling.version:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self.walks.settled()
@@ -465,11 +474,11 @@ class Shard:
         return Ok()
 
     def _settled(self) -> bool:
-        return all(lane.idle or lane.outlet.circuit.is_open for lane in self._lanes.values())
+        return all(lane.idle or lane.outlet.circuit.is_open for lane in self.lanes.values())
 
     def _status(self, *, latencies: bool) -> ShardStatus:
         lanes = []
-        for destination_id, lane in sorted(self._lanes.items()):
+        for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id)
             if not latencies:
                 figures.latencies_ms = []
@@ -481,12 +490,12 @@ class Shard:
         return ShardStatus(
             ready=self._ready,
             profiles=self._store.count_profiles(),
-            seq=self._reader.last_seq(),
+            seq=self.reader.last_seq(),
             queued=self._queued,
             events=self._events,
             changes=self._changes,
             groups=self._groups,
-            catalog_version=self._runner.ruling.version,
+            catalog_version=self.runner.ruling.version,
             backfilled=self._backfilled(),
             lanes=lanes,
         )
@@ -497,24 +506,6 @@ class Shard:
         if done is None:
             return 0.0 if self._store.count_profiles() else 1.0
         return 1.0 if done[1] is None else done[1] / (1 << 62)
-
-    # --- for inspection ---------------------------------------------------------------------------------
-
-    @property
-    def reader(self) -> ShardReader:
-        return self._reader
-
-    @property
-    def lanes(self) -> dict[int, Lane]:
-        return self._lanes
-
-    @property
-    def now(self) -> int:
-        return int(self._clock.now())
-
-    @property
-    def runner(self) -> GroupRunner:
-        return self._runner
 
 
 def _weight(commands: Sequence[Command]) -> int:

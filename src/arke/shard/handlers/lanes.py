@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.triggers import ToTell
 from arke.domain import batch
-from arke.engine.commands import Done, Failed, Replayed
+from arke.shard.commands import Done, Failed, Replayed
 
 if TYPE_CHECKING:
-    from arke.engine.commands import BeginBatch, LaneReport, Replay, Result
-    from arke.engine.group import Group
+    from arke.shard.commands import BeginBatch, LaneReport, Replay, Result
+    from arke.shard.group import Group
 
 
 def report(group: Group, report: LaneReport) -> Result:
@@ -50,7 +50,7 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
         everything=command.everything,
         last_seq=group.next_seq - 1,
         first_seq=group.store.first_seq(),
-        mark=group.runner.routing(command.at).routes[command.destination].mark,
+        mark=group.ruling.routing(command.at).routes[command.destination].mark,
     )
     return Done()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from arke.engine.commands import (
+from arke.shard.commands import (
     Adopt,
     BeginBatch,
     Erase,
@@ -21,12 +21,12 @@ from arke.engine.commands import (
     Unlink,
     Withdraw,
 )
-from arke.engine.handlers import files, lanes, moves, privacy, sightings, walks
+from arke.shard.handlers import files, lanes, moves, privacy, sightings, walks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.engine.commands import Command
+    from arke.shard.commands import Command
 
 HANDLERS: dict[type[Command], Callable[..., Any]] = {
     Sight: sightings.sight,

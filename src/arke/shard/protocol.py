@@ -14,7 +14,7 @@ from arke.delivery.observer import DestinationFigures
 from arke.domain.batch import BatchRun
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
-from arke.engine.commands import Command, Result
+from arke.shard.commands import Command, Result
 
 
 class Submit(msgspec.Struct, tag=True, frozen=True):

@@ -9,16 +9,16 @@ import msgspec
 from arke.delivery.triggers import destinations_to_tell
 from arke.domain.event import Accepted
 from arke.domain.profile import PartnerId
-from arke.engine.commands import Seen
 from arke.evaluation.evaluate import apply_event
+from arke.shard.commands import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from arke.domain.event import DeclaredId
     from arke.domain.profile import Profile
-    from arke.engine.commands import Result, Sight
-    from arke.engine.group import Group
+    from arke.shard.commands import Result, Sight
+    from arke.shard.group import Group
 
 MAX_IDS_PER_DATA_SOURCE = 1_000
 MAX_CROSS_DEVICE_IDS = 10
@@ -32,7 +32,7 @@ def sight(group: Group, command: Sight) -> Result:
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
     now = event.at
-    routing = group.runner.routing(now)
+    routing = group.ruling.routing(now)
     ledgered: Iterable[int] = ()
     if profile.routing_mark != routing.mark and (profile.ids or profile.segments):  # not a new device
         ledgered = {row.destination for row in group.ledger_of(uid)}
@@ -40,7 +40,7 @@ def sight(group: Group, command: Sight) -> Result:
     if event.region is not None and event.region not in profile.regions:
         profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
     profile.seen = max(profile.seen, event.ts)
-    effect = apply_event(group.runner.ruling.compiled, profile, event, now)
+    effect = apply_event(group.ruling.compiled, profile, event, now)
     told = destinations_to_tell(routing, profile, effect.changes, changed_dpids, now, ledgered)
     group.write(uid, profile, now, effect.changes, told, "realtime", touched=bool(changed_dpids))
     segments = sorted(number for number, held in profile.segments.items() if held.status)
@@ -63,7 +63,7 @@ def link_ids(
         if place is None:
             late = (declared.dpid, declared.id) in arriving
             if _departed_since(group, profile, declared):
-                if not group.runner.is_cross_device(declared.dpid):
+                if not group.ruling.is_cross_device(declared.dpid):
                     continue
                 late = True  # it stays the person's, and another device speaks for it
             profile.ids.append(
@@ -102,7 +102,7 @@ def name_of(group: Group, dpid: int, partner_id: str) -> str:
 
 
 def drop_oldest_ids(group: Group, profile: Profile, dpid: int) -> None:
-    bound = MAX_CROSS_DEVICE_IDS if group.runner.is_cross_device(dpid) else MAX_IDS_PER_DATA_SOURCE
+    bound = MAX_CROSS_DEVICE_IDS if group.ruling.is_cross_device(dpid) else MAX_IDS_PER_DATA_SOURCE
     same = [partner for partner in profile.ids if partner.dpid == dpid]
     for partner in same[: max(0, len(same) - bound)]:
         profile.ids.remove(partner)

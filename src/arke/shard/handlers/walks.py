@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import NEVER
-from arke.engine.commands import Walked
 from arke.evaluation.evaluate import pass_time
+from arke.shard.commands import Walked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.engine.commands import Refresh, Result, Sweep
-    from arke.engine.group import Group
+    from arke.shard.commands import Refresh, Result, Sweep
+    from arke.shard.group import Group
 
 
 def sweep(group: Group, command: Sweep) -> Result:
@@ -25,7 +25,7 @@ def sweep(group: Group, command: Sweep) -> Result:
 
 
 def refresh(group: Group, command: Refresh) -> Result:
-    if command.epoch != group.runner.ruling.compiled.epoch:  # changed again meanwhile
+    if command.epoch != group.ruling.compiled.epoch:  # changed again meanwhile
         return Walked(0, 0)
     uids = group.store.uids(command.after, command.limit)
     walked = _walk(group, uids, command.at, "backfill")
@@ -36,7 +36,7 @@ def refresh(group: Group, command: Refresh) -> Result:
 
 def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Walked:
     """Bring profiles up to now though nothing was heard of them."""
-    compiled = group.runner.ruling.compiled
+    compiled = group.ruling.compiled
     for uid, profile in group.known(uids).items():
         if kind == "sweep" or profile.epoch != compiled.epoch:
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []

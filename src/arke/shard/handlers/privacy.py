@@ -8,15 +8,15 @@ from arke.delivery.triggers import ToTell
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import TOLD_0
 from arke.domain.profile import NEVER, Profile
-from arke.engine.commands import Done, Erased, Scrubbed
-from arke.engine.handlers.moves import aside
 from arke.evaluation.evaluate import leave_all
+from arke.shard.commands import Done, Erased, Scrubbed
+from arke.shard.handlers.moves import aside
 from arke.storage.ports import LedgerKey
 
 if TYPE_CHECKING:
     from arke.domain.change import Change
-    from arke.engine.commands import Erase, Readmit, Result, Scrub, Withdraw
-    from arke.engine.group import Group
+    from arke.shard.commands import Erase, Readmit, Result, Scrub, Withdraw
+    from arke.shard.group import Group
 
 
 def withdraw(group: Group, command: Withdraw) -> Result:
@@ -37,7 +37,7 @@ def withdraw(group: Group, command: Withdraw) -> Result:
             profile.realisations = 0
             changes = leave_all(profile, command.reason, command.at)
     sent |= {row.destination for row in rows if any(said != TOLD_0 for said in row.entry.told.values())}
-    routes = group.runner.routing(command.at).routes
+    routes = group.ruling.routing(command.at).routes
     told = sorted(number for number in sent if number in routes and routes[number].destination.enabled)
     group.write(uid, profile, command.at, changes, ToTell(tuple(told)), "privacy")
     return Done()

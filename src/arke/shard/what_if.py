@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from arke.domain.profile import decode_profile
 from arke.domain.rules.segment import compile_segment_rule
-from arke.engine.protocol import Estimated, Flow, Forecasted, Sample
 from arke.evaluation.what_if import EditProbe, RuleProbe
+from arke.shard.protocol import Estimated, Flow, Forecasted, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.clock import Clock
-    from arke.engine.protocol import AskEstimate, AskForecast
     from arke.evaluation.compiled import CompiledCatalog
+    from arke.shard.protocol import AskEstimate, AskForecast
     from arke.storage.ports import ShardReader
 
 PAGE = 128

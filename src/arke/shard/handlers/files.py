@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.triggers import ToTell, note_linked
 from arke.domain.profile import FileMark
-from arke.engine.commands import Linked, Onboarded
-from arke.engine.handlers.sightings import link_ids
 from arke.evaluation.evaluate import apply_file
+from arke.shard.commands import Linked, Onboarded
+from arke.shard.handlers.sightings import link_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.domain.profile import Profile
-    from arke.engine.commands import FileLine, Link, Onboard, Result
-    from arke.engine.group import Group
+    from arke.shard.commands import FileLine, Link, Onboard, Result
+    from arke.shard.group import Group
 
 MAX_FILE_LINES = 200
 """Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
@@ -50,7 +50,7 @@ def _apply_lines(
         held.update(dict.fromkeys(line.realise, True))
         held.update(dict.fromkeys(line.remove, False))
         memberships.update(line.memberships)
-    compiled = group.runner.ruling.compiled
+    compiled = group.ruling.compiled
     replaced: set[int] = set()
     if fresh and command.overwrites is not None:
         replaced = {t for t in compiled.onboarded_of(command.overwrites) if t in profile.traits}
@@ -69,6 +69,6 @@ def link_unseen(group: Group, command: Link) -> Result:
         return Linked(refused=True)
     changed = link_ids(group, profile, command.ids, command.arriving, command.at)
     profile.heard = max(profile.heard, command.at)
-    note_linked(group.runner.routing(command.at), profile, changed, command.at)
+    note_linked(group.ruling.routing(command.at), profile, changed, command.at)
     group.write(uid, profile, command.at, [], ToTell(()), "file", touched=bool(changed))
     return Linked()
