@@ -10,8 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
-from arke.shard.commands import Onboard, Onboarded
-from arke.shard.handlers.files import MAX_FILE_LINES
+from arke.shard.commands import MAX_FILE_LINES, Onboard, Onboarded
 from arke.storage.files import Filed
 
 if TYPE_CHECKING:

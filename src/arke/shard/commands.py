@@ -10,6 +10,9 @@ from arke.delivery.report import LaneReport as LaneReport  # noqa: PLC0414 - par
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
 
+MAX_FILE_LINES = 200
+"""Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
+
 WithdrawReason = Literal["privacy", "opt_out"]
 """Why a device leaves everything: its person asked to be deleted, or opted out."""
 

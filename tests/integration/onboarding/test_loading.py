@@ -14,7 +14,7 @@ from arke.engine.operations import Operations
 from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
-from arke.shard.handlers.files import MAX_FILE_LINES
+from arke.shard.commands import MAX_FILE_LINES
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S
 

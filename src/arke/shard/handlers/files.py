@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from arke.delivery.triggers import ToTell, note_linked
 from arke.domain.profile import FileMark
 from arke.evaluation.evaluate import apply_file
-from arke.shard.commands import Linked, Onboarded
+from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
 from arke.shard.handlers.sightings import link_ids
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.shard.commands import FileLine, Link, Onboard, Result
     from arke.shard.group import Group
-
-MAX_FILE_LINES = 200
-"""Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
 
 
 def onboard(group: Group, command: Onboard) -> Result:
