@@ -23,14 +23,15 @@ from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.console.onboard import Ticket
 from arke.data_directory import check_private
-from arke.engine.access import Access
+from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.estimate import Estimate
-from arke.engine.explain import Explanation
-from arke.engine.operations import LOCAL, AppliedReport, NewToken, Operations, Status, TokenFacts
-from arke.engine.privacy_operations import LiftReport, PrivacyReport
 from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
 from arke.onboarding.service import FileState
+from arke.operations.explain import Explanation
+from arke.operations.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
+from arke.operations.privacy import LiftReport, PrivacyReport
+from arke.privacy.access import Access
 from arke.shard.protocol import OwedDevice
 from arke.unix_socket import reachable
 
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from arke.catalog.destinations import Checkers
-    from arke.engine.privacy_operations import LiftAsk, PrivacyAsk
     from arke.onboarding.receipt import Receipt
     from arke.onboarding.sending import Outgoing
+    from arke.operations.privacy import LiftAsk, PrivacyAsk
     from arke.settings import Settings
 
 T = TypeVar("T")

@@ -5,15 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from datetime import UTC, datetime
 from typing import Protocol
-
-DAY_S = 86_400
-
-
-def utc_text(ts: int) -> str:
-    """Epoch seconds as people and programs read them: RFC 3339, UTC."""
-    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Clock(Protocol):

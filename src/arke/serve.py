@@ -21,13 +21,13 @@ from arke.doors.hosts import KnownHosts
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
 from arke.doors.visitors import TrustedProxies
-from arke.engine.operations import Operations
 from arke.errors import SettingsError
 from arke.intake.http import intake_app
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
+from arke.operations.operations import Operations
 from arke.settings import host_and_port
 from arke.unix_socket import reachable
 

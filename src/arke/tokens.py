@@ -7,53 +7,25 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from arke.domain.token import SCOPES, Scope, Token
 from arke.errors import InvalidInput, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Scope = Literal["ingest", "metrics", "read", "operate", "admin"]
 
-SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "arke_"
 SECRET_BYTES: Final = 32
 MAX_SECRET_CHARS: Final = 128
 MAX_NAME_CHARS: Final = 255
 MAX_LIFETIME_S: Final = 10 * 365 * 86_400
 
-_IMPLIED: Final[dict[str, frozenset[str]]] = {
-    "admin": frozenset(SCOPES),
-    "operate": frozenset({"operate", "read", "metrics"}),
-    "read": frozenset({"read", "metrics"}),
-}
 _LIFETIME: Final = re.compile(r"([0-9]{1,6})(m|h|d|w|y)")
 _UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A token as it is stored. `secret_hash` is the SHA-256 of the secret; times in epoch seconds.
-
-    A 256-bit random secret needs no slow hash: there is nothing to guess.
-    """
-
-    id: str
-    name: str
-    scopes: tuple[Scope, ...]
-    secret_hash: bytes
-    created: int
-    expires: int | None = None
-    revoked: int | None = None
-
-    def live(self, now: float) -> bool:
-        return self.revoked is None and (self.expires is None or now < self.expires)
-
-    def allows(self, scope: str) -> bool:
-        """Whether one of the scopes is, or implies, the one asked for (admin all; operate read; read metrics)."""
-        return any(scope in _IMPLIED.get(own, (own,)) for own in self.scopes)
 
 
 class TokenStore(Protocol):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.engine.privacy_operations import LiftAsk, PrivacyAsk
 from arke.errors import InvalidInput
+from arke.operations.privacy import LiftAsk, PrivacyAsk
 from e2e.catalogs import DPID, IN_MARKET, catalog, destination, device, visit
 from e2e.engine_process import OPEN, EngineProcess, Reply, request
 from e2e.receiver_thread import ReceiverThread
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from arke.engine.privacy_operations import PrivacyReport
+    from arke.operations.privacy import PrivacyReport
 
 SOURCES = (DPID, 9001, 9002, 9003)
 A_CALL = 10

@@ -13,9 +13,9 @@ import msgspec
 
 from arke.console.onboard import Ticket
 from arke.engine.batches import RunFacts
-from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import Overloaded, Unavailable
 from arke.onboarding.service import FileState
+from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import device
 from patience import PATIENCE_S
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arke.domain.identity import Owner
 from arke.domain.profile import FileMark
 from arke.storage.files import Filed
-from arke.storage.ports import Owner
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 

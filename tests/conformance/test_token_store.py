@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from arke.domain.token import Token
 from arke.errors import InvalidInput
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
-from arke.tokens import MemoryTokenStore, Token, TokenStore, digest
+from arke.tokens import MemoryTokenStore, TokenStore, digest
 
 Factory = Callable[[], TokenStore]
 

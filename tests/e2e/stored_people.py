@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from arke.engine.operations import AppliedReport
+    from arke.operations.operations import AppliedReport
 
 
 class People:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.engine.privacy_operations import PrivacyAsk
+from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import DPID, IN_MARKET, LENSES, catalog, destination, device, visit
 from e2e.engine_process import EngineProcess, request
 from e2e.receiver_thread import ReceiverThread

@@ -20,7 +20,6 @@ from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
 from arke.bench.stores import LOOKED_UP, fill
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.catalog import stored as stored_form
-from arke.clock import DAY_S
 from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
@@ -28,8 +27,10 @@ from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundReques
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Signature, Tls
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
-from arke.domain.message import SegmentState, UserEntry, encode_message, encode_user
+from arke.domain.message import SegmentState, UserEntry
+from arke.domain.message_body import encode_message, encode_user
 from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.time import DAY_S
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Prepare, Switch
 from arke.storage.ports import GroupWrites

@@ -22,7 +22,7 @@ from arke.bench.sinks import BenchFailed, sink
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.client import connect
 from arke.domain.catalog import Destination, Tls
-from arke.engine.operations import Status
+from arke.operations.operations import Status
 from arke.settings import Settings
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from arke.bench.load_client import Job
 from arke.bench.sinks import BenchFailed, sink
 from arke.bench.stores import fill, index_due, link_cookies
 from arke.bench.workload import PARTNER_DPID, Workload
-from arke.clock import DAY_S
 from arke.domain.catalog import Catalog, DataSource, Destination, Segment, Tls, Trait
 from arke.domain.profile import Profile, TraitState
+from arke.domain.time import DAY_S
 from arke.onboarding.sending import Outgoing
 from arke.storage.sqlite.store import SqliteShardStore
 

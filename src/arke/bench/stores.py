@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.identity import Owner
 from arke.domain.profile import Profile, decode_profile, encode_profile
-from arke.storage.ports import GroupWrites, Owner
+from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SCHEMA_VERSION, SqliteShardStore

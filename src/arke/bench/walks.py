@@ -15,8 +15,8 @@ from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure
 from arke.bench.stores import CHECKPOINT_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
-from arke.clock import DAY_S
 from arke.domain.catalog import Segment
+from arke.domain.time import DAY_S
 from arke.shard.commands import Refresh, Sweep, Walked
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S
 from arke.domain.catalog import Catalog, DataSource, Mapping, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.profile import NEVER, Membership, PartnerId, Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
+from arke.domain.time import DAY_S
 from arke.evaluation.compiled import catalog_epoch
 from arke.shard.commands import Sight
 

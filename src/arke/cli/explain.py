@@ -12,7 +12,7 @@ from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.engine.explain import DestinationFacts, Explanation
+    from arke.operations.explain import DestinationFacts, Explanation
 
 
 def explain(

@@ -13,7 +13,7 @@ from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, cli
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from arke.engine.privacy_operations import DestinationProof, PrivacyAsk, PrivacyReport
+    from arke.operations.privacy import DestinationProof, PrivacyAsk, PrivacyReport
 
 privacy_app = typer.Typer(help="Access, deletion and opt-out, with proof.", no_args_is_help=True)
 
@@ -114,7 +114,7 @@ def lift(
     """Take events about somebody again: the way back from a suppression."""
     import msgspec
 
-    from arke.engine.privacy_operations import LiftAsk
+    from arke.operations.privacy import LiftAsk
 
     if sum(given is not None for given in (uuid, id, request)) != 1:
         raise typer.BadParameter("give exactly one of --uuid, --id and --request")
@@ -162,7 +162,7 @@ def show(
 
 
 def _ask(action: str, uuid: str | None, id: str | None, file: Path | None) -> PrivacyAsk:
-    from arke.engine.privacy_operations import PrivacyAsk
+    from arke.operations.privacy import PrivacyAsk
 
     if sum(given is not None for given in (uuid, id, file)) != 1:
         raise typer.BadParameter("give exactly one of --uuid, --id and --file")

@@ -51,7 +51,7 @@ def probe(
 ) -> None:
     """Send well-formed sample messages to an endpoint and report, check by check, what it makes of them."""
     from arke.errors import ArkeError
-    from arke.receiver.probe_command import probe_target, run_probe
+    from arke.receiver.probe.command import probe_target, run_probe
 
     try:
         target = probe_target(

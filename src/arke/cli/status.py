@@ -11,7 +11,7 @@ from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, cli
 
 if TYPE_CHECKING:
     from arke.engine.batches import RunFacts
-    from arke.engine.operations import Status
+    from arke.operations.operations import Status
 
 
 def status(

@@ -18,11 +18,11 @@ from arke.console.metrics import render_metrics
 from arke.console.onboard import onboard_routes
 from arke.console.parameters import PARAMETERS, check_parameters, flag
 from arke.domain.digits import whole_number
+from arke.domain.token import LOCAL
 from arke.doors.exchange import INTERNAL
-from arke.engine.operations import LOCAL
-from arke.engine.privacy_json import MAX_REQUEST_BYTES
-from arke.engine.privacy_operations import LiftAsk, PrivacyAsk
 from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
+from arke.operations.privacy import LiftAsk, PrivacyAsk
+from arke.privacy.request_file import MAX_REQUEST_BYTES
 from arke.tokens import parse_lifetime_s
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from arke.doors.refusals import Refusals
-    from arke.engine.operations import Operations
     from arke.onboarding.service import Onboarding
+    from arke.operations.operations import Operations
 
     Handler = Callable[[Request], Awaitable[Response]]
     Authorize = Callable[[str | None, str], str]

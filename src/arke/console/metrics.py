@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from arke.engine.batches import RunFacts
-    from arke.engine.operations import DestinationStatus, Status
+    from arke.operations.operations import DestinationStatus, Status
 
 DESTINATION_COUNTERS = {
     "messages": "Messages whose delivery ended, acknowledged or owed",

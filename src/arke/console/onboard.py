@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from arke.console.parameters import flag
-from arke.engine.operations import LOCAL
+from arke.domain.token import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -21,9 +21,10 @@ from arke.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
-    from arke.delivery.snapshot import Asked
     from arke.domain.batch import BatchRun, Place
-    from arke.storage.ports import Owed, ShardReader
+    from arke.domain.ledger import Owed
+    from arke.storage.ports import ShardReader
+    from arke.telling.tellings import Asked
 
 PAGE = 256
 """Candidates read at once: a few milliseconds."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.templates.message import TemplateMessage, TemplateUser
 from arke.delivery.templates.template import BodyTemplate, compile_template
-from arke.domain.message import encode_message
+from arke.domain.message_body import encode_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.delivery.snapshot import Telling
     from arke.domain.catalog import Destination
+    from arke.telling.records import Telling
 
 
 class BodyBuilder:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from arke.delivery.snapshot import Telling, settled, tellings
 from arke.delivery.window import BATCH, OpenDevice, Part
-from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, after_batch
-from arke.domain.message import encode_user
+from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow
+from arke.domain.message_body import encode_user
+from arke.domain.recording import after_batch
 from arke.log import get_logger
+from arke.telling.records import Telling
+from arke.telling.tellings import settled, tellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from arke.delivery.batch_feed import BatchFeed
-    from arke.delivery.routing import Route
+    from arke.domain.ledger import Owed
     from arke.domain.profile import Profile
-    from arke.storage.ports import Owed, ShardReader
+    from arke.storage.ports import ShardReader
+    from arke.telling.records import Route
 
 Ledger = dict[tuple[int, str], LedgerEntry]
 

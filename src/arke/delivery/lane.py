@@ -30,9 +30,9 @@ from arke.delivery.outlet import Outlet
 from arke.delivery.report import LaneReport
 from arke.delivery.window import BATCH, OpenDevice, Part, Window
 from arke.domain.batch import BatchCounts
+from arke.domain.ledger import Owed
 from arke.errors import Unavailable
 from arke.log import get_logger
-from arke.storage.ports import Owed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Sequence
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
     from arke.delivery.observer import LaneObserver
-    from arke.delivery.routing import Route
     from arke.delivery.sender import Courier, Delivery, Outbound
     from arke.domain.batch import BatchProgress, BatchRun
     from arke.domain.change import JournalRecord
     from arke.storage.ports import ShardReader
+    from arke.telling.records import Route
 
 READ_AHEAD = 1_024
 BUILT_AHEAD = 128

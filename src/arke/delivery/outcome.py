@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.window import BATCH, OpenDevice
-from arke.domain.ledger import LedgerRow, Try, after_batch, record
-from arke.storage.ports import Owed
+from arke.domain.ledger import LedgerRow, Owed, Try
+from arke.domain.recording import after_batch, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

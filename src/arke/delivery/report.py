@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from arke.domain.batch import BatchProgress
-from arke.domain.ledger import LedgerRow
-from arke.storage.ports import Owed
+from arke.domain.ledger import LedgerRow, Owed
 
 
 class LaneReport(msgspec.Struct, tag=True, frozen=True):

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.snapshot import Telling
 from arke.domain.ledger import LedgerEntry, LedgerRow
+from arke.telling.records import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

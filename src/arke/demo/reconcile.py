@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from arke.domain.catalog import Catalog, Destination
-    from arke.engine.explain import Explanation
-    from arke.engine.operations import Operations
+    from arke.operations.explain import Explanation
+    from arke.operations.operations import Operations
     from arke.receiver import AudienceState
 
 AT_ONCE: Final = 64

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.demo.samples import Sample
     from arke.demo.summary import Summary
-    from arke.engine.explain import Explanation
+    from arke.operations.explain import Explanation
 
 
 def print_report(console: Console, summary: Summary) -> None:

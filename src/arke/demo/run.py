@@ -27,7 +27,7 @@ from arke.demo.summary import (
 )
 from arke.demo.traffic import Traffic
 from arke.demo.visitors import plan_visits
-from arke.engine.operations import Operations
+from arke.operations.operations import Operations
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
 from arke.shard.protocol import AskStatus, ShardStatus
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from arke.demo.traffic import Tally
     from arke.demo.visitors import Plan
     from arke.engine.engine import Engine
-    from arke.engine.explain import Explanation
-    from arke.engine.operations import Status
+    from arke.operations.explain import Explanation
+    from arke.operations.operations import Status
     from arke.serve import Doors
 
 TICK_S: Final = 0.5

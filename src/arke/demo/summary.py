@@ -8,13 +8,13 @@ import msgspec
 
 from arke.demo.reconcile import Reconciliation
 from arke.demo.samples import Sample
-from arke.engine.explain import Explanation
+from arke.operations.explain import Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arke.demo.traffic import Tally
-    from arke.engine.operations import DestinationStatus, Status
+    from arke.operations.operations import DestinationStatus, Status
     from arke.receiver.service import ReceiverStats
 
 

@@ -102,23 +102,19 @@ class BatchProgress(msgspec.Struct, array_like=True, frozen=True):
     finished_at: int | None = None
 
 
-def begin(
-    before: BatchRun | None,
-    *,
-    destination: int,
-    number: int,
-    at: int,
-    everything: bool,
-    last_seq: int,
-    first_seq: int,
-    mark: int,
-) -> BatchRun:
-    """A new run after `before`, which is finished. `first_seq` is the oldest journal position kept."""
-    from_seq = before.to_seq if before is not None else 0
-    mode: Mode = "changes"
-    if everything:
-        mode = "resync"
-    elif before is None or before.mark != mark or (from_seq < last_seq and first_seq > from_seq + 1):
-        mode = "full"
-    start = (OWED if mode == "changes" else WALK, -1)
-    return BatchRun(destination, number, at, mode, from_seq, last_seq, mark, start, start)
+class BatchRecord(msgspec.Struct, frozen=True):
+    """One batch run of a destination over all shards. Times in epoch seconds.
+
+    `slot` is when it was due, None where a person asked for it; `trigger` is `schedule`, `command` or `resync`.
+    `counts` are filled in when it has finished. `abandoned`: its destination left the catalog before the end.
+    """
+
+    destination: int
+    number: int
+    at: int
+    trigger: str
+    slot: int | None = None
+    finished_at: int | None = None
+    counts: BatchCounts = BatchCounts()
+    mode: str = ""
+    abandoned: bool = False

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from arke.domain.time import day_start_ts
+
 DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 Declarer = Literal["anyone", "token"]
 TraitKind = Literal["rule_based", "onboarded"]
@@ -173,11 +175,3 @@ class Catalog(Frozen, frozen=True):
     traits: tuple[Trait, ...] = ()
     segments: tuple[Segment, ...] = ()
     destinations: tuple[Destination, ...] = ()
-
-
-def day_start_ts(iso_day: str) -> int:
-    """Epoch seconds of midnight UTC at the start of an ISO day (`2026-01-31`)."""
-    from datetime import UTC, date, datetime
-
-    day = date.fromisoformat(iso_day)
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

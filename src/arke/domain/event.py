@@ -85,8 +85,3 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     opted_out: bool = False
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
-
-
-def is_uuid(text: str) -> bool:
-    """Whether text is a device UUID: exactly 38 ASCII decimal digits."""
-    return len(text) == 38 and text.isascii() and text.isdigit()

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from arke.domain.batch import BatchCounts, BatchRun
+from arke.domain.batch import BatchCounts, BatchRecord, BatchRun
 from arke.engine.schedule import due_slot, next_slot
 from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBatches, RunBatch
 from arke.shard.protocol import Batches as BatchAnswer
-from arke.storage.ports import BatchRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -24,13 +24,13 @@ from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.estimate import Estimate, estimate_from
 from arke.engine.forecast import Forecast, forecast_from, question
-from arke.engine.handover import Handovers
 from arke.engine.joins import Joins
-from arke.engine.privacy import Privacy
-from arke.engine.privacy_request import Asked
+from arke.engine.moves import Handovers
 from arke.errors import EventError, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
 from arke.intake.room import Room
 from arke.log import get_logger
+from arke.privacy.fulfilment import Privacy
+from arke.privacy.request import Asked
 from arke.shard.commands import (
     Failed,
     Link,
@@ -60,13 +60,14 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import DeclaredId, IncomingEvent, Withheld
+    from arke.domain.identity import IdKey
     from arke.engine.file_desk import Loading
     from arke.engine.identity import Identity, Resolved
     from arke.intake.room import Place
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Request, Response, ShardPort
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory, IdKey
+    from arke.storage.ports import Directory
 
 
 P = ParamSpec("P")

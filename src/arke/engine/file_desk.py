@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from arke.domain.catalog import Catalog
+    from arke.domain.identity import IdKey
     from arke.engine.engine import Engine
     from arke.shard.commands import Command, Onboard, Result
     from arke.storage.files import FileStore
-    from arke.storage.ports import IdKey
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -21,18 +21,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S, new_uuid
+from arke.clock import new_uuid
 from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
+from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
+from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.log import get_logger
-from arke.storage.ports import MAX_DEVICES, Move, Owner, PersonRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from arke.clock import Entropy
+    from arke.domain.identity import DeviceDay, IdKey, PersonKey
     from arke.storage.committer import Committer
-    from arke.storage.ports import DeviceDay, Directory, IdKey, Lifted, PersonKey
+    from arke.storage.ports import Directory, Lifted
 
 TAKEOVERS_PER_DEVICE = 10
 """Ids of other devices that a device may come to have a UTC day at the public door, unless settings say so."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.clock import DAY_S
+from arke.domain.time import DAY_S
 
 if TYPE_CHECKING:
     from arke.domain.catalog import BatchSchedule

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S
 from arke.domain.profile import NEVER, TraitState
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.segment import SegmentRule, compile_segment_rule
 from arke.domain.rules.trait import compile_trait_rule
+from arke.domain.time import DAY_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

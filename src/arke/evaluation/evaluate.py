@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from arke.clock import DAY_S
 from arke.domain.change import Change
 from arke.domain.profile import NEVER, Membership, Profile
+from arke.domain.time import DAY_S
+from arke.evaluation.effect import Effect
 from arke.evaluation.realise import forget, keep_cap, realise
 
 if TYPE_CHECKING:
@@ -29,13 +28,6 @@ INACTIVE_S = 120 * DAY_S
 """Without an event or a file that names it, a device is inactive after this (SPEC section 4)."""
 INACTIVE = -1
 """The epoch of a profile that has become inactive: under no catalog."""
-
-
-class Effect(msgspec.Struct, frozen=True):
-    """What an event did: traits it realised and memberships that changed."""
-
-    realised: list[int]
-    changes: list[Change]
 
 
 def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> Effect:

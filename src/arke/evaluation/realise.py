@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from arke.clock import DAY_S
 from arke.domain.profile import MAX_REALISATIONS, Profile, TraitState
+from arke.domain.time import DAY_S
 from arke.evaluation.compiled import SPARE_DAYS, SPARE_STAMPS, CompiledCatalog
 
 if TYPE_CHECKING:

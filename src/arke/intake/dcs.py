@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.domain.event import DeclaredId, IncomingEvent, is_uuid
+from arke.domain.event import DeclaredId, IncomingEvent
+from arke.domain.ids import ECID_DPID, is_uuid, parse_dpid
 from arke.errors import EventError
 from arke.intake import dcs_codes as codes
 from arke.intake import declared_ids, query
-from arke.intake.id_formats import ECID_DPID, parse_dpid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

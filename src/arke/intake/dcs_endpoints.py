@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.domain.event import is_uuid
+from arke.domain.ids import is_uuid
 from arke.errors import EventError
 from arke.intake import answers, dcs, redirect
 from arke.intake import dcs_codes as codes

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from arke.domain.event import DeclaredId, is_uuid
-from arke.intake import dcs_codes as codes
-from arke.intake.id_formats import (
+from arke.domain.event import DeclaredId
+from arke.domain.ids import (
     DEVICE_ID_FORMATS,
-    ECID_DPID,
     GLOBAL_CODES,
-    device_id_ok,
-    is_nobody,
+    IdProblem,
+    id_problem,
     parse_dpid,
-    well_formed,
 )
+from arke.intake import dcs_codes as codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,20 +103,19 @@ def _read(claim: Claim, known: NameSpaces, errors: list[DcsError]) -> DeclaredId
     """One claim as an id, or None after saying why not."""
     dpid = resolve_code(claim.name_space, known) if claim.by_code else parse_dpid(claim.name_space)
     state = _STATES.get(claim.state)
-    malformed = claim.malformed or not well_formed(claim.value)
-    if dpid == ECID_DPID and not is_uuid(claim.value):
-        malformed = True
+    problem = id_problem(dpid or -1, claim.value)
+    malformed = claim.malformed or problem in (IdProblem.MALFORMED, IdProblem.NOT_A_UUID)
     if dpid is None or state is None or malformed:
         errors.append(codes.invalid_id(claim.name_space, claim.value))
         return None
     if dpid not in DEVICE_ID_FORMATS and not known.known_dpid(dpid):
         errors.append(codes.unauthorized_id(dpid, claim.value))
         return None
-    if not device_id_ok(dpid, claim.value):
+    if problem is IdProblem.DEVICE_FORM:
         # Also the SDK's `DSID_20915%011`, where the state stands in the place of the missing id.
         errors += (codes.invalid_id(claim.name_space, claim.value), codes.INVALID_DEVICE_ID)
         return None
-    if is_nobody(dpid, claim.value):
+    if problem is IdProblem.NOBODY:
         errors.append(codes.blocked_id(claim.value))
         return None
     return DeclaredId(dpid, claim.value, state)

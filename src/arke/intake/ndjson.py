@@ -11,16 +11,16 @@ import msgspec
 from msgspec import Meta
 
 from arke.domain.catalog import MAX_ID
-from arke.domain.event import MAX_EVENT_AGE_S, DeclaredId, IncomingEvent, is_uuid
-from arke.errors import EventError
-from arke.intake.declared_ids import MAX_IDS
-from arke.intake.id_formats import (
+from arke.domain.event import MAX_EVENT_AGE_S, DeclaredId, IncomingEvent
+from arke.domain.ids import (
     DEVICE_ID_FORMATS,
     ECID_DPID,
-    device_id_ok,
-    is_nobody,
-    well_formed,
+    IdProblem,
+    id_problem,
+    is_uuid,
 )
+from arke.errors import EventError
+from arke.intake.declared_ids import MAX_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,28 +97,26 @@ def parse_event_line(line: bytes, now: int, known_dpid: Callable[[int], bool] | 
     )
 
 
+_ID_PROBLEMS: Final = {
+    IdProblem.MALFORMED: ("bad_id", "must be 1 to 512 characters, none a control character"),
+    IdProblem.NOT_A_UUID: ("bad_id", "must be 38 decimal digits: data source {dpid} is the ECID"),
+    IdProblem.DEVICE_FORM: ("bad_device_id", "does not have the form of data source {dpid}"),
+    IdProblem.NOBODY: ("blocked_id", "is all zeros: tracking is limited, it names nobody"),
+}
+
+
 def _ids(wire: list[WireId], known_dpid: Callable[[int], bool] | None) -> tuple[DeclaredId, ...]:
     if len(wire) > MAX_IDS:
         raise EventError("too_many_ids", f"an event may declare {MAX_IDS} ids, this one has {len(wire)}")
     for at, item in enumerate(wire):
         dpid, value = item.dpid, item.id
-        if not well_formed(value):
-            raise EventError("bad_id", f"ids[{at}].id must be 1 to 512 characters, none a control character")
-        if dpid in DEVICE_ID_FORMATS:
-            if not device_id_ok(dpid, value):
-                raise EventError(
-                    "bad_device_id", f"ids[{at}].id does not have the form of data source {dpid}"
-                )
-            if is_nobody(dpid, value):
-                raise EventError(
-                    "blocked_id", f"ids[{at}].id is all zeros: tracking is limited, it names nobody"
-                )
-        elif dpid == ECID_DPID:
-            if not is_uuid(value):
-                raise EventError(
-                    "bad_id", f"ids[{at}].id must be 38 decimal digits: data source 4 is the ECID"
-                )
-        elif known_dpid is not None and not known_dpid(dpid):
+        problem = id_problem(dpid, value)
+        if problem is not None:
+            code, text = _ID_PROBLEMS[problem]
+            raise EventError(code, f"ids[{at}].id {text.format(dpid=dpid)}")
+        if dpid in DEVICE_ID_FORMATS or dpid == ECID_DPID:
+            continue  # every catalog knows them
+        if known_dpid is not None and not known_dpid(dpid):
             raise EventError(
                 "unknown_data_source", f"ids[{at}].dpid {dpid} is not in the catalog: add it to data_sources"
             )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.clock import Clock
+    from arke.domain.identity import IdKey
     from arke.engine.file_desk import FileDesk
     from arke.onboarding.names import FileName
     from arke.onboarding.parsing import IdRow, Told
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from arke.onboarding.trait_book import TraitBook
     from arke.shard.commands import FileLine, Result
     from arke.storage.files import FileRecord
-    from arke.storage.ports import IdKey
 
 
 SLICE = 50

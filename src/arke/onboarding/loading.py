@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S, utc_text
+from arke.domain.time import DAY_S, utc_text
+from arke.domain.token import LOCAL
 from arke.engine.file_desk import Loading
-from arke.engine.operations import LOCAL
 from arke.errors import ArkeError, FileRefused, InvalidInput
 from arke.log import get_logger
 from arke.onboarding.applying import Applier

@@ -6,19 +6,22 @@ is blank. Blank lines are not received.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from arke.domain.event import is_uuid
-from arke.intake.id_formats import DEVICE_ID_FORMATS, device_id_ok, is_nobody, well_formed
+from arke.domain.ids import (
+    DEVICE_ID_FORMATS,
+    IdProblem,
+    id_problem,
+)
 from arke.onboarding.items import Malformed, read_items
 from arke.shard.commands import FileLine
 
 if TYPE_CHECKING:
+    from arke.domain.identity import IdKey
     from arke.onboarding.items import Items
     from arke.onboarding.names import FileName
     from arke.onboarding.receipt import ErrorClass, Tally
     from arke.onboarding.trait_book import TraitBook
-    from arke.storage.ports import IdKey
 
 ID_TYPES = {
     "idfa": 20915,
@@ -45,19 +48,26 @@ class IdRow(NamedTuple):
     keys: tuple[IdKey, ...]
 
 
-def id_problem(dpid: int, text: str) -> tuple[ErrorClass, str] | None:
-    """Why this cannot be an id of the data source, None where it can."""
+_REFUSED: Final[dict[IdProblem, tuple[ErrorClass, str]]] = {
+    IdProblem.MALFORMED: ("format", "control characters in the id, or more than 512 of any"),
+    IdProblem.NOT_A_UUID: ("invalid_uuid", "the id is no UUID of 38 digits"),
+    IdProblem.DEVICE_FORM: ("invalid_device_id", "the id has not the form that ids of its data source have"),
+    IdProblem.NOBODY: ("invalid_device_id", "the all-zero id stands for nobody"),
+}
+
+
+def refused_id(dpid: int, text: str) -> tuple[ErrorClass, str] | None:
+    """Why this cannot be an id of the data source in a file, None where it can."""
     if not text:
         return "format", "there is no id"
-    if dpid == 0:
-        return None if is_uuid(text) else ("invalid_uuid", "the id is no UUID of 38 digits")
-    if not device_id_ok(dpid, text):
-        return "invalid_device_id", f"the id has not the form that ids of {dpid} have"
-    if is_nobody(dpid, text):
-        return "invalid_device_id", "the all-zero id stands for nobody"
-    if dpid not in DEVICE_ID_FORMATS and (":" in text or "%3a" in text.lower()):
+    problem = id_problem(dpid, text)
+    if problem is None and dpid not in DEVICE_ID_FORMATS and (":" in text or "%3a" in text.lower()):
         return "format", "a colon in the id"
-    return None if well_formed(text) else ("format", "control characters in the id, or more than 512 of any")
+    if problem is IdProblem.MALFORMED and (dpid == 0 or dpid in DEVICE_ID_FORMATS):
+        problem = (
+            IdProblem.NOT_A_UUID if dpid == 0 else IdProblem.DEVICE_FORM
+        )  # its receipt counts kinds of ids
+    return None if problem is None else _REFUSED[problem]
 
 
 def text_of(number: int, raw: bytes | None, tally: Tally) -> str | None:
@@ -117,7 +127,7 @@ class TraitLines:
         if not tab:
             tally.refuse("format", number, "there is no tab behind the id")
             return None
-        problem = id_problem(dpid, partner_id)
+        problem = refused_id(dpid, partner_id)
         if problem is not None:
             tally.refuse(problem[0], number, problem[1])
             return None
@@ -153,7 +163,7 @@ class IdLines:
             return None
         keys = tuple(zip(self._dpids, ids, strict=True))
         for dpid, partner_id in keys:
-            problem = id_problem(dpid, partner_id)
+            problem = refused_id(dpid, partner_id)
             if problem is not None:
                 tally.refuse(problem[0], number, problem[1])
                 return None

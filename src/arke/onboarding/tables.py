@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from arke.errors import FileRefused
 from arke.onboarding.items import Items
-from arke.onboarding.parsing import id_problem, meant, text_of
+from arke.onboarding.parsing import meant, refused_id, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class TableRows:
         """The row is received already."""
         columns = self._columns
         partner_id = "".join(row[columns.id.column]).strip()
-        problem = id_problem(columns.id.dpid, partner_id)
+        problem = refused_id(columns.id.dpid, partner_id)
         if problem is not None:
             tally.refuse(problem[0], number, problem[1])
             return None

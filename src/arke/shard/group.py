@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.triggers import ToTell, note_untold
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.evaluation.evaluate import wake_at
 from arke.storage.ports import GroupWrites, LedgerKey
+from arke.telling.records import ToTell
+from arke.telling.triggers import note_untold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

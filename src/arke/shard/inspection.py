@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.clock import utc_text
-from arke.delivery.snapshot import tellings
 from arke.domain.ledger import TOLD_1
+from arke.domain.time import utc_text
 from arke.shard.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling
+from arke.telling.tellings import tellings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.delivery.lane import Lane
-    from arke.delivery.routing import Route, Routing
     from arke.domain.ledger import LedgerEntry
     from arke.domain.profile import Profile
     from arke.shard.protocol import AskOwed
     from arke.storage.ports import ShardReader
+    from arke.telling.records import Route
+    from arke.telling.routing import Routing
 
 _JOURNAL_PAGE = 1_000
 PENDING_LOOKED_AT = 50_000

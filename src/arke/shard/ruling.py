@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.routing import Routing
 from arke.evaluation.compiled import CompiledCatalog
+from arke.telling.routing import Routing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -63,13 +63,13 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
-    from arke.delivery.routing import Routing
     from arke.delivery.sender import Courier
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Request, Response
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports import ShardStore
+    from arke.telling.routing import Routing
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.delivery.secrets import Secrets
 from arke.engine.file_desk import FileDesk
-from arke.engine.privacy_json import read_id
-from arke.engine.privacy_request import Asked
 from arke.errors import BatchRunning, InvalidInput, ScriptError
 from arke.intake.ndjson import refusal
 from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
+from arke.privacy.request import Asked
+from arke.privacy.request_file import read_id
 from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
 from arke.simulate.script import Step, read_script
 from arke.storage.committer import InlineCommitter

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from arke.domain.event import is_uuid
-from arke.engine.privacy_request import Action
+from arke.domain.ids import is_uuid
 from arke.errors import EventError, ScriptError
 from arke.intake.ndjson import parse_event_line
+from arke.privacy.request import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

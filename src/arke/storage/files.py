@@ -11,7 +11,7 @@ from arke.domain.profile import FileMark
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from arke.storage.ports import IdKey
+    from arke.domain.identity import IdKey
 
 
 class FileRecord(NamedTuple):

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from arke.domain.batch import BatchCounts
+from arke.domain.batch import BatchRecord
+from arke.domain.identity import DeviceDay, IdKey, Move, Owner, PersonKey, PersonRow
+from arke.domain.ledger import Owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,41 +19,6 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.storage.files import FileStore
     from arke.tokens import TokenStore
-
-
-IdKey = tuple[int, str]
-"""A partner id: (DPID, id)."""
-
-MAX_DEVICES = 100
-"""Devices remembered for one cross-device id (dossier 13 and 17)."""
-
-
-class Owner(NamedTuple):
-    """The device that owns a partner id, and the number of the mapping that says so (higher is newer).
-
-    Of a cross-device id: the device that speaks for it, with the authentication state that made it so. `first` is
-    the keyed hash of the device that the id was linked to first, None where that is this one.
-    """
-
-    uuid: str
-    generation: int
-    state: int = 0
-    first: bytes | None = None
-
-
-PersonKey = tuple[int, str, str]
-"""One device of a person: (DPID, cross-device id, UUID)."""
-
-
-class PersonRow(NamedTuple):
-    """When a device was linked to a cross-device id (the number of the mapping), and in which state."""
-
-    generation: int
-    state: int
-
-
-DeviceDay = tuple[str, int]
-"""A device on a day: (UUID, days since 1970, UTC)."""
 
 
 class PrivacyRow(NamedTuple):
@@ -72,21 +39,6 @@ class Lifted(NamedTuple):
     kept: set[bytes]
 
 
-class Move(msgspec.Struct, frozen=True):
-    """A partner id on its way from one device to another, under the mapping `generation`."""
-
-    dpid: int
-    id: str
-    old_uuid: str
-    new_uuid: str
-    at: int
-    generation: int
-
-    @property
-    def key(self) -> IdKey:
-        return self.dpid, self.id
-
-
 class StoredCatalog(msgspec.Struct, frozen=True):
     """One applied catalog: canonical JSON, and per destination the version of its last mapping change and the
     aliases that it was told by earlier ones and not by this, with the segment each stood for.
@@ -98,24 +50,6 @@ class StoredCatalog(msgspec.Struct, frozen=True):
     mapping_versions: dict[int, int]
     note: str
     retired: dict[int, dict[str, int]] = {}
-
-
-class BatchRecord(msgspec.Struct, frozen=True):
-    """One batch run of a destination over all shards. Times in epoch seconds.
-
-    `slot` is when it was due, None where a person asked for it; `trigger` is `schedule`, `command` or `resync`.
-    `counts` are filled in when it has finished. `abandoned`: its destination left the catalog before the end.
-    """
-
-    destination: int
-    number: int
-    at: int
-    trigger: str
-    slot: int | None = None
-    finished_at: int | None = None
-    counts: BatchCounts = BatchCounts()
-    mode: str = ""
-    abandoned: bool = False
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -136,16 +70,6 @@ class AuditEnd(msgspec.Struct, frozen=True):
 
     entries: int
     seal: str
-
-
-class Owed(msgspec.Struct, array_like=True, frozen=True):
-    """A device's news that a destination has not acknowledged; `seq` is the journal position it covers."""
-
-    destination: int
-    uid: int
-    since: int
-    seq: int
-    reason: str
 
 
 class LedgerKey(msgspec.Struct, array_like=True, frozen=True):

@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.app import memory_engine
-from arke.clock import DAY_S, SeededEntropy
+from arke.clock import SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ledger import TOLD_1
+from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual

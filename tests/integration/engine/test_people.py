@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from arke.clock import SeededEntropy
 from arke.domain.event import DeclaredId
+from arke.domain.identity import MAX_DEVICES
 from arke.engine.identity import Identity
 from arke.storage.committer import ThreadCommitter
-from arke.storage.ports import MAX_DEVICES
 from arke.storage.sqlite.directory import SqliteDirectory
 from e2e.catalogs import DPID, device
 

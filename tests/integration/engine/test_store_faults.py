@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.errors import StoreUnavailable
-from arke.evaluation.evaluate import Effect, apply_event
+from arke.evaluation.effect import Effect
+from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Failed, Seen, Sight
 from arke.shard.protocol import AskStatus, ShardStatus
 from e2e.catalogs import device

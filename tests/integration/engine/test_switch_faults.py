@@ -7,9 +7,10 @@ import json
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from arke.app import memory_engine
-from arke.clock import DAY_S, SeededEntropy
+from arke.clock import SeededEntropy
 from arke.domain.catalog import BatchSchedule, Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
+from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual

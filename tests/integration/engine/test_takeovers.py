@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.clock import DAY_S, SeededEntropy
+from arke.clock import SeededEntropy
 from arke.domain.event import DeclaredId
+from arke.domain.time import DAY_S
 from arke.engine.identity import Identity
 from arke.errors import StoreUnavailable
 from arke.storage.committer import ThreadCommitter

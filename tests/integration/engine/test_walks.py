@@ -9,9 +9,10 @@ import msgspec
 
 from arke.app import memory_engine, ruling_of
 from arke.catalog import stored
-from arke.clock import DAY_S, SeededEntropy
+from arke.clock import SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
+from arke.domain.time import DAY_S
 from arke.shard.commands import Refresh, Walked
 from arke.shard.protocol import Prepare
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual

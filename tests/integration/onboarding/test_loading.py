@@ -10,10 +10,10 @@ import pytest
 
 from arke.app import catalog_checkers
 from arke.clock import SystemClock
-from arke.engine.operations import Operations
-from arke.engine.privacy_operations import PrivacyAsk
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
+from arke.operations.operations import Operations
+from arke.operations.privacy import PrivacyAsk
 from arke.shard.commands import MAX_FILE_LINES
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S

@@ -12,10 +12,10 @@ import trustme
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver import ReceiverConfig, ReceiverServer, SigningKey
-from arke.receiver.probe import probe
-from arke.receiver.probe_checks import percentile
-from arke.receiver.probe_report import CHECKS, ProbeReport
-from arke.receiver.probe_target import ProbeTarget, target_from_catalog
+from arke.receiver.probe.checks import percentile
+from arke.receiver.probe.report import CHECKS, ProbeReport
+from arke.receiver.probe.run import probe
+from arke.receiver.probe.target import ProbeTarget, target_from_catalog
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:

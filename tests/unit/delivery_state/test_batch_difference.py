@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from arke.delivery.routing import Routing
-from arke.delivery.snapshot import Asked, settled, tellings
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
-from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try, after_batch, record
+from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try
 from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.recording import after_batch, record
+from arke.telling.routing import Routing
+from arke.telling.tellings import Asked, settled, tellings
 
 NOW = 20_000 * 86_400
 COOKIES = 12345

@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.delivery.batch_feed import MOST_PAGES, PAGE, BatchFeed
-from arke.domain.batch import OWED, WALK, BatchRun, begin
+from arke.domain.batch import OWED, WALK, BatchRun
+from arke.domain.batching import begin
 from arke.domain.change import JournalRecord
+from arke.domain.ledger import Owed
 from arke.domain.profile import Profile
-from arke.storage.ports import GroupWrites, Owed
+from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from arke.delivery.snapshot import Telling
 from arke.delivery.window import BATCH, Part, Window
 from arke.domain.message import UserEntry
+from arke.telling.records import Telling
 
 if TYPE_CHECKING:
     from arke.delivery.window import OpenDevice

@@ -14,8 +14,8 @@ from arke.domain.ledger import (
     Try,
     decode_entry,
     encode_entry,
-    record,
 )
+from arke.domain.recording import record
 
 
 def attempt(at: int, answer: str = "200") -> Try:

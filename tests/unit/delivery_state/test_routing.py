@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from arke.delivery.routing import Route, Routing
-from arke.delivery.triggers import REFRESH_S, destinations_to_tell
-from arke.domain.catalog import Catalog, Destination, Mapping, Segment, day_start_ts
+from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.change import Change
 from arke.domain.profile import NEVER, Membership, Profile, SendMark
+from arke.domain.time import day_start_ts
+from arke.telling.records import Route
+from arke.telling.routing import Routing
+from arke.telling.triggers import REFRESH_S, destinations_to_tell
 
 DAY = 86_400
 NOW = day_start_ts("2026-05-01")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from arke.delivery.routing import Routing
-from arke.delivery.snapshot import tellings
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry
 from arke.domain.profile import Membership, PartnerId, Profile
+from arke.telling.routing import Routing
+from arke.telling.tellings import tellings
 
 NOW = 20_000 * 86_400
 COOKIES = 12345

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from arke.console.metrics import render_metrics
 from arke.engine.batches import RunFacts
-from arke.engine.operations import DestinationStatus, Status
+from arke.operations.operations import DestinationStatus, Status
 from unit.docs.pages import code, page, rows
 
 

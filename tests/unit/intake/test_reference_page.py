@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from arke.domain.ids import DEVICE_ID_FORMATS
 from arke.intake import dcs
 from arke.intake.http import METHODS
-from arke.intake.id_formats import DEVICE_ID_FORMATS
 from arke.intake.ndjson import WireEvent, WireId
 
 ROOT = Path(__file__).parents[3]

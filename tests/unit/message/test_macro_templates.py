@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from arke.delivery.templates.budget import MAX_OUTPUT_BYTES, MAX_TEMPLATE_CHARS
 from arke.delivery.templates.macros import GET_ONLY
 from arke.delivery.templates.template import TemplateMessage, TemplateUser, compile_template
-from arke.domain.message import SegmentState, UserEntry, well_formed
+from arke.domain.message import SegmentState, UserEntry
+from arke.domain.message_body import well_formed
 from arke.errors import RuleError
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.domain import message as module
-from arke.domain.message import SegmentState, UserEntry, encode_message, encode_user, wire_time
+from arke.domain import message_body as module
+from arke.domain.message import SegmentState, UserEntry
+from arke.domain.message_body import encode_message, encode_user, wire_time
 
 if TYPE_CHECKING:
     from arke.delivery.templates.template import TemplateMessage

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from arke.engine.privacy_json import MAX_USERS, Wanted, read_id, read_request
 from arke.errors import InvalidInput
+from arke.privacy.request_file import MAX_USERS, Wanted, read_id, read_request
 
 UUID = "00000000000000000000000000000000000042"
 

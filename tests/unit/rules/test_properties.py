@@ -8,8 +8,8 @@ from typing import NamedTuple
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arke.domain.rules.boolean import And, Expression, Not, Or
 from arke.domain.rules.comparison import quoted
+from arke.domain.rules.expression import And, Expression, Not, Or
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.segment import SegmentRule, compile_segment_rule
 from arke.domain.rules.segment_syntax import Held, SegmentTerm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.storage.ports import Owner
+from arke.domain.identity import Owner
 from arke.storage.sqlite.directory import CHECKPOINT_PAGES, SqliteDirectory
 
 if TYPE_CHECKING:

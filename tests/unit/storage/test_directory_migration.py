@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from arke.storage.ports import Owner
+from arke.domain.identity import Owner
 from arke.storage.sqlite.directory import SCHEMA_VERSION, SqliteDirectory
 
 VERSION_1 = Path(__file__).parents[2] / "fixtures" / "stores" / "directory-1.sql"

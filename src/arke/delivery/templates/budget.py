@@ -5,7 +5,7 @@ Work is counted, not timed, so a template that is refused is refused on every ma
 
 from __future__ import annotations
 
-from arke.domain.message import well_formed
+from arke.domain.message_body import well_formed
 from arke.errors import RuleError
 
 MAX_TEMPLATE_CHARS = 65_536

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape as escape_markup
 
-from arke.domain.message import well_formed
+from arke.domain.message_body import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

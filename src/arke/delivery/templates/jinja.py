@@ -13,7 +13,7 @@ from arke.delivery.templates.escape import escape_for, is_json
 from arke.delivery.templates.jinja_filters import BUDGET, FILTERS, HIDDEN, JsonText, ReadyText, whole_number
 from arke.delivery.templates.jinja_rules import TESTS, check, instrument
 from arke.delivery.templates.message import segment_number
-from arke.domain.message import wire_time
+from arke.domain.message_body import wire_time
 from arke.errors import RuleError
 
 if TYPE_CHECKING:

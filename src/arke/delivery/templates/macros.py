@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from arke.delivery.templates.message import segment_number
-from arke.domain.message import wire_time
+from arke.domain.message_body import wire_time
 
 if TYPE_CHECKING:
     from arke.delivery.templates.message import TemplateMessage, TemplateUser

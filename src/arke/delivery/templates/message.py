@@ -6,7 +6,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from arke.domain.message import SegmentState, UserEntry, well_formed
+from arke.domain.message import SegmentState, UserEntry
+from arke.domain.message_body import well_formed
 
 
 class TemplateUser(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from arke.domain.rules.boolean import And, Expression, Not, Or, all_of
+from arke.domain.rules.boolean import all_of
 from arke.domain.rules.comparison import ORDERING, Comparison, Number
+from arke.domain.rules.expression import And, Expression, Not, Or
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,47 +6,15 @@ between the joiners; a language subclasses `BooleanParser` and parses its own te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Generic
 
-import msgspec
-
+from arke.domain.rules.expression import And, Expression, Not, Or, T
 from arke.domain.rules.source import MAX_DEPTH, Source, Token, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from arke.errors import RuleError
-
-
-class Term(msgspec.Struct, frozen=True):
-    """Base of what stands between the joiners."""
-
-
-T = TypeVar("T", bound=Term)
-
-
-@final
-class And(msgspec.Struct, Generic[T], frozen=True):
-    """True when all parts are. Never holds an And directly."""
-
-    parts: tuple[Expression[T], ...]
-
-
-@final
-class Or(msgspec.Struct, Generic[T], frozen=True):
-    """True when any part is. Never holds an Or directly."""
-
-    parts: tuple[Expression[T], ...]
-
-
-@final
-class Not(msgspec.Struct, Generic[T], frozen=True):
-    """True when its part is not."""
-
-    part: Expression[T]
-
-
-Expression: TypeAlias = T | And[T] | Or[T] | Not[T]
 
 
 def all_of(parts: Sequence[Expression[T]]) -> Expression[T]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, final
 
-from arke.domain.rules.boolean import Term
+from arke.domain.rules.expression import Term
 
 Operator = Literal[
     "==", "!=", "<", "<=", ">", ">=", "contains", "matcheswords", "startswith", "endswith", "matchesregex"

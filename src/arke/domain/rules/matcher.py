@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.rules.anchors import Lead, Popularity, Rule, leads
-from arke.domain.rules.boolean import Or, negations_inward, terms
+from arke.domain.rules.boolean import negations_inward, terms
+from arke.domain.rules.expression import Or
 from arke.domain.rules.key_index import Entry, KeyIndex
 from arke.domain.rules.trait import predicate_of, true_without_signals
 

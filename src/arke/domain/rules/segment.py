@@ -10,9 +10,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from arke.clock import DAY_S
-from arke.domain.rules.boolean import And, Expression, Not, Or, holds_for, printed, terms
+from arke.domain.rules.boolean import holds_for, printed, terms
+from arke.domain.rules.expression import And, Expression, Not, Or
 from arke.domain.rules.segment_syntax import Frequency, Held, SegmentTerm, parse_segment_rule
+from arke.domain.time import DAY_S
 from arke.errors import RuleError
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.rules.boolean import And, Expression, Not, holds_for, printed
+from arke.domain.rules.boolean import holds_for, printed
 from arke.domain.rules.comparison import Comparison, Predicate, Signals, predicate
+from arke.domain.rules.expression import And, Expression, Not
 from arke.domain.rules.trait_syntax import parse_trait_rule
 from arke.errors import RuleError
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.triggers import ToTell, note_linked
 from arke.domain.profile import FileMark
 from arke.evaluation.evaluate import apply_file
 from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
 from arke.shard.handlers.sightings import link_ids
+from arke.telling.records import ToTell
+from arke.telling.triggers import note_linked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

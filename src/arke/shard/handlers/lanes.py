@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.triggers import ToTell
-from arke.domain import batch
+from arke.domain.batching import begin
 from arke.shard.commands import Done, Failed, Replayed
+from arke.telling.records import ToTell
 
 if TYPE_CHECKING:
+    from arke.domain.batch import BatchRun
     from arke.shard.commands import BeginBatch, LaneReport, Replay, Result
     from arke.shard.group import Group
 
@@ -42,7 +43,7 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
         return Done()
     if before is not None and before.finished_at is None:
         return Failed("batch_running", f"batch {before.number} has not finished yet")
-    group.writes.batches[command.destination] = batch.begin(
+    group.writes.batches[command.destination] = begin(
         before,
         destination=command.destination,
         number=command.number,
@@ -55,6 +56,6 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
     return Done()
 
 
-def _batch_run(group: Group, destination: int) -> batch.BatchRun | None:
+def _batch_run(group: Group, destination: int) -> BatchRun | None:
     """The destination's newest run, with what this group has made of it."""
     return group.writes.batches.get(destination) or group.store.batch(destination)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.triggers import ToTell
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import TOLD_0
 from arke.domain.profile import NEVER, Profile
@@ -12,6 +11,7 @@ from arke.evaluation.evaluate import leave_all
 from arke.shard.commands import Done, Erased, Scrubbed
 from arke.shard.handlers.moves import aside
 from arke.storage.ports import LedgerKey
+from arke.telling.records import ToTell
 
 if TYPE_CHECKING:
     from arke.domain.change import Change

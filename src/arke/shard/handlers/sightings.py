@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.triggers import destinations_to_tell
 from arke.domain.event import Accepted
 from arke.domain.profile import PartnerId
 from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Seen
+from arke.telling.triggers import destinations_to_tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

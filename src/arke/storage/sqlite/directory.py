@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from arke.domain.batch import BatchRecord
+from arke.domain.identity import MAX_DEVICES, DeviceDay, IdKey, Move, Owner, PersonKey, PersonRow
+from arke.domain.token import Token
 from arke.errors import InvalidInput
-from arke.storage.ports import (
-    MAX_DEVICES,
-    AuditEnd,
-    AuditEntry,
-    BatchRecord,
-    DeviceDay,
-    IdKey,
-    Lifted,
-    Move,
-    Owner,
-    PersonKey,
-    PersonRow,
-    PrivacyRow,
-    StoredCatalog,
-)
+from arke.storage.ports import AuditEnd, AuditEntry, Lifted, PrivacyRow, StoredCatalog
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
@@ -36,7 +25,6 @@ from arke.storage.sqlite.connection import (
 )
 from arke.storage.sqlite.files import SqliteFiles
 from arke.storage.sqlite.takeovers import SqliteTakeovers
-from arke.tokens import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from arke.storage.ports import IdKey
+    from arke.domain.identity import IdKey
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Filed).decode

@@ -16,9 +16,9 @@ import msgspec
 
 from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
-from arke.domain.ledger import LedgerRow, decode_entry, encode_entry
+from arke.domain.ledger import LedgerRow, Owed, decode_entry, encode_entry
 from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
-from arke.storage.ports import GroupWrites, Owed
+from arke.storage.ports import GroupWrites
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,

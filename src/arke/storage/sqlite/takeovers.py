@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from arke.storage.ports import DeviceDay
+    from arke.domain.identity import DeviceDay
 
 PRUNED_AT_ONCE = 500
 """Rows of days gone by that go with each write: more than it adds, and no event waits for many."""

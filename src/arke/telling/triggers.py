@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.profile import SendMark
+from arke.telling.records import ToTell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from arke.delivery.routing import Routing
     from arke.domain.change import Change
     from arke.domain.profile import Profile
+    from arke.telling.routing import Routing
 
 REFRESH_S = 3 * 86_400
 """Three days since the last send (trigger 5)."""
-
-
-class ToTell(msgspec.Struct, frozen=True):
-    """Destinations that a sighting sets off, ascending; `catch_up` only for what changed unseen."""
-
-    destinations: tuple[int, ...]
-    catch_up: tuple[int, ...] = ()
 
 
 def destinations_to_tell(

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from arke.engine.large_requests import LargeRequests
-from arke.engine.privacy_judge import Verdict, judge
-from arke.engine.privacy_request import (
+from arke.errors import Overloaded, StoreUnavailable, Unavailable
+from arke.log import get_logger
+from arke.privacy.large_requests import LargeRequests
+from arke.privacy.request import (
     PrivacyRequest,
     Subject,
     decode_request,
     encode_request,
 )
-from arke.engine.suppression import Suppression
-from arke.errors import Overloaded, StoreUnavailable, Unavailable
-from arke.log import get_logger
+from arke.privacy.suppression import Suppression
+from arke.privacy.verdict import Verdict, judge
 from arke.shard.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
 from arke.shard.protocol import AskStanding, Compact, Compacted, Standing
 
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
+    from arke.domain.identity import IdKey
     from arke.engine.identity import Identity
-    from arke.engine.privacy_request import Asked
+    from arke.privacy.request import Asked
     from arke.shard.commands import Command, Result, WithdrawReason
     from arke.shard.protocol import ShardPort
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory, IdKey
+    from arke.storage.ports import Directory
 
 T = TypeVar("T")
 

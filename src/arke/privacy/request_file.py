@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from arke.domain.event import is_uuid
-from arke.engine.privacy_request import Asked
+from arke.domain.identity import IdKey
+from arke.domain.ids import IdProblem, id_problem, is_uuid, parse_dpid
 from arke.errors import InvalidInput
 from arke.intake.declared_ids import resolve_code
-from arke.intake.id_formats import is_nobody, parse_dpid, well_formed
-from arke.storage.ports import IdKey
+from arke.privacy.request import Asked
 
 if TYPE_CHECKING:
-    from arke.engine.privacy_request import Action
     from arke.intake.ports import NameSpaces
+    from arke.privacy.request import Action
 
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 MAX_USERS: Final = 10_000
@@ -145,11 +144,12 @@ def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
 
 
 def check_id(dpid: int, value: str, where: str) -> str:
-    """The id, or InvalidInput. Its data source may have left the catalog: what it left behind is still there."""
-    if not well_formed(value):
-        raise InvalidInput(f"{where}: an id has 1 to 512 characters, none of them a control character")
-    if is_nobody(dpid, value):
-        raise InvalidInput(f"{where}: the all-zero id stands for everybody who limits tracking: nobody's own")
+    """The id, or InvalidInput. Its data source may have left the catalog, or an earlier version taken ids of
+    another form: what was left behind is still there.
+    """
+    problem = id_problem(dpid, value)
+    if problem in (IdProblem.MALFORMED, IdProblem.NOBODY):
+        raise InvalidInput(f"{where}: {problem.value}")
     return value
 
 

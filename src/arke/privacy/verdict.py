@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.ledger import TOLD_0
-from arke.engine.privacy_request import Missing, Proof
+from arke.privacy.request import Missing, Proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from arke.domain.catalog import Catalog, Destination
     from arke.domain.ledger import LedgerRow, Try
-    from arke.engine.privacy_request import Subject
+    from arke.privacy.request import Subject
     from arke.shard.protocol import Standing
 
 

@@ -16,12 +16,13 @@ import msgspec
 
 from arke.domain.ledger import TOLD_0, LedgerEntry
 from arke.domain.message import SegmentState, UserEntry
+from arke.telling.records import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from arke.delivery.routing import Route
     from arke.domain.profile import Profile
+    from arke.telling.records import Route
 
 Asked = Literal["realtime", "batch", "resync"]
 """`realtime`: all that holds, and the losses it has not acknowledged. `batch`: the net change since the last one,
@@ -29,24 +30,6 @@ and whatever is not acknowledged. `resync`: all that holds, and the losses of bo
 """
 
 _NOTHING_TOLD = LedgerEntry(0, {}, [])
-
-
-class Telling(msgspec.Struct, frozen=True):
-    """What one partner id is to be told: the user as it goes into a message, and its aliases by status.
-
-    `partner_ids` are all ids of the device, for destinations with a template of their own; `seen_ts` is for those
-    too, None for a device that only files speak of. `dropped` are aliases that the last batch left the id with and
-    that the destination is not to hear the end of; where there is nothing else, the entry has no segments.
-    """
-
-    dpid: int
-    id: str
-    entry: UserEntry
-    ones: tuple[str, ...]
-    zeros: tuple[str, ...]
-    partner_ids: dict[int, str] = {}
-    dropped: tuple[str, ...] = ()
-    seen_ts: int | None = None
 
 
 def settled(telling: Telling, entry: LedgerEntry | None) -> bool:

@@ -11,9 +11,9 @@ import msgspec
 
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
-from arke.receiver.probe import probe
-from arke.receiver.probe_report import Check
-from arke.receiver.probe_target import ProbeTarget, target_from_catalog, text_secret
+from arke.receiver.probe.report import Check
+from arke.receiver.probe.run import probe
+from arke.receiver.probe.target import ProbeTarget, target_from_catalog, text_secret
 from arke.receiver.references import hmac_algorithm, signing_key
 
 if TYPE_CHECKING:

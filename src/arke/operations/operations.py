@@ -12,14 +12,15 @@ from arke.catalog.load import LoadedCatalog, parse_catalog
 from arke.delivery.confinement import Confinement
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import whole_number
-from arke.domain.event import is_uuid
+from arke.domain.ids import is_uuid
+from arke.domain.token import LOCAL
 from arke.engine.batches import RunFacts
 from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
-from arke.engine.explain import Explanation, explain
 from arke.engine.file_desk import Loading
 from arke.engine.forecast import SegmentForecast
-from arke.engine.privacy_operations import PrivacyOperations
 from arke.errors import InvalidInput
+from arke.operations.explain import Explanation, explain
+from arke.operations.privacy import PrivacyOperations
 from arke.shard.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
 from arke.storage.ports import AuditEnd, AuditEntry
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from arke.engine.engine import Applied, Engine
 
 OWED_PAGE = 500
-LOCAL = "local"
-"""The actor of whoever has the data directory: file permission is the authority."""
 
 
 class AppliedReport(msgspec.Struct, frozen=True):

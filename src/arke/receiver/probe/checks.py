@@ -6,11 +6,11 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from arke.receiver.probe_client import Exchange, Unanswered
+from arke.receiver.probe.client import Exchange, Unanswered
 
 if TYPE_CHECKING:
-    from arke.receiver.probe_report import Outcome
-    from arke.receiver.probe_session import ProbeSession
+    from arke.receiver.probe.report import Outcome
+    from arke.receiver.probe.session import ProbeSession
 
 TIME_LIMIT_MS: Final = 3_000.0
 _SLOW_MS: Final = 1_000.0

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import utc_text
-from arke.engine.access import Access, KeptDevice, kept_device, kept_filings
-from arke.engine.privacy_json import Wanted, check_uuid, read_id, read_request
-from arke.engine.privacy_request import decode_request
+from arke.domain.time import utc_text
 from arke.errors import InvalidInput
+from arke.privacy.access import Access, KeptDevice, kept_device, kept_filings
+from arke.privacy.request import decode_request
+from arke.privacy.request_file import Wanted, check_uuid, read_id, read_request
 from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from arke.domain.catalog import Catalog
+    from arke.domain.identity import IdKey
     from arke.engine.engine import Engine
-    from arke.engine.privacy_judge import Verdict
-    from arke.engine.privacy_request import Action, Missing, PrivacyRequest, Proof
-    from arke.storage.ports import IdKey, PrivacyRow
+    from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
+    from arke.privacy.verdict import Verdict
+    from arke.storage.ports import PrivacyRow
 
 NEWEST = 1 << 62
 PAGE = 1_000

@@ -1,10 +1,10 @@
-"""Device ids of the global data sources, and ids in general (dossier 13)."""
+"""What an id may be: of the global data sources, and in general (dossier 13)."""
 
 from __future__ import annotations
 
 import pytest
 
-from arke.intake.id_formats import device_id_ok, is_nobody, parse_dpid, well_formed
+from arke.domain.ids import IdProblem, id_problem, parse_dpid
 
 UPPER = "AEBE52E7-03EE-455A-B3C4-E57283966239"
 LOWER = "e4fe9bde-caa0-47b6-908d-ffba3fa184f2"
@@ -33,7 +33,7 @@ LOWER = "e4fe9bde-caa0-47b6-908d-ffba3fa184f2"
     ],
 )
 def test_each_global_data_source_has_its_form(dpid: int, value: str, ok: bool) -> None:
-    assert device_id_ok(dpid, value) is ok
+    assert (id_problem(dpid, value) is None) is ok
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,22 @@ def test_each_global_data_source_has_its_form(dpid: int, value: str, ok: bool) -
      ("é ü", True), ("a\x7f", False), ("a\x01b", False)],
 )  # fmt: skip
 def test_an_id_has_no_control_characters(value: str, ok: bool) -> None:
-    assert well_formed(value) is ok
+    assert id_problem(12345, value) is (None if ok else IdProblem.MALFORMED)
 
 
 def test_the_all_zero_advertising_id_names_nobody() -> None:
     zeros = "00000000-0000-0000-0000-000000000000"
-    assert is_nobody(20914, zeros)
-    assert is_nobody(20915, zeros)
-    assert not is_nobody(12345, zeros)
-    assert not is_nobody(20914, LOWER)
+    assert id_problem(20914, zeros) is IdProblem.NOBODY
+    assert id_problem(20915, zeros) is IdProblem.NOBODY
+    assert id_problem(12345, zeros) is None
+    assert id_problem(20914, LOWER) is None
+
+
+@pytest.mark.parametrize("dpid", [0, 4])
+def test_the_device_and_the_ecid_are_uuids(dpid: int) -> None:
+    assert id_problem(dpid, "1" * 38) is None
+    assert id_problem(dpid, "1" * 37) is IdProblem.NOT_A_UUID
+    assert id_problem(dpid, "\u0661" * 38) is IdProblem.NOT_A_UUID
 
 
 @pytest.mark.parametrize(

@@ -7,45 +7,18 @@ how a device's next sighting knows that there is something new to tell (SPEC sec
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from arke.domain.catalog import day_start_ts
 from arke.domain.profile import NEVER
+from arke.domain.time import day_start_ts
+from arke.telling.records import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from collections.abc import Mapping as MappingOf
 
     from arke.domain.catalog import Catalog, Destination, Segment
 
 _BOUNDARIES_PER_VERSION = 1 << 20
-
-
-class Route(msgspec.Struct, frozen=True):
-    """One destination as it stands now: `aliases_of` has, per mapped segment, its aliases with their rank in
-    the catalog; `frozen` are the aliases of paused segments, about which nothing is said; `retired` those that
-    an earlier catalog or date mapped, with their segments; `mark` is the state of its mappings.
-    """
-
-    destination: Destination
-    aliases_of: dict[int, tuple[tuple[int, str], ...]]
-    segment_of: dict[str, int]
-    frozen: frozenset[str]
-    retired: dict[str, int]
-    mark: int
-
-    def ever_told(self) -> Iterator[tuple[str, int]]:
-        """Every alias that the destination may have heard of a segment, now or under an earlier catalog."""
-        yield from self.segment_of.items()
-        yield from self.retired.items()
-
-    def samples(self, uuid: str) -> bool:
-        """Whether the device is in this destination's outbound sample: stable for a device."""
-        denominator = self.destination.sample_rate_denominator
-        return denominator == 1 or zlib.crc32(uuid.encode()) % denominator == 0
 
 
 class Routing:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import DAY_S, utc_text
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
-from arke.engine.access import TOLD
+from arke.domain.time import DAY_S, utc_text
+from arke.privacy.access import TOLD
 
 if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from arke.clock import Clock
+    from arke.domain.identity import IdKey, Move
     from arke.engine.identity import Identity
     from arke.shard.commands import Command, Result
-    from arke.storage.ports import IdKey, Move
 
 RETRY_PAUSE_S = 0.5
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.engine.privacy_request import decode_request, encode_request
 from arke.errors import InvalidInput
+from arke.privacy.request import decode_request, encode_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from arke.clock import Clock
+    from arke.domain.identity import IdKey
     from arke.engine.identity import Identity
-    from arke.engine.privacy_request import PrivacyRequest
+    from arke.privacy.request import PrivacyRequest
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory, IdKey, Lifted
+    from arke.storage.ports import Directory, Lifted
 
 
 class Suppression:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.clock import utc_text
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1
+from arke.domain.time import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.domain.catalog import Catalog
+    from arke.domain.identity import IdKey
     from arke.shard.protocol import Dossier
     from arke.storage.files import Filed
-    from arke.storage.ports import IdKey
 
 TOLD = {TOLD_0: "0", TOLD_1: "1", MAYBE_0: "0?", MAYBE_1: "1?"}
 """A `?`: sent, and no answer confirmed it."""

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from arke.receiver.probe_checks import (
+from arke.receiver.probe.checks import (
     check_formats,
     check_latency,
     check_plain,
     check_refusals,
     check_take_back,
 )
-from arke.receiver.probe_report import ProbeReport
-from arke.receiver.probe_session import ProbeSession
+from arke.receiver.probe.report import ProbeReport
+from arke.receiver.probe.session import ProbeSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.receiver.probe_report import Check
-    from arke.receiver.probe_target import ProbeTarget
+    from arke.receiver.probe.report import Check
+    from arke.receiver.probe.target import ProbeTarget
 
 PATIENCE_S: Final = 10.0
 """How long the probe itself waits: longer than a sender, to tell late from never."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from arke.clock import SystemEntropy, new_uuid
-from arke.receiver.probe_target import ProbeTarget
+from arke.receiver.probe.target import ProbeTarget
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

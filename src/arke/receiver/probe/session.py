@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.receiver.probe_client import Exchange, ProbeClient, Unanswered
-from arke.receiver.probe_messages import ProbeMessages
-from arke.receiver.probe_report import CHECKS, Check, Outcome
+from arke.receiver.probe.client import Exchange, ProbeClient, Unanswered
+from arke.receiver.probe.messages import ProbeMessages
+from arke.receiver.probe.report import CHECKS, Check, Outcome
 from arke.receiver.verifier import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.receiver.probe_target import ProbeTarget
+    from arke.receiver.probe.target import ProbeTarget
 
 USER_AGENT: Final = "Arke probe"
 

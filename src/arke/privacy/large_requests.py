@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.clock import Clock
-    from arke.engine.privacy_request import PrivacyRequest
+    from arke.privacy.request import PrivacyRequest
 
 
 class LargeRequests:

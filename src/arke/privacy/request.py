@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from arke.storage.ports import IdKey, PrivacyRow
+from arke.domain.identity import IdKey
+from arke.storage.ports import PrivacyRow
 
 LARGE_REQUEST_IDS = 20
 """A request that would suppress more ids than this is reported: few people have so many."""

@@ -1,0 +1,57 @@
+"""Whose an id is: owners, the devices of a person, and ids on their way from one device to another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+IdKey = tuple[int, str]
+"""A partner id: (DPID, id)."""
+
+
+MAX_DEVICES = 100
+"""Devices remembered for one cross-device id (dossier 13 and 17)."""
+
+
+class Owner(NamedTuple):
+    """The device that owns a partner id, and the number of the mapping that says so (higher is newer).
+
+    Of a cross-device id: the device that speaks for it, with the authentication state that made it so. `first` is
+    the keyed hash of the device that the id was linked to first, None where that is this one.
+    """
+
+    uuid: str
+    generation: int
+    state: int = 0
+    first: bytes | None = None
+
+
+PersonKey = tuple[int, str, str]
+"""One device of a person: (DPID, cross-device id, UUID)."""
+
+
+class PersonRow(NamedTuple):
+    """When a device was linked to a cross-device id (the number of the mapping), and in which state."""
+
+    generation: int
+    state: int
+
+
+DeviceDay = tuple[str, int]
+"""A device on a day: (UUID, days since 1970, UTC)."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A partner id on its way from one device to another, under the mapping `generation`."""
+
+    dpid: int
+    id: str
+    old_uuid: str
+    new_uuid: str
+    at: int
+    generation: int
+
+    @property
+    def key(self) -> IdKey:
+        return self.dpid, self.id
