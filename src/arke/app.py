@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
     from arke.delivery.sender import Courier
     from arke.shard.protocol import ShardPort
-    from arke.storage.ports import Directory
+    from arke.storage.ports.directory import Directory
 
 DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"

@@ -12,7 +12,7 @@ import pytest
 from arke.domain.batch import BatchCounts, BatchRecord
 from arke.domain.identity import Move, Owner, PersonRow
 from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
-from arke.storage.ports import Directory, StoredCatalog
+from arke.storage.ports.directory import Directory, StoredCatalog
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import BATCH_RUNS_KEPT, SqliteDirectory
 from arke.storage.sqlite.takeovers import PRUNED_AT_ONCE

@@ -8,7 +8,7 @@ import pytest
 
 from arke.domain.identity import Owner
 from arke.domain.profile import FileMark
-from arke.storage.files import Filed
+from arke.storage.ports.files import Filed
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.storage.ports import Directory
+    from arke.storage.ports.directory import Directory
 
 JANE, JOHN = (777, "jane"), (777, "john")
 ONE, TWO = f"{1:038d}", f"{2:038d}"

@@ -15,7 +15,7 @@ from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Owed, Try
 from arke.domain.profile import Membership, Profile, TraitState, decode_profile
 from arke.errors import StoreTooNew, StoreUnavailable
-from arke.storage.ports import GroupWrites, LedgerKey, ShardStore
+from arke.storage.ports.shard import GroupWrites, LedgerKey, ShardStore
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
 

@@ -32,7 +32,7 @@ from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Batches, RunBatch
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from arke.domain.profile import Membership, PartnerId, Profile
 from arke.domain.time import DAY_S
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Prepare, Switch
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from arke.storage.sqlite.store import SqliteShardStore
 if TYPE_CHECKING:
     from arke.bench.options import Options
     from arke.shard.commands import Sight
-    from arke.storage.ports import ShardStore
+    from arke.storage.ports.shard import ShardStore
 
 GROUP = 512
 EVENTS = 64 * GROUP

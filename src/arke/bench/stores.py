@@ -9,7 +9,7 @@ import msgspec
 
 from arke.domain.identity import Owner
 from arke.domain.profile import Profile, decode_profile, encode_profile
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SCHEMA_VERSION, SqliteShardStore
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from arke.storage.ports import ShardStore
+    from arke.storage.ports.shard import ShardStore
 
 LOOKED_UP = 2_000
 WRITTEN = 20_000

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from arke.domain.batch import BatchRun, Place
     from arke.domain.ledger import Owed
-    from arke.storage.ports import ShardReader
+    from arke.storage.ports.shard import ShardReader
     from arke.telling.tellings import Asked
 
 PAGE = 256

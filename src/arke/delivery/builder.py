@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from arke.delivery.batch_feed import BatchFeed
     from arke.domain.ledger import Owed
     from arke.domain.profile import Profile
-    from arke.storage.ports import ShardReader
+    from arke.storage.ports.shard import ShardReader
     from arke.telling.records import Route
 
 Ledger = dict[tuple[int, str], LedgerEntry]

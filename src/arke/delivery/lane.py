@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from arke.delivery.sender import Courier, Delivery, Outbound
     from arke.domain.batch import BatchProgress, BatchRun
     from arke.domain.change import JournalRecord
-    from arke.storage.ports import ShardReader
+    from arke.storage.ports.shard import ShardReader
     from arke.telling.records import Route
 
 READ_AHEAD = 1_024

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
     from arke.shard.protocol import Response, ShardPort
-    from arke.storage.ports import Directory
+    from arke.storage.ports.directory import Directory
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -53,7 +53,7 @@ from arke.shard.protocol import (
     Submit,
     Switch,
 )
-from arke.storage.ports import StoredCatalog
+from arke.storage.ports.directory import StoredCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Request, Response, ShardPort
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory
+    from arke.storage.ports.directory import Directory
 
 
 P = ParamSpec("P")

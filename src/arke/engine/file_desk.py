@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from arke.domain.identity import IdKey
     from arke.engine.engine import Engine
     from arke.shard.commands import Command, Onboard, Result
-    from arke.storage.files import FileStore
+    from arke.storage.ports.files import FileStore
 
 P = ParamSpec("P")
 T = TypeVar("T")

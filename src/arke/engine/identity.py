@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from arke.clock import Entropy
     from arke.domain.identity import DeviceDay, IdKey, PersonKey
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory, Lifted
+    from arke.storage.ports.directory import Directory, Lifted
 
 TAKEOVERS_PER_DEVICE = 10
 """Ids of other devices that a device may come to have a UTC day at the public door, unless settings say so."""

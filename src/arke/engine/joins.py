@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.shard.commands import Command, Result
     from arke.storage.committer import Committer
-    from arke.storage.files import Filed, FileStore
+    from arke.storage.ports.files import Filed, FileStore
 
 log = get_logger("joins")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
 from arke.shard.commands import MAX_FILE_LINES, Onboard, Onboarded
-from arke.storage.files import Filed
+from arke.storage.ports.files import Filed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arke.onboarding.receipt import Tally
     from arke.onboarding.trait_book import TraitBook
     from arke.shard.commands import FileLine, Result
-    from arke.storage.files import FileRecord
+    from arke.storage.ports.files import FileRecord
 
 
 SLICE = 50

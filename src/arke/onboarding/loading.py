@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from arke.engine.file_desk import FileDesk
     from arke.onboarding.source import Survey
     from arke.storage.committer import Committer
-    from arke.storage.files import FileRecord
+    from arke.storage.ports.files import FileRecord
 
     Progress = Callable[[int, int], None]
 

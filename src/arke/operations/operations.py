@@ -22,7 +22,7 @@ from arke.errors import InvalidInput
 from arke.operations.explain import Explanation, explain
 from arke.operations.privacy import PrivacyOperations
 from arke.shard.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
-from arke.storage.ports import AuditEnd, AuditEntry
+from arke.storage.ports.directory import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

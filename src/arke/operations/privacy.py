@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from arke.engine.engine import Engine
     from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
     from arke.privacy.verdict import Verdict
-    from arke.storage.ports import PrivacyRow
+    from arke.storage.ports.directory import PrivacyRow
 
 NEWEST = 1 << 62
 PAGE = 1_000

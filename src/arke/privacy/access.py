@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
     from arke.shard.protocol import Dossier
-    from arke.storage.files import Filed
+    from arke.storage.ports.files import Filed
 
 TOLD = {TOLD_0: "0", TOLD_1: "1", MAYBE_0: "0?", MAYBE_1: "1?"}
 """A `?`: sent, and no answer confirmed it."""

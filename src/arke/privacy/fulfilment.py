@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from arke.shard.commands import Command, Result, WithdrawReason
     from arke.shard.protocol import ShardPort
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory
+    from arke.storage.ports.directory import Directory
 
 T = TypeVar("T")
 

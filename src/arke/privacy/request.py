@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from arke.domain.identity import IdKey
-from arke.storage.ports import PrivacyRow
+from arke.storage.ports.directory import PrivacyRow
 
 LARGE_REQUEST_IDS = 20
 """A request that would suppress more ids than this is reported: few people have so many."""

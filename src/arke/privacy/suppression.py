@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.privacy.request import PrivacyRequest
     from arke.storage.committer import Committer
-    from arke.storage.ports import Directory, Lifted
+    from arke.storage.ports.directory import Directory, Lifted
 
 
 class Suppression:

@@ -13,7 +13,7 @@ from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.evaluation.evaluate import wake_at
-from arke.storage.ports import GroupWrites, LedgerKey
+from arke.storage.ports.shard import GroupWrites, LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.triggers import note_untold
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.shard.ruling import Ruling
-    from arke.storage.ports import ShardStore
+    from arke.storage.ports.shard import ShardStore
 
 
 class Group:

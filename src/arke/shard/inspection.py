@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from arke.domain.ledger import LedgerEntry
     from arke.domain.profile import Profile
     from arke.shard.protocol import AskOwed
-    from arke.storage.ports import ShardReader
+    from arke.storage.ports.shard import ShardReader
     from arke.telling.records import Route
     from arke.telling.routing import Routing
 

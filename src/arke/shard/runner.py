@@ -21,14 +21,14 @@ from arke.shard.commands import (
 )
 from arke.shard.group import Group
 from arke.shard.handlers import HANDLERS
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.shard.commands import Command
     from arke.shard.ruling import Ruling
-    from arke.storage.ports import ShardStore
+    from arke.storage.ports.shard import ShardStore
 
 
 class GroupResult(msgspec.Struct, frozen=True):

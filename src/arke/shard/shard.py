@@ -56,7 +56,7 @@ from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.shard.walks import Walks
 from arke.shard.what_if import WhatIf
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from arke.shard.protocol import Request, Response
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
-    from arke.storage.ports import ShardStore
+    from arke.storage.ports.shard import ShardStore
     from arke.telling.routing import Routing
 
 P = ParamSpec("P")

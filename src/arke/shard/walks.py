@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.shard.commands import Command, Result
-    from arke.storage.ports import ShardReader
+    from arke.storage.ports.shard import ShardReader
 
 PIECE_S = 0.01
 """How long a piece should take while events come in; its size follows from the one before."""

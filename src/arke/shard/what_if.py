@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.evaluation.compiled import CompiledCatalog
     from arke.shard.protocol import AskEstimate, AskForecast
-    from arke.storage.ports import ShardReader
+    from arke.storage.ports.shard import ShardReader
 
 PAGE = 128
 """Profiles read at once."""

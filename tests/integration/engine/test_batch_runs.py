@@ -17,7 +17,7 @@ from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import BeginBatch, Sight
 from arke.shard.protocol import Batches, RunBatch, Switch
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
     NotingCourier,

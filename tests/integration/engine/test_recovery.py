@@ -10,7 +10,7 @@ from arke.catalog import stored
 from arke.catalog.load import parse_catalog
 from arke.shard.commands import Replay
 from arke.shard.protocol import Prepare
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from e2e.catalogs import IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device
 from integration.engine.shards import NotingCourier, open_store, running_shard, sight
 from patience import eventually

@@ -11,7 +11,7 @@ from arke.domain.batching import begin
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import Owed
 from arke.domain.profile import Profile
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
 

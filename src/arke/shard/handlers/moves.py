@@ -10,7 +10,7 @@ from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry
 from arke.domain.profile import DepartedId, PartnerId, SendMark
 from arke.shard.commands import AdoptedRow, Done, Unlinked
 from arke.shard.handlers.sightings import drop_oldest_ids, name_of, place_of
-from arke.storage.ports import LedgerKey
+from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.tellings import settled, tellings
 from arke.telling.triggers import destinations_to_tell

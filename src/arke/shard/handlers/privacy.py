@@ -10,7 +10,7 @@ from arke.domain.profile import NEVER, Profile
 from arke.evaluation.evaluate import leave_all
 from arke.shard.commands import Done, Erased, Scrubbed
 from arke.shard.handlers.moves import aside
-from arke.storage.ports import LedgerKey
+from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
 
 if TYPE_CHECKING:

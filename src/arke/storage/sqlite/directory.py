@@ -13,7 +13,7 @@ from arke.domain.batch import BatchRecord
 from arke.domain.identity import MAX_DEVICES, DeviceDay, IdKey, Move, Owner, PersonKey, PersonRow
 from arke.domain.token import Token
 from arke.errors import InvalidInput
-from arke.storage.ports import AuditEnd, AuditEntry, Lifted, PrivacyRow, StoredCatalog
+from arke.storage.ports.directory import AuditEnd, AuditEntry, Lifted, PrivacyRow, StoredCatalog
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,

@@ -1,4 +1,4 @@
-"""Data files in the directory's SQLite file. See `arke.storage.files.FileStore`."""
+"""Data files in the directory's SQLite file. See `arke.storage.ports.files.FileStore`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.storage.files import Filed, FileRecord, Joining
+from arke.storage.ports.files import Filed, FileRecord, Joining
 from arke.storage.sqlite.connection import store_errors, transaction
 
 if TYPE_CHECKING:

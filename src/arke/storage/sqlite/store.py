@@ -18,7 +18,7 @@ from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, Owed, decode_entry, encode_entry
 from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
-from arke.storage.ports import GroupWrites
+from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
@@ -170,7 +170,7 @@ class SqliteReader:
 
 
 class SqliteShardStore(SqliteReader):
-    """The writer's side. See `arke.storage.ports.ShardStore`."""
+    """The writer's side. See `arke.storage.ports.shard.ShardStore`."""
 
     def __init__(
         self, path: Path | str, *, key: bytes | None = None, memory: PageMemory = DEFAULT_MEMORY
