@@ -235,6 +235,7 @@ class Lane:
             self._build(devices)
 
     def _build(self, devices: Sequence[OpenDevice]) -> None:
+        self._window.hand_out(devices)
         found = self._builder.build(self.route, devices, self._feed, any_owed=bool(self.owed_count))
         for device, built, parts in found:
             self._window.built(device)

@@ -21,7 +21,7 @@ from arke.domain.ledger import LedgerEntry, LedgerRow
 from arke.telling.records import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 BATCH = "batch"
 """The kind of devices that a batch brings. They come from no journal position, so they do not hold the cursor,
@@ -51,6 +51,7 @@ class OpenDevice(msgspec.Struct):
     accepted: float
     deadline: float
     parts: int = 0
+    fresh: bool = False  # no news since it was handed out to be read and built
     sending: bool = False
     keeping: bool = False  # an outcome of it is being made durable
     again_first: int = 0
@@ -62,6 +63,10 @@ class OpenDevice(msgspec.Struct):
     catch_up: bool = False
     unsure: bool = False
     rows: tuple[LedgerRow, ...] = ()
+
+
+class OutOfTurn(AssertionError):
+    """A device was built or buffered out of turn: a mistake in the lane, whatever its data are."""
 
 
 class Part(msgspec.Struct):
@@ -175,6 +180,7 @@ class Window:
 
     def close(self, device: OpenDevice) -> None:
         """The device is done with; its place in the journal no longer holds the cursor."""
+        self._expect(device, device.uid not in self._waiting)
         del self._open[device.uid]
 
     # --- waiting to be built ----------------------------------------------------------------------------
@@ -183,9 +189,21 @@ class Window:
         """Up to `most` devices to build, the longest waiting first, without those that are held still."""
         return list(islice((device for uid, device in self._waiting.items() if uid not in held), most))
 
+    def hand_out(self, devices: Iterable[OpenDevice]) -> None:
+        """These are read and built now. What is read must not be put if there is news about them meanwhile."""
+        for device in devices:
+            self._expect(device, self._waiting.get(device.uid) is device)
+            device.fresh = True
+
     def built(self, device: OpenDevice) -> None:
-        """The device waits no more."""
+        """The device waits no more: it was built from what was read since it was handed out."""
+        self._expect(device, self._waiting.get(device.uid) is device and device.fresh)
         del self._waiting[device.uid]
+
+    def _expect(self, device: OpenDevice, in_turn: bool) -> None:
+        """Raises OutOfTurn unless `in_turn` and this very object is the one that is open for its uid."""
+        if not in_turn or self._open.get(device.uid) is not device:
+            raise OutOfTurn(f"{device}")
 
     def is_waiting(self, uid: int) -> bool:
         return uid in self._waiting
@@ -193,6 +211,7 @@ class Window:
     def take_back(self, device: OpenDevice) -> None:
         """Have a device that has not left yet built again."""
         device.rows = ()
+        device.fresh = False
         if device.parts:
             for buffer in self._buffers.values():
                 buffer[:] = [part for part in buffer if part.device is not device]
@@ -204,7 +223,10 @@ class Window:
         for buffer in self._buffers.values():
             buffer[:] = [part for part in buffer if part.device.sending]
         for device in self._open.values():
-            if device.parts and not device.sending:
+            if device.sending:
+                continue
+            device.fresh = False
+            if device.parts:
                 device.parts = 0
                 self._waiting[device.uid] = device
 
@@ -220,7 +242,9 @@ class Window:
         return sum(len(buffer) // most * most for (_, kind), buffer in self._buffers.items() if kind == BATCH)
 
     def put(self, device: OpenDevice, parts: list[Part]) -> None:
-        """Buffer a device's entries, each with others of its id type."""
+        """Buffer the entries of a device that was built, each with others of its id type."""
+        waits = device.uid in self._waiting or device.parts or device.sending
+        self._expect(device, device.fresh and not waits)
         device.parts = len(parts)
         for part in parts:
             buffer = self._buffers.setdefault((part.telling.dpid, device.kind), [])
