@@ -109,7 +109,7 @@ def page_memory(settings: Settings) -> PageMemory:
 
 def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on its file, without a catalog yet."""
-    opened = SqliteShardStore(store, memory=page_memory(settings))
+    opened = SqliteShardStore(store, committer=ThreadCommitter(store.stem), memory=page_memory(settings))
     return shard_over(opened, store.stem, settings, delivering=delivering)
 
 
@@ -122,7 +122,6 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
         courier=https_courier(settings, clock),
         bodies=BodyBuilder(),
         clock=clock,
-        committer=ThreadCommitter(name),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
         load_ruling=ruling_of,
@@ -134,12 +133,11 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
 def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tuple[Engine, Shard]:
     """One shard in memory, for virtual time: nothing runs beside the event loop."""
     shard = Shard(
-        SqliteShardStore(MEMORY, key=b"virtual"),
+        SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"virtual"),
         Ruling(Catalog(), 0, {}),
         courier=courier,
         bodies=BodyBuilder(),
         clock=clock,
-        committer=InlineCommitter(),
         compiler=InlineCommitter(),
         load_ruling=ruling_of,
         housekeeping=False,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from arke.domain.batch import BatchProgress
 from arke.domain.ledger import LedgerRow, Owed
+
+if TYPE_CHECKING:
+    from arke.storage.ports.shard import Needs
 
 
 class LaneReport(msgspec.Struct, tag=True, frozen=True):
@@ -17,3 +22,15 @@ class LaneReport(msgspec.Struct, tag=True, frozen=True):
     settled: tuple[int, ...] = ()
     cursor: int | None = None
     batch: BatchProgress | None = None
+
+    @property
+    def key(self) -> None:
+        return None
+
+    @property
+    def weight(self) -> int:
+        return len(self.ledger) or 1
+
+    def need(self, needs: Needs) -> None:
+        if self.batch is not None:
+            needs.batches.add(self.destination)

@@ -1,8 +1,12 @@
 """A lane's window: the devices between the journal and an acknowledgement, and where the cursor stands.
 
-    journal --take--> waiting --put--> buffers (per id type) --next message--> under way --close--> gone
-                         ^                    |                                    |
-                         +---- take back -----+-------- news meanwhile ("again") --+
+    journal --take--> waiting --read--> being read --put--> buffers --message--> in flight --close--> gone
+                         ^                  |                  |                     |
+                         +----- stale ------+--- take back ----+-- news ("again") ---+
+
+There is a buffer for each id type. While a device is read other things happen: news about it, a hold and changed
+routes all take it back. Then what is read is stale and never put, and the device waits again once the read has
+returned. So a device is in one place at a time, and what is put is the newest that the journal has told of.
 
 Pure bookkeeping: no I/O, no clock, no task. Times are seconds of the caller's monotonic clock.
 """
@@ -51,7 +55,10 @@ class OpenDevice(msgspec.Struct):
     accepted: float
     deadline: float
     parts: int = 0
-    fresh: bool = False  # no news since it was handed out to be read and built
+    reading: bool = False  # its state is being read from the store
+    stale: bool = (
+        False  # and is not to be told: there is news about it, it is held, or the routes have changed
+    )
     sending: bool = False
     keeping: bool = False  # an outcome of it is being made durable
     again_first: int = 0
@@ -180,7 +187,7 @@ class Window:
 
     def close(self, device: OpenDevice) -> None:
         """The device is done with; its place in the journal no longer holds the cursor."""
-        self._expect(device, device.uid not in self._waiting)
+        self._expect(device, not (device.uid in self._waiting or device.reading))
         del self._open[device.uid]
 
     # --- waiting to be built ----------------------------------------------------------------------------
@@ -189,29 +196,44 @@ class Window:
         """Up to `most` devices to build, the longest waiting first, without those that are held still."""
         return list(islice((device for uid, device in self._waiting.items() if uid not in held), most))
 
-    def hand_out(self, devices: Iterable[OpenDevice]) -> None:
-        """These are read and built now. What is read must not be put if there is news about them meanwhile."""
+    # --- being read and built ---------------------------------------------------------------------------
+
+    def read(self, devices: Iterable[OpenDevice]) -> None:
+        """Reading these begins: nobody else reads them until they are `built` or `wait_again`."""
         for device in devices:
-            self._expect(device, self._waiting.get(device.uid) is device)
-            device.fresh = True
+            self._expect(device, self._waiting.pop(device.uid, None) is device)
+            device.reading, device.stale = True, False
 
     def built(self, device: OpenDevice) -> None:
-        """The device waits no more: it was built from what was read since it was handed out."""
-        self._expect(device, self._waiting.get(device.uid) is device and device.fresh)
-        del self._waiting[device.uid]
+        """The device was built from what was read, and nothing has come in between. It is put or closed next."""
+        self._expect(device, device.reading and not device.stale)
+        device.reading = False
+
+    def wait_again(self, devices: Iterable[OpenDevice]) -> bool:
+        """Those of these that were not built wait again. False: there is none."""
+        left = [device for device in devices if device.reading]
+        for device in left:
+            self._expect(device, device.uid not in self._waiting)
+            device.reading = False
+            self._waiting[device.uid] = device
+        return bool(left)
 
     def _expect(self, device: OpenDevice, in_turn: bool) -> None:
         """Raises OutOfTurn unless `in_turn` and this very object is the one that is open for its uid."""
         if not in_turn or self._open.get(device.uid) is not device:
             raise OutOfTurn(f"{device}")
 
+    @property
+    def waiting_count(self) -> int:
+        return len(self._waiting)
+
     def is_waiting(self, uid: int) -> bool:
         return uid in self._waiting
 
     def take_back(self, device: OpenDevice) -> None:
-        """Have a device that has not left yet built again."""
+        """Have a device that has not left yet built again. What is being read of it is not put."""
         device.rows = ()
-        device.fresh = False
+        device.stale = device.reading
         if device.parts:
             for buffer in self._buffers.values():
                 buffer[:] = [part for part in buffer if part.device is not device]
@@ -223,10 +245,8 @@ class Window:
         for buffer in self._buffers.values():
             buffer[:] = [part for part in buffer if part.device.sending]
         for device in self._open.values():
-            if device.sending:
-                continue
-            device.fresh = False
-            if device.parts:
+            device.stale = device.reading
+            if device.parts and not device.sending:
                 device.parts = 0
                 self._waiting[device.uid] = device
 
@@ -243,8 +263,8 @@ class Window:
 
     def put(self, device: OpenDevice, parts: list[Part]) -> None:
         """Buffer the entries of a device that was built, each with others of its id type."""
-        waits = device.uid in self._waiting or device.parts or device.sending
-        self._expect(device, device.fresh and not waits)
+        self._expect(device, not (device.uid in self._waiting or device.parts or device.sending))
+        self._expect(device, not (device.reading or device.stale))
         device.parts = len(parts)
         for part in parts:
             buffer = self._buffers.setdefault((part.telling.dpid, device.kind), [])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from arke.storage.ports.shard import ShardReader, StoredDevice
+
 
 class NotingCourier:
     """Answers every attempt with `status` (None: as if the connection broke) and keeps the messages."""
@@ -71,7 +73,6 @@ async def running_shard(
         courier=courier,
         bodies=BodyBuilder(),
         clock=SystemClock(),
-        committer=ThreadCommitter("test"),
         compiler=ThreadCommitter("test-compile"),
         load_ruling=ruling_of,
         housekeeping=housekeeping,
@@ -86,7 +87,14 @@ async def running_shard(
 
 
 def open_store(folder: Path) -> SqliteShardStore:
-    return SqliteShardStore(folder / "shard-00.db")
+    return SqliteShardStore(folder / "shard-00.db", committer=ThreadCommitter("test"))
+
+
+async def stored_device(store: ShardReader, uuid: str) -> StoredDevice:
+    """Everything stored about a device that is."""
+    found = await store.device(uuid)
+    assert found is not None
+    return found
 
 
 def sight(number: int, word: str = "camera", partner: str | None = None) -> Sight:

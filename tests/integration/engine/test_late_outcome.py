@@ -14,7 +14,7 @@ from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingCourier
+from integration.engine.shards import NotingCourier, stored_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_an_outcome_kept_late_does_not_undo_a_newer_one() -> None:
     async def play() -> list[dict[str, int]]:
         courier, committer = UnevenCourier(), RefusingCommitter()
         engine, shard = memory_engine(courier, VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
-        shard._committer = committer
+        shard.store._committer = committer  # type: ignore[attr-defined]
         await shard.start()
         await engine.apply(CATALOG)
         await engine.ingest([IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), memberships={10: 1})])
@@ -79,9 +79,7 @@ def test_an_outcome_kept_late_does_not_undo_a_newer_one() -> None:
         await engine.ingest([IncomingEvent(uuid=UUID, memberships={20: 1})])
         committer.refuse = True
         await engine.drain(30)
-        uid = shard.reader.find_uid(UUID)
-        assert uid is not None
-        told = [row.entry.told for row in shard.reader.ledger_of(uid)]
+        told = [row.entry.told for row in (await stored_device(shard.store, UUID)).ledger]
         await engine.stop()
         return told
 

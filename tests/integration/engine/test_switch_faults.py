@@ -79,7 +79,8 @@ class World:
         self.courier = NotingCourier()
         self.engine, self.shard = self._opened()
         self.shard_store, self.directory = RefusingCommitter(), RefusingCommitter()
-        self.shard._committer, self.engine._committer = self.shard_store, self.directory
+        self.shard.store._committer = self.shard_store  # type: ignore[attr-defined]
+        self.engine._committer = self.directory
 
     def _opened(self) -> tuple[Engine, Shard]:
         return memory_engine(self.courier, self.clock, SeededEntropy(1))
