@@ -26,6 +26,7 @@ from arke.domain.catalog import Catalog
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
+from arke.engine.catch_up import CatchUp
 from arke.engine.estimate import Estimator
 from arke.engine.file_desk import FileDesk
 from arke.engine.identity import Identity
@@ -44,7 +45,6 @@ from arke.operations.engine import Engine
 from arke.privacy.fulfilment import Privacy
 from arke.privacy.opt_outs import OptOuts
 from arke.settings import Settings
-from arke.shard.protocol import AskStatus, Prepare, Switch
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter, ThreadCommitter
@@ -55,12 +55,12 @@ from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from typing import Any
 
     from arke.clock import Clock, Entropy
     from arke.delivery.sender import Courier
-    from arke.shard.protocol import ShardPort
+    from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
@@ -230,12 +230,12 @@ async def running_engine(
         directory = SqliteDirectory(data / DIRECTORY_FILE, memory=page_memory(settings))
         count = directory.shards(settings.server.shards)
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
-        clock = SystemClock()
+        clock, catch_up = SystemClock(), CatchUp(directory)
         shards: list[Shard] | list[RemoteShard]
         if in_process:
             shards = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
-            shards = [RemoteShard(store, settings, _bring_up_to_date(directory)) for store in stores]
+            shards = [RemoteShard(store, settings, catch_up) for store in stores]
         engine = engine_over(
             directory,
             shards,
@@ -249,7 +249,7 @@ async def running_engine(
             for shard in shards:
                 await shard.start()
                 if isinstance(shard, Shard):
-                    await _bring_up_to_date(directory)(shard)
+                    await catch_up.bring(shard)
             await engine.recover()
             if delivering:
                 engine.batches.resume()
@@ -263,19 +263,6 @@ async def running_engine(
             await engine.stop()
     finally:
         lock.release()
-
-
-def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[None]]:
-    async def bring(shard: ShardPort) -> None:
-        await shard.call(AskStatus())
-        version = 0
-        # Looked up again afterwards: a catalog may be applied while the shard takes the one before.
-        while (stored := directory.catalog()) is not None and stored.version != version:
-            await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired))
-            await shard.call(Switch(stored.version))
-            version = stored.version
-
-    return bring
 
 
 def file_loader(engine: Engine) -> Loader:

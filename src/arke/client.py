@@ -353,7 +353,7 @@ class LocalClient:
                     for path, columns in files:
                         tell = functools.partial(progress, path.name)
                         yield await loader.load(path, path.name, columns, tell)
-                await engine.joins.settle(DRAIN_S)
+                await engine.joins.until_idle(DRAIN_S)
 
         yield from _each(work())
 

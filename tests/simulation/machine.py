@@ -12,6 +12,7 @@ from arke import app
 from arke.clock import SeededEntropy
 from arke.delivery.courier import HttpsCourier
 from arke.delivery.secrets import Secrets
+from arke.engine.catch_up import CatchUp
 from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
@@ -141,7 +142,7 @@ class Machine:
             engine, shard = app.memory_engine(courier, self._clock, entropy)
         engine.identity._takeovers_per_device = TAKEOVERS
         await shard.start()
-        await app._bring_up_to_date(engine.directory)(shard)
+        await CatchUp(engine.directory).bring(shard)
         await engine.recover()
         engine.batches.resume()
         engine.batches.start_schedule()

@@ -187,7 +187,7 @@ class _Upload:
         if not line or line.isspace():
             return
         try:
-            event = parse_event_line(line, int(self._clock.now()), self._ingest.known_dpid)
+            event = parse_event_line(line, int(self._clock.now()), self._ingest)
         except EventError as problem:
             self._reject(number, problem.reason, problem.message)
         else:

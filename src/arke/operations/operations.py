@@ -147,7 +147,7 @@ class Operations:
         self._clock = clock
         self._checkers = checkers
         self._confined = checkers._replace(confined=confinement or Confinement())
-        self.privacy = PrivacyOperations(engine, self._audit)
+        self.privacy = PrivacyOperations(engine)
 
     async def status(self) -> Status:
         parts = [

@@ -15,7 +15,7 @@ from arke.privacy.request_file import Wanted, check_uuid, read_id, read_request
 from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
@@ -104,10 +104,9 @@ class PrivacyReport(msgspec.Struct, frozen=True):
 class PrivacyOperations:
     """What `arke privacy` and the admin API do."""
 
-    def __init__(self, engine: Engine, audit: Callable[[str, str, str], Awaitable[None]]) -> None:
-        """`audit` takes an actor, an action and a detail."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._audit = audit
+        self._audit = engine.audit.record
 
     async def request(self, ask: PrivacyAsk, *, actor: str) -> list[PrivacyReport]:
         """Opt somebody out, or delete them. Durable on return; it goes on until done. Raises InvalidInput."""

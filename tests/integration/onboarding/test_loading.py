@@ -192,7 +192,7 @@ def test_what_is_said_of_a_person_reaches_devices_now_and_later(tmp_path: Path) 
         assert await desk.traits(1) == {6}
         await desk.see(2, (CRM, "john"))
         await desk.see(3, (CRM, "jane"))
-        await desk.engine.joins.settle(10.0)
+        await desk.engine.joins.until_idle(10.0)
         assert (await desk.traits(2), await desk.traits(3)) == ({6}, {6})
         overwrite = await desk.load(f"ftp_dpm_{CRM}_{AT}.overwrite", b"john\td_sid=999\n")
         assert overwrite.errors == {"no_trait": 1}
@@ -228,7 +228,7 @@ def test_a_person_linked_by_an_id_sync_file_hears_what_was_filed(tmp_path: Path)
         )
         assert (receipt.received, receipt.stored, receipt.linked) == (3, 1, 2)
         assert receipt.errors == {"format": 2}
-        await desk.engine.joins.settle(10.0)
+        await desk.engine.joins.until_idle(10.0)
         profile = await desk.profile(1)
         assert set(profile.traits) == {6}
         assert [(partner.dpid, partner.id) for partner in profile.ids] == [(COOKIES, "abc"), (CRM, "jane")]
