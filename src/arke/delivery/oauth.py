@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.delivery.https.ports import Answer
-from arke.delivery.https.request import USER_AGENT, OutboundRequest, exact_head
+from arke.delivery.https.request import TOKEN, USER_AGENT, OutboundRequest, exact_head
 from arke.domain.catalog import Tls
 from arke.domain.digits import whole_number
 from arke.errors import InvalidInput, SecretUnresolved
@@ -84,6 +84,7 @@ class TokenSource:
         clock: Clock,
         secrets: Secrets,
         *,
+        destination: int,
         endpoint: Endpoint,
         credentials: str,
         confined: bool = False,
@@ -92,6 +93,7 @@ class TokenSource:
         self._poster = poster
         self._clock = clock
         self._secrets = secrets
+        self._destination = destination
         self._endpoint = endpoint
         self._credentials = credentials
         self._confined = confined
@@ -160,6 +162,8 @@ class TokenSource:
             ],
         )
         return OutboundRequest(
+            destination=self._destination,
+            kind=TOKEN,
             endpoint=self._endpoint,
             head=head,
             body=_REQUEST_BODY,

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from arke.delivery.https.response import Response
     from arke.domain.catalog import Tls
 
-TIMEOUT_S: Final = 3.0
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
 
@@ -69,15 +68,14 @@ class HttpsClient:
         """Connections that are open, busy or idle."""
         return len(self._live)
 
-    async def post(
-        self, request: OutboundRequest, *, timeout_s: float = TIMEOUT_S, fresh: bool = False
-    ) -> Answer:
-        """Send the request at most once and tell what became of it; see `ports.Poster`."""
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        """Send a request at most once and return what became of it; see `ports.Poster`."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         deadline = started + timeout_s
         endpoint = request.endpoint
         key = (endpoint.host, endpoint.port, request.tls)
+        fresh = request.attempt > 1  # a stale connection must not cost both attempts
         stage = None
         try:
             if timeout_s <= 0:  # spent elsewhere, on a token for instance: nothing may be sent any more
@@ -159,7 +157,7 @@ class HttpsClient:
                 if idle is not None:
                     return idle
                 connection = await self._dialer.dial(
-                    request.endpoint, context, deadline=deadline, stage=stage, on_lost=self._on_lost
+                    request.endpoint, context, deadline=deadline, stage=stage, owner=self
                 )
                 self._live.add(connection)
         except TimeoutError:
@@ -184,7 +182,8 @@ class HttpsClient:
             if not turns.users:
                 del self._turns[key]
 
-    def _on_lost(self, connection: Connection) -> None:
+    def lost(self, connection: Connection) -> None:
+        """See `ConnectionOwner`."""
         self._pool.discard(connection)
         self._live.discard(connection)
         if self._closed and not self._live:
