@@ -38,8 +38,8 @@ _Key = tuple[str, int, "Tls"]
 class HttpsClient:
     """Posts over pooled TLS connections; an implementation of `ports.Poster`.
 
-    `max_connecting` bounds the connections being opened to one endpoint at a time; it is per endpoint, so
-    that one black hole cannot use up everybody's turn. Belongs to the event loop it is first used on.
+    `max_connecting` bounds the connections being opened to one endpoint at a time, so that an endpoint that does
+    not answer cannot delay others. A client belongs to the event loop on which it is first used.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class HttpsClient:
         )
 
     async def close(self) -> None:
-        """Drop every connection, busy ones too. Safe twice; later posts fail with `client_closed`."""
+        """Drop every connection, also those in use. Safe twice; later posts fail with `client_closed`."""
         self._closed = True
         self._pool.close()
         for connection in list(self._live):
