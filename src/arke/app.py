@@ -26,7 +26,7 @@ from arke.engine.batches import LOOK_EVERY_S
 from arke.engine.engine import Engine
 from arke.engine.file_desk import FileDesk
 from arke.engine.identity import Identity
-from arke.errors import Unavailable
+from arke.errors import DataLocked
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
@@ -53,12 +53,6 @@ DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
 SOCKET_FILE = "engine.sock"
 INBOX_FOLDER = "inbox"
-
-
-class DataLocked(Unavailable):
-    """Another process has this data directory open."""
-
-    code = "data_locked"
 
 
 class DataLock:

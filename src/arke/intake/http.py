@@ -10,13 +10,14 @@ from arke.intake.asgi import (
     BodyReader,
     Disconnected,
     bearer,
+    come_again,
     error,
     respond,
     respond_and_hang_up,
     respond_error,
     respond_json,
 )
-from arke.intake.bulk import RETRY_UNAVAILABLE_S, BulkIntake
+from arke.intake.bulk import BulkIntake
 from arke.intake.dcs_endpoints import DcsEndpoints
 from arke.intake.line_stream import BodyRefused
 from arke.intake.origins import cors
@@ -75,12 +76,9 @@ class _Intake:
             await self._dispatch(_route(scope), scope, receive, send)
         except Disconnected:
             return
-        except Overloaded as problem:
-            again = [(b"retry-after", str(problem.retry_after_s).encode()), *self._cors(scope)]
-            await respond_error(send, 429, problem.code, str(problem), again)
-        except Unavailable as problem:
-            again = [(b"retry-after", str(RETRY_UNAVAILABLE_S).encode()), *self._cors(scope)]
-            await respond_error(send, 503, problem.code, str(problem), again)
+        except (Overloaded, Unavailable) as problem:
+            headers = [come_again(problem), *self._cors(scope)]
+            await respond_error(send, problem.status, problem.code, str(problem), headers)
         except Unauthorized as problem:
             await _unauthorized(send, receive, problem)
         except BodyRefused as problem:
@@ -157,8 +155,7 @@ def _preflight(methods: tuple[str, ...]) -> list[Header]:
 
 async def _unauthorized(send: Send, receive: BodyReader, problem: Unauthorized) -> None:
     ask: list[Header] = [] if problem.forbidden else [(b"www-authenticate", b'Bearer realm="arke"')]
-    status = 403 if problem.forbidden else 401
-    await respond_and_hang_up(send, receive, status, error(problem.code, str(problem)), ask)
+    await respond_and_hang_up(send, receive, problem.status, error(problem.code, str(problem)), ask)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
