@@ -139,8 +139,8 @@ def test_a_destination_that_knows_something_else_is_found_and_one_that_knows_the
     async def play() -> list[Reconciliation]:
         engine, shard = memory_engine(poster, clock, SeededEntropy(1))
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest(
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest(
             [IncomingEvent(ids=(DeclaredId(12345, text),), signals={"c_k": ["1"]}) for text in ("a", "b")]
         )
         await engine.drain(10)
