@@ -12,9 +12,8 @@ from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
 from arke.data_directory import DIRECTORY_FILE, open_private
-from arke.delivery.body import BodyBuilder
+from arke.delivery.channel import Wire
 from arke.delivery.confinement import Confinement
-from arke.delivery.courier import HttpsCourier
 from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
@@ -43,10 +42,10 @@ from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from typing import Any
 
     from arke.clock import Clock, Entropy
-    from arke.delivery.sender import Courier
+    from arke.delivery.https.ports import Poster
+    from arke.delivery.observer import FiguresObserver
     from arke.shard.protocol import ShardPort
     from arke.storage.ports.directory import Directory
 
@@ -79,14 +78,18 @@ def ruling_of(request: Prepare) -> Ruling:
     return Ruling(catalog, request.version, request.mapping_versions, request.retired)
 
 
-def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
-    """The courier that talks to real destinations."""
+def https_wire(settings: Settings) -> Wire:
+    """The wire to real destinations."""
     confinement = confined_to(settings)
     client = HttpsClient(
         EgressPolicy(settings.egress.allow_cidrs), SystemResolver(), contexts=TlsContexts(confinement)
     )
-    timeout_s = settings.delivery.timeout_ms / 1000
-    return HttpsCourier(client, Secrets(confinement), clock, timeout_s=timeout_s, on_close=client.close)
+    return Wire(
+        client,
+        Secrets(confinement),
+        timeout_s=settings.delivery.timeout_ms / 1000,
+        retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+    )
 
 
 def confined_to(settings: Settings) -> Confinement:
@@ -107,34 +110,33 @@ def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> S
 
 def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on an open store; `name` tells its threads apart."""
-    clock = SystemClock()
     return Shard(
         store,
         Ruling(Catalog(), 0, {}),
-        courier=https_courier(settings, clock),
-        bodies=BodyBuilder(),
-        clock=clock,
+        wire=https_wire(settings),
+        clock=SystemClock(),
         committer=ThreadCommitter(name),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
         load_ruling=ruling_of,
-        retry_delay_s=settings.delivery.retry_delay_ms / 1000,
         delivering=delivering,
     )
 
 
-def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tuple[Engine, Shard]:
-    """One shard in memory, for virtual time: nothing runs beside the event loop."""
+def memory_engine(
+    poster: Poster, clock: Clock, entropy: Entropy, observer: FiguresObserver | None = None
+) -> tuple[Engine, Shard]:
+    """One shard in memory, for virtual time: nothing runs beside the event loop. `poster` is its network."""
     shard = Shard(
         SqliteShardStore(MEMORY, key=b"virtual"),
         Ruling(Catalog(), 0, {}),
-        courier=courier,
-        bodies=BodyBuilder(),
+        wire=Wire(poster, Secrets()),
         clock=clock,
         committer=InlineCommitter(),
         compiler=InlineCommitter(),
         load_ruling=ruling_of,
         housekeeping=False,
+        observer=observer,
     )
     directory = SqliteDirectory(MEMORY, key=b"virtual")
     return _engine(directory, [shard], clock, entropy, inline=True), shard

@@ -23,7 +23,7 @@ from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.settings import Server, Settings
 from arke.storage.sqlite.connection import open_database, transaction
-from arke.storage.sqlite.store import SCHEMA_VERSION
+from arke.storage.sqlite.schema import SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def _counted_s(file: Path) -> float:
 
 def _inserted_s(file: Path, path: Path) -> float:
     """The rows, already cut, into a table of two columns: durable, in transactions of a thousand."""
-    connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+    connection = open_database(path, SHARD)
     connection.execute("CREATE TABLE bare (id BLOB PRIMARY KEY, items BLOB) WITHOUT ROWID")
     elapsed_s = 0.0
     with gzip.open(file, "rb") as packed:

@@ -9,7 +9,6 @@ import msgspec
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
-from arke.delivery.secrets import Secrets
 from arke.engine.file_desk import FileDesk
 from arke.errors import BatchRunning, InvalidInput, ScriptError
 from arke.intake.ndjson import refusal
@@ -17,7 +16,7 @@ from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
 from arke.privacy.request_file import read_id
-from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
+from arke.simulate.network import Sent, SimulatedNetwork, UnsentObserver
 from arke.simulate.script import Step, read_script
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -70,8 +69,8 @@ class Simulation:
         self, script: Path, steps: list[Step], catalog: Catalog, clock: VirtualClock, seed: int
     ) -> None:
         network = SimulatedNetwork(clock, self._record)
-        courier = SimulatedCourier(network, Secrets(), clock, self._complain)
-        engine, shard = memory_engine(courier, clock, SeededEntropy(seed))
+        observer = UnsentObserver(self._complain)
+        engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
         await engine.apply(catalog)
         if self._schedule:

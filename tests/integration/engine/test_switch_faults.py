@@ -14,7 +14,7 @@ from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingCourier
+from integration.engine.shards import NotingPoster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -76,13 +76,13 @@ class World:
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self.clock = VirtualClock(loop, START)
-        self.courier = NotingCourier()
+        self.poster = NotingPoster()
         self.engine, self.shard = self._opened()
         self.shard_store, self.directory = RefusingCommitter(), RefusingCommitter()
         self.shard._committer, self.engine._committer = self.shard_store, self.directory
 
     def _opened(self) -> tuple[Engine, Shard]:
-        return memory_engine(self.courier, self.clock, SeededEntropy(1))
+        return memory_engine(self.poster, self.clock, SeededEntropy(1))
 
     async def see(self) -> None:
         event = IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), signals={"c_k": ["1"]})
@@ -91,7 +91,7 @@ class World:
 
     def told(self) -> list[int]:
         """The destination of each message so far."""
-        return [int(json.loads(one.body)["AAM_Destination_Id"]) for one in self.courier.carried]
+        return [int(json.loads(one.body)["AAM_Destination_Id"]) for one in self.poster.posted]
 
 
 def play(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:

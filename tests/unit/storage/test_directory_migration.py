@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from arke.domain.identity import Owner
-from arke.storage.sqlite.directory import SCHEMA_VERSION, SqliteDirectory
+from arke.storage.sqlite.directory import SqliteDirectory
 
 VERSION_1 = Path(__file__).parents[2] / "fixtures" / "stores" / "directory-1.sql"
 
@@ -23,6 +23,13 @@ def columns(path: Path) -> dict[str, list[tuple[object, ...]]]:
         ]
         for name in names
     }
+    connection.close()
+    return found
+
+
+def version(path: Path) -> list[tuple[object, ...]]:
+    connection = apsw.Connection(str(path))
+    found = list(connection.execute("PRAGMA user_version"))
     connection.close()
     return found
 
@@ -50,7 +57,5 @@ def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
 
     SqliteDirectory(tmp_path / "new.db").close()
     assert columns(old) == columns(tmp_path / "new.db")
-    connection = apsw.Connection(str(old))
-    assert list(connection.execute("PRAGMA user_version")) == [(SCHEMA_VERSION,)]
-    connection.close()
+    assert version(old) == version(tmp_path / "new.db")
     SqliteDirectory(old).close()

@@ -29,6 +29,7 @@ from arke.storage.sqlite.connection import (
     store_errors,
     transaction,
 )
+from arke.storage.sqlite.schema import SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from arke.domain.ledger import LedgerEntry
 
-SCHEMA_VERSION = 1
 INSERTED_TOGETHER = (64, 16, 4, 1)
 """Rows to one INSERT statement, the largest size that fits first."""
 _UID_MASK = (1 << 62) - 1
@@ -180,7 +180,7 @@ class SqliteShardStore(SqliteReader):
         self._memory = memory
         self._lock = None if path == MEMORY else FileLock(Path(path).with_suffix(".lock"))
         try:
-            connection = open_database(path, "schema.sql", SCHEMA_VERSION, memory)
+            connection = open_database(path, SHARD, memory)
             super().__init__(connection, str(path), self._stored_key(connection, key))
         except BaseException:
             if self._lock is not None:
@@ -207,7 +207,7 @@ class SqliteShardStore(SqliteReader):
     def reader(self) -> SqliteReader:
         if self._path == MEMORY:
             return self
-        connection = open_database(self._path, "schema.sql", SCHEMA_VERSION, self._memory)
+        connection = open_database(self._path, SHARD, self._memory)
         connection.execute("PRAGMA query_only=1")
         self._readers.append(connection)
         return SqliteReader(connection, self._where, self._key)

@@ -1,4 +1,4 @@
--- One shard's store. Schema version 1.
+-- One shard's store.
 
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
@@ -11,7 +11,7 @@ CREATE TABLE profile (
   body BLOB NOT NULL
 );
 
--- Which profiles time alone may change next, and when. May be early: see engine/group.py.
+-- Which profiles time alone may change next, and when. May be early: see shard/group.py.
 CREATE TABLE due (
   at  INTEGER NOT NULL,
   uid INTEGER NOT NULL,

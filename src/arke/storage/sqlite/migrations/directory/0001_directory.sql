@@ -1,5 +1,4 @@
--- The directory: what belongs to no shard. Schema version 2;
--- directory-2.sql brings a store of version 1 here.
+-- The directory: what belongs to no shard.
 
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
@@ -7,8 +6,7 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 -- Which device owns a partner id now, and under which mapping. Of a cross-device id: the device that speaks for
--- it, with the authentication state (0 unknown, 1 authenticated, 2 logged out) that made it so. first: the keyed
--- hash of the device that the id was linked to first, NULL where that is this one.
+-- it, with the authentication state (0 unknown, 1 authenticated, 2 logged out) that made it so.
 CREATE TABLE identity (
   dpid       INTEGER NOT NULL,
   id         TEXT NOT NULL,
@@ -16,7 +14,6 @@ CREATE TABLE identity (
   at         INTEGER NOT NULL,
   generation INTEGER NOT NULL,
   state      INTEGER NOT NULL DEFAULT 0,
-  first      BLOB,
   PRIMARY KEY (dpid, id)
 ) WITHOUT ROWID;
 
@@ -49,30 +46,6 @@ CREATE TABLE move (
 CREATE TABLE suppressed (
   hash BLOB PRIMARY KEY,
   at   INTEGER NOT NULL
-) WITHOUT ROWID;
-
--- Which privacy requests want a hash suppressed, so that one can be lifted and leaves what another one wants.
--- Request 0 stands for those of schema version 1, which did not note it. device: the hash is a UUID's.
-CREATE TABLE suppressed_by (
-  request INTEGER NOT NULL,
-  hash    BLOB NOT NULL,
-  device  INTEGER NOT NULL,
-  PRIMARY KEY (request, hash)
-) WITHOUT ROWID;
-
-CREATE INDEX suppressed_by_hash ON suppressed_by (hash);
-
--- Hashes of devices whose suppression was lifted, and when: the mark that such a device opted out before then
--- goes when it is heard of again.
-CREATE TABLE lifted (
-  hash BLOB PRIMARY KEY,
-  at   INTEGER NOT NULL
-) WITHOUT ROWID;
-
--- Whose an id was first that has been forgotten with its device: keyed hashes of `dpid:id` and of the UUID.
-CREATE TABLE first_device (
-  id    BLOB PRIMARY KEY,
-  first BLOB NOT NULL
 ) WITHOUT ROWID;
 
 -- Requests to opt out or to be deleted. body names devices and ids while the request is open (done = 0), and
