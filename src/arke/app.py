@@ -22,14 +22,26 @@ from arke.delivery.https.tls import TlsContexts
 from arke.delivery.secrets import Secrets
 from arke.delivery.templates.template import TemplateLanguage, compile_template
 from arke.domain.catalog import Catalog
-from arke.engine.batches import LOOK_EVERY_S
-from arke.engine.engine import Engine
+from arke.engine.audit import Audit
+from arke.engine.batches import LOOK_EVERY_S, Batches
+from arke.engine.catalog_switch import CatalogSwitch
+from arke.engine.estimate import Estimator
 from arke.engine.file_desk import FileDesk
 from arke.engine.identity import Identity
+from arke.engine.ingest import Ingestion
+from arke.engine.joins import Joins
+from arke.engine.links import Links
+from arke.engine.live_catalog import LiveCatalog
+from arke.engine.moves import Moves
+from arke.engine.shards import Shards
+from arke.engine.undelivered import Undelivered
 from arke.errors import DataLocked
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
+from arke.operations.engine import Engine
+from arke.privacy.fulfilment import Privacy
+from arke.privacy.opt_outs import OptOuts
 from arke.settings import Settings
 from arke.shard.protocol import AskStatus, Prepare, Switch
 from arke.shard.ruling import Ruling
@@ -38,6 +50,7 @@ from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
+from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
@@ -47,6 +60,7 @@ if TYPE_CHECKING:
     from arke.delivery.https.ports import Poster
     from arke.delivery.observer import FiguresObserver
     from arke.shard.protocol import ShardPort
+    from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
 LOCK_FILE = "lock"
@@ -139,19 +153,24 @@ def memory_engine(
         observer=observer,
     )
     directory = SqliteDirectory(MEMORY, key=b"virtual")
-    return _engine(directory, [shard], clock, entropy, inline=True), shard
+    engine = engine_over(
+        directory, [shard], clock, entropy, InlineCommitter(), InlineCommitter(), batch_look_every_s=None
+    )
+    return engine, shard
 
 
-def _engine(
+def engine_over(
     directory: Directory,
-    shards: Sequence[ShardPort],
+    ports: Sequence[ShardPort],
     clock: Clock,
     entropy: Entropy,
+    committer: Committer,
+    compiler: Committer,
     *,
-    inline: bool = False,
     settings: Settings | None = None,
+    batch_look_every_s: float | None = LOOK_EVERY_S,
 ) -> Engine:
-    committer = InlineCommitter() if inline else ThreadCommitter("directory")
+    """The services of an engine, each over those that it needs."""
     given = settings or Settings()
     identity = Identity(
         directory,
@@ -161,14 +180,37 @@ def _engine(
         cached_ids=given.memory.ids,
         cached_people=given.memory.people,
     )
+    live = LiveCatalog()
+    shards = Shards(ports, identity)
+    moves = Moves(identity, clock, shards)
+    joins = Joins(directory.files, committer, clock, shards)
+    links = Links(identity, moves, joins, directory, committer)
+    events = Ingestion(live, identity, links, shards, clock)
+    batches = Batches(directory, committer, shards, clock=clock, look_every_s=batch_look_every_s)
+    audit = Audit(directory, committer, clock)
+    privacy = Privacy(directory, identity, shards, live, clock=clock, committer=committer)
     return Engine(
-        directory,
-        identity,
-        shards,
-        clock=clock,
+        directory=directory,
         committer=committer,
-        compiler=InlineCommitter() if inline else ThreadCommitter("catalog"),
-        batch_look_every_s=None if inline else LOOK_EVERY_S,
+        compiler=compiler,
+        identity=identity,
+        live=live,
+        shards=shards,
+        events=events,
+        links=links,
+        moves=moves,
+        joins=joins,
+        files=FileDesk(live, identity, links, shards, joins, events, audit),
+        catalogs=CatalogSwitch(
+            live, directory, identity, shards, batches, clock=clock, committer=committer, compiler=compiler
+        ),
+        batches=batches,
+        estimator=Estimator(live, shards, compiler),
+        undelivered=Undelivered(live, shards, clock),
+        privacy=privacy,
+        opt_outs=OptOuts(privacy, identity),
+        doorkeeper=Doorkeeper(directory.tokens, clock),
+        audit=audit,
     )
 
 
@@ -194,11 +236,13 @@ async def running_engine(
             shards = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
             shards = [RemoteShard(store, settings, _bring_up_to_date(directory)) for store in stores]
-        engine = _engine(
+        engine = engine_over(
             directory,
             shards,
             clock,
             SystemEntropy(),
+            ThreadCommitter("directory"),
+            ThreadCommitter("catalog"),
             settings=settings,
         )
         try:
@@ -236,7 +280,9 @@ def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[N
 
 def file_loader(engine: Engine) -> Loader:
     """Loads data files into an engine."""
-    return Loader(FileDesk(engine), SystemClock(), ThreadCommitter("files"))
+    return Loader(
+        engine.files, engine.directory.files, engine.committer, SystemClock(), ThreadCommitter("files")
+    )
 
 
 @asynccontextmanager

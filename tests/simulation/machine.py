@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.clock import Clock
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from simulation.fate import Fate
     from simulation.network import Network
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from arke.api.endpoint import Stream
     from arke.doors.refusals import Refusals
-    from arke.operations.engine import Operations
+    from arke.operations.subjects import Operations
 
     Authorize = Callable[[str | None, str], str]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from arke.api.bodies import Body
     from arke.domain.token import Scope
-    from arke.operations.engine import Operations
+    from arke.operations.subjects import Operations
 
 P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")

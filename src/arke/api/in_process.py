@@ -19,7 +19,7 @@ from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.data_directory import DIRECTORY_FILE
 from arke.errors import InvalidInput
-from arke.operations.engine import Operations
+from arke.operations.subjects import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from arke.api.session import Call, FileProgress, Reply
-    from arke.engine.engine import Engine
     from arke.onboarding.sending import Outgoing
+    from arke.operations.engine import Engine
     from arke.operations.files import Receipt
     from arke.settings import Settings
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from arke.domain.catalog import Catalog, Destination
-    from arke.operations.engine import Operations
     from arke.operations.explain import Explanation
+    from arke.operations.subjects import Operations
     from arke.receiver import AudienceState
 
 AT_ONCE: Final = 64

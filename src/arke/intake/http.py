@@ -26,7 +26,7 @@ from arke.intake.settings import IntakeSettings
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
     from arke.intake.asgi import ASGIApp, Header, Receive, Scope, Send
-    from arke.intake.ports import Ingest
+    from arke.intake.ports import Ingest, OptOutPort, TokenPort
 
 IBS: Final = b"/ibs:"
 IBS_ESCAPED: Final = b"/ibs%3a"
@@ -45,24 +45,36 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
 
 def intake_app(
     ingest: Ingest,
+    opt_outs: OptOutPort,
+    tokens: TokenPort,
     settings: IntakeSettings | None = None,
     *,
     clock: Clock | None = None,
     entropy: Entropy | None = None,
 ) -> ASGIApp:
     """The application. It keeps no state of its own: any number of servers may run it."""
+    given = settings or IntakeSettings()
     return _Intake(
-        ingest, settings or IntakeSettings(), clock or SystemClock(), entropy or SystemEntropy()
+        ingest, opt_outs, tokens, given, clock or SystemClock(), entropy or SystemEntropy()
     ).__call__
 
 
 class _Intake:
     """Routes a request, and turns every error that Arke raises into an answer; defects are the door's."""
 
-    def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        opt_outs: OptOutPort,
+        tokens: TokenPort,
+        settings: IntakeSettings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         self._ingest = ingest
+        self._tokens = tokens
         self._settings = settings
-        self._dcs = DcsEndpoints(ingest, settings, entropy, clock)
+        self._dcs = DcsEndpoints(ingest, opt_outs, tokens, settings, entropy, clock)
         self._bulk = BulkIntake(ingest, settings, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +128,7 @@ class _Intake:
     def _authorize(self, scope: Scope) -> None:
         if self._settings.auth == "open":
             return
-        self._ingest.authorize(bearer(scope), "ingest")
+        self._tokens.authorize(bearer(scope), "ingest")
 
     async def _health(self, route: str, send: Send) -> None:
         """Alive is: this answers. Ready is: events can be stored."""

@@ -9,7 +9,7 @@ import msgspec
 from arke.storage.ports.directory import AuditEntry
 
 if TYPE_CHECKING:
-    from arke.engine.engine import Engine
+    from arke.storage.ports.directory import Directory
 
 PAGE = 1_000
 
@@ -22,16 +22,11 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class AuditOperations:
-    """Reads and adds to the audit."""
+    """Reads the audit."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
 
     async def read(self, after: int = 0) -> AuditReport:
         """Up to PAGE entries with a number above `after`."""
-        directory = self._engine.directory
-        return AuditReport(directory.audit_intact(), directory.audit_entries(after, PAGE))
-
-    async def add(self, actor: str, action: str, detail: str) -> None:
-        """`actor` is a token's id, or `local`; `detail` holds no personal data. Raises StoreUnavailable."""
-        await self._engine.audit(actor, action, detail)
+        return AuditReport(self._directory.audit_intact(), self._directory.audit_entries(after, PAGE))

@@ -8,8 +8,8 @@ from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
 
 if TYPE_CHECKING:
+    from arke.engine.audit import Audit
     from arke.engine.batches import Batches
-    from arke.operations.audit import AuditOperations
 
 __all__ = ["BatchOperations", "DestinationBatches", "RunFacts"]
 
@@ -17,7 +17,7 @@ __all__ = ["BatchOperations", "DestinationBatches", "RunFacts"]
 class BatchOperations:
     """Begins batch runs and says how far they are. Every beginning is audited."""
 
-    def __init__(self, batches: Batches, audit: AuditOperations) -> None:
+    def __init__(self, batches: Batches, audit: Audit) -> None:
         self._batches = batches
         self._audit = audit
 
@@ -32,11 +32,11 @@ class BatchOperations:
     async def run(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
         """Begin a batch now; answers at once. Raises InvalidInput, BatchRunning."""
         record = await self._batches.start(destination, "command")
-        await self._audit.add(actor, "batch_begun", f"batch {record.number} of destination {destination}")
+        await self._audit.record(actor, "batch_begun", f"batch {record.number} of destination {destination}")
         return await self.show(destination, record.number)
 
     async def resync(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
         """Begin to send the full current state; answers at once. Raises InvalidInput, BatchRunning."""
         record = await self._batches.start(destination, "resync")
-        await self._audit.add(actor, "resync_begun", f"batch {record.number} of destination {destination}")
+        await self._audit.record(actor, "resync_begun", f"batch {record.number} of destination {destination}")
         return await self.show(destination, record.number)

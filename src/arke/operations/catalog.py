@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.delivery.confinement import Confinement
-    from arke.engine.engine import Applied, Engine
-    from arke.operations.audit import AuditOperations
+    from arke.engine.audit import Audit
+    from arke.engine.catalog_switch import Applied, CatalogSwitch
+    from arke.engine.estimate import Estimator
 
 __all__ = ["AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
 
@@ -48,10 +49,16 @@ class CatalogOperations:
     """Changes the catalog in force. Every change is audited."""
 
     def __init__(
-        self, engine: Engine, checkers: Checkers, confinement: Confinement, audit: AuditOperations
+        self,
+        catalogs: CatalogSwitch,
+        estimator: Estimator,
+        checkers: Checkers,
+        confinement: Confinement,
+        audit: Audit,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to."""
-        self._engine = engine
+        self._catalogs = catalogs
+        self._estimator = estimator
         self._checkers = checkers
         self._confined = checkers._replace(confined=confinement)
         self._audit = audit
@@ -74,18 +81,18 @@ class CatalogOperations:
         checkers = self._confined if from_afar else self._checkers
         # A large catalog takes seconds to check: meanwhile the intake goes on.
         loaded = await asyncio.to_thread(parse_catalog, text, name=name, base_dir=base_dir, checkers=checkers)
-        applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
+        applied = await self._catalogs.apply(loaded.catalog, dry_run=dry_run, note=name)
         if applied.version is not None:
-            await self._audit.add(actor, "catalog_applied", f"version {applied.version}")
+            await self._audit.record(actor, "catalog_applied", f"version {applied.version}")
         return _report(applied, [str(problem) for problem in loaded.warnings], dry_run=dry_run)
 
     async def rollback(
         self, version: int | None, *, dry_run: bool = False, actor: str = LOCAL
     ) -> AppliedReport:
         """Apply an earlier catalog as a new version. None: the one before. Raises InvalidInput."""
-        applied = await self._engine.rollback(version, dry_run=dry_run)
+        applied = await self._catalogs.rollback(version, dry_run=dry_run)
         if applied.version is not None:
-            await self._audit.add(actor, "catalog_rolled_back", f"version {applied.version}")
+            await self._audit.record(actor, "catalog_rolled_back", f"version {applied.version}")
         return _report(applied, [], dry_run=dry_run)
 
     async def estimate(self, rule: str, sample: int | None = None) -> Estimate:
@@ -93,7 +100,7 @@ class CatalogOperations:
         limit = SAMPLED_ABOVE if sample is None else sample
         if not 1 <= limit <= MAX_SAMPLE:
             raise InvalidInput(f"sample must be a number of profiles, 1 to {MAX_SAMPLE:,}")
-        return await self._engine.estimate(rule, limit)
+        return await self._estimator.estimate(rule, limit)
 
 
 def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:

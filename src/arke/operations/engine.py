@@ -1,47 +1,87 @@
-"""Everything that may be asked of one engine, by subject."""
+"""A running engine: its services, and the order in which they start and stop."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from arke.delivery.confinement import Confinement
-from arke.operations.audit import AuditOperations
-from arke.operations.batches import BatchOperations
-from arke.operations.catalog import CatalogOperations
-from arke.operations.files import FileOperations
-from arke.operations.people import PeopleOperations
-from arke.operations.privacy import PrivacyOperations
-from arke.operations.status import StatusOperations
-from arke.operations.tokens import TokenOperations
-from arke.operations.undelivered import UndeliveredOperations
-
 if TYPE_CHECKING:
-    from arke.catalog.destinations import Checkers
-    from arke.clock import Clock
-    from arke.engine.engine import Engine
-    from arke.onboarding.service import Onboarding
+    from arke.engine.audit import Audit
+    from arke.engine.batches import Batches
+    from arke.engine.catalog_switch import CatalogSwitch
+    from arke.engine.estimate import Estimator
+    from arke.engine.file_desk import FileDesk
+    from arke.engine.identity import Identity
+    from arke.engine.ingest import Ingestion
+    from arke.engine.joins import Joins
+    from arke.engine.links import Links
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.moves import Moves
+    from arke.engine.shards import Shards
+    from arke.engine.undelivered import Undelivered
+    from arke.privacy.fulfilment import Privacy
+    from arke.privacy.opt_outs import OptOuts
+    from arke.storage.committer import Committer
+    from arke.storage.ports.directory import Directory
+    from arke.tokens import Doorkeeper
 
 
-class Operations:
-    """Operations over one engine. Every change, and every look at people, is audited with its `actor`: a token's
-    id, or `local`.
+@dataclass(frozen=True)
+class Engine:
+    """Intake and operations over all shards. `committer` runs writes of `directory`, `compiler` what takes long.
+
+    The same services are a running engine (shards in processes of their own), commands that open the store
+    themselves, tests, and `simulate` (one shard in memory on virtual time).
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        checkers: Checkers,
-        confinement: Confinement | None = None,
-        onboarding: Onboarding | None = None,
-    ) -> None:
-        """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files."""
-        self.audit = AuditOperations(engine)
-        self.status = StatusOperations(engine)
-        self.people = PeopleOperations(engine, self.audit)
-        self.catalog = CatalogOperations(engine, checkers, confinement or Confinement(), self.audit)
-        self.undelivered = UndeliveredOperations(engine, self.audit)
-        self.batches = BatchOperations(engine.batches, self.audit)
-        self.privacy = PrivacyOperations(engine, self.audit)
-        self.tokens = TokenOperations(engine, clock, self.audit)
-        self.files = FileOperations(onboarding)
+    directory: Directory
+    committer: Committer
+    compiler: Committer
+    identity: Identity
+    live: LiveCatalog
+    shards: Shards
+    events: Ingestion
+    links: Links
+    moves: Moves
+    joins: Joins
+    files: FileDesk
+    catalogs: CatalogSwitch
+    batches: Batches
+    estimator: Estimator
+    undelivered: Undelivered
+    privacy: Privacy
+    opt_outs: OptOuts
+    doorkeeper: Doorkeeper
+    audit: Audit
+
+    async def recover(self) -> None:
+        """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""
+        await self.catalogs.load()
+        self.moves.follow()
+        self.joins.follow()
+
+    def watch(self) -> None:
+        """Look after what failed, so that the engine is ready again by itself."""
+        self.shards.watch()
+        self.links.watch()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every id has arrived, privacy requests have done what they can, and every lane that can send
+        has nothing left; each at most for `timeout_s`.
+        """
+        await self.moves.settle(timeout_s)
+        await self.privacy.settle(timeout_s)
+        await self.joins.settle(timeout_s)
+        await self.shards.drain(timeout_s)
+
+    async def stop(self) -> None:
+        """What is in flight is committed or goes on with the next start."""
+        await self.links.stop()
+        await self.batches.stop()
+        await self.privacy.stop()
+        await self.moves.stop()
+        await self.joins.stop()
+        await self.shards.stop()
+        self.committer.close()
+        self.compiler.close()
+        self.directory.close()

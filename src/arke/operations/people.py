@@ -13,8 +13,8 @@ from arke.operations.explain import Explanation, explain
 from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
-    from arke.engine.engine import Engine
-    from arke.operations.audit import AuditOperations
+    from arke.engine.shards import Shards
+    from arke.operations.engine import Engine
 
 __all__ = ["Explanation", "PeopleOperations", "dossier_of"]
 
@@ -22,15 +22,14 @@ __all__ = ["Explanation", "PeopleOperations", "dossier_of"]
 class PeopleOperations:
     """Explains devices. Every look is audited."""
 
-    def __init__(self, engine: Engine, audit: AuditOperations) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._audit = audit
 
     async def explain(self, uuid: str | None, partner: str | None, *, actor: str = LOCAL) -> Explanation:
         """By UUID, or by `dpid:id`. Raises InvalidInput."""
         found = await self.look_up(uuid, partner)
         who = self._engine.privacy.name_of(partner if partner is not None else found.uuid)
-        await self._audit.add(actor, "explained", who)
+        await self._engine.audit.record(actor, "explained", who)
         return found
 
     async def look_up(self, uuid: str | None, partner: str | None) -> Explanation:
@@ -40,17 +39,19 @@ class PeopleOperations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            uuid = self._engine.device_of(number, partner_id)
-            if uuid is None:
+            owner = self._engine.identity.owner((number, partner_id))
+            if owner is None:
                 return Explanation(uuid="", known=False)
+            uuid = owner.uuid
         if uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
-        return explain(self._engine.catalog, uuid, await dossier_of(self._engine, uuid))
+        dossier = await dossier_of(self._engine.shards, uuid)
+        return explain(self._engine.live.catalog, uuid, dossier)
 
 
-async def dossier_of(engine: Engine, uuid: str) -> Dossier:
+async def dossier_of(shards: Shards, uuid: str) -> Dossier:
     """Everything kept about one device, by its shard. Raises Unavailable."""
-    dossier = await engine.shard_of(uuid).call(AskProfile(uuid))
+    dossier = await shards.ask_about(uuid, AskProfile(uuid))
     if not isinstance(dossier, Dossier):
         raise InvalidInput("the shard gave no answer")
     return dossier

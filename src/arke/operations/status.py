@@ -14,7 +14,7 @@ from arke.storage.ports.directory import AuditEnd
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.shard.protocol import LaneStatus
 
 
@@ -76,9 +76,9 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        answers = await engine.ask_all(AskStatus(latencies=True))
+        answers = await engine.shards.ask_all(AskStatus(latencies=True))
         parts = [part for part in answers if isinstance(part, ShardStatus)]
-        found = {one.id: DestinationStatus(one.id, one.name) for one in engine.catalog.destinations}
+        found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
                 found[run.destination].batch = run
@@ -88,8 +88,8 @@ class StatusOperations:
     def _status(self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus]) -> Status:
         engine = self._engine
         return Status(
-            ready=engine.ready() and all(part.ready for part in parts),
-            catalog_version=engine.catalog_version,
+            ready=engine.events.ready() and all(part.ready for part in parts),
+            catalog_version=engine.live.version,
             shards=len(parts),
             profiles=sum(part.profiles for part in parts),
             events=sum(part.events for part in parts),
@@ -97,10 +97,10 @@ class StatusOperations:
             queued=sum(part.queued for part in parts),
             backfilled=min(part.backfilled for part in parts),
             destinations=destinations,
-            loading=engine.loading,
-            under_way=engine.room.taken,
-            room=engine.room.bound,
-            refused=engine.room.refused,
+            loading=engine.files.loading,
+            under_way=engine.events.room.taken,
+            room=engine.events.room.bound,
+            refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             audit=engine.directory.audit_end(),

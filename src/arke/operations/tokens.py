@@ -11,8 +11,9 @@ from arke.domain.token import LOCAL
 
 if TYPE_CHECKING:
     from arke.clock import Clock
-    from arke.engine.engine import Engine
-    from arke.operations.audit import AuditOperations
+    from arke.engine.audit import Audit
+    from arke.storage.committer import Committer
+    from arke.tokens import TokenStore
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -44,8 +45,9 @@ class Revoked(msgspec.Struct, frozen=True):
 class TokenOperations:
     """Makes, lists and revokes tokens. Every change is audited."""
 
-    def __init__(self, engine: Engine, clock: Clock, audit: AuditOperations) -> None:
-        self._engine = engine
+    def __init__(self, store: TokenStore, committer: Committer, clock: Clock, audit: Audit) -> None:
+        self._store = store
+        self._committer = committer
         self._clock = clock
         self._audit = audit
 
@@ -57,20 +59,20 @@ class TokenOperations:
         secret, token = tokens.mint(
             name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
         )
-        await self._engine.write(self._engine.directory.tokens.add, token)
-        await self._audit.add(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
+        await self._committer.run(self._store.add, token)
+        await self._audit.record(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
         return NewToken(token.id, secret, list(token.scopes), token.expires)
 
     async def every(self) -> list[TokenFacts]:
         """All tokens, also those that are revoked or expired, oldest first."""
         return [
             TokenFacts(t.id, t.name, list(t.scopes), t.created, t.expires, t.revoked)
-            for t in self._engine.directory.tokens.list()
+            for t in self._store.list()
         ]
 
     async def revoke(self, token_id: str, *, actor: str = LOCAL) -> Revoked:
         """At once and for good. Raises InvalidInput where there is no such token."""
         now = int(self._clock.now())
-        await self._engine.write(self._engine.directory.tokens.revoke, token_id, now)
-        await self._audit.add(actor, "token_revoked", token_id)
+        await self._committer.run(self._store.revoke, token_id, now)
+        await self._audit.record(actor, "token_revoked", token_id)
         return Revoked(token_id)

@@ -13,8 +13,10 @@ from arke.shard.protocol import AskOwed, OwedDevice, OwedPage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from arke.engine.engine import Engine
-    from arke.operations.audit import AuditOperations
+    from arke.engine.audit import Audit
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.shards import Shards
+    from arke.engine.undelivered import Undelivered
 
 __all__ = ["OWED_PAGE", "OwedDevice", "ReplayReport", "UndeliveredOperations"]
 
@@ -31,15 +33,17 @@ class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
 class UndeliveredOperations:
     """Lists and replays what is owed. Every use is audited but counting."""
 
-    def __init__(self, engine: Engine, audit: AuditOperations) -> None:
-        self._engine = engine
+    def __init__(self, undelivered: Undelivered, live: LiveCatalog, shards: Shards, audit: Audit) -> None:
+        self._undelivered = undelivered
+        self._live = live
+        self._shards = shards
         self._audit = audit
 
     async def each(self, destination: int | None, *, actor: str = LOCAL) -> AsyncIterator[OwedDevice]:
         """Everything that is owed, shard by shard. Raises InvalidInput."""
         owed = self._owed(destination)
         first = await anext(owed, None)
-        await self._audit.add(actor, "undelivered_listed", _whom(destination))
+        await self._audit.record(actor, "undelivered_listed", _whom(destination))
         if first is not None:
             yield first
         async for device in owed:
@@ -51,17 +55,17 @@ class UndeliveredOperations:
 
     async def replay(self, destination: int | None, *, actor: str = LOCAL) -> ReplayReport:
         """Send what is owed as current state; delivery follows. Raises InvalidInput, Unavailable."""
-        devices = await self._engine.replay(destination)
-        await self._audit.add(actor, "undelivered_replayed", f"{devices} devices to {_whom(destination)}")
+        devices = await self._undelivered.replay(destination)
+        await self._audit.record(actor, "undelivered_replayed", f"{devices} devices to {_whom(destination)}")
         return ReplayReport(devices)
 
     async def _owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
-        if destination is not None and all(d.id != destination for d in self._engine.catalog.destinations):
+        if destination is not None and not self._live.has_destination(destination):
             raise InvalidInput(f"no destination {destination} in the catalog")
-        for shard in self._engine.shards:
+        for shard in range(len(self._shards)):
             after: tuple[int, int] | None = (0, -1)
             while after is not None:
-                page = await shard.call(AskOwed(destination, after, OWED_PAGE))
+                page = await self._shards.ask(shard, AskOwed(destination, after, OWED_PAGE))
                 if not isinstance(page, OwedPage):
                     return
                 for device in page.devices:

@@ -73,11 +73,13 @@ def test_an_outcome_kept_late_does_not_undo_a_newer_one() -> None:
         engine, shard = memory_engine(poster, VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
         shard._committer = committer
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest([IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), memberships={10: 1})])
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest(
+            [IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), memberships={10: 1})]
+        )
         while len(poster.posted) < 2:
             await asyncio.sleep(0.01)
-        await engine.ingest([IncomingEvent(uuid=UUID, memberships={20: 1})])
+        await engine.events.ingest([IncomingEvent(uuid=UUID, memberships={20: 1})])
         committer.refuse = True
         await engine.drain(30)
         uid = shard.reader.find_uid(UUID)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arke.delivery.https.request import OutboundRequest
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
 
 DPID = 12345
 CATALOG = Catalog(
@@ -67,7 +67,7 @@ def seen(*partner_ids: str) -> list[IncomingEvent]:
 async def _started(poster: ScriptedPoster, clock: VirtualClock) -> Engine:
     engine, shard = memory_engine(poster, clock, SeededEntropy(1))
     await shard.start()
-    await engine.apply(CATALOG)
+    await engine.catalogs.apply(CATALOG)
     return engine
 
 
@@ -79,9 +79,9 @@ def test_the_next_message_leaves_as_soon_as_a_failed_one_has_made_room() -> None
     async def play() -> None:
         engine = await _started(poster, VirtualClock(loop, 1_800_000_000.0))
         for number in range(3):  # each failure halves what may be under way: 8, 4, 2, 1
-            await engine.ingest(seen(f"failing-{number}"))
+            await engine.events.ingest(seen(f"failing-{number}"))
             await engine.drain(10)
-        await engine.ingest(seen("first", "second"))
+        await engine.events.ingest(seen("first", "second"))
         await engine.drain(10)
         await engine.stop()
 
@@ -99,7 +99,7 @@ def test_devices_with_nothing_to_say_do_not_hold_up_the_one_behind_them() -> Non
 
     async def play() -> float:
         engine = await _started(poster, VirtualClock(loop, 1_800_000_000.0))
-        await engine.ingest(seen(*[""] * 1_000, "told"))
+        await engine.events.ingest(seen(*[""] * 1_000, "told"))
         accepted = loop.time()
         await engine.drain(60)
         await engine.stop()

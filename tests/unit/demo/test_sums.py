@@ -15,8 +15,8 @@ from arke.demo.reconcile import Reconciliation, reconcile
 from arke.demo.summary import DestinationFigures, EventFigures, membership_figures, problems_of
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.operations.engine import Operations
 from arke.operations.status import Status
+from arke.operations.subjects import Operations
 from arke.receiver import AudienceState, parse
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 
@@ -140,8 +140,8 @@ def test_a_destination_that_knows_something_else_is_found_and_one_that_knows_the
     async def play() -> list[Reconciliation]:
         engine, shard = memory_engine(poster, clock, SeededEntropy(1))
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest(
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest(
             [IncomingEvent(ids=(DeclaredId(12345, text),), signals={"c_k": ["1"]}) for text in ("a", "b")]
         )
         await engine.drain(10)

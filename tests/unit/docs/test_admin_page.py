@@ -45,6 +45,6 @@ def test_the_page_tells_what_an_endpoint_takes_and_answers(endpoint: Row) -> Non
 def test_every_audited_action_is_told() -> None:
     actions = set()
     for file in Path(ROOT / "src/arke").rglob("*.py"):
-        actions |= set(re.findall(r'audit(?:\.add)?\(\s*actor, "(\w+)"', file.read_text()))
+        actions |= set(re.findall(r'audit\.record\(\s*actor, "(\w+)"', file.read_text()))
     assert len(actions) > 10
     assert {action for action in actions if f"`{action}`" not in PAGE} == set()

@@ -50,7 +50,7 @@ def test_an_error_has_the_exit_code_and_status_the_page_tells(error: type[ArkeEr
 
 
 def test_every_reason_the_engine_refuses_an_event_for_is_described() -> None:
-    source = (ROOT / "src/arke/engine/engine.py").read_text()
+    source = (ROOT / "src/arke/engine/ingest.py").read_text()
     reasons = set(re.findall(r'EventError\(\s*"(\w+)"', source))
     assert len(reasons) > 3
     part = section(PAGE, "Why an event was refused")

@@ -12,7 +12,7 @@ from arke.api.endpoint import Asked, Endpoint, Nothing
 from arke.operations.status import Status
 
 if TYPE_CHECKING:
-    from arke.operations.engine import Operations
+    from arke.operations.subjects import Operations
 
 
 class Alive(msgspec.Struct, frozen=True):
