@@ -11,7 +11,7 @@ from arke.errors import InvalidInput
 from arke.operations.people import dossier_of
 from arke.privacy.access import Access, KeptDevice, kept_device, kept_filings
 from arke.privacy.request import decode_request
-from arke.privacy.request_file import Wanted, check_uuid, read_id, read_request
+from arke.privacy.request_file import MAX_REQUEST_BYTES, Wanted, check_uuid, read_id, read_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
     from arke.privacy.verdict import Verdict
     from arke.storage.ports.directory import PrivacyRow
 
-__all__ = ["Access", "LiftAsk", "LiftReport", "PrivacyAsk", "PrivacyOperations", "PrivacyReport"]
+__all__ = [
+    "MAX_ASK_BYTES",
+    "Access",
+    "LiftAsk",
+    "LiftReport",
+    "PrivacyAsk",
+    "PrivacyOperations",
+    "PrivacyReport",
+]
 
+MAX_ASK_BYTES = 2 * MAX_REQUEST_BYTES
+"""Of an ask as JSON: a request file in it has its quotes and line ends escaped."""
 NEWEST = 1 << 62
 PAGE = 1_000
 NAMED = 20

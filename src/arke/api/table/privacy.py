@@ -9,8 +9,7 @@ from msgspec import Meta
 
 from arke.api.bodies import NO_BODY, JsonBody
 from arke.api.endpoint import Endpoint, Nothing
-from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
-from arke.privacy.request_file import MAX_REQUEST_BYTES
+from arke.operations.privacy import MAX_ASK_BYTES, Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
 
 MAX_LIFT_BYTES = 8 * 1024
 
@@ -33,7 +32,7 @@ ACCESS: Final = Endpoint(
     scope="admin",
     summary="Everything kept about somebody.",
     parameters=Nothing,
-    body=JsonBody("privacy request", 2 * MAX_REQUEST_BYTES, kind=PrivacyAsk),
+    body=JsonBody("privacy request", MAX_ASK_BYTES, kind=PrivacyAsk),
     answer=list[Access],
     run=lambda on, asked: on.privacy.access(asked.body, actor=asked.actor),
 )
@@ -43,7 +42,7 @@ REQUEST: Final = Endpoint(
     scope="admin",
     summary="Opt somebody out, or delete them.",
     parameters=Nothing,
-    body=JsonBody("privacy request", 2 * MAX_REQUEST_BYTES, kind=PrivacyAsk),
+    body=JsonBody("privacy request", MAX_ASK_BYTES, kind=PrivacyAsk),
     answer=list[PrivacyReport],
     status=202,
     run=lambda on, asked: on.privacy.request(asked.body, actor=asked.actor),
