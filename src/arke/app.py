@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
-from arke.data_directory import open_private
+from arke.data_directory import DIRECTORY_FILE, open_private
 from arke.delivery.channel import Wire
 from arke.delivery.confinement import Confinement
 from arke.delivery.https.client import HttpsClient
@@ -63,9 +63,7 @@ if TYPE_CHECKING:
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
-DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
-SOCKET_FILE = "engine.sock"
 INBOX_FOLDER = "inbox"
 
 

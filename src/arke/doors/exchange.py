@@ -5,14 +5,14 @@ The words of an error may quote what the caller sent, so only its kind and place
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from arke.doors.refusals import INTERNAL
+
 if TYPE_CHECKING:
     from arke.doors.bounds import Door
-
-INTERNAL: Final = "the engine failed on this request; it is logged"
 
 
 class Exchange(RequestResponseCycle):

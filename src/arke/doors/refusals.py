@@ -14,6 +14,8 @@ from arke.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+INTERNAL: Final = "the engine failed on this request; it is logged"
+"""What is said of a defect."""
 LOG_EVERY_S: Final = 60.0
 MAX_PLACES: Final = 1_000
 """Places of defects that are told apart; there are only as many as there is code."""

@@ -6,15 +6,13 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from arke.background import Background, Pause, every, retry
 from arke.errors import InvalidInput, Overloaded, Unavailable
 from arke.log import get_logger
 from arke.onboarding.folder import FolderWatch
 from arke.onboarding.inbox import Inbox, Waiting
 from arke.onboarding.loading import failure
-from arke.onboarding.receipt import Receipt
+from arke.onboarding.receipt import FileState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,16 +28,6 @@ PAUSE = Pause(5.0)
 PRUNE_EVERY_S = 3_600.0
 
 log = get_logger("onboarding")
-
-
-class FileState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a file that was sent has come: `lines` of `total` (0: not known), and at the end its receipt."""
-
-    id: str
-    state: Literal["waiting", "loading", "done", "failed"]
-    lines: int = 0
-    total: int = 0
-    receipt: Receipt | None = None
 
 
 class Onboarding:

@@ -12,8 +12,8 @@ from arke.app import catalog_checkers
 from arke.clock import SystemClock
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
-from arke.operations.operations import Operations
 from arke.operations.privacy import PrivacyAsk
+from arke.operations.subjects import Operations
 from arke.shard.commands import MAX_FILE_LINES
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S
@@ -90,10 +90,10 @@ def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
 
         path = tmp_path / FILE
         path.write_bytes(content)
-        assert (await operations.status()).loading is None
+        assert (await operations.status.read()).loading is None
         receipt = await desk.loader.load(path, FILE, progress=look)
         assert receipt.received == 2_500
-        assert (await operations.status()).loading is None
+        assert (await operations.status.read()).loading is None
 
     run(tmp_path, play)
     assert seen == [(FILE, lines, 2_500) for lines in (0, 1_000, 2_000, 2_500)]
@@ -211,8 +211,9 @@ def test_an_access_request_shows_what_is_filed_and_a_deletion_forgets_it(tmp_pat
         assert [(one.dpid, one.id, list(one.traits)) for one in found.filed] == [(CRM, "jane", [6])]
         delete = PrivacyAsk(action="delete", id=f"{CRM}:jane")
         (report,) = await operations.privacy.request(delete, actor="local")
-        await operations.privacy.wait([report.number], PATIENCE_S)
-        assert (await operations.privacy.show(report.number)).state == "done"
+        async with asyncio.timeout(PATIENCE_S):
+            while (await operations.privacy.show(report.number)).state != "done":
+                await asyncio.sleep(0.02)
         (found,) = await operations.privacy.access(ask, actor="local")
         assert (found.filed, found.suppressed) == ([], True)
 
