@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 
 from arke.domain.identity import Owner
 from arke.storage.sqlite.directory import SqliteDirectory
 from e2e.old_store import STORES, columns, version
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
