@@ -23,10 +23,11 @@ from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.console.onboard import Ticket
 from arke.data_directory import check_private
+from arke.domain.digits import whole_number
 from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.engine.estimate import Estimate
-from arke.errors import CatalogError, EngineUnreachable, InvalidInput, Overloaded, Unauthorized, Unavailable
+from arke.errors import ArkeError, EngineUnreachable, InvalidInput, rebuild
 from arke.onboarding.service import FileState
 from arke.operations.explain import Explanation
 from arke.operations.operations import AppliedReport, NewToken, Operations, Status, TokenFacts
@@ -199,7 +200,7 @@ class RemoteClient:
             connection.request(method, f"{path}?{urlencode(given)}" if given else path, body, headers)
             response = connection.getresponse()
             if not 200 <= response.status < 300:
-                raise _error(response.status, response.read())
+                raise _error(response, response.read())
             yield response
         except msgspec.MsgspecError:
             raise EngineUnreachable(
@@ -215,7 +216,9 @@ class RemoteClient:
             connection.close()
 
 
-def _error(status: int, body: bytes) -> Exception:
+def _error(response: http.client.HTTPResponse, body: bytes) -> ArkeError:
+    """What the admin API refused. Details that are not in the body are told by status and headers."""
+    status = response.status
     try:
         problem = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
@@ -225,13 +228,11 @@ def _error(status: int, body: bytes) -> Exception:
             "what answers there points to another address: --url must name the engine's own"
         )
     message = str(problem.get("message", f"the engine answered {status}"))
-    if "problems" in problem:
-        return CatalogError(problem["problems"])
-    if status == 400:
-        return InvalidInput(message)
-    if status in (401, 403):
-        return Unauthorized(message, forbidden=status == 403)
-    return Overloaded(message) if status == 429 else Unavailable(message)
+    details = {**problem, "status": status}
+    again = whole_number(response.getheader("Retry-After", ""))
+    if again is not None:
+        details["retry_after_s"] = again
+    return rebuild(str(problem.get("code", "")), message, details, status)
 
 
 class LocalClient:

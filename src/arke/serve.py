@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.catalog.destinations import Checkers
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.settings import Settings
 
 
@@ -85,7 +85,7 @@ async def open_doors(
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers, confined_to(settings))
-            edge = intake_app(engine, intake_settings(settings))
+            edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
@@ -100,7 +100,7 @@ async def open_doors(
                 ),
                 (
                     admin_server(
-                        admin_app(operations, engine.authorize, files, refusals),
+                        admin_app(operations, engine.doorkeeper.authorize, files, refusals),
                         refusals,
                         hosts,
                         connections=most,
@@ -119,7 +119,7 @@ async def open_doors(
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-                engine.log_audit()
+                engine.audit.log_end()
                 yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
             finally:
                 for server, _ in servers:

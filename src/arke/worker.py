@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.data_directory import PRIVATE_UMASK
-from arke.errors import ArkeError, Overloaded
+from arke.errors import ArkeError, ShardDown
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
 from arke.shard.protocol import Prepare, Refusal, Response, Switch
@@ -91,15 +91,14 @@ async def _call(shard: Shard, call: Call) -> Response:
     try:
         return await shard.call(call.request)
     except ArkeError as error:
-        retry_after_s = error.retry_after_s if isinstance(error, Overloaded) else 1
-        return Refusal(error.code, str(error), retry_after_s)
+        return Refusal.of(error)
     except Exception as error:  # noqa: BLE001 - the engine must hear of it
         get_logger("worker").error(
             "call_failed", call=type(call.request).__name__, error=type(error).__name__
         )
-        if isinstance(call.request, Prepare | Switch):
-            return Refusal("internal", f"{type(error).__name__}: {error}")
-        return Refusal("internal", type(error).__name__)
+        # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
+        more = f": {error}" if isinstance(call.request, Prepare | Switch) else ""
+        return Refusal.of(ShardDown(f"{type(error).__name__}{more}"))
 
 
 if __name__ == "__main__":

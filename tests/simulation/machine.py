@@ -10,19 +10,17 @@ from unittest.mock import patch
 
 from arke import app
 from arke.clock import SeededEntropy
-from arke.delivery.courier import HttpsCourier
-from arke.delivery.secrets import Secrets
 from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
-from simulation.network import Wire
+from simulation.network import Uplink
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from arke.clock import Clock
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from simulation.fate import Fate
     from simulation.network import Network
 
@@ -123,7 +121,7 @@ class Machine:
     async def _open(self) -> Engine:
         here = self._here
         here.mkdir(exist_ok=True)
-        courier = HttpsCourier(Wire(self._network, self.life), Secrets(), self._clock)
+        poster = Uplink(self._network, self.life)
         entropy = SeededEntropy(self._seed * 1_000 + self.life)
         with (
             patch.object(
@@ -138,7 +136,7 @@ class Machine:
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
-            engine, shard = app.memory_engine(courier, self._clock, entropy)
+            engine, shard = app.memory_engine(poster, self._clock, entropy)
         engine.identity._takeovers_per_device = TAKEOVERS
         await shard.start()
         await app._bring_up_to_date(engine.directory)(shard)

@@ -120,7 +120,7 @@ def _inserted_s(file: Path, path: Path) -> float:
 async def _load_s(file: Path, data: Path, lines: int) -> float:
     settings = Settings(server=Server(shards=SHARDS))
     async with running_engine(data, settings) as engine:
-        await engine.apply(_catalog())
+        await engine.catalogs.apply(_catalog())
         loader = file_loader(engine)
         try:
             started = time.perf_counter()

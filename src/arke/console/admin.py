@@ -20,7 +20,7 @@ from arke.console.parameters import PARAMETERS, check_parameters, flag
 from arke.domain.digits import whole_number
 from arke.domain.token import LOCAL
 from arke.doors.exchange import INTERNAL
-from arke.errors import ArkeError, CatalogError, InvalidInput, Overloaded, Unauthorized, Unavailable
+from arke.errors import ArkeError, InvalidInput
 from arke.operations.privacy import LiftAsk, PrivacyAsk
 from arke.privacy.request_file import MAX_REQUEST_BYTES
 from arke.tokens import parse_lifetime_s
@@ -123,16 +123,8 @@ def _guarded(
             if scope is not None:
                 check_parameters(request, parameters)
             return await handler(request)
-        except Unauthorized as error:
-            return _problem(error, 403 if error.forbidden else 401)
-        except InvalidInput as error:
-            return _problem(error, 400)
-        except Overloaded as error:
-            return _problem(error, 429, {"Retry-After": str(error.retry_after_s)})
-        except Unavailable as error:
-            return _problem(error, 503)
         except ArkeError as error:
-            return _problem(error, 500)
+            return _problem(error)
 
     return endpoint
 
@@ -142,12 +134,13 @@ def _bearer(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _problem(error: ArkeError, status: int, headers: dict[str, str] | None = None) -> Response:
-    problems = error.problems if isinstance(error, CatalogError) else None
+def _problem(error: ArkeError) -> Response:
+    details = error.details()
     body: dict[str, Any] = {"code": error.code, "message": str(error)}
-    if problems is not None:
-        body["problems"] = problems
-    return _json(body, status, headers)
+    if "problems" in details:
+        body["problems"] = details["problems"]
+    again = details.get("retry_after_s")
+    return _json(body, error.status, {} if again is None else {"Retry-After": str(again)})
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

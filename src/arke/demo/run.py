@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from arke.demo.summary import DestinationFigures
     from arke.demo.traffic import Tally
     from arke.demo.visitors import Plan
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.operations.explain import Explanation
     from arke.operations.operations import Status
     from arke.serve import Doors
@@ -156,7 +156,8 @@ class _Demo:
                 data=self._folder / "data",
                 catalog=self._folder / "catalog.yaml",
                 destinations={
-                    destination.name: destination.url for destination in self._engine.catalog.destinations
+                    destination.name: destination.url
+                    for destination in self._engine.live.catalog.destinations
                 },
                 planned_events=plan.events,
             )
@@ -186,7 +187,7 @@ class _Demo:
         self._audience.stage("the books of the engine and of the destinations are compared")
         states = {number: server.state for number, server in self._destinations.servers.items()}
         reconciliation = await reconcile(
-            self._operations, self._engine.catalog, states, plan.partner_ids, traffic.cookies
+            self._operations, self._engine.live.catalog, states, plan.partner_ids, traffic.cookies
         )
         events = event_figures(traffic.tally, played.after.events)
         memberships = membership_figures(played.after.changes, reconciliation.memberships)
@@ -246,7 +247,7 @@ class _Demo:
 
     async def _latencies_ms(self) -> list[float]:
         """From event to acknowledgement over all destinations, in ms, ascending."""
-        parts = await self._engine.ask_all(AskStatus(latencies=True))
+        parts = await self._engine.shards.ask_all(AskStatus(latencies=True))
         shards = [part for part in parts if isinstance(part, ShardStatus)]
         return sorted(
             value for shard in shards for lane in shard.lanes for value in lane.figures.latencies_ms

@@ -8,13 +8,13 @@ or rejected for good.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
-from arke.intake.asgi import Disconnected, header, respond_and_hang_up, respond_json
+from arke.intake.asgi import Disconnected, come_again, header, respond_and_hang_up, respond_json
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
 from arke.intake.ndjson import parse_event_line, refusal
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from arke.intake.ports import Ingest
     from arke.intake.room import Place
     from arke.intake.settings import IntakeSettings
-
-RETRY_UNAVAILABLE_S: Final = 5
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
@@ -53,12 +51,9 @@ class BulkIntake:
             upload.unpack_with(header(scope, b"content-encoding"))
             upload.refuse_if_longer(header(scope, b"content-length"))
             await upload.run(receive)
-        except Overloaded as problem:
-            again = (b"retry-after", str(problem.retry_after_s).encode())
-            await respond_json(send, 429, upload.stopped(problem.code, str(problem)), [again])
-        except Unavailable as problem:
-            again = (b"retry-after", str(RETRY_UNAVAILABLE_S).encode())
-            await respond_json(send, 503, upload.stopped(problem.code, str(problem)), [again])
+        except (Overloaded, Unavailable) as problem:
+            told = upload.stopped(problem.code, str(problem))
+            await respond_json(send, problem.status, told, [come_again(problem)])
         except BodyRefused as problem:
             told = upload.stopped(problem.reason, problem.message)
             await respond_and_hang_up(send, receive, problem.status, told)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arke.intake.asgi import Header, Receive, Scope, Send
     from arke.intake.dcs import DcsRequest, Visitor
     from arke.intake.dcs_codes import DcsError
-    from arke.intake.ports import Ingest
+    from arke.intake.ports import Ingest, OptOutPort, TokenPort
     from arke.intake.room import Place
     from arke.intake.settings import IntakeSettings
 
@@ -37,11 +37,20 @@ _HEADER_NAMES: Final = frozenset(name.encode() for name in dcs.HEADER_SIGNALS)
 class DcsEndpoints:
     """The three public endpoints. The caller has checked the method."""
 
-    def __init__(self, ingest: Ingest, settings: IntakeSettings, entropy: Entropy, clock: Clock) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        opt_outs: OptOutPort,
+        tokens: TokenPort,
+        settings: IntakeSettings,
+        entropy: Entropy,
+        clock: Clock,
+    ) -> None:
         self._ingest = ingest
+        self._tokens = tokens
         self._settings = settings
         self._entropy = entropy
-        self._opt_outs = OptOuts(ingest, settings.opt_outs, clock)
+        self._opt_outs = OptOuts(opt_outs, ingest, settings.opt_outs, clock)
 
     async def event(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope["query_string"]
@@ -105,7 +114,7 @@ class DcsEndpoints:
             return (
                 True  # another system's token, such as one that a proxy in front asks for, says nothing here
             )
-        self._ingest.authorize(token, "ingest")
+        self._tokens.authorize(token, "ingest")
         return False
 
     async def _store(

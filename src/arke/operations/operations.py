@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from arke.catalog.destinations import Checkers
     from arke.clock import Clock
     from arke.engine.batches import DestinationBatches
-    from arke.engine.engine import Applied, Engine
+    from arke.engine.catalog_switch import Applied
+    from arke.operations.engine import Engine
 
 OWED_PAGE = 500
 
@@ -151,12 +152,12 @@ class Operations:
     async def status(self) -> Status:
         parts = [
             part
-            for part in await self._engine.ask_all(AskStatus(latencies=True))
+            for part in await self._engine.shards.ask_all(AskStatus(latencies=True))
             if isinstance(part, ShardStatus)
         ]
         return Status(
-            ready=self._engine.ready() and all(part.ready for part in parts),
-            catalog_version=self._engine.catalog_version,
+            ready=self._engine.events.ready() and all(part.ready for part in parts),
+            catalog_version=self._engine.live.version,
             shards=len(parts),
             profiles=sum(part.profiles for part in parts),
             events=sum(part.events for part in parts),
@@ -164,10 +165,10 @@ class Operations:
             queued=sum(part.queued for part in parts),
             backfilled=min(part.backfilled for part in parts),
             destinations=await self._destinations(parts),
-            loading=self._engine.loading,
-            under_way=self._engine.room.taken,
-            room=self._engine.room.bound,
-            refused=self._engine.room.refused,
+            loading=self._engine.files.loading,
+            under_way=self._engine.events.room.taken,
+            room=self._engine.events.room.bound,
+            refused=self._engine.events.room.refused,
             takeovers_refused=self._engine.identity.takeovers_refused,
             privacy_requests_large=self._engine.privacy.large.count,
             audit=self._engine.directory.audit_end(),
@@ -176,7 +177,7 @@ class Operations:
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
         found = {
             destination.id: DestinationStatus(destination.id, destination.name)
-            for destination in self._engine.catalog.destinations
+            for destination in self._engine.live.catalog.destinations
         }
         for run in await self._engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
@@ -220,22 +221,23 @@ class Operations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            uuid = self._engine.device_of(number, partner_id)
-            if uuid is None:
+            owner = self._engine.identity.owner((number, partner_id))
+            if owner is None:
                 return Explanation(uuid="", known=False)
+            uuid = owner.uuid
         if uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
-        dossier = await self._engine.shard_of(uuid).call(AskProfile(uuid))
+        dossier = await self._engine.shards.ask_about(uuid, AskProfile(uuid))
         if not isinstance(dossier, Dossier):
             raise InvalidInput("the shard gave no answer")
-        return explain(self._engine.catalog, uuid, dossier)
+        return explain(self._engine.live.catalog, uuid, dossier)
 
     async def estimate(self, rule: str, sample: int | None) -> Estimate:
         """How many stored profiles a rule would hold, from at most `sample`. Raises RuleError, InvalidInput."""
         limit = SAMPLED_ABOVE if sample is None else sample
         if not 1 <= limit <= MAX_SAMPLE:
             raise InvalidInput(f"sample must be a number of profiles, 1 to {MAX_SAMPLE:,}")
-        return await self._engine.estimate(rule, limit)
+        return await self._engine.estimator.estimate(rule, limit)
 
     async def apply(
         self,
@@ -253,7 +255,7 @@ class Operations:
         loaded: LoadedCatalog = await asyncio.to_thread(
             parse_catalog, text, name=name, base_dir=base_dir, checkers=checkers
         )
-        applied = await self._engine.apply(loaded.catalog, dry_run=dry_run, note=name)
+        applied = await self._engine.catalogs.apply(loaded.catalog, dry_run=dry_run, note=name)
         if applied.version is not None:
             await self._audit(actor, "catalog_applied", f"version {applied.version}")
         return _report(applied, [str(problem) for problem in loaded.warnings], dry_run=dry_run)
@@ -261,7 +263,7 @@ class Operations:
     async def rollback(
         self, version: int | None, *, dry_run: bool = False, actor: str = LOCAL
     ) -> AppliedReport:
-        applied = await self._engine.rollback(version, dry_run=dry_run)
+        applied = await self._engine.catalogs.rollback(version, dry_run=dry_run)
         if applied.version is not None:
             await self._audit(actor, "catalog_rolled_back", f"version {applied.version}")
         return _report(applied, [], dry_run=dry_run)
@@ -278,12 +280,12 @@ class Operations:
 
     async def owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
         """The same for whoever only counts."""
-        if destination is not None and all(d.id != destination for d in self._engine.catalog.destinations):
+        if destination is not None and not self._engine.live.has_destination(destination):
             raise InvalidInput(f"no destination {destination} in the catalog")
-        for shard in self._engine.shards:
+        for shard in range(len(self._engine.shards)):
             after: tuple[int, int] | None = (0, -1)
             while after is not None:
-                page = await shard.call(AskOwed(destination, after, OWED_PAGE))
+                page = await self._engine.shards.ask(shard, AskOwed(destination, after, OWED_PAGE))
                 if not isinstance(page, OwedPage):
                     return
                 for device in page.devices:
@@ -291,7 +293,7 @@ class Operations:
                 after = page.next
 
     async def replay(self, destination: int | None, *, actor: str = LOCAL) -> int:
-        devices = await self._engine.replay(destination)
+        devices = await self._engine.undelivered.replay(destination)
         await self._audit(actor, "undelivered_replayed", f"{devices} devices to {_whom(destination)}")
         return devices
 
@@ -320,7 +322,7 @@ class Operations:
         return AuditReport(directory.audit_intact(), directory.audit_entries(after, limit))
 
     async def _audit(self, actor: str, action: str, detail: str) -> None:
-        await self._engine.audit(actor, action, detail)
+        await self._engine.audit.record(actor, action, detail)
 
     async def create_token(
         self, scopes: str, name: str, lifetime_s: int | None, *, actor: str = LOCAL
@@ -328,7 +330,7 @@ class Operations:
         secret, token = tokens.mint(
             name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
         )
-        await self._engine.write(self._engine.directory.tokens.add, token)
+        await self._engine.committer.run(self._engine.directory.tokens.add, token)
         await self._audit(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
         return NewToken(token.id, secret, list(token.scopes), token.expires)
 
@@ -340,7 +342,7 @@ class Operations:
 
     async def revoke_token(self, token_id: str, *, actor: str = LOCAL) -> None:
         now = int(self._clock.now())
-        await self._engine.write(self._engine.directory.tokens.revoke, token_id, now)
+        await self._engine.committer.run(self._engine.directory.tokens.revoke, token_id, now)
         await self._audit(actor, "token_revoked", token_id)
 
 

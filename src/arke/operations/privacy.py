@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
     from arke.privacy.verdict import Verdict
     from arke.storage.ports.directory import PrivacyRow
@@ -124,7 +124,7 @@ class PrivacyOperations:
         if sum(given is not None for given in (ask.uuid, ask.id, ask.file)) != 1:
             raise InvalidInput("give exactly one of a UUID, an id and a request file")
         if ask.file is not None:
-            return read_request(ask.file, action, self._engine)
+            return read_request(ask.file, action, self._engine.live)
         if ask.uuid is not None:
             return [Wanted((check_uuid(ask.uuid, "--uuid"),))]
         return [Wanted((), (read_id(ask.id or ""),))]
@@ -177,33 +177,34 @@ class PrivacyOperations:
     async def _access(self, uuids: Sequence[str], ids: Sequence[IdKey]) -> Access:
         engine = self._engine
         devices = dict.fromkeys(uuids)
-        devices.update(dict.fromkeys(uuid for key in ids for uuid in engine.devices_of(key)))
+        devices.update(dict.fromkeys(uuid for key in ids for uuid in engine.identity.devices(key)))
         asked = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)]
         kept = [await self._kept(uuid) for uuid in devices]
         keys = {*ids, *((one.dpid, one.id) for device in kept for one in device.ids)}
         return Access(
             asked=", ".join(asked),
-            suppressed=any(engine.is_suppressed(text) for text in asked),
+            suppressed=any(engine.identity.suppressed_uuid(uuid) for uuid in uuids)
+            or any(engine.identity.suppressed_key(key) for key in ids),
             devices=kept,
             filed=kept_filings(engine.directory.files.filed(keys)),
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:
-        dossier = await self._engine.shard_of(uuid).call(AskProfile(uuid))
+        dossier = await self._engine.shards.ask_about(uuid, AskProfile(uuid))
         if not isinstance(dossier, Dossier):
             raise InvalidInput("the shard gave no answer")
-        return kept_device(self._engine.catalog, uuid, dossier)
+        return kept_device(self._engine.live.catalog, uuid, dossier)
 
     async def show(self, number: int) -> PrivacyReport:
         """One request. Raises InvalidInput for one that does not exist."""
         request = decode_request(self._row(number))
-        return _report(self._engine.catalog, request, await self._engine.privacy.verdict(request))
+        return _report(self._engine.live.catalog, request, await self._engine.privacy.verdict(request))
 
     async def newest(self, before: int | None) -> list[PrivacyReport]:
         """Up to PAGE requests, the newest first, with numbers below `before`."""
         rows = self._engine.directory.privacy_page(NEWEST if before is None else before, PAGE)
         requests = [decode_request(row) for row in rows]
-        catalog = self._engine.catalog
+        catalog = self._engine.live.catalog
         return [_report(catalog, one, await self._engine.privacy.verdict(one)) for one in requests]
 
     async def wait(self, numbers: Sequence[int], timeout_s: float) -> list[PrivacyReport]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.errors import ArkeError, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.errors import ArkeError, ShardDown, rebuild
 from arke.log import get_logger
 from arke.shard.protocol import AskStatus, Prepare, Refusal, Switch
 from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
@@ -129,7 +129,7 @@ class RemoteShard:
             raise ShardDown(f"{self._store.stem} went away; it is being restarted") from None
         response = await future
         if isinstance(response, Refusal):
-            raise _as_error(response)
+            raise rebuild(response.code, response.message, response.details)
         return response
 
     async def _reap(self) -> None:
@@ -154,15 +154,3 @@ class RemoteShard:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-
-
-def _as_error(refusal: Refusal) -> ArkeError:
-    match refusal.code:
-        case "overloaded":
-            return Overloaded(refusal.message, retry_after_s=refusal.retry_after_s)
-        case "store_unavailable":
-            return StoreUnavailable(refusal.message)
-        case "invalid_input" | "bad_catalog" | "bad_rule":
-            return InvalidInput(refusal.message)
-        case _:
-            return ShardDown(refusal.message)

@@ -84,7 +84,7 @@ def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
         operations = Operations(desk.engine, SystemClock(), catalog_checkers())
 
         def look(*_: int) -> None:
-            loading = desk.engine.loading
+            loading = desk.engine.files.loading
             assert loading is not None
             seen.append((loading.file, loading.lines, loading.total))
 
@@ -247,7 +247,7 @@ def test_an_id_sync_file_moves_ids_as_an_event_does(tmp_path: Path) -> None:
         await desk.engine.drain(10.0)
         assert [partner.id for partner in (await desk.profile(1)).ids] == []
         assert [partner.id for partner in (await desk.profile(2)).ids] == ["abc"]
-        assert desk.engine.device_of(COOKIES, "abc") == device(2)
+        assert desk.owner(COOKIES, "abc") == device(2)
 
     run(tmp_path, play)
 
@@ -258,8 +258,8 @@ def test_people_in_the_first_column_are_resolved_and_warned_about(tmp_path: Path
         receipt = await desk.load(f"c2c_id_{CRM}_888_{AT}.sync", b"jane\thash-of-jane\njohn\thash-of-john\n")
         assert "ids of people" in receipt.warnings[0]
         assert (receipt.stored, receipt.errors) == (1, {"no_matching_id": 1})
-        assert desk.engine.device_of(888, "hash-of-jane") == device(1)
-        assert desk.engine.device_of(888, "hash-of-john") is None
+        assert desk.owner(888, "hash-of-jane") == device(1)
+        assert desk.owner(888, "hash-of-john") is None
 
     run(tmp_path, play)
 
@@ -268,7 +268,7 @@ def test_who_opted_out_is_refused_in_every_kind_of_file(tmp_path: Path) -> None:
     async def play(desk: Desk) -> None:
         await desk.see(1, (COOKIES, "abc"))
         await desk.see(2, (COOKIES, "xyz"))
-        await desk.engine.opt_out(device(1), (), public=False)
+        await desk.engine.opt_outs.opt_out(device(1), (), public=False)
         receipt = await desk.load(FILE, b"abc\td_sid=1\nxyz\td_sid=1\n")
         assert (receipt.stored, receipt.errors) == (1, {"opted_out": 1})
         ids = await desk.load(f"adobe_id_{COOKIES}_888_{AT}.sync", b"abc\tnew\n")
