@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
-from arke.data_directory import open_private
-from arke.delivery.body import BodyBuilder
+from arke.data_directory import DIRECTORY_FILE, open_private
+from arke.delivery.channel import Wire
 from arke.delivery.confinement import Confinement
-from arke.delivery.courier import HttpsCourier
 from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
@@ -23,43 +22,49 @@ from arke.delivery.https.tls import TlsContexts
 from arke.delivery.secrets import Secrets
 from arke.delivery.templates.template import TemplateLanguage, compile_template
 from arke.domain.catalog import Catalog
-from arke.engine.batches import LOOK_EVERY_S
-from arke.engine.engine import Engine
+from arke.engine.audit import Audit
+from arke.engine.batches import LOOK_EVERY_S, Batches
+from arke.engine.catalog_switch import CatalogSwitch
+from arke.engine.catch_up import CatchUp
+from arke.engine.estimate import Estimator
 from arke.engine.file_desk import FileDesk
 from arke.engine.identity import Identity
-from arke.errors import Unavailable
+from arke.engine.ingest import Ingestion
+from arke.engine.joins import Joins
+from arke.engine.links import Links
+from arke.engine.live_catalog import LiveCatalog
+from arke.engine.moves import Moves
+from arke.engine.shards import Shards
+from arke.engine.undelivered import Undelivered
+from arke.errors import DataLocked
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
+from arke.operations.engine import Engine
+from arke.privacy.fulfilment import Privacy
+from arke.privacy.opt_outs import OptOuts
 from arke.settings import Settings
-from arke.shard.protocol import AskStatus, Prepare, Switch
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
+from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from typing import Any
+    from collections.abc import AsyncIterator, Sequence
 
     from arke.clock import Clock, Entropy
-    from arke.delivery.sender import Courier
-    from arke.shard.protocol import ShardPort
+    from arke.delivery.https.ports import Poster
+    from arke.delivery.observer import FiguresObserver
+    from arke.shard.protocol import Prepare, ShardPort
+    from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
-DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
-SOCKET_FILE = "engine.sock"
 INBOX_FOLDER = "inbox"
-
-
-class DataLocked(Unavailable):
-    """Another process has this data directory open."""
-
-    code = "data_locked"
 
 
 class DataLock:
@@ -87,14 +92,18 @@ def ruling_of(request: Prepare) -> Ruling:
     return Ruling(catalog, request.version, request.mapping_versions, request.retired)
 
 
-def https_courier(settings: Settings, clock: Clock) -> HttpsCourier:
-    """The courier that talks to real destinations."""
+def https_wire(settings: Settings) -> Wire:
+    """The wire to real destinations."""
     confinement = confined_to(settings)
     client = HttpsClient(
         EgressPolicy(settings.egress.allow_cidrs), SystemResolver(), contexts=TlsContexts(confinement)
     )
-    timeout_s = settings.delivery.timeout_ms / 1000
-    return HttpsCourier(client, Secrets(confinement), clock, timeout_s=timeout_s, on_close=client.close)
+    return Wire(
+        client,
+        Secrets(confinement),
+        timeout_s=settings.delivery.timeout_ms / 1000,
+        retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+    )
 
 
 def confined_to(settings: Settings) -> Confinement:
@@ -115,47 +124,51 @@ def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> S
 
 def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on an open store; `name` tells its threads apart."""
-    clock = SystemClock()
     return Shard(
         store,
         Ruling(Catalog(), 0, {}),
-        courier=https_courier(settings, clock),
-        bodies=BodyBuilder(),
-        clock=clock,
+        wire=https_wire(settings),
+        clock=SystemClock(),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
         load_ruling=ruling_of,
-        retry_delay_s=settings.delivery.retry_delay_ms / 1000,
         delivering=delivering,
     )
 
 
-def memory_engine(courier: Courier[Any], clock: Clock, entropy: Entropy) -> tuple[Engine, Shard]:
-    """One shard in memory, for virtual time: nothing runs beside the event loop."""
+def memory_engine(
+    poster: Poster, clock: Clock, entropy: Entropy, observer: FiguresObserver | None = None
+) -> tuple[Engine, Shard]:
+    """One shard in memory, for virtual time: nothing runs beside the event loop. `poster` is its network."""
     shard = Shard(
         SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"virtual"),
         Ruling(Catalog(), 0, {}),
-        courier=courier,
-        bodies=BodyBuilder(),
+        wire=Wire(poster, Secrets()),
         clock=clock,
         compiler=InlineCommitter(),
         load_ruling=ruling_of,
         housekeeping=False,
+        observer=observer,
     )
     directory = SqliteDirectory(MEMORY, key=b"virtual")
-    return _engine(directory, [shard], clock, entropy, inline=True), shard
+    engine = engine_over(
+        directory, [shard], clock, entropy, InlineCommitter(), InlineCommitter(), batch_look_every_s=None
+    )
+    return engine, shard
 
 
-def _engine(
+def engine_over(
     directory: Directory,
-    shards: Sequence[ShardPort],
+    ports: Sequence[ShardPort],
     clock: Clock,
     entropy: Entropy,
+    committer: Committer,
+    compiler: Committer,
     *,
-    inline: bool = False,
     settings: Settings | None = None,
+    batch_look_every_s: float | None = LOOK_EVERY_S,
 ) -> Engine:
-    committer = InlineCommitter() if inline else ThreadCommitter("directory")
+    """The services of an engine, each over those that it needs."""
     given = settings or Settings()
     identity = Identity(
         directory,
@@ -165,14 +178,37 @@ def _engine(
         cached_ids=given.memory.ids,
         cached_people=given.memory.people,
     )
+    live = LiveCatalog()
+    shards = Shards(ports, identity)
+    moves = Moves(identity, clock, shards)
+    joins = Joins(directory.files, committer, clock, shards)
+    links = Links(identity, moves, joins, directory, committer)
+    events = Ingestion(live, identity, links, shards, clock)
+    batches = Batches(directory, committer, shards, clock=clock, look_every_s=batch_look_every_s)
+    audit = Audit(directory, committer, clock)
+    privacy = Privacy(directory, identity, shards, live, clock=clock, committer=committer)
     return Engine(
-        directory,
-        identity,
-        shards,
-        clock=clock,
+        directory=directory,
         committer=committer,
-        compiler=InlineCommitter() if inline else ThreadCommitter("catalog"),
-        batch_look_every_s=None if inline else LOOK_EVERY_S,
+        compiler=compiler,
+        identity=identity,
+        live=live,
+        shards=shards,
+        events=events,
+        links=links,
+        moves=moves,
+        joins=joins,
+        files=FileDesk(live, identity, links, shards, joins, events, audit),
+        catalogs=CatalogSwitch(
+            live, directory, identity, shards, batches, clock=clock, committer=committer, compiler=compiler
+        ),
+        batches=batches,
+        estimator=Estimator(live, shards, compiler),
+        undelivered=Undelivered(live, shards, clock),
+        privacy=privacy,
+        opt_outs=OptOuts(privacy, identity),
+        doorkeeper=Doorkeeper(directory.tokens, clock),
+        audit=audit,
     )
 
 
@@ -192,24 +228,26 @@ async def running_engine(
         directory = SqliteDirectory(data / DIRECTORY_FILE, memory=page_memory(settings))
         count = directory.shards(settings.server.shards)
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
-        clock = SystemClock()
+        clock, catch_up = SystemClock(), CatchUp(directory)
         shards: list[Shard] | list[RemoteShard]
         if in_process:
             shards = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
-            shards = [RemoteShard(store, settings, _bring_up_to_date(directory)) for store in stores]
-        engine = _engine(
+            shards = [RemoteShard(store, settings, catch_up) for store in stores]
+        engine = engine_over(
             directory,
             shards,
             clock,
             SystemEntropy(),
+            ThreadCommitter("directory"),
+            ThreadCommitter("catalog"),
             settings=settings,
         )
         try:
             for shard in shards:
                 await shard.start()
                 if isinstance(shard, Shard):
-                    await _bring_up_to_date(directory)(shard)
+                    await catch_up.bring(shard)
             await engine.recover()
             if delivering:
                 engine.batches.resume()
@@ -225,22 +263,11 @@ async def running_engine(
         lock.release()
 
 
-def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[None]]:
-    async def bring(shard: ShardPort) -> None:
-        await shard.call(AskStatus())
-        version = 0
-        # Looked up again afterwards: a catalog may be applied while the shard takes the one before.
-        while (stored := directory.catalog()) is not None and stored.version != version:
-            await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired))
-            await shard.call(Switch(stored.version))
-            version = stored.version
-
-    return bring
-
-
 def file_loader(engine: Engine) -> Loader:
     """Loads data files into an engine."""
-    return Loader(FileDesk(engine), SystemClock(), ThreadCommitter("files"))
+    return Loader(
+        engine.files, engine.directory.files, engine.committer, SystemClock(), ThreadCommitter("files")
+    )
 
 
 @asynccontextmanager

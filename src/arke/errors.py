@@ -16,29 +16,82 @@ ArkeError
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
-│   └── ShardDown           a shard's process is gone and being restarted
+│   ├── ShardDown           a shard's process is gone and being restarted
+│   └── DataLocked          another process has this data directory open
 ├── FileRefused             a data file that cannot be loaded as a whole; knows its reason
 ├── SecretUnresolved        a secret reference leads nowhere (the message names the reference, never a value)
 └── StoreTooNew             the store was written by a newer Arke
 
-`code` is stable: the API, the commands and the logs share it.
+`code` is stable: the API, the commands and the logs share it. Every class says which HTTP status and which exit
+code it comes to, and `rebuild` makes an error again from what crossed a process boundary.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+FORBIDDEN = 403
 
 
 class ArkeError(Exception):
-    """Root of the tree."""
+    """Root of the tree. `status` is the HTTP status, `exit_code` that of a command. `carried` are the attributes
+    that go with the message where an error crosses a process boundary; each has a default on its class.
+    """
 
     code: ClassVar[str] = "error"
+    status: int = 500
+    exit_code: ClassVar[int] = 1
+    carried: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _BY_CODE.setdefault(cls.code, cls)
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+    def details(self) -> dict[str, Any]:
+        """What the code and the message do not say."""
+        return {name: getattr(self, name) for name in self.carried}
+
+
+_BY_CODE: dict[str, type[ArkeError]] = {ArkeError.code: ArkeError}
+
+
+def rebuild(code: str, message: str, details: Mapping[str, Any], status: int | None = None) -> ArkeError:
+    """The error that another process raised. A code that is not known here (of a newer version, a door or a proxy)
+    goes by its HTTP status, if there is one; else it is Unavailable.
+    """
+    kind = _BY_CODE.get(code) or _by_status(status)
+    error = kind.__new__(kind, message)  # its constructor may make the message of other arguments
+    for name in kind.carried:
+        if name in details:
+            setattr(error, name, details[name])
+    return error
+
+
+def _by_status(status: int | None) -> type[ArkeError]:
+    if status == FORBIDDEN:
+        return Unauthorized
+    return next(
+        (kind for kind in (InvalidInput, Unauthorized, Overloaded) if kind.status == status), Unavailable
+    )
 
 
 class InvalidInput(ArkeError):
     """What somebody gave us is wrong."""
 
     code = "invalid_input"
+    status = 400
+    exit_code = 2
 
 
 class RuleError(InvalidInput):
@@ -48,10 +101,13 @@ class RuleError(InvalidInput):
     """
 
     code = "bad_rule"
+    carried = ("line", "column", "hint")
+    line: int = 1
+    column: int = 1
+    hint: str | None = None
 
     def __init__(self, message: str, *, line: int = 1, column: int = 1, hint: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
         self.line = line
         self.column = column
         self.hint = hint
@@ -61,6 +117,8 @@ class CatalogError(InvalidInput):
     """A catalog that cannot be applied. `problems` are ready to print, one a line, each with its place."""
 
     code = "bad_catalog"
+    carried = ("problems",)
+    problems: list[str] = []  # noqa: RUF012 - never changed
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -77,11 +135,12 @@ class EventError(InvalidInput):
     """One event is refused. `reason` is the stable code shown to whoever sent it."""
 
     code = "bad_event"
+    carried = ("reason",)
+    reason: str = code
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message
 
 
 class ScriptError(InvalidInput):
@@ -100,16 +159,27 @@ class Unauthorized(Refused):
     """No token, a wrong one, or one without the scope (`forbidden` is then true)."""
 
     code = "unauthorized"
+    status = 401
+    exit_code = 2
+    carried = ("status",)
 
     def __init__(self, message: str, *, forbidden: bool = False) -> None:
         super().__init__(message)
-        self.forbidden = forbidden
+        if forbidden:
+            self.status = FORBIDDEN
+
+    @property
+    def forbidden(self) -> bool:
+        return self.status == FORBIDDEN
 
 
 class Overloaded(Refused):
     """A bounded queue is full. Try again after `retry_after_s` seconds."""
 
     code = "overloaded"
+    status = 429
+    carried = ("retry_after_s",)
+    retry_after_s: int = 1
 
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
@@ -126,6 +196,7 @@ class Unavailable(ArkeError):
     """The work cannot be done now."""
 
     code = "unavailable"
+    status = 503
 
 
 class StoreUnavailable(Unavailable):
@@ -152,15 +223,22 @@ class ShardDown(Unavailable):
     code = "shard_down"
 
 
+class DataLocked(Unavailable):
+    """Another process has this data directory open."""
+
+    code = "data_locked"
+
+
 class FileRefused(ArkeError):
     """A data file cannot be loaded (on). `reason` is the stable code that its receipt shows."""
 
     code = "file_refused"
+    carried = ("reason",)
+    reason: str = code
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message
 
 
 class SecretUnresolved(ArkeError):

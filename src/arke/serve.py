@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.app import SOCKET_FILE, confined_to, onboarding, running_engine
+from arke.api.app import api_app
+from arke.api.doors import admin_server, socket_server
+from arke.app import confined_to, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.console.admin import admin_app
-from arke.console.server import admin_server, socket_server
+from arke.data_directory import SOCKET_FILE
 from arke.doors.bounds import Bounds
 from arke.doors.hosts import KnownHosts
 from arke.doors.refusals import Refusals
@@ -27,7 +28,7 @@ from arke.intake.origins import listeners, parse_origins
 from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
-from arke.operations.operations import Operations
+from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.unix_socket import reachable
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.catalog.destinations import Checkers
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.settings import Settings
 
 
@@ -84,8 +85,8 @@ async def open_doors(
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings))
-            edge = intake_app(engine, intake_settings(settings))
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files)
+            edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
@@ -100,7 +101,7 @@ async def open_doors(
                 ),
                 (
                     admin_server(
-                        admin_app(operations, engine.authorize, files, refusals),
+                        api_app(operations, engine.doorkeeper.authorize, refusals),
                         refusals,
                         hosts,
                         connections=most,
@@ -110,7 +111,7 @@ async def open_doors(
                     admin,
                 ),
                 (
-                    socket_server(admin_app(operations, None, files, refusals), refusals, connections=most),
+                    socket_server(api_app(operations, None, refusals), refusals, connections=most),
                     control,
                 ),
             ]
@@ -119,7 +120,7 @@ async def open_doors(
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-                engine.log_audit()
+                engine.audit.log_end()
                 yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
             finally:
                 for server, _ in servers:

@@ -17,6 +17,8 @@ from arke.errors import InvalidInput, Unauthorized
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from arke.clock import Clock
+
 
 PREFIX: Final = "arke_"
 SECRET_BYTES: Final = 32
@@ -110,6 +112,18 @@ def authorize(store: TokenStore, secret: str | None, scope: str, now: float) -> 
     if not token.allows(scope):
         raise Unauthorized(f"the token lacks the scope {scope!r}", forbidden=True)
     return token
+
+
+class Doorkeeper:
+    """Who may do what, by the tokens of a store."""
+
+    def __init__(self, store: TokenStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def authorize(self, secret: str | None, scope: str) -> str:
+        """The id of the token, which carries the scope. Raises `Unauthorized`."""
+        return authorize(self._store, secret, scope, self._clock.now()).id
 
 
 def digest(secret: str) -> bytes:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.background import Background
 from arke.data_directory import PRIVATE_UMASK
-from arke.errors import ArkeError, Overloaded
+from arke.errors import ArkeError, ShardDown
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
 from arke.shard.protocol import Prepare, Refusal, Response, Switch
@@ -64,7 +65,7 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
         log.error("start_failed", code=error.code, message=str(error))
         sys.exit(1)
     gc.freeze()
-    calls: set[asyncio.Task[None]] = set()
+    calls = Background()
 
     async def answer(call: Call) -> None:
         response = await _call(shard, call)
@@ -76,14 +77,11 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     async def read_calls() -> None:
         while True:
             call = decode_call(await read_frame(reader))
-            task = asyncio.create_task(answer(call))
-            calls.add(task)
-            task.add_done_callback(calls.discard)
+            calls.spawn(answer(call), "call")
 
     await asyncio.gather(read_calls(), return_exceptions=True)  # however the engine's end was closed
     await shard.stop()
-    if calls:
-        await asyncio.wait(calls, timeout=1.0)
+    await calls.until_idle(1.0)
     writer.close()
 
 
@@ -91,15 +89,14 @@ async def _call(shard: Shard, call: Call) -> Response:
     try:
         return await shard.call(call.request)
     except ArkeError as error:
-        retry_after_s = error.retry_after_s if isinstance(error, Overloaded) else 1
-        return Refusal(error.code, str(error), retry_after_s)
+        return Refusal.of(error)
     except Exception as error:  # noqa: BLE001 - the engine must hear of it
         get_logger("worker").error(
             "call_failed", call=type(call.request).__name__, error=type(error).__name__
         )
-        if isinstance(call.request, Prepare | Switch):
-            return Refusal("internal", f"{type(error).__name__}: {error}")
-        return Refusal("internal", type(error).__name__)
+        # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
+        more = f": {error}" if isinstance(call.request, Prepare | Switch) else ""
+        return Refusal.of(ShardDown(f"{type(error).__name__}{more}"))
 
 
 if __name__ == "__main__":

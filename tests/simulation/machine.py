@@ -11,12 +11,11 @@ from unittest.mock import patch
 
 from arke import app
 from arke.clock import SeededEntropy
-from arke.delivery.courier import HttpsCourier
-from arke.delivery.secrets import Secrets
+from arke.engine.catch_up import CatchUp
 from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
-from simulation.network import Wire
+from simulation.network import Uplink
 from simulation.pauses import Pausing
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.clock import Clock
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from simulation.fate import Fate
     from simulation.network import Network
 
@@ -125,7 +124,7 @@ class Machine:
     async def _open(self) -> Engine:
         here = self._here
         here.mkdir(exist_ok=True)
-        courier = HttpsCourier(Wire(self._network, self.life), Secrets(), self._clock)
+        poster = Uplink(self._network, self.life)
         entropy = SeededEntropy(self._seed * 1_000 + self.life)
         chance = random.Random(self._seed * 1_000 + self.life)
         with (
@@ -143,10 +142,10 @@ class Machine:
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
-            engine, shard = app.memory_engine(courier, self._clock, entropy)
+            engine, shard = app.memory_engine(poster, self._clock, entropy)
         engine.identity._takeovers_per_device = TAKEOVERS
         await shard.start()
-        await app._bring_up_to_date(engine.directory)(shard)
+        await CatchUp(engine.directory).bring(shard)
         await engine.recover()
         engine.batches.resume()
         engine.batches.start_schedule()

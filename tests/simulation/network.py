@@ -77,18 +77,15 @@ class Network:
         return RESET if verdict == "reset" else Answer(status=status, sent=True)
 
 
-class Wire:
+class Uplink:
     """One engine's way into the network (a `Poster`)."""
 
     def __init__(self, network: Network, life: int) -> None:
         self._network = network
         self._life = life
 
-    async def post(
-        self,
-        request: OutboundRequest,
-        *,
-        timeout_s: float,
-        fresh: bool = False,
-    ) -> Answer:
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         return await self._network.carry(self._life, request.body, timeout_s)
+
+    async def close(self) -> None:
+        """Nothing is open."""

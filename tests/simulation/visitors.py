@@ -99,7 +99,7 @@ class Visitors:
         assert event.ts is not None
         while True:
             try:
-                (answer,) = await self._machine.ask(lambda engine: engine.ingest([event]))
+                (answer,) = await self._machine.ask(lambda engine: engine.events.ingest([event]))
             except (Died, ArkeError):
                 answer = None
             if isinstance(answer, Accepted):
@@ -117,7 +117,7 @@ class Visitors:
     async def _apply(self, edition: int) -> None:
         while True:
             try:
-                await self._machine.ask(lambda engine: engine.apply(catalog(edition)))
+                await self._machine.ask(lambda engine: engine.catalogs.apply(catalog(edition)))
             except (Died, ArkeError):
                 await asyncio.sleep(AGAIN_S)
             else:

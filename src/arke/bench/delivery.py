@@ -20,6 +20,7 @@ from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
 from arke.bench.stores import fill, uids_of
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.catalog import stored as stored_form
+from arke.delivery.channel import TIMEOUT_S
 from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
@@ -140,8 +141,10 @@ async def client_rate(where: Sink, body: bytes, seconds: float) -> float:
         nonlocal count
         while time.perf_counter() < ends:
             head = template.complete(len(body))
-            request = OutboundRequest(endpoint=endpoint, head=head, body=body, tls=tls)
-            answer = await client.post(request)
+            request = OutboundRequest(
+                destination=DESTINATION, kind="realtime", endpoint=endpoint, head=head, body=body, tls=tls
+            )
+            answer = await client.post(request, timeout_s=TIMEOUT_S)
             if answer.status != 200:
                 raise BenchFailed(f"the sink answered {answer!r}")
             count += 1

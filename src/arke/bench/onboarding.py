@@ -15,14 +15,15 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from arke.app import DIRECTORY_FILE, file_loader, running_engine
+from arke.app import file_loader, running_engine
 from arke.bench.figures import Section, median_figure
 from arke.bench.sinks import BenchFailed
 from arke.bench.stores import link_cookies
+from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.settings import Server, Settings
 from arke.storage.sqlite.connection import open_database, transaction
-from arke.storage.sqlite.store import SCHEMA_VERSION
+from arke.storage.sqlite.schema import SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def _counted_s(file: Path) -> float:
 
 def _inserted_s(file: Path, path: Path) -> float:
     """The rows, already cut, into a table of two columns: durable, in transactions of a thousand."""
-    connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+    connection = open_database(path, SHARD)
     connection.execute("CREATE TABLE bare (id BLOB PRIMARY KEY, items BLOB) WITHOUT ROWID")
     elapsed_s = 0.0
     with gzip.open(file, "rb") as packed:
@@ -120,7 +121,7 @@ def _inserted_s(file: Path, path: Path) -> float:
 async def _load_s(file: Path, data: Path, lines: int) -> float:
     settings = Settings(server=Server(shards=SHARDS))
     async with running_engine(data, settings) as engine:
-        await engine.apply(_catalog())
+        await engine.catalogs.apply(_catalog())
         loader = file_loader(engine)
         try:
             started = time.perf_counter()

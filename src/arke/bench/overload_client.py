@@ -23,6 +23,8 @@ SEGMENT = 700_001
 """The external segment that events tell."""
 BODY_EVENTS = 100
 FLOOD_CONNECTIONS = 8
+PUSH_CONNECTIONS = 1_000
+"""At once: an engine takes 1,024 of one address, and senders have pools."""
 RETRY_S = 0.05
 LOOK_S = 0.2
 TOLD_WITHIN_S = 300.0
@@ -46,14 +48,15 @@ class Order(msgspec.Struct, frozen=True):
 
 class Answers(msgspec.Struct):
     """What became of the bodies of one order, in events: `accepted_new` are about new visitors, `untold` were
-    accepted and never reached the destination, `failed` got neither 200 nor 429. Times in seconds; `moments` are
-    those of the answers to accepted bodies.
+    accepted and never reached the destination, `failed` got neither 200 nor 429 (`failures` say what instead, for
+    each body). Times in seconds; `moments` are those of the answers to accepted bodies.
     """
 
     accepted: int = 0
     accepted_new: int = 0
     refused: int = 0
     failed: int = 0
+    failures: list[str] = []
     untold: int = 0
     seconds: float = 0.0
     drained_s: float = 0.0
@@ -118,11 +121,17 @@ class _Sender:
         loop = asyncio.get_running_loop()
         started = loop.time()
         tasks = set()
+        pool = asyncio.Semaphore(PUSH_CONNECTIONS)
+
+        async def post(body: bytes, ids: list[str]) -> None:
+            async with pool:
+                await self._post(body, ids)
+
         for number in range(round(seconds * rate / BODY_EVENTS)):
             delay = started + number * BODY_EVENTS / rate - loop.time()
             if delay > 0:
                 await asyncio.sleep(delay)
-            task = asyncio.create_task(self._post(*self.bodies()))
+            task = asyncio.create_task(post(*self.bodies()))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         if tasks:
@@ -141,8 +150,9 @@ class _Sender:
         begun = loop.time()
         try:
             status, answer = await self._exchange(body)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError) as error:
             self.answers.failed += len(ids)
+            self.answers.failures.append(type(error).__name__)
             return False
         took = loop.time() - begun
         taken = answer.accepted if status in (200, 429) else 0
@@ -158,6 +168,7 @@ class _Sender:
             self.answers.refused_s.append(took)
         else:
             self.answers.failed += len(ids)
+            self.answers.failures.append(str(status))
         return status == 200
 
     async def _exchange(self, body: bytes) -> tuple[int, _Receipt]:

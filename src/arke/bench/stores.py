@@ -13,7 +13,8 @@ from arke.storage.committer import InlineCommitter
 from arke.storage.ports.shard import GroupWrites, Loaded, Needs
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction
 from arke.storage.sqlite.directory import SqliteDirectory
-from arke.storage.sqlite.store import SCHEMA_VERSION, SqliteShardStore
+from arke.storage.sqlite.schema import SHARD
+from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ class BareLoop:
 
     def __init__(self, path: Path) -> None:
         self._where = str(path)
-        self._connection = open_database(path, "schema.sql", SCHEMA_VERSION)
+        self._connection = open_database(path, SHARD)
         self._checkpointed = time.perf_counter()
 
     def group(self, uids: Sequence[int]) -> None:

@@ -25,7 +25,7 @@ from arke.cli.status import status
 from arke.cli.token import token_app
 from arke.cli.undelivered import undelivered_app
 from arke.cli.up import up
-from arke.errors import ArkeError, InvalidInput, Unauthorized
+from arke.errors import ArkeError
 from arke.log import configure_logging
 
 app = typer.Typer(
@@ -77,12 +77,9 @@ def main() -> None:
     configure_logging(logging.WARNING)
     try:
         app()
-    except (InvalidInput, Unauthorized) as error:
-        _complain(error)
-        sys.exit(2)
     except ArkeError as error:
         _complain(error)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

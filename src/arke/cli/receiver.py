@@ -61,7 +61,7 @@ def receiver(
     json: Annotated[bool, typer.Option("--json", help="Print the startup as one JSON line.")] = False,
 ) -> None:
     """Run a reference destination: HTTPS, verifies, stores, and misbehaves on demand."""
-    from arke.errors import ArkeError, InvalidInput, SecretUnresolved
+    from arke.errors import ArkeError, SecretUnresolved
     from arke.receiver.command import configured, serve
 
     try:
@@ -86,4 +86,4 @@ def receiver(
         serve(config, as_json=json)
     except ArkeError as error:
         typer.echo(f"arke: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, InvalidInput | SecretUnresolved) else 1) from None
+        raise typer.Exit(2 if isinstance(error, SecretUnresolved) else error.exit_code) from None

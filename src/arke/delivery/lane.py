@@ -20,14 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from arke.delivery.batch_feed import BatchFeed
 from arke.delivery.builder import Builder, Built
-from arke.delivery.keeper import STORE_PAUSE_S, Keeper
-from arke.delivery.outcome import conclude, release
-from arke.delivery.outlet import Outlet
-from arke.delivery.report import LaneReport
+from arke.delivery.outcome import LaneReport, conclude, release
+from arke.delivery.sender import Sender
 from arke.delivery.window import BATCH, OpenDevice, Part, Window
 from arke.domain.batch import BatchCounts
 from arke.domain.ledger import Owed
@@ -35,12 +33,12 @@ from arke.errors import Unavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Sequence
+    from collections.abc import Container, Coroutine, Sequence
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
-    from arke.delivery.observer import LaneObserver
-    from arke.delivery.sender import Courier, Delivery, Outbound
+    from arke.delivery.channel import Delivery, Message, Wire
+    from arke.delivery.observer import FiguresObserver
     from arke.domain.batch import BatchProgress, BatchRun
     from arke.domain.change import JournalRecord
     from arke.storage.ports.shard import LaneReader
@@ -54,8 +52,19 @@ has not left yet takes it back to be built again.
 BATCH_CHUNK = 32
 """A batch's devices built in one go: real time comes in between."""
 CURSOR_EVERY_S = 0.25
+STORE_PAUSE_S = 1.0
+STOPPING_TRIES = 5
+"""How often a lane that stops offers the store a report that it refuses."""
 
 log = get_logger("lane")
+
+
+class Recorder(Protocol):
+    """Commits what lanes have done."""
+
+    async def record(self, report: LaneReport) -> None:
+        """Commit a report. Raises Unavailable when the store does not take it."""
+        ...
 
 
 class Lane:
@@ -66,17 +75,16 @@ class Lane:
         route: Route,
         *,
         store: LaneReader,
-        report: Callable[[LaneReport], Awaitable[object]],
-        courier: Courier[Any],
+        recorder: Recorder,
+        wire: Wire,
         bodies: BodyBuilder,
         clock: Clock,
-        observer: LaneObserver,
+        observer: FiguresObserver,
         cursor: int,
         journal_end: int,
         recovered_until: int,
         owed_count: int,
         held: Container[int],
-        retry_delay_s: float,
     ) -> None:
         """`held` are the devices that the shard holds still: nothing is built for them."""
         self.route = route
@@ -91,16 +99,9 @@ class Lane:
         self._held = held
         self._wake = asyncio.Event()
         self._builder = Builder(recovered_until)
-        self._keeper = Keeper(report)
-        self.outlet = Outlet(
-            courier,
-            bodies,
-            clock=clock,
-            observer=observer,
-            retry_delay_s=retry_delay_s,
-            ended=self._keep,
-            freed=self._wake.set,
-        )
+        self._recorder = recorder
+        self._recording: set[asyncio.Task[None]] = set()
+        self.sender = Sender(wire, bodies, self, clock=clock, observer=observer)
         self._quiet: dict[int, asyncio.Event] = {}
         self._feed: BatchFeed | None = None
         self._last_run = 0
@@ -117,15 +118,16 @@ class Lane:
 
     async def stop(self) -> None:
         """Stop taking, let what is under way finish (each is bounded by its deadline), keep the cursor."""
-        self._stopping = self._keeper.stopping = True
+        self._stopping = True
         self._wake.set()
         if self._task is not None:
             await self._task
-        while waited_for := self.outlet.under_way | self._keeper.under_way:
+        while waited_for := self.sender.in_flight | self._recording:
             await asyncio.wait(waited_for)
         self._cursor_due = 0.0
         await self._keep_cursor()
         await self._pause_batch()
+        await self.sender.close()
 
     @property
     def idle(self) -> bool:
@@ -207,7 +209,7 @@ class Lane:
 
     def _behind(self) -> bool:
         """Whether there is something to read back from the journal, and room for it."""
-        return self._window.read_seq < self._journal_end and not self._window.full and self.outlet.open
+        return self._window.read_seq < self._journal_end and not self._window.full and self.sender.open
 
     async def _refill(self) -> None:
         """Read back from the journal what was not taken as it came. Nothing else is taken meanwhile: until then the
@@ -227,7 +229,7 @@ class Lane:
 
     def _room(self) -> int:
         """How many more entries it is worth building now."""
-        return self.outlet.slots * self.route.destination.max_users_per_request - self._window.buffered
+        return self.sender.slots * self.route.destination.max_users_per_request - self._window.buffered
 
     async def _expand(self) -> None:
         """Build what there is room for, of those that wait by now. Devices with nothing to say take no room, so
@@ -235,7 +237,7 @@ class Lane:
         """
         left = self._window.waiting_count
         while left > 0 and (room := self._room()) > 0 and not self._stopping:
-            most = room if self.outlet.circuit.is_open else max(room, BUILT_AHEAD)
+            most = room if self.sender.circuit.is_open else max(room, BUILT_AHEAD)
             devices = self._window.waiting(min(most, left), self._held)
             if not devices:
                 return
@@ -291,12 +293,12 @@ class Lane:
     def _aside(self, report: LaneReport, device: OpenDevice | None = None) -> None:
         """Keep something that no message waits for; then close the device it is about."""
 
-        async def keep() -> None:
-            if await self._keeper.keep(report) and device is not None:
+        async def record() -> None:
+            if await self._record(report) and device is not None:
                 self._close(device)
                 self._wake.set()
 
-        self._keeper.beside(keep())
+        self._beside(record())
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -306,30 +308,30 @@ class Lane:
         destination = self.route.destination
         most = destination.max_users_per_request
         messages = self._window.messages(now, most, all_of_them=self._stopping)
-        while self.outlet.slots > 0 and (message := next(messages, None)) is not None:
-            self.outlet.send(destination, *message)
+        while self.sender.slots > 0 and (message := next(messages, None)) is not None:
+            self.sender.send(destination, *message)
         feed = self._feed
         if feed is None or self._stopping:
             return
         messages = self._window.messages(now, most, all_of_them=feed.flushing, batch=True)
         while self._batch_slots() > 0 and (message := next(messages, None)) is not None:
-            self.outlet.send(destination, *message, feed.run.number)
+            self.sender.send(destination, *message, feed.run.number)
 
-    async def _keep(self, parts: list[Part], outbound: Outbound, delivery: Delivery) -> None:
-        """Make the outcome durable, then close the devices it completes.
+    async def delivered(self, parts: list[Part], message: Message, delivery: Delivery) -> None:
+        """Commit the outcome of a message, then close the devices it completes.
 
         One outcome of a device at a time: were one that the store refused kept after the one that closes the
         device, it would overwrite what the device was told since.
         """
         while any(part.device.keeping for part in parts):
             await self._kept.wait()
-        outcome = conclude(parts, outbound, delivery, self._told_again)
+        outcome = conclude(parts, message, delivery, self._told_again)
         cursor = self._window.cursor
         users, acknowledged = len(parts), delivery.acknowledged
         counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
-        progress = self._progress(outbound.kind, counts)
-        kept = await self._keeper.keep(
-            LaneReport(outbound.destination.id, outcome.rows, outcome.owed, outcome.settled, cursor, progress)
+        progress = self._progress(message.kind, counts)
+        kept = await self._record(
+            LaneReport(message.destination.id, outcome.rows, outcome.owed, outcome.settled, cursor, progress)
         )
         release(parts, kept=kept)
         self._kept.set()
@@ -342,6 +344,33 @@ class Lane:
             self.owed_count -= (device.failure is None) and device.owed
             self._close(device)
         self._wake.set()
+
+    def freed(self) -> None:
+        """A message has left the sender: there may be room for another."""
+        self._wake.set()
+
+    async def _record(self, report: LaneReport) -> bool:
+        """Retry until the store takes the report: what a destination was told must not be forgotten. False: it did
+        not take it, and the lane is stopping.
+        """
+        tries_left = STOPPING_TRIES
+        while True:
+            try:
+                await self._recorder.record(report)
+            except Unavailable:
+                tries_left -= self._stopping
+                if not tries_left:
+                    return False
+                await asyncio.sleep(STORE_PAUSE_S)
+            else:
+                return True
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work that ends in a commit, in a background task; a lane that stops waits for it."""
+        task = asyncio.create_task(work)
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+        return task
 
     def _told_again(self, uid: int) -> bool:
         return self._feed is not None and self._feed.resyncs(uid)
@@ -414,13 +443,13 @@ class Lane:
                 await self._feed.ended.wait()
 
     async def _keep_progress(self, progress: BatchProgress) -> bool:
-        return await self._keeper.keep(LaneReport(self.route.destination.id, batch=progress))
+        return await self._record(LaneReport(self.route.destination.id, batch=progress))
 
     def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
         return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
 
     def _batch_slots(self) -> int:
-        return self.outlet.batch_slots(shared=self.route.destination.realtime)
+        return self.sender.batch_slots(shared=self.route.destination.realtime)
 
     def _batch_room(self) -> int:
         """How many more of a batch's devices it is worth building now."""
@@ -438,7 +467,7 @@ class Lane:
             self._end_batch(feed)
             return False
         if feed.wants_page:
-            feed.paging = self._keeper.beside(self._page(feed))
+            feed.paging = self._beside(self._page(feed))
         room = min(self._batch_room(), BATCH_CHUNK)
         if room <= 0:
             return False
@@ -468,7 +497,7 @@ class Lane:
                 self._feed, self._last_run = None, feed.run.number
                 feed.ended.set()
 
-        self._keeper.beside(end())
+        self._beside(end())
 
     async def _pause_batch(self) -> None:
         """The lane stops: what it knows to be done need not be told again."""
@@ -519,12 +548,12 @@ class Lane:
     def _next_wait_s(self) -> float | None:
         now = asyncio.get_running_loop().time()
         moments = []
-        circuit = self.outlet.circuit
+        circuit = self.sender.circuit
         probe = circuit.waits_until()
         if circuit.is_open and (probe is None or now < probe):
             if probe is not None and not self.idle:
                 moments.append(probe)
-        elif self.outlet.slots > 0:
+        elif self.sender.slots > 0:
             moments += self._window.deadlines()
         if self._window.cursor != self._kept_cursor:
             moments.append(self._cursor_due)
@@ -536,5 +565,8 @@ class Lane:
         if cursor == self._kept_cursor or now < self._cursor_due:
             return
         self._cursor_due = now + CURSOR_EVERY_S
-        if await self._keeper.offer(LaneReport(self.route.destination.id, cursor=cursor)):
-            self._kept_cursor = cursor
+        try:
+            await self._recorder.record(LaneReport(self.route.destination.id, cursor=cursor))
+        except Unavailable:
+            return  # a start finds out again what the cursor would have said
+        self._kept_cursor = cursor

@@ -1,7 +1,7 @@
-"""OAuth 2.0 client credentials: one cached token per source, fetched once however many ask (SPEC section 6).
+"""OAuth 2.0 client credentials (SPEC section 6): a destination's token is cached and fetched once for all.
 
-The request is IRIS's own, to the byte except for Host and User-Agent. The documented response has no
-`expires_in`, so a token without one is kept until a destination answers 401.
+The request is the one that Audience Manager sends (IRIS), to the byte, except for Host and User-Agent. The
+documented response has no `expires_in`, so a token without one is kept until the destination answers 401.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.delivery.https.ports import Answer
-from arke.delivery.https.request import USER_AGENT, OutboundRequest, exact_head
+from arke.delivery.https.request import TOKEN, USER_AGENT, OutboundRequest, exact_head
 from arke.domain.catalog import Tls
 from arke.domain.digits import whole_number
 from arke.errors import InvalidInput, SecretUnresolved
@@ -42,7 +42,7 @@ _ERROR_CODES = frozenset(
 
 
 class AccessToken:
-    """A bearer token. Its text shows only in `header`, never in a repr."""
+    """A bearer token. Only `header` has its text; a repr does not."""
 
     __slots__ = ("_expires_at", "header")
 
@@ -58,7 +58,7 @@ class AccessToken:
 
 
 class _TokenResponse(msgspec.Struct):
-    """The fields of a token response that matter."""
+    """The fields of a token response that are read."""
 
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 - a scheme, not a secret
@@ -74,8 +74,8 @@ class _ErrorResponse(msgspec.Struct):
 class TokenSource:
     """The token of one destination.
 
-    `token` answers from the cache or joins the one fetch under way. `invalidate` after a 401 drops the token
-    that was refused, and only that one, so that many 401s at once cause one fetch.
+    `token` returns the cached token or joins the fetch in flight. After a 401 `invalidate` drops the refused token,
+    and no newer one, so that many 401s at once cause one fetch.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class TokenSource:
         clock: Clock,
         secrets: Secrets,
         *,
+        destination: int,
         endpoint: Endpoint,
         credentials: str,
         confined: bool = False,
@@ -92,6 +93,7 @@ class TokenSource:
         self._poster = poster
         self._clock = clock
         self._secrets = secrets
+        self._destination = destination
         self._endpoint = endpoint
         self._credentials = credentials
         self._confined = confined
@@ -100,9 +102,9 @@ class TokenSource:
         self._fetching: asyncio.Task[AccessToken | Answer] | None = None
 
     async def token(self, *, timeout_s: float) -> AccessToken | Answer:
-        """A token, or an Answer with reason `oauth` (or `secret`). Ends within `timeout_s`.
+        """Return a token, or an Answer with reason `oauth` or `secret`, within `timeout_s`.
 
-        The time spent here counts in the delivery's own deadline: hand on what is left.
+        The time spent here counts towards the attempt's deadline: the post has what is left.
         """
         current = self._current
         if current is not None and current.usable(self._clock.now()):
@@ -120,12 +122,12 @@ class TokenSource:
             return _failure("timeout", "no token within the delivery's deadline", elapsed_ms=elapsed_s * 1000)
 
     def invalidate(self, token: AccessToken) -> None:
-        """Forget a token that a destination refused."""
+        """Drop a token that the destination refused."""
         if self._current is token:
             self._current = None
 
     async def close(self) -> None:
-        """Stop a fetch under way. Safe twice."""
+        """Cancel a fetch in flight. Safe twice."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -160,6 +162,8 @@ class TokenSource:
             ],
         )
         return OutboundRequest(
+            destination=self._destination,
+            kind=TOKEN,
             endpoint=self._endpoint,
             head=head,
             body=_REQUEST_BODY,
@@ -214,9 +218,9 @@ def _error_code(body: bytes | None) -> str:
 
 
 def _expires_at(expires_in: float | str | None, asked_at: float) -> float | None:
-    """When to stop using a token: a tenth of its life, and at least 5 s, before it ends.
+    """When to stop using a token: a tenth of its lifetime, and at least 5 s, before it expires.
 
-    A token that lives no longer than that serves the callers who waited for it, and is not kept.
+    A token with a shorter lifetime is used by the callers that waited for it, and not cached.
     """
     lifetime_s = whole_number(expires_in.strip()) if isinstance(expires_in, str) else expires_in
     if lifetime_s is None or not math.isfinite(lifetime_s):

@@ -1,9 +1,9 @@
-"""What lanes tell the outside about themselves: figures, never ids or payloads."""
+"""Figures about what lanes have delivered; never ids or payloads."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,33 +12,14 @@ from arke.delivery.window import BATCH
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.delivery.sender import Delivery
+    from arke.delivery.channel import Delivery
 
 LATENCIES_KEPT = 5_000
-"""Newest latencies kept per destination for percentiles."""
-
-
-class LaneObserver(Protocol):
-    """Hears of every delivery."""
-
-    def delivered(
-        self,
-        destination_id: int,
-        kind: str,
-        delivery: Delivery,
-        seconds: float,
-        latencies_s: Sequence[float],
-    ) -> None:
-        """A delivery ended after `seconds`; `latencies_s` run from each device's event to now."""
-        ...
-
-    def nothing_to_tell(self, destination_id: int) -> None:
-        """A device was set off and had nothing to say: no partner id, or outside the sample."""
-        ...
+"""The newest latencies of a destination that percentiles are made of."""
 
 
 class DestinationFigures(msgspec.Struct):
-    """What one destination's lanes did since the engine started. `answers` counts final answers."""
+    """What one destination's lane has done since the engine started. `answers` counts final answers."""
 
     messages: int = 0
     acknowledged: int = 0
@@ -51,7 +32,7 @@ class DestinationFigures(msgspec.Struct):
 
 
 class FiguresObserver:
-    """Keeps figures in memory."""
+    """Counts what the lanes of a shard deliver, in memory."""
 
     def __init__(self) -> None:
         self._figures: dict[int, DestinationFigures] = {}
@@ -62,13 +43,9 @@ class FiguresObserver:
         return self._figures.setdefault(destination_id, DestinationFigures())
 
     def delivered(
-        self,
-        destination_id: int,
-        kind: str,
-        delivery: Delivery,
-        seconds: float,  # noqa: ARG002 - part of the port
-        latencies_s: Sequence[float],
+        self, destination_id: int, kind: str, delivery: Delivery, latencies_s: Sequence[float]
     ) -> None:
+        """A message ended; `latencies_s` run from each device's event to now."""
         figures = self._of(destination_id)
         figures.messages += 1
         figures.users += len(latencies_s)
@@ -82,6 +59,7 @@ class FiguresObserver:
                 kept.extend(latencies_s)
 
     def nothing_to_tell(self, destination_id: int) -> None:
+        """A device was to be told about and there was nothing to say: no partner id, or outside the sample."""
         self._of(destination_id).nothing_to_tell += 1
 
     def figures(self, destination_id: int) -> DestinationFigures:

@@ -7,14 +7,41 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.window import BATCH, OpenDevice
+from arke.domain.batch import BatchProgress
 from arke.domain.ledger import LedgerRow, Owed, Try
 from arke.domain.recording import after_batch, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from arke.delivery.sender import Delivery, Outbound
+    from arke.delivery.channel import Delivery, Message
     from arke.delivery.window import Part
+    from arke.storage.ports.shard import Needs
+
+
+class LaneReport(msgspec.Struct, tag=True, frozen=True):
+    """What a lane has done and its shard is to commit: what was told, who is owed, whose debt is settled, and how
+    far the lane and its batch have come.
+    """
+
+    destination: int
+    ledger: tuple[LedgerRow, ...] = ()
+    owed: tuple[Owed, ...] = ()
+    settled: tuple[int, ...] = ()
+    cursor: int | None = None
+    batch: BatchProgress | None = None
+
+    @property
+    def key(self) -> None:
+        return None
+
+    @property
+    def weight(self) -> int:
+        return len(self.ledger) or 1
+
+    def need(self, needs: Needs) -> None:
+        if self.batch is not None:
+            needs.batches.add(self.destination)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -27,15 +54,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def conclude(
-    parts: Sequence[Part], outbound: Outbound, delivery: Delivery, told_again: Callable[[int], bool]
+    parts: Sequence[Part], message: Message, delivery: Delivery, told_again: Callable[[int], bool]
 ) -> Outcome:
     """The outcome of a message for the devices in it, which are marked as being kept until `release`.
 
     `told_again` says of a batch's device whether it may have been told the same before.
     """
-    destination_id = outbound.destination.id
-    at = int(outbound.at)
-    attempt = Try(at, outbound.message_id, delivery.answer, outbound.kind)
+    destination_id = message.destination.id
+    at = int(message.at)
+    attempt = Try(at, message.id, delivery.answer, message.kind)
     rows: list[LedgerRow] = []
     owed: list[Owed] = []
     settled: list[int] = []
@@ -53,7 +80,7 @@ def conclude(
             seq=device.last,
             stamp=max(state.verified_ts for state in telling.entry.segments),
         )
-        if delivery.acknowledged and outbound.kind == BATCH:
+        if delivery.acknowledged and message.kind == BATCH:
             entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
         rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
         device.keeping = True

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.background import Background, Pause, retry
 from arke.domain.batch import BatchCounts, BatchRecord, BatchRun
 from arke.engine.schedule import due_slot, next_slot
 from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
@@ -21,31 +23,24 @@ from arke.shard.protocol import AskBatches, RunBatch
 from arke.shard.protocol import Batches as BatchAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
-    from arke.shard.protocol import Response, ShardPort
+    from arke.engine.shards import Shards
+    from arke.shard.protocol import Response
+    from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 WAIT_S = 60.0
 """How long a shard is asked to wait for the end of a run before it is asked again."""
-PAUSE_S = 1.0
+PAUSE = Pause(1.0)
 """Before a shard that is away, or whose part goes on, is asked again."""
 LOOK_EVERY_S = 30.0
 """How long the scheduler sleeps at most: a machine's clock may jump, and its timers do not."""
 HISTORY = 10
 
 log = get_logger("batches")
-
-
-class Write(Protocol):
-    """Runs one of the directory's writes in its turn."""
-
-    async def __call__(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,25 +88,25 @@ class Batches:
     def __init__(
         self,
         directory: Directory,
-        shards: Sequence[ShardPort],
+        committer: Committer,
+        shards: Shards,
         *,
         clock: Clock,
-        write: Write,
         look_every_s: float | None = LOOK_EVERY_S,
     ) -> None:
         self._directory = directory
+        self._committer = committer
         self._shards = shards
         self._clock = clock
-        self._write = write
         self._look_every_s = look_every_s
         self._destinations: dict[int, Destination] = {}
         self._since: dict[int, int] = {}
         self._slots: dict[int, int | None] = {}
         self._running: dict[int, BatchRecord] = {}
-        self._followers: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._schedule: asyncio.Task[None] | None = None
+        self._followers = Background()
+        self._schedule = Background()
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -123,7 +118,7 @@ class Batches:
         since = {number: known.get(number, now) for number in self._scheduled()}
         self._slots = {number: self._directory.last_slot(number) for number in since}
         if since != known:
-            await self._write(self._directory.schedule_since, since)
+            await self._committer.run(self._directory.schedule_since, since)
         self._since = since
         self._look()
 
@@ -140,24 +135,18 @@ class Batches:
             self._spawn(record)
 
     def start_schedule(self) -> None:
-        if self._schedule is None:
-            self._schedule = asyncio.create_task(self._keep_schedule(), name="batch-schedule")
+        if not self._schedule.running:
+            self._schedule.spawn(self._keep_schedule(), "batch-schedule")
 
     async def stop_schedule(self) -> None:
         """No run begins by itself any more; one that is beginning has begun on return."""
         async with self._starting:
-            if self._schedule is not None:
-                self._schedule.cancel()
-        if self._schedule is not None:
-            await asyncio.gather(self._schedule, return_exceptions=True)
-            self._schedule = None
+            await self._schedule.stop()
 
     async def stop(self) -> None:
         """Runs go on when the engine is started again."""
         await self.stop_schedule()
-        for task in self._followers:
-            task.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+        await self._followers.stop()
 
     # --- runs -------------------------------------------------------------------------------------------
 
@@ -168,12 +157,12 @@ class Batches:
             newest = self._directory.batch_records(destination, 1)
             number = newest[0].number + 1 if newest else 1
             record = BatchRecord(destination, number, int(self._clock.now()), trigger, slot)
-            await self._write(self._directory.keep_batch, record)
+            await self._store(record)
             if slot is not None:
                 self._slots[destination] = slot
             self._running[destination] = record
             try:
-                await asyncio.gather(*(self._begin(shard, record) for shard in self._shards))
+                await asyncio.gather(*(self._begin(shard, record) for shard in range(len(self._shards))))
             finally:
                 self._spawn(record)
             return record
@@ -191,20 +180,23 @@ class Batches:
                 "`arke batch status` shows how far it is"
             )
 
-    async def _begin(self, shard: ShardPort, record: BatchRecord) -> None:
+    async def _store(self, record: BatchRecord) -> None:
+        await self._committer.run(self._directory.keep_batch, record)
+
+    async def _begin(self, shard: int, record: BatchRecord) -> None:
         with contextlib.suppress(ArkeError):  # whoever follows the run asks again
-            await shard.call(_request(record, 0.0))
+            await self._shards.ask(shard, _request(record, 0.0))
 
     def _spawn(self, record: BatchRecord) -> None:
         self._running[record.destination] = record
-        task = asyncio.create_task(self._follow(record), name=f"batch-{record.destination}-{record.number}")
-        self._followers.add(task)
-        task.add_done_callback(self._followers.discard)
+        self._followers.spawn(self._follow(record), f"batch-{record.destination}-{record.number}")
 
     async def _follow(self, record: BatchRecord) -> None:
         """Until every shard has finished its part; then the run has finished."""
         try:
-            parts = await asyncio.gather(*(self._follow_on(shard, record) for shard in self._shards))
+            parts = await asyncio.gather(
+                *(self._follow_on(shard, record) for shard in range(len(self._shards)))
+            )
             done = [part for part in parts if part is not None]
             abandoned = len(done) < len(parts)
             now = int(self._clock.now())
@@ -217,42 +209,28 @@ class Batches:
                 mode=_mode(done),
                 abandoned=abandoned,
             )
-            await self._keep(finished)
+            await retry(partial(self._store, finished), PAUSE, on=(Unavailable,))
             log.info("batch_finished", destination=record.destination, number=record.number)
         finally:
             self._running.pop(record.destination, None)
             self._look()
 
-    async def _keep(self, record: BatchRecord) -> None:
-        """Until the directory takes it."""
-        while True:
-            try:
-                await self._write(self._directory.keep_batch, record)
-            except Unavailable:
-                await asyncio.sleep(PAUSE_S)
-            else:
-                return
-
-    async def _follow_on(self, shard: ShardPort, record: BatchRecord) -> BatchRun | None:
+    async def _follow_on(self, shard: int, record: BatchRecord) -> BatchRun | None:
         """The shard's part, finished; None if the destination has left the catalog."""
         while record.destination in self._destinations:
             changed = self._changed
-            try:
-                answer = await shard.call(_request(record, WAIT_S))
-            except ArkeError:
-                await asyncio.sleep(PAUSE_S)
-                continue
-            run = _run_of(answer, record.destination)
-            if run is None:  # switched off: nothing happens before something else does
-                await self._wait(changed, WAIT_S)
-            elif run.number < record.number:  # one that was abandoned ended first
-                await asyncio.sleep(PAUSE_S)
-            elif run.number > record.number:
-                return None
-            elif run.finished_at is not None:
-                return run
-            else:
-                await asyncio.sleep(PAUSE_S)  # a shard that is stopping does not wait for the end
+            # One that was abandoned ends first, and a shard that is stopping does not wait for the end.
+            wait_s = PAUSE.first_s
+            with contextlib.suppress(ArkeError):
+                answer = await self._shards.ask(shard, _request(record, WAIT_S))
+                run = _run_of(answer, record.destination)
+                if run is None:  # switched off: nothing happens before something else does
+                    wait_s = WAIT_S
+                elif run.number > record.number:
+                    return None
+                elif run.number == record.number and run.finished_at is not None:
+                    return run
+            await self._wait(changed, wait_s)
         return None
 
     # --- schedule ---------------------------------------------------------------------------------------
@@ -264,7 +242,7 @@ class Batches:
                 sleep_s = await self._start_due()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next slot must come
                 log.error("schedule_failed", error=type(error).__name__)
-                sleep_s = PAUSE_S
+                sleep_s = PAUSE.first_s
             await self._wait(changed, sleep_s)
 
     async def _start_due(self) -> float | None:
@@ -344,9 +322,8 @@ class Batches:
 
     async def _parts(self) -> list[BatchRun]:
         """What each shard knows of its newest runs; a shard that is away knows nothing."""
-        answers = await asyncio.gather(
-            *(shard.call(AskBatches()) for shard in self._shards), return_exceptions=True
-        )
+        asking = (self._shards.ask(shard, AskBatches()) for shard in range(len(self._shards)))
+        answers = await asyncio.gather(*asking, return_exceptions=True)
         return [run for answer in answers if isinstance(answer, BatchAnswer) for run in answer.runs]
 
     def _facts(self, record: BatchRecord, parts: list[BatchRun]) -> RunFacts:

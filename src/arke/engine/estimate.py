@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.catalog.loose_rule import check_loose_rule
+from arke.shard.protocol import AskEstimate, Estimated
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.shard.protocol import Estimated
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.shards import Shards
+    from arke.storage.committer import Committer
 
 SAMPLED_ABOVE = 100_000
 """Up to so many stored profiles are all looked at; of more, so many are (unless the question says otherwise)."""
@@ -32,6 +37,25 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     stored: int
     exact: bool
     warnings: list[str]
+
+
+class Estimator:
+    """Asks all shards. `compiler` runs what takes long for a large rule."""
+
+    def __init__(self, catalog: LiveCatalog, shards: Shards, compiler: Committer) -> None:
+        self._catalog = catalog
+        self._shards = shards
+        self._compiler = compiler
+
+    async def estimate(self, rule: str, limit: int) -> Estimate:
+        """How many stored profiles a segment rule would hold now, from up to `limit` of them.
+
+        Raises RuleError, also where the rule names traits that the catalog does not have.
+        """
+        warnings = await self._compiler.run(check_loose_rule, rule, self._catalog.catalog)
+        each = -(-limit // len(self._shards))
+        answers = await self._shards.ask_all(AskEstimate(rule, each))
+        return estimate_from([part for part in answers if isinstance(part, Estimated)], warnings)
 
 
 def estimate_from(parts: Sequence[Estimated], warnings: list[str]) -> Estimate:

@@ -8,69 +8,54 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from arke.errors import Overloaded, Unavailable
+from arke.background import Background, Pause, retry
 from arke.log import get_logger
 from arke.shard.commands import FileLine, Onboard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from arke.clock import Clock
-    from arke.shard.commands import Command, Result
+    from arke.engine.shards import Shards
     from arke.storage.committer import Committer
     from arke.storage.ports.files import Filed, FileStore
 
 log = get_logger("joins")
 
 PAGE = 200
-RETRY_PAUSE_S = 0.5
+PAUSE = Pause(0.5)
+"""Before a page is retried that a shard or the directory could not take."""
 
 
 class Joins:
-    """Tells devices what is filed under the ids that they were linked to. `ask` runs one command on a
-    device's shard. Each step may be repeated.
-    """
+    """Brings what is filed under ids to the devices that were linked to them. Each step may be repeated."""
 
-    def __init__(
-        self,
-        files: FileStore,
-        committer: Committer,
-        clock: Clock,
-        ask: Callable[[str, Command], Awaitable[Result]],
-    ) -> None:
+    def __init__(self, files: FileStore, committer: Committer, clock: Clock, shards: Shards) -> None:
         self._files = files
         self._committer = committer
         self._clock = clock
-        self._ask = ask
-        self._task: asyncio.Task[None] | None = None
+        self._shards = shards
+        self._background = Background()
         self._again = False
 
     def follow(self) -> None:
         """See to whoever joined and has not heard yet."""
         self._again = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="joins")
+        if not self._background.running:
+            self._background.spawn(self._run(), "joins")
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until everybody has heard, or for `timeout_s`."""
-        if self._task is not None and not self._task.done():
-            await asyncio.wait({self._task}, timeout=timeout_s)
+        await self._background.until_idle(timeout_s)
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     async def _run(self) -> None:
         while self._again:
             self._again = False
-            try:
-                while await self._page():
-                    pass
-            except (Unavailable, Overloaded) as error:
-                log.warning("joins_postponed", code=error.code)
-                self._again = True
-                await asyncio.sleep(RETRY_PAUSE_S)
+            while await retry(self._page, PAUSE, log=log, event="joins_postponed"):
+                pass
 
     async def _page(self) -> bool:
         page = self._files.joining(PAGE)
@@ -80,7 +65,7 @@ class Joins:
         now = int(self._clock.now())
         await asyncio.gather(
             *(
-                self._tell(one.uuid, filed, now)
+                self._bring(one.uuid, filed, now)
                 for one in page
                 if (filed := known.get((one.dpid, one.id))) is not None
             )
@@ -88,9 +73,9 @@ class Joins:
         await self._committer.run(self._files.joined, page)
         return True
 
-    async def _tell(self, uuid: str, filed: Filed, now: int) -> None:
+    async def _bring(self, uuid: str, filed: Filed, now: int) -> None:
         for ts, line in _by_time(filed):
-            await self._ask(uuid, Onboard(uuid, 0, ts, now, (line,)))
+            await self._shards.one(uuid, Onboard(uuid, 0, ts, now, (line,)))
 
 
 def _by_time(filed: Filed) -> Iterator[tuple[int, FileLine]]:

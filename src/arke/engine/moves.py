@@ -2,71 +2,69 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from arke.errors import Overloaded, Unavailable
+from arke.background import Background, Pause, retry
 from arke.shard.commands import Adopt, Forget, Unlink, Unlinked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from arke.clock import Clock
     from arke.domain.identity import IdKey, Move
     from arke.engine.identity import Identity
-    from arke.shard.commands import Command, Result
+    from arke.engine.shards import Shards
 
-RETRY_PAUSE_S = 0.5
+PAUSE = Pause(0.5)
+"""Before a step is retried that a shard could not take."""
 
 
-class Handovers:
-    """Hands moved ids over, one task an id, move by move in the order of its mappings.
+class Moves:
+    """Moves ids from device to device, one background task an id, in the order of its mappings.
 
-    `ask` runs one command on a device's shard. Each step may be repeated, and the directory remembers what is
-    not done, so it may be stopped at any point.
+    Each step may be repeated, and the directory knows what is not done: it may be stopped at any point.
     """
 
-    def __init__(
-        self, identity: Identity, clock: Clock, ask: Callable[[str, Command], Awaitable[Result]]
-    ) -> None:
+    def __init__(self, identity: Identity, clock: Clock, shards: Shards) -> None:
         self._identity = identity
         self._clock = clock
-        self._ask = ask
-        self._tasks: dict[IdKey, asyncio.Task[None]] = {}
+        self._shards = shards
+        self._followed: set[IdKey] = set()
+        self._background = Background()
 
     def follow(self) -> None:
-        """See to every durable move that nobody sees to yet."""
+        """Begin every durable move that is not under way."""
         for key in self._identity.moving:
-            if key not in self._tasks:
-                self._tasks[key] = asyncio.create_task(self._follow(key), name="hand-over")
+            if key not in self._followed:
+                self._followed.add(key)
+                self._background.spawn(self._follow(key), "move")
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until every id has arrived, or for `timeout_s`."""
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=timeout_s)
+        await self._background.until_idle(timeout_s)
 
     async def stop(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.stop()
 
     async def _follow(self, key: IdKey) -> None:
         try:
-            while (move := self._identity.next_move(key)) is not None:
-                try:
-                    await self._hand_over(move)
-                except (Unavailable, Overloaded):
-                    await asyncio.sleep(RETRY_PAUSE_S)
+            while await retry(partial(self._next, key), PAUSE):
+                pass
         finally:
-            del self._tasks[key]
+            self._followed.discard(key)
+
+    async def _next(self, key: IdKey) -> bool:
+        """Make the oldest move that is left; False where none is."""
+        move = self._identity.next_move(key)
+        if move is not None:
+            await self._hand_over(move)
+        return move is not None
 
     async def _hand_over(self, move: Move) -> None:
         # As of now: the old device may have spoken of the id until this moment.
         dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
-        left = await self._ask(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
+        left = await self._shards.one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
         rows = left.rows if isinstance(left, Unlinked) else ()
-        await self._ask(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, rows))
+        await self._shards.one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, rows))
         if rows:
-            await self._ask(move.old_uuid, Forget(move.old_uuid, dpid, id_))
+            await self._shards.one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
         await self._identity.moved(move)

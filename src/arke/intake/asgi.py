@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from arke.intake.line_stream import BodyRefused
+
+if TYPE_CHECKING:
+    from arke.errors import ArkeError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,6 +32,8 @@ STANDING_HEADERS: Final[tuple[Header, ...]] = (
 )
 """On every answer. cross-origin: the pixel is meant to be embedded in other sites' pages."""
 
+RETRY_UNAVAILABLE_S: Final = 5
+"""When a caller may try again where the error does not say."""
 LINGER_S: Final = 2.0
 """How long a body that nobody wants is still taken in, so that its sender gets to see the answer."""
 
@@ -102,6 +107,12 @@ async def respond_error(
     send: Send, status: int, code: str, message: str, headers: list[Header] | None = None
 ) -> None:
     await respond_json(send, status, error(code, message), headers)
+
+
+def come_again(problem: ArkeError) -> Header:
+    """When the caller may try again."""
+    seconds = problem.details().get("retry_after_s", RETRY_UNAVAILABLE_S)
+    return b"retry-after", str(seconds).encode()
 
 
 def header(scope: Scope, name: bytes) -> bytes:

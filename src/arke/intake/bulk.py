@@ -1,20 +1,20 @@
 """`POST /v1/events`: NDJSON of any length, stored in groups while it arrives.
 
-Lines are parsed as they come, and stored once a group is full or the sender pauses. The answer counts what
-is durable; when storing has to stop part-way it names the line to go on from, and everything before that
-line is settled.
+Lines are parsed as they arrive, and stored once a group is full or the sender pauses. The answer counts what
+is durable. When storing stops part-way, it names the line to go on from: every line before that one was stored
+or rejected for good.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
-from arke.intake.asgi import Disconnected, header, respond_and_hang_up, respond_json
+from arke.intake.asgi import Disconnected, come_again, header, respond_and_hang_up, respond_json
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
 from arke.intake.ndjson import parse_event_line, refusal
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from arke.intake.ports import Ingest
     from arke.intake.room import Place
     from arke.intake.settings import IntakeSettings
-
-RETRY_UNAVAILABLE_S: Final = 5
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
@@ -53,12 +51,9 @@ class BulkIntake:
             upload.unpack_with(header(scope, b"content-encoding"))
             upload.refuse_if_longer(header(scope, b"content-length"))
             await upload.run(receive)
-        except Overloaded as problem:
-            again = (b"retry-after", str(problem.retry_after_s).encode())
-            await respond_json(send, 429, upload.stopped(problem.code, str(problem)), [again])
-        except Unavailable as problem:
-            again = (b"retry-after", str(RETRY_UNAVAILABLE_S).encode())
-            await respond_json(send, 503, upload.stopped(problem.code, str(problem)), [again])
+        except (Overloaded, Unavailable) as problem:
+            told = upload.stopped(problem.code, str(problem))
+            await respond_json(send, problem.status, told, [come_again(problem)])
         except BodyRefused as problem:
             told = upload.stopped(problem.reason, problem.message)
             await respond_and_hang_up(send, receive, problem.status, told)
@@ -67,7 +62,7 @@ class BulkIntake:
 
 
 class _Upload:
-    """One request on its way in: what is waiting to be stored, and what has been settled."""
+    """One request: the lines that wait to be stored, and what became of those before them."""
 
     def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock) -> None:
         self._ingest = ingest
@@ -166,7 +161,7 @@ class _Upload:
                     await self._enter(left)
 
     async def _enter(self, lines: int) -> None:
-        """Room for the group that these lines go into, before any of them is looked at. Raises Overloaded,
+        """Take room for the group that these lines go into, before any of them is parsed. Raises Overloaded,
         Unavailable.
         """
         wanted = min(self._settings.bulk_group_events, len(self._events) + lines)
@@ -192,7 +187,7 @@ class _Upload:
         if not line or line.isspace():
             return
         try:
-            event = parse_event_line(line, int(self._clock.now()), self._ingest.known_dpid)
+            event = parse_event_line(line, int(self._clock.now()), self._ingest)
         except EventError as problem:
             self._reject(number, problem.reason, problem.message)
         else:
@@ -203,7 +198,7 @@ class _Upload:
         self._unsettled.append(Rejection(line, code, message))
 
     async def _store(self) -> None:
-        """Hand the group to the engine. When that raises, the group stays as it is: `stopped` reads it."""
+        """Hand the group to the engine. If that raises, the group stays as it is, for `stopped` to read."""
         stored = bool(self._events)
         if stored:
             results = await self._ingest.ingest(self._events, self._place)

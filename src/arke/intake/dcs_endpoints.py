@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arke.intake.asgi import Header, Receive, Scope, Send
     from arke.intake.dcs import DcsRequest, Visitor
     from arke.intake.dcs_codes import DcsError
-    from arke.intake.ports import Ingest
+    from arke.intake.ports import Ingest, OptOutPort, TokenPort
     from arke.intake.room import Place
     from arke.intake.settings import IntakeSettings
 
@@ -37,11 +37,20 @@ _HEADER_NAMES: Final = frozenset(name.encode() for name in dcs.HEADER_SIGNALS)
 class DcsEndpoints:
     """The three public endpoints. The caller has checked the method."""
 
-    def __init__(self, ingest: Ingest, settings: IntakeSettings, entropy: Entropy, clock: Clock) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        opt_outs: OptOutPort,
+        tokens: TokenPort,
+        settings: IntakeSettings,
+        entropy: Entropy,
+        clock: Clock,
+    ) -> None:
         self._ingest = ingest
+        self._tokens = tokens
         self._settings = settings
         self._entropy = entropy
-        self._opt_outs = OptOuts(ingest, settings.opt_outs, clock)
+        self._opt_outs = OptOuts(opt_outs, ingest, settings.opt_outs, clock)
 
     async def event(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope["query_string"]
@@ -72,7 +81,9 @@ class DcsEndpoints:
         return request
 
     async def opt_out(self, scope: Scope, send: Send) -> None:
-        """Naming nobody: global, and the browser keeps a mark. With a UUID or ids: for those. See `OptOuts`."""
+        """Opt out the UUID or ids that the request names; without any, the cookie's device, and mark the
+        browser. See `OptOuts`.
+        """
         public = self._public(scope)
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
@@ -97,19 +108,19 @@ class DcsEndpoints:
         return body.strip(b"\r\n")
 
     def _public(self, scope: Scope) -> bool:
-        """Whether the caller may be anybody. A token of scope ingest says who it is; a wrong one is refused."""
+        """Whether the caller shows no token. Raises Unauthorized for a token of ours without the scope `ingest`."""
         token = bearer(scope)
         if token is None or not token.startswith(PREFIX):
             return (
                 True  # another system's token, such as one that a proxy in front asks for, says nothing here
             )
-        self._ingest.authorize(token, "ingest")
+        self._tokens.authorize(token, "ingest")
         return False
 
     async def _store(
         self, request: DcsRequest, place: Place, *, public: bool
     ) -> tuple[Accepted | None, list[DcsError]]:
-        """What was stored, if anything, and everything the caller is to be told. Durable on return."""
+        """Store the event, durably, if there is one. Returns what was accepted, and the errors to answer."""
         errors = list(request.errors)
         if request.event is None:
             return None, errors
@@ -181,7 +192,7 @@ def visitor(scope: Scope) -> Visitor:
 
 
 def _warnings(withheld: Withheld) -> list[DcsError]:
-    """What the public door left out of an event that it took."""
+    """The warnings for what was left out of an event that was stored."""
     return [
         *(codes.unauthorized_id(declared.dpid, declared.id) for declared in withheld.ids),
         *(codes.not_taken_over(declared.id) for declared in withheld.takeovers),

@@ -10,13 +10,14 @@ from arke.intake.asgi import (
     BodyReader,
     Disconnected,
     bearer,
+    come_again,
     error,
     respond,
     respond_and_hang_up,
     respond_error,
     respond_json,
 )
-from arke.intake.bulk import RETRY_UNAVAILABLE_S, BulkIntake
+from arke.intake.bulk import BulkIntake
 from arke.intake.dcs_endpoints import DcsEndpoints
 from arke.intake.line_stream import BodyRefused
 from arke.intake.origins import cors
@@ -25,7 +26,7 @@ from arke.intake.settings import IntakeSettings
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
     from arke.intake.asgi import ASGIApp, Header, Receive, Scope, Send
-    from arke.intake.ports import Ingest
+    from arke.intake.ports import Ingest, OptOutPort, TokenPort
 
 IBS: Final = b"/ibs:"
 IBS_ESCAPED: Final = b"/ibs%3a"
@@ -44,24 +45,36 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
 
 def intake_app(
     ingest: Ingest,
+    opt_outs: OptOutPort,
+    tokens: TokenPort,
     settings: IntakeSettings | None = None,
     *,
     clock: Clock | None = None,
     entropy: Entropy | None = None,
 ) -> ASGIApp:
     """The application. It keeps no state of its own: any number of servers may run it."""
+    given = settings or IntakeSettings()
     return _Intake(
-        ingest, settings or IntakeSettings(), clock or SystemClock(), entropy or SystemEntropy()
+        ingest, opt_outs, tokens, given, clock or SystemClock(), entropy or SystemEntropy()
     ).__call__
 
 
 class _Intake:
     """Routes a request, and turns every error that Arke raises into an answer; defects are the door's."""
 
-    def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        opt_outs: OptOutPort,
+        tokens: TokenPort,
+        settings: IntakeSettings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         self._ingest = ingest
+        self._tokens = tokens
         self._settings = settings
-        self._dcs = DcsEndpoints(ingest, settings, entropy, clock)
+        self._dcs = DcsEndpoints(ingest, opt_outs, tokens, settings, entropy, clock)
         self._bulk = BulkIntake(ingest, settings, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,12 +88,9 @@ class _Intake:
             await self._dispatch(_route(scope), scope, receive, send)
         except Disconnected:
             return
-        except Overloaded as problem:
-            again = [(b"retry-after", str(problem.retry_after_s).encode()), *self._cors(scope)]
-            await respond_error(send, 429, problem.code, str(problem), again)
-        except Unavailable as problem:
-            again = [(b"retry-after", str(RETRY_UNAVAILABLE_S).encode()), *self._cors(scope)]
-            await respond_error(send, 503, problem.code, str(problem), again)
+        except (Overloaded, Unavailable) as problem:
+            headers = [come_again(problem), *self._cors(scope)]
+            await respond_error(send, problem.status, problem.code, str(problem), headers)
         except Unauthorized as problem:
             await _unauthorized(send, receive, problem)
         except BodyRefused as problem:
@@ -118,7 +128,7 @@ class _Intake:
     def _authorize(self, scope: Scope) -> None:
         if self._settings.auth == "open":
             return
-        self._ingest.authorize(bearer(scope), "ingest")
+        self._tokens.authorize(bearer(scope), "ingest")
 
     async def _health(self, route: str, send: Send) -> None:
         """Alive is: this answers. Ready is: events can be stored."""
@@ -157,8 +167,7 @@ def _preflight(methods: tuple[str, ...]) -> list[Header]:
 
 async def _unauthorized(send: Send, receive: BodyReader, problem: Unauthorized) -> None:
     ask: list[Header] = [] if problem.forbidden else [(b"www-authenticate", b'Bearer realm="arke"')]
-    status = 403 if problem.forbidden else 401
-    await respond_and_hang_up(send, receive, status, error(problem.code, str(problem)), ask)
+    await respond_and_hang_up(send, receive, problem.status, error(problem.code, str(problem)), ask)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

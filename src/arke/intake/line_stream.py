@@ -24,12 +24,13 @@ class BodyRefused(InvalidInput):
     """The body as a whole cannot be read on; `status` is the HTTP answer, `reason` its stable code."""
 
     code = "bad_body"
+    carried = ("status", "reason")
+    reason: str = code
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
-        self.message = message
 
 
 class LineSplitter:

@@ -1,4 +1,4 @@
-"""Who may opt out whom at the public door, and how often."""
+"""Decides who may opt out whom without a token, and how often."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from arke.intake.asgi import Scope
     from arke.intake.dcs import DcsRequest
     from arke.intake.dcs_codes import DcsError
-    from arke.intake.ports import Ingest
+    from arke.intake.ports import Ingest, OptOutPort
     from arke.intake.settings import OptOutSettings
 
 
 class OptOuts:
-    """Opt-outs as `/demoptout` takes them. Whoever shows a token may name ids, from anywhere, without a bound."""
+    """Opt-outs by `/demoptout`. A caller with a token may name ids, from any page, and as often as it likes."""
 
-    def __init__(self, ingest: Ingest, settings: OptOutSettings, clock: Clock) -> None:
+    def __init__(self, port: OptOutPort, ingest: Ingest, settings: OptOutSettings, clock: Clock) -> None:
+        self._port = port
         self._ingest = ingest
         self._settings = settings
         self._turns = PerMinute(settings.per_minute, clock)
@@ -32,8 +33,8 @@ class OptOuts:
         self._too_many = Throttled(log, "opt_outs_over_bound", clock)
 
     def may(self, scope: Scope) -> bool:
-        """Whether a public opt-out may be taken from the page that asks. Raises Overloaded when its address has had
-        its turns; a page's request that is refused is none, for its visitor did not ask for it.
+        """Whether the page that asks may opt its visitor out. Raises Overloaded when the address has used up its
+        opt-outs of this minute. A request that is refused because of its page does not count.
         """
         wanted = self._settings.origins
         if wanted and wanted.isdisjoint(shown_by(scope)):
@@ -49,10 +50,10 @@ class OptOuts:
     async def take(
         self, request: DcsRequest, event: IncomingEvent, cookie_uuid: str | None, *, public: bool
     ) -> list[DcsError]:
-        """Opt out whom a request names, and the browser that asks; what the caller is to be told of it."""
+        """Opt out whom a request names, or the device of the browser that asks. Returns the errors to answer."""
         passed = event.uuid if request.explicit_uuid else None
         if passed is not None:  # that device, whatever the ids map to
-            await self._ingest.opt_out(passed, event.ids, public=public)
+            await self._port.opt_out(passed, event.ids, public=public)
             return [codes.OPTED_OUT]
         told: list[DcsError] = []
         done = not event.ids  # naming nobody, the browser's mark is what counts
@@ -66,12 +67,12 @@ class OptOuts:
             ]
             ids = tuple(one for one in ids if not nobody and not self._ingest.only_by_token(one.dpid))
         if ids:
-            await self._ingest.opt_out(None, ids, public=public)
+            await self._port.opt_out(None, ids, public=public)
             done = True
         elif told:
             told.append(codes.ALL_IDS_INVALID)
         if cookie_uuid is not None:
             # The browser that asks is opted out too, whichever device the ids were last linked to.
-            await self._ingest.opt_out(cookie_uuid, (), public=public)
+            await self._port.opt_out(cookie_uuid, (), public=public)
             done = True
         return [*told, codes.OPTED_OUT] if done else told

@@ -1,4 +1,4 @@
-"""What the HTTP edge needs from the engine behind it: two protocols, no code."""
+"""What the HTTP edge needs from the engine behind it: protocols, no code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NameSpaces(Protocol):
 
 
 class Ingest(NameSpaces, Protocol):
-    """The engine as the edge sees it."""
+    """Where events go."""
 
     async def enter(self, events: int, *, going_on: bool = False) -> Place:
         """Room for events that have arrived and are not read yet, before anything is done about them.
@@ -49,6 +49,14 @@ class Ingest(NameSpaces, Protocol):
         """Whether only who shows a token may declare ids of this source (`declared_by: token`)."""
         ...
 
+    def ready(self) -> bool:
+        """Whether events can be stored right now."""
+        ...
+
+
+class OptOutPort(Protocol):
+    """Where opt-outs go."""
+
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         """Opt out a device, or declared ids and the device each was last linked to; durable on return. `public`: by
         anybody's word, so ids that the device had from others are free afterwards.
@@ -57,10 +65,10 @@ class Ingest(NameSpaces, Protocol):
         """
         ...
 
+
+class TokenPort(Protocol):
+    """Who knows tokens."""
+
     def authorize(self, token: str | None, scope: str) -> object:
         """Raise `Unauthorized` unless the token carries the scope."""
-        ...
-
-    def ready(self) -> bool:
-        """Whether events can be stored right now."""
         ...

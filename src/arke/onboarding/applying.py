@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
-    from arke.engine.file_desk import FileDesk
     from arke.onboarding.names import FileName
     from arke.onboarding.parsing import IdRow, Told
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
+    from arke.onboarding.target import Target
     from arke.onboarding.trait_book import TraitBook
     from arke.shard.commands import FileLine, Result
-    from arke.storage.ports.files import FileRecord
-
+    from arke.storage.committer import Committer
+    from arke.storage.ports.files import FileRecord, FileStore
 
 SLICE = 50
 """Lines between two turns of the event loop."""
@@ -35,8 +35,18 @@ SLICE = 50
 class Applier:
     """Applies the chunks of one file; `commit` makes everything up to a position count."""
 
-    def __init__(self, desk: FileDesk, clock: Clock, name: FileName, record: FileRecord) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        target: Target,
+        files: FileStore,
+        committer: Committer,
+        clock: Clock,
+        name: FileName,
+        record: FileRecord,
+    ) -> None:
+        self._target = target
+        self._files = files
+        self._committer = committer
         self._clock = clock
         self._name = name
         self._record = record
@@ -54,12 +64,13 @@ class Applier:
     async def commit(self, position: int, counters: bytes) -> None:
         """Everything up to a position counts from now on."""
         record = self._record
-        files = self._desk.files
         filed, self._filed = self._filed, {}
         heard, self._heard = self._heard, {}
-        await self._desk.write(files.advance, record.number, position, counters, filed, heard, record.begun)
+        await self._committer.run(
+            self._files.advance, record.number, position, counters, filed, heard, record.begun
+        )
         if filed:
-            self._desk.follow_joins()
+            self._target.filed()
 
     # --- onboarding -------------------------------------------------------------------------------------
 
@@ -71,11 +82,11 @@ class Applier:
         now = int(self._clock.now())
         commands = [self._command(uuid, told, now) for uuid, told in by_device.items()]
         await asyncio.sleep(0)
-        results = await self._desk.onboard(commands)
+        results = await self._target.onboard(commands)
         for place, (own, result) in enumerate(zip(by_device.values(), results, strict=True)):
             if not place % SLICE:
                 await asyncio.sleep(0)
-            _settle([told.line for told in own if not self._desk.of_people(told.key[0])], result, tally)
+            _settle([told.line for told in own if not self._target.of_people(told.key[0])], result, tally)
 
     def _sort(
         self,
@@ -86,12 +97,12 @@ class Applier:
     ) -> None:
         """Lines to the devices that they are about, and what is said of people under their ids."""
         keys = {told.key for told in lines}
-        devices = self._desk.devices(keys)
-        people = {key for key in keys if self._desk.of_people(key[0])}
+        devices = self._target.devices(keys)
+        people = {key for key in keys if self._target.of_people(key[0])}
         self._read_filed(people)
         for told in lines:
             owners = devices.get(told.key, ())
-            if self._desk.opted_out(told.key, owners):
+            if self._target.opted_out(told.key, owners):
                 tally.refuse("opted_out", told.line.number)
             elif told.key in people:
                 if not self._file(told, target_traits):
@@ -113,7 +124,7 @@ class Applier:
     def _read_filed(self, keys: set[IdKey]) -> None:
         unread = keys - self._filed.keys()
         if unread:
-            known = self._desk.files.filed(unread)
+            known = self._files.filed(unread)
             self._filed.update((key, known.get(key) or Filed()) for key in unread)
 
     def _file(self, told: Told, target_traits: frozenset[int]) -> bool:
@@ -138,22 +149,22 @@ class Applier:
 
     async def _link(self, rows: Sequence[IdRow], tally: Tally) -> None:
         """Rows that begin with a person's id go to the devices that the person is known by."""
-        of_people = self._desk.of_people(self._name.dpids[0])
-        devices = self._desk.devices({row.keys[0] for row in rows}) if of_people else {}
+        of_people = self._target.of_people(self._name.dpids[0])
+        devices = self._target.devices({row.keys[0] for row in rows}) if of_people else {}
         links: list[tuple[str | None, tuple[IdKey, ...]]] = []
         numbers: list[int] = []
         for row in rows:
             uuid = next((value for dpid, value in row.keys if dpid == 0), None)
             keys = tuple(key for key in row.keys if key[0] != 0)
             known = devices.get(row.keys[0], ()) if of_people else (uuid,)
-            if any(self._desk.opted_out(key) for key in keys):
+            if any(self._target.opted_out(key) for key in keys):
                 tally.refuse("opted_out", row.number)
             elif not known:
                 tally.refuse("no_matching_id", row.number)
             else:
                 links.extend((device, keys) for device in known)
                 numbers.extend(row.number for _ in known)
-        outcomes = await self._desk.link(links, int(self._clock.now()))
+        outcomes = await self._target.link(links, int(self._clock.now()))
         settled: dict[int, bool | None] = {}
         for number, outcome in zip(numbers, outcomes, strict=True):
             settled[number] = settled.get(number) or outcome

@@ -14,7 +14,6 @@ import msgspec
 
 from arke.domain.time import DAY_S, utc_text
 from arke.domain.token import LOCAL
-from arke.engine.file_desk import Loading
 from arke.errors import ArkeError, FileRefused, InvalidInput
 from arke.log import get_logger
 from arke.onboarding.applying import Applier
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.clock import Clock
-    from arke.engine.file_desk import FileDesk
     from arke.onboarding.source import Survey
+    from arke.onboarding.target import Target
     from arke.storage.committer import Committer
-    from arke.storage.ports.files import FileRecord
+    from arke.storage.ports.files import FileRecord, FileStore
 
     Progress = Callable[[int, int], None]
 
@@ -59,10 +58,14 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Loader:
-    """Loads files one after another. `worker` runs what blocks."""
+    """Loads files one after another. `committer` runs writes of `files`, `worker` whatever else blocks."""
 
-    def __init__(self, desk: FileDesk, clock: Clock, worker: Committer) -> None:
-        self._desk = desk
+    def __init__(
+        self, target: Target, files: FileStore, committer: Committer, clock: Clock, worker: Committer
+    ) -> None:
+        self._target = target
+        self._files = files
+        self._committer = committer
         self._clock = clock
         self._worker = worker
         self._turn = asyncio.Lock()
@@ -81,11 +84,11 @@ class Loader:
         else:
             where = f"the columns file of {name}"
             mapping = parse_columns(columns, where)
-            external = {segment.id: segment.external for segment in self._desk.catalog.segments}
+            external = {segment.id: segment.external for segment in self._target.catalog.segments}
             check_memberships(mapping, external, where)
             parsed = mapping.named(parsed)
         for dpid in () if parsed.typed else parsed.dpids:
-            if not self._desk.known(dpid):
+            if not self._target.known(dpid):
                 raise InvalidInput(f"{name}: no data source {dpid} in the catalog: apply one that has it")
         return Job(parsed, mapping)
 
@@ -124,48 +127,44 @@ class Loader:
     async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
         survey = await self._worker.run(reading.survey)
         now = int(self._clock.now())
-        files = self._desk.files
-        record = await self._desk.write(files.begin, job.name.name, survey.digest, now)
+        record = await self._committer.run(self._files.begin, job.name.name, survey.digest, now)
         if record.done:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
 
         def shown(done: int) -> None:
-            self._desk.show(Loading(job.name.name, done, survey.lines))
+            self._target.show(job.name.name, done, survey.lines)
             progress(done, survey.lines)
 
         try:
             shown(record.position)
-            await self._worker.run(reading.start, record.position, self._desk.catalog)
+            await self._worker.run(reading.start, record.position, self._target.catalog)
             await self._chunks(job, reading, record, tally, shown)
             reading.check_complete(tally)
         except FileRefused as error:
             return self._failed(job, error, tally, record, survey)
         finally:
-            self._desk.show(None)
+            self._target.ended()
         receipt = self._receipt(job, "done", tally, record, survey)
-        await self._desk.write(files.finish, record.number, msgspec.json.encode(receipt))
-        await self._audit(actor, "file_loaded", f"{job.name.name}: {tally.stored} of {tally.received} lines")
+        await self._committer.run(self._files.finish, record.number, msgspec.json.encode(receipt))
+        await self._target.loaded(actor, f"{job.name.name}: {tally.stored} of {tally.received} lines")
         await self.prune()
         return receipt
-
-    async def _audit(self, actor: str, action: str, detail: str) -> None:
-        await self._desk.audit(actor, action, detail)
 
     async def _chunks(
         self, job: Job, reading: Reading, record: FileRecord, tally: Tally, progress: Callable[[int], None]
     ) -> None:
         """While shards take one chunk the next one is parsed."""
-        applier = Applier(self._desk, self._clock, job.name, record)
-        version = self._desk.catalog_version
+        applier = Applier(self._target, self._files, self._committer, self._clock, job.name, record)
+        version = self._target.catalog_version
         position = committed = record.position
         ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
         try:
             while True:
                 chunk = await ahead
-                if self._desk.catalog_version != version:
-                    version = self._desk.catalog_version
-                    await self._worker.run(reading.under, self._desk.catalog)
+                if self._target.catalog_version != version:
+                    version = self._target.catalog_version
+                    await self._worker.run(reading.under, self._target.catalog)
                 if not chunk.end:
                     ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
                 await applier.apply(chunk, reading.book)
@@ -187,8 +186,7 @@ class Loader:
     async def prune(self) -> None:
         """Forget what was filed, and files, too long ago."""
         now = int(self._clock.now())
-        files = self._desk.files
-        await self._desk.write(files.prune, now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
+        await self._committer.run(self._files.prune, now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
 
     def _failed(
         self,
@@ -226,7 +224,7 @@ class Loader:
         )
 
     def _warnings(self, name: FileName) -> list[str]:
-        if name.kind == "id_sync" and self._desk.of_people(name.dpids[0]):
+        if name.kind == "id_sync" and self._target.of_people(name.dpids[0]):
             return [PEOPLE_FIRST]
         if name.kind != "id_sync" and name.target == 0:
             return [NO_TARGET]

@@ -14,11 +14,13 @@ write files anew takes time and a new request's 0s go out at once.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.errors import Overloaded, StoreUnavailable, Unavailable
+from arke.background import POSTPONED, Background, Pause, until
+from arke.errors import StoreUnavailable
 from arke.log import get_logger
 from arke.privacy.large_requests import LargeRequests
 from arke.privacy.request import (
@@ -33,19 +35,17 @@ from arke.shard.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
 from arke.shard.protocol import AskStanding, Compact, Compacted, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from arke.clock import Clock
-    from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
     from arke.engine.identity import Identity
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.shards import Shards
     from arke.privacy.request import Asked
-    from arke.shard.commands import Command, Result, WithdrawReason
-    from arke.shard.protocol import ShardPort
+    from arke.shard.commands import WithdrawReason
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
-
-T = TypeVar("T")
 
 TOLD_TOGETHER = 256
 """Requests worked on at a time while they wait for destinations."""
@@ -61,8 +61,10 @@ PATIENCE_S = 2.0
 RETRY_S = 180.0
 LONGEST_RETRY_S = 3_600.0
 """When to tell again those that have not acknowledged; it doubles too."""
-PAUSE_S = 1.0
+PAUSE = Pause(1.0)
 """After a store that could not be written, or a shard that was away."""
+LOOK = Pause(FIRST_LOOK_S)
+"""Between two looks at what goes on in many small steps, so that there is no one event to wait for."""
 REST = 20
 LONGEST_REST_S = 86_400.0
 """Events wait while files are written anew. After t seconds of that comes a rest of 20 t, or 20 t³ where that is
@@ -83,34 +85,30 @@ class _Waiting(msgspec.Struct):
 
 
 class Privacy:
-    """Carries requests through. `ask` runs one command on a device's shard, `catalog` is the live one."""
+    """Carries requests through."""
 
     def __init__(
         self,
         directory: Directory,
         identity: Identity,
-        shards: Sequence[ShardPort],
+        shards: Shards,
+        catalog: LiveCatalog,
         *,
         clock: Clock,
         committer: Committer,
-        ask: Callable[[str, Command], Awaitable[Result]],
-        shard_of: Callable[[str], int],
-        catalog: Callable[[], Catalog],
     ) -> None:
         self._directory = directory
         self._identity = identity
         self._shards = shards
         self._clock = clock
         self._committer = committer
-        self._ask = ask
-        self._shard_of = shard_of
         self._catalog = catalog
         self._waiting: dict[int, _Waiting] = {}
         self._ready: set[int] = set()
         self._erased: set[int] = set()
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
         self.suppression = Suppression(directory, identity, clock=clock, committer=committer)
         self.large = LargeRequests(clock)
 
@@ -118,34 +116,26 @@ class Privacy:
 
     def start(self) -> None:
         """Take up what is unfinished. Safe twice."""
-        if self._tasks:
+        if self._background.running:
             return
         now = asyncio.get_running_loop().time()
         for number in self._directory.privacy_open():
             self._waiting.setdefault(number, _Waiting(now))
         self._erasures.set()
-        self._tasks = [
-            asyncio.create_task(self._tell_for_ever(), name="privacy-telling"),
-            asyncio.create_task(self._erase_for_ever(), name="privacy-erasing"),
-        ]
+        self._background.spawn(self._tell_for_ever(), "privacy-telling")
+        self._background.spawn(self._erase_for_ever(), "privacy-erasing")
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until every request has ended, or waits for a destination that does not acknowledge."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout_s
-        # Requests go on in many small steps, so there is no one event to wait for.
-        while loop.time() < end and self._busy():  # noqa: ASYNC110
-            await asyncio.sleep(FIRST_LOOK_S)
+        await until(self._quiet, LOOK, timeout_s)
 
-    def _busy(self) -> bool:
-        """Nothing is, if no task is there to do it."""
+    async def _quiet(self) -> bool:
+        """Also where no task is there to do anything."""
         fresh = any(waiting.look_s < PATIENCE_S for waiting in self._waiting.values())
-        return bool(self._tasks) and (fresh or bool(self._ready))
+        return not self._background.running or not (fresh or self._ready)
 
     # --- asking -----------------------------------------------------------------------------------------
 
@@ -153,7 +143,7 @@ class Privacy:
         """Take requests: durable and suppressed on return; the rest follows. Returns their numbers."""
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
-        numbers = await self._write(self._directory.open_privacy, _bodies(requests), now)
+        numbers = await self._committer.run(self._directory.open_privacy, _bodies(requests), now)
         for number, request in zip(numbers, requests, strict=True):
             request.number = number
         await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
@@ -183,7 +173,7 @@ class Privacy:
         if request.state in ("erasing", "done"):
             return total
         for subject, standing in zip(request.subjects, await self._standings(request.subjects), strict=True):
-            found = judge(self._catalog(), subject, standing, self.name_of)
+            found = judge(self._catalog.catalog, subject, standing, self.name_of)
             total.proofs += found.proofs
             total.missing += found.missing
             total.untold += found.untold
@@ -212,14 +202,13 @@ class Privacy:
         """Whether it went well."""
         try:
             await work
-        except (Unavailable, Overloaded) as error:
+        except POSTPONED as error:
             log.warning("privacy_postponed", code=error.code)
-            await asyncio.sleep(PAUSE_S)
         except Exception as error:  # noqa: BLE001 - requests must go on, whatever one of them meets
             log.error("privacy_failed", error=type(error).__name__)
-            await asyncio.sleep(PAUSE_S)
         else:
             return True
+        await asyncio.sleep(PAUSE.first_s)
         return False
 
     async def _tell(self, numbers: Sequence[int]) -> None:
@@ -277,7 +266,7 @@ class Privacy:
 
     async def _withdraw(self, request: PrivacyRequest, subject: Subject, now: int) -> None:
         reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
-        await self._ask(subject.uuid, Withdraw(subject.uuid, now, reason, subject.ids))
+        await self._shards.one(subject.uuid, Withdraw(subject.uuid, now, reason, subject.ids))
 
     async def _own_ids(self, request: PrivacyRequest) -> set[IdKey]:
         """Those that its devices have now."""
@@ -300,7 +289,7 @@ class Privacy:
                 at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
                     held.append((subject.uuid, _ids(standing)))
-                found = judge(self._catalog(), subject, standing, self.name_of)
+                found = judge(self._catalog.catalog, subject, standing, self.name_of)
                 verdict.proofs += found.proofs
                 verdict.missing += found.missing
                 verdict.untold += found.untold
@@ -365,7 +354,9 @@ class Privacy:
         for start in range(0, len(requests), TOLD_TOGETHER):
             await asyncio.gather(
                 *(
-                    self._ask(subject.uuid, Erase(subject.uuid, request.action == "opt_out", subject.ids))
+                    self._shards.one(
+                        subject.uuid, Erase(subject.uuid, request.action == "opt_out", subject.ids)
+                    )
                     for request in requests[start : start + TOLD_TOGETHER]
                     for subject in request.subjects
                 )
@@ -378,14 +369,13 @@ class Privacy:
         requests = self._erasing(numbers)
         waiting = await self._unsettled(requests)
         requests = [request for request in requests if request.number not in waiting]
-        touched = {self._shard_of(one.uuid) for request in requests for one in request.subjects}
-        await asyncio.gather(*(self._compact(self._shards[number]) for number in touched))
+        touched = {self._shards.number_of(one.uuid) for request in requests for one in request.subjects}
+        await asyncio.gather(*(until(partial(self._compact, number), PAUSE) for number in touched))
         if requests:
             await self._finish(requests)
         if self._directory.compact_due():
             # A reader in the way sends no word when it is gone.
-            while not await self._write(self._directory.compact):  # noqa: ASYNC110
-                await asyncio.sleep(PAUSE_S)
+            await until(partial(self._committer.run, self._directory.compact), PAUSE)
         self._ready.difference_update(set(numbers) - waiting)
         self._erased.difference_update(set(numbers) - waiting)
 
@@ -393,16 +383,18 @@ class Privacy:
         """Those with an id that is just on its way to another device, after a moment for it to arrive: with the
         request the directory forgets who had it.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + PAUSE_S
-        while found := {
-            request.number
-            for request in requests
-            if self._identity.unsettled({one.uuid for one in request.whole})
-        }:
-            if loop.time() >= end:
-                break
-            await asyncio.sleep(FIRST_LOOK_S)
+        found: set[int] = set()
+
+        async def settled() -> bool:
+            found.clear()
+            found.update(
+                request.number
+                for request in requests
+                if self._identity.unsettled({one.uuid for one in request.whole})
+            )
+            return not found
+
+        await until(settled, LOOK, PAUSE.first_s)
         return found
 
     def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
@@ -412,7 +404,7 @@ class Privacy:
         """The devices of each shard that has any."""
         found: dict[int, list[str]] = {}
         for uuid in uuids:
-            found.setdefault(self._shard_of(uuid), []).append(uuid)
+            found.setdefault(self._shards.number_of(uuid), []).append(uuid)
         return list(found.values())
 
     async def _scrub(self, uuids: Sequence[str]) -> None:
@@ -420,7 +412,7 @@ class Privacy:
         after: int | None = 0
         while after is not None:
             # Any device's shard is this one: what is asked is about all of them.
-            result = await self._ask(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))
+            result = await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))
             after = result.next if isinstance(result, Scrubbed) else None
 
     async def _hand_on(self, gone: set[str], asked: set[IdKey]) -> None:
@@ -437,21 +429,18 @@ class Privacy:
                 heir = next(others, None)
                 if heir is not None:
                     now, generation = int(self._clock.now()), self._identity.new_generation()
-                    await self._ask(heir, Adopt(heir, *key, now, generation, ()))
+                    await self._shards.one(heir, Adopt(heir, *key, now, generation, ()))
                     await self._identity.inherit(key, heir, generation, now)
 
-    async def _compact(self, shard: ShardPort) -> None:
-        while True:
-            answer = await shard.call(Compact())
-            if isinstance(answer, Compacted) and answer.done:
-                return
-            await asyncio.sleep(PAUSE_S)
+    async def _compact(self, shard: int) -> bool:
+        answer = await self._shards.ask(shard, Compact())
+        return isinstance(answer, Compacted) and answer.done
 
     async def _finish(self, requests: Sequence[PrivacyRequest]) -> None:
         ended = {request.number: encode_request(request.ended()) for request in requests}
         gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
-        forgotten = await self._write(self._directory.finish_privacy, ended, gone, asked, now)
+        forgotten = await self._committer.run(self._directory.finish_privacy, ended, gone, asked, now)
         self._identity.forgotten([*forgotten, *asked], gone)
 
     # --- what both need ---------------------------------------------------------------------------------
@@ -464,16 +453,13 @@ class Privacy:
 
     async def _save(self, requests: Sequence[PrivacyRequest]) -> None:
         bodies = {request.number: encode_request(request) for request in requests}
-        await self._write(self._directory.save_privacy, bodies)
+        await self._committer.run(self._directory.save_privacy, bodies)
 
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
         answers = await asyncio.gather(
-            *(self._shards[self._shard_of(one.uuid)].call(AskStanding(one.uuid)) for one in subjects)
+            *(self._shards.ask_about(one.uuid, AskStanding(one.uuid)) for one in subjects)
         )
         return [answer if isinstance(answer, Standing) else Standing() for answer in answers]
-
-    async def _write(self, write: Callable[..., T], *args: object) -> T:
-        return await self._committer.run(write, *args)
 
 
 def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:

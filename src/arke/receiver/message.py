@@ -23,6 +23,9 @@ class MessageError(InvalidInput):
     """
 
     code = "bad_message"
+    carried = ("path", "reason")
+    path: str = ""
+    reason: str = code
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}" if path else reason)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from arke.delivery.report import LaneReport as LaneReport  # noqa: PLC0414 - part of Command
+from arke.delivery.outcome import LaneReport as LaneReport  # noqa: PLC0414 - part of Command
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
 

@@ -127,7 +127,7 @@ class Inspection:
             if lane is None or number < resumed_at:
                 continue
             seq = max(lane.cursor, position) if number == resumed_at else lane.cursor
-            reason = "circuit_open" if lane.outlet.circuit.is_open else "waiting"
+            reason = "circuit_open" if lane.sender.circuit.is_open else "waiting"
             listed: set[int] = set()
             while records := await self._reader.journal(seq, _JOURNAL_PAGE):
                 for entry in records:

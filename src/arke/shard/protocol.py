@@ -6,7 +6,7 @@ and frames between two.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -15,6 +15,9 @@ from arke.domain.batch import BatchRun
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.shard.commands import Command, Result
+
+if TYPE_CHECKING:
+    from arke.errors import ArkeError
 
 
 class Submit(msgspec.Struct, tag=True, frozen=True):
@@ -144,11 +147,15 @@ class Ok(msgspec.Struct, tag=True, frozen=True):
 
 
 class Refusal(msgspec.Struct, tag=True, frozen=True):
-    """The request failed as a whole; `code` is the error's."""
+    """The request failed as a whole: the error that it raised (see `errors.rebuild`)."""
 
     code: str
     message: str
-    retry_after_s: int = 1
+    details: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, error: ArkeError) -> Refusal:
+        return cls(error.code, str(error), error.details())
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
@@ -296,7 +303,7 @@ class ShardPort(Protocol):
     """A shard as the engine sees it."""
 
     async def call(self, request: Request) -> Response:
-        """Ask. Raises Overloaded, StoreUnavailable, ShardDown or InvalidInput where it answers a refusal."""
+        """Ask. Raises ShardDown, or the error that the shard answered as a refusal."""
         ...
 
     async def stop(self) -> None: ...

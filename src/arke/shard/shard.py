@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
+from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
-from arke.delivery.sender import RETRY_DELAY_S
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
@@ -60,8 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from arke.clock import Clock
-    from arke.delivery.body import BodyBuilder
-    from arke.delivery.sender import Courier
+    from arke.delivery.channel import Wire
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Request, Response
     from arke.shard.runner import GroupResult
@@ -96,26 +95,24 @@ class Shard:
         store: ShardStore,
         ruling: Ruling,
         *,
-        courier: Courier[Any],
-        bodies: BodyBuilder,
+        wire: Wire,
         clock: Clock,
         compiler: Committer,
         load_ruling: Callable[[Prepare], Ruling],
         housekeeping: bool = True,
-        retry_delay_s: float = RETRY_DELAY_S,
         delivering: bool = True,
+        observer: FiguresObserver | None = None,
     ) -> None:
         """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
         self.store = store
         self.runner = GroupRunner(store, ruling)
-        self._courier = courier
-        self._bodies = bodies
+        self._wire = wire
+        self._bodies = BodyBuilder()
         self._clock = clock
         self._compiler = compiler
         self._load_ruling = load_ruling
         self._housekeeping = housekeeping
-        self._retry_delay_s = retry_delay_s
         self._routing: Routing | None = None
         self._recovered_until = 0
         self._prepared: dict[int, Ruling] = {}
@@ -141,7 +138,7 @@ class Shard:
         self._events = 0
         self._changes = 0
         self._groups = 0
-        self.observer = FiguresObserver()
+        self.observer = observer or FiguresObserver()
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -167,7 +164,7 @@ class Shard:
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._courier.close()
+        await self._wire.poster.close()
         self._compiler.close()
         await self.store.close()
 
@@ -195,8 +192,8 @@ class Shard:
             lane = Lane(
                 route,
                 store=self.store,
-                report=self._report,
-                courier=self._courier,
+                recorder=self,
+                wire=self._wire,
                 bodies=self._bodies,
                 clock=self._clock,
                 observer=self.observer,
@@ -205,7 +202,6 @@ class Shard:
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
                 held=self._held,
-                retry_delay_s=self._retry_delay_s,
             )
             self.lanes[destination_id] = lane
             run = runs.get(destination_id)
@@ -269,7 +265,8 @@ class Shard:
             ready.append(command)
         return ready, held
 
-    async def _report(self, report: LaneReport) -> None:
+    async def record(self, report: LaneReport) -> None:
+        """Commit what a lane has done. Raises Unavailable."""
         (result,) = await self.submit([report])
         if isinstance(result, Failed):
             raise StoreUnavailable(result.message)
@@ -472,7 +469,7 @@ class Shard:
         return Ok()
 
     def _settled(self) -> bool:
-        return all(lane.idle or lane.outlet.circuit.is_open for lane in self.lanes.values())
+        return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
     async def _status(self, *, latencies: bool) -> ShardStatus:
         lanes = []
@@ -482,7 +479,7 @@ class Shard:
                 figures.latencies_ms = []
             lanes.append(
                 LaneStatus(
-                    destination_id, lane.owed_count, lane.backlog, lane.outlet.circuit.is_open, figures
+                    destination_id, lane.owed_count, lane.backlog, lane.sender.circuit.is_open, figures
                 )
             )
         return ShardStatus(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.courier import HttpsCourier, Parcel
 from arke.delivery.https.ports import Answer
-from arke.delivery.sender import Outbound, Reply
+from arke.delivery.https.request import TOKEN
+from arke.delivery.observer import FiguresObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from arke.clock import Clock
+    from arke.delivery.channel import Delivery
     from arke.delivery.https.request import OutboundRequest
-    from arke.delivery.secrets import Secrets
 
 HIDDEN_HEADERS = frozenset({"authorization"})
 _TOKEN = b'{"token_type":"Bearer","access_token":"simulated"}'
@@ -37,41 +36,33 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class SimulatedNetwork:
-    """A `Poster` whose destinations answer 200 unless told otherwise."""
+    """A `Poster` whose destinations answer 200 unless told otherwise, and whose token servers give out tokens."""
 
     def __init__(self, clock: Clock, record: Callable[[Sent], None]) -> None:
         self._clock = clock
         self._record = record
         self._answers: dict[int, deque[int]] = {}
-        self._current: ContextVar[tuple[Outbound, int] | None] = ContextVar("current", default=None)
 
     def respond(self, destination: int, status: int, times: int) -> None:
         """Queue `times` answers."""
         self._answers.setdefault(destination, deque()).extend([status] * times)
-
-    def carrying(self, outbound: Outbound, attempt: int) -> None:
-        """The post that follows in this task is this attempt."""
-        self._current.set((outbound, attempt))
 
     async def post(
         self,
         request: OutboundRequest,
         *,
         timeout_s: float,  # noqa: ARG002 - part of the port
-        fresh: bool = False,  # noqa: ARG002 - part of the port
     ) -> Answer:
-        current = self._current.get()
-        if current is None or current[0].body != request.body:
+        if request.kind == TOKEN:
             return Answer(status=200, body=_TOKEN, sent=True)
-        outbound, attempt = current
-        answers = self._answers.get(outbound.destination.id)
+        answers = self._answers.get(request.destination)
         status = answers.popleft() if answers else 200
         self._record(
             Sent(
                 at=rfc3339(self._clock.now()),
-                destination=outbound.destination.id,
-                kind=outbound.kind,
-                attempt=attempt,
+                destination=request.destination,
+                kind=request.kind,
+                attempt=request.attempt,
                 status=status,
                 headers=_headers(request),
                 body=request.body.decode(),
@@ -79,26 +70,23 @@ class SimulatedNetwork:
         )
         return Answer(status=status, sent=True)
 
+    async def close(self) -> None:
+        """Nothing is open."""
 
-class SimulatedCourier(HttpsCourier):
-    """The real courier over the simulated network. `complain` hears of messages that could not be sent."""
 
-    def __init__(
-        self, network: SimulatedNetwork, secrets: Secrets, clock: Clock, complain: Callable[[str], Any]
-    ) -> None:
-        super().__init__(network, secrets, clock)
-        self._network = network
+class UnsentObserver(FiguresObserver):
+    """Figures, and a complaint about each message that could not be sent at all."""
+
+    def __init__(self, complain: Callable[[str], None]) -> None:
+        super().__init__()
         self._complain = complain
 
-    def prepare(self, outbound: Outbound) -> Parcel | Reply:
-        parcel = super().prepare(outbound)
-        if isinstance(parcel, Reply):
-            self._complain(f"destination {outbound.destination.id}: nothing was sent: {parcel.answer}")
-        return parcel
-
-    async def carry(self, parcel: Parcel, attempt: int) -> Reply:
-        self._network.carrying(parcel.outbound, attempt)
-        return await super().carry(parcel, attempt)
+    def delivered(
+        self, destination_id: int, kind: str, delivery: Delivery, latencies_s: Sequence[float]
+    ) -> None:
+        super().delivered(destination_id, kind, delivery, latencies_s)
+        if delivery.attempts == 0:
+            self._complain(f"destination {destination_id}: nothing was sent: {delivery.answer}")
 
 
 def _headers(request: OutboundRequest) -> dict[str, str | list[str]]:

@@ -9,15 +9,13 @@ import msgspec
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
-from arke.delivery.secrets import Secrets
-from arke.engine.file_desk import FileDesk
 from arke.errors import BatchRunning, InvalidInput, ScriptError
 from arke.intake.ndjson import refusal
 from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
 from arke.privacy.request_file import read_id
-from arke.simulate.network import Sent, SimulatedCourier, SimulatedNetwork
+from arke.simulate.network import Sent, SimulatedNetwork, UnsentObserver
 from arke.simulate.script import Step, read_script
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.shard.shard import Shard
 
 SETTLE_S = 120.0
@@ -70,10 +68,10 @@ class Simulation:
         self, script: Path, steps: list[Step], catalog: Catalog, clock: VirtualClock, seed: int
     ) -> None:
         network = SimulatedNetwork(clock, self._record)
-        courier = SimulatedCourier(network, Secrets(), clock, self._complain)
-        engine, shard = memory_engine(courier, clock, SeededEntropy(seed))
+        observer = UnsentObserver(self._complain)
+        engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
-        await engine.apply(catalog)
+        await engine.catalogs.apply(catalog)
         if self._schedule:
             engine.batches.start_schedule()
         for step in steps:
@@ -96,19 +94,19 @@ class Simulation:
         where = f"{script}:{step.line}"
         if step.event is not None:
             self.summary.events += 1
-            (answer,) = await engine.ingest([step.event])
+            (answer,) = await engine.events.ingest([step.event])
             refused = refusal(answer)
             if refused is not None:
                 self._complain(f"{where}: event refused: {refused.reason}: {refused.message}")
         elif step.respond is not None:
-            if all(one.id != step.respond.destination for one in engine.catalog.destinations):
+            if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
                 self._complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
             network.respond(step.respond.destination, step.respond.status, step.respond.times)
         elif step.apply is not None:
             path = script.parent / step.apply
             if not path.is_file():
                 raise ScriptError(f"{where}: apply: {path} does not exist")
-            await engine.apply(self._load(path))
+            await engine.catalogs.apply(self._load(path))
             await shard.walks.settled()
         elif step.batch is not None:
             try:
@@ -125,7 +123,7 @@ class Simulation:
 
     async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:
         """Runs to completion at this moment."""
-        loader = Loader(FileDesk(engine), clock, InlineCommitter())
+        loader = Loader(engine.files, engine.directory.files, engine.committer, clock, InlineCommitter())
         try:
             receipt = await loader.load(path, path.name, columns_beside(path))
         except InvalidInput as error:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import uvloop
 
 from arke.delivery.https.client import HttpsClient
@@ -45,20 +46,26 @@ class Names:
 class PatientClient(HttpsClient):
     """Its posts have time enough where a test does not say how much: three seconds are soon over."""
 
-    async def post(
-        self, request: OutboundRequest, *, timeout_s: float = PATIENCE_S, fresh: bool = False
-    ) -> Answer:
-        return await super().post(request, timeout_s=timeout_s, fresh=fresh)
+    async def post(self, request: OutboundRequest, *, timeout_s: float = PATIENCE_S) -> Answer:
+        return await super().post(request, timeout_s=timeout_s)
 
 
-def client(names: Names | None = None, *, allowed: tuple[str, ...] = LOOPBACK, **options: Any) -> HttpsClient:
+def client(
+    names: Names | None = None, *, allowed: tuple[str, ...] = LOOPBACK, **options: Any
+) -> PatientClient:
     return PatientClient(EgressPolicy(allowed), names or Names(), **options)
 
 
 def message(port: int, tls: Tls, host: str = HOST, body: bytes = BODY) -> OutboundRequest:
     endpoint = parse_endpoint(f"https://{host}:{port}/segments/aam")
     template = HeadTemplate(endpoint, [("Content-Type", "application/json")])
-    return OutboundRequest(endpoint=endpoint, head=template.complete(len(body)), body=body, tls=tls)
+    head = template.complete(len(body))
+    return OutboundRequest(destination=1, kind="realtime", endpoint=endpoint, head=head, body=body, tls=tls)
+
+
+def retry(request: OutboundRequest) -> OutboundRequest:
+    """The second attempt at the same message."""
+    return msgspec.structs.replace(request, attempt=2)
 
 
 def run_on(loop: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:

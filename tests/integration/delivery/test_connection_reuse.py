@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.delivery.https import pool
-from integration.delivery.client import client, message, run_on
+from integration.delivery.client import client, message, retry, run_on
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
 from patience import PATIENCE_S, eventually
 
@@ -25,7 +25,7 @@ async def until_open(poster: HttpsClient, count: int) -> None:
 
 
 def test_posts_share_a_connection(certificates: Certificates, loop: str) -> None:
-    """One after another they use one connection; `fresh` opens another; close drops all, twice if asked."""
+    """Posts share one connection; a second attempt opens another; close drops all, twice if asked."""
 
     async def main() -> None:
         poster = client()
@@ -33,7 +33,7 @@ def test_posts_share_a_connection(certificates: Certificates, loop: str) -> None
         reused = [(await poster.post(request)).reused for _ in range(5)]
         assert reused == [False, True, True, True, True]
         assert server.connections == 1
-        assert not (await poster.post(request, fresh=True)).reused
+        assert not (await poster.post(retry(request))).reused
         assert server.connections == 2
         await poster.close()
         await poster.close()
@@ -136,7 +136,7 @@ def test_stale_keep_alive_is_a_failure_and_not_a_second_request(
         stale = await poster.post(request)
         assert (stale.reason, stale.cause, stale.reused, stale.sent) == ("reset", "reset_stale", True, True)
         assert len(server.requests) == 2
-        assert (await poster.post(request, fresh=True)).status == 200
+        assert (await poster.post(retry(request))).status == 200
         await poster.close()
 
     with RawServer(drops_the_second, certificates.good) as server:
@@ -172,12 +172,12 @@ def test_idle_connections_age_and_are_bounded(
     async def main() -> None:
         poster = client(idle_timeout_s=0.05, max_idle=3)
         request = message(server.port, certificates.trust)
-        answers = await asyncio.gather(*(poster.post(request, fresh=True) for _ in range(10)))
+        answers = await asyncio.gather(*(poster.post(retry(request)) for _ in range(10)))
         assert [answer.status for answer in answers] == [200] * 10
         await until_open(poster, 0)
         await poster.close()
         bounded = client(max_idle=3, idle_timeout_s=NEVER_S)
-        await asyncio.gather(*(bounded.post(request, fresh=True) for _ in range(10)))
+        await asyncio.gather(*(bounded.post(retry(request)) for _ in range(10)))
         await until_open(bounded, 3)
         await bounded.close()
 

@@ -14,7 +14,7 @@ from arke.delivery.https.tls import TlsContexts
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST
-from integration.delivery.client import Names, client, message
+from integration.delivery.client import Names, client, message, retry
 from integration.delivery.raw_server import OK, RawServer, answering
 from unit.delivery.egress_corpus import FORBIDDEN_ADDRESSES, FORBIDDEN_V4, FORBIDDEN_V6, REFUSED_URLS
 
@@ -56,7 +56,9 @@ def wire() -> Iterator[Wire]:
 
 def post_to(url: str) -> OutboundRequest:
     endpoint = parse_endpoint(url)
-    return OutboundRequest(endpoint=endpoint, head=HeadTemplate(endpoint).complete(0), body=b"")
+    return OutboundRequest(
+        destination=1, kind="realtime", endpoint=endpoint, head=HeadTemplate(endpoint).complete(0), body=b""
+    )
 
 
 def literal_url(address: str) -> str:
@@ -108,7 +110,7 @@ def test_rebinding_cannot_move_the_connection(certificates: Certificates, wire: 
         first = await poster.post(request)
         assert (first.status, first.peer) == (200, "127.0.0.1")
         assert names.asked == [HOST]
-        second = await poster.post(request, fresh=True)
+        second = await poster.post(retry(request))
         assert (second.reason, second.sent) == ("egress_refused", False)
         await poster.close()
 

@@ -27,8 +27,8 @@ from patience import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.delivery.https.client import HttpsClient
     from integration.delivery.certificates import Certificates
+    from integration.delivery.client import PatientClient
 
 LIFETIME_S = 100
 
@@ -129,19 +129,23 @@ class Platform:
         self._api = parse_endpoint(f"https://{HOST}:{port}/segments/aam")
         self._token_url = parse_endpoint(f"https://{HOST}:{port}/oauth2/token")
 
-    def tokens(self, poster: HttpsClient) -> TokenSource:
+    def tokens(self, poster: PatientClient) -> TokenSource:
         return TokenSource(
             poster,
             self.clock,
             Secrets(),
+            destination=1,
             endpoint=self._token_url,
             credentials="env:ARKE_BASIC",
             tls=self._tls,
         )
 
-    async def publish(self, poster: HttpsClient, token: AccessToken) -> Answer:
+    async def publish(self, poster: PatientClient, token: AccessToken) -> Answer:
         head = HeadTemplate(self._api).complete(2, [token.header])
-        return await poster.post(OutboundRequest(endpoint=self._api, head=head, body=b"{}", tls=self._tls))
+        request = OutboundRequest(
+            destination=1, kind="realtime", endpoint=self._api, head=head, body=b"{}", tls=self._tls
+        )
+        return await poster.post(request)
 
 
 @pytest.fixture

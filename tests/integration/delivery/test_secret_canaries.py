@@ -71,6 +71,7 @@ def test_no_canary_shows(
             poster,
             ManualClock(0.0),
             secrets,
+            destination=1,
             endpoint=parse_endpoint(f"https://{HOST}:{server.port}/token?key=canary-query"),
             credentials="env:ARKE_BASIC",
             tls=certificates.trust,
@@ -82,7 +83,9 @@ def test_no_canary_shows(
         body = b'{"id":"canary-personal-data"}'
         signed = signature_headers([Signature(key="env:ARKE_KEY")], secrets, body)
         head = HeadTemplate(endpoint).complete(len(body), [token.header, *signed])
-        request = OutboundRequest(endpoint=endpoint, head=head, body=body, tls=certificates.trust)
+        request = OutboundRequest(
+            destination=1, kind="realtime", endpoint=endpoint, head=head, body=body, tls=certificates.trust
+        )
         answer = await poster.post(request)
         things = (poster, secrets, tokens, token, request, answer, endpoint)
         shown.extend(repr(thing) for thing in things)

@@ -1,4 +1,4 @@
-"""A real shard in this process: SQLite on disk, the real lanes, and a courier that only notes what it carries."""
+"""A real shard in this process: SQLite on disk, the real lanes, and a network that only notes what is posted."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from arke.app import ruling_of
 from arke.catalog import stored
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
-from arke.delivery.body import BodyBuilder
-from arke.delivery.sender import Outbound, Reply
+from arke.delivery.channel import Wire
+from arke.delivery.https.ports import Answer
+from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import Sight
 from arke.shard.protocol import Prepare
@@ -24,25 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from arke.delivery.https.request import OutboundRequest
     from arke.storage.ports.shard import ShardReader, StoredDevice
 
 
-class NotingCourier:
-    """Answers every attempt with `status` (None: as if the connection broke) and keeps the messages."""
+class NotingPoster:
+    """Answers every attempt with `status` (None: as if the connection broke) and keeps the requests."""
 
     def __init__(self, status: int | None = 200) -> None:
         self.status = status
-        self.carried: list[Outbound] = []
+        self.posted: list[OutboundRequest] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def prepare(self, outbound: Outbound) -> Outbound | Reply:
-        return outbound
-
-    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
-        self.carried.append(parcel)
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        self.posted.append(request)
         await self.gate.wait()
-        return Reply(self.status, "" if self.status is not None else "reset")
+        if self.status is None:
+            return Answer(reason="reset", cause="reset", sent=True)
+        return Answer(status=self.status, sent=True)
 
     async def close(self) -> None:
         return
@@ -60,7 +61,7 @@ def prepared(version: int = 1, text: str | None = None) -> Prepare:
 @asynccontextmanager
 async def running_shard(
     store: SqliteShardStore,
-    courier: NotingCourier,
+    poster: NotingPoster,
     *,
     housekeeping: bool = True,
     delivering: bool = True,
@@ -70,13 +71,11 @@ async def running_shard(
     shard = Shard(
         store,
         ruling_of(request if request is not None else prepared()),
-        courier=courier,
-        bodies=BodyBuilder(),
+        wire=Wire(poster, Secrets(), retry_delay_s=0.0),
         clock=SystemClock(),
         compiler=ThreadCommitter("test-compile"),
         load_ruling=ruling_of,
         housekeeping=housekeeping,
-        retry_delay_s=0.0,
         delivering=delivering,
     )
     await shard.start()

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from arke.delivery.batch_feed import MOST_PAGES, PAGE
-from arke.delivery.sender import Outbound, Reply
+from arke.delivery.https.ports import Answer
+from arke.delivery.https.request import OutboundRequest
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import BeginBatch, Sight
@@ -20,7 +21,7 @@ from arke.shard.protocol import Batches, RunBatch, Switch
 from arke.storage.ports.shard import GroupWrites, Needs
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
-    NotingCourier,
+    NotingPoster,
     open_store,
     prepared,
     running_shard,
@@ -41,31 +42,31 @@ BATCH_ONLY = catalog([destination(DESTINATION, URL, realtime=False)])
 BOTH = catalog([destination(DESTINATION, URL)])
 
 
-class BatchCourier(NotingCourier):
-    """Holds batch messages while `batch_gate` is closed; `carrying` hears of each message as it leaves."""
+class BatchPoster(NotingPoster):
+    """Holds batch messages while `batch_gate` is closed; `posting` hears of each message as it leaves."""
 
     def __init__(self, status: int | None = 200) -> None:
         super().__init__(status)
         self.batch_gate = asyncio.Event()
         self.batch_gate.set()
-        self.carrying: Callable[[Outbound], None] | None = None
+        self.posting: Callable[[OutboundRequest], None] | None = None
 
-    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
-        if self.carrying is not None:
-            self.carrying(parcel)
-        self.carried.append(parcel)
-        if parcel.kind == "batch":
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        if self.posting is not None:
+            self.posting(request)
+        self.posted.append(request)
+        if request.kind == "batch":
             await self.batch_gate.wait()
         else:
             await self.gate.wait()
-        return Reply(self.status)
+        return Answer(status=self.status, sent=True)
 
     def told(self, kind: str) -> Counter[str]:
         """How often each partner id was in a message of this kind."""
-        return Counter(user for one in self.carried if one.kind == kind for user in users_of(one))
+        return Counter(user for one in self.posted if one.kind == kind for user in users_of(one))
 
 
-def users_of(message: Outbound) -> dict[str, dict[str, str]]:
+def users_of(message: OutboundRequest) -> dict[str, dict[str, str]]:
     return {
         user["DataPartner_UUID"]: {state["Segment_ID"]: state["Status"] for state in user["Segments"]}
         for user in json.loads(message.body)["Users"]
@@ -111,10 +112,10 @@ class TestCrash:
         """
         crashed = tmp_path / "crashed"
         crashed.mkdir()
-        first = BatchCourier()
+        first = BatchPoster()
 
-        def crash(_: Outbound) -> None:
-            if len(first.carried) == 180:  # what a kill at this moment leaves on the disk
+        def crash(_: OutboundRequest) -> None:
+            if len(first.posted) == 180:  # what a kill at this moment leaves on the disk
                 for name in ("shard-00.db", "shard-00.db-wal"):
                     shutil.copy(tmp_path / name, crashed / name)
 
@@ -124,12 +125,12 @@ class TestCrash:
             ) as shard:
                 for start in range(0, self.DEVICES, 500):
                     await see(shard, range(start, start + 500))
-                first.carrying = crash
+                first.posting = crash
                 run = await run_batch(shard, 1)
                 assert run.counts == acknowledged(self.DEVICES, 300)
 
-        async def go_on() -> tuple[BatchRun, BatchRun, NotingCourier]:
-            second, store = BatchCourier(), open_store(crashed)
+        async def go_on() -> tuple[BatchRun, BatchRun, NotingPoster]:
+            second, store = BatchPoster(), open_store(crashed)
             before = await store.batch(DESTINATION)
             assert before is not None
             assert before.finished_at is None
@@ -143,13 +144,13 @@ class TestCrash:
 
         asyncio.run(until_the_crash())
         before, after, second = asyncio.run(go_on())
-        told_before = {user for one in first.carried[:180] for user in users_of(one)}
-        told_after = {user for one in second.carried for user in users_of(one)}
+        told_before = {user for one in first.posted[:180] for user in users_of(one)}
+        told_after = {user for one in second.posted for user in users_of(one)}
         assert told_before | told_after == {f"p{number}" for number in range(self.DEVICES)}
         repeated = told_before & told_after
         assert len(repeated) <= MOST_PAGES * PAGE < len(told_before)
         assert before.counts.users == before.counts.acknowledged > 0
-        assert after.counts == before.counts + acknowledged(len(told_after), len(second.carried))
+        assert after.counts == before.counts + acknowledged(len(told_after), len(second.posted))
 
     def test_a_loss_that_the_crash_hid_is_told(self, tmp_path: Path) -> None:
         """The message that told a 1 left, and its outcome was never written. Lost since, it is told 0."""
@@ -157,27 +158,25 @@ class TestCrash:
         crashed.mkdir()
 
         async def until_the_crash() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
+            poster, store = BatchPoster(), open_store(tmp_path)
             async with running_shard(
-                store, courier, housekeeping=False, request=prepared(text=BATCH_ONLY)
+                store, poster, housekeeping=False, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, [1])
-                courier.batch_gate.clear()
+                poster.batch_gate.clear()
                 run = asyncio.create_task(run_batch(shard, 1))
-                await eventually(lambda: courier.carried, "the message to leave")
+                await eventually(lambda: poster.posted, "the message to leave")
                 await shard.submit([told_sight(1, status=0)])
                 for name in ("shard-00.db", "shard-00.db-wal"):
                     shutil.copy(tmp_path / name, crashed / name)
-                courier.batch_gate.set()
+                poster.batch_gate.set()
                 await run
 
         async def go_on() -> None:
-            courier = BatchCourier()
-            async with running_shard(
-                open_store(crashed), courier, request=prepared(text=BATCH_ONLY)
-            ) as shard:
+            poster = BatchPoster()
+            async with running_shard(open_store(crashed), poster, request=prepared(text=BATCH_ONLY)) as shard:
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "the run to end")
-                (message,) = courier.carried
+                (message,) = poster.posted
                 assert users_of(message)["p1"][str(TOLD)] == "0"
                 assert (await run_batch(shard, 2)).counts == BatchCounts()
 
@@ -186,22 +185,22 @@ class TestCrash:
 
     def test_a_clean_stop_repeats_nothing(self, tmp_path: Path) -> None:
         """What was acknowledged before the stop is done with; the rest follows at the next start."""
-        first = BatchCourier()
+        first = BatchPoster()
 
         async def stop_half_way() -> None:
             async with running_shard(open_store(tmp_path), first, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
-                await eventually(lambda: len(first.carried) > 20, "some messages")
+                await eventually(lambda: len(first.posted) > 20, "some messages")
 
         async def go_on() -> None:
-            second = BatchCourier()
+            second = BatchPoster()
             async with running_shard(
                 open_store(tmp_path), second, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 run = await run_batch(shard, 1)
-            assert run.counts == acknowledged(1_000, len(first.carried) + len(second.carried))
+            assert run.counts == acknowledged(1_000, len(first.posted) + len(second.posted))
             told = first.told("batch") + second.told("batch")
             assert told == Counter({f"p{number}": 1 for number in range(1_000)})
 
@@ -218,22 +217,22 @@ class TestCatalogEdits:
             await shard.call(Switch(version))
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
+            poster, store = BatchPoster(), open_store(tmp_path)
             off = catalog([destination(DESTINATION, URL, realtime=False, enabled=False)])
-            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+            async with running_shard(store, poster, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 begin = RunBatch(DESTINATION, 1, shard.now, False, 0.0)
                 await shard.call(begin)
-                await eventually(lambda: len(courier.carried) > 20, "some messages")
+                await eventually(lambda: len(poster.posted) > 20, "some messages")
                 await switch(shard, 2, off)
-                before = len(courier.carried)
+                before = len(poster.posted)
                 assert before < 100
                 assert await shard.call(begin) == Batches([])
                 await switch(shard, 3, BATCH_ONLY)
                 run = await run_batch(shard, 1)
-            assert run.counts == acknowledged(1_000, len(courier.carried))
-            assert courier.told("batch") == Counter({f"p{number}": 1 for number in range(1_000)})
+            assert run.counts == acknowledged(1_000, len(poster.posted))
+            assert poster.told("batch") == Counter({f"p{number}": 1 for number in range(1_000)})
 
         asyncio.run(work())
 
@@ -241,14 +240,14 @@ class TestCatalogEdits:
         """Those told before the edit hear of the new alias from the next run, those after it from this one."""
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
+            poster, store = BatchPoster(), open_store(tmp_path)
             aliases = [{"segment": TOLD}, {"segment": TOLD, "alias": "second"}]
             edited = catalog([destination(DESTINATION, URL, realtime=False, segments=aliases)])
-            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+            async with running_shard(store, poster, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
-                await eventually(lambda: len(courier.carried) > 20, "some messages")
+                await eventually(lambda: len(poster.posted) > 20, "some messages")
                 await shard.call(prepared(2, edited))
                 await shard.call(Switch(2))
                 first = await run_batch(shard, 1)
@@ -257,7 +256,7 @@ class TestCatalogEdits:
                 assert (await run_batch(shard, 3)).counts == BatchCounts()
             told = Counter(
                 alias
-                for message in courier.carried
+                for message in poster.posted
                 for said in users_of(message).values()
                 for alias, status in said.items()
                 if status == "1"
@@ -272,24 +271,24 @@ class TestBesideRealTime:
         """Half of the messages under way are real time's, whatever the batch would like."""
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+            poster, store = BatchPoster(), open_store(tmp_path)
+            async with running_shard(store, poster, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
                 await shard.call(prepared(2, BOTH))
                 await shard.call(Switch(2))
-                courier.batch_gate.clear()
+                poster.batch_gate.clear()
                 batch = asyncio.create_task(run_batch(shard, 1))
-                await eventually(lambda: len(courier.told("batch")) >= 40, "the batch to be stuck")
+                await eventually(lambda: len(poster.told("batch")) >= 40, "the batch to be stuck")
                 await see(shard, [5_000])
-                await eventually(lambda: courier.told("realtime"), "the message in real time")
-                stuck = sum(one.kind == "batch" for one in courier.carried)
-                limit = shard.lanes[DESTINATION].outlet.concurrency.limit
-                courier.batch_gate.set()
+                await eventually(lambda: poster.told("realtime"), "the message in real time")
+                stuck = sum(one.kind == "batch" for one in poster.posted)
+                limit = shard.lanes[DESTINATION].sender.concurrency.limit
+                poster.batch_gate.set()
                 assert (await batch).counts.owed == 0
             assert stuck <= (limit + 1) / 2
-            assert courier.told("realtime") == {"p5000": 1}
-            assert courier.told("batch").keys() >= {f"p{number}" for number in range(1_000)}
+            assert poster.told("realtime") == {"p5000": 1}
+            assert poster.told("batch").keys() >= {f"p{number}" for number in range(1_000)}
 
         asyncio.run(work())
 
@@ -297,23 +296,23 @@ class TestBesideRealTime:
         """One message about a device at a time, so that no older state overtakes a newer one."""
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, request=prepared(text=BOTH)) as shard:
+            poster, store = BatchPoster(), open_store(tmp_path)
+            async with running_shard(store, poster, request=prepared(text=BOTH)) as shard:
                 await see(shard, [1])
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
-                courier.batch_gate.clear()
+                poster.batch_gate.clear()
                 batch = asyncio.create_task(run_batch(shard, 1))
-                await eventually(lambda: courier.told("batch"), "the batch's message")
+                await eventually(lambda: poster.told("batch"), "the batch's message")
                 await shard.submit([told_sight(1, status=0)])
                 cursor = shard.lanes[DESTINATION].cursor
                 await see(shard, [2])
-                await eventually(lambda: courier.told("realtime")["p2"], "another device's message")
-                assert courier.told("realtime")["p1"] == 1
+                await eventually(lambda: poster.told("realtime")["p2"], "another device's message")
+                assert poster.told("realtime")["p1"] == 1
                 assert shard.lanes[DESTINATION].cursor == cursor < await store.last_seq()
-                courier.batch_gate.set()
+                poster.batch_gate.set()
                 assert (await batch).counts == acknowledged(1, 1)
-                await eventually(lambda: courier.told("realtime")["p1"] == 2, "the news")
-                assert users_of(courier.carried[-1])["p1"][str(TOLD)] == "0"
+                await eventually(lambda: poster.told("realtime")["p1"] == 2, "the news")
+                assert users_of(poster.posted[-1])["p1"][str(TOLD)] == "0"
 
         asyncio.run(work())
 
@@ -329,14 +328,14 @@ class TestBesideRealTime:
             return Sight(msgspec.structs.replace(now.event, ids=ids))
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, request=prepared(text=both)) as shard:
+            poster, store = BatchPoster(), open_store(tmp_path)
+            async with running_shard(store, poster, request=prepared(text=both)) as shard:
                 lane = shard.lanes[DESTINATION]
                 for start in range(0, 1_000, 500):
                     await shard.submit([seen(number) for number in range(start, start + 500)])
                 await eventually(lambda: lane.idle, "real time")
-                courier.batch_gate.clear()
-                courier.carried.clear()
+                poster.batch_gate.clear()
+                poster.posted.clear()
                 batch = asyncio.create_task(run_batch(shard, 1))
                 waiting: list[int] = []
 
@@ -352,23 +351,23 @@ class TestBesideRealTime:
                 profiles = (await store.devices(waiting, DESTINATION)).profiles
                 number = int(profiles[waiting[0]].uuid) - int(device(0))
                 await shard.submit([seen(number, status=0)])
-                await eventually(lambda: courier.told("realtime")[f"p{number}"], "the news")
-                assert not courier.told("batch")[f"p{number}"]
-                courier.batch_gate.set()
+                await eventually(lambda: poster.told("realtime")[f"p{number}"], "the news")
+                assert not poster.told("batch")[f"p{number}"]
+                poster.batch_gate.set()
                 assert (await batch).counts.users == 999  # nothing is left to say of it: gained, and lost
-            assert courier.told("batch").keys() == {f"p{n}" for n in range(1_000) if n != number}
+            assert poster.told("batch").keys() == {f"p{n}" for n in range(1_000) if n != number}
 
         asyncio.run(work())
 
     def test_a_destination_for_batches_alone_hears_nothing_in_real_time(self, tmp_path: Path) -> None:
         async def work() -> None:
-            courier = BatchCourier()
+            poster = BatchPoster()
             async with running_shard(
-                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+                open_store(tmp_path), poster, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, range(5))
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "the lane to be idle")
-                assert courier.carried == []
+                assert poster.posted == []
                 assert (await run_batch(shard, 1)).counts == acknowledged(5, 1)
 
         asyncio.run(work())
@@ -379,15 +378,15 @@ class TestWhatIsLeftBehind:
         """However often a shard is asked for it, and whoever asks at the same time."""
 
         async def work() -> None:
-            courier = BatchCourier()
+            poster = BatchPoster()
             async with running_shard(
-                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+                open_store(tmp_path), poster, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, range(30))
                 runs = await asyncio.gather(*(run_batch(shard, 1) for _ in range(5)))
                 assert {run.counts for run in runs} == {acknowledged(30, 3)}
                 assert await run_batch(shard, 1) == runs[0]
-            assert len(courier.carried) == 3
+            assert len(poster.posted) == 3
 
         asyncio.run(work())
 
@@ -398,7 +397,7 @@ class TestWhatIsLeftBehind:
 
         async def work() -> None:
             async with running_shard(
-                open_store(tmp_path), BatchCourier(), request=prepared(text=BATCH_ONLY)
+                open_store(tmp_path), BatchPoster(), request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, [1])
                 await shard.submit([BeginBatch(DESTINATION, 1, shard.now, everything=False)])
@@ -408,9 +407,9 @@ class TestWhatIsLeftBehind:
 
     def test_a_resync_tells_everything_again(self, tmp_path: Path) -> None:
         async def work() -> None:
-            courier = BatchCourier()
+            poster = BatchPoster()
             async with running_shard(
-                open_store(tmp_path), courier, request=prepared(text=BATCH_ONLY)
+                open_store(tmp_path), poster, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, range(30))
                 await run_batch(shard, 1)
@@ -418,7 +417,7 @@ class TestWhatIsLeftBehind:
                 run = await run_batch(shard, 2, everything=True)
                 assert (run.mode, run.counts) == ("resync", acknowledged(30, 3))
                 assert (await run_batch(shard, 3)).counts == BatchCounts()
-                later = {user: said for one in courier.carried[3:] for user, said in users_of(one).items()}
+                later = {user: said for one in poster.posted[3:] for user, said in users_of(one).items()}
                 assert later == {f"p{n}": {str(TOLD): "1" if n else "0"} for n in range(30)}
 
         asyncio.run(work())
@@ -427,18 +426,18 @@ class TestWhatIsLeftBehind:
         """The owed come first; those that fail again are not tried a second time by the same run."""
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, request=prepared(text=BATCH_ONLY)) as shard:
+            poster, store = BatchPoster(), open_store(tmp_path)
+            async with running_shard(store, poster, request=prepared(text=BATCH_ONLY)) as shard:
                 await run_batch(shard, 1)
                 await see(shard, range(10))
-                courier.status = 500
+                poster.status = 500
                 run = await run_batch(shard, 2)
                 assert run.counts == BatchCounts(10, 0, 10, 1, 0)
                 await see(shard, [10])
                 run = await run_batch(shard, 3)
                 assert (run.mode, run.counts) == ("changes", BatchCounts(11, 0, 11, 2, 0))
                 assert await store.owed_counts() == {DESTINATION: 11}
-                courier.status = 200
+                poster.status = 200
                 assert (await run_batch(shard, 4)).counts == acknowledged(11, 2)
                 assert await store.owed_counts() == {}
 
@@ -448,15 +447,15 @@ class TestWhatIsLeftBehind:
         """It is among the owed, and in the journal since the last run as well."""
 
         async def work() -> None:
-            courier, store = BatchCourier(), open_store(tmp_path)
-            async with running_shard(store, courier, request=prepared(text=BOTH)) as shard:
+            poster, store = BatchPoster(), open_store(tmp_path)
+            async with running_shard(store, poster, request=prepared(text=BOTH)) as shard:
                 await run_batch(shard, 1)
-                courier.status = 500
+                poster.status = 500
                 await see(shard, range(10))
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time to fail")
                 assert await store.owed_counts() == {DESTINATION: 10}
                 assert (await run_batch(shard, 2)).counts == BatchCounts(10, 0, 10, 1, 0)
-                courier.status = 200
+                poster.status = 200
                 assert (await run_batch(shard, 3)).counts == acknowledged(10, 1)
                 assert await store.owed_counts() == {}
 
@@ -468,7 +467,7 @@ class TestWhatIsLeftBehind:
             batch = {"every": "24h", "at": "02:00"} if scheduled else False
             text = catalog([destination(DESTINATION, URL, batch=batch)])
             store = open_store(tmp_path)
-            async with running_shard(store, BatchCourier(), request=prepared(text=text)) as shard:
+            async with running_shard(store, BatchPoster(), request=prepared(text=text)) as shard:
                 await see(shard, [1])
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
                 run = await run_batch(shard, 1)
@@ -482,9 +481,9 @@ class TestWhatIsLeftBehind:
 
     def test_a_journal_that_no_longer_reaches_back_makes_a_full_run(self, tmp_path: Path) -> None:
         async def work() -> None:
-            store, courier = open_store(tmp_path), BatchCourier()
+            store, poster = open_store(tmp_path), BatchPoster()
             async with running_shard(
-                store, courier, housekeeping=False, request=prepared(text=BATCH_ONLY)
+                store, poster, housekeeping=False, request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, range(3))
                 await run_batch(shard, 1)
@@ -508,8 +507,8 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
         await store.commit(GroupWrites(profiles={uid: profile}))
 
     async def work() -> None:
-        store, courier = open_store(tmp_path), BatchCourier()
-        async with running_shard(store, courier, housekeeping=False, request=prepared(text=BOTH)) as shard:
+        store, poster = open_store(tmp_path), BatchPoster()
+        async with running_shard(store, poster, housekeeping=False, request=prepared(text=BOTH)) as shard:
             lane = shard.lanes[DESTINATION]
             await shard.submit([sight(1), sight(2)])
             await see(shard, [1, 2])
@@ -517,11 +516,11 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
             await change_unseen(shard, store, 1)
             await run_batch(shard, 1)  # the first is a full one: it needs no journal to find the change
             await change_unseen(shard, store, 2)
-            before = len(courier.carried)
+            before = len(poster.posted)
             for number in (1, 2):
                 await shard.submit([Sight(Event(uuid=device(number), at=shard.now, ts=shard.now))])
             await eventually(lambda: lane.idle, "the sightings")
-            (message,) = courier.carried[before:]
+            (message,) = poster.posted[before:]
             held = {str(number): "1" for number in (IN_MARKET, STILL_LOOKING)}
             assert users_of(message) == {"p2": held | {str(TOLD): "0"}}
 

@@ -10,7 +10,7 @@ from arke.shard.commands import Command, Erase, Erased, Result, Scrub, Scrubbed,
 from arke.shard.protocol import AskProfile, AskStanding, Dossier, Results, Standing, Submit
 from arke.storage.keyed_hash import KeyedHash
 from e2e.catalogs import DPID, device
-from integration.engine.shards import NotingCourier, open_store, running_shard, sight
+from integration.engine.shards import NotingPoster, open_store, running_shard, sight
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ def test_a_withdrawn_device_is_told_zeros_only_and_then_forgotten(tmp_path: Path
     """Also when it is withdrawn again and again; its journal records are emptied, others' are not."""
 
     async def main() -> None:
-        courier = NotingCourier()
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster()
+        async with running_shard(open_store(tmp_path), poster) as shard:
             await ask(shard, sight(1), sight(2))
             await eventually(
-                lambda: sum(one.body.count(b"DataPartner") for one in courier.carried) == 2, "both"
+                lambda: sum(one.body.count(b"DataPartner") for one in poster.posted) == 2, "both"
             )
             withdraw = Withdraw(device(1), NOW, "privacy")
             await ask(shard, withdraw, sight(1, "lens"), withdraw)
-            await eventually(lambda: courier.carried[-1].kind == "privacy", "the zeros")
-            assert b'"Status":"1"' not in courier.carried[-1].body
+            await eventually(lambda: poster.posted[-1].kind == "privacy", "the zeros")
+            assert b'"Status":"1"' not in poster.posted[-1].body
             while (await standing(shard, 1)).busy:
                 await asyncio.sleep(0.01)
             told = [row.entry.told for row in (await standing(shard, 1)).ledger]
@@ -80,15 +80,15 @@ def test_a_device_is_not_erased_while_a_message_about_it_is_under_way(tmp_path: 
     """Its outcome would bring the ledger row back."""
 
     async def main() -> None:
-        courier = NotingCourier()
-        courier.gate.clear()
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster()
+        poster.gate.clear()
+        async with running_shard(open_store(tmp_path), poster) as shard:
             await ask(shard, sight(1))
-            await eventually(lambda: courier.carried, "a message under way")
+            await eventually(lambda: poster.posted, "a message under way")
             erasing = asyncio.create_task(ask(shard, Erase(device(1))))
             await asyncio.sleep(0)
             assert not erasing.done()
-            courier.gate.set()
+            poster.gate.set()
             await erasing
             assert await standing(shard, 1) == Standing()
 
@@ -99,8 +99,8 @@ def test_what_is_owed_goes_with_the_device(tmp_path: Path) -> None:
     """And the lane knows that it owes it no more."""
 
     async def main() -> None:
-        courier = NotingCourier(500)
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster(500)
+        async with running_shard(open_store(tmp_path), poster) as shard:
             await ask(shard, sight(1), sight(2))
             await eventually(lambda: shard.lanes[1].owed_count == 2, "both owed")
             assert await ask(shard, Erase(device(1))) == [Erased((1,))]
@@ -114,18 +114,18 @@ def test_only_some_ids_may_leave(tmp_path: Path) -> None:
     """The device stays with its other ids; the one that goes gets its zeros and leaves no row."""
 
     async def main() -> None:
-        courier = NotingCourier()
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster()
+        async with running_shard(open_store(tmp_path), poster) as shard:
             await ask(shard, sight(1, partner="a"))
             await ask(shard, sight(1, partner="b"))
-            await eventually(lambda: b'"b"' in b"".join(one.body for one in courier.carried), "b told")
+            await eventually(lambda: b'"b"' in b"".join(one.body for one in poster.posted), "b told")
             keys = ((DPID, "a"),)
             await ask(shard, Withdraw(device(1), NOW, "opt_out", keys))
             await eventually(
-                lambda: courier.carried[-1].kind == "privacy" and b'"a"' in courier.carried[-1].body,
+                lambda: poster.posted[-1].kind == "privacy" and b'"a"' in poster.posted[-1].body,
                 "a's zeros",
             )
-            users = {user["DataPartner_UUID"]: user for user in json.loads(courier.carried[-1].body)["Users"]}
+            users = {user["DataPartner_UUID"]: user for user in json.loads(poster.posted[-1].body)["Users"]}
             assert {state["Status"] for state in users["a"]["Segments"]} == {"0"}
             await ask(shard, Erase(device(1), ids=keys))
             left = await standing(shard, 1)
@@ -142,7 +142,7 @@ def test_a_device_behind_an_erased_one_is_still_found(
     monkeypatch.setattr(KeyedHash, "uid", lambda *_: 7)
 
     async def main() -> None:
-        async with running_shard(open_store(tmp_path), NotingCourier()) as shard:
+        async with running_shard(open_store(tmp_path), NotingPoster()) as shard:
             await ask(shard, sight(1), sight(2))
             await ask(shard, Erase(device(1)))
             assert (await known(shard, 1), await known(shard, 2)) == (False, True)
@@ -156,14 +156,14 @@ def test_a_message_under_way_counts_before_the_ledger_knows_of_it(tmp_path: Path
     """Its destination is busy with the device until the outcome is written down."""
 
     async def main() -> None:
-        courier = NotingCourier()
-        courier.gate.clear()
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster()
+        poster.gate.clear()
+        async with running_shard(open_store(tmp_path), poster) as shard:
             await ask(shard, sight(1))
-            await eventually(lambda: courier.carried, "a message under way")
+            await eventually(lambda: poster.posted, "a message under way")
             assert (await standing(shard, 1)).ledger == []
             assert (await standing(shard, 1)).busy == [1]
-            courier.gate.set()
+            poster.gate.set()
             while (await standing(shard, 1)).busy:
                 await asyncio.sleep(0.01)
             assert {row.id for row in (await standing(shard, 1)).ledger} == {"p1"}

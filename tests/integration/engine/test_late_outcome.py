@@ -14,13 +14,14 @@ from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingCourier, stored_device
+from integration.engine.shards import NotingPoster, stored_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ParamSpec, TypeVar
 
-    from arke.delivery.sender import Outbound, Reply
+    from arke.delivery.https.ports import Answer
+    from arke.delivery.https.request import OutboundRequest
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -42,13 +43,13 @@ CATALOG = Catalog(
 )
 
 
-class UnevenCourier(NotingCourier):
+class UnevenPoster(NotingPoster):
     """Each message takes longer than the one before: 0.2 s, 0.4 s, ..."""
 
-    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
-        reply = await super().carry(parcel, attempt)
-        await asyncio.sleep(0.2 * len(self.carried))
-        return reply
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        answer = await super().post(request, timeout_s=timeout_s)
+        await asyncio.sleep(0.2 * len(self.posted))
+        return answer
 
 
 class RefusingCommitter(InlineCommitter):
@@ -68,15 +69,17 @@ def test_an_outcome_kept_late_does_not_undo_a_newer_one() -> None:
     loop = VirtualTimeLoop()
 
     async def play() -> list[dict[str, int]]:
-        courier, committer = UnevenCourier(), RefusingCommitter()
-        engine, shard = memory_engine(courier, VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
+        poster, committer = UnevenPoster(), RefusingCommitter()
+        engine, shard = memory_engine(poster, VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
         shard.store._committer = committer  # type: ignore[attr-defined]
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest([IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), memberships={10: 1})])
-        while len(courier.carried) < 2:
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest(
+            [IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), memberships={10: 1})]
+        )
+        while len(poster.posted) < 2:
             await asyncio.sleep(0.01)
-        await engine.ingest([IncomingEvent(uuid=UUID, memberships={20: 1})])
+        await engine.events.ingest([IncomingEvent(uuid=UUID, memberships={20: 1})])
         committer.refuse = True
         await engine.drain(30)
         told = [row.entry.told for row in (await stored_device(shard.store, UUID)).ledger]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.report import LaneReport
+from arke.delivery.outcome import LaneReport
 from arke.domain.event import DeclaredId
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
 from arke.receiver import AudienceState, parse
 from arke.shard.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
-from integration.engine.shards import NotingCourier, open_store, running_shard, sight, stored_device
+from integration.engine.shards import NotingPoster, open_store, running_shard, sight, stored_device
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -53,17 +53,17 @@ def test_the_new_device_takes_back_what_the_old_one_told(tmp_path: Path) -> None
     """The new device is in nothing: as soon as the id arrives it hears that it is out of everything."""
 
     async def main() -> None:
-        courier = NotingCourier()
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster()
+        async with running_shard(open_store(tmp_path), poster) as shard:
             await shard.submit([sight(1, "camera", "x")])
             await idle(shard)
-            assert states(courier.carried[-1].body) == {IN_MARKET: 1, STILL_LOOKING: 1}
+            assert states(poster.posted[-1].body) == {IN_MARKET: 1, STILL_LOOKING: 1}
             await shard.submit([sight(2, "nothing", "y")])
             await move(shard, 1, 2, "x")
             await idle(shard)
-            assert len(courier.carried) == 2
-            assert states(courier.carried[-1].body) == {IN_MARKET: 0, STILL_LOOKING: 0}
-            assert device(2).encode() in courier.carried[-1].body
+            assert len(poster.posted) == 2
+            assert states(poster.posted[-1].body) == {IN_MARKET: 0, STILL_LOOKING: 0}
+            assert device(2).encode() in poster.posted[-1].body
 
     asyncio.run(main())
 
@@ -72,17 +72,17 @@ def test_what_is_told_next_is_not_older_than_what_was_told(tmp_path: Path) -> No
     """The new device left a segment long ago; the id hears of it with the time it was last told 1, or later."""
 
     async def main() -> None:
-        courier = NotingCourier()
-        async with running_shard(open_store(tmp_path), courier) as shard:
+        poster = NotingPoster()
+        async with running_shard(open_store(tmp_path), poster) as shard:
             entry = LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [], stamp=LATER)
             await shard.submit([sight(2, "nothing", "y")])
             await shard.submit([adopt(2, "x", (AdoptedRow(1, DPID, "x", entry),))])
             await idle(shard)
-            assert b'"Status":"0","DateTime":"Wed May 18 03:33:20 UTC 2033"' in courier.carried[-1].body
+            assert b'"Status":"0","DateTime":"Wed May 18 03:33:20 UTC 2033"' in poster.posted[-1].body
             await shard.submit([sight(2, "camera", "y")])
             await idle(shard)
             change = b'"Segment_ID":"10329","Status":"1","DateTime":"Wed May 18 03:33:20 UTC 2033"'
-            assert change in courier.carried[-1].body
+            assert change in poster.posted[-1].body
 
     asyncio.run(main())
 
@@ -92,7 +92,7 @@ def test_adopting_twice_keeps_what_was_told_since(tmp_path: Path) -> None:
 
     async def main() -> None:
         store = open_store(tmp_path)
-        async with running_shard(store, NotingCourier()) as shard:
+        async with running_shard(store, NotingPoster()) as shard:
             await shard.submit([sight(2, "camera", "x")])
             await idle(shard)
             before = LedgerEntry(
@@ -113,8 +113,8 @@ def test_an_outcome_in_the_same_group_as_a_repeated_adoption_is_kept(tmp_path: P
     """A shard outlives the engine: what it is asked again may meet what a lane reports at that moment."""
 
     async def main() -> None:
-        store, courier = open_store(tmp_path), NotingCourier()
-        async with running_shard(store, courier) as shard:
+        store, poster = open_store(tmp_path), NotingPoster()
+        async with running_shard(store, poster) as shard:
             await shard.submit([sight(2, "nothing", "x")])
             before = LedgerEntry(0, {str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime")])
             again = adopt(2, "x", (AdoptedRow(1, DPID, "x", before),))
@@ -126,7 +126,7 @@ def test_an_outcome_in_the_same_group_as_a_repeated_adoption_is_kept(tmp_path: P
             )
             await shard.submit([LaneReport(1, (LedgerRow(uid, 1, DPID, "x", told),)), again])
             await idle(shard)
-            assert states(courier.carried[-1].body) == {IN_MARKET: 0}
+            assert states(poster.posted[-1].body) == {IN_MARKET: 0}
             (row,) = (await stored_device(store, device(2))).ledger
             assert row.entry.told == {str(IN_MARKET): TOLD_0, str(LENSES): TOLD_0}
             assert [one.message for one in row.entry.tries[:2]] == ["m", "n"]
@@ -140,15 +140,15 @@ def test_an_id_that_comes_back_before_it_left_is_not_spoken_of(tmp_path: Path) -
     """
 
     async def main() -> None:
-        store, courier = open_store(tmp_path), NotingCourier()
-        async with running_shard(store, courier) as shard:
+        store, poster = open_store(tmp_path), NotingPoster()
+        async with running_shard(store, poster) as shard:
             await shard.submit([sight(1, "camera", "x")])
             await idle(shard)
             returning = sight(1, "bag", "x")
             event = msgspec.structs.replace(returning.event, ids=(DeclaredId(DPID, "x", generation=11),))
             await shard.submit([Sight(event, arriving=((DPID, "x"),))])
             await idle(shard)
-            assert len(courier.carried) == 1
+            assert len(poster.posted) == 1
             for old, new, generation in ((1, 2, 10), (2, 1, 11)):
                 (left,) = await shard.submit([Unlink(device(old), DPID, "x", NOW, generation)])
                 assert isinstance(left, Unlinked)
@@ -156,9 +156,9 @@ def test_an_id_that_comes_back_before_it_left_is_not_spoken_of(tmp_path: Path) -
                 await shard.submit([Adopt(device(new), DPID, "x", NOW, generation, left.rows)])
                 await shard.submit([Forget(device(old), DPID, "x")])
                 await idle(shard)
-            assert states(courier.carried[-1].body) == {IN_MARKET: 1}
-            assert device(1).encode() in courier.carried[-1].body
-            assert {STILL_LOOKING: 0}.items() <= states(courier.carried[-2].body).items()
+            assert states(poster.posted[-1].body) == {IN_MARKET: 1}
+            assert device(1).encode() in poster.posted[-1].body
+            assert {STILL_LOOKING: 0}.items() <= states(poster.posted[-2].body).items()
 
     asyncio.run(main())
 
@@ -168,7 +168,7 @@ def test_rows_set_aside_are_kept_when_the_id_is_spoken_of_again(tmp_path: Path) 
 
     async def main() -> None:
         store = open_store(tmp_path)
-        async with running_shard(store, NotingCourier()) as shard:
+        async with running_shard(store, NotingPoster()) as shard:
             await shard.submit([sight(1, "camera", "x")])
             await idle(shard)
             await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=9)])
@@ -196,15 +196,15 @@ def test_a_crash_may_have_hidden_what_was_told(tmp_path: Path) -> None:
     """
 
     async def main() -> None:
-        lost = NotingCourier()
+        lost = NotingPoster()
         lost.gate.clear()
         store = open_store(tmp_path)
         async with running_shard(store, lost) as shard:
             await shard.submit([sight(1, "camera", "x")])
-            await eventually(lambda: lost.carried, "the message to go out")
+            await eventually(lambda: lost.posted, "the message to go out")
             crash = crashed(tmp_path)
             lost.gate.set()
-        async with running_shard(open_store(crash), NotingCourier(), delivering=False) as shard:
+        async with running_shard(open_store(crash), NotingPoster(), delivering=False) as shard:
             (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=9)])
             assert isinstance(left, Unlinked)
             assert [row.entry.told for row in left.rows] == [
@@ -220,7 +220,7 @@ def test_a_crash_may_have_hidden_what_was_taken_back(tmp_path: Path) -> None:
     """
 
     async def main() -> None:
-        lost = NotingCourier()
+        lost = NotingPoster()
         long_ago = sight(2, "camera", "y")
         before = msgspec.structs.replace(long_ago.event, at=NOW - 3_600)
         async with running_shard(open_store(tmp_path), lost) as shard:
@@ -228,22 +228,22 @@ def test_a_crash_may_have_hidden_what_was_taken_back(tmp_path: Path) -> None:
             await idle(shard)
             lost.gate.clear()
             entry = LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [], stamp=NOW - 7_200)
-            known = len(lost.carried)
+            known = len(lost.posted)
             await shard.submit([adopt(1, "x", (AdoptedRow(1, DPID, "x", entry),))])
-            await eventually(lambda: len(lost.carried) > known, "the 0 to go out")
+            await eventually(lambda: len(lost.posted) > known, "the 0 to go out")
             crash = crashed(tmp_path)
             lost.gate.set()
         told = AudienceState()
-        told.apply(*(parse(message.body) for message in lost.carried))
+        told.apply(*(parse(message.body) for message in lost.posted))
         assert told.segments_of("x") == set()
-        later = NotingCourier()
+        later = NotingPoster()
         async with running_shard(open_store(crash), later, delivering=False) as shard:
             (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=10)])
             assert isinstance(left, Unlinked)
         async with running_shard(open_store(crash), later) as shard:
             await shard.submit([Adopt(device(2), DPID, "x", NOW, generation=10, rows=left.rows)])
             await idle(shard)
-        told.apply(*(parse(message.body) for message in later.carried))
+        told.apply(*(parse(message.body) for message in later.posted))
         assert told.segments_of("x") == {str(IN_MARKET), str(STILL_LOOKING)}
 
     asyncio.run(main())

@@ -24,13 +24,13 @@ from arke.errors import StoreUnavailable
 from arke.shard.commands import Erase, Erased, Unlink, Unlinked
 from arke.shard.protocol import AskStanding, Batches, RunBatch, Standing
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingCourier, stored_device
+from integration.engine.shards import NotingPoster, stored_device
 from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from arke.delivery.sender import Outbound
+    from arke.delivery.https.request import OutboundRequest
     from arke.storage.ports.shard import ShardStore
 
 START = 20_000 * DAY_S
@@ -104,15 +104,15 @@ class World:
     """An engine with one shard, whose lanes, walks and questions read of a slow store."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
-        self.courier = NotingCourier()
+        self.poster = NotingPoster()
         self.clock = VirtualClock(loop, START)
-        self.engine, self.shard = memory_engine(self.courier, self.clock, SeededEntropy(1))
+        self.engine, self.shard = memory_engine(self.poster, self.clock, SeededEntropy(1))
         self.store = SlowStore(self.shard.store)
         self.shard.store = self.shard.walks._reader = self.shard._inspection._reader = self.store
 
     async def see(self, **fields: object) -> None:
         event = IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), **fields)  # type: ignore[arg-type]
-        await self.engine.ingest([event])
+        await self.engine.events.ingest([event])
 
     async def settle(self) -> None:
         await self.engine.drain(60)
@@ -127,10 +127,10 @@ class World:
     @property
     def told(self) -> list[dict[str, str]]:
         """What each message says of the one device."""
-        return [_said(one) for one in self.courier.carried]
+        return [_said(one) for one in self.poster.posted]
 
 
-def _said(message: Outbound) -> dict[str, str]:
+def _said(message: OutboundRequest) -> dict[str, str]:
     (user,) = json.loads(message.body)["Users"]
     return {one["Segment_ID"]: one["Status"] for one in user["Segments"]}
 
@@ -141,7 +141,7 @@ def play(story: Callable[[World], Coroutine[Any, Any, None]], catalog: Catalog =
     async def work() -> None:
         world = World(loop)
         await world.shard.start()
-        await world.engine.apply(catalog)
+        await world.engine.catalogs.apply(catalog)
         await story(world)
         await world.engine.stop()
 
@@ -214,7 +214,7 @@ class TestDevicesBeingRead:
             await world.see(memberships={10: 1, 20: 1})
             await held.read.wait()
             mapped = (msgspec.structs.replace(CATALOG.destinations[0], segments=(Mapping(segment=20),)),)
-            await world.engine.apply(msgspec.structs.replace(CATALOG, destinations=mapped))
+            await world.engine.catalogs.apply(msgspec.structs.replace(CATALOG, destinations=mapped))
             held.go.set()
             await world.settle()
             assert world.told == [{"20": "1"}]
@@ -234,7 +234,7 @@ class TestDevicesBeingRead:
             await world.see(memberships={20: 1})
             held.go.set()
             await batch
-            assert [one.kind for one in world.courier.carried] == ["realtime", "realtime", "batch"]
+            assert [one.kind for one in world.poster.posted] == ["realtime", "realtime", "batch"]
             assert world.told[1:] == [{"10": "1", "20": "1"}, {"10": "1", "20": "1"}]
 
         play(story)
@@ -272,13 +272,13 @@ class TestTheJournal:
 
         async def story(world: World) -> None:
             lane = world.shard.lanes[DESTINATION]
-            world.courier.gate.clear()
+            world.poster.gate.clear()
             await world.see(memberships={10: 1})
-            await eventually(lambda: world.courier.carried, "the window to be full")
+            await eventually(lambda: world.poster.posted, "the window to be full")
             await world.see(memberships={10: 0})
             assert lane.read_until < await world.shard.store.last_seq()
             held = world.store.hold("journal")
-            world.courier.gate.set()
+            world.poster.gate.set()
             await held.read.wait()
             await world.see(memberships={20: 1})
             held.go.set()
@@ -300,17 +300,17 @@ class TestRuns:
         async def story(world: World) -> None:
             await world.see(memberships={10: 1})
             await world.settle()
-            world.courier.gate.clear()
+            world.poster.gate.clear()
             first = asyncio.create_task(_run_batch(world))
-            await eventually(lambda: len(world.courier.carried) == 2, "the batch's message to be in flight")
+            await eventually(lambda: len(world.poster.posted) == 2, "the batch's message to be in flight")
             held = world.store.hold("batch")
             second = asyncio.create_task(_run_batch(world))
             await held.read.wait()
-            world.courier.gate.set()
+            world.poster.gate.set()
             await first
             held.go.set()
             assert (await second).runs == (await first).runs
-            assert len(world.courier.carried) == 2
+            assert len(world.poster.posted) == 2
 
         play(story)
 
@@ -340,13 +340,13 @@ class TestStanding:
         """The rows were read before the outcome was committed: without it they would be all there is to know."""
 
         async def story(world: World) -> None:
-            world.courier.gate.clear()
+            world.poster.gate.clear()
             await world.see(memberships={10: 1})
-            await eventually(lambda: world.courier.carried, "the message to be in flight")
+            await eventually(lambda: world.poster.posted, "the message to be in flight")
             held = world.store.hold("device")
             asked = asyncio.create_task(world.shard.call(AskStanding(UUID)))
             await held.read.wait()
-            world.courier.gate.set()
+            world.poster.gate.set()
             await world.settle()
             held.go.set()
             standing = await asked

@@ -14,7 +14,7 @@ from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Failed, Seen, Sight
 from arke.shard.protocol import AskStatus, ShardStatus
 from e2e.catalogs import device
-from integration.engine.shards import NotingCourier, open_store, running_shard, sight, stored_device
+from integration.engine.shards import NotingPoster, open_store, running_shard, sight, stored_device
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def test_a_full_store_acknowledges_nothing_and_comes_back_by_itself(tmp_path: Pa
     """Not ready while it is full; ready without any event once there is room; nothing acknowledged is lost."""
 
     async def main() -> None:
-        store, courier = open_store(tmp_path), NotingCourier()
-        async with running_shard(store, courier) as shard:
+        store, poster = open_store(tmp_path), NotingPoster()
+        async with running_shard(store, poster) as shard:
 
             async def ready() -> bool:
                 status = await shard.call(AskStatus())
@@ -72,7 +72,7 @@ def test_a_full_store_acknowledges_nothing_and_comes_back_by_itself(tmp_path: Pa
         again = open_store(tmp_path)
         kept = [n for n in range(taken + 2) if await again.find_uid(device(n)) is not None]
         assert kept == [number for number in range(taken + 2) if number != taken]
-        assert sum(b'"p%d"' % number in one.body for one in courier.carried for number in kept) == len(kept)
+        assert sum(b'"p%d"' % number in one.body for one in poster.posted for number in kept) == len(kept)
         await again.close()
 
     asyncio.run(main())
@@ -82,13 +82,13 @@ def test_outcomes_wait_for_room(tmp_path: Path) -> None:
     """A message is acknowledged while the store is full: the lane keeps the outcome until it is written."""
 
     async def main() -> None:
-        store, courier = open_store(tmp_path), NotingCourier()
-        async with running_shard(store, courier) as shard:
-            courier.gate.clear()
+        store, poster = open_store(tmp_path), NotingPoster()
+        async with running_shard(store, poster) as shard:
+            poster.gate.clear()
             await shard.submit([sight(9_999)])
-            await eventually(lambda: courier.carried, "the message to be under way")
+            await eventually(lambda: poster.posted, "the message to be under way")
             await fill(shard, store)
-            courier.gate.set()
+            poster.gate.set()
             limit_pages(store, NO_LIMIT)
 
             async def ledger() -> list[LedgerRow]:
@@ -96,7 +96,7 @@ def test_outcomes_wait_for_room(tmp_path: Path) -> None:
 
             await eventually(ledger, "the outcome to be written")
             assert [one.answer for one in (await ledger())[0].entry.tries] == ["200"]
-        assert sum(b'"p9999"' in one.body for one in courier.carried) == 1
+        assert sum(b'"p9999"' in one.body for one in poster.posted) == 1
 
     asyncio.run(main())
 
@@ -106,7 +106,7 @@ def test_housekeeping_and_groups_take_turns(tmp_path: Path) -> None:
 
     async def main() -> None:
         store = open_store(tmp_path)
-        async with running_shard(store, NotingCourier(), housekeeping=False) as shard:
+        async with running_shard(store, NotingPoster(), housekeeping=False) as shard:
             end = asyncio.get_running_loop().time() + 1.0
 
             async def checkpoints() -> None:
@@ -141,7 +141,7 @@ def test_a_command_that_breaks_costs_only_itself(tmp_path: Path, monkeypatch: py
 
     async def main() -> None:
         store = open_store(tmp_path)
-        async with running_shard(store, NotingCourier()) as shard:
+        async with running_shard(store, NotingPoster()) as shard:
             group: list[Sight] = [sight(number) for number in (1, 2, 3)]
             first, second, third = await shard.submit([*group])
             assert isinstance(first, Seen)

@@ -14,13 +14,13 @@ from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingCourier
+from integration.engine.shards import NotingPoster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from arke.engine.engine import Engine
+    from arke.operations.engine import Engine
     from arke.shard.shard import Shard
 
 P = ParamSpec("P")
@@ -76,23 +76,23 @@ class World:
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self.clock = VirtualClock(loop, START)
-        self.courier = NotingCourier()
+        self.poster = NotingPoster()
         self.engine, self.shard = self._opened()
         self.shard_store, self.directory = RefusingCommitter(), RefusingCommitter()
         self.shard.store._committer = self.shard_store  # type: ignore[attr-defined]
-        self.engine._committer = self.directory
+        self.engine.catalogs._committer = self.engine.batches._committer = self.directory
 
     def _opened(self) -> tuple[Engine, Shard]:
-        return memory_engine(self.courier, self.clock, SeededEntropy(1))
+        return memory_engine(self.poster, self.clock, SeededEntropy(1))
 
     async def see(self) -> None:
         event = IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), signals={"c_k": ["1"]})
-        await self.engine.ingest([event])
+        await self.engine.events.ingest([event])
         await self.engine.drain(10)
 
     def told(self) -> list[int]:
         """The destination of each message so far."""
-        return [int(json.loads(one.body)["AAM_Destination_Id"]) for one in self.courier.carried]
+        return [int(json.loads(one.body)["AAM_Destination_Id"]) for one in self.poster.posted]
 
 
 def play(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
@@ -112,9 +112,9 @@ def test_a_shard_that_could_not_switch_switches_when_it_can() -> None:
 
     async def story(world: World) -> None:
         world.shard_store.refuse()
-        assert (await world.engine.apply(catalog(1))).version == 1
+        assert (await world.engine.catalogs.apply(catalog(1))).version == 1
         assert world.shard_store.refused
-        assert (await world.engine.apply(catalog(1, 2))).version == 2
+        assert (await world.engine.catalogs.apply(catalog(1, 2))).version == 2
         await world.see()
         assert sorted(world.told()) == [1, 2]
 
@@ -127,10 +127,10 @@ def test_events_go_by_the_old_catalog_until_the_shard_has_switched() -> None:
     """
 
     async def story(world: World) -> None:
-        await world.engine.apply(catalog(1))
+        await world.engine.catalogs.apply(catalog(1))
         await world.engine.drain(10)
         world.shard_store.refuse()
-        edit = asyncio.create_task(world.engine.apply(catalog(1, 2)))
+        edit = asyncio.create_task(world.engine.catalogs.apply(catalog(1, 2)))
         while not world.shard_store.refused:
             await asyncio.sleep(0)
         await world.see()
@@ -148,7 +148,7 @@ def test_the_schedule_follows_an_edit_though_it_could_not_be_written_at_once() -
 
     async def story(world: World) -> None:
         world.directory.refuse(after=1)
-        await world.engine.apply(catalog(1))
+        await world.engine.catalogs.apply(catalog(1))
         assert world.directory.refused
         (status,) = await world.engine.batches.status()
         assert status.next_due is not None
@@ -161,12 +161,12 @@ def test_an_edit_that_is_cut_short_is_known_to_be_stored() -> None:
 
     async def story(world: World) -> None:
         world.shard_store.refuse()
-        edit = asyncio.create_task(world.engine.apply(catalog(1)))
+        edit = asyncio.create_task(world.engine.catalogs.apply(catalog(1)))
         while not world.shard_store.refused:
             await asyncio.sleep(0)
         edit.cancel()
         await asyncio.gather(edit, return_exceptions=True)
-        assert (await world.engine.apply(catalog(1, 2))).version == 2
+        assert (await world.engine.catalogs.apply(catalog(1, 2))).version == 2
         await world.see()
         assert sorted(world.told()) == [1, 2]
 

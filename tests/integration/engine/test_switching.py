@@ -11,7 +11,7 @@ import pytest
 
 from arke.errors import InvalidInput
 from arke.shard.protocol import AskStatus, ShardStatus, Switch
-from integration.engine.shards import NotingCourier, open_store, prepared, running_shard
+from integration.engine.shards import NotingPoster, open_store, prepared, running_shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def test_each_switch_succeeds(tmp_path: Path, asked: Sequence[Request]) -> None:
     """What was prepared stays so until it is in force, and to switch to what is in force is done."""
 
     async def main() -> None:
-        async with running_shard(open_store(tmp_path), NotingCourier()) as shard:
+        async with running_shard(open_store(tmp_path), NotingPoster()) as shard:
             for request in asked:
                 await shard.call(request)
             status = await shard.call(AskStatus())
@@ -47,7 +47,7 @@ def test_what_was_not_prepared_is_refused(tmp_path: Path) -> None:
     """An older one that was prepared does not count for it, nor one that has been overtaken."""
 
     async def main() -> None:
-        async with running_shard(open_store(tmp_path), NotingCourier()) as shard:
+        async with running_shard(open_store(tmp_path), NotingPoster()) as shard:
             await shard.call(prepared(2))
             await shard.call(prepared(3))
             await shard.call(Switch(3))

@@ -7,11 +7,12 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
-from arke.delivery.sender import Outbound, Reply
+from arke.delivery.https.ports import Answer
+from arke.delivery.https.request import OutboundRequest
 from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import Sight
 from e2e.catalogs import DPID, TOLD, device
-from integration.engine.shards import NotingCourier, open_store, running_shard
+from integration.engine.shards import NotingPoster, open_store, running_shard
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -26,15 +27,15 @@ async def idle(shard: Shard) -> None:
     await eventually(lambda: all(lane.idle for lane in shard.lanes.values()), "the lane to be idle")
 
 
-class UnpluggedCourier(NotingCourier):
+class UnpluggedPoster(NotingPoster):
     """Nothing leaves while `unplugged`."""
 
     unplugged = True
 
-    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         if self.unplugged:
-            return Reply(None, "connect", sent=False)
-        return await super().carry(parcel, attempt)
+            return Answer(reason="connect", cause="connect", sent=False)
+        return await super().post(request, timeout_s=timeout_s)
 
 
 def test_what_could_not_be_sent_again_may_have_been_told_before(tmp_path: Path) -> None:
@@ -45,24 +46,24 @@ def test_what_could_not_be_sent_again_may_have_been_told_before(tmp_path: Path) 
     crashed.mkdir()
 
     async def until_the_crash() -> None:
-        courier = NotingCourier()
-        courier.gate.clear()
-        async with running_shard(open_store(tmp_path), courier, housekeeping=False) as shard:
+        poster = NotingPoster()
+        poster.gate.clear()
+        async with running_shard(open_store(tmp_path), poster, housekeeping=False) as shard:
             await shard.submit([_told(shard, 1)])
-            await eventually(lambda: courier.carried, "the message to leave")
+            await eventually(lambda: poster.posted, "the message to leave")
             for name in ("shard-00.db", "shard-00.db-wal"):
                 shutil.copy(tmp_path / name, crashed / name)
-            courier.gate.set()
+            poster.gate.set()
 
     async def go_on() -> None:
-        store, courier = open_store(crashed), UnpluggedCourier()
-        async with running_shard(store, courier) as shard:
+        store, poster = open_store(crashed), UnpluggedPoster()
+        async with running_shard(store, poster) as shard:
             await idle(shard)
             assert await store.owed_counts() == {DESTINATION: 1}
-            courier.unplugged = False
+            poster.unplugged = False
             await shard.submit([_told(shard, 0)])
             await idle(shard)
-        (message,) = courier.carried
+        (message,) = poster.posted
         (user,) = json.loads(message.body)["Users"]
         assert {one["Segment_ID"]: one["Status"] for one in user["Segments"]} == {str(TOLD): "0"}
 

@@ -16,7 +16,7 @@ from arke.domain.time import DAY_S
 from arke.shard.commands import Refresh, Walked
 from arke.shard.protocol import Prepare
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingCourier, open_store, prepared, running_shard, sight, stored_device
+from integration.engine.shards import NotingPoster, open_store, prepared, running_shard, sight, stored_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,17 +79,17 @@ def test_time_acts_at_the_second_and_tells_nobody_in_real_time() -> None:
     loop = VirtualTimeLoop()
 
     async def play() -> tuple[list[tuple[int, int, int, str]], int, int]:
-        courier = NotingCourier()
-        engine, shard = memory_engine(courier, clock := VirtualClock(loop, START), SeededEntropy(1))
+        poster = NotingPoster()
+        engine, shard = memory_engine(poster, clock := VirtualClock(loop, START), SeededEntropy(1))
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest([seen(signals={"c_k": ["1", "2"]})])
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest([seen(signals={"c_k": ["1", "2"]})])
         await engine.drain(10)
-        sent = len(courier.carried)
+        sent = len(poster.posted)
         await clock.sleep_until(START + 30 * DAY_S)
         swept = await changes(shard, "sweep")
         await engine.stop()
-        return swept, sent, len(courier.carried)
+        return swept, sent, len(poster.posted)
 
     swept, before, after = run_virtual(play(), loop)
     assert swept == [
@@ -105,16 +105,16 @@ def test_after_120_days_a_device_is_in_nothing_until_it_is_heard_of() -> None:
     loop = VirtualTimeLoop()
 
     async def play() -> tuple[list[tuple[int, int, int, str]], dict[int, int]]:
-        engine, shard = memory_engine(NotingCourier(), clock := VirtualClock(loop, START), SeededEntropy(1))
+        engine, shard = memory_engine(NotingPoster(), clock := VirtualClock(loop, START), SeededEntropy(1))
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest([seen(signals={"c_k": ["2"]}, memberships={50: 1})])
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest([seen(signals={"c_k": ["2"]}, memberships={50: 1})])
         await clock.sleep_until(START + 10 * DAY_S)
-        await engine.ingest([seen()])
+        await engine.events.ingest([seen()])
         await clock.sleep_until(START + 300 * DAY_S)
         assert not any(held.status for held in (await profile(shard)).segments.values())
         assert await shard.store.next_due() is None
-        await engine.ingest([seen()])
+        await engine.events.ingest([seen()])
         await engine.drain(10)
         held = {number: membership.status for number, membership in (await profile(shard)).segments.items()}
         lost = [change for change in await changes(shard, "sweep") if change[3] == "inactive"]
@@ -131,14 +131,14 @@ def test_a_new_segment_and_a_removed_one_reach_profiles_that_nobody_sees() -> No
     loop = VirtualTimeLoop()
 
     async def play() -> list[tuple[int, int, int, str]]:
-        engine, shard = memory_engine(NotingCourier(), clock := VirtualClock(loop, START), SeededEntropy(1))
+        engine, shard = memory_engine(NotingPoster(), clock := VirtualClock(loop, START), SeededEntropy(1))
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest([seen(signals={"c_k": ["2"]})])
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest([seen(signals={"c_k": ["2"]})])
         await clock.sleep_until(START + 60)
         segments = (*CATALOG.segments[:3], Segment(id=60, rule="2T AND NOT 1T"))
         mapped = (msgspec.structs.replace(CATALOG.destinations[0], segments=(Mapping(segment=60),)),)
-        await engine.apply(msgspec.structs.replace(CATALOG, segments=segments, destinations=mapped))
+        await engine.catalogs.apply(msgspec.structs.replace(CATALOG, segments=segments, destinations=mapped))
         await engine.drain(10)
         found = await changes(shard, "backfill")
         await engine.stop()
@@ -152,12 +152,12 @@ def test_a_refresh_goes_on_where_a_crash_left_it(tmp_path: Path) -> None:
     devices = 300
 
     async def fill() -> None:
-        async with running_shard(open_store(tmp_path), NotingCourier()) as shard:
+        async with running_shard(open_store(tmp_path), NotingPoster()) as shard:
             await shard.submit([sight(number, "camera") for number in range(devices)])
 
     async def half() -> None:
         store = open_store(tmp_path)
-        async with running_shard(store, NotingCourier(), delivering=False, request=with_one_more()) as shard:
+        async with running_shard(store, NotingPoster(), delivering=False, request=with_one_more()) as shard:
             epoch = shard.runner.ruling.compiled.epoch
             (walked,) = await shard.submit([Refresh(epoch, shard.now, -1, devices // 2)])
             assert isinstance(walked, Walked)
@@ -165,7 +165,7 @@ def test_a_refresh_goes_on_where_a_crash_left_it(tmp_path: Path) -> None:
 
     async def rest() -> None:
         store = open_store(tmp_path)
-        async with running_shard(store, NotingCourier(), request=with_one_more()) as shard:
+        async with running_shard(store, NotingPoster(), request=with_one_more()) as shard:
             assert len(await backfilled(shard)) == devices // 2
             await shard.walks.settled()
             assert {record.uid for record in await backfilled(shard)} == set(

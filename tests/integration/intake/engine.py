@@ -169,7 +169,7 @@ def running(
 ) -> Iterator[Server]:
     """The intake under a real uvicorn on a loopback port, stopped at the end."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = intake_app(engine, settings or IntakeSettings())
+    app = intake_app(engine, engine, engine, settings or IntakeSettings())
     server = intake_server(app, refusals or Refusals(), bounds=bounds, proxies=proxies)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
     thread.start()

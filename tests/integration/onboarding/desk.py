@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.domain.profile import Profile
-    from arke.engine.engine import Engine
     from arke.onboarding.loading import Loader
     from arke.onboarding.receipt import Receipt
+    from arke.operations.engine import Engine
 
 COOKIES, CRM = 12345, 777
 TRAITS = (1, 2, 3, 4, 5)
@@ -48,7 +48,12 @@ class Desk:
 
     async def see(self, number: int, *ids: tuple[int, str]) -> None:
         declared = tuple(DeclaredId(dpid, text) for dpid, text in ids)
-        await self.engine.ingest([IncomingEvent(uuid=device(number), ids=declared)])
+        await self.engine.events.ingest([IncomingEvent(uuid=device(number), ids=declared)])
+
+    def owner(self, dpid: int, partner_id: str) -> str | None:
+        """The device that has an id."""
+        owner = self.engine.identity.owner((dpid, partner_id))
+        return None if owner is None else owner.uuid
 
     async def load(self, name: str, content: bytes, columns: str | None = None) -> Receipt:
         """Load a file; its counters add up, whatever is in it."""
@@ -59,7 +64,7 @@ class Desk:
         return receipt
 
     async def profile(self, number: int) -> Profile:
-        dossier = await self.engine.shard_of(device(number)).call(AskProfile(device(number)))
+        dossier = await self.engine.shards.ask_about(device(number), AskProfile(device(number)))
         assert isinstance(dossier, Dossier)
         assert dossier.profile is not None
         return dossier.profile
@@ -73,7 +78,7 @@ async def open_desk(folder: Path, shards: int = 2) -> AsyncIterator[Desk]:
     settings = load_settings(None, {"ARKE_SERVER_SHARDS": str(shards)})
     catalog = parse_catalog(json.dumps(CATALOG), name="test", base_dir=None, checkers=catalog_checkers())
     async with running_engine(folder / "data", settings, in_process=True, delivering=False) as engine:
-        await engine.apply(catalog.catalog)
+        await engine.catalogs.apply(catalog.catalog)
         loader = file_loader(engine)
         try:
             yield Desk(engine, loader, folder)

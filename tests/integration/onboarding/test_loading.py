@@ -12,8 +12,8 @@ from arke.app import catalog_checkers
 from arke.clock import SystemClock
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
-from arke.operations.operations import Operations
 from arke.operations.privacy import PrivacyAsk
+from arke.operations.subjects import Operations
 from arke.shard.commands import MAX_FILE_LINES
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S
@@ -84,16 +84,16 @@ def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
         operations = Operations(desk.engine, SystemClock(), catalog_checkers())
 
         def look(*_: int) -> None:
-            loading = desk.engine.loading
+            loading = desk.engine.files.loading
             assert loading is not None
             seen.append((loading.file, loading.lines, loading.total))
 
         path = tmp_path / FILE
         path.write_bytes(content)
-        assert (await operations.status()).loading is None
+        assert (await operations.status.read()).loading is None
         receipt = await desk.loader.load(path, FILE, progress=look)
         assert receipt.received == 2_500
-        assert (await operations.status()).loading is None
+        assert (await operations.status.read()).loading is None
 
     run(tmp_path, play)
     assert seen == [(FILE, lines, 2_500) for lines in (0, 1_000, 2_000, 2_500)]
@@ -192,7 +192,7 @@ def test_what_is_said_of_a_person_reaches_devices_now_and_later(tmp_path: Path) 
         assert await desk.traits(1) == {6}
         await desk.see(2, (CRM, "john"))
         await desk.see(3, (CRM, "jane"))
-        await desk.engine.joins.settle(10.0)
+        await desk.engine.joins.until_idle(10.0)
         assert (await desk.traits(2), await desk.traits(3)) == ({6}, {6})
         overwrite = await desk.load(f"ftp_dpm_{CRM}_{AT}.overwrite", b"john\td_sid=999\n")
         assert overwrite.errors == {"no_trait": 1}
@@ -211,8 +211,9 @@ def test_an_access_request_shows_what_is_filed_and_a_deletion_forgets_it(tmp_pat
         assert [(one.dpid, one.id, list(one.traits)) for one in found.filed] == [(CRM, "jane", [6])]
         delete = PrivacyAsk(action="delete", id=f"{CRM}:jane")
         (report,) = await operations.privacy.request(delete, actor="local")
-        await operations.privacy.wait([report.number], PATIENCE_S)
-        assert (await operations.privacy.show(report.number)).state == "done"
+        async with asyncio.timeout(PATIENCE_S):
+            while (await operations.privacy.show(report.number)).state != "done":
+                await asyncio.sleep(0.02)
         (found,) = await operations.privacy.access(ask, actor="local")
         assert (found.filed, found.suppressed) == ([], True)
 
@@ -228,7 +229,7 @@ def test_a_person_linked_by_an_id_sync_file_hears_what_was_filed(tmp_path: Path)
         )
         assert (receipt.received, receipt.stored, receipt.linked) == (3, 1, 2)
         assert receipt.errors == {"format": 2}
-        await desk.engine.joins.settle(10.0)
+        await desk.engine.joins.until_idle(10.0)
         profile = await desk.profile(1)
         assert set(profile.traits) == {6}
         assert [(partner.dpid, partner.id) for partner in profile.ids] == [(COOKIES, "abc"), (CRM, "jane")]
@@ -247,7 +248,7 @@ def test_an_id_sync_file_moves_ids_as_an_event_does(tmp_path: Path) -> None:
         await desk.engine.drain(10.0)
         assert [partner.id for partner in (await desk.profile(1)).ids] == []
         assert [partner.id for partner in (await desk.profile(2)).ids] == ["abc"]
-        assert desk.engine.device_of(COOKIES, "abc") == device(2)
+        assert desk.owner(COOKIES, "abc") == device(2)
 
     run(tmp_path, play)
 
@@ -258,8 +259,8 @@ def test_people_in_the_first_column_are_resolved_and_warned_about(tmp_path: Path
         receipt = await desk.load(f"c2c_id_{CRM}_888_{AT}.sync", b"jane\thash-of-jane\njohn\thash-of-john\n")
         assert "ids of people" in receipt.warnings[0]
         assert (receipt.stored, receipt.errors) == (1, {"no_matching_id": 1})
-        assert desk.engine.device_of(888, "hash-of-jane") == device(1)
-        assert desk.engine.device_of(888, "hash-of-john") is None
+        assert desk.owner(888, "hash-of-jane") == device(1)
+        assert desk.owner(888, "hash-of-john") is None
 
     run(tmp_path, play)
 
@@ -268,7 +269,7 @@ def test_who_opted_out_is_refused_in_every_kind_of_file(tmp_path: Path) -> None:
     async def play(desk: Desk) -> None:
         await desk.see(1, (COOKIES, "abc"))
         await desk.see(2, (COOKIES, "xyz"))
-        await desk.engine.opt_out(device(1), (), public=False)
+        await desk.engine.opt_outs.opt_out(device(1), (), public=False)
         receipt = await desk.load(FILE, b"abc\td_sid=1\nxyz\td_sid=1\n")
         assert (receipt.stored, receipt.errors) == (1, {"opted_out": 1})
         ids = await desk.load(f"adobe_id_{COOKIES}_888_{AT}.sync", b"abc\tnew\n")

@@ -8,7 +8,8 @@ import pytest
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
-from arke.delivery.sender import RETRY_DELAY_S, Outbound, Reply
+from arke.delivery.channel import RETRY_DELAY_S
+from arke.delivery.https.ports import Answer
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -16,7 +17,8 @@ from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from arke.engine.engine import Engine
+    from arke.delivery.https.request import OutboundRequest
+    from arke.operations.engine import Engine
 
 DPID = 12345
 CATALOG = Catalog(
@@ -37,7 +39,7 @@ CATALOG = Catalog(
 )
 
 
-class ScriptedCourier:
+class ScriptedPoster:
     """Answers each attempt with the next status, then with 200; notes when each came."""
 
     def __init__(self, loop: VirtualTimeLoop, statuses: Iterable[int] = ()) -> None:
@@ -45,13 +47,10 @@ class ScriptedCourier:
         self._statuses = list(statuses)
         self.attempts: list[tuple[float, int]] = []
 
-    def prepare(self, outbound: Outbound) -> Outbound | Reply:
-        return outbound
-
-    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         status = self._statuses.pop(0) if self._statuses else 200
         self.attempts.append((self._loop.time(), status))
-        return Reply(status)
+        return Answer(status=status, sent=True)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -65,29 +64,29 @@ def seen(*partner_ids: str) -> list[IncomingEvent]:
     ]
 
 
-async def _started(courier: ScriptedCourier, clock: VirtualClock) -> Engine:
-    engine, shard = memory_engine(courier, clock, SeededEntropy(1))
+async def _started(poster: ScriptedPoster, clock: VirtualClock) -> Engine:
+    engine, shard = memory_engine(poster, clock, SeededEntropy(1))
     await shard.start()
-    await engine.apply(CATALOG)
+    await engine.catalogs.apply(CATALOG)
     return engine
 
 
 def test_the_next_message_leaves_as_soon_as_a_failed_one_has_made_room() -> None:
     """With room for one message at a time, its failure must wake whatever waits behind it, at once."""
     loop = VirtualTimeLoop()
-    courier = ScriptedCourier(loop, [500] * 8)
+    poster = ScriptedPoster(loop, [500] * 8)
 
     async def play() -> None:
-        engine = await _started(courier, VirtualClock(loop, 1_800_000_000.0))
+        engine = await _started(poster, VirtualClock(loop, 1_800_000_000.0))
         for number in range(3):  # each failure halves what may be under way: 8, 4, 2, 1
-            await engine.ingest(seen(f"failing-{number}"))
+            await engine.events.ingest(seen(f"failing-{number}"))
             await engine.drain(10)
-        await engine.ingest(seen("first", "second"))
+        await engine.events.ingest(seen("first", "second"))
         await engine.drain(10)
         await engine.stop()
 
     run_virtual(play(), loop)
-    first, again, second = courier.attempts[6:]
+    first, again, second = poster.attempts[6:]
     assert [status for _, status in (first, again, second)] == [500, 500, 200]
     assert again[0] - first[0] == pytest.approx(RETRY_DELAY_S, abs=1e-6)
     assert second[0] - again[0] < 0.001
@@ -96,16 +95,16 @@ def test_the_next_message_leaves_as_soon_as_a_failed_one_has_made_room() -> None
 def test_devices_with_nothing_to_say_do_not_hold_up_the_one_behind_them() -> None:
     """A thousand devices without a partner id take no room in messages, so the next one leaves at once."""
     loop = VirtualTimeLoop()
-    courier = ScriptedCourier(loop)
+    poster = ScriptedPoster(loop)
 
     async def play() -> float:
-        engine = await _started(courier, VirtualClock(loop, 1_800_000_000.0))
-        await engine.ingest(seen(*[""] * 1_000, "told"))
+        engine = await _started(poster, VirtualClock(loop, 1_800_000_000.0))
+        await engine.events.ingest(seen(*[""] * 1_000, "told"))
         accepted = loop.time()
         await engine.drain(60)
         await engine.stop()
         return accepted
 
     accepted = run_virtual(play(), loop)
-    assert [status for _, status in courier.attempts] == [200]
-    assert courier.attempts[0][0] - accepted < 0.001
+    assert [status for _, status in poster.attempts] == [200]
+    assert poster.attempts[0][0] - accepted < 0.001

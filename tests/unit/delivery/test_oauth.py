@@ -44,7 +44,7 @@ class TokenServer:
         self.answer: Answer | None = None
         self.gate: asyncio.Event | None = None
 
-    async def post(self, request: OutboundRequest, *, timeout_s: float, fresh: bool = False) -> Answer:
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         self.requests.append(request)
         number = len(self.requests)
         if self.gate is not None:
@@ -52,6 +52,9 @@ class TokenServer:
         if self.answer is not None:
             return self.answer
         return answer({"token_type": "bearer", "access_token": f"t{number}", **self.fields})
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 def answer(body: object, status: int = 200) -> Answer:
@@ -67,7 +70,12 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def source(server: TokenServer, clock: ManualClock | None = None) -> TokenSource:
     endpoint = parse_endpoint("https://api.partner.com/oauth2/token")
     return TokenSource(
-        server, clock or ManualClock(1000.0), Secrets(), endpoint=endpoint, credentials="env:ARKE_BASIC"
+        server,
+        clock or ManualClock(1000.0),
+        Secrets(),
+        destination=423,
+        endpoint=endpoint,
+        credentials="env:ARKE_BASIC",
     )
 
 
@@ -95,6 +103,7 @@ def test_the_request_to_the_byte() -> None:
     request = server.requests[0]
     assert (request.head + request.body).decode() == REQUEST
     assert request.body_limit == 65_536
+    assert (request.destination, request.kind, request.message, request.attempt) == (423, "token", "", 1)
 
 
 def test_without_expiry_a_token_is_kept_until_it_is_refused() -> None:

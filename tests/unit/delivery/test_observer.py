@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from arke.delivery.channel import Delivery
 from arke.delivery.observer import FiguresObserver
-from arke.delivery.sender import Delivery
 
 
 def test_a_message_that_could_not_be_sent_at_all_is_no_retry() -> None:
     """Counters never fall, or whoever scrapes them takes it for a restart."""
     observer = FiguresObserver()
-    observer.delivered(423, "realtime", Delivery(False, "secret_unresolved", 0), 0.0, [0.1])
-    observer.delivered(423, "realtime", Delivery(False, "500", 2), 0.2, [0.1])
+    observer.delivered(423, "realtime", Delivery(False, "secret_unresolved", 0), [0.1])
+    observer.delivered(423, "realtime", Delivery(False, "500", 2), [0.1])
     figures = observer.figures(423)
     assert (figures.messages, figures.retries) == (2, 1)
     assert figures.answers == {"secret_unresolved": 1, "500": 1}

@@ -19,7 +19,7 @@ def test_a_head_to_the_byte() -> None:
         b"POST /segments?x=1 HTTP/1.1\r\nHost: dsp.example.com:8443\r\nContent-Type: application/json\r\n"
         b"Content-Length: 12\r\nX-Signature: a=\r\nX-Signature: b=\r\n\r\n"
     )
-    request = OutboundRequest(endpoint=ENDPOINT, head=head, body=b"")
+    request = OutboundRequest(destination=1, kind="realtime", endpoint=ENDPOINT, head=head, body=b"")
     assert request.headers()[-2:] == [("X-Signature", "a="), ("X-Signature", "b=")]
 
 
@@ -49,6 +49,8 @@ def test_framing_is_not_for_callers(name: str) -> None:
 
 def test_reprs_hide_head_and_body() -> None:
     """A request in a log line shows where it goes and how long it is."""
-    request = OutboundRequest(endpoint=ENDPOINT, head=b"canary", body=b"canary")
+    request = OutboundRequest(
+        destination=1, kind="realtime", endpoint=ENDPOINT, head=b"canary", body=b"canary"
+    )
     assert repr(request) == "OutboundRequest(https://dsp.example.com:8443/segments?..., 6 bytes)"
     assert "canary" not in repr(HeadTemplate(ENDPOINT, [("X", "canary")]))

@@ -9,12 +9,14 @@ import pytest
 
 from arke.app import catalog_checkers, memory_engine
 from arke.clock import SeededEntropy
-from arke.delivery.sender import Outbound, Reply
+from arke.delivery.https.ports import Answer
+from arke.delivery.https.request import OutboundRequest
 from arke.demo.reconcile import Reconciliation, reconcile
 from arke.demo.summary import DestinationFigures, EventFigures, membership_figures, problems_of
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.operations.operations import Operations, Status
+from arke.operations.status import Status
+from arke.operations.subjects import Operations
 from arke.receiver import AudienceState, parse
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 
@@ -100,18 +102,15 @@ def test_a_figure_that_is_off_is_named(found: Callable[[], list[str]], says: str
     assert any(says in problem for problem in found())
 
 
-class KeepingCourier:
+class KeepingPoster:
     """Acknowledges everything and keeps the bodies."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
 
-    def prepare(self, outbound: Outbound) -> Outbound | Reply:
-        return outbound
-
-    async def carry(self, parcel: Outbound, attempt: int) -> Reply:
-        self.bodies.append(parcel.body)
-        return Reply(200)
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        self.bodies.append(request.body)
+        return Answer(status=200, sent=True)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -136,13 +135,13 @@ CATALOG = Catalog(
 def test_a_destination_that_knows_something_else_is_found_and_one_that_knows_the_same_is_not() -> None:
     loop = VirtualTimeLoop()
     clock = VirtualClock(loop, 1_800_000_000.0)
-    courier = KeepingCourier()
+    poster = KeepingPoster()
 
     async def play() -> list[Reconciliation]:
-        engine, shard = memory_engine(courier, clock, SeededEntropy(1))
+        engine, shard = memory_engine(poster, clock, SeededEntropy(1))
         await shard.start()
-        await engine.apply(CATALOG)
-        await engine.ingest(
+        await engine.catalogs.apply(CATALOG)
+        await engine.events.ingest(
             [IncomingEvent(ids=(DeclaredId(12345, text),), signals={"c_k": ["1"]}) for text in ("a", "b")]
         )
         await engine.drain(10)
@@ -150,7 +149,7 @@ def test_a_destination_that_knows_something_else_is_found_and_one_that_knows_the
         state = AudienceState()
         ids = [(12345, "a"), (12345, "b"), (12345, "never seen")]
         found = [await reconcile(operations, CATALOG, {7: state}, ids, [])]
-        state.apply(*map(parse, courier.bodies))
+        state.apply(*map(parse, poster.bodies))
         found.append(await reconcile(operations, CATALOG, {7: state}, ids, []))
         found.append(await reconcile(operations, CATALOG, {7: state}, ids[:1], []))
         state.close()

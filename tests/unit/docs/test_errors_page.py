@@ -10,7 +10,7 @@ import pytest
 
 import arke
 from arke.delivery.https import failure
-from arke.errors import ArkeError, InvalidInput, Unauthorized, Unavailable
+from arke.errors import FORBIDDEN, ArkeError, InvalidInput, Unauthorized, Unavailable
 from unit.docs.pages import ROOT, code, page, rows, section
 
 PAGE = page("errors.md")
@@ -37,18 +37,20 @@ def test_the_page_lists_the_tree() -> None:
 
 
 @pytest.mark.parametrize("error", tree())
-def test_an_error_has_the_exit_code_the_page_tells(error: type[ArkeError]) -> None:
-    """As `arke.cli.main` maps them, and the admin API's classes of status."""
+def test_an_error_has_the_exit_code_and_status_the_page_tells(error: type[ArkeError]) -> None:
     told = ROWS[error.__name__]
-    assert told[3] == ("2" if issubclass(error, InvalidInput | Unauthorized) else "1")
+    assert told[3] == str(error.exit_code)
+    statuses = [error.status, FORBIDDEN] if error is Unauthorized else [error.status]
+    assert told[4] == ", ".join(str(status) for status in statuses)
+    assert error.exit_code == (2 if issubclass(error, InvalidInput | Unauthorized) else 1)
     if issubclass(error, InvalidInput):
-        assert told[4] == "400"
+        assert error.status == 400
     elif issubclass(error, Unavailable):
-        assert told[4] == "503"
+        assert error.status == 503
 
 
 def test_every_reason_the_engine_refuses_an_event_for_is_described() -> None:
-    source = (ROOT / "src/arke/engine/engine.py").read_text()
+    source = (ROOT / "src/arke/engine/ingest.py").read_text()
     reasons = set(re.findall(r'EventError\(\s*"(\w+)"', source))
     assert len(reasons) > 3
     part = section(PAGE, "Why an event was refused")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from arke.clock import SeededEntropy
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.catalog import BatchSchedule, Catalog, Destination
 from arke.engine.batches import Batches
+from arke.engine.identity import Identity
+from arke.engine.shards import Shards
 from arke.errors import BatchRunning, InvalidInput, ShardDown
 from arke.shard.protocol import AskBatches, Ok, RunBatch
 from arke.shard.protocol import Batches as BatchAnswer
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -23,9 +27,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from arke.shard.protocol import Request, Response
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 HOUR_S = 3_600
 DAY_S = 86_400
@@ -72,17 +73,19 @@ class World:
     def __init__(self, loop: VirtualTimeLoop, *shards: FakeShard) -> None:
         self.clock = VirtualClock(loop, START)
         self.directory = SqliteDirectory(MEMORY, key=b"k")
+        self.identity = Identity(self.directory, InlineCommitter(), SeededEntropy(1))
         self.shards = shards
         self.batches = self.fresh()
 
     def fresh(self) -> Batches:
         self.batches = Batches(
-            self.directory, self.shards, clock=self.clock, write=self._write, look_every_s=None
+            self.directory,
+            InlineCommitter(),
+            Shards(self.shards, self.identity),
+            clock=self.clock,
+            look_every_s=None,
         )
         return self.batches
-
-    async def _write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return write(*args, **kwargs)
 
     async def apply(self, *destinations: Destination) -> None:
         await self.batches.follow_catalog(Catalog(destinations=destinations))

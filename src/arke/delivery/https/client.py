@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from arke.delivery.https.response import Response
     from arke.domain.catalog import Tls
 
-TIMEOUT_S: Final = 3.0
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
 
@@ -39,8 +38,8 @@ _Key = tuple[str, int, "Tls"]
 class HttpsClient:
     """Posts over pooled TLS connections; an implementation of `ports.Poster`.
 
-    `max_connecting` bounds the connections being opened to one endpoint at a time; it is per endpoint, so
-    that one black hole cannot use up everybody's turn. Belongs to the event loop it is first used on.
+    `max_connecting` bounds the connections being opened to one endpoint at a time, so that an endpoint that does
+    not answer cannot delay others. A client belongs to the event loop on which it is first used.
     """
 
     def __init__(
@@ -69,15 +68,14 @@ class HttpsClient:
         """Connections that are open, busy or idle."""
         return len(self._live)
 
-    async def post(
-        self, request: OutboundRequest, *, timeout_s: float = TIMEOUT_S, fresh: bool = False
-    ) -> Answer:
-        """Send the request at most once and tell what became of it; see `ports.Poster`."""
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        """Send a request at most once and return what became of it; see `ports.Poster`."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         deadline = started + timeout_s
         endpoint = request.endpoint
         key = (endpoint.host, endpoint.port, request.tls)
+        fresh = request.attempt > 1  # a stale connection must not cost both attempts
         stage = None
         try:
             if timeout_s <= 0:  # spent elsewhere, on a token for instance: nothing may be sent any more
@@ -124,7 +122,7 @@ class HttpsClient:
         )
 
     async def close(self) -> None:
-        """Drop every connection, busy ones too. Safe twice; later posts fail with `client_closed`."""
+        """Drop every connection, also those in use. Safe twice; later posts fail with `client_closed`."""
         self._closed = True
         self._pool.close()
         for connection in list(self._live):
@@ -159,7 +157,7 @@ class HttpsClient:
                 if idle is not None:
                     return idle
                 connection = await self._dialer.dial(
-                    request.endpoint, context, deadline=deadline, stage=stage, on_lost=self._on_lost
+                    request.endpoint, context, deadline=deadline, stage=stage, owner=self
                 )
                 self._live.add(connection)
         except TimeoutError:
@@ -184,7 +182,8 @@ class HttpsClient:
             if not turns.users:
                 del self._turns[key]
 
-    def _on_lost(self, connection: Connection) -> None:
+    def lost(self, connection: Connection) -> None:
+        """See `ConnectionOwner`."""
         self._pool.discard(connection)
         self._live.discard(connection)
         if self._closed and not self._live:

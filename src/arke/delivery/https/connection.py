@@ -1,4 +1,4 @@
-"""One TLS connection: writes a request, reads its response, and is gone at the deadline.
+"""One TLS connection: it writes a request, reads the response, and drops at the deadline.
 
 Written on asyncio's transport layer rather than its streams: measured 1.5 times as fast.
 """
@@ -6,31 +6,37 @@ Written on asyncio's transport layer rather than its streams: measured 1.5 times
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from arke.delivery.https.failure import Failure, lost_failure, timeout_failure
 from arke.delivery.https.response import Response, ResponseReader
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
 Outcome = Response | Failure
+
+
+class ConnectionOwner(Protocol):
+    """Keeps account of open connections."""
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone, for whatever reason. Called once."""
+        ...
 
 
 class Connection(asyncio.Protocol):
     """A connection that carries one exchange at a time.
 
-    `on_lost` is called once, when the connection is gone for whatever reason. Bytes that nobody asked for
-    close it. Nothing here ever sends a second request.
+    Bytes that no request asked for close it. Nothing here ever sends a second request.
     """
 
     __slots__ = (
-        "_deadline", "_loop", "_lost", "_on_lost", "_reader", "_timeout_s", "_timer", "_transport", "_waiter",
+        "_deadline", "_loop", "_lost", "_owner", "_reader", "_timeout_s", "_timer", "_transport", "_waiter",
         "_writing_paused", "context", "idle_until", "peer", "used",
     )  # fmt: skip
 
-    def __init__(self, peer: str, context: ssl.SSLContext, on_lost: Callable[[Connection], None]) -> None:
+    def __init__(self, peer: str, context: ssl.SSLContext, owner: ConnectionOwner) -> None:
         self.peer = peer
         self.context = context
         self.used = False
@@ -38,7 +44,7 @@ class Connection(asyncio.Protocol):
         self._deadline = 0.0
         self._loop = asyncio.get_running_loop()
         self._lost = False
-        self._on_lost = on_lost
+        self._owner = owner
         self._reader = ResponseReader()
         self._timer: asyncio.TimerHandle | None = None
         self._timeout_s = 0.0
@@ -76,12 +82,12 @@ class Connection(asyncio.Protocol):
         return waiter
 
     def abort(self) -> None:
-        """Drop the connection at once, without the TLS farewell, which a bad peer can draw out."""
+        """Drop the connection at once, without TLS close_notify, which a bad peer can delay."""
         if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
-        """Close an idle connection politely; the transport bounds how long the farewell may take."""
+        """Close an idle connection with TLS close_notify; the transport bounds how long that may take."""
         if self._transport is not None:
             self._transport.close()
 
@@ -113,7 +119,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._reader.release()
-        self._on_lost(self)
+        self._owner.lost(self)
 
     def pause_writing(self) -> None:
         self._writing_paused = True

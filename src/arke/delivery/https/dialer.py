@@ -12,8 +12,8 @@ from arke.errors import EgressRefused
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
+    from arke.delivery.https.connection import ConnectionOwner
     from arke.delivery.https.egress import EgressPolicy
     from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.ports import Resolver
@@ -46,7 +46,7 @@ class Dialer:
         *,
         deadline: float,
         stage: Stage,
-        on_lost: Callable[[Connection], None],
+        owner: ConnectionOwner,
     ) -> Connection:
         """Connect; raises PostFailed. The caller bounds the whole by cancelling at the deadline."""
         stage.name = "dns"
@@ -54,7 +54,7 @@ class Dialer:
         stage.name = "connect"
         connected = await self._connect_any(addresses, endpoint.port, deadline, stage)
         stage.name = "tls"
-        return await self._secure(connected, endpoint, context, stage.peer, on_lost)
+        return await self._secure(connected, endpoint, context, stage.peer, owner)
 
     async def _judged_addresses(self, endpoint: Endpoint) -> list[str]:
         """Every address of the host; one forbidden among them refuses the host."""
@@ -102,12 +102,12 @@ class Dialer:
         endpoint: Endpoint,
         context: ssl.SSLContext,
         peer: str,
-        on_lost: Callable[[Connection], None],
+        owner: ConnectionOwner,
     ) -> Connection:
         """The TLS handshake over a connected socket; the name, not the address, is verified."""
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(peer, context, on_lost),
+                lambda: Connection(peer, context, owner),
                 sock=connected,
                 ssl=context,
                 server_hostname=endpoint.host,

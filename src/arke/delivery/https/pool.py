@@ -21,8 +21,8 @@ _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?([0-9]{1,6})", 
 class Pool:
     """Idle connections by key (host, port, TLS profile).
 
-    The most recently used connection is taken first, so that after a peak the surplus grows old and is
-    closed. Beyond `max_idle` in all, the one idle for longest makes room.
+    The most recently used connection is taken first, so that after a peak the surplus ages and is closed. When
+    there are more than `max_idle` in all, the connection that has been idle for longest is closed.
     """
 
     def __init__(self, *, idle_timeout_s: float = IDLE_TIMEOUT_S, max_idle: int = MAX_IDLE) -> None:
@@ -65,7 +65,7 @@ class Pool:
             self._sweep = asyncio.get_running_loop().call_later(_SWEEP_S, self._close_aged)
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection, if it is here at all."""
+        """Remove a connection from the pool, where it may not be."""
         key = self._keys.pop(connection, None)
         if key is None:
             return
@@ -75,7 +75,7 @@ class Pool:
             del self._stacks[key]
 
     def close(self) -> None:
-        """Forget everything; the client closes the connections."""
+        """Empty the pool; the client closes the connections."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -92,9 +92,9 @@ class Pool:
 
 
 def _server_timeout_s(keep_alive: bytes, default_s: float) -> float:
-    """The server's idle limit less a margin, so that we let go before it does."""
+    """The server's idle limit less a margin, so that we close the connection before the server does."""
     match = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
     if match is None:
         return default_s
-    told_s = float(match[1])
-    return max(told_s - 1.0, told_s / 2)
+    limit_s = float(match[1])
+    return max(limit_s - 1.0, limit_s / 2)

@@ -1,6 +1,7 @@
 """What delivery needs from the outside world: something that posts, something that resolves names.
 
-The engine posts through `http_client.HttpsClient`; a simulator or a test supplies its own `Poster`.
+The engine posts through `client.HttpsClient`; the simulator and tests supply a `Poster` of their own, and
+everything above it is the same for all of them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one post: either an HTTP status, or a reason why there is none.
 
     `cause` refines `reason` into a stable string (`tls_certificate_expired`, `timeout_headers`); `detail`
-    is a sentence for people and holds neither secrets nor anything the peer sent. `sent` tells whether a
-    request was handed to the wire. `peer` is the address that was dialled. `truncated` means the body went
-    on beyond the limit of the request and was not read further.
+    is a sentence for people and holds neither secrets nor anything the peer sent. `sent` says whether a
+    request was handed to the wire. `peer` is the address that was dialled. `truncated` means that the body
+    exceeded the limit of the request and was not read further.
     """
 
     status: int | None = None
@@ -47,21 +48,31 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes = b""
     truncated: bool = False
 
+    @property
+    def code(self) -> str:
+        """The answer as the ledger records it: `200`, `500`, `timeout_headers`, `tls_certificate_expired`, ..."""
+        return str(self.status) if self.status is not None else self.cause or self.reason or "failed"
+
     def __repr__(self) -> str:
         """Without the body: a token response carries a secret."""
-        what = str(self.status) if self.status is not None else (self.cause or str(self.reason))
-        return f"Answer({what}, {self.elapsed_ms:.1f} ms, {len(self.body)} bytes)"
+        return f"Answer({self.code}, {self.elapsed_ms:.1f} ms, {len(self.body)} bytes)"
 
 
 class Poster(Protocol):
-    """Sends one request and tells what became of it.
+    """Sends requests, each at most once."""
 
-    At most one request goes over the wire for one call. Network failures never raise; they are an `Answer`
-    with a `reason`. `timeout_s` bounds the whole call: DNS, connect, TLS, request, response.
-    `fresh` asks for a connection that no earlier request has used. Cancelling the call drops its connection.
-    """
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        """Send a request and return what became of it.
 
-    async def post(self, request: OutboundRequest, *, timeout_s: float, fresh: bool = False) -> Answer: ...
+        At most one request goes over the wire for one call; a second attempt uses a connection that no other
+        request has used. Network failures never raise: they are an `Answer` with a `reason`. `timeout_s` bounds the
+        whole call: DNS, connect, TLS, request, response. Cancelling the call drops its connection.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Drop every connection. Safe twice."""
+        ...
 
 
 class Resolver(Protocol):

@@ -1,6 +1,6 @@
-"""Outbound requests: the exact bytes of one POST, built once and sent as they are.
+"""Outbound requests: the exact bytes of one POST, and the message and attempt that they are.
 
-A destination's constant header lines are rendered once (`HeadTemplate`); a message adds its own.
+The constant header lines of a destination are rendered once (`HeadTemplate`); a message adds its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = f"Arke/{__version__}"
 BODY_LIMIT_BYTES: Final = 4096
+TOKEN: Final = "token"  # noqa: S105 - a kind of request, not a secret
+"""The kind of a request for an OAuth token; every other request carries a message of a kind of its own."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VALUE = re.compile(r"(?![ \t])[\t\x20-\x7e\x80-\xff]*(?<![ \t])")
@@ -27,12 +29,18 @@ _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection
 
 
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One POST, ready for the wire: `head` is everything up to and with the empty line, then the body.
+    """One POST, ready for the wire, and whose it is.
 
-    `tls` chooses trust and client certificate (absolute paths); `body_limit` is how many bytes of the
+    It carries an attempt (1 or 2) at `message`, an id, of this `kind`, to `destination`; or it asks for that
+    destination's OAuth token (kind `TOKEN`, no message). `head` is everything up to and with the empty line, before
+    the body. `tls` chooses trust and client certificate (absolute paths); `body_limit` is how many bytes of the
     response body are read.
     """
 
+    destination: int
+    kind: str
+    message: str = ""
+    attempt: int = 1
     endpoint: Endpoint
     head: bytes
     body: bytes

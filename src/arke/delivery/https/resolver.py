@@ -14,9 +14,9 @@ MAX_LOOKUPS: Final = 64
 class SystemResolver:
     """getaddrinfo on daemon threads: one thread a name at most, and at most `max_lookups` names at once.
 
-    The event loop's own pool has a handful of threads and a stuck lookup cannot be stopped, so a few dead
-    names there would stall everybody. Here a dead name holds one thread, and callers asking for it again
-    wait for the lookup already under way. Daemon threads never hold up the end of the process.
+    The event loop's own pool has a handful of threads and a stuck lookup cannot be cancelled, so a few dead
+    names there would stall every lookup. Here a dead name occupies one thread, and callers asking for it again
+    wait for the lookup in flight. Daemon threads never delay the end of the process.
     """
 
     def __init__(self, max_lookups: int = MAX_LOOKUPS) -> None:

@@ -108,6 +108,28 @@ class Choice(msgspec.Struct, frozen=True):
         self.otherwise.render(frame, budget)
 
 
+def holds(source: Source) -> Condition:
+    """A name as a condition. False are an empty list, an empty (unknown) text and the status 0."""
+    get = source.get
+    return lambda frame: bool(get(frame))
+
+
+def negated(condition: Condition) -> Condition:
+    return lambda frame: not condition(frame)
+
+
+def all_of(conditions: Sequence[Condition]) -> Condition:
+    if len(conditions) == 1:
+        return conditions[0]
+    return lambda frame: all(condition(frame) for condition in conditions)
+
+
+def any_of(conditions: Sequence[Condition]) -> Condition:
+    if len(conditions) == 1:
+        return conditions[0]
+    return lambda frame: any(condition(frame) for condition in conditions)
+
+
 def _items(source: Source, frame: Frame) -> Sequence[Any]:
     value = source.get(frame)
     return () if isinstance(value, int) else value

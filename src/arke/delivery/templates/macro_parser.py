@@ -18,9 +18,19 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from arke.delivery.templates.budget import MAX_DEPTH, check_length
-from arke.delivery.templates.macro_conditions import all_of, any_of, holds, negated
 from arke.delivery.templates.macro_names import Scope, resolve
-from arke.delivery.templates.macro_nodes import Block, Choice, Each, Insert, Join, Text
+from arke.delivery.templates.macro_nodes import (
+    Block,
+    Choice,
+    Each,
+    Insert,
+    Join,
+    Text,
+    all_of,
+    any_of,
+    holds,
+    negated,
+)
 from arke.delivery.templates.macros import LITERALS
 from arke.errors import RuleError
 

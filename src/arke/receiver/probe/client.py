@@ -29,6 +29,8 @@ class Unanswered(Unavailable):
     """No usable answer. `stage` is where it ended: resolve, connect, tls, answer."""
 
     code = "unanswered"
+    carried = ("stage",)
+    stage: str = ""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)

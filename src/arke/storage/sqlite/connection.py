@@ -1,4 +1,4 @@
-"""Opening SQLite files: durability, schema and errors in one place."""
+"""Opening SQLite files: durability, locks and errors in one place."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from arke.errors import StoreTooNew, StoreUnavailable
+from arke.errors import StoreUnavailable
+from arke.storage.sqlite.schema import migrate
 
 MEMORY = ":memory:"
 LOCK_TIMEOUT_S = 30.0
 LOCK_PAUSE_S = 0.02
 BUSY_TIMEOUT_MS = 10_000
 READERS_WAITED_FOR_MS = 100
-_FOLDER = Path(__file__).parent
 
 
 class PageMemory(msgspec.Struct, frozen=True):
@@ -32,13 +32,11 @@ class PageMemory(msgspec.Struct, frozen=True):
 DEFAULT_MEMORY = PageMemory()
 
 
-def open_database(
-    path: Path | str, schema: str, version: int, memory: PageMemory = DEFAULT_MEMORY
-) -> apsw.Connection:
-    """A connection with WAL and full sync. Creates the file (mode 0600) with `schema` where there is none.
+def open_database(path: Path | str, kind: Path, memory: PageMemory = DEFAULT_MEMORY) -> apsw.Connection:
+    """A connection with WAL and full sync, to a file of the newest schema of its kind (`schema.SHARD` or
+    `schema.DIRECTORY`): made (mode 0600) where there is none, migrated where it is older.
 
-    `schema` names a file beside this one; a file of an earlier version is brought up to date, step by step, by
-    those named after it (`directory-2.sql`: from version 1 to 2). Raises StoreTooNew, StoreUnavailable.
+    Raises StoreTooNew, StoreUnavailable.
     """
     with store_errors(str(path)):
         if path != MEMORY:
@@ -51,25 +49,12 @@ def open_database(
         connection.execute(f"PRAGMA cache_size={-1024 * memory.pages_mb}")
         connection.execute(f"PRAGMA mmap_size={memory.mapped_mb << 20}")
         connection.execute("PRAGMA secure_delete=ON")
-        with connection:
-            stored = next(connection.execute("PRAGMA user_version"))[0]
-            if stored == 0:
-                connection.execute((_FOLDER / schema).read_text())
-                connection.execute(f"PRAGMA user_version={version}")
-            elif stored > version:
-                raise StoreTooNew(
-                    f"{path}: written by a newer Arke (schema {stored}, this one knows {version}): "
-                    "upgrade Arke"
-                )
-            else:
-                _migrate(connection, schema, stored, version)
+        try:
+            migrate(connection, path, kind)
+        except BaseException:
+            connection.close()
+            raise
     return connection
-
-
-def _migrate(connection: apsw.Connection, schema: str, stored: int, version: int) -> None:
-    for step in range(stored + 1, version + 1):
-        connection.execute((_FOLDER / schema.replace(".sql", f"-{step}.sql")).read_text())
-        connection.execute(f"PRAGMA user_version={step}")
 
 
 def compact(connection: apsw.Connection, path: Path | str) -> bool:

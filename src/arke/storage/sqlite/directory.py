@@ -24,6 +24,7 @@ from arke.storage.sqlite.connection import (
     transaction,
 )
 from arke.storage.sqlite.files import SqliteFiles
+from arke.storage.sqlite.schema import DIRECTORY
 from arke.storage.sqlite.takeovers import SqliteTakeovers
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     import apsw
 
-SCHEMA_VERSION = 2
 BATCH_RUNS_KEPT = 1_000
 """Finished batch runs kept per destination."""
 CHECKPOINT_PAGES = 1_000
@@ -55,10 +55,10 @@ class SqliteDirectory:
     ) -> None:
         self._path = path
         self._where = str(path)
-        self._connection = open_database(path, "directory.sql", SCHEMA_VERSION, memory)
+        self._connection = open_database(path, DIRECTORY, memory)
         self._reads = self._connection
         if path != MEMORY:
-            self._reads = open_database(path, "directory.sql", SCHEMA_VERSION, memory)
+            self._reads = open_database(path, DIRECTORY, memory)
         # Nobody comes by to checkpoint a directory, as housekeeping does with a shard: SQLite does it itself.
         self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._key = self._stored_key(key)

@@ -22,6 +22,7 @@ from arke.storage.sqlite.connection import (
     store_errors,
     transaction,
 )
+from arke.storage.sqlite.schema import SHARD
 from arke.storage.sqlite.shard_reads import SQL, ShardReads
 from arke.storage.sqlite.shard_writes import ShardWrites
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
         StoredDevice,
     )
 
-SCHEMA_VERSION = 1
-
 
 class SqliteShardStore:
     """See `arke.storage.ports.shard.ShardStore`."""
@@ -64,7 +63,7 @@ class SqliteShardStore:
         self._committer = committer
         self._lock = None if path == MEMORY else FileLock(Path(path).with_suffix(".lock"))
         try:
-            self._connection = open_database(path, "schema.sql", SCHEMA_VERSION, memory)
+            self._connection = open_database(path, SHARD, memory)
             self.hashes = KeyedHash(self._stored_key(key))
             self._own = ShardReads(self._connection, str(path), self.hashes)
             self._writes = ShardWrites(self._connection, str(path))
@@ -88,7 +87,7 @@ class SqliteShardStore:
             return fresh
 
     def _second_connection(self, memory: PageMemory) -> apsw.Connection:
-        connection = open_database(self._path, "schema.sql", SCHEMA_VERSION, memory)
+        connection = open_database(self._path, SHARD, memory)
         connection.execute(SQL["read_only"])
         return connection
 

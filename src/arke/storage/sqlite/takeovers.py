@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arke.storage.sqlite.connection import store_errors
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 PRUNED_AT_ONCE = 500
 """Rows of days gone by that go with each write: more than it adds, and no event waits for many."""
-_SCHEMA = Path(__file__).with_name("takeovers.sql")
 _PRUNE = (
     "DELETE FROM takeover WHERE (day, device) IN (SELECT day, device FROM takeover WHERE day < ?1 LIMIT ?2)"
 )
@@ -36,8 +34,6 @@ class SqliteTakeovers:
         self._reads = reads
         self._where = where
         self._hash_of = hash_of
-        with store_errors(where):
-            connection.execute(_SCHEMA.read_text())
 
     def count(self, uuid: str, day: int) -> int:
         sql = "SELECT count FROM takeover WHERE day = ? AND device = ?"

@@ -1,0 +1,132 @@
+"""Prometheus figures, gathered from the shards when somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+
+    from arke.operations.batches import RunFacts
+    from arke.operations.status import DestinationStatus, Status
+
+DESTINATION_COUNTERS = {
+    "messages": "Messages whose delivery ended, acknowledged or owed",
+    "acknowledged": "Messages acknowledged",
+    "users": "User entries in those messages",
+    "users_acknowledged": "User entries acknowledged",
+    "retries": "Second attempts",
+    "nothing_to_tell": "Devices set off that had nothing to say (no partner id, or not sampled)",
+}
+DESTINATION_GAUGES = {
+    "owed": "Devices owed after both attempts failed",
+    "backlog": "Journal positions not yet behind the lane",
+    "p50_ms": "Median milliseconds from event to acknowledgement",
+    "p99_ms": "99th percentile of milliseconds from event to acknowledgement",
+}
+
+BATCH_GAUGES: Final[dict[str, tuple[str, Callable[[RunFacts], float | None]]]] = {
+    "number": ("Number of the newest batch run", lambda run: run.number),
+    "begun_timestamp_seconds": ("When the newest batch run began", lambda run: run.at),
+    "finished_timestamp_seconds": ("When it finished; absent while it runs", lambda run: run.finished_at),
+    "share": ("About how much of it is done, 0 to 1", lambda run: run.share),
+    "users": ("User entries it has told", lambda run: run.users),
+    "users_acknowledged": ("Those acknowledged", lambda run: run.acknowledged),
+    "users_owed": ("Those owed after both attempts failed", lambda run: run.owed),
+}
+
+
+class _Figures:
+    """A collector over one status, and what the doors refused."""
+
+    def __init__(self, status: Status, refused: Mapping[tuple[str, str], int]) -> None:
+        self._status = status
+        self._refused = refused
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status
+        yield GaugeMetricFamily("arke_ready", "1 if events can be stored", value=int(status.ready))
+        yield GaugeMetricFamily("arke_profiles", "Stored profiles", value=status.profiles)
+        yield GaugeMetricFamily("arke_queued", "Commands waiting for a group", value=status.queued)
+        yield GaugeMetricFamily("arke_catalog_version", "Catalog in force", value=status.catalog_version)
+        yield GaugeMetricFamily(
+            "arke_backfilled", "Share of profiles evaluated under the catalog", value=status.backfilled
+        )
+        yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
+        yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
+        yield GaugeMetricFamily(
+            "arke_events_under_way", "Events let in, not answered", value=status.under_way
+        )
+        yield GaugeMetricFamily("arke_events_room", "Events that may be under way", value=status.room)
+        yield CounterMetricFamily("arke_events_refused", "Events answered 429", value=status.refused)
+        yield CounterMetricFamily(
+            "arke_identity_takeovers_refused",
+            "Ids that stayed with their device: another had taken as many as it may a day",
+            value=status.takeovers_refused,
+        )
+        yield CounterMetricFamily(
+            "arke_privacy_requests_large",
+            "Privacy requests about suspiciously many ids",
+            value=status.privacy_requests_large,
+        )
+        loading = status.loading
+        yield GaugeMetricFamily(
+            "arke_loading_lines_done",
+            "Lines loaded of the data file under way",
+            value=loading.lines if loading else 0,
+        )
+        yield GaugeMetricFamily(
+            "arke_loading_lines",
+            "Lines it has; 0 while none is loaded",
+            value=loading.total if loading else 0,
+        )
+        refused = CounterMetricFamily("arke_refused", "What a door refused, by kind", labels=["door", "kind"])
+        for (door, kind), count in self._refused.items():
+            refused.add_metric([door, kind], count)
+        yield refused
+        yield from self._destinations(status.destinations)
+
+    def _destinations(self, destinations: list[DestinationStatus]) -> Iterator[Metric]:
+        for name, text in DESTINATION_COUNTERS.items():
+            counter = CounterMetricFamily(f"arke_destination_{name}", text, labels=["destination"])
+            for destination in destinations:
+                counter.add_metric([str(destination.id)], getattr(destination, name))
+            yield counter
+        for name, text in DESTINATION_GAUGES.items():
+            gauge = GaugeMetricFamily(f"arke_destination_{name}", text, labels=["destination"])
+            for destination in destinations:
+                gauge.add_metric([str(destination.id)], getattr(destination, name) or 0)
+            yield gauge
+        circuit = GaugeMetricFamily(
+            "arke_destination_circuit_open", "1 while the circuit is open", labels=["destination"]
+        )
+        answers = CounterMetricFamily(
+            "arke_destination_answers", "Deliveries by their final answer", labels=["destination", "answer"]
+        )
+        for destination in destinations:
+            circuit.add_metric([str(destination.id)], int(destination.circuit == "open"))
+            for answer, count in destination.answers.items():
+                answers.add_metric([str(destination.id), answer], count)
+        yield circuit
+        yield answers
+        yield from self._batches([row.batch for row in destinations if row.batch is not None])
+
+    def _batches(self, runs: list[RunFacts]) -> Iterator[Metric]:
+        for name, (text, value) in BATCH_GAUGES.items():
+            gauge = GaugeMetricFamily(f"arke_destination_batch_{name}", text, labels=["destination"])
+            for run in runs:
+                if (found := value(run)) is not None:
+                    gauge.add_metric([str(run.destination)], found)
+            yield gauge
+
+
+def render_metrics(status: Status, refused: Mapping[tuple[str, str], int]) -> bytes:
+    """The Prometheus text format. `refused`: counts by door and kind."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(status, refused))
+    return generate_latest(registry)

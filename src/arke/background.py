@@ -1,0 +1,105 @@
+"""Work in the background: tasks with an owner, and how long to wait before something is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from arke.errors import Overloaded, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+T = TypeVar("T")
+
+POSTPONED = (Unavailable, Overloaded)
+"""Errors after which the same may work a moment later."""
+
+
+class Background:
+    """The background tasks of one owner, who stops them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run it until it ends, or until `stop`."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def running(self) -> bool:
+        return bool(self._tasks)
+
+    async def until_idle(self, timeout_s: float) -> None:
+        """Wait until every task has ended, or for `timeout_s`."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    async def stop(self) -> None:
+        """Cancel every task and wait for its end. Safe twice, and before a start."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Seconds between two attempts: `first_s`; where there is a `longest_s`, twice as long each time up to it."""
+
+    first_s: float
+    longest_s: float | None = None
+
+    def __iter__(self) -> Iterator[float]:
+        pause_s = self.first_s
+        longest_s = self.first_s if self.longest_s is None else self.longest_s
+        while True:
+            yield pause_s
+            pause_s = min(2 * pause_s, longest_s)
+
+
+async def retry(
+    step: Callable[[], Awaitable[T]],
+    pause: Pause,
+    *,
+    on: tuple[type[Exception], ...] = POSTPONED,
+    patience_s: float = float("inf"),
+    log: Any = None,
+    event: str = "",
+) -> T:
+    """Try until it works. Errors of `on` are retried, and logged as `event` where a log is given; once the pauses
+    add up to `patience_s`, the next one is raised.
+    """
+    pauses, waited_s = iter(pause), 0.0
+    while True:
+        try:
+            return await step()
+        except on as error:
+            if waited_s >= patience_s:
+                raise
+            if log is not None:
+                log.warning(event, code=getattr(error, "code", type(error).__name__))
+        pause_s = next(pauses)
+        await asyncio.sleep(pause_s)
+        waited_s += pause_s
+
+
+async def until(step: Callable[[], Awaitable[bool]], pause: Pause, timeout_s: float = float("inf")) -> bool:
+    """Ask again until the answer is True; False where it was not for `timeout_s`."""
+    end, pauses = asyncio.get_running_loop().time() + timeout_s, iter(pause)
+    while not await step():
+        if asyncio.get_running_loop().time() >= end:
+            return False
+        await asyncio.sleep(next(pauses))
+    return True
+
+
+async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Do it now, and again after each pause, for ever."""
+    while True:
+        await step()
+        await asyncio.sleep(seconds)

@@ -1,0 +1,168 @@
+"""From one catalog to the next: planned, prepared on every shard, forecast, stored, and then in force."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.background import Pause, retry
+from arke.catalog import stored as stored_form
+from arke.catalog.consequences import retired
+from arke.catalog.plan import Plan, plan
+from arke.engine.forecast import Forecast, forecast_from, question
+from arke.errors import InvalidInput, ShardDown, StoreUnavailable
+from arke.log import get_logger
+from arke.shard.protocol import AskStatus, Forecasted, Prepare, ShardStatus, Switch
+from arke.storage.ports.directory import StoredCatalog
+
+if TYPE_CHECKING:
+    from arke.clock import Clock
+    from arke.domain.catalog import Catalog
+    from arke.engine.batches import Batches
+    from arke.engine.identity import Identity
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.shards import Shards
+    from arke.shard.protocol import Request, Response
+    from arke.storage.committer import Committer
+    from arke.storage.ports.directory import Directory
+
+PAUSE = Pause(1.0)
+"""Before a store is asked again: a catalog that is stored has no way back."""
+REFUSED = (StoreUnavailable,)
+POSTPONED = "catalog_switch_postponed"
+
+log = get_logger("engine")
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What applying a catalog did, or would do. `version` is None for a dry run or an empty plan."""
+
+    plan: Plan
+    version: int | None
+    forecast: Forecast
+
+
+class CatalogSwitch:
+    """Applies catalogs, one at a time. `live`, `identity` and `batches` go by what is stored. `compiler` runs what
+    takes long for a large catalog.
+    """
+
+    def __init__(
+        self,
+        live: LiveCatalog,
+        directory: Directory,
+        identity: Identity,
+        shards: Shards,
+        batches: Batches,
+        *,
+        clock: Clock,
+        committer: Committer,
+        compiler: Committer,
+    ) -> None:
+        self._live = live
+        self._directory = directory
+        self._identity = identity
+        self._shards = shards
+        self._batches = batches
+        self._clock = clock
+        self._committer = committer
+        self._compiler = compiler
+        self._applying = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Go by the stored catalog, if there is one. Raises StoreUnavailable."""
+        stored = self._directory.catalog()
+        if stored is not None:
+            self._use(stored.version, stored_form.from_json(stored.body))
+        await self._batches.follow_catalog(self._live.catalog)
+
+    def _use(self, version: int, catalog: Catalog) -> None:
+        self._live.use(version, catalog)
+        self._identity.know(self._live.cross_device, self._live.by_token)
+
+    async def apply(self, catalog: Catalog, *, dry_run: bool = False, note: str = "") -> Applied:
+        """Switch to another catalog. Nothing changes if any shard cannot take it. Whom it moves is forecast before
+        it is stored; a dry run ends there.
+        """
+        async with self._applying:
+            before = self._live.catalog if self._live.version else None
+            steps = await self._compiler.run(plan, before, catalog)
+            if steps.empty and self._live.version:
+                return Applied(steps, None, Forecast.nothing(await self._profiles()))
+            body = await self._compiler.run(stored_form.to_json, catalog)
+            stored = self._next_version(catalog, body, steps, note)
+            request = Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired)
+            await self._shards.ask_all(request)
+            forecast = await self._forecast(request, steps, catalog, keep=not dry_run)
+            if dry_run:
+                return Applied(steps, None, forecast)
+            await self._committer.run(self._directory.add_catalog, stored)
+            try:
+                await asyncio.gather(*(self._switch(n, request) for n in range(len(self._shards))))
+            finally:  # the next edit goes by what is stored, whatever became of this one
+                self._use(stored.version, catalog)
+            await retry(
+                partial(self._batches.follow_catalog, catalog), PAUSE, on=REFUSED, log=log, event=POSTPONED
+            )
+            return Applied(steps, stored.version, forecast)
+
+    async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
+        """Apply an earlier catalog again, as a new version. None: the one before the current one."""
+        wanted = self._live.version - 1 if version is None else version
+        stored = self._directory.catalog(wanted) if wanted >= 1 else None
+        if stored is None:
+            known = ", ".join(str(number) for number, _, _ in self._directory.catalog_versions()) or "none"
+            raise InvalidInput(f"there is no catalog version {wanted} to go back to; stored: {known}")
+        catalog = stored_form.from_json(stored.body)
+        return await self.apply(catalog, dry_run=dry_run, note=f"rollback to {wanted}")
+
+    async def _switch(self, shard: int, request: Prepare) -> None:
+        """A shard that goes away returns with what is stored."""
+        try:
+            await retry(
+                partial(self._ask_prepared, shard, request, Switch(request.version)),
+                PAUSE,
+                on=REFUSED,
+                log=log,
+                event=POSTPONED,
+            )
+        except ShardDown:
+            return
+
+    async def _ask_prepared(self, shard: int, prepared: Prepare, request: Request) -> Response:
+        """Ask a shard about a catalog it was told to prepare."""
+        try:
+            return await self._shards.ask(shard, request)
+        except InvalidInput:  # it went away and came back between the two steps
+            await self._shards.ask(shard, prepared)
+            return await self._shards.ask(shard, request)
+
+    async def _forecast(self, prepared: Prepare, steps: Plan, catalog: Catalog, *, keep: bool) -> Forecast:
+        """Whom a prepared catalog would move, asked of all shards at once."""
+        ask = question(steps, prepared.version, keep=keep)
+        answers = await asyncio.gather(
+            *(self._ask_prepared(shard, prepared, ask) for shard in range(len(self._shards)))
+        )
+        parts = [part for part in answers if isinstance(part, Forecasted)]
+        return await self._compiler.run(forecast_from, parts, self._live.catalog, catalog, len(ask.moving))
+
+    async def _profiles(self) -> int:
+        """How many are stored."""
+        parts = await self._shards.ask_all(AskStatus())
+        return sum(part.profiles for part in parts if isinstance(part, ShardStatus))
+
+    def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
+        before = self._directory.catalog()
+        known = before.mapping_versions if before is not None else {}
+        version = self._live.version + 1
+        versions = {
+            destination.id: version
+            if destination.id in steps.mapping_changed or destination.id not in known
+            else known[destination.id]
+            for destination in catalog.destinations
+        }
+        gone = retired(self._live.catalog, catalog, before.retired if before is not None else {})
+        return StoredCatalog(version, int(self._clock.now()), body, versions, note, gone)

@@ -1,0 +1,199 @@
+"""The path of an event: its device is resolved, its shard stores it, and the answer says that it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
+from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.room import Room
+from arke.shard.commands import Failed, Seen, Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from arke.clock import Clock
+    from arke.domain.event import IncomingEvent, Withheld
+    from arke.engine.identity import Identity, Resolved
+    from arke.engine.links import Links
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.shards import Shards
+    from arke.intake.room import Place
+    from arke.shard.commands import Result
+
+LIVE_FOR_S = 2.0
+"""How long after an event the next one is expected."""
+EARLY_S = 300
+"""How far ahead of the clock the time of an event may be."""
+
+
+class Ingestion:
+    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight."""
+
+    def __init__(
+        self, catalog: LiveCatalog, identity: Identity, links: Links, shards: Shards, clock: Clock
+    ) -> None:
+        self._catalog = catalog
+        self._identity = identity
+        self._links = links
+        self._shards = shards
+        self._clock = clock
+        self._taken_at = 0.0
+        self.room = Room()
+
+    def integration_codes(self) -> Mapping[str, int]:
+        return self._catalog.integration_codes()
+
+    def known_dpid(self, dpid: int) -> bool:
+        return self._catalog.known_dpid(dpid)
+
+    def only_by_token(self, dpid: int) -> bool:
+        return self._catalog.only_by_token(dpid)
+
+    def ready(self) -> bool:
+        return self._shards.ready() and self._links.ready()
+
+    @property
+    def live(self) -> bool:
+        """Whether events are coming in: work that can wait then keeps out of their way."""
+        return self._clock.now() - self._taken_at < LIVE_FOR_S
+
+    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+        self._refuse_if_all_are_away()
+        return await self.room.enter(events, going_on=going_on)
+
+    def _refuse_if_all_are_away(self) -> None:
+        """Before an id is looked at: what is refused leaves nothing behind. Raises StoreUnavailable."""
+        if len(self._shards.away) == len(self._shards):
+            raise StoreUnavailable("nothing can be stored right now: see /readyz")
+
+    async def ingest(
+        self, events: Sequence[IncomingEvent], place: Place | None = None
+    ) -> list[Accepted | EventError]:
+        if place is not None:
+            return await self._ingest(events)
+        with await self.enter(len(events)):
+            return await self._ingest(events)
+
+    async def _ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+        self._refuse_if_all_are_away()
+        self._taken_at = self._clock.now()
+        now = int(self._taken_at)
+        away = self._shards.away
+        answers: list[Accepted | EventError | None] = [None] * len(events)
+        waiting: dict[int, list[tuple[int, Sight]]] = {}
+        reserved: dict[int, tuple[bool, Withheld]] = {}
+        for number, incoming in enumerate(events):
+            problem = self._problem(incoming, now)
+            if problem is not None:
+                answers[number] = problem
+                continue
+            uuid = incoming.uuid
+            if away:
+                device = uuid or self._identity.about(incoming.ids)
+                if device is None:
+                    uuid = self._new_device()
+                elif self._shards.number_of(device) in away:
+                    # Before an id is linked: what is refused leaves nothing behind.
+                    answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
+                    continue
+            resolved = self._identity.resolve(uuid, incoming.ids, now, public=incoming.public)
+            if resolved.suppressed:
+                answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
+                continue
+            withheld = resolved.withheld
+            if left_out := self._left_out(incoming):
+                withheld = msgspec.structs.replace(withheld, traits=left_out)
+            if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
+                reserved[number] = resolved.by_id, withheld
+            sight = Sight(self._event(incoming, resolved, now, left_out), resolved.arriving)
+            waiting.setdefault(self._shards.number_of(resolved.uuid), []).append((number, sight))
+        await self._dispatch(waiting, answers)
+        for number, (by_id, withheld) in reserved.items():
+            if isinstance(answer := answers[number], Accepted):
+                answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
+        return [answer for answer in answers if answer is not None]
+
+    def _new_device(self) -> str:
+        """A device of a shard that is not away."""
+        away = self._shards.away
+        while self._shards.number_of(uuid := self._identity.new_device()) in away:
+            continue
+        return uuid
+
+    def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
+        """The traits that it declares at the public door and not just anybody may."""
+        if not incoming.public:
+            return ()
+        return tuple(trait for trait in incoming.traits if trait not in self._catalog.declarable)
+
+    def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
+        for declared in incoming.ids:
+            if not self._catalog.known_dpid(declared.dpid):
+                return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
+        for segment_id in incoming.memberships:
+            external = self._catalog.external.get(segment_id)
+            if external is None:
+                return EventError("unknown_segment", f"no segment {segment_id} in the catalog")
+            if not external:
+                return EventError(
+                    "not_external", f"segment {segment_id} has a rule: its membership is computed, not told"
+                )
+        if incoming.ts is not None and incoming.ts > now + EARLY_S:
+            return EventError("bad_ts", "ts lies more than 5 minutes ahead")
+        return None
+
+    def _event(self, incoming: IncomingEvent, resolved: Resolved, now: int, left_out: Sequence[int]) -> Event:
+        return Event(
+            uuid=resolved.uuid,
+            at=now,
+            ts=min(now, incoming.ts) if incoming.ts is not None else now,
+            ids=resolved.ids,
+            signals=incoming.signals,
+            traits=tuple(trait for trait in incoming.traits if trait not in left_out)
+            if left_out
+            else incoming.traits,
+            memberships=incoming.memberships,
+            region=incoming.region,
+            trait_source=incoming.trait_source,
+        )
+
+    async def _dispatch(
+        self, waiting: dict[int, list[tuple[int, Sight]]], answers: list[Accepted | EventError | None]
+    ) -> None:
+        """Make new identities durable, then the events, all shards at once."""
+        if not waiting:
+            return
+        await self._links.commit()
+        parts = list(waiting.items())
+        waiting.clear()
+        outcomes = await asyncio.gather(
+            *(self._shards.send(shard, [sight for _, sight in sights]) for shard, sights in parts),
+            return_exceptions=True,
+        )
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if len(failures) == len(parts) and all(answer is None for answer in answers):
+            raise failures[0]
+        for (_, sights), outcome in zip(parts, outcomes, strict=True):
+            if isinstance(outcome, (Unavailable, Overloaded)):
+                # The other shards have stored theirs: only these are to be sent again.
+                for number, _ in sights:
+                    answers[number] = EventError(outcome.code, f"not stored, send it again: {outcome}")
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                for (number, _), result in zip(sights, outcome, strict=True):
+                    answers[number] = _answer(result)
+
+
+def _answer(result: Result) -> Accepted | EventError:
+    match result:
+        case Seen():
+            return result.accepted
+        case Failed():
+            return EventError(result.code, result.message)
+        case _:
+            return EventError("internal", "the shard answered something else")

@@ -1,0 +1,54 @@
+"""The catalog in force, as the engine's process goes by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LiveCatalog:
+    """Version and content, and what is looked up in it for every event. Whoever needs it reads it anew each time;
+    version 0 is the empty catalog before the first. Implements the intake's NameSpaces.
+    """
+
+    def __init__(self) -> None:
+        self.use(0, Catalog())
+
+    def use(self, version: int, catalog: Catalog) -> None:
+        """Go by this one from now on."""
+        self.version = version
+        self.catalog = catalog
+        declared = {source.id for source in catalog.data_sources}
+        addressed = {dpid for destination in catalog.destinations for dpid in destination.user_dpids}
+        self._known_dpids = (declared | addressed | GLOBAL_DATA_SOURCES) - {0}
+        self._codes = {
+            source.integration_code: source.id
+            for source in catalog.data_sources
+            if source.integration_code is not None
+        } | {f"DSID_{dpid}": dpid for dpid in GLOBAL_DATA_SOURCES}
+        self.external = {segment.id: segment.external for segment in catalog.segments}
+        """Whether senders declare a segment's memberships, by its id."""
+        self.declarable = frozenset(trait.id for trait in catalog.traits if trait.d_sid)
+        """The traits that anybody may declare (`d_sid`)."""
+        self.cross_device = frozenset(
+            source.id for source in catalog.data_sources if source.kind == "cross_device"
+        )
+        self.by_token = frozenset(
+            source.id for source in catalog.data_sources if source.declared_by == "token"
+        )
+
+    def integration_codes(self) -> Mapping[str, int]:
+        return self._codes
+
+    def known_dpid(self, dpid: int) -> bool:
+        return dpid in self._known_dpids
+
+    def only_by_token(self, dpid: int) -> bool:
+        return dpid in self.by_token
+
+    def has_destination(self, destination: int) -> bool:
+        return any(known.id == destination for known in self.catalog.destinations)

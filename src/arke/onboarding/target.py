@@ -1,0 +1,66 @@
+"""What data files are loaded into: all that loading needs of an engine, and nothing else of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from arke.domain.catalog import Catalog
+    from arke.domain.identity import IdKey
+    from arke.shard.commands import Onboard, Result
+
+
+class Target(Protocol):
+    """Every call may be repeated. `catalog` is the one in force; `catalog_version` tells whether it has changed."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def catalog_version(self) -> int: ...
+
+    def known(self, dpid: int) -> bool:
+        """Whether ids of this data source may be loaded: 0 are UUIDs."""
+        ...
+
+    def of_people(self, dpid: int) -> bool:
+        """Whether it is a cross-device data source, whose ids lead to all devices of a person."""
+        ...
+
+    def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
+        """The devices of each id, for those that are known; of UUIDs, the device itself."""
+        ...
+
+    def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
+        """Whether an id, or every device that it leads to, is on the suppression list."""
+        ...
+
+    async def onboard(self, commands: Sequence[Onboard]) -> list[Result]:
+        """Apply lines to devices; durable on return, answers in the order of the commands. A shard that is
+        overloaded or away is waited for, a minute at most: then it raises Unavailable, Overloaded.
+        """
+        ...
+
+    async def link(self, rows: Sequence[tuple[str | None, tuple[IdKey, ...]]], now: int) -> list[bool | None]:
+        """Link the ids of each row to its device: the one it names, else the owner of its first known id, else
+        a new one. False: a device has opted out; None: nothing was done because of a defect. Raises as `onboard`.
+        """
+        ...
+
+    def filed(self) -> None:
+        """Something was filed under ids: whoever was linked to them meanwhile is to hear of it."""
+        ...
+
+    def show(self, file: str, lines: int, total: int) -> None:
+        """How far the file is that is being loaded: `lines` of `total` (0: not known yet)."""
+        ...
+
+    def ended(self) -> None:
+        """No file is being loaded any more."""
+        ...
+
+    async def loaded(self, actor: str, detail: str) -> None:
+        """Audit that somebody has loaded a file."""
+        ...

@@ -1,0 +1,87 @@
+"""A running engine: its services, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arke.engine.audit import Audit
+    from arke.engine.batches import Batches
+    from arke.engine.catalog_switch import CatalogSwitch
+    from arke.engine.estimate import Estimator
+    from arke.engine.file_desk import FileDesk
+    from arke.engine.identity import Identity
+    from arke.engine.ingest import Ingestion
+    from arke.engine.joins import Joins
+    from arke.engine.links import Links
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.moves import Moves
+    from arke.engine.shards import Shards
+    from arke.engine.undelivered import Undelivered
+    from arke.privacy.fulfilment import Privacy
+    from arke.privacy.opt_outs import OptOuts
+    from arke.storage.committer import Committer
+    from arke.storage.ports.directory import Directory
+    from arke.tokens import Doorkeeper
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Intake and operations over all shards. `committer` runs writes of `directory`, `compiler` what takes long.
+
+    The same services are a running engine (shards in processes of their own), commands that open the store
+    themselves, tests, and `simulate` (one shard in memory on virtual time).
+    """
+
+    directory: Directory
+    committer: Committer
+    compiler: Committer
+    identity: Identity
+    live: LiveCatalog
+    shards: Shards
+    events: Ingestion
+    links: Links
+    moves: Moves
+    joins: Joins
+    files: FileDesk
+    catalogs: CatalogSwitch
+    batches: Batches
+    estimator: Estimator
+    undelivered: Undelivered
+    privacy: Privacy
+    opt_outs: OptOuts
+    doorkeeper: Doorkeeper
+    audit: Audit
+
+    async def recover(self) -> None:
+        """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""
+        await self.catalogs.load()
+        self.moves.follow()
+        self.joins.follow()
+
+    def watch(self) -> None:
+        """Look after what failed, so that the engine is ready again by itself."""
+        self.shards.watch()
+        self.links.watch()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every id has arrived, privacy requests have done what they can, and every lane that can send
+        has nothing left; each at most for `timeout_s`.
+        """
+        await self.moves.until_idle(timeout_s)
+        await self.privacy.until_idle(timeout_s)
+        await self.joins.until_idle(timeout_s)
+        await self.shards.drain(timeout_s)
+
+    async def stop(self) -> None:
+        """What is in flight is committed or goes on with the next start."""
+        await self.links.stop()
+        await self.batches.stop()
+        await self.privacy.stop()
+        await self.moves.stop()
+        await self.joins.stop()
+        await self.shards.stop()
+        self.committer.close()
+        self.compiler.close()
+        self.directory.close()

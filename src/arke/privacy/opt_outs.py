@@ -1,0 +1,30 @@
+"""Opt-outs that come with an event or at the public door: taken as privacy requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.domain.event import Accepted
+from arke.privacy.request import Asked
+
+if TYPE_CHECKING:
+    from arke.domain.event import DeclaredId
+    from arke.engine.identity import Identity
+    from arke.privacy.fulfilment import Privacy
+
+
+class OptOuts:
+    """Implements `arke.intake.ports.OptOutPort`."""
+
+    def __init__(self, privacy: Privacy, identity: Identity) -> None:
+        self._privacy = privacy
+        self._identity = identity
+
+    async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
+        keys = tuple((declared.dpid, declared.id) for declared in ids) if uuid is None else ()
+        asked = Asked("opt_out", (uuid,) if uuid is not None else (), keys, public)
+        devices = (
+            [uuid] if uuid is not None else [one for key in keys for one in self._identity.devices(key)[:1]]
+        )
+        await self._privacy.request([asked])
+        return Accepted(uuid=devices[0] if devices else "", opted_out=True)
