@@ -56,9 +56,7 @@ class OpenDevice(msgspec.Struct):
     deadline: float
     parts: int = 0
     reading: bool = False  # its state is being read from the store
-    stale: bool = (
-        False  # and is not to be told: there is news about it, it is held, or the routes have changed
-    )
+    stale: bool = False  # and what is read is not to be told: something has come in between
     sending: bool = False
     keeping: bool = False  # an outcome of it is being made durable
     again_first: int = 0

@@ -21,10 +21,10 @@ from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segme
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
-from arke.shard.commands import Erase, Erased, Unlink, Unlinked
+from arke.shard.commands import Command, Erase, Erased, Replay, Unlink, Unlinked
 from arke.shard.protocol import AskStanding, Batches, RunBatch, Standing
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingPoster, stored_device
+from integration.engine.shards import NotingPoster, sight, stored_device
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class World:
         self.engine, self.shard = memory_engine(self.poster, self.clock, SeededEntropy(1))
         self.store = SlowStore(self.shard.store)
         self.shard.store = self.shard.walks._reader = self.shard._inspection._reader = self.store
+        self.shard.runner._store = self.store
 
     async def see(self, **fields: object) -> None:
         event = IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), **fields)  # type: ignore[arg-type]
@@ -146,6 +147,34 @@ def play(story: Callable[[World], Coroutine[Any, Any, None]], catalog: Catalog =
         await world.engine.stop()
 
     run_virtual(work(), loop)
+
+
+class TestGroups:
+    """What a group asks of the store: `load` once, `rows` once where it turns out to need them, and no more."""
+
+    def test_how_often_they_read(self) -> None:
+        async def asked(world: World, *commands: Command) -> list[str]:
+            world.store.calls.clear()
+            await world.shard.submit([*commands])
+            await world.settle()
+            return [call for call in world.store.calls if call in ("load", "rows", "commit")]
+
+        async def story(world: World) -> None:
+            without_lanes = (msgspec.structs.replace(CATALOG.destinations[0], enabled=False),)
+            await world.engine.catalogs.apply(msgspec.structs.replace(CATALOG, destinations=without_lanes))
+            new = [sight(number, partner=f"p{number}") for number in range(3)]
+            assert await asked(world, *new) == ["load", "commit"]
+            assert await asked(world, *new, *new) == ["load", "commit"]
+            moved = Unlink(new[0].event.uuid, DPID, "p0", START, generation=9)
+            assert await asked(world, moved, *new) == ["load", "rows", "commit"]
+            fewer = msgspec.structs.replace(CATALOG, destinations=())
+            await world.engine.catalogs.apply(fewer)
+            await world.settle()
+            assert await asked(world, *new) == ["load", "rows", "commit"]
+            assert await asked(world, *new) == ["load", "commit"]
+            assert await asked(world, Replay(None, START, (0, 0), 10)) == ["load"]
+
+        play(story)
 
 
 class TestDevicesBeingRead:
