@@ -254,7 +254,7 @@ class Shard:
         ready: list[Command] = []
         for command in commands:
             if isinstance(command, Unlink | Erase):
-                uid = await self.store.find_uid(command.uuid)
+                uid = await self._find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
                     self._held[uid] += 1
@@ -264,6 +264,14 @@ class Shard:
                         command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
             ready.append(command)
         return ready, held
+
+    async def _find_uid(self, uuid: str) -> int | None:
+        """The uid of a device that is stored, or is with what was submitted before."""
+        uid = await self.store.find_uid(uuid)
+        if uid is None:
+            await self.submit([])
+            uid = await self.store.find_uid(uuid)
+        return uid
 
     async def record(self, report: LaneReport) -> None:
         """Commit what a lane has done. Raises Unavailable."""
