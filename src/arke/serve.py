@@ -101,7 +101,7 @@ async def open_doors(
                 ),
                 (
                     admin_server(
-                        api_app(operations, engine.doorkeeper.authorize, refusals),
+                        api_app(operations, engine.doorkeeper, refusals),
                         refusals,
                         hosts,
                         connections=most,
