@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,10 +27,16 @@ def wait_until(done: Callable[[], object], what: str) -> None:
 
 
 async def eventually(done: Callable[[], object], what: str) -> None:
-    """The same on an event loop, which goes on meanwhile. On virtual time the bound is a virtual one."""
+    """The same on an event loop, which goes on meanwhile; `done` may have to be awaited. On virtual time the bound
+    is a virtual one.
+    """
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not done():
+            while not await _true(done()):
                 await asyncio.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         raise AssertionError(f"waited {PATIENCE_S:g} s for {what}") from None
+
+
+async def _true(answer: object) -> bool:
+    return bool(await answer if isinstance(answer, Awaitable) else answer)

@@ -118,7 +118,7 @@ def page_memory(settings: Settings) -> PageMemory:
 
 def open_shard(store: Path, settings: Settings, *, delivering: bool = True) -> Shard:
     """A shard on its file, without a catalog yet."""
-    opened = SqliteShardStore(store, memory=page_memory(settings))
+    opened = SqliteShardStore(store, committer=ThreadCommitter(store.stem), memory=page_memory(settings))
     return shard_over(opened, store.stem, settings, delivering=delivering)
 
 
@@ -129,7 +129,6 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
         Ruling(Catalog(), 0, {}),
         wire=https_wire(settings),
         clock=SystemClock(),
-        committer=ThreadCommitter(name),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
         load_ruling=ruling_of,
@@ -142,11 +141,10 @@ def memory_engine(
 ) -> tuple[Engine, Shard]:
     """One shard in memory, for virtual time: nothing runs beside the event loop. `poster` is its network."""
     shard = Shard(
-        SqliteShardStore(MEMORY, key=b"virtual"),
+        SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"virtual"),
         Ruling(Catalog(), 0, {}),
         wire=Wire(poster, Secrets()),
         clock=clock,
-        committer=InlineCommitter(),
         compiler=InlineCommitter(),
         load_ruling=ruling_of,
         housekeeping=False,

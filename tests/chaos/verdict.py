@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import apsw
 import msgspec
 
 from arke.domain.ledger import TOLD_1
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, TOLD, TRAITS, device
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from arke.engine.batches import RunFacts
     from arke.onboarding.receipt import Receipt
     from arke.receiver.request_log import Record
+    from arke.storage.ports.shard import StoredDevice
     from chaos.visitors import Sent
 
 SEEN = frozenset(TRAITS.values())
@@ -54,15 +57,21 @@ def read(data: Path, uuids: Iterable[str], partners: Iterable[str]) -> Kept:
     ledger: list[LedgerRow] = []
     owed = 0
     for file in sorted(data.glob("shard-*.db")):
-        store = SqliteShardStore(file)
-        for uuid in wanted:
-            uid = store.find_uid(uuid)
-            if uid is not None:
-                profiles[uuid] = store.profiles([uid])[uid]
-                ledger += store.ledger_of(uid)
-        owed += sum(store.owed_counts().values())
-        store.close()
+        found, counts = asyncio.run(_shard(file, wanted))
+        for one in found:
+            profiles[one.profile.uuid] = one.profile
+            ledger += one.ledger
+        owed += sum(counts.values())
     return Kept(profiles, owners, ledger, owed, moves)
+
+
+async def _shard(file: Path, wanted: Iterable[str]) -> tuple[list[StoredDevice], dict[int, int]]:
+    """The devices that a shard has of those wanted, and what each destination is owed there."""
+    store = SqliteShardStore(file, committer=InlineCommitter())
+    found = [await store.device(uuid) for uuid in wanted]
+    counts = await store.owed_counts()
+    await store.close()
+    return [one for one in found if one is not None], counts
 
 
 def ids_on_their_way(data: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from arke.api.in_process import InProcess
 from arke.bench.stores import fill
 from arke.domain.profile import Profile, TraitState
 from arke.settings import Server, Settings
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import device
 
@@ -34,8 +36,11 @@ class People:
         self.data.mkdir(mode=0o700)
         for shard in range(shards):
             # A fixed key: which people a sample has is the same in every run.
-            SqliteShardStore(self._file(shard), key=b"people").close()
+            asyncio.run(self._open(shard, key=b"people").close())
         self.apply(catalog)
+
+    def _open(self, shard: int, key: bytes | None = None) -> SqliteShardStore:
+        return SqliteShardStore(self._file(shard), committer=InlineCommitter(), key=key)
 
     def _file(self, shard: int) -> Path:
         return self.data / f"shard-{shard:02d}.db"
@@ -51,17 +56,21 @@ class People:
         for shard in range(self._shards):
             numbers = [n for n in range(count) if zlib.crc32(device(n).encode()) % self._shards == shard]
             people = [person(number, traits(number), at) for number in numbers]
-            store = SqliteShardStore(self._file(shard))
-            fill(store, [one.uuid for one in people], people.__getitem__)
-            store.close()
+            asyncio.run(self._fill(shard, people))
+
+    async def _fill(self, shard: int, people: Sequence[Profile]) -> None:
+        store = self._open(shard)
+        await fill(store, [one.uuid for one in people], people.__getitem__)
+        await store.close()
 
     def bodies(self) -> list[tuple[int, bytes]]:
         """Everybody as stored."""
-        found = []
-        for shard in range(self._shards):
-            store = SqliteShardStore(self._file(shard))
-            found += store.profile_bodies(-1, 1_000_000)
-            store.close()
+        return [body for shard in range(self._shards) for body in asyncio.run(self._bodies(shard))]
+
+    async def _bodies(self, shard: int) -> list[tuple[int, bytes]]:
+        store = self._open(shard)
+        found = await store.profile_bodies(-1, 1_000_000)
+        await store.close()
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -15,6 +16,7 @@ from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from simulation.network import Uplink
+from simulation.pauses import Pausing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -124,11 +126,14 @@ class Machine:
         here.mkdir(exist_ok=True)
         poster = Uplink(self._network, self.life)
         entropy = SeededEntropy(self._seed * 1_000 + self.life)
+        chance = random.Random(self._seed * 1_000 + self.life)
         with (
             patch.object(
                 app,
                 "SqliteShardStore",
-                lambda _, key: self._opened(SqliteShardStore(here / SHARD_FILE, key=key)),
+                lambda _, committer, key: Pausing(
+                    self._opened(SqliteShardStore(here / SHARD_FILE, committer=committer, key=key)), chance
+                ),
             ),
             patch.object(
                 app,
@@ -156,16 +161,18 @@ class Machine:
             for task in doomed:
                 task.cancel()
             await asyncio.sleep(0)
-        self._close_files()
+        await self._close_files()
 
     def _opened(self, store: S) -> S:
         self._open_files.append(store)
         return store
 
-    def _close_files(self) -> None:
+    async def _close_files(self) -> None:
         """As the kernel would. The next life has its own copies of them."""
         for store in self._open_files:
-            store.close()
+            closing = store.close()
+            if closing is not None:
+                await closing
         self._open_files.clear()
 
     def _move_on(self) -> None:

@@ -32,6 +32,7 @@ from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Batches, RunBatch
+from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
@@ -103,9 +104,13 @@ def _in_own_process(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 def _prepare(path: Path, users: int) -> None:
-    store = SqliteShardStore(path)
-    _journal(store, stored_devices(store, users))
-    store.close()
+    asyncio.run(_prepared(path, users))
+
+
+async def _prepared(path: Path, users: int) -> None:
+    store = SqliteShardStore(path, committer=InlineCommitter())
+    await _journal(store, await stored_devices(store, users))
+    await store.close()
 
 
 def _measure(path: Path, where: Sink, users: int) -> Ran:
@@ -113,13 +118,13 @@ def _measure(path: Path, where: Sink, users: int) -> Ran:
 
 
 async def _measured(path: Path, where: Sink, users: int) -> Ran:
-    store = SqliteShardStore(path)
+    store = SqliteShardStore(path, committer=ThreadCommitter(path.stem))
     shard = shard_over(store, path.stem, Settings(egress=Egress(allow_cidrs=("127.0.0.0/8",))))
     try:
         with tuned_collector():
             await shard.start()
             await rule_by(shard, catalog_for(where, signing_key(path)))
-            _ran_before(store, shard)
+            await _ran_before(store, shard)
             before_mb, peak = own_mb(), [0.0]
             watching = asyncio.create_task(_watch(peak))
             started, cpu = time.perf_counter(), time.process_time()
@@ -137,22 +142,22 @@ async def _measured(path: Path, where: Sink, users: int) -> Ran:
         await shard.stop()
 
 
-def _journal(store: SqliteShardStore, uids: list[int]) -> None:
+async def _journal(store: SqliteShardStore, uids: list[int]) -> None:
     """One change of each device; the lane's cursor is behind all of them."""
     now = int(time.time())
     changes = (Change(14_000, 1, "rule"),)
     for start in range(0, len(uids), LAID_DOWN):
         part = uids[start : start + LAID_DOWN]
         journal = [JournalRecord(start + n, now, uid, changes, ()) for n, uid in enumerate(part, 1)]
-        store.commit(GroupWrites(journal=journal, cursors={DESTINATION: journal[-1].seq}))
-        store.checkpoint()
+        await store.commit(GroupWrites(journal=journal, cursors={DESTINATION: journal[-1].seq}))
+        await store.tidy()
 
 
-def _ran_before(store: SqliteShardStore, shard: Shard) -> None:
+async def _ran_before(store: SqliteShardStore, shard: Shard) -> None:
     """A first run lies behind, before everything in the journal."""
     mark = shard.lanes[DESTINATION].route.mark
     first = BatchRun(DESTINATION, 1, 0, "full", 0, 0, mark, (1, 0), (1, 0), finished_at=shard.now)
-    store.commit(GroupWrites(batches={DESTINATION: first}))
+    await store.commit(GroupWrites(batches={DESTINATION: first}))
 
 
 async def _watch(peak: list[float]) -> None:

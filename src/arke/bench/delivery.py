@@ -17,7 +17,7 @@ from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure, ratios
 from arke.bench.profiling import Profiler
 from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
-from arke.bench.stores import LOOKED_UP, fill
+from arke.bench.stores import fill, uids_of
 from arke.bench.workload import PARTNER_DPID, Workload
 from arke.catalog import stored as stored_form
 from arke.delivery.channel import TIMEOUT_S
@@ -34,6 +34,7 @@ from arke.domain.profile import Membership, PartnerId, Profile
 from arke.domain.time import DAY_S
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Prepare, Switch
+from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
 
@@ -162,7 +163,7 @@ async def client_rate(where: Sink, body: bytes, seconds: float) -> float:
         await client.close()
 
 
-def stored_devices(store: SqliteShardStore, count: int) -> list[int]:
+async def stored_devices(store: SqliteShardStore, count: int) -> list[int]:
     """Store devices with their memberships and what they were told before; returns their uids."""
     now = int(time.time())
     uuids = [Workload.uuid(number) for number in range(count)]
@@ -172,16 +173,13 @@ def stored_devices(store: SqliteShardStore, count: int) -> list[int]:
         partner = PartnerId(PARTNER_DPID, f"partner-{number:012d}", 0, now)
         return Profile(uuids[number], seen=now, evaluated=now, segments=held, ids=[partner], regions=[6])
 
-    fill(store, uuids, profile)
-    uids = []
-    for start in range(0, count, LOOKED_UP):
-        loaded = store.load(uuids[start : start + LOOKED_UP])
-        uids += [loaded[uuid][0] for uuid in uuids[start : start + LOOKED_UP]]
-    _tell(store, uids, now)
+    await fill(store, uuids, profile)
+    uids = await uids_of(store, uuids)
+    await _tell(store, uids, now)
     return uids
 
 
-def _journal(store: SqliteShardStore, uids: list[int], seconds: float) -> None:
+async def _journal(store: SqliteShardStore, uids: list[int], seconds: float) -> None:
     """A journal that says: tell the destination about them, again and again."""
     now = int(time.time())
     changes = (Change(14_000, 1, "rule"),)
@@ -191,11 +189,11 @@ def _journal(store: SqliteShardStore, uids: list[int], seconds: float) -> None:
             JournalRecord(seq + 1, now, uids[seq % DEVICES], changes, (DESTINATION,))
             for seq in range(start, min(records, start + LAID_DOWN))
         ]
-        store.commit(GroupWrites(journal=journal, cursors={DESTINATION: 0}))
-        store.checkpoint()
+        await store.commit(GroupWrites(journal=journal, cursors={DESTINATION: 0}))
+        await store.tidy()
 
 
-def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:
+async def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:
     """As after weeks of service: every device was told before, as often as the ledger remembers."""
     told = {str(14_000 + n): TOLD_1 for n in range(SEGMENTS_PER_USER)}
     tries = [Try(now - n * DAY_S, f"{n:024x}", "200", "realtime") for n in range(TRIES_KEPT, 0, -1)]
@@ -204,21 +202,21 @@ def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:
     for start in range(0, len(keyed), LAID_DOWN):
         part = keyed[start : start + LAID_DOWN]
         rows = [LedgerRow(uid, DESTINATION, PARTNER_DPID, f"partner-{n:012d}", entry) for uid, n in part]
-        store.commit(GroupWrites(ledger=rows))
-        store.checkpoint()
+        await store.commit(GroupWrites(ledger=rows))
+        await store.tidy()
 
 
 async def _shard_rate(
     path: Path, where: Sink, seconds: float, profiler: Profiler | None = None
 ) -> tuple[float, float]:
     """Acknowledged messages a second of a shard that works through its journal, and CPU us a message."""
-    store = SqliteShardStore(path)
-    uids = stored_devices(store, DEVICES)
+    store = SqliteShardStore(path, committer=ThreadCommitter(path.stem))
+    uids = await stored_devices(store, DEVICES)
     shard = shard_over(store, path.stem, Settings(egress=Egress(allow_cidrs=("127.0.0.0/8",))))
-    _journal(store, uids, seconds)  # after the shard has looked: nothing of it is a crash's leftovers
     try:
         with tuned_collector():
             await shard.start()
+            await _journal(store, uids, seconds)  # after the start: nothing of it is a crash's leftovers
             await rule_by(shard, catalog_for(where, signing_key(path)))
             await asyncio.sleep(WARM_UP_S)
             if profiler is not None:

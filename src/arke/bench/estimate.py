@@ -22,6 +22,7 @@ from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE
 from arke.shard.protocol import AskEstimate, AskForecast
 from arke.shard.ruling import Ruling
 from arke.shard.what_if import WhatIf
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -45,18 +46,24 @@ class _Size:
         self.profiles = profiles
         self._workload = Workload(now=int(time.time()), users=profiles)
         path = directory / f"estimate-{profiles}.db"
-        store = SqliteShardStore(path)
-        fill(store, [self._workload.uuid(number) for number in range(profiles)], self._workload.profile)
-        store.close()
-        self._store = SqliteShardStore(path)  # opened anew, as an engine finds it
+        asyncio.run(self._fill(path))
+        self._store = SqliteShardStore(
+            path, committer=InlineCommitter()
+        )  # opened anew, as an engine finds it
         self._compiled = Ruling(self._workload.catalog, 1, {}).compiled
         self._edited = _edited(self._workload)
-        self._what_if = WhatIf(self._store.reader(), self._store.count_profiles, SystemClock())
+        self._what_if = WhatIf(self._store, SystemClock())
         self.sampled_ms: list[float] = []
         self.rare: list[float] = []
         self.common: list[float] = []
         self.forecast: list[float] = []
         self.longest_ms: list[float] = []
+
+    async def _fill(self, path: Path) -> None:
+        store = SqliteShardStore(path, committer=InlineCommitter())
+        uuids = [self._workload.uuid(number) for number in range(self.profiles)]
+        await fill(store, uuids, self._workload.profile)
+        await store.close()
 
     def round(self) -> None:
         asyncio.run(self._round())
@@ -90,7 +97,7 @@ class _Size:
         return (await self._what_if.forecast(request, self._compiled, self._edited)).sample.looked
 
     def close(self) -> None:
-        self._store.close()
+        asyncio.run(self._store.close())
 
 
 def _edited(workload: Workload) -> CompiledCatalog:

@@ -7,6 +7,7 @@ sync), a checkpoint a second, everything in one thread.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -19,10 +20,11 @@ from arke.bench.collector import tuned_collector
 from arke.bench.figures import Section, median_figure, ratios
 from arke.bench.profiling import Profiler
 from arke.bench.sinks import BenchFailed
-from arke.bench.stores import CHECKPOINT_EVERY_S, BareLoop, BlobStore, fill
+from arke.bench.stores import TIDIED_EVERY_S, BareLoop, BlobStore, fill, uids_of
 from arke.bench.workload import Workload
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -65,28 +67,31 @@ class Contender:
         self._groups = groups
         self._next = 0
         self._runner = GroupRunner(store, Ruling(workload.catalog, 1, {}))
-        self._checkpointed = time.perf_counter()
-        for _ in range(min(WARM_UP_GROUPS, len(groups))):
-            self._group()
+        self._tidied = time.perf_counter()
 
-    def _group(self) -> tuple[int, int]:
+    async def warm_up(self) -> None:
+        await self._runner.start()
+        for _ in range(min(WARM_UP_GROUPS, len(self._groups))):
+            await self._group()
+
+    async def _group(self) -> tuple[int, int]:
         group = self._groups[self._next % len(self._groups)]
         self._next += 1
-        result = self._runner.run(group)
-        self._store.commit(result.writes)
+        result = await self._runner.run(group)
+        await self._store.commit(result.writes)
         self._runner.committed(result)
         now = time.perf_counter()
-        if now - self._checkpointed >= CHECKPOINT_EVERY_S:
-            self._checkpointed = now
-            self._store.checkpoint()
+        if now - self._tidied >= TIDIED_EVERY_S:
+            self._tidied = now
+            await self._store.tidy()
         return len(group), sum(len(record.changes) for record in result.writes.journal)
 
-    def stretch(self, seconds: float) -> Pace:
+    async def stretch(self, seconds: float) -> Pace:
         """Run groups for so long."""
         events = changes = 0
         started, cpu = time.perf_counter(), time.process_time()
         while time.perf_counter() - started < seconds:
-            done, changed = self._group()
+            done, changed = await self._group()
             events += done
             changes += changed
         wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
@@ -95,15 +100,19 @@ class Contender:
 
 def run(options: Options, directory: Path) -> Section:
     """Alternate the three contenders, then two shards at once on two cores."""
+    return asyncio.run(_run(options, directory))
+
+
+async def _run(options: Options, directory: Path) -> Section:
     workload = Workload(now=int(time.time()), users=options.users)
     groups = grouped(workload.sights(EVENTS))
     path = directory / "evaluation.db"
-    store = SqliteShardStore(path)
+    store = SqliteShardStore(path, committer=InlineCommitter())
     memory = BlobStore()
     uuids = [workload.uuid(number) for number in range(workload.users)]
     for each in (store, memory):
-        fill(each, uuids, workload.profile)
-    uids = [[uid for uid, _ in store.load(list({s.event.uuid for s in g})).values()] for g in groups]
+        await fill(each, uuids, workload.profile)
+    uids = [await uids_of(store, list({sight.event.uuid for sight in group})) for group in groups]
     durable_runs: list[Pace] = []
     memory_runs: list[Pace] = []
     bare_runs: list[float] = []
@@ -111,16 +120,20 @@ def run(options: Options, directory: Path) -> Section:
     bare = BareLoop(path)
     with tuned_collector():
         contender, bound = Contender(store, workload, groups), Contender(memory, workload, groups)
+        await contender.warm_up()
+        await bound.warm_up()
         for _ in range(options.rounds):
-            durable_runs.append(contender.stretch(options.seconds))
-            memory_runs.append(bound.stretch(options.seconds))
+            durable_runs.append(await contender.stretch(options.seconds))
+            memory_runs.append(await bound.stretch(options.seconds))
             bare_runs.append(_bare_rate(bare, uids, options.seconds))
         if options.profile:
             profiler = Profiler()
-            pace = profiler.run(lambda: contender.stretch(options.seconds))
+            profiler.start()
+            pace = await contender.stretch(options.seconds)
+            profiler.stop()
             tables.append(profiler.table("evaluation with durable commits", "event", pace.events))
     bare.close()
-    store.close()
+    await store.close()
     durable = [pace.rate for pace in durable_runs]
     in_memory = [pace.rate for pace in memory_runs]
     two = _two_shards(options, directory)
@@ -190,20 +203,21 @@ def _two_shards(options: Options, directory: Path) -> float:
                     pipe.close()
 
 
-def _worker(path: Path, users: int, seconds: float) -> None:
+async def _worker(path: Path, users: int, seconds: float) -> None:
     """One of two shards: fill, say so, wait for the word, run, tell the rate."""
     workload = Workload(now=int(time.time()), users=users, seed=len(path.name) + int(path.stem[-1]))
-    store = SqliteShardStore(path)
-    fill(store, [workload.uuid(number) for number in range(users)], workload.profile)
+    store = SqliteShardStore(path, committer=InlineCommitter())
+    await fill(store, [workload.uuid(number) for number in range(users)], workload.profile)
     contender = Contender(store, workload, grouped(workload.sights(EVENTS)))
+    await contender.warm_up()
     with tuned_collector():
         sys.stdout.write("filled\n")
         sys.stdout.flush()
         sys.stdin.readline()
-        pace = contender.stretch(seconds)
+        pace = await contender.stretch(seconds)
     sys.stdout.write(f"{pace.rate}\n")
-    store.close()
+    await store.close()
 
 
 if __name__ == "__main__":
-    _worker(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    asyncio.run(_worker(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -7,6 +7,7 @@ all 10,000 segments over the same 200 traits, so that an event really concerns a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from arke.bench.evaluation import EVENTS, Contender, grouped
 from arke.bench.figures import Figure, Section, median_figure, ratios
 from arke.bench.stores import fill
 from arke.bench.workload import Workload
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -38,17 +40,21 @@ class _Side:
         self, path: Path, *, users: int, traits: int = FEW_TRAITS, segments: int = FEW_SEGMENTS
     ) -> None:
         workload = Workload(now=int(time.time()), users=users, traits=traits, segments=segments)
-        self._store = SqliteShardStore(path)
-        fill(self._store, [workload.uuid(number) for number in range(users)], workload.profile)
+        self._store = SqliteShardStore(path, committer=InlineCommitter())
         self._contender = Contender(self._store, workload, grouped(workload.sights(EVENTS)))
         self.wall_us: list[float] = []
+        asyncio.run(self._prepare(workload, users))
+
+    async def _prepare(self, workload: Workload, users: int) -> None:
+        await fill(self._store, [workload.uuid(number) for number in range(users)], workload.profile)
+        await self._contender.warm_up()
 
     def stretch(self, seconds: float) -> None:
-        pace = self._contender.stretch(seconds)
+        pace = asyncio.run(self._contender.stretch(seconds))
         self.wall_us.append(1e6 / pace.rate)
 
     def close(self) -> None:
-        self._store.close()
+        asyncio.run(self._store.close())
 
 
 def run(options: Options, directory: Path) -> Section:

@@ -5,14 +5,8 @@ from __future__ import annotations
 import cProfile
 import pstats
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
 
 SHOWN = 25
 _PACKAGE = Path(__file__).parents[1]
@@ -47,13 +41,6 @@ class Profiler:
 
     def stop(self) -> None:
         self._profile.disable()
-
-    def run(self, work: Callable[[], T]) -> T:
-        self.start()
-        try:
-            return work()
-        finally:
-            self.stop()
 
     def table(self, title: str, unit: str, units: int) -> ProfileTable:
         """The table, per unit of work; waiting for the network or the disk is left out."""

@@ -7,6 +7,7 @@ the other half to a second destination; and while a file that has a line for eac
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import shutil
 import time
@@ -27,6 +28,7 @@ from arke.domain.catalog import Catalog, DataSource, Destination, Segment, Tls, 
 from arke.domain.profile import Profile, TraitState
 from arke.domain.time import DAY_S
 from arke.onboarding.sending import Outgoing
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def _latencies_ms(directory: Path, options: Options, beside: Beside) -> tuple[li
         live = f"https://127.0.0.1:{load.sink_port}/segments/aam"
         catalog = _catalog((live, directory / "probes" / "ca.pem"), (where.url, where.ca_file))
         midnight = int(time.time()) + LEAD_S
-        _fill(directory, options.users, midnight if beside == "walks" else midnight + DAY_S)
+        asyncio.run(_fill(directory, options.users, midnight if beside == "walks" else midnight + DAY_S))
         _write_file(directory / FILE, options.users)
         with running_up(directory, 1, catalog) as up:
             load.go(str(up.intake_port))
@@ -193,11 +195,11 @@ def _catalog(live: tuple[str, Path], nightly: tuple[str, Path]) -> Catalog:
     )
 
 
-def _fill(directory: Path, count: int, midnight: int) -> None:
+async def _fill(directory: Path, count: int, midnight: int) -> None:
     """Profiles at rest, of which every second one's traits all expire at `midnight`, and their cookies."""
     data = directory / "data"
     data.mkdir(mode=0o700)
-    store = SqliteShardStore(data / "shard-00.db")
+    store = SqliteShardStore(data / "shard-00.db", committer=InlineCommitter())
     workload = Workload(now=midnight, users=count)
 
     def profile(number: int) -> Profile:
@@ -211,9 +213,9 @@ def _fill(directory: Path, count: int, midnight: int) -> None:
         )
 
     uuids = [workload.uuid(FIRST_AT_REST + number) for number in range(count)]
-    fill(store, uuids, profile)
-    index_due(store, midnight)
-    store.close()
+    await fill(store, uuids, profile)
+    await index_due(store, midnight)
+    await store.close()
     link_cookies(data / DIRECTORY_FILE, COOKIES, uuids)
 
 

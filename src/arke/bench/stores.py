@@ -9,7 +9,8 @@ import msgspec
 
 from arke.domain.identity import Owner
 from arke.domain.profile import Profile, decode_profile, encode_profile
-from arke.storage.ports.shard import GroupWrites
+from arke.storage.committer import InlineCommitter
+from arke.storage.ports.shard import GroupWrites, Loaded, Needs
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.schema import SHARD
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 LOOKED_UP = 2_000
 WRITTEN = 20_000
-CHECKPOINT_EVERY_S = 1.0
+TIDIED_EVERY_S = 1.0
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -32,46 +33,56 @@ class BlobStore(SqliteShardStore):
     """Profiles as blobs in a dict: the same decoding and encoding, and nothing durable. The upper bound."""
 
     def __init__(self) -> None:
-        super().__init__(MEMORY, key=b"bench")
+        super().__init__(MEMORY, committer=InlineCommitter(), key=b"bench")
         self._blobs: dict[str, tuple[int, bytes]] = {}
         self._journal: list[bytes] = []
 
-    def load(self, uuids: Sequence[str]) -> dict[str, tuple[int, Profile]]:
-        loaded: dict[str, tuple[int, Profile]] = {}
-        for uuid in uuids:
+    async def load(self, needs: Needs) -> Loaded:
+        loaded = Loaded()
+        for uuid in needs.devices:
+            if uuid in loaded.devices:
+                continue
             known = self._blobs.get(uuid)
-            loaded[uuid] = (
-                (self._hash(uuid), Profile(uuid)) if known is None else (known[0], decode_profile(known[1]))
-            )
+            if known is None:
+                uid = self.hashes.uid(uuid)
+                loaded.fresh.add(uid)
+                loaded.devices[uuid] = (uid, Profile(uuid))
+            else:
+                loaded.devices[uuid] = (known[0], decode_profile(known[1]))
         return loaded
 
-    def commit(self, writes: GroupWrites) -> None:
+    async def commit(self, writes: GroupWrites) -> None:
         for uid, profile in writes.profiles.items():
             self._blobs[profile.uuid] = (uid, encode_profile(profile))
         self._journal = [_encode(record) for record in writes.journal]
 
 
-def fill(store: ShardStore, uuids: Sequence[str], profile: Callable[[int], Profile]) -> None:
-    """Store the profiles of many devices, in key order: appending to a tree is fast, scattering is not."""
-    keyed: list[tuple[int, int]] = []
+async def uids_of(store: ShardStore, uuids: Sequence[str]) -> list[int]:
+    """Where devices stand, or will."""
+    uids: list[int] = []
     for start in range(0, len(uuids), LOOKED_UP):
-        part = uuids[start : start + LOOKED_UP]
-        loaded = store.load(part)
-        keyed += [(loaded[uuid][0], start + place) for place, uuid in enumerate(part)]
-    keyed.sort()
+        part = list(uuids[start : start + LOOKED_UP])
+        devices = (await store.load(Needs(devices=part))).devices
+        uids += [devices[uuid][0] for uuid in part]
+    return uids
+
+
+async def fill(store: ShardStore, uuids: Sequence[str], profile: Callable[[int], Profile]) -> None:
+    """Store the profiles of many devices, in key order: appending to a tree is fast, scattering is not."""
+    keyed = sorted((uid, number) for number, uid in enumerate(await uids_of(store, uuids)))
     for start in range(0, len(keyed), WRITTEN):
         part_of = {uid: profile(number) for uid, number in keyed[start : start + WRITTEN]}
-        store.commit(GroupWrites(profiles=part_of))
-        store.checkpoint()
+        await store.commit(GroupWrites(profiles=part_of))
+        await store.tidy()
 
 
-def index_due(store: ShardStore, at: int) -> None:
+async def index_due(store: ShardStore, at: int) -> None:
     """Let every stored profile stand in the index as due at this moment."""
     after = -1
-    while uids := store.uids(after, WRITTEN):
-        store.commit(GroupWrites(wakes=dict.fromkeys(uids, (at + 1, at))))
+    while uids := await store.uids(after, WRITTEN):
+        await store.commit(GroupWrites(wakes=dict.fromkeys(uids, (at + 1, at))))
         after = uids[-1]
-    store.checkpoint()
+    await store.tidy()
 
 
 def link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
@@ -102,7 +113,7 @@ class BareLoop:
                 ((uid, blobs[uid]) for uid in sorted(blobs)),
             )
         now = time.perf_counter()
-        if now - self._checkpointed >= CHECKPOINT_EVERY_S:
+        if now - self._checkpointed >= TIDIED_EVERY_S:
             self._checkpointed = now
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

@@ -6,6 +6,7 @@ A million expiries of one midnight, and an edit that concerns every stored profi
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import msgspec
 
 from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure
-from arke.bench.stores import CHECKPOINT_EVERY_S, fill, index_due
+from arke.bench.stores import TIDIED_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
 from arke.domain.catalog import Segment
 from arke.domain.time import DAY_S
@@ -21,6 +22,7 @@ from arke.shard.commands import Refresh, Sweep, Walked
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.shard.walks import MAX_PIECE
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def run(options: Options, directory: Path) -> Section:
     figures: list[Figure] = []
     with tuned_collector():
         for size in sorted({max(options.small, options.users), options.large}):
-            figures += _walks(directory / f"{size}.db", size)
+            figures += asyncio.run(_walks(directory / f"{size}.db", size))
     notes = [
         f"pieces of {MAX_PIECE} profiles, each a durable transaction; one shard, one core",
         "sweep: the profiles are due in the same second, and most lose a membership to an expired trait",
@@ -50,26 +52,27 @@ def run(options: Options, directory: Path) -> Section:
     return Section(name="walks", figures=figures, notes=notes)
 
 
-def _walks(path: Path, size: int) -> list[Figure]:
+async def _walks(path: Path, size: int) -> list[Figure]:
     now = int(time.time())
     workload = Workload(now=now, users=size)
-    store = SqliteShardStore(path)
+    store = SqliteShardStore(path, committer=InlineCommitter())
     due = now + LATER_S
 
     def profile(number: int) -> Profile:
         return msgspec.structs.replace(workload.profile(number), heard=due - DAY_S, wake=due, due=due)
 
-    fill(store, [workload.uuid(number) for number in range(size)], profile)
-    index_due(store, due)
+    await fill(store, [workload.uuid(number) for number in range(size)], profile)
+    await index_due(store, due)
     runner = GroupRunner(store, Ruling(workload.catalog, 1, {}))
-    swept, changes, seconds = _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
+    await runner.start()
+    swept, changes, seconds = await _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
     segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))
     runner.ruling = Ruling(msgspec.structs.replace(workload.catalog, segments=segments), 2, {})
     epoch = runner.ruling.compiled.epoch
-    filled, _, fill_seconds = _walk(
+    filled, _, fill_seconds = await _walk(
         store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, MAX_PIECE)
     )
-    store.close()
+    await store.close()
     return [
         median_figure(f"sweep_{size}", f"profiles swept, of {size:,}", [swept / seconds], "/s"),
         median_figure(f"expiries_{size}", f"memberships lost by it, of {size:,}", [changes / seconds], "/s"),
@@ -77,7 +80,7 @@ def _walks(path: Path, size: int) -> list[Figure]:
     ]
 
 
-def _walk(
+async def _walk(
     store: SqliteShardStore, runner: GroupRunner, command: Callable[[int | None], Command]
 ) -> tuple[int, int, float]:
     """Piece by piece until nothing is left: profiles, changes, seconds."""
@@ -85,9 +88,9 @@ def _walk(
     uid: int | None = None
     started = checkpointed = time.perf_counter()
     while True:
-        result = runner.run([command(uid)])
+        result = await runner.run([command(uid)])
         if not result.writes.empty:
-            store.commit(result.writes)
+            await store.commit(result.writes)
         runner.committed(result)
         (walked,) = result.results
         if not isinstance(walked, Walked) or not walked.profiles:
@@ -95,6 +98,6 @@ def _walk(
         uid = walked.uid
         profiles += walked.profiles
         changes += sum(len(record.changes) for record in result.writes.journal)
-        if time.perf_counter() - checkpointed >= CHECKPOINT_EVERY_S:
-            store.checkpoint()
+        if time.perf_counter() - checkpointed >= TIDIED_EVERY_S:
+            await store.tidy()
             checkpointed = time.perf_counter()

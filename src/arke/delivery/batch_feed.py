@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from arke.domain.batch import BatchRun, Place
     from arke.domain.ledger import Owed
-    from arke.storage.ports.shard import ShardReader
+    from arke.storage.ports.shard import LaneReader
     from arke.telling.tellings import Asked
 
 PAGE = 256
@@ -41,10 +41,10 @@ class BatchFeed:
     """One run of one destination on one shard. `keep` makes progress durable; False: it is not to go on."""
 
     def __init__(
-        self, run: BatchRun, reader: ShardReader, keep: Callable[[BatchProgress], Awaitable[bool]]
+        self, run: BatchRun, store: LaneReader, keep: Callable[[BatchProgress], Awaitable[bool]]
     ) -> None:
         self.run = run
-        self._reader = reader
+        self._store = store
         self._keep = keep
         self._recovered = run.reach
         self._read: Place = run.place
@@ -110,7 +110,7 @@ class BatchFeed:
         store does not give them, whoever asked asks again.
         """
         try:
-            read, candidates, exhausted = self._next_page()
+            read, candidates, exhausted = await self._next_page()
         except Exception as error:  # noqa: BLE001 - a run must not end silently, whatever it meets
             log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
             await asyncio.sleep(STORE_PAUSE_S)
@@ -127,20 +127,21 @@ class BatchFeed:
             self._pages.append(read)
         self._read, self._exhausted = read, exhausted
 
-    def _next_page(self) -> tuple[Place, Candidates, bool]:
+    async def _next_page(self) -> tuple[Place, Candidates, bool]:
         """Up to where the page goes, its candidates in order, and whether it is the last."""
         phase, key = self._read
         if phase == OWED:
-            page = self._reader.owed_page(self.run.destination, (self.run.destination, key), PAGE)
+            page = await self._store.owed_page(self.run.destination, (self.run.destination, key), PAGE)
             if page:
                 return (OWED, page[-1].uid), [((OWED, owed.uid), owed.uid) for owed in page], False
             phase, key = WALK, -1
         if self.run.mode == "changes":
             key = max(key, self.run.from_seq)
-            records = [one for one in self._reader.journal(key, PAGE) if one.seq <= self.run.to_seq]
+            page_of_journal = await self._store.journal(key, PAGE)
+            records = [one for one in page_of_journal if one.seq <= self.run.to_seq]
             places = [((WALK, record.seq), record.uid) for record in records]
         else:
-            uids = self._reader.uids(key, PAGE)
+            uids = await self._store.uids(key, PAGE)
             places = [((WALK, uid), uid) for uid in uids]
         return (places[-1][0] if places else (WALK, key)), places, len(places) < PAGE
 

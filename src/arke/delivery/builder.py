@@ -1,4 +1,4 @@
-"""What a lane's devices are to be told: read from the store, built, and without what is known to be done."""
+"""What a lane's devices are to be told, by what was read of them, and without what is known to be done."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from arke.telling.records import Telling
 from arke.telling.tellings import settled, tellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from arke.delivery.batch_feed import BatchFeed
     from arke.domain.ledger import Owed
     from arke.domain.profile import Profile
-    from arke.storage.ports.shard import ShardReader
+    from arke.storage.ports.shard import DeviceStates, Ledger
     from arke.telling.records import Route
-
-Ledger = dict[tuple[int, str], LedgerEntry]
 
 log = get_logger("lane")
 
@@ -39,46 +37,38 @@ class Built(Enum):
 class Builder:
     """Builds for one lane. After a crash, what lies up to `recovered_until` may have been told."""
 
-    def __init__(self, reader: ShardReader, recovered_until: int) -> None:
-        self._reader = reader
+    def __init__(self, recovered_until: int) -> None:
         self._recovered_until = recovered_until
 
     def build(
-        self, route: Route, devices: Sequence[OpenDevice], feed: BatchFeed | None, *, any_owed: bool
-    ) -> Iterator[tuple[OpenDevice, Built, list[Part]]]:
-        """Each device with what came of it. Sets its `owed`, `unsure` and `rows`. `feed` brings the devices of
-        a batch; `any_owed`: whether the destination is owed anything at all.
+        self, route: Route, device: OpenDevice, states: DeviceStates, feed: BatchFeed | None
+    ) -> tuple[Built, list[Part]]:
+        """What comes of a device by its state. Sets its `owed`, `unsure` and `rows`. `feed` brings the devices of
+        a batch.
         """
         destination_id = route.destination.id
-        uids = [device.uid for device in devices]
-        profiles = self._reader.profiles(uids)
-        ledgers = self._reader.ledger(uids, destination_id)
-        owed = self._reader.owed(destination_id, uids) if any_owed else {}
-        for device in devices:
-            ledger = ledgers.get(device.uid, {})
-            was_owed = owed.get(device.uid)
-            device.owed = was_owed is not None
-            if was_owed is not None and self._was_tried(device, was_owed, feed):
-                yield device, Built.TRIED, []
-                continue
-            try:
-                found = self._tellings(route, device, profiles.get(device.uid), ledger, feed)
-                encoded = [encode_user(telling.entry) for telling in found]
-            except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
-                log.error("device_not_built", destination=destination_id, error=type(error).__name__)
-                yield device, Built.FAILED, []
-                continue
-            device.rows = tuple(
-                _dropped_row(device.uid, destination_id, telling, ledger)
-                for telling in found
-                if not telling.entry.segments
-            )
-            parts = [
-                Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
-                for telling, user in zip(found, encoded, strict=True)
-                if telling.entry.segments
-            ]
-            yield device, Built.TELLS if parts else Built.NOTHING, parts
+        ledger = states.ledgers.get(device.uid, {})
+        owed = states.owed.get(device.uid)
+        device.owed = owed is not None
+        if owed is not None and self._was_tried(device, owed, feed):
+            return Built.TRIED, []
+        try:
+            found = self._tellings(route, device, states.profiles.get(device.uid), ledger, feed)
+            encoded = [encode_user(telling.entry) for telling in found]
+        except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
+            log.error("device_not_built", destination=destination_id, error=type(error).__name__)
+            return Built.FAILED, []
+        device.rows = tuple(
+            _dropped_row(device.uid, destination_id, telling, ledger)
+            for telling in found
+            if not telling.entry.segments
+        )
+        parts = [
+            Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
+            for telling, user in zip(found, encoded, strict=True)
+            if telling.entry.segments
+        ]
+        return Built.TELLS if parts else Built.NOTHING, parts
 
     def _was_tried(self, device: OpenDevice, owed: Owed, feed: BatchFeed | None) -> bool:
         """Whether all that the device is here for was tried and found to be owed: in an earlier life, or by

@@ -4,9 +4,9 @@ A lane is a cursor into the journal with a bounded window of devices before it. 
 they are committed (or reads them back when it fell behind), coalesces them per device, builds each device's
 current state when there is room to send it, fills messages per id type, and reports what became of each.
 
-    journal --take--> waiting --expand--> buffers (per id type) --form--> under way --report--> closed
-                         ^                                                      |
-                         +------------- changed meanwhile ("again") ------------+
+    journal --take--> waiting --read, build--> buffers (per id type) --form--> under way --report--> closed
+                         ^         |                                               |
+                         +-- stale +----------- changed meanwhile ("again") -------+
 
 Only one message per device is ever under way, so a late retry cannot overtake a newer change. The cursor
 trails the oldest device still open; after a crash the lane starts there, and the ledger's own positions tell
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from arke.delivery.observer import FiguresObserver
     from arke.domain.batch import BatchProgress, BatchRun
     from arke.domain.change import JournalRecord
-    from arke.storage.ports.shard import ShardReader
+    from arke.storage.ports.shard import LaneReader
     from arke.telling.records import Route
 
 READ_AHEAD = 1_024
@@ -74,7 +74,7 @@ class Lane:
         self,
         route: Route,
         *,
-        reader: ShardReader,
+        store: LaneReader,
         recorder: Recorder,
         wire: Wire,
         bodies: BodyBuilder,
@@ -88,7 +88,7 @@ class Lane:
     ) -> None:
         """`held` are the devices that the shard holds still: nothing is built for them."""
         self.route = route
-        self._reader = reader
+        self._store = store
         self._clock = clock
         self._observer = observer
         self._window = Window(cursor)
@@ -98,12 +98,13 @@ class Lane:
         self.owed_count = owed_count
         self._held = held
         self._wake = asyncio.Event()
-        self._builder = Builder(reader, recovered_until)
+        self._builder = Builder(recovered_until)
         self._recorder = recorder
         self._recording: set[asyncio.Task[None]] = set()
         self.sender = Sender(wire, bodies, self, clock=clock, observer=observer)
         self._quiet: dict[int, asyncio.Event] = {}
         self._feed: BatchFeed | None = None
+        self._last_run = 0
         self._kept = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -210,16 +211,19 @@ class Lane:
         """Whether there is something to read back from the journal, and room for it."""
         return self._window.read_seq < self._journal_end and not self._window.full and self.sender.open
 
-    def _refill(self) -> None:
-        """Read back from the journal what was not taken as it came."""
+    async def _refill(self) -> None:
+        """Read back from the journal what was not taken as it came. Nothing else is taken meanwhile: until then the
+        lane is not at the journal's end.
+        """
         if not self._behind():
             return
-        records = self._reader.journal(self._window.read_seq, READ_AHEAD)
+        end = self._journal_end  # it may move on while the store reads
+        records = await self._store.journal(self._window.read_seq, READ_AHEAD)
         now = self._clock.now()
         for journal_record in records:
             self._take(journal_record, now)
         if not records:
-            self._window.read_seq = self._journal_end
+            self._window.read_seq = end
 
     # --- building ---------------------------------------------------------------------------------------
 
@@ -227,31 +231,50 @@ class Lane:
         """How many more entries it is worth building now."""
         return self.sender.slots * self.route.destination.max_users_per_request - self._window.buffered
 
-    def _expand(self) -> None:
-        """Build what there is room for. Devices with nothing to say take none, so others may follow them."""
-        while (room := self._room()) > 0:
+    async def _expand(self) -> None:
+        """Build what there is room for, of those that wait by now. Devices with nothing to say take no room, so
+        others may follow them.
+        """
+        left = self._window.waiting_count
+        while left > 0 and (room := self._room()) > 0 and not self._stopping:
             most = room if self.sender.circuit.is_open else max(room, BUILT_AHEAD)
-            devices = self._window.waiting(most, self._held)
+            devices = self._window.waiting(min(most, left), self._held)
             if not devices:
                 return
-            self._build(devices)
+            left -= len(devices)
+            await self._build(devices)
 
-    def _build(self, devices: Sequence[OpenDevice]) -> None:
-        found = self._builder.build(self.route, devices, self._feed, any_owed=bool(self.owed_count))
-        for device, built, parts in found:
-            self._window.built(device)
-            if built is Built.TELLS:
-                self._window.put(device, parts)
-            elif built is Built.FAILED:
-                self._owe(device, "internal")
-            elif built is Built.TRIED:
-                self._close(device)  # and it stays owed
-            elif device.rows:
-                self._keep_rows(device)
-            else:
-                if device.kind != BATCH:
-                    self._observer.nothing_to_tell(self.route.destination.id)
-                self._close(device, settle=device.owed)
+    async def _build(self, devices: Sequence[OpenDevice]) -> None:
+        """Read and build devices that wait. Those that were taken back meanwhile wait again, and all of them where
+        the store does not answer.
+        """
+        window = self._window
+        window.read(devices)
+        try:
+            uids = [device.uid for device in devices]
+            states = await self._store.devices(uids, self.route.destination.id, owed=bool(self.owed_count))
+            for device in devices:
+                if not device.stale:
+                    built, parts = self._builder.build(self.route, device, states, self._feed)
+                    window.built(device)
+                    self._go_on(device, built, parts)
+        finally:
+            if window.wait_again(devices):
+                self._wake.set()
+
+    def _go_on(self, device: OpenDevice, built: Built, parts: list[Part]) -> None:
+        if built is Built.TELLS:
+            self._window.put(device, parts)
+        elif built is Built.FAILED:
+            self._owe(device, "internal")
+        elif built is Built.TRIED:
+            self._close(device)  # and it stays owed
+        elif device.rows:
+            self._keep_rows(device)
+        else:
+            if device.kind != BATCH:
+                self._observer.nothing_to_tell(self.route.destination.id)
+            self._close(device, settle=device.owed)
 
     def _keep_rows(self, device: OpenDevice) -> None:
         device.sending = True
@@ -379,7 +402,9 @@ class Lane:
     # --- holding a device still -------------------------------------------------------------------------
 
     async def quiet(self, uid: int) -> None:
-        """Wait until nothing about a device, which is held by now, is under way."""
+        """Wait until nothing about a device, which is held by now, is under way. What is being read of it is not:
+        it will not be told.
+        """
         device = self._window.device(uid)
         if device is None or self._window.is_waiting(uid):
             return
@@ -402,9 +427,11 @@ class Lane:
         return self._feed.run.number if self._feed is not None else None
 
     def begin_batch(self, run: BatchRun) -> None:
-        """Go on with a run from its place. One that is under way already goes on as it does."""
-        if self._feed is None and not self._stopping:
-            self._feed = BatchFeed(run, self._reader, self._keep_progress)
+        """Go on with a run from its place. One that is under way already goes on as it does, and one that has ended
+        here since it was read from the store has ended.
+        """
+        if self._feed is None and not self._stopping and run.number > self._last_run:
+            self._feed = BatchFeed(run, self._store, self._keep_progress)
             self._wake.set()
 
     async def batch_ended(self, timeout_s: float) -> None:
@@ -429,7 +456,7 @@ class Lane:
         most = self.route.destination.max_users_per_request
         return self._batch_slots() * most - self._window.batch_buffered(most)
 
-    def _feed_some(self) -> bool:
+    async def _feed_some(self) -> bool:
         """Build some of a batch's devices, once all that a crash may have hidden in real time is done with.
         True: there may be room for more at once.
         """
@@ -450,7 +477,7 @@ class Lane:
             for uid in feed.take(room, self._window, self._held)
         ]
         if devices:
-            self._build(devices)
+            await self._build(devices)
         return bool(devices)
 
     async def _page(self, feed: BatchFeed) -> None:
@@ -467,7 +494,7 @@ class Lane:
 
         async def end() -> None:
             if await self._keep_progress(feed.finished(int(self._clock.now()))):
-                self._feed = None
+                self._feed, self._last_run = None, feed.run.number
                 feed.ended.set()
 
         self._beside(end())
@@ -497,9 +524,9 @@ class Lane:
         self._form()
 
     async def _turn_once(self) -> None:
-        self._refill()
-        self._expand()
-        fed = self._feed_some()
+        await self._refill()
+        await self._expand()
+        fed = await self._feed_some()
         self._form()
         await self._keep_cursor()
         if fed or (self._behind() and self._room() > 0):

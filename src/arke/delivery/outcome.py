@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from arke.delivery.channel import Delivery, Message
     from arke.delivery.window import Part
+    from arke.storage.ports.shard import Needs
 
 
 class LaneReport(msgspec.Struct, tag=True, frozen=True):
@@ -29,6 +30,18 @@ class LaneReport(msgspec.Struct, tag=True, frozen=True):
     settled: tuple[int, ...] = ()
     cursor: int | None = None
     batch: BatchProgress | None = None
+
+    @property
+    def key(self) -> None:
+        return None
+
+    @property
+    def weight(self) -> int:
+        return len(self.ledger) or 1
+
+    def need(self, needs: Needs) -> None:
+        if self.batch is not None:
+            needs.batches.add(self.destination)
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -1,8 +1,12 @@
 """A lane's window: the devices between the journal and an acknowledgement, and where the cursor stands.
 
-    journal --take--> waiting --put--> buffers (per id type) --next message--> under way --close--> gone
-                         ^                    |                                    |
-                         +---- take back -----+-------- news meanwhile ("again") --+
+    journal --take--> waiting --read--> being read --put--> buffers --message--> in flight --close--> gone
+                         ^                  |                  |                     |
+                         +----- stale ------+--- take back ----+-- news ("again") ---+
+
+There is a buffer for each id type. While a device is read other things happen: news about it, a hold and changed
+routes all take it back. Then what is read is stale and never put, and the device waits again once the read has
+returned. So a device is in one place at a time, and what is put is the newest that the journal has told of.
 
 Pure bookkeeping: no I/O, no clock, no task. Times are seconds of the caller's monotonic clock.
 """
@@ -21,7 +25,7 @@ from arke.domain.ledger import LedgerEntry, LedgerRow
 from arke.telling.records import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 BATCH = "batch"
 """The kind of devices that a batch brings. They come from no journal position, so they do not hold the cursor,
@@ -51,6 +55,8 @@ class OpenDevice(msgspec.Struct):
     accepted: float
     deadline: float
     parts: int = 0
+    reading: bool = False  # its state is being read from the store
+    stale: bool = False  # and what is read is not to be told: something has come in between
     sending: bool = False
     keeping: bool = False  # an outcome of it is being made durable
     again_first: int = 0
@@ -62,6 +68,10 @@ class OpenDevice(msgspec.Struct):
     catch_up: bool = False
     unsure: bool = False
     rows: tuple[LedgerRow, ...] = ()
+
+
+class OutOfTurn(AssertionError):
+    """A device was built or buffered out of turn: a mistake in the lane, whatever its data are."""
 
 
 class Part(msgspec.Struct):
@@ -175,6 +185,7 @@ class Window:
 
     def close(self, device: OpenDevice) -> None:
         """The device is done with; its place in the journal no longer holds the cursor."""
+        self._expect(device, not (device.uid in self._waiting or device.reading))
         del self._open[device.uid]
 
     # --- waiting to be built ----------------------------------------------------------------------------
@@ -183,16 +194,44 @@ class Window:
         """Up to `most` devices to build, the longest waiting first, without those that are held still."""
         return list(islice((device for uid, device in self._waiting.items() if uid not in held), most))
 
+    # --- being read and built ---------------------------------------------------------------------------
+
+    def read(self, devices: Iterable[OpenDevice]) -> None:
+        """Reading these begins: nobody else reads them until they are `built` or `wait_again`."""
+        for device in devices:
+            self._expect(device, self._waiting.pop(device.uid, None) is device)
+            device.reading, device.stale = True, False
+
     def built(self, device: OpenDevice) -> None:
-        """The device waits no more."""
-        del self._waiting[device.uid]
+        """The device was built from what was read, and nothing has come in between. It is put or closed next."""
+        self._expect(device, device.reading and not device.stale)
+        device.reading = False
+
+    def wait_again(self, devices: Iterable[OpenDevice]) -> bool:
+        """Those of these that were not built wait again. False: there is none."""
+        left = [device for device in devices if device.reading]
+        for device in left:
+            self._expect(device, device.uid not in self._waiting)
+            device.reading = False
+            self._waiting[device.uid] = device
+        return bool(left)
+
+    def _expect(self, device: OpenDevice, in_turn: bool) -> None:
+        """Raises OutOfTurn unless `in_turn` and this very object is the one that is open for its uid."""
+        if not in_turn or self._open.get(device.uid) is not device:
+            raise OutOfTurn(f"{device}")
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._waiting)
 
     def is_waiting(self, uid: int) -> bool:
         return uid in self._waiting
 
     def take_back(self, device: OpenDevice) -> None:
-        """Have a device that has not left yet built again."""
+        """Have a device that has not left yet built again. What is being read of it is not put."""
         device.rows = ()
+        device.stale = device.reading
         if device.parts:
             for buffer in self._buffers.values():
                 buffer[:] = [part for part in buffer if part.device is not device]
@@ -204,6 +243,7 @@ class Window:
         for buffer in self._buffers.values():
             buffer[:] = [part for part in buffer if part.device.sending]
         for device in self._open.values():
+            device.stale = device.reading
             if device.parts and not device.sending:
                 device.parts = 0
                 self._waiting[device.uid] = device
@@ -220,7 +260,9 @@ class Window:
         return sum(len(buffer) // most * most for (_, kind), buffer in self._buffers.items() if kind == BATCH)
 
     def put(self, device: OpenDevice, parts: list[Part]) -> None:
-        """Buffer a device's entries, each with others of its id type."""
+        """Buffer the entries of a device that was built, each with others of its id type."""
+        self._expect(device, not (device.uid in self._waiting or device.parts or device.sending))
+        self._expect(device, not (device.reading or device.stale))
         device.parts = len(parts)
         for part in parts:
             buffer = self._buffers.setdefault((part.telling.dpid, device.kind), [])

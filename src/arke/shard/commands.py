@@ -1,8 +1,12 @@
-"""What a shard is asked to do, and what it answers. Everything here crosses process boundaries."""
+"""What a shard is asked to do, and what it answers. Everything here crosses process boundaries.
+
+Every command says whom it is about (`key`: a device's UUID, None where it is about the whole shard), about how
+many rows a transaction writes for it (`weight`), and what it has to know of what is stored (`need`).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -10,11 +14,43 @@ from arke.delivery.outcome import LaneReport as LaneReport  # noqa: PLC0414 - pa
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
 
+if TYPE_CHECKING:
+    from arke.storage.ports.shard import Needs
+
 MAX_FILE_LINES = 200
 """Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
 
 WithdrawReason = Literal["privacy", "opt_out"]
 """Why a device leaves everything: its person asked to be deleted, or opted out."""
+
+
+class ForDevice(msgspec.Struct, frozen=True):
+    """A command about one device."""
+
+    uuid: str
+
+    @property
+    def key(self) -> str:
+        return self.uuid
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def need(self, needs: Needs) -> None:
+        needs.devices.append(self.uuid)
+
+
+class ForShard(msgspec.Struct, frozen=True):
+    """A command about whatever the shard holds."""
+
+    @property
+    def key(self) -> None:
+        return None
+
+    @property
+    def weight(self) -> int:
+        return 1
 
 
 class AdoptedRow(msgspec.Struct, array_like=True, frozen=True):
@@ -32,15 +68,25 @@ class Sight(msgspec.Struct, tag=True, frozen=True):
     event: Event
     arriving: tuple[tuple[int, str], ...] = ()
 
+    @property
+    def key(self) -> str:
+        return self.event.uuid
 
-class Unlink(msgspec.Struct, tag=True, frozen=True):
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def need(self, needs: Needs) -> None:
+        needs.devices.append(self.event.uuid)
+
+
+class Unlink(ForDevice, tag=True, frozen=True):
     """A partner id now belongs to another device: let go of it. Answered by `Unlinked`.
 
     Its ledger rows stay here, set aside, until `Forget`: an engine that dies half-way asks again. `unsure`
     are destinations that may have been told more than the ledger knows; the shard fills them in.
     """
 
-    uuid: str
     dpid: int
     id: str
     at: int
@@ -48,12 +94,11 @@ class Unlink(msgspec.Struct, tag=True, frozen=True):
     unsure: tuple[int, ...] = ()
 
 
-class Adopt(msgspec.Struct, tag=True, frozen=True):
+class Adopt(ForDevice, tag=True, frozen=True):
     """A partner id has arrived, with what it was told while it belonged to another device: from now on it
     hears of this one. Answered by `Done`.
     """
 
-    uuid: str
     dpid: int
     id: str
     at: int
@@ -61,35 +106,32 @@ class Adopt(msgspec.Struct, tag=True, frozen=True):
     rows: tuple[AdoptedRow, ...]
 
 
-class Forget(msgspec.Struct, tag=True, frozen=True):
+class Forget(ForDevice, tag=True, frozen=True):
     """The rows that `Unlink` set aside have arrived. Answered by `Done`."""
 
-    uuid: str
     dpid: int
     id: str
 
 
-class Withdraw(msgspec.Struct, tag=True, frozen=True):
+class Withdraw(ForDevice, tag=True, frozen=True):
     """A device leaves everything for good, or (`ids`) only these ids leave it. Destinations that were told
     anything hear the 0s at once; asked again, those that have not acknowledged them. Answered by `Done`.
     """
 
-    uuid: str
     at: int
     reason: WithdrawReason
     ids: tuple[tuple[int, str], ...] = ()
 
 
-class Readmit(msgspec.Struct, tag=True, frozen=True):
+class Readmit(ForDevice, tag=True, frozen=True):
     """The suppression of a device was lifted at `at`: it may be heard of again, unless it has opted out since.
     Answered by `Done`.
     """
 
-    uuid: str
     at: int
 
 
-class Scrub(msgspec.Struct, tag=True, frozen=True):
+class Scrub(ForShard, tag=True, frozen=True):
     """Empty the journal records of these devices, a page of the journal after `after`. Answered by `Scrubbed`.
 
     Comes before `Erase`: afterwards nobody knows which records were theirs.
@@ -99,18 +141,21 @@ class Scrub(msgspec.Struct, tag=True, frozen=True):
     after: int
     limit: int
 
+    def need(self, needs: Needs) -> None:
+        needs.known.update(self.uuids)
+        needs.journal.add((self.after, self.limit))
 
-class Erase(msgspec.Struct, tag=True, frozen=True):
+
+class Erase(ForDevice, tag=True, frozen=True):
     """Forget a device that withdrew: all of it, or only these `ids`. `keep`: one that was seen stays as a mark
     that it opted out, and why it left its segments. Answered by `Erased`.
     """
 
-    uuid: str
     keep: bool = False
     ids: tuple[tuple[int, str], ...] = ()
 
 
-class Replay(msgspec.Struct, tag=True, frozen=True):
+class Replay(ForShard, tag=True, frozen=True):
     """Send a page of what is owed, as current state. Answered by `Replayed`; `destination` None means all.
 
     The page begins after the (destination, uid) `after`.
@@ -121,15 +166,25 @@ class Replay(msgspec.Struct, tag=True, frozen=True):
     after: tuple[int, int]
     limit: int
 
+    def need(self, needs: Needs) -> None:
+        needs.owed.add((self.destination, self.after, self.limit))
 
-class Sweep(msgspec.Struct, tag=True, frozen=True):
+
+class Sweep(ForShard, tag=True, frozen=True):
     """Time passed: look again at up to `limit` profiles that are due. Answered by `Walked`."""
 
     at: int
     limit: int
 
+    @property
+    def weight(self) -> int:
+        return self.limit
 
-class Refresh(msgspec.Struct, tag=True, frozen=True):
+    def need(self, needs: Needs) -> None:
+        needs.due.add((self.at, self.limit))
+
+
+class Refresh(ForShard, tag=True, frozen=True):
     """The catalog changed, to that of `epoch`: look again at up to `limit` stored profiles that were last
     evaluated under another one, in uid order after `after`. Answered by `Walked`.
     """
@@ -139,8 +194,15 @@ class Refresh(msgspec.Struct, tag=True, frozen=True):
     after: int
     limit: int
 
+    @property
+    def weight(self) -> int:
+        return self.limit
 
-class BeginBatch(msgspec.Struct, tag=True, frozen=True):
+    def need(self, needs: Needs) -> None:
+        needs.walked.add((self.after, self.limit))
+
+
+class BeginBatch(ForShard, tag=True, frozen=True):
     """Begin run `number` of a destination's batches; `everything`: a resync. Answered by `Done`, also where the
     run was begun before.
     """
@@ -149,6 +211,9 @@ class BeginBatch(msgspec.Struct, tag=True, frozen=True):
     number: int
     at: int
     everything: bool
+
+    def need(self, needs: Needs) -> None:
+        needs.batches.add(self.destination)
 
 
 class FileLine(msgspec.Struct, array_like=True, frozen=True):
@@ -162,7 +227,7 @@ class FileLine(msgspec.Struct, array_like=True, frozen=True):
     memberships: dict[int, int] = {}
 
 
-class Onboard(msgspec.Struct, tag=True, frozen=True):
+class Onboard(ForDevice, tag=True, frozen=True):
     """What a file says of a device, lines ascending. Answered by `Onboarded`. May be repeated: lines that
     counted already are not applied again.
 
@@ -170,7 +235,6 @@ class Onboard(msgspec.Struct, tag=True, frozen=True):
     realised, `at` now. `overwrites`: the data source whose traits the first line replaces.
     """
 
-    uuid: str
     file: int
     ts: int
     at: int
@@ -178,10 +242,9 @@ class Onboard(msgspec.Struct, tag=True, frozen=True):
     overwrites: int | None = None
 
 
-class Link(msgspec.Struct, tag=True, frozen=True):
+class Link(ForDevice, tag=True, frozen=True):
     """An id-sync file links ids to a device, which nobody has seen for it. Answered by `Linked`."""
 
-    uuid: str
     ids: tuple[DeclaredId, ...]
     at: int
     arriving: tuple[tuple[int, str], ...] = ()

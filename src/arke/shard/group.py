@@ -1,8 +1,8 @@
 """One group of commands against one shard: what was loaded, what each command makes of it, what to write.
 
-What a command does is its handler's (`arke.shard.handlers`). Synchronous and free of clocks: a command
-carries its time. Nothing here survives unless the group's writes are committed, so a group that fails is
-simply done again without the command that broke it.
+What a command does is its handler's (`arke.shard.handlers`). Free of clocks and of the store: a command carries
+its time, and what it has to know was loaded before. Nothing here survives unless the group's writes are committed,
+so a group that fails is simply done again without the command that broke it.
 """
 
 from __future__ import annotations
@@ -13,35 +13,43 @@ from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.evaluation.evaluate import wake_at
-from arke.storage.ports.shard import GroupWrites, LedgerKey
+from arke.storage.ports.shard import DeviceRows, GroupWrites, LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.triggers import note_untold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from arke.domain.ledger import Owed
     from arke.shard.ruling import Ruling
-    from arke.storage.ports.shard import ShardStore
+    from arke.storage.ports.shard import Loaded
+
+NO_ROWS = DeviceRows()
+"""Those of a device that is not stored."""
 
 
 class Group:
     """The state of one run: profiles as loaded and changed so far, and all that is to be written.
 
-    Handlers (`arke.shard.handlers`) work on it; `store` shows what was committed before.
+    `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
     """
 
-    def __init__(self, ruling: Ruling, store: ShardStore, next_seq: int) -> None:
+    def __init__(
+        self,
+        ruling: Ruling,
+        loaded: Loaded,
+        rows: Mapping[int, DeviceRows],
+        next_seq: int,
+        hash_of: Callable[[str], str],
+    ) -> None:
         self.ruling = ruling
-        self.store = store
+        self.loaded = loaded
+        self.devices = loaded.devices
         self.next_seq = next_seq
-        self.loaded: dict[str, tuple[int, Profile]] = {}
+        self.hash_of = hash_of
         self.writes = GroupWrites()
+        self._rows = rows
         self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}
-
-    def load(self, uuids: Sequence[str | None]) -> None:
-        wanted = list(dict.fromkeys(uuid for uuid in uuids if uuid is not None))
-        if wanted:
-            self.loaded = self.store.load(wanted)
 
     def finish(self) -> GroupWrites:
         for rows in self._ledger.values():
@@ -53,20 +61,26 @@ class Group:
         return self.writes
 
     def known(self, uids: Sequence[int]) -> dict[int, Profile]:
-        """Profiles by uid, as this group has left them so far."""
-        loaded = dict(self.loaded.values())
-        found = {uid: loaded[uid] for uid in uids if uid in loaded}
-        stored = self.store.profiles([uid for uid in uids if uid not in found])
-        self.loaded.update((profile.uuid, (uid, profile)) for uid, profile in stored.items())
-        return found | stored
+        """Profiles that a walk came to by uid, as this group has left them so far."""
+        devices = dict(self.devices.values())
+        found = {uid: devices[uid] for uid in uids if uid in devices}
+        walked = self.loaded.profiles
+        return found | {uid: walked[uid] for uid in sorted(uids) if uid in walked and uid not in found}
 
     def ledger_of(self, uid: int) -> list[LedgerRow]:
         """A device's rows, with what this group has made of them: an outcome that was reported in the same group
         as a move must not be lost over it.
         """
-        rows: dict[LedgerKey, LedgerRow | None] = {_key_of(row): row for row in self.store.ledger_of(uid)}
+        rows: dict[LedgerKey, LedgerRow | None] = {_key_of(row): row for row in self._rows_of(uid).ledger}
         rows |= self._ledger.get(uid, {})
         return [row for row in rows.values() if row is not None]
+
+    def owed_of(self, uid: int) -> list[Owed]:
+        """What was owed about a device before this group."""
+        return self._rows_of(uid).owed
+
+    def _rows_of(self, uid: int) -> DeviceRows:
+        return NO_ROWS if uid in self.loaded.fresh else self._rows[uid]
 
     def keep(self, row: LedgerRow) -> None:
         self._ledger.setdefault(row.uid, {})[_key_of(row)] = row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from arke.domain.ledger import TOLD_1
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from arke.domain.ledger import LedgerEntry
     from arke.domain.profile import Profile
     from arke.shard.protocol import AskOwed
-    from arke.storage.ports.shard import ShardReader
+    from arke.storage.ports.shard import DeviceStates, LaneReader
     from arke.telling.records import Route
     from arke.telling.routing import Routing
 
@@ -28,26 +30,27 @@ PENDING_LOOKED_AT = 50_000
 class Inspection:
     """Looks into a shard's store, and at where its lanes stand. `lanes` are by destination."""
 
-    def __init__(self, reader: ShardReader, lanes: Mapping[int, Lane]) -> None:
+    def __init__(self, reader: LaneReader, lanes: Mapping[int, Lane]) -> None:
         self._reader = reader
         self._lanes = lanes
 
-    def dossier(self, uuid: str, routing: Routing, now: int) -> Dossier:
+    async def dossier(self, uuid: str, routing: Routing, now: int) -> Dossier:
         """Everything kept about one device, and what each destination would be told now."""
-        uid = self._reader.find_uid(uuid)
-        if uid is None:
+        device = await self._reader.device(uuid)
+        if device is None:
             return Dossier(None, [], [], now)
-        profile = self._reader.profiles([uid])[uid]
-        rows = [row for row in self._reader.ledger_of(uid) if row.dpid >= 0]
+        uid, profile = device.uid, device.profile
+        rows = [row for row in device.ledger if row.dpid >= 0]
+        owed_by = {owed.destination: owed for owed in device.owed}
         sides = []
         for destination_id, route in sorted(routing.routes.items()):
             ledger = {(row.dpid, row.id): row.entry for row in rows if row.destination == destination_id}
-            owed = self._reader.owed(destination_id, [uid]).get(uid)
+            owed = owed_by.get(destination_id)
             lane = self._lanes.get(destination_id)
             sides.append(
                 Telling(
                     destination=destination_id,
-                    pending=lane is not None and self._is_pending(lane, uid),
+                    pending=lane is not None and await self._is_pending(lane, uid),
                     owed_since=owed.since if owed is not None else None,
                     owed_reason=owed.reason if owed is not None else None,
                     sampled=route.samples(uuid),
@@ -61,36 +64,39 @@ class Inspection:
             )
         return Dossier(profile, rows, sides, now)
 
-    def standing(self, uuid: str) -> Standing:
+    async def standing(self, uuid: str) -> Standing:
         """How far destinations are with a device that withdrew."""
-        uid = self._reader.find_uid(uuid)
+        uid = await self._reader.find_uid(uuid)
         if uid is None:
             return Standing()
-        profile = self._reader.profiles([uid])[uid]
-        rows = self._reader.ledger_of(uid)
-        concerned = profile.sends.keys() | {row.destination for row in rows}
+        # Those that let go of it while the rest is read may have done so for an outcome that was not read.
+        held = {number for number, lane in self._lanes.items() if lane.holds(uid)}
+        device = await self._reader.device(uuid)
+        if device is None:
+            return Standing()
+        concerned = device.profile.sends.keys() | {row.destination for row in device.ledger}
         busy = [
             number
             for number, lane in self._lanes.items()
-            if lane.holds(uid) or (number in concerned and lane.unsure(uid))
+            if number in held or lane.holds(uid) or (number in concerned and lane.unsure(uid))
         ]
-        owed = [owed.destination for owed in self._reader.owed_of(uid)]
-        return Standing([(one.dpid, one.id) for one in profile.ids], rows, owed, busy)
+        owed = [owed.destination for owed in device.owed]
+        return Standing([(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy)
 
-    def _is_pending(self, lane: Lane, uid: int) -> bool:
+    async def _is_pending(self, lane: Lane, uid: int) -> bool:
         """Whether a lane has the device in hand, or has yet to come to it in the journal."""
         if lane.holds(uid):
             return True
         seq = lane.read_until
         looked = 0
-        while looked < PENDING_LOOKED_AT and (records := self._reader.journal(seq, _JOURNAL_PAGE)):
+        while looked < PENDING_LOOKED_AT and (records := await self._reader.journal(seq, _JOURNAL_PAGE)):
             destination_id = lane.route.destination.id
             if any(entry.uid == uid and destination_id in entry.destinations for entry in records):
                 return True
             seq, looked = records[-1].seq, looked + len(records)
         return False
 
-    def owed_page(self, request: AskOwed, routing: Routing) -> OwedPage:
+    async def owed_page(self, request: AskOwed, routing: Routing) -> OwedPage:
         """A page of owed devices: those whose both attempts failed, then those still waiting in the journal.
 
         The position is (destination, uid) for the first kind and (-1 - destination, seq) for the second.
@@ -98,16 +104,19 @@ class Inspection:
         found: list[OwedDevice] = []
         routes = routing.routes
         if request.after[0] >= 0:
-            page = self._reader.owed_page(request.destination, request.after, request.limit)
-            for owed in page:
-                if owed.destination in routes:
-                    found += self._owed_device(routes[owed.destination], owed.uid, owed.since, owed.reason)
+            page = await self._reader.owed_page(request.destination, request.after, request.limit)
+            for number, group in groupby(page, attrgetter("destination")):
+                if number in routes:
+                    owed_of = {owed.uid: owed for owed in group}
+                    states = await self._reader.devices(list(owed_of), number, owed=False)
+                    for owed in owed_of.values():
+                        found += _owed_device(routes[number], states, owed.uid, owed.since, owed.reason)
             if len(page) == request.limit:
                 return OwedPage(found, (page[-1].destination, page[-1].uid))
         wanted = [number for number in sorted(routes) if request.destination in (None, number)]
-        return self._waiting_page(request, routing, found, wanted)
+        return await self._waiting_page(request, routing, found, wanted)
 
-    def _waiting_page(
+    async def _waiting_page(
         self, request: AskOwed, routing: Routing, found: list[OwedDevice], wanted: list[int]
     ) -> OwedPage:
         """Devices that a lane has not come to yet, because its circuit is open or it is behind."""
@@ -120,7 +129,7 @@ class Inspection:
             seq = max(lane.cursor, position) if number == resumed_at else lane.cursor
             reason = "circuit_open" if lane.sender.circuit.is_open else "waiting"
             listed: set[int] = set()
-            while records := self._reader.journal(seq, _JOURNAL_PAGE):
+            while records := await self._reader.journal(seq, _JOURNAL_PAGE):
                 for entry in records:
                     if len(found) >= request.limit:
                         return OwedPage(found, (-1 - number, seq))
@@ -128,30 +137,32 @@ class Inspection:
                     if number not in entry.destinations or entry.uid in listed:
                         continue
                     listed.add(entry.uid)
-                    if self._reader.owed(number, [entry.uid]) or lane.settled_through(entry.uid, entry.seq):
+                    if lane.settled_through(entry.uid, entry.seq):
                         continue
-                    found += self._owed_device(routes[number], entry.uid, entry.at, reason)
+                    states = await self._reader.devices([entry.uid], number)
+                    if not states.owed:
+                        found += _owed_device(routes[number], states, entry.uid, entry.at, reason)
         return OwedPage(found, None)
 
-    def _owed_device(self, route: Route, uid: int, since: int, reason: str) -> list[OwedDevice]:
-        """The device as it is listed; nothing where it has nothing left to say."""
-        profile = self._reader.profiles([uid]).get(uid)
-        if profile is None:
-            return []
-        ledger = self._reader.ledger([uid], route.destination.id).get(uid, {})
-        ids, segments = _owed_state(route, profile, ledger)
-        if not ids:
-            return []
-        return [
-            OwedDevice(
-                destination=route.destination.id,
-                uuid=profile.uuid,
-                ids=ids,
-                segments=segments,
-                since=utc_text(since),
-                reason=reason,
-            )
-        ]
+
+def _owed_device(route: Route, states: DeviceStates, uid: int, since: int, reason: str) -> list[OwedDevice]:
+    """The device as it is listed; nothing where it has nothing left to say."""
+    profile = states.profiles.get(uid)
+    if profile is None:
+        return []
+    ids, segments = _owed_state(route, profile, states.ledgers.get(uid, {}))
+    if not ids:
+        return []
+    return [
+        OwedDevice(
+            destination=route.destination.id,
+            uuid=profile.uuid,
+            ids=ids,
+            segments=segments,
+            since=utc_text(since),
+            reason=reason,
+        )
+    ]
 
 
 def _owed_state(

@@ -1,4 +1,4 @@
-"""Runs groups of commands on one shard, one after the other."""
+"""Runs groups of commands on one shard, one after the other: load what they need, apply them, say what to write."""
 
 from __future__ import annotations
 
@@ -6,29 +6,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.shard.commands import (
-    Adopt,
-    Erase,
-    Failed,
-    Forget,
-    Link,
-    Onboard,
-    Readmit,
-    Result,
-    Sight,
-    Unlink,
-    Withdraw,
-)
+from arke.shard.commands import Failed, Result
 from arke.shard.group import Group
-from arke.shard.handlers import HANDLERS
-from arke.storage.ports.shard import GroupWrites
+from arke.shard.handlers import ASK_ROWS, HANDLERS
+from arke.storage.ports.shard import GroupWrites, Needs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.shard.commands import Command
     from arke.shard.ruling import Ruling
-    from arke.storage.ports.shard import ShardStore
+    from arke.storage.ports.shard import Loaded, ShardStore
 
 
 class GroupResult(msgspec.Struct, frozen=True):
@@ -39,19 +27,25 @@ class GroupResult(msgspec.Struct, frozen=True):
 
 
 class GroupRunner:
-    """Runs groups on one shard. `ruling` is switched between groups."""
+    """Runs groups on one shard: `start`, then `run`, and `committed` once the writes are. `ruling` is switched
+    between groups.
+    """
 
     def __init__(self, store: ShardStore, ruling: Ruling) -> None:
         self._store = store
         self.ruling = ruling
-        self._next_seq = max(store.last_seq(), *store.cursors().values(), 0) + 1
+        self._next_seq = 0
 
-    def run(self, commands: Sequence[Command]) -> GroupResult:
+    async def start(self) -> None:
+        """Find where the journal goes on. Before the first group."""
+        cursors = await self._store.cursors()
+        self._next_seq = max(await self._store.last_seq(), *cursors.values(), 0) + 1
+
+    async def run(self, commands: Sequence[Command]) -> GroupResult:
         """Run a group. A command that raises costs only itself."""
         broken: dict[int, Failed] = {}
         while True:
-            group = Group(self.ruling, self._store, self._next_seq)
-            group.load([_uuid_of(command) for command in commands])
+            group = await self._load(commands)
             results: list[Result] = []
             for number, command in enumerate(commands):
                 if number in broken:
@@ -65,17 +59,28 @@ class GroupRunner:
             else:
                 return GroupResult(results, group.finish())
 
+    async def _load(self, commands: Sequence[Command]) -> Group:
+        """One read for all of them; a second one if some must know what was told of their devices."""
+        needs = Needs()
+        for command in commands:
+            command.need(needs)
+        loaded = await self._store.load(needs)
+        asked = self._asked_rows(commands, loaded)
+        rows = await self._store.rows(asked) if asked else {}
+        return Group(self.ruling, loaded, rows, self._next_seq, self._store.hash_of)
+
+    def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:
+        """The stored devices whose rows a command must know."""
+        asked: dict[int, None] = {}
+        for command in commands:
+            asks = ASK_ROWS.get(type(command))
+            if asks is not None and command.key is not None:
+                uid, profile = loaded.devices[command.key]
+                if uid not in loaded.fresh and asks(self.ruling, profile, command):
+                    asked[uid] = None
+        return list(asked)
+
     def committed(self, result: GroupResult) -> None:
         """Called once the group's writes are durable."""
         if result.writes.journal:
             self._next_seq = result.writes.journal[-1].seq + 1
-
-
-def _uuid_of(command: Command) -> str | None:
-    match command:
-        case Sight():
-            return command.event.uuid
-        case Onboard() | Link() | Unlink() | Adopt() | Forget() | Withdraw() | Readmit() | Erase():
-            return command.uuid
-        case _:
-            return None

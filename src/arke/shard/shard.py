@@ -25,9 +25,7 @@ from arke.shard.commands import (
     Erased,
     Failed,
     LaneReport,
-    Refresh,
     Sight,
-    Sweep,
     Unlink,
 )
 from arke.shard.inspection import Inspection
@@ -59,7 +57,7 @@ from arke.shard.what_if import WhatIf
 from arke.storage.ports.shard import GroupWrites
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from arke.clock import Clock
     from arke.delivery.channel import Wire
@@ -99,7 +97,6 @@ class Shard:
         *,
         wire: Wire,
         clock: Clock,
-        committer: Committer,
         compiler: Committer,
         load_ruling: Callable[[Prepare], Ruling],
         housekeeping: bool = True,
@@ -108,30 +105,28 @@ class Shard:
     ) -> None:
         """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
-        self._store = store
-        self.reader = store.reader()
+        self.store = store
         self.runner = GroupRunner(store, ruling)
         self._wire = wire
         self._bodies = BodyBuilder()
         self._clock = clock
-        self._committer = committer
         self._compiler = compiler
         self._load_ruling = load_ruling
         self._housekeeping = housekeeping
         self._routing: Routing | None = None
-        self._recovered_until = self.reader.last_seq()
+        self._recovered_until = 0
         self._prepared: dict[int, Ruling] = {}
-        self._what_if = WhatIf(self.reader, store.count_profiles, clock)
+        self._what_if = WhatIf(store, clock)
         self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
         self._queued = 0
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self.lanes: dict[int, Lane] = {}
-        self._inspection = Inspection(self.reader, self.lanes)
+        self._inspection = Inspection(store, self.lanes)
         self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self.walks = Walks(
-            self.reader,
+            store,
             clock,
             self.submit,
             events=lambda: self._events,
@@ -148,6 +143,8 @@ class Shard:
     # --- life -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        self._recovered_until = await self.store.last_seq()
+        await self.runner.start()
         await self._open_lanes()
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
         if self._delivering:
@@ -168,9 +165,8 @@ class Shard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._wire.poster.close()
-        self._committer.close()
         self._compiler.close()
-        self._store.close()
+        await self.store.close()
 
     async def _open_lanes(self) -> None:
         """A lane for every destination that is switched on. A new one starts at the journal's end; a batch that
@@ -180,12 +176,13 @@ class Shard:
         """
         routing = self._routing = self._routing_now()
         wanted = [number for number in routing.routes if routing.delivers(number)]
-        cursors = self.reader.cursors()
-        last_seq = self.reader.last_seq()
+        cursors = await self.store.cursors()
+        last_seq = await self.store.last_seq()
         fresh = {number: last_seq for number in wanted if number not in cursors}
         if fresh:
-            await self._committer.run(self._store.commit, GroupWrites(cursors=fresh))
-        owed = self.reader.owed_counts()
+            await self.store.commit(GroupWrites(cursors=fresh))
+        owed = await self.store.owed_counts()
+        runs = {run.destination: run for run in await self.store.batches()}
         for destination_id in wanted:
             route = routing.routes[destination_id]
             lane = self.lanes.get(destination_id)
@@ -194,7 +191,7 @@ class Shard:
                 continue
             lane = Lane(
                 route,
-                reader=self.reader,
+                store=self.store,
                 recorder=self,
                 wire=self._wire,
                 bodies=self._bodies,
@@ -207,7 +204,7 @@ class Shard:
                 held=self._held,
             )
             self.lanes[destination_id] = lane
-            run = self.reader.batch(destination_id)
+            run = runs.get(destination_id)
             if run is not None and run.finished_at is None:
                 lane.begin_batch(run)
             if self._delivering:
@@ -257,7 +254,7 @@ class Shard:
         ready: list[Command] = []
         for command in commands:
             if isinstance(command, Unlink | Erase):
-                uid = self.reader.find_uid(command.uuid)
+                uid = await self.store.find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
                     self._held[uid] += 1
@@ -289,10 +286,10 @@ class Shard:
             taken.append(self._queue.popleft())
         commands = [command for part, _, _ in taken for command in part]
         try:
-            async with self._store_turn:  # a store serves one thread at a time, for reading too
-                result = self.runner.run(commands)
+            async with self._store_turn:
+                result = await self.runner.run(commands)
                 if not result.writes.empty:
-                    await self._committer.run(self._store.commit, result.writes)
+                    await self.store.commit(result.writes)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
             reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
@@ -349,33 +346,34 @@ class Shard:
             try:
                 if not self._ready:
                     await self._try_store()
-                await self._write(self._store.checkpoint)
+                await self._write(self.store.tidy)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
-                    await self._write(self._store.prune, self._needed_from(), int(pruned) - JOURNAL_KEPT_S)
+                    needed = await self._needed_from()
+                    await self._write(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
 
-    def _needed_from(self) -> int:
+    async def _needed_from(self) -> int:
         """The journal position from which a lane has yet to read, or a scheduled batch."""
         needed = [lane.cursor for lane in self.lanes.values()]
-        for run in self.reader.batches():
+        for run in await self.store.batches():
             lane = self.lanes.get(run.destination)
             if lane is not None and (run.finished_at is None or lane.route.destination.batch is not None):
                 needed.append(run.needs_after + 1)
-        return min(needed, default=self.reader.last_seq())
+        return min(needed) if needed else await self.store.last_seq()
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
-        cursors = self.reader.cursors() or {0: 0}
-        await self._write(self._store.commit, GroupWrites(cursors=cursors))
+        cursors = await self.store.cursors() or {0: 0}
+        await self._write(self.store.commit, GroupWrites(cursors=cursors))
         self._ready = True
 
-    async def _write(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Between two groups: a store serves one thread at a time."""
+    async def _write(self, write: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Between two groups: a store has one writer."""
         async with self._store_turn:
-            return await self._committer.run(write, *args, **kwargs)
+            return await write(*args, **kwargs)
 
     # --- answers ----------------------------------------------------------------------------------------
 
@@ -389,19 +387,19 @@ class Shard:
             case Switch():
                 return await self._switch(request.version)
             case AskStatus():
-                return self._status(latencies=request.latencies)
+                return await self._status(latencies=request.latencies)
             case AskProfile():
-                return self._inspection.dossier(request.uuid, self._routing_now(), self.now)
+                return await self._inspection.dossier(request.uuid, self._routing_now(), self.now)
             case AskStanding():
-                return self._inspection.standing(request.uuid)
+                return await self._inspection.standing(request.uuid)
             case Compact():
-                return Compacted(await self._write(self._store.compact))
+                return Compacted(await self._write(self.store.expunge))
             case AskOwed():
-                return self._inspection.owed_page(request, self._routing_now())
+                return await self._inspection.owed_page(request, self._routing_now())
             case RunBatch():
                 return await self._run_batch(request)
             case AskBatches():
-                return Batches(self.reader.batches())
+                return Batches(await self.store.batches())
             case AskEstimate():
                 return await self._what_if.estimate(request, self.runner.ruling.compiled)
             case AskForecast():
@@ -441,21 +439,21 @@ class Shard:
         lane = self.lanes.get(request.destination)
         if lane is None:
             return Batches([])
-        known = self.reader.batch(request.destination)
+        known = await self.store.batch(request.destination)
         if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
             begin = BeginBatch(request.destination, request.number, request.at, request.everything)
             (result,) = await self.submit([begin])
             if isinstance(result, Failed):
                 raise StoreUnavailable(result.message)
-            known, lane = self.reader.batch(request.destination), self.lanes.get(request.destination)
+            known, lane = await self.store.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile
                 return Batches([])
             self._follow_dates(self.now)
         if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
-        run = self.reader.batch(request.destination)
+        run = await self.store.batch(request.destination)
         return Batches([run] if run is not None else [])
 
     async def _drain(self, timeout_s: float) -> Response:
@@ -473,7 +471,7 @@ class Shard:
     def _settled(self) -> bool:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
-    def _status(self, *, latencies: bool) -> ShardStatus:
+    async def _status(self, *, latencies: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id)
@@ -486,35 +484,24 @@ class Shard:
             )
         return ShardStatus(
             ready=self._ready,
-            profiles=self._store.count_profiles(),
-            seq=self.reader.last_seq(),
+            profiles=await self.store.count_profiles(),
+            seq=await self.store.last_seq(),
             queued=self._queued,
             events=self._events,
             changes=self._changes,
             groups=self._groups,
             catalog_version=self.runner.ruling.version,
-            backfilled=self._backfilled(),
+            backfilled=await self._backfilled(),
             lanes=lanes,
         )
 
-    def _backfilled(self) -> float:
+    async def _backfilled(self) -> float:
         """The share of stored profiles evaluated under the catalog in force. Uids are hashes: evenly spread."""
-        done = self.walks.refreshed
+        done = await self.walks.refreshed()
         if done is None:
-            return 0.0 if self._store.count_profiles() else 1.0
+            return 0.0 if await self.store.count_profiles() else 1.0
         return 1.0 if done[1] is None else done[1] / (1 << 62)
 
 
 def _weight(commands: Sequence[Command]) -> int:
-    """About how many rows a transaction writes for these commands."""
-    return sum(_rows(command) for command in commands)
-
-
-def _rows(command: Command) -> int:
-    match command:
-        case LaneReport():
-            return len(command.ledger) or 1
-        case Sweep() | Refresh():
-            return command.limit
-        case _:
-            return 1
+    return sum(command.weight for command in commands)

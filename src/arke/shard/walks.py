@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.shard.commands import Command, Result
-    from arke.storage.ports.shard import ShardReader
+    from arke.storage.ports.shard import WalkReader
 
 PIECE_S = 0.01
 """How long a piece should take while events come in; its size follows from the one before."""
@@ -42,7 +42,7 @@ class Walks:
 
     def __init__(
         self,
-        reader: ShardReader,
+        reader: WalkReader,
         clock: Clock,
         submit: Callable[[list[Command]], Awaitable[Sequence[Result]]],
         *,
@@ -86,10 +86,9 @@ class Walks:
         self._news.set()
         self._edited.set()
 
-    @property
-    def refreshed(self) -> tuple[int, int | None] | None:
+    async def refreshed(self) -> tuple[int, int | None] | None:
         """How far stored profiles have been brought to the catalog in force; None: not begun."""
-        done = self._reader.refreshed()
+        done = await self._reader.refreshed()
         return done if done is not None and done[0] == self._epoch() else None
 
     async def settled(self) -> None:
@@ -102,7 +101,7 @@ class Walks:
         if self._epoch() is None:
             return
         now = int(self._clock.now())
-        while (due := self._reader.next_due()) is not None and due <= now:
+        while (due := await self._reader.next_due()) is not None and due <= now:
             await self._piece(Sweep(now, self._limit))
 
     async def _keep(self, walk: Callable[[], Awaitable[None]]) -> None:
@@ -120,7 +119,9 @@ class Walks:
         while True:
             await self.sweep()
             self._news.clear()
-            self._next_due = self._reader.next_due() if self._epoch() is not None else None
+            self._next_due = None  # until it is read, everything that becomes due is news
+            if self._epoch() is not None:
+                self._next_due = await self._reader.next_due()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait_s()):
                     await self._news.wait()
@@ -136,7 +137,7 @@ class Walks:
             self._edited.clear()
             epoch = self._epoch()
             if epoch is not None:
-                done = self.refreshed
+                done = await self.refreshed()
                 after: int | None = -1 if done is None else done[1]
                 while after is not None and epoch == self._epoch():
                     now = int(self._clock.now())

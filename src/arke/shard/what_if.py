@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.evaluation.compiled import CompiledCatalog
     from arke.shard.protocol import AskEstimate, AskForecast
-    from arke.storage.ports.shard import ShardReader
+    from arke.storage.ports.shard import ProfileScan
 
 PAGE = 128
 """Profiles read at once."""
@@ -37,10 +37,8 @@ FORECAST_AT_LEAST = 20
 class WhatIf:
     """Looks through stored profiles for one question at a time; the next one waits."""
 
-    def __init__(self, reader: ShardReader, stored: Callable[[], int], clock: Clock) -> None:
-        """`stored` tells how many profiles there are, without counting them."""
+    def __init__(self, reader: ProfileScan, clock: Clock) -> None:
         self._reader = reader
-        self._stored = stored
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -85,24 +83,24 @@ class WhatIf:
             end = None if budget_s is None else turn + budget_s
             while looked < limit:
                 wanted = min(PAGE, limit - looked)
-                page = self._reader.profile_bodies(after, wanted)
+                page = await self._reader.profile_bodies(after, wanted)
                 for _, body in page:
                     look(body)
                     looked += 1
                     now = loop.time()
                     if end is not None and now >= end and looked >= at_least:
-                        return self._part(looked)
+                        return await self._part(looked)
                     if now - turn >= TURN_S:
                         await asyncio.sleep(0)
                         turn = loop.time()
                 if len(page) < wanted:
                     return Sample(looked, looked, exact=True)
                 after = page[-1][0]
-        return self._part(looked)
+        return await self._part(looked)
 
-    def _part(self, looked: int) -> Sample:
+    async def _part(self, looked: int) -> Sample:
         """A sample that may not be everything."""
-        stored = self._stored()
+        stored = await self._reader.count_profiles()
         return Sample(looked, max(looked, stored), exact=looked >= stored)
 
 

@@ -79,7 +79,7 @@ class Simulation:
             await self._step(engine, shard, clock, network, script, step)
         await engine.batches.stop_schedule()
         await engine.drain(SETTLE_S)
-        self.summary.owed = sum(shard.reader.owed_counts().values())
+        self.summary.owed = sum((await shard.store.owed_counts()).values())
         await engine.stop()
 
     async def _step(

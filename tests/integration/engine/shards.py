@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.delivery.https.request import OutboundRequest
+    from arke.storage.ports.shard import ShardReader, StoredDevice
 
 
 class NotingPoster:
@@ -72,7 +73,6 @@ async def running_shard(
         ruling_of(request if request is not None else prepared()),
         wire=Wire(poster, Secrets(), retry_delay_s=0.0),
         clock=SystemClock(),
-        committer=ThreadCommitter("test"),
         compiler=ThreadCommitter("test-compile"),
         load_ruling=ruling_of,
         housekeeping=housekeeping,
@@ -86,7 +86,14 @@ async def running_shard(
 
 
 def open_store(folder: Path) -> SqliteShardStore:
-    return SqliteShardStore(folder / "shard-00.db")
+    return SqliteShardStore(folder / "shard-00.db", committer=ThreadCommitter("test"))
+
+
+async def stored_device(store: ShardReader, uuid: str) -> StoredDevice:
+    """Everything stored about a device that is."""
+    found = await store.device(uuid)
+    assert found is not None
+    return found
 
 
 def sight(number: int, word: str = "camera", partner: str | None = None) -> Sight:

@@ -18,7 +18,7 @@ from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import BeginBatch, Sight
 from arke.shard.protocol import Batches, RunBatch, Switch
-from arke.storage.ports.shard import GroupWrites
+from arke.storage.ports.shard import GroupWrites, Needs
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
     NotingPoster,
@@ -131,7 +131,7 @@ class TestCrash:
 
         async def go_on() -> tuple[BatchRun, BatchRun, NotingPoster]:
             second, store = BatchPoster(), open_store(crashed)
-            before = store.batch(DESTINATION)
+            before = await store.batch(DESTINATION)
             assert before is not None
             assert before.finished_at is None
             async with running_shard(store, second, request=prepared(text=BATCH_ONLY)) as shard:
@@ -308,7 +308,7 @@ class TestBesideRealTime:
                 await see(shard, [2])
                 await eventually(lambda: poster.told("realtime")["p2"], "another device's message")
                 assert poster.told("realtime")["p1"] == 1
-                assert shard.lanes[DESTINATION].cursor == cursor < store.last_seq()
+                assert shard.lanes[DESTINATION].cursor == cursor < await store.last_seq()
                 poster.batch_gate.set()
                 assert (await batch).counts == acknowledged(1, 1)
                 await eventually(lambda: poster.told("realtime")["p1"] == 2, "the news")
@@ -348,7 +348,8 @@ class TestBesideRealTime:
                     return bool(waiting) and lane._batch_slots() == 0
 
                 await eventually(found, "a device in a message that is not full")
-                number = int(store.profiles(waiting)[waiting[0]].uuid) - int(device(0))
+                profiles = (await store.devices(waiting, DESTINATION)).profiles
+                number = int(profiles[waiting[0]].uuid) - int(device(0))
                 await shard.submit([seen(number, status=0)])
                 await eventually(lambda: poster.told("realtime")[f"p{number}"], "the news")
                 assert not poster.told("batch")[f"p{number}"]
@@ -435,10 +436,10 @@ class TestWhatIsLeftBehind:
                 await see(shard, [10])
                 run = await run_batch(shard, 3)
                 assert (run.mode, run.counts) == ("changes", BatchCounts(11, 0, 11, 2, 0))
-                assert store.owed_counts() == {DESTINATION: 11}
+                assert await store.owed_counts() == {DESTINATION: 11}
                 poster.status = 200
                 assert (await run_batch(shard, 4)).counts == acknowledged(11, 2)
-                assert store.owed_counts() == {}
+                assert await store.owed_counts() == {}
 
         asyncio.run(work())
 
@@ -452,11 +453,11 @@ class TestWhatIsLeftBehind:
                 poster.status = 500
                 await see(shard, range(10))
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time to fail")
-                assert store.owed_counts() == {DESTINATION: 10}
+                assert await store.owed_counts() == {DESTINATION: 10}
                 assert (await run_batch(shard, 2)).counts == BatchCounts(10, 0, 10, 1, 0)
                 poster.status = 200
                 assert (await run_batch(shard, 3)).counts == acknowledged(10, 1)
-                assert store.owed_counts() == {}
+                assert await store.owed_counts() == {}
 
         asyncio.run(work())
 
@@ -474,7 +475,7 @@ class TestWhatIsLeftBehind:
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
                 assert shard.lanes[DESTINATION].cursor == run.to_seq + 2
                 expected = run.to_seq + 1 if scheduled else run.to_seq + 2
-                assert shard._needed_from() == expected
+                assert await shard._needed_from() == expected
 
         asyncio.run(work())
 
@@ -488,7 +489,7 @@ class TestWhatIsLeftBehind:
                 await run_batch(shard, 1)
                 await see(shard, range(3, 6))
                 await see(shard, range(6, 9))
-                store.prune(store.last_seq(), shard.now + 10)
+                await store.trim_journal(await store.last_seq(), shard.now + 10)
                 run = await run_batch(shard, 2)
                 assert (run.mode, run.counts) == ("full", acknowledged(6, 1))
 
@@ -499,11 +500,11 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
     """Something changed unseen; the batch told it, so the next sighting tells nothing. Without a batch it does."""
 
     async def change_unseen(shard: Shard, store: Any, number: int) -> None:
-        (uid, profile) = store.load([device(number)])[device(number)]
+        (uid, profile) = (await store.load(Needs(devices=[device(number)]))).devices[device(number)]
         profile.segments[TOLD] = msgspec.structs.replace(profile.segments[TOLD], status=0, reason="ttl")
         mark = profile.sends[DESTINATION]
         profile.sends[DESTINATION] = msgspec.structs.replace(mark, untold=True)
-        store.commit(GroupWrites(profiles={uid: profile}))
+        await store.commit(GroupWrites(profiles={uid: profile}))
 
     async def work() -> None:
         store, poster = open_store(tmp_path), BatchPoster()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from arke.shard.commands import Command, Erase, Erased, Result, Scrub, Scrubbed, Withdraw
 from arke.shard.protocol import AskProfile, AskStanding, Dossier, Results, Standing, Submit
-from arke.storage.sqlite.store import SqliteReader
+from arke.storage.keyed_hash import KeyedHash
 from e2e.catalogs import DPID, device
 from integration.engine.shards import NotingPoster, open_store, running_shard, sight
 from patience import eventually
@@ -59,11 +59,11 @@ def test_a_withdrawn_device_is_told_zeros_only_and_then_forgotten(tmp_path: Path
                 await asyncio.sleep(0.01)
             told = [row.entry.told for row in (await standing(shard, 1)).ledger]
             assert [set(row.values()) for row in told] == [{0}]
-            uid = shard.reader.find_uid(device(1))
-            before = shard.reader.journal(0, 100)
+            uid = await shard.store.find_uid(device(1))
+            before = await shard.store.journal(0, 100)
             assert await ask(shard, Scrub((device(1),), 0, 100)) == [Scrubbed(None)]
             assert await ask(shard, Erase(device(1))) == [Erased(())]
-            after = shard.reader.journal(0, 100)
+            after = await shard.store.journal(0, 100)
             assert [entry.seq for entry in after] == [entry.seq for entry in before]
             assert uid not in {entry.uid for entry in after}
             assert [entry for entry in after if entry.kind != "erased"] == [
@@ -71,7 +71,7 @@ def test_a_withdrawn_device_is_told_zeros_only_and_then_forgotten(tmp_path: Path
             ]
             assert (await known(shard, 1), await known(shard, 2)) == (False, True)
             assert await standing(shard, 1) == Standing()
-            assert shard.reader.count_profiles() == 1
+            assert await shard.store.count_profiles() == 1
 
     asyncio.run(main())
 
@@ -105,7 +105,7 @@ def test_what_is_owed_goes_with_the_device(tmp_path: Path) -> None:
             await eventually(lambda: shard.lanes[1].owed_count == 2, "both owed")
             assert await ask(shard, Erase(device(1))) == [Erased((1,))]
             assert shard.lanes[1].owed_count == 1
-            assert shard.reader.owed_counts() == {1: 1}
+            assert await shard.store.owed_counts() == {1: 1}
 
     asyncio.run(main())
 
@@ -139,7 +139,7 @@ def test_a_device_behind_an_erased_one_is_still_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two UUIDs with one hash: the second lies at the next place, also when the first has gone."""
-    monkeypatch.setattr(SqliteReader, "_hash", lambda *_: 7)
+    monkeypatch.setattr(KeyedHash, "uid", lambda *_: 7)
 
     async def main() -> None:
         async with running_shard(open_store(tmp_path), NotingPoster()) as shard:

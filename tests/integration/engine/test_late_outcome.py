@@ -14,7 +14,7 @@ from arke.domain.time import DAY_S
 from arke.errors import StoreUnavailable
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingPoster
+from integration.engine.shards import NotingPoster, stored_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def test_an_outcome_kept_late_does_not_undo_a_newer_one() -> None:
     async def play() -> list[dict[str, int]]:
         poster, committer = UnevenPoster(), RefusingCommitter()
         engine, shard = memory_engine(poster, VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
-        shard._committer = committer
+        shard.store._committer = committer  # type: ignore[attr-defined]
         await shard.start()
         await engine.catalogs.apply(CATALOG)
         await engine.events.ingest(
@@ -82,9 +82,7 @@ def test_an_outcome_kept_late_does_not_undo_a_newer_one() -> None:
         await engine.events.ingest([IncomingEvent(uuid=UUID, memberships={20: 1})])
         committer.refuse = True
         await engine.drain(30)
-        uid = shard.reader.find_uid(UUID)
-        assert uid is not None
-        told = [row.entry.told for row in shard.reader.ledger_of(uid)]
+        told = [row.entry.told for row in (await stored_device(shard.store, UUID)).ledger]
         await engine.stop()
         return told
 

@@ -15,7 +15,7 @@ from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, 
 from arke.receiver import AudienceState, parse
 from arke.shard.commands import Adopt, AdoptedRow, Forget, Sight, Unlink, Unlinked
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, device
-from integration.engine.shards import NotingPoster, open_store, running_shard, sight
+from integration.engine.shards import NotingPoster, open_store, running_shard, sight, stored_device
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -100,12 +100,10 @@ def test_adopting_twice_keeps_what_was_told_since(tmp_path: Path) -> None:
             )
             for _ in range(2):
                 await shard.submit([adopt(2, "x", (AdoptedRow(1, DPID, "x", before),))])
-            uid = store.find_uid(device(2))
-            assert uid is not None
-            (row,) = store.reader().ledger_of(uid)
+            (row,) = (await stored_device(store, device(2))).ledger
             assert row.entry.told[str(IN_MARKET)] == TOLD_1
             await idle(shard)
-            (row,) = store.reader().ledger_of(uid)
+            (row,) = (await stored_device(store, device(2))).ledger
             assert row.entry.told == {str(IN_MARKET): TOLD_1, str(STILL_LOOKING): TOLD_1, str(LENSES): TOLD_0}
 
     asyncio.run(main())
@@ -122,15 +120,14 @@ def test_an_outcome_in_the_same_group_as_a_repeated_adoption_is_kept(tmp_path: P
             again = adopt(2, "x", (AdoptedRow(1, DPID, "x", before),))
             await shard.submit([again])
             await idle(shard)
-            uid = store.find_uid(device(2))
-            assert uid is not None
+            uid = (await stored_device(store, device(2))).uid
             told = LedgerEntry(
                 7, {str(IN_MARKET): TOLD_1, str(LENSES): TOLD_0}, [Try(200, "n", "200", "realtime")]
             )
             await shard.submit([LaneReport(1, (LedgerRow(uid, 1, DPID, "x", told),)), again])
             await idle(shard)
             assert states(poster.posted[-1].body) == {IN_MARKET: 0}
-            (row,) = store.reader().ledger_of(uid)
+            (row,) = (await stored_device(store, device(2))).ledger
             assert row.entry.told == {str(IN_MARKET): TOLD_0, str(LENSES): TOLD_0}
             assert [one.message for one in row.entry.tries[:2]] == ["m", "n"]
 

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.shard.shard import Shard
+    from arke.storage.ports.shard import ShardReader
 
 DESTINATION = 1
+
+
+async def owes(store: ShardReader, counts: dict[int, int]) -> bool:
+    return await store.owed_counts() == counts
 
 
 async def idle(shard: Shard) -> None:
@@ -35,21 +40,21 @@ def test_what_is_owed_stays_owed(tmp_path: Path) -> None:
             await shard.submit([sight(1)])
             await idle(shard)
         store = open_store(tmp_path)
-        assert store.owed_counts() == {DESTINATION: 1}
-        store.commit(GroupWrites(cursors={DESTINATION: 0}))
-        store.close()
+        assert await store.owed_counts() == {DESTINATION: 1}
+        await store.commit(GroupWrites(cursors={DESTINATION: 0}))
+        await store.close()
 
     async def recover() -> None:
         store, poster = open_store(tmp_path), NotingPoster(200)
         async with running_shard(store, poster) as shard:
             await idle(shard)
             assert poster.posted == []
-            assert store.owed_counts() == {DESTINATION: 1}
+            assert await store.owed_counts() == {DESTINATION: 1}
             assert shard.lanes[DESTINATION].owed_count == 1
             await shard.submit([Replay(None, shard.now, (0, 0), 10)])
             await idle(shard)
             assert device(1).encode() in poster.posted[-1].body
-            await eventually(lambda: not store.owed_counts(), "nothing to be owed")
+            await eventually(lambda: owes(store, {}), "nothing to be owed")
 
     asyncio.run(fail_and_crash())
     asyncio.run(recover())
@@ -79,10 +84,10 @@ def test_a_1_that_a_crash_hid_is_taken_back_though_its_mapping_is_gone(tmp_path:
         request = Prepare(2, stored.to_json(loaded), {DESTINATION: 2}, gone)
         store, poster = open_store(crash), NotingPoster(None)
         async with running_shard(store, poster, request=request) as shard:
-            await eventually(lambda: store.owed_counts() == {DESTINATION: 1}, "the 0s to be owed")
+            await eventually(lambda: owes(store, {DESTINATION: 1}), "the 0s to be owed")
             poster.status = 200
             await shard.submit([Replay(None, shard.now, (0, 0), 10)])
-            await eventually(lambda: not store.owed_counts(), "the 0s to be told")
+            await eventually(lambda: owes(store, {}), "the 0s to be told")
         body = poster.posted[-1].body
         for alias in (IN_MARKET, STILL_LOOKING):
             assert f'"Segment_ID":"{alias}","Status":"0"'.encode() in body

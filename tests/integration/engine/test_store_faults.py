@@ -14,13 +14,14 @@ from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Failed, Seen, Sight
 from arke.shard.protocol import AskStatus, ShardStatus
 from e2e.catalogs import device
-from integration.engine.shards import NotingPoster, open_store, running_shard, sight
+from integration.engine.shards import NotingPoster, open_store, running_shard, sight, stored_device
 from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.domain.event import Event
+    from arke.domain.ledger import LedgerRow
     from arke.domain.profile import Profile
     from arke.evaluation.compiled import CompiledCatalog
     from arke.shard.shard import Shard
@@ -69,10 +70,10 @@ def test_a_full_store_acknowledges_nothing_and_comes_back_by_itself(tmp_path: Pa
             assert isinstance(result, Seen)
             await eventually(lambda: all(lane.idle for lane in shard.lanes.values()), "everything to be sent")
         again = open_store(tmp_path)
-        kept = [number for number in range(taken + 2) if again.find_uid(device(number)) is not None]
+        kept = [n for n in range(taken + 2) if await again.find_uid(device(n)) is not None]
         assert kept == [number for number in range(taken + 2) if number != taken]
         assert sum(b'"p%d"' % number in one.body for one in poster.posted for number in kept) == len(kept)
-        again.close()
+        await again.close()
 
     asyncio.run(main())
 
@@ -88,12 +89,13 @@ def test_outcomes_wait_for_room(tmp_path: Path) -> None:
             await eventually(lambda: poster.posted, "the message to be under way")
             await fill(shard, store)
             poster.gate.set()
-            uid = store.find_uid(device(9_999))
-            assert uid is not None
             limit_pages(store, NO_LIMIT)
-            reader = store.reader()
-            await eventually(lambda: reader.ledger_of(uid), "the outcome to be written")
-            assert [one.answer for one in reader.ledger_of(uid)[0].entry.tries] == ["200"]
+
+            async def ledger() -> list[LedgerRow]:
+                return (await stored_device(store, device(9_999))).ledger
+
+            await eventually(ledger, "the outcome to be written")
+            assert [one.answer for one in (await ledger())[0].entry.tries] == ["200"]
         assert sum(b'"p9999"' in one.body for one in poster.posted) == 1
 
     asyncio.run(main())
@@ -109,7 +111,7 @@ def test_housekeeping_and_groups_take_turns(tmp_path: Path) -> None:
 
             async def checkpoints() -> None:
                 while asyncio.get_running_loop().time() < end:
-                    await shard._write(store.checkpoint)
+                    await shard._write(store.tidy)
 
             async def events(first: int) -> int:
                 number = first
@@ -146,8 +148,7 @@ def test_a_command_that_breaks_costs_only_itself(tmp_path: Path, monkeypatch: py
             assert isinstance(third, Seen)
             assert isinstance(second, Failed)
             assert (second.code, "ZeroDivisionError" in second.message) == ("internal", True)
-            reader = store.reader()
-            assert reader.find_uid(device(2)) is None
-            assert reader.find_uid(device(3)) is not None
+            assert await store.find_uid(device(2)) is None
+            assert await store.find_uid(device(3)) is not None
 
     asyncio.run(main())

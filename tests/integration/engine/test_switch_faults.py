@@ -79,7 +79,7 @@ class World:
         self.poster = NotingPoster()
         self.engine, self.shard = self._opened()
         self.shard_store, self.directory = RefusingCommitter(), RefusingCommitter()
-        self.shard._committer = self.shard_store
+        self.shard.store._committer = self.shard_store  # type: ignore[attr-defined]
         self.engine.catalogs._committer = self.engine.batches._committer = self.directory
 
     def _opened(self) -> tuple[Engine, Shard]:

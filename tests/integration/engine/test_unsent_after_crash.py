@@ -59,7 +59,7 @@ def test_what_could_not_be_sent_again_may_have_been_told_before(tmp_path: Path) 
         store, poster = open_store(crashed), UnpluggedPoster()
         async with running_shard(store, poster) as shard:
             await idle(shard)
-            assert store.owed_counts() == {DESTINATION: 1}
+            assert await store.owed_counts() == {DESTINATION: 1}
             poster.unplugged = False
             await shard.submit([_told(shard, 0)])
             await idle(shard)

@@ -16,7 +16,7 @@ from arke.domain.time import DAY_S
 from arke.shard.commands import Refresh, Walked
 from arke.shard.protocol import Prepare
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingPoster, open_store, prepared, running_shard, sight
+from integration.engine.shards import NotingPoster, open_store, prepared, running_shard, sight, stored_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,24 +54,22 @@ def seen(**fields: object) -> IncomingEvent:
     return IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), **fields)  # type: ignore[arg-type]
 
 
-def journal(shard: Shard) -> list[JournalRecord]:
-    return shard.reader.journal(0, 1_000)
+async def journal(shard: Shard) -> list[JournalRecord]:
+    return await shard.store.journal(0, 1_000)
 
 
-def changes(shard: Shard, kind: str) -> list[tuple[int, int, int, str]]:
+async def changes(shard: Shard, kind: str) -> list[tuple[int, int, int, str]]:
     """(seconds since the start, segment, status, reason) of every change of that kind."""
     return [
         (record.at - START, change.segment, change.status, change.reason)
-        for record in journal(shard)
+        for record in await journal(shard)
         for change in record.changes
         if record.kind == kind
     ]
 
 
-def profile(shard: Shard) -> Profile:
-    uid = shard.reader.find_uid(UUID)
-    assert uid is not None
-    return shard.reader.profiles([uid])[uid]
+async def profile(shard: Shard) -> Profile:
+    return (await stored_device(shard.store, UUID)).profile
 
 
 def test_time_acts_at_the_second_and_tells_nobody_in_real_time() -> None:
@@ -89,7 +87,7 @@ def test_time_acts_at_the_second_and_tells_nobody_in_real_time() -> None:
         await engine.drain(10)
         sent = len(poster.posted)
         await clock.sleep_until(START + 30 * DAY_S)
-        swept = changes(shard, "sweep")
+        swept = await changes(shard, "sweep")
         await engine.stop()
         return swept, sent, len(poster.posted)
 
@@ -114,12 +112,12 @@ def test_after_120_days_a_device_is_in_nothing_until_it_is_heard_of() -> None:
         await clock.sleep_until(START + 10 * DAY_S)
         await engine.events.ingest([seen()])
         await clock.sleep_until(START + 300 * DAY_S)
-        assert not any(held.status for held in profile(shard).segments.values())
-        assert shard.reader.next_due() is None
+        assert not any(held.status for held in (await profile(shard)).segments.values())
+        assert await shard.store.next_due() is None
         await engine.events.ingest([seen()])
         await engine.drain(10)
-        held = {number: membership.status for number, membership in profile(shard).segments.items()}
-        lost = [change for change in changes(shard, "sweep") if change[3] == "inactive"]
+        held = {number: membership.status for number, membership in (await profile(shard)).segments.items()}
+        lost = [change for change in await changes(shard, "sweep") if change[3] == "inactive"]
         await engine.stop()
         return lost, held
 
@@ -142,7 +140,7 @@ def test_a_new_segment_and_a_removed_one_reach_profiles_that_nobody_sees() -> No
         mapped = (msgspec.structs.replace(CATALOG.destinations[0], segments=(Mapping(segment=60),)),)
         await engine.catalogs.apply(msgspec.structs.replace(CATALOG, segments=segments, destinations=mapped))
         await engine.drain(10)
-        found = changes(shard, "backfill")
+        found = await changes(shard, "backfill")
         await engine.stop()
         return found
 
@@ -168,18 +166,20 @@ def test_a_refresh_goes_on_where_a_crash_left_it(tmp_path: Path) -> None:
     async def rest() -> None:
         store = open_store(tmp_path)
         async with running_shard(store, NotingPoster(), request=with_one_more()) as shard:
-            assert len(backfilled(shard)) == devices // 2
+            assert len(await backfilled(shard)) == devices // 2
             await shard.walks.settled()
-            assert {record.uid for record in backfilled(shard)} == set(store.uids(-1, 2 * devices))
-            assert len(backfilled(shard)) == devices
+            assert {record.uid for record in await backfilled(shard)} == set(
+                await store.uids(-1, 2 * devices)
+            )
+            assert len(await backfilled(shard)) == devices
 
     asyncio.run(fill())
     asyncio.run(half())
     asyncio.run(rest())
 
 
-def backfilled(shard: Shard) -> list[JournalRecord]:
-    return [record for record in journal(shard) if record.kind == "backfill"]
+async def backfilled(shard: Shard) -> list[JournalRecord]:
+    return [record for record in await journal(shard) if record.kind == "backfill"]
 
 
 def with_one_more() -> Prepare:

@@ -27,12 +27,14 @@ CAMERA = 1000
 EDITED = catalog([destination(1, "https://dsp.test/")]).replace('"rule": "1001T"', '"rule": "1000T"')
 
 
-def everybody_saw_a_camera(folder: Path) -> SqliteShardStore:
+async def everybody_saw_a_camera(folder: Path) -> SqliteShardStore:
     at = int(time.time()) - 60
     store = open_store(folder)
     traits = {CAMERA: TraitState(at, 0, [at])}
-    fill(store, [device(n) for n in range(COUNT)], lambda n: Profile(device(n), heard=at, traits=traits))
-    store.close()
+    await fill(
+        store, [device(n) for n in range(COUNT)], lambda n: Profile(device(n), heard=at, traits=traits)
+    )
+    await store.close()
     return open_store(folder)
 
 
@@ -49,7 +51,7 @@ def test_live_work_has_its_turns_while_an_estimate_runs(
     monkeypatch.setattr(what_if, "TURN_S", 0.0)
 
     async def scenario() -> None:
-        async with running_shard(everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
+        async with running_shard(await everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
             asked = asyncio.create_task(shard.call(AskEstimate("1000T", 10**6)))
             events = asyncio.create_task(shard.submit([sight(number, "bag") for number in range(100)]))
             turns = 0
@@ -68,7 +70,7 @@ def test_live_work_has_its_turns_while_an_estimate_runs(
 @pytest.mark.parametrize("limit", [1, PAGE - 1, PAGE, PAGE + 1, COUNT - 1])
 def test_no_more_are_looked_at_than_asked_for(tmp_path: Path, limit: int) -> None:
     async def scenario() -> None:
-        async with running_shard(everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
+        async with running_shard(await everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
             answer = await shard.call(AskEstimate("1000T", limit))
             assert isinstance(answer, Estimated)
             sample = answer.sample
@@ -85,7 +87,7 @@ def test_a_forecast_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(what_if, "FORECAST_S", 0.0)
 
     async def scenario() -> None:
-        async with running_shard(everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
+        async with running_shard(await everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
             await shard.call(prepared(2, EDITED))
             answer = await shard.call(edit(keep=True))
             assert isinstance(answer, Forecasted)
@@ -102,7 +104,7 @@ def test_a_dry_run_leaves_no_catalog_prepared(tmp_path: Path) -> None:
     """After a forecast that does not keep it there is nothing to switch to; one that keeps it goes on."""
 
     async def scenario() -> None:
-        async with running_shard(everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
+        async with running_shard(await everybody_saw_a_camera(tmp_path), NotingPoster()) as shard:
             with pytest.raises(InvalidInput, match="catalog version 2 was not prepared"):
                 await shard.call(edit(keep=True))
             await shard.call(prepared(2, EDITED))

@@ -11,6 +11,7 @@ from arke.domain.batching import begin
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import Owed
 from arke.domain.profile import Profile
+from arke.storage.committer import InlineCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
@@ -51,15 +52,14 @@ def run_of(
 
 
 def stored(*, records: Iterable[int] = (), owed: Iterable[int] = (), profiles: int = 0) -> SqliteShardStore:
-    store = SqliteShardStore(MEMORY, key=b"k")
+    store = SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"k")
     journal = [JournalRecord(seq, 0, uid, (), ()) for seq, uid in enumerate(records, 1)]
-    store.commit(
-        GroupWrites(
-            profiles={uid: Profile(f"{uid:038d}") for uid in range(profiles)},
-            journal=journal,
-            owed=[Owed(D, uid, 0, 0, "500") for uid in owed],
-        )
+    writes = GroupWrites(
+        profiles={uid: Profile(f"{uid:038d}") for uid in range(profiles)},
+        journal=journal,
+        owed=[Owed(D, uid, 0, 0, "500") for uid in owed],
     )
+    asyncio.run(store.commit(writes))
     return store
 
 

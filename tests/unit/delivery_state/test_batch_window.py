@@ -18,6 +18,7 @@ DPID = 12345
 def built(window: Window, device: OpenDevice) -> None:
     """Buffer one entry for the device."""
     user = UserEntry(f"{device.uid:038d}", f"p{device.uid}", (), ())
+    window.read([device])
     window.built(device)
     window.put(device, [Part(device, Telling(DPID, user.partner_id, user, (), ()), b"{}", None)])
 

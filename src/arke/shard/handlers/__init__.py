@@ -1,4 +1,4 @@
-"""What each command does to a group: one function a command, by subject."""
+"""What each command does to a group, and whether it must know a device's rows for it: by subject."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from arke.shard.handlers import files, lanes, moves, privacy, sightings, walks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from arke.domain.profile import Profile
     from arke.shard.commands import Command
+    from arke.shard.ruling import Ruling
 
 HANDLERS: dict[type[Command], Callable[..., Any]] = {
     Sight: sightings.sight,
@@ -46,3 +48,20 @@ HANDLERS: dict[type[Command], Callable[..., Any]] = {
     LaneReport: lanes.report,
 }
 """Each takes the group and the command, and returns the command's result."""
+
+
+def _always(_: Ruling, __: Profile, ___: Command) -> bool:
+    return True
+
+
+ASK_ROWS: dict[type[Command], Callable[[Ruling, Profile, Any], bool]] = {
+    Sight: sightings.asks_ledger,
+    Unlink: _always,
+    Adopt: _always,
+    Forget: _always,
+    Withdraw: _always,
+    Erase: _always,
+}
+"""Commands that may have to know what was told and is owed of their device, and when they do: asked once its
+profile is loaded, and before any command of the group has changed it.
+"""

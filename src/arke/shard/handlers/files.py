@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def onboard(group: Group, command: Onboard) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     if profile.opted_out:
         return Onboarded(refused=True)
     mark = profile.file
@@ -62,7 +62,7 @@ def _apply_lines(
 
 
 def link_unseen(group: Group, command: Link) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     if profile.opted_out:
         return Linked(refused=True)
     changed = link_ids(group, profile, command.ids, command.arriving, command.at)

@@ -29,7 +29,7 @@ def report(group: Group, report: LaneReport) -> Result:
 
 
 def replay(group: Group, command: Replay) -> Result:
-    page = group.store.owed_page(command.destination, command.after, command.limit)
+    page = group.loaded.owed[command.destination, command.after, command.limit]
     for owed in page:
         group.append(owed.uid, command.at, [], ToTell((owed.destination,)), "replay")
     full = len(page) == command.limit
@@ -50,7 +50,7 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
         at=command.at,
         everything=command.everything,
         last_seq=group.next_seq - 1,
-        first_seq=group.store.first_seq(),
+        first_seq=group.loaded.first_seq,
         mark=group.ruling.routing(command.at).routes[command.destination].mark,
     )
     return Done()
@@ -58,4 +58,4 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
 
 def _batch_run(group: Group, destination: int) -> BatchRun | None:
     """The destination's newest run, with what this group has made of it."""
-    return group.writes.batches.get(destination) or group.store.batch(destination)
+    return group.writes.batches.get(destination) or group.loaded.batches.get(destination)

@@ -25,7 +25,7 @@ MAX_DEPARTED = 100
 
 
 def unlink(group: Group, command: Unlink) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     place = place_of(profile, command.dpid, command.id)
     if place is None or not group.ruling.is_cross_device(command.dpid):
         departed = DepartedId(name_of(group, command.dpid, command.id), command.generation)
@@ -55,7 +55,7 @@ def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> N
     """What was owed about the id goes with it: a device with nothing else unsaid is owed no more. Its lanes see to
     that.
     """
-    owed = group.store.owed_of(uid)
+    owed = group.owed_of(uid)
     if not owed:
         return
     left = [row for row in group.ledger_of(uid) if (row.dpid, row.id) != (command.dpid, command.id)]
@@ -98,7 +98,7 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
 
 
 def adopt(group: Group, command: Adopt) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     own = {(row.destination, row.dpid, row.id): row.entry for row in group.ledger_of(uid)}
     for row in command.rows:
         entry = own.get((row.destination, row.dpid, row.id))
@@ -123,7 +123,7 @@ def adopt(group: Group, command: Adopt) -> Result:
 
 
 def forget(group: Group, command: Forget) -> Result:
-    uid, _ = group.loaded[command.uuid]
+    uid, _ = group.devices[command.uuid]
     for row in group.ledger_of(uid):
         if row.dpid == aside(command.dpid) and row.id == command.id:
             group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def withdraw(group: Group, command: Withdraw) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     rows = group.ledger_of(uid)
     changes: list[Change] = []
     sent: set[int] = set()
@@ -28,7 +28,7 @@ def withdraw(group: Group, command: Withdraw) -> Result:
         profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in command.ids]
         rows = [row for row in rows if (row.dpid, row.id) in command.ids]
     else:
-        sent = {owed.destination for owed in group.store.owed_of(uid)}
+        sent = {owed.destination for owed in group.owed_of(uid)}
         if not profile.opted_out:
             sent |= profile.sends.keys()  # what is under way to them is not in the ledger yet
             profile.opted_out = profile.evaluated = command.at
@@ -44,7 +44,7 @@ def withdraw(group: Group, command: Withdraw) -> Result:
 
 
 def readmit(group: Group, command: Readmit) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     if 0 < profile.opted_out <= command.at:
         profile.opted_out = 0
         group.writes.profiles[uid] = profile
@@ -52,9 +52,9 @@ def readmit(group: Group, command: Readmit) -> Result:
 
 
 def scrub(group: Group, command: Scrub) -> Result:
-    found = (group.store.find_uid(uuid) for uuid in command.uuids)
-    uids = {uid for uid in found if uid is not None}
-    page = group.store.journal(command.after, command.limit) if uids else []
+    known = group.loaded.known
+    uids = {known[uuid] for uuid in command.uuids if uuid in known}
+    page = group.loaded.journal[command.after, command.limit] if uids else []
     group.writes.overwritten += [
         JournalRecord(record.seq, record.at, 0, (), (), "erased") for record in page if record.uid in uids
     ]
@@ -62,7 +62,7 @@ def scrub(group: Group, command: Scrub) -> Result:
 
 
 def erase(group: Group, command: Erase) -> Result:
-    uid, profile = group.loaded[command.uuid]
+    uid, profile = group.devices[command.uuid]
     if uid in group.writes.erased:  # two requests were about it
         return Erased(())
     ids = set(command.ids) | {(aside(dpid), id_) for dpid, id_ in command.ids}
@@ -73,7 +73,7 @@ def erase(group: Group, command: Erase) -> Result:
         profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in ids]
         group.writes.profiles[uid] = profile
         return Erased(())
-    owed = tuple(owed.destination for owed in group.store.owed_of(uid))
+    owed = tuple(owed.destination for owed in group.owed_of(uid))
     group.writes.settled += [(destination_id, uid) for destination_id in owed]
     group.writes.wakes[uid] = (profile.wake, NEVER)
     if command.keep and profile.seen:
@@ -83,5 +83,5 @@ def erase(group: Group, command: Erase) -> Result:
     else:
         group.writes.profiles.pop(uid, None)
         group.writes.erased.append(uid)
-    group.loaded[command.uuid] = (uid, group.writes.profiles.get(uid, profile))
+    group.devices[command.uuid] = (uid, group.writes.profiles.get(uid, profile))
     return Erased(owed)

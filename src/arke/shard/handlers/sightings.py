@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.shard.commands import Result, Sight
     from arke.shard.group import Group
+    from arke.shard.ruling import Ruling
 
 MAX_IDS_PER_DATA_SOURCE = 1_000
 MAX_CROSS_DEVICE_IDS = 10
@@ -26,9 +27,14 @@ MAX_REGIONS = 10
 """Bounds per profile; the oldest goes (dossier 13)."""
 
 
+def asks_ledger(ruling: Ruling, profile: Profile, command: Sight) -> bool:
+    """Whether its rows matter: mappings have changed since the device was last seen."""
+    return profile.routing_mark != ruling.routing(command.event.at).mark
+
+
 def sight(group: Group, command: Sight) -> Result:
     event = command.event
-    uid, profile = group.loaded[event.uuid]
+    uid, profile = group.devices[event.uuid]
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
     now = event.at
@@ -98,7 +104,7 @@ def _departed_since(group: Group, profile: Profile, declared: DeclaredId) -> boo
 
 
 def name_of(group: Group, dpid: int, partner_id: str) -> str:
-    return group.store.hash_of(f"{dpid}:{partner_id}")
+    return group.hash_of(f"{dpid}:{partner_id}")
 
 
 def drop_oldest_ids(group: Group, profile: Profile, dpid: int) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sweep(group: Group, command: Sweep) -> Result:
-    due = group.store.due(command.at, command.limit)
+    due = group.loaded.due[command.at, command.limit]
     walked = _walk(group, [uid for _, uid in due], command.at, "sweep")
     for at, uid in due:  # whatever became of the profile, this place in the index has served
         profile = group.writes.profiles.get(uid)
@@ -27,7 +27,7 @@ def sweep(group: Group, command: Sweep) -> Result:
 def refresh(group: Group, command: Refresh) -> Result:
     if command.epoch != group.ruling.compiled.epoch:  # changed again meanwhile
         return Walked(0, 0)
-    uids = group.store.uids(command.after, command.limit)
+    uids = group.loaded.walked[command.after, command.limit]
     walked = _walk(group, uids, command.at, "backfill")
     end = len(uids) < command.limit
     group.writes.refreshed = (command.epoch, None if end else uids[-1])

@@ -1,4 +1,9 @@
-"""The shard's seam: what it asks of its store. Adapters live in folders beside this one."""
+"""The shard's seam: what it asks of its store, by subject. Adapters live in folders beside this one.
+
+One writer: `load`, `rows`, `commit` and the upkeep are never called while another of them has not returned. Readers
+may be called at any time; they see what was committed, each call once or more. Every call may raise
+StoreUnavailable. An adapter that reads at once answers without suspending its caller.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from arke.domain.ledger import Owed
+from arke.domain.ledger import LedgerEntry, LedgerRow, Owed
+from arke.domain.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
-    from arke.domain.ledger import LedgerEntry, LedgerRow
-    from arke.domain.profile import Profile
+
+Ledger = dict[tuple[int, str], LedgerEntry]
+"""What one destination was told of one device, by (DPID, id)."""
+
+OwedPage = tuple[int | None, tuple[int, int], int]
+"""(destination or None for all, after, limit): see `OwedReader.owed_page`."""
 
 
 class LedgerKey(msgspec.Struct, array_like=True, frozen=True):
@@ -24,6 +34,68 @@ class LedgerKey(msgspec.Struct, array_like=True, frozen=True):
     destination: int
     dpid: int
     id: str
+
+
+class StoredDevice(msgspec.Struct, frozen=True):
+    """Everything stored about one device."""
+
+    uid: int
+    profile: Profile
+    ledger: list[LedgerRow]
+    owed: list[Owed]
+
+
+class DeviceStates(msgspec.Struct, frozen=True):
+    """What a destination is to be told of devices follows from this; all by uid, where there is anything."""
+
+    profiles: dict[int, Profile]
+    ledgers: dict[int, Ledger]
+    owed: dict[int, Owed]
+
+
+class DeviceRows(msgspec.Struct):
+    """What all destinations were told of one device, and what they are owed."""
+
+    ledger: list[LedgerRow] = []
+    owed: list[Owed] = []
+
+
+class Needs(msgspec.Struct):
+    """What a group of commands has to know of what is stored. Each command adds its part."""
+
+    devices: list[str] = []
+    """UUIDs; a device never seen gets a fresh profile and a free uid."""
+    known: set[str] = set()
+    """UUIDs of which only the uid is asked, if they are stored."""
+    due: set[tuple[int, int]] = set()
+    """(at, limit): up to `limit` profiles that are due at `at`, those due the longest first."""
+    walked: set[tuple[int, int]] = set()
+    """(after, limit): up to `limit` profiles with a greater uid than `after`, ascending."""
+    owed: set[OwedPage] = set()
+    journal: set[tuple[int, int]] = set()
+    """(after, limit): see `JournalReader.journal`."""
+    batches: set[int] = set()
+    """Destinations whose newest run is asked, and with it the oldest position of the journal."""
+
+
+class Loaded(msgspec.Struct):
+    """The answer to `Needs`, by what was asked. Every page is of what was committed before the group."""
+
+    devices: dict[str, tuple[int, Profile]] = {}
+    """uid and profile by UUID."""
+    fresh: set[int] = set()
+    """Those uids of `devices` that are not stored yet."""
+    known: dict[str, int] = {}
+    due: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    """(since when, uid)."""
+    walked: dict[tuple[int, int], list[int]] = {}
+    profiles: dict[int, Profile] = {}
+    """Those of all that are due or walked."""
+    owed: dict[OwedPage, list[Owed]] = {}
+    journal: dict[tuple[int, int], list[JournalRecord]] = {}
+    batches: dict[int, BatchRun] = {}
+    first_seq: int = 0
+    """The oldest journal position that is kept; 0 where there is none."""
 
 
 class GroupWrites(msgspec.Struct):
@@ -62,115 +134,137 @@ class GroupWrites(msgspec.Struct):
         )
 
 
-class ShardReader(Protocol):
-    """Reads of committed state. Never blocks the writer."""
+class DeviceReader(Protocol):
+    """Devices: what is stored about them."""
 
-    def profiles(self, uids: Sequence[int]) -> dict[int, Profile]: ...
-
-    def ledger(self, uids: Sequence[int], destination: int) -> dict[int, dict[tuple[int, str], LedgerEntry]]:
-        """Ledger entries of one destination, per uid and (dpid, id)."""
-        ...
-
-    def ledger_of(self, uid: int) -> list[LedgerRow]:
-        """Every ledger row of one device."""
-        ...
-
-    def owed(self, destination: int, uids: Sequence[int]) -> dict[int, Owed]: ...
-
-    def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
-        """Up to `limit` owed devices after (destination, uid), in that order."""
-        ...
-
-    def owed_of(self, uid: int) -> list[Owed]:
-        """All that is owed about one device."""
-        ...
-
-    def owed_counts(self) -> dict[int, int]: ...
-
-    def journal(self, after: int, limit: int) -> list[JournalRecord]:
-        """Up to `limit` records with seq > after, ascending."""
-        ...
-
-    def cursors(self) -> dict[int, int]: ...
-
-    def last_seq(self) -> int: ...
-
-    def first_seq(self) -> int:
-        """The oldest journal position that is kept; 0 where there is none."""
-        ...
-
-    def batch(self, destination: int) -> BatchRun | None:
-        """The destination's newest batch run."""
-        ...
-
-    def batches(self) -> list[BatchRun]:
-        """Every destination's newest batch run."""
-        ...
-
-    def hash_of(self, text: str) -> str:
-        """A keyed hash, for what must be recognised and not be kept."""
-        ...
-
-    def find_uid(self, uuid: str) -> int | None:
+    async def find_uid(self, uuid: str) -> int | None:
         """The uid of a stored device, None if it is not stored."""
         ...
 
-    def count_profiles(self) -> int: ...
-
-    def due(self, at: int, limit: int) -> list[tuple[int, int]]:
-        """Up to `limit` (since when, uid) that are due at `at`, those due the longest first."""
+    async def device(self, uuid: str) -> StoredDevice | None:
+        """Everything about one device, None if it is not stored."""
         ...
 
-    def next_due(self) -> int | None:
+    async def devices(self, uids: Sequence[int], destination: int, *, owed: bool = True) -> DeviceStates:
+        """These devices as one destination's lane needs them; without what is owed where `owed` is False."""
+        ...
+
+
+class JournalReader(Protocol):
+    """The journal: what changed, by position."""
+
+    async def journal(self, after: int, limit: int) -> list[JournalRecord]:
+        """Up to `limit` records with seq > after, ascending."""
+        ...
+
+    async def last_seq(self) -> int:
+        """The newest position, 0 where there is none."""
+        ...
+
+    async def cursors(self) -> dict[int, int]:
+        """How far each destination's lane has come."""
+        ...
+
+
+class OwedReader(Protocol):
+    """What destinations should know and have not acknowledged."""
+
+    async def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
+        """Up to `limit` owed devices after (destination, uid), in that order; None: of all destinations."""
+        ...
+
+    async def owed_counts(self) -> dict[int, int]:
+        """How many devices each destination is owed."""
+        ...
+
+
+class BatchReader(Protocol):
+    """Batch runs: the newest of each destination."""
+
+    async def batch(self, destination: int) -> BatchRun | None: ...
+
+    async def batches(self) -> list[BatchRun]:
+        """By destination."""
+        ...
+
+
+class WalkReader(Protocol):
+    """How far walks through stored profiles have come."""
+
+    async def next_due(self) -> int | None:
         """When the next profile is due; None: never."""
         ...
 
-    def uids(self, after: int, limit: int) -> list[int]:
-        """Up to `limit` stored uids greater than `after`, ascending."""
-        ...
-
-    def refreshed(self) -> tuple[int, int | None] | None:
+    async def refreshed(self) -> tuple[int, int | None] | None:
         """How far stored profiles have been brought to which catalog; see `GroupWrites.refreshed`."""
         ...
 
-    def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Up to `limit` profiles with uid > after, ascending, as stored (see domain/profile.py); uids are from 0.
 
-        Keys are keyed hashes, so the first ones are a random sample of all.
-        """
+class ProfileScan(Protocol):
+    """All stored profiles, one page after the other. uids are keyed hashes from 0, so the first ones are a random
+    sample of all.
+    """
+
+    async def count_profiles(self) -> int:
+        """How many there are; cheap."""
         ...
+
+    async def uids(self, after: int, limit: int) -> list[int]:
+        """Up to `limit` stored uids greater than `after`, ascending."""
+        ...
+
+    async def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Up to `limit` profiles with uid > after, ascending, as stored (see domain/profile.py)."""
+        ...
+
+
+class LaneReader(DeviceReader, JournalReader, OwedReader, ProfileScan, Protocol):
+    """What a lane and its batches read."""
+
+
+class ShardReader(LaneReader, BatchReader, WalkReader, Protocol):
+    """Everything that is read beside the groups."""
 
 
 class ShardStore(ShardReader, Protocol):
     """One shard's store: one writer, group by group."""
 
-    def load(self, uuids: Sequence[str]) -> dict[str, tuple[int, Profile]]:
-        """Profiles by UUID with their uid; a device never seen gets a fresh profile and a free uid.
+    def hash_of(self, text: str) -> str:
+        """A keyed hash, for what must be recognised and not be kept. Pure."""
+        ...
 
-        Sees everything committed before. Raises StoreUnavailable.
+    async def load(self, needs: Needs) -> Loaded:
+        """All that a group needs to begin with. Sees everything committed before."""
+        ...
+
+    async def rows(self, uids: Sequence[int]) -> dict[int, DeviceRows]:
+        """What was told and is owed of each of these devices, for a group that turned out to need it: an entry
+        for every uid. Sees everything committed before.
         """
         ...
 
-    def commit(self, writes: GroupWrites) -> None:
-        """Make a group durable (fsync) or raise StoreUnavailable with nothing of it stored."""
-        ...
-
-    def reader(self) -> ShardReader:
-        """A reader for another thread of control than the writer's."""
-        ...
-
-    def prune(self, before_seq: int, before_at: int) -> int:
-        """Drop journal records older than both bounds; the newest one always stays. Returns how many."""
-        ...
-
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the main file; cheap, called about once a second."""
-        ...
-
-    def compact(self) -> bool:
-        """Write the store anew, without what was deleted, and empty the write-ahead log. False: a reader was
-        in the way, and the log is to be emptied later. Nothing else is written meanwhile.
+    async def commit(self, writes: GroupWrites) -> None:
+        """Make a group durable, or raise StoreUnavailable with nothing of it stored. Takes as long as the disk or
+        the database takes.
         """
         ...
 
-    def close(self) -> None: ...
+    async def trim_journal(self, before_seq: int, before_at: int) -> int:
+        """Drop journal records older than both bounds, some thousands at most; the newest one always stays. Returns
+        how many.
+        """
+        ...
+
+    async def tidy(self) -> None:
+        """Upkeep between groups that keeps later commits quick; called about once a second, takes milliseconds."""
+        ...
+
+    async def expunge(self) -> bool:
+        """Leave no trace of what was deleted in the store's files. Takes time with the size of the store, and
+        groups wait. False: a reader was in the way, ask again later.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Wait for a commit that is under way, and let go of the store. Nothing may be called afterwards."""
+        ...

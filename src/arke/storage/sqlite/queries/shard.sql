@@ -1,0 +1,137 @@
+-- What a shard reads and writes. `{uids}` stands for a list of integers that is put together for each call;
+-- a statement that inserts one row is made to insert many (see shard_writes.py).
+
+-- name: profiles
+SELECT uid, body FROM profile WHERE uid IN ({uids})
+
+-- name: ledger
+SELECT uid, dpid, id, entry FROM ledger WHERE uid IN ({uids}) AND destination = ? ORDER BY uid, dpid, id
+
+-- name: ledger_rows
+SELECT uid, destination, dpid, id, entry FROM ledger WHERE uid IN ({uids}) ORDER BY uid, destination, dpid, id
+
+-- name: owed
+SELECT destination, uid, since, seq, reason FROM owed WHERE destination = ? AND uid IN ({uids})
+
+-- name: owed_rows
+SELECT destination, uid, since, seq, reason FROM owed WHERE uid IN ({uids}) ORDER BY uid, destination
+
+-- name: owed_page
+SELECT destination, uid, since, seq, reason FROM owed WHERE (destination, uid) > (?, ?)
+ORDER BY destination, uid LIMIT ?
+
+-- name: owed_page_of_destination
+SELECT destination, uid, since, seq, reason FROM owed WHERE (destination, uid) > (?, ?) AND destination = ?
+ORDER BY destination, uid LIMIT ?
+
+-- name: owed_counts
+SELECT destination, count(*) FROM owed GROUP BY destination
+
+-- name: journal
+SELECT body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?
+
+-- name: first_seq
+SELECT coalesce(min(seq), 0) FROM journal
+
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM journal
+
+-- name: cursors
+SELECT destination, seq FROM cursor
+
+-- name: batch
+SELECT body FROM batch WHERE destination = ?
+
+-- name: batches
+SELECT body FROM batch ORDER BY destination
+
+-- name: due
+SELECT at, uid FROM due WHERE at <= ? ORDER BY at, uid LIMIT ?
+
+-- name: next_due
+SELECT min(at) FROM due
+
+-- name: refreshed
+SELECT value FROM meta WHERE key = 'refreshed'
+
+-- name: count_profiles
+SELECT count(*) FROM profile
+
+-- name: uids
+SELECT uid FROM profile WHERE uid > ? ORDER BY uid LIMIT ?
+
+-- name: profile_bodies
+SELECT uid, body FROM profile WHERE uid > ? ORDER BY uid LIMIT ?
+
+-- name: uid_key
+SELECT value FROM meta WHERE key = 'uid_key'
+
+-- name: keep_uid_key
+INSERT INTO meta VALUES ('uid_key', ?)
+
+-- name: put_profile
+INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body
+
+-- name: append_record
+INSERT INTO journal VALUES (?, ?, ?)
+
+-- name: put_ledger_row
+INSERT INTO ledger VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (uid, destination, dpid, id) DO UPDATE SET entry = excluded.entry
+
+-- name: drop_ledger_row
+DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?
+
+-- name: put_owed
+-- Since when it is owed stays.
+INSERT INTO owed VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason
+
+-- name: settle
+DELETE FROM owed WHERE destination = ? AND uid = ?
+
+-- name: move_cursor
+INSERT INTO cursor VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET seq = excluded.seq
+
+-- name: put_batch
+INSERT INTO batch VALUES (?, ?, ?)
+ON CONFLICT (destination) DO UPDATE SET number = excluded.number, body = excluded.body
+
+-- name: drop_due
+DELETE FROM due WHERE at = ? AND uid = ?
+
+-- name: put_due
+INSERT OR IGNORE INTO due VALUES (?, ?)
+
+-- name: put_refreshed
+INSERT INTO meta VALUES ('refreshed', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
+-- name: overwrite_record
+UPDATE journal SET body = ? WHERE seq = ?
+
+-- name: erase_ledger
+DELETE FROM ledger WHERE uid = ?
+
+-- name: erase_owed
+DELETE FROM owed WHERE uid = ?
+
+-- name: erase_profile
+DELETE FROM profile WHERE uid = ?
+
+-- name: leave_mark
+-- Where a device stood that another one may have found in its way.
+INSERT INTO profile VALUES (?, ?)
+
+-- name: trim_journal
+-- The newest record stays: its position is where the next one goes on.
+DELETE FROM journal WHERE seq IN (
+  SELECT seq FROM journal
+  WHERE seq < ? AND at < ? AND seq < (SELECT max(seq) FROM journal)
+  ORDER BY seq LIMIT 10000
+)
+
+-- name: checkpoint
+PRAGMA wal_checkpoint(PASSIVE)
+
+-- name: read_only
+PRAGMA query_only=1

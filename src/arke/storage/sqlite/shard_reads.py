@@ -1,0 +1,203 @@
+"""What is read of a shard's SQLite file, over one connection. Synchronous: SQLite answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from arke.domain.batch import BatchRun
+from arke.domain.change import JournalRecord
+from arke.domain.ledger import LedgerRow, Owed, decode_entry
+from arke.domain.profile import Profile, decode_profile
+from arke.storage.keyed_hash import next_uid
+from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
+from arke.storage.sqlite.connection import store_errors
+from arke.storage.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import apsw
+
+    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.ports.shard import Needs
+
+SQL: Final = statements(Path(__file__).parent / "queries" / "shard.sql")
+
+_decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
+_decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
+
+
+class ShardReads:
+    """Reads of what the connection sees: what was committed, and on the writer's what it is writing."""
+
+    def __init__(self, connection: apsw.Connection, where: str, hashes: KeyedHash) -> None:
+        self._connection = connection
+        self._where = where
+        self._hashes = hashes
+
+    def _rows(self, name: str, bindings: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        with store_errors(self._where):
+            yield from self._connection.execute(SQL[name], bindings)
+
+    def _rows_of(
+        self, name: str, uids: Sequence[int], bindings: tuple[Any, ...] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        sql = SQL[name].replace("{uids}", ",".join(map(str, uids)))
+        with store_errors(self._where):
+            yield from self._connection.execute(sql, bindings)
+
+    # --- devices ----------------------------------------------------------------------------------------
+
+    def profiles(self, uids: Sequence[int]) -> dict[int, Profile]:
+        return {uid: decode_profile(body) for uid, body in self._rows_of("profiles", uids)}
+
+    def find(self, uuid: str) -> tuple[int, Profile] | None:
+        """A stored device by its UUID."""
+        uid = self._hashes.uid(uuid)
+        while True:
+            profile = self.profiles([uid]).get(uid)
+            if profile is None:
+                return None
+            if profile.uuid == uuid:
+                return uid, profile
+            uid = next_uid(uid)
+
+    def device(self, uuid: str) -> StoredDevice | None:
+        found = self.find(uuid)
+        if found is None:
+            return None
+        uid, profile = found
+        rows = self.rows([uid])[uid]
+        return StoredDevice(uid, profile, rows.ledger, rows.owed)
+
+    def devices(self, uids: Sequence[int], destination: int, *, owed: bool) -> DeviceStates:
+        profiles = self.profiles(uids)
+        ledgers: dict[int, Ledger] = {}
+        for uid, dpid, partner_id, entry in self._rows_of("ledger", uids, (destination,)):
+            ledgers.setdefault(uid, {})[dpid, partner_id] = decode_entry(entry)
+        rows = self._rows_of("owed", uids, (destination,)) if owed else ()
+        return DeviceStates(profiles, ledgers, {row[1]: Owed(*row) for row in rows})
+
+    def rows(self, uids: Sequence[int]) -> dict[int, DeviceRows]:
+        found = {uid: DeviceRows() for uid in uids}
+        for uid, destination, dpid, partner_id, entry in self._rows_of("ledger_rows", uids):
+            found[uid].ledger.append(LedgerRow(uid, destination, dpid, partner_id, decode_entry(entry)))
+        for row in self._rows_of("owed_rows", uids):
+            found[row[1]].owed.append(Owed(*row))
+        return found
+
+    # --- pages ------------------------------------------------------------------------------------------
+
+    def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
+        if destination is None:
+            rows = self._rows("owed_page", (*after, limit))
+        else:
+            rows = self._rows("owed_page_of_destination", (*after, destination, limit))
+        return [Owed(*row) for row in rows]
+
+    def owed_counts(self) -> dict[int, int]:
+        return dict(self._rows("owed_counts"))
+
+    def journal(self, after: int, limit: int) -> list[JournalRecord]:
+        return [_decode_record(body) for (body,) in self._rows("journal", (after, limit))]
+
+    def due(self, at: int, limit: int) -> list[tuple[int, int]]:
+        return list(self._rows("due", (at, limit)))
+
+    def uids(self, after: int, limit: int) -> list[int]:
+        return [uid for (uid,) in self._rows("uids", (after, limit))]
+
+    def profile_bodies(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        return list(self._rows("profile_bodies", (after, limit)))
+
+    # --- where everything stands ------------------------------------------------------------------------
+
+    def _number(self, name: str) -> int:
+        ((number,),) = self._rows(name)
+        return int(number)
+
+    def first_seq(self) -> int:
+        return self._number("first_seq")
+
+    def last_seq(self) -> int:
+        return self._number("last_seq")
+
+    def count_profiles(self) -> int:
+        return self._number("count_profiles")
+
+    def cursors(self) -> dict[int, int]:
+        return dict(self._rows("cursors"))
+
+    def batch(self, destination: int) -> BatchRun | None:
+        for (body,) in self._rows("batch", (destination,)):
+            return _decode_batch(body)
+        return None
+
+    def batches(self) -> list[BatchRun]:
+        return [_decode_batch(body) for (body,) in self._rows("batches")]
+
+    def next_due(self) -> int | None:
+        ((at,),) = self._rows("next_due")
+        return None if at is None else int(at)
+
+    def refreshed(self) -> tuple[int, int | None] | None:
+        for (value,) in self._rows("refreshed"):
+            return msgspec.msgpack.decode(value, type=tuple[int, int | None])
+        return None
+
+    # --- a group's needs --------------------------------------------------------------------------------
+
+    def load(self, needs: Needs) -> Loaded:
+        loaded = Loaded()
+        if needs.devices:
+            loaded.devices, loaded.fresh = self._load_devices(needs.devices)
+        if needs.due or needs.walked:
+            loaded.due = {asked: self.due(*asked) for asked in needs.due}
+            loaded.walked = {asked: self.uids(*asked) for asked in needs.walked}
+            uids = {uid for page in loaded.due.values() for _, uid in page}
+            loaded.profiles = self.profiles(list(uids.union(*loaded.walked.values())))
+        if needs.batches:
+            found = {number: self.batch(number) for number in needs.batches}
+            loaded.batches = {number: run for number, run in found.items() if run is not None}
+            loaded.first_seq = self.first_seq()
+        if needs.known:
+            known = {uuid: self.find(uuid) for uuid in needs.known}
+            loaded.known = {uuid: device[0] for uuid, device in known.items() if device is not None}
+        if needs.owed:
+            loaded.owed = {asked: self.owed_page(*asked) for asked in needs.owed}
+        if needs.journal:
+            loaded.journal = {asked: self.journal(*asked) for asked in needs.journal}
+        return loaded
+
+    def _load_devices(self, uuids: Sequence[str]) -> tuple[dict[str, tuple[int, Profile]], set[int]]:
+        """Profiles by UUID with their uid, and those uids that are not stored."""
+        wanted = {self._hashes.uid(uuid): uuid for uuid in dict.fromkeys(uuids)}
+        stored = self.profiles(list(wanted))
+        loaded: dict[str, tuple[int, Profile]] = {}
+        fresh: set[int] = set()
+        for uid, uuid in wanted.items():
+            profile = stored.get(uid)
+            if profile is None:
+                loaded[uuid] = (uid, Profile(uuid))
+                fresh.add(uid)
+            elif profile.uuid == uuid:
+                loaded[uuid] = (uid, profile)
+        for uuid in uuids:
+            if uuid not in loaded:
+                loaded[uuid] = self._probe(uuid, fresh)
+        return loaded, fresh
+
+    def _probe(self, uuid: str, fresh: set[int]) -> tuple[int, Profile]:
+        """Two UUIDs share a hash: take the next uid that is this device's or free."""
+        uid = self._hashes.uid(uuid)
+        while True:
+            profile = self.profiles([uid]).get(uid)
+            if profile is not None and profile.uuid == uuid:
+                return uid, profile
+            if profile is None and uid not in fresh:
+                fresh.add(uid)
+                return uid, Profile(uuid)
+            uid = next_uid(uid)

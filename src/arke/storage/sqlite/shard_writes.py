@@ -1,0 +1,118 @@
+"""What is written to a shard's SQLite file: a group at a time, in one transaction. The committer runs it."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from arke.domain.ledger import encode_entry
+from arke.domain.profile import NEVER, Profile, encode_profile
+from arke.storage.keyed_hash import next_uid
+from arke.storage.sqlite.connection import transaction
+from arke.storage.sqlite.shard_reads import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import apsw
+
+    from arke.storage.ports.shard import GroupWrites
+
+INSERTED_TOGETHER: Final = (64, 16, 4, 1)
+"""Rows to one INSERT statement, the largest size that fits first."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class ShardWrites:
+    """Writes over the one connection that writes."""
+
+    def __init__(self, connection: apsw.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+
+    def commit(self, writes: GroupWrites) -> int:
+        """Returns how many profiles went."""
+        with transaction(self._connection, self._where):
+            self._put(
+                "put_profile",
+                [(uid, encode_profile(writes.profiles[uid])) for uid in sorted(writes.profiles)],
+            )
+            self._put(
+                "append_record", [(record.seq, record.at, _encode(record)) for record in writes.journal]
+            )
+            self._run(
+                "drop_ledger_row", [(key.uid, key.destination, key.dpid, key.id) for key in writes.forgotten]
+            )
+            self._put(
+                "put_ledger_row",
+                [
+                    (row.uid, row.destination, row.dpid, row.id, encode_entry(row.entry))
+                    for row in writes.ledger
+                ],
+            )
+            self._commit_owed(writes)
+            self._commit_walks(writes)
+            return self._commit_erased(writes) if writes.erased or writes.overwritten else 0
+
+    def _commit_owed(self, writes: GroupWrites) -> None:
+        self._run("settle", writes.settled)
+        self._run(
+            "put_owed",
+            [(owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed],
+        )
+        self._run("move_cursor", list(writes.cursors.items()))
+        self._run(
+            "put_batch", [(run.destination, run.number, _encode(run)) for run in writes.batches.values()]
+        )
+
+    def _commit_walks(self, writes: GroupWrites) -> None:
+        wakes = writes.wakes.items()
+        self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
+        self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
+        if writes.refreshed is not None:
+            self._connection.execute(SQL["put_refreshed"], (_encode(writes.refreshed),))
+
+    def _commit_erased(self, writes: GroupWrites) -> int:
+        """Whatever else is kept about a device by its uid goes here too."""
+        connection = self._connection
+        self._run("overwrite_record", [(_encode(record), record.seq) for record in writes.overwritten])
+        gone = 0
+        for uid in writes.erased:
+            connection.execute(SQL["erase_ledger"], (uid,))
+            connection.execute(SQL["erase_owed"], (uid,))
+            connection.execute(SQL["erase_profile"], (uid,))
+            gone += connection.changes()
+            behind = SQL["profiles"].replace("{uids}", str(next_uid(uid)))
+            if connection.execute(behind).fetchone() is not None:
+                # Another device may have found this place taken: it must still be found behind it.
+                connection.execute(SQL["leave_mark"], (uid, encode_profile(Profile(""))))
+        return gone
+
+    def trim_journal(self, before_seq: int, before_at: int) -> int:
+        with transaction(self._connection, self._where):
+            self._connection.execute(SQL["trim_journal"], (before_seq, before_at))
+            return self._connection.changes()
+
+    def _run(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        if rows:
+            self._connection.executemany(SQL[name], rows)
+
+    def _put(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        """Insert rows, many to a statement: each statement lets go of the interpreter and waits for it again."""
+        start = 0
+        for size, sql in _TOGETHER[name] if rows else ():
+            while len(rows) - start >= size:
+                self._connection.execute(sql, tuple(chain.from_iterable(rows[start : start + size])))
+                start += size
+
+
+def _together(name: str) -> list[tuple[int, str]]:
+    """The statement for each number of rows: few distinct ones, so that they stay prepared."""
+    head, marks, tail = SQL[name].partition(f"({', '.join('?' * SQL[name].count('?'))})")
+    return [(size, head + ",".join([marks] * size) + tail) for size in INSERTED_TOGETHER]
+
+
+_TOGETHER: Final = {name: _together(name) for name in ("put_profile", "append_record", "put_ledger_row")}

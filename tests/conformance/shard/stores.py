@@ -1,0 +1,77 @@
+"""The adapters of a shard's store, and what their suites put into them. An adapter joins by adding to `STORES`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.domain.change import Change, JournalRecord
+from arke.domain.ledger import LedgerEntry, LedgerRow, Try
+from arke.domain.profile import Membership, Profile, TraitState
+from arke.storage.committer import InlineCommitter, ThreadCommitter
+from arke.storage.ports.shard import GroupWrites, Needs
+from arke.storage.sqlite.connection import MEMORY
+from arke.storage.sqlite.store import SqliteShardStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from arke.storage.ports.shard import ShardStore
+
+    Open = Callable[[Path], Awaitable[ShardStore]]
+
+FIRST = (-1, -1)
+"""Before all pages of what is owed."""
+
+
+async def in_a_file(folder: Path) -> ShardStore:
+    return SqliteShardStore(folder / "shard-00.db", committer=ThreadCommitter("test"), key=b"fixed")
+
+
+async def in_memory(_: Path) -> ShardStore:
+    return SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"fixed")
+
+
+STORES: list[Open] = [in_a_file, in_memory]
+DURABLE: list[Open] = [in_a_file]
+
+
+def uuid(number: int) -> str:
+    return f"{number:038d}"
+
+
+def held(number: int, seen: int = 7) -> Profile:
+    profile = Profile(uuid(number), seen=seen)
+    profile.traits = {1000: TraitState(seen, 0, [seen])}
+    profile.segments = {10329: Membership(1, seen, seen, "rule")}
+    return profile
+
+
+def record(seq: int, uid: int = 1, at: int = 100) -> JournalRecord:
+    return JournalRecord(seq, at, uid, (Change(10329, 1, "rule"),), (1,))
+
+
+def row(uid: int, told: dict[str, int], destination: int = 1, partner: str = "p") -> LedgerRow:
+    entry = LedgerEntry(3, told, [Try(100, "message", "200", "realtime")])
+    return LedgerRow(uid, destination, 12345, partner, entry)
+
+
+async def load(store: ShardStore, *numbers: int) -> dict[str, tuple[int, Profile]]:
+    """The devices of these numbers, as a group has them."""
+    return (await store.load(Needs(devices=[uuid(number) for number in numbers]))).devices
+
+
+async def put(store: ShardStore, *profiles: Profile) -> dict[str, int]:
+    """Store profiles as a group does; returns their uids."""
+    loaded = (await store.load(Needs(devices=[profile.uuid for profile in profiles]))).devices
+    uids = {profile.uuid: loaded[profile.uuid][0] for profile in profiles}
+    await store.commit(GroupWrites(profiles={uids[profile.uuid]: profile for profile in profiles}))
+    return uids
+
+
+async def profiles(store: ShardStore, *uids: int) -> dict[int, Profile]:
+    return (await store.devices(list(uids), 0)).profiles
+
+
+async def ledger_of(store: ShardStore, uid: int) -> list[LedgerRow]:
+    return (await store.rows([uid]))[uid].ledger

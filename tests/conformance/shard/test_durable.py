@@ -1,0 +1,78 @@
+"""What must hold of stores that outlive their process, and of SQLite's files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+
+from arke.errors import StoreTooNew, StoreUnavailable
+from arke.storage.ports.shard import GroupWrites
+from conformance.shard.stores import DURABLE, held, in_a_file, load, put, record, uuid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conformance.shard.stores import Open
+
+
+@pytest.mark.parametrize("opened", DURABLE)
+async def test_it_is_all_there_after_reopening(opened: Open, tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    uids = await put(store, held(1))
+    await store.commit(GroupWrites(journal=[record(1)], cursors={1: 1}))
+    await store.tidy()
+    assert await store.expunge()
+    await store.close()
+    again = await opened(tmp_path)
+    assert await load(again, 1) == {uuid(1): (uids[uuid(1)], held(1))}
+    found = (await again.last_seq(), await again.cursors(), await again.count_profiles())
+    assert found == (1, {1: 1}, 1)
+    await again.close()
+
+
+@pytest.mark.parametrize("opened", DURABLE)
+async def test_a_second_writer_is_refused(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers would give out the same journal positions; the second gets in once the first is gone."""
+    monkeypatch.setattr("arke.storage.sqlite.connection.LOCK_TIMEOUT_S", 0.05)
+    first = await opened(tmp_path)
+    with pytest.raises(StoreUnavailable, match="another process has this store open"):
+        await opened(tmp_path)
+    await first.close()
+    await (await opened(tmp_path)).close()
+
+
+class TestFiles:
+    async def test_reads_cannot_write(self, tmp_path: Path) -> None:
+        store: Any = await in_a_file(tmp_path)
+        with pytest.raises(apsw.ReadOnlyError):
+            store._reading.execute("DELETE FROM meta")
+        await store.close()
+
+    async def test_they_are_the_owners_alone(self, tmp_path: Path) -> None:
+        store = await in_a_file(tmp_path)
+        await put(store, held(1))
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+        await store.close()
+
+    async def test_a_newer_schema_is_refused_and_left_alone(self, tmp_path: Path) -> None:
+        await (await in_a_file(tmp_path)).close()
+        (file,) = tmp_path.glob("*.db")
+        connection = apsw.Connection(str(file))
+        connection.execute("PRAGMA user_version=999")
+        connection.close()
+        with pytest.raises(StoreTooNew, match=r"schema 999.*upgrade Arke"):
+            await in_a_file(tmp_path)
+        connection = apsw.Connection(str(file))
+        assert next(connection.execute("PRAGMA user_version")) == (999,)
+        connection.close()
+
+    async def test_one_that_is_no_store_is_unavailable(self, tmp_path: Path) -> None:
+        (tmp_path / "shard-00.db").write_bytes(
+            b"this is not a database, and long enough to be looked at" * 99
+        )
+        with pytest.raises(StoreUnavailable, match="NotADB"):
+            await in_a_file(tmp_path)
