@@ -369,7 +369,7 @@ class LocalClient:
         self._must_exist()
 
         async def work(operations: Operations) -> list[TokenFacts]:
-            return operations.list_tokens()
+            return await operations.list_tokens()
 
         return self._run(work)
 

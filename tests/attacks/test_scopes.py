@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from arke.client import Connection, RemoteClient, engine_socket
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
+from at_once import at_once
 from e2e.catalogs import DPID, catalog, destination, device, visit
 from e2e.engine_process import EngineProcess, Reply, request
 from patience import wait_until
@@ -68,11 +70,11 @@ def looks(engine: EngineProcess, actor: str) -> list[tuple[str, str]]:
 
 def hashes(engine: EngineProcess, texts: Sequence[str]) -> list[str]:
     """The keyed hashes under which the directory knows these, read beside the engine."""
-    directory = SqliteDirectory(engine.data / "directory.db")
+    directory = SqliteDirectory(engine.data / "directory.db", committer=InlineCommitter())
     try:
         return [directory.hash_of(text).hex() for text in texts]
     finally:
-        directory.close()
+        at_once(directory.close())
 
 
 @pytest.mark.parametrize("scope", WHO_READS)

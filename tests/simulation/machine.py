@@ -13,6 +13,7 @@ from arke.clock import SeededEntropy
 from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
+from at_once import at_once
 from simulation.network import Uplink
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class Machine:
         self.life = 0
 
     def start(self) -> None:
-        self._keeper = asyncio.create_task(self._keep_running())
-        self.outsider(self._keeper)
+        self._keeper = self.outsider(asyncio.create_task(self._keep_running()))
 
     def outsider(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
         """This task is not part of the engine and survives its death."""
@@ -132,18 +132,20 @@ class Machine:
             patch.object(
                 app,
                 "SqliteDirectory",
-                lambda _, key: self._opened(SqliteDirectory(here / DIRECTORY_FILE, key=key)),
+                lambda _, committer, key: self._opened(
+                    SqliteDirectory(here / DIRECTORY_FILE, committer=committer, key=key)
+                ),
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
             engine, shard = app.memory_engine(poster, self._clock, entropy)
-        engine.identity._takeovers_per_device = TAKEOVERS
+        engine.identity._door._takeovers_per_device = TAKEOVERS
         await shard.start()
         await app._bring_up_to_date(engine.directory)(shard)
         await engine.recover()
-        engine.batches.resume()
+        await engine.batches.resume()
         engine.batches.start_schedule()
-        engine.privacy.start()
+        await engine.privacy.start()
         return engine
 
     async def _die(self) -> None:
@@ -164,7 +166,10 @@ class Machine:
     def _close_files(self) -> None:
         """As the kernel would. The next life has its own copies of them."""
         for store in self._open_files:
-            store.close()
+            if isinstance(store, SqliteDirectory):
+                at_once(store.close())
+            else:
+                store.close()
         self._open_files.clear()
 
     def _move_on(self) -> None:

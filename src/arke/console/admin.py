@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from arke.operations.operations import Operations
 
     Handler = Callable[[Request], Awaitable[Response]]
-    Authorize = Callable[[str | None, str], str]
+    Authorize = Callable[[str | None, str], Awaitable[str]]
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ def _guarded(
     async def endpoint(request: Request) -> Response:
         try:
             if authorize is not None and scope is not None:
-                request.state.actor = authorize(_bearer(request), scope)
+                request.state.actor = await authorize(_bearer(request), scope)
             if scope is not None:
                 check_parameters(request, parameters)
             return await handler(request)
@@ -245,10 +245,10 @@ class _Api:
         return _json(await self._operations.privacy.show(number))
 
     async def audit(self, request: Request) -> Response:
-        return _json(self._operations.audit(_number(request, "after") or 0))
+        return _json(await self._operations.audit(_number(request, "after") or 0))
 
     async def list_tokens(self, _: Request) -> Response:
-        return _json(self._operations.list_tokens())
+        return _json(await self._operations.list_tokens())
 
     async def create_token(self, request: Request) -> Response:
         query = request.query_params

@@ -275,7 +275,7 @@ class Lane:
                 self._close(device)
                 self._wake.set()
 
-        self._beside(record())
+        _ = self._beside(record())
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -470,7 +470,7 @@ class Lane:
                 self._feed = None
                 feed.ended.set()
 
-        self._beside(end())
+        _ = self._beside(end())
 
     async def _pause_batch(self) -> None:
         """The lane stops: what it knows to be done need not be told again."""

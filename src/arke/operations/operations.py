@@ -22,7 +22,7 @@ from arke.errors import InvalidInput
 from arke.operations.explain import Explanation, explain
 from arke.operations.privacy import PrivacyOperations
 from arke.shard.protocol import AskOwed, AskProfile, AskStatus, Dossier, OwedDevice, OwedPage, ShardStatus
-from arke.storage.ports.directory import AuditEnd, AuditEntry
+from arke.storage.ports.audit import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -171,7 +171,7 @@ class Operations:
             refused=self._engine.events.room.refused,
             takeovers_refused=self._engine.identity.takeovers_refused,
             privacy_requests_large=self._engine.privacy.large.count,
-            audit=self._engine.directory.audit_end(),
+            audit=await self._engine.directory.audit.end(),
         )
 
     async def _destinations(self, parts: Sequence[ShardStatus]) -> list[DestinationStatus]:
@@ -221,7 +221,7 @@ class Operations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            owner = self._engine.identity.owner((number, partner_id))
+            owner = await self._engine.identity.owner((number, partner_id))
             if owner is None:
                 return Explanation(uuid="", known=False)
             uuid = owner.uuid
@@ -317,9 +317,9 @@ class Operations:
         await self._audit(actor, "resync_begun", f"batch {record.number} of destination {destination}")
         return await self.batch(destination, record.number)
 
-    def audit(self, after: int = 0, limit: int = 1_000) -> AuditReport:
-        directory = self._engine.directory
-        return AuditReport(directory.audit_intact(), directory.audit_entries(after, limit))
+    async def audit(self, after: int = 0, limit: int = 1_000) -> AuditReport:
+        audit = self._engine.directory.audit
+        return AuditReport(await audit.intact(), await audit.entries(after, limit))
 
     async def _audit(self, actor: str, action: str, detail: str) -> None:
         await self._engine.audit.record(actor, action, detail)
@@ -330,19 +330,19 @@ class Operations:
         secret, token = tokens.mint(
             name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
         )
-        await self._engine.committer.run(self._engine.directory.tokens.add, token)
+        await self._engine.directory.tokens.add(token)
         await self._audit(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
         return NewToken(token.id, secret, list(token.scopes), token.expires)
 
-    def list_tokens(self) -> list[TokenFacts]:
+    async def list_tokens(self) -> list[TokenFacts]:
         return [
             TokenFacts(t.id, t.name, list(t.scopes), t.created, t.expires, t.revoked)
-            for t in self._engine.directory.tokens.list()
+            for t in await self._engine.directory.tokens.list()
         ]
 
     async def revoke_token(self, token_id: str, *, actor: str = LOCAL) -> None:
         now = int(self._clock.now())
-        await self._engine.committer.run(self._engine.directory.tokens.revoke, token_id, now)
+        await self._engine.directory.tokens.revoke(token_id, now)
         await self._audit(actor, "token_revoked", token_id)
 
 

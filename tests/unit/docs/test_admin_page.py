@@ -33,7 +33,7 @@ def scope_of(method: str, path: str) -> str:
     """The scope a route asks for, as its own check says."""
     asked: list[str] = []
 
-    def authorize(_: str | None, scope: str) -> str:
+    async def authorize(_: str | None, scope: str) -> str:
         asked.append(scope)
         raise Unauthorized("no")
 
