@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
-from arke.data_directory import open_private
+from arke.data_directory import DIRECTORY_FILE, open_private
 from arke.delivery.channel import Wire
 from arke.delivery.confinement import Confinement
 from arke.delivery.https.client import HttpsClient
@@ -25,6 +25,7 @@ from arke.domain.catalog import Catalog
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
+from arke.engine.catch_up import CatchUp
 from arke.engine.estimate import Estimator
 from arke.engine.file_desk import FileDesk
 from arke.engine.identity import Identity
@@ -43,7 +44,6 @@ from arke.operations.engine import Engine
 from arke.privacy.fulfilment import Privacy
 from arke.privacy.opt_outs import OptOuts
 from arke.settings import Settings
-from arke.shard.protocol import AskStatus, Prepare, Switch
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter, ThreadCommitter
@@ -54,18 +54,16 @@ from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from arke.clock import Clock, Entropy
     from arke.delivery.https.ports import Poster
     from arke.delivery.observer import FiguresObserver
-    from arke.shard.protocol import ShardPort
+    from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
-DIRECTORY_FILE = "directory.db"
 LOCK_FILE = "lock"
-SOCKET_FILE = "engine.sock"
 INBOX_FOLDER = "inbox"
 
 
@@ -229,12 +227,12 @@ async def running_engine(
         )
         count = await directory.shards(settings.server.shards)
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
-        clock = SystemClock()
+        clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]
         if in_process:
             shards = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
-            shards = [RemoteShard(store, settings, _bring_up_to_date(directory)) for store in stores]
+            shards = [RemoteShard(store, settings, catch_up) for store in stores]
         engine = engine_over(
             directory,
             shards,
@@ -247,7 +245,7 @@ async def running_engine(
             for shard in shards:
                 await shard.start()
                 if isinstance(shard, Shard):
-                    await _bring_up_to_date(directory)(shard)
+                    await catch_up.bring(shard)
             await engine.recover()
             if delivering:
                 await engine.batches.resume()
@@ -261,19 +259,6 @@ async def running_engine(
             await engine.stop()
     finally:
         lock.release()
-
-
-def _bring_up_to_date(directory: Directory) -> Callable[[ShardPort], Awaitable[None]]:
-    async def bring(shard: ShardPort) -> None:
-        await shard.call(AskStatus())
-        version = 0
-        # Looked up again afterwards: a catalog may be applied while the shard takes the one before.
-        while (stored := await directory.catalogs.get()) is not None and stored.version != version:
-            await shard.call(Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired))
-            await shard.call(Switch(stored.version))
-            version = stored.version
-
-    return bring
 
 
 def file_loader(engine: Engine) -> Loader:

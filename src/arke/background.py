@@ -34,7 +34,7 @@ class Background:
     def running(self) -> bool:
         return bool(self._tasks)
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until every task has ended, or for `timeout_s`."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
@@ -98,7 +98,7 @@ async def until(step: Callable[[], Awaitable[bool]], pause: Pause, timeout_s: fl
 
 
 async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
-    """Do it for ever, with a pause before each time."""
+    """Do it now, and again after each pause, for ever."""
     while True:
-        await asyncio.sleep(seconds)
         await step()
+        await asyncio.sleep(seconds)

@@ -13,6 +13,9 @@ from arke.log import get_logger
 if TYPE_CHECKING:
     from pathlib import Path
 
+DIRECTORY_FILE = "directory.db"
+SOCKET_FILE = "engine.sock"
+
 PRIVATE_UMASK = 0o077
 OTHERS = 0o077
 MAY_WRITE = 0o022

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.app import SOCKET_FILE, confined_to, onboarding, running_engine
+from arke.api.app import api_app
+from arke.api.doors import admin_server, socket_server
+from arke.app import confined_to, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.console.admin import admin_app
-from arke.console.server import admin_server, socket_server
+from arke.data_directory import SOCKET_FILE
 from arke.doors.bounds import Bounds
 from arke.doors.hosts import KnownHosts
 from arke.doors.refusals import Refusals
@@ -27,7 +28,7 @@ from arke.intake.origins import listeners, parse_origins
 from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
-from arke.operations.operations import Operations
+from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.unix_socket import reachable
 
@@ -84,7 +85,7 @@ async def open_doors(
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings))
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files)
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -100,7 +101,7 @@ async def open_doors(
                 ),
                 (
                     admin_server(
-                        admin_app(operations, engine.doorkeeper.authorize, files, refusals),
+                        api_app(operations, engine.doorkeeper.authorize, refusals),
                         refusals,
                         hosts,
                         connections=most,
@@ -110,7 +111,7 @@ async def open_doors(
                     admin,
                 ),
                 (
-                    socket_server(admin_app(operations, None, files, refusals), refusals, connections=most),
+                    socket_server(api_app(operations, None, refusals), refusals, connections=most),
                     control,
                 ),
             ]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.background import Background
 from arke.data_directory import PRIVATE_UMASK
 from arke.errors import ArkeError, ShardDown
 from arke.log import configure_logging, get_logger
@@ -64,7 +65,7 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
         log.error("start_failed", code=error.code, message=str(error))
         sys.exit(1)
     gc.freeze()
-    calls: set[asyncio.Task[None]] = set()
+    calls = Background()
 
     async def answer(call: Call) -> None:
         response = await _call(shard, call)
@@ -76,14 +77,11 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     async def read_calls() -> None:
         while True:
             call = decode_call(await read_frame(reader))
-            task = asyncio.create_task(answer(call))
-            calls.add(task)
-            task.add_done_callback(calls.discard)
+            calls.spawn(answer(call), "call")
 
     await asyncio.gather(read_calls(), return_exceptions=True)  # however the engine's end was closed
     await shard.stop()
-    if calls:
-        await asyncio.wait(calls, timeout=1.0)
+    await calls.until_idle(1.0)
     writer.close()
 
 

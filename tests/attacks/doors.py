@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from arke.client import engine_socket
+from arke.api.reach import engine_socket
 from arke.unix_socket import reachable
 from patience import PATIENCE_S
 

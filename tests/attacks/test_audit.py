@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import apsw
+import msgspec
 import pytest
 
+from arke.api.table.audit import READ
 from e2e.engine_process import EngineProcess, request
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def engine(tmp_path: Path) -> Iterator[EngineProcess]:
 
 
 def audit(engine: EngineProcess) -> dict[str, Any]:
-    found: dict[str, Any] = engine.client()._ask("GET", "/v1/audit", dict[str, Any])
+    found: dict[str, Any] = msgspec.to_builtins(engine.client().ask(READ))
     return found
 
 

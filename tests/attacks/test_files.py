@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import pytest
 
-from arke.console.onboard import Ticket
+from arke.api.table import files
 from arke.onboarding.parquet_reader import MEMORY_BYTES
 from arke.onboarding.receipt import Receipt
-from arke.onboarding.service import FileState
 from attacks import bombs
 from attacks.doors import memory_mb, peak_mb
 from e2e.engine_process import ARKE, OPEN, EngineProcess, request
@@ -101,8 +101,8 @@ def watched(engine: EngineProcess, receipt: Callable[[], Receipt | None]) -> tup
 
 def by_api(engine: EngineProcess, name: str, content: bytes, columns: str | None) -> tuple[Receipt, float]:
     client = engine.client()
-    ticket = client._ask("POST", "/v1/onboard", Ticket, body=content, name=name, columns=columns).id
-    return watched(engine, lambda: client._ask("GET", f"/v1/onboard/{ticket}", FileState).receipt)
+    ticket = client.ask(files.SEND, files.DataFile(name, columns), io.BytesIO(content)).id or ""
+    return watched(engine, lambda: client.ask(files.SHOW, files.OneFile(ticket)).receipt)
 
 
 def by_folder(engine: EngineProcess, name: str, content: bytes, columns: str | None) -> tuple[Receipt, float]:

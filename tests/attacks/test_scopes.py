@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from arke.client import Connection, RemoteClient, engine_socket
+from arke.api.table import audit
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from at_once import at_once
@@ -17,6 +18,8 @@ from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from arke.storage.ports.audit import AuditEntry
 
 NOWHERE = "https://127.0.0.1:1/aam"
 PEOPLE = ("/v1/explain?uuid=" + device(1), f"/v1/explain?id={DPID}:p1", "/v1/undelivered")
@@ -52,20 +55,17 @@ def get(engine: EngineProcess, path: str, headers: dict[str, str]) -> Reply:
     return request(engine.admin, "GET", path, headers=headers)
 
 
-def audited(engine: EngineProcess) -> list[dict[str, Any]]:
-    path = engine_socket(engine.data)
-    client = RemoteClient(lambda: Connection(path), None, str(path))
-    report = client._ask("GET", "/v1/audit", dict[str, Any])
-    assert report["intact"]
-    entries: list[dict[str, Any]] = report["entries"]
-    return entries
+def audited(engine: EngineProcess) -> list[AuditEntry]:
+    report = engine.client().ask(audit.READ)
+    assert report.intact
+    return report.entries
 
 
 def looks(engine: EngineProcess, actor: str) -> list[tuple[str, str]]:
     """What an actor's looks at people are written down as."""
     seen = ("explained", "undelivered_listed")
-    found = [one for one in audited(engine) if one["actor"] == actor and one["action"] in seen]
-    return [(one["action"], one["detail"]) for one in found]
+    found = [one for one in audited(engine) if one.actor == actor and one.action in seen]
+    return [(one.action, one.detail) for one in found]
 
 
 def hashes(engine: EngineProcess, texts: Sequence[str]) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_look_at_people_is_written_down_by_hash(engine: EngineProcess) -> None
         ("explained", unknown),
         ("undelivered_listed", "destination 423"),
     ]
-    told = json.dumps(audited(engine))
+    told = msgspec.json.encode(audited(engine)).decode()
     assert device(1) not in told
     assert "stranger" not in told
 
@@ -121,8 +121,8 @@ def test_privacy_access_is_written_down_by_hash(engine: EngineProcess) -> None:
     assert request(engine.admin, "POST", path, asked, operator).status == 403
     assert request(engine.admin, "POST", path, asked, header).status == 200
     (name,) = hashes(engine, (f"{DPID}:p1",))
-    (entry,) = (one for one in audited(engine) if one["actor"] == actor)
-    assert (entry["action"], entry["detail"]) == ("privacy_accessed", f"1 persons: {name}")
+    (entry,) = (one for one in audited(engine) if one.actor == actor)
+    assert (entry.action, entry.detail) == ("privacy_accessed", f"1 persons: {name}")
 
 
 def test_what_is_refused_shows_and_writes_nothing(engine: EngineProcess) -> None:

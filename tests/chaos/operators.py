@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.console.onboard import Ticket
-from arke.engine.batches import RunFacts
+from arke.api.table import batches, files
 from arke.errors import Overloaded, Unavailable
-from arke.onboarding.service import FileState
 from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import device
 from patience import PATIENCE_S
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from arke.client import RemoteClient
-    from arke.onboarding.receipt import Receipt
+    from arke.api.client import Client
+    from arke.operations.batches import RunFacts
+    from arke.operations.files import Receipt
 
 RESYNCS = 0.15
 """The share of runs that tell everything."""
@@ -34,7 +33,7 @@ ASK_AGAIN_S = 0.02
 class Operator(threading.Thread, ABC):
     """Does `step` again and again, `pause_s` apart. A step that an absent engine cut short is done again."""
 
-    def __init__(self, name: str, client: Callable[[], RemoteClient], pause_s: float) -> None:
+    def __init__(self, name: str, client: Callable[[], Client], pause_s: float) -> None:
         super().__init__(name=name, daemon=True)
         self._client = client
         self._pause_s = pause_s
@@ -43,7 +42,7 @@ class Operator(threading.Thread, ABC):
         self._failure: Exception | None = None
 
     @abstractmethod
-    def step(self, client: RemoteClient) -> None:
+    def step(self, client: Client) -> None:
         """One piece of work; may be repeated. Raises what the client raises."""
 
     def run(self) -> None:
@@ -80,22 +79,22 @@ class Operator(threading.Thread, ABC):
 class BatchRunner(Operator):
     """Begins runs of one destination, now and then a resync. One that is under way must end first."""
 
-    def __init__(self, client: Callable[[], RemoteClient], destination: int, seed: int) -> None:
+    def __init__(self, client: Callable[[], Client], destination: int, seed: int) -> None:
         super().__init__(f"batches-{destination}", client, 0.3)
         self._random = random.Random(f"{seed}/batches/{destination}")
         self.destination = destination
         self.begun: list[int] = []
 
-    def step(self, client: RemoteClient) -> None:
-        path = "/v1/resync" if self._random.random() < RESYNCS else "/v1/batches"
-        facts = client._ask("POST", path, RunFacts, destination=self.destination)
+    def step(self, client: Client) -> None:
+        begin = batches.RESYNC if self._random.random() < RESYNCS else batches.RUN
+        facts = client.ask(begin, batches.OneDestination(self.destination))
         self.begun.append(facts.number)
 
-    def runs(self, client: RemoteClient) -> list[RunFacts]:
+    def runs(self, client: Client) -> list[RunFacts]:
         """Every run of the destination, oldest first: also those whose beginning was not answered."""
         newest = max(run.number for one in client.batches() for run in one.runs if self._is_mine(run))
         return [
-            client._ask("GET", f"/v1/batches/{number}", RunFacts, destination=self.destination)
+            client.ask(batches.SHOW, batches.OneBatch(number, self.destination))
             for number in range(1, newest + 1)
         ]
 
@@ -114,37 +113,37 @@ class DataFile(msgspec.Struct):
 class FileSender(Operator):
     """Sends data files, one after the other, and each until it is taken."""
 
-    def __init__(self, client: Callable[[], RemoteClient], files: Iterator[DataFile]) -> None:
+    def __init__(self, client: Callable[[], Client], files: Iterator[DataFile]) -> None:
         super().__init__("files", client, 0.2)
         self._files = files
         self._next: DataFile | None = None
         self.sent: list[DataFile] = []
 
-    def step(self, client: RemoteClient) -> None:
+    def step(self, client: Client) -> None:
         if self._next is None:
             self._next = next(self._files)
         file = self._next
         with file.path.open("rb") as body:
-            file.ticket = client._ask("POST", "/v1/onboard", Ticket, body=body, name=file.path.name).id
+            file.ticket = client.ask(files.SEND, files.DataFile(file.path.name), body).id or ""
         self.sent.append(file)
         self._next = None
 
-    def receipt(self, client: RemoteClient, file: DataFile) -> Receipt | None:
+    def receipt(self, client: Client, file: DataFile) -> Receipt | None:
         """None while it is not loaded."""
-        return client._ask("GET", f"/v1/onboard/{file.ticket}", FileState).receipt
+        return client.ask(files.SHOW, files.OneFile(file.ticket)).receipt
 
 
 class Editor(Operator):
     """Applies one catalog after the other."""
 
-    def __init__(self, client: Callable[[], RemoteClient], folder: Path, catalogs: Iterator[str]) -> None:
+    def __init__(self, client: Callable[[], Client], folder: Path, catalogs: Iterator[str]) -> None:
         super().__init__("editor", client, 1.0)
         self._path = folder / "edited.yaml"
         self._catalogs = catalogs
         self._next: str | None = None
         self.applied = 0
 
-    def step(self, client: RemoteClient) -> None:
+    def step(self, client: Client) -> None:
         if self._next is None:
             self._next = next(self._catalogs)
         client.apply(self._path, self._next, dry_run=False)
@@ -156,25 +155,25 @@ class Eraser(Operator):
     """Has devices deleted, by UUID and by id, one after the other."""
 
     def __init__(
-        self, client: Callable[[], RemoteClient], doomed: Sequence[int], id_of: Callable[[int], str]
+        self, client: Callable[[], Client], doomed: Sequence[int], id_of: Callable[[int], str]
     ) -> None:
         super().__init__("eraser", client, 1.0)
         self._left = list(doomed)
         self._id_of = id_of
         self.asked = 0
 
-    def step(self, client: RemoteClient) -> None:
+    def step(self, client: Client) -> None:
         if self._left:
             by_id = self._left[0] % 3 == 0
             self._ask(client, self._left[0], by_id=by_id)
             del self._left[0]
 
-    def delete_everybody(self, client: RemoteClient, everybody: Sequence[int]) -> None:
+    def delete_everybody(self, client: Client, everybody: Sequence[int]) -> None:
         """Also those who were asked for by an id, which may have been another device's."""
         for number in everybody:
             self._ask(client, number, by_id=False)
 
-    def _ask(self, client: RemoteClient, number: int, *, by_id: bool) -> None:
+    def _ask(self, client: Client, number: int, *, by_id: bool) -> None:
         whom = {"id": self._id_of(number)} if by_id else {"uuid": device(number)}
         client.privacy_request(PrivacyAsk(action="delete", **whom), 0.0)
         self.asked += 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from arke.client import RemoteClient
+    from arke.api.client import Client
     from chaos.visitors import Sent
 
 FAULTS = ("status=500:p0.08", "reset:p0.04", "close:p0.04")
@@ -62,7 +62,7 @@ class Storm:
         )
 
     @property
-    def client(self) -> RemoteClient:
+    def client(self) -> Client:
         return self.engine.client()
 
     # --- what a storm is made of ------------------------------------------------------------------------

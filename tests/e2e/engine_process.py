@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from arke.client import Connection, RemoteClient, engine_socket
+from arke.api.client import Client
+from arke.api.reach import engine_socket, over_socket
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -172,10 +173,9 @@ class EngineProcess:
     def admin(self) -> str:
         return self._doors["admin"]
 
-    def client(self) -> RemoteClient:
+    def client(self) -> Client:
         """Operations over the Unix socket, as the commands use them."""
-        path = engine_socket(self.data)
-        return RemoteClient(lambda: Connection(path), None, str(path))
+        return Client(over_socket(engine_socket(self.data)))
 
     def send(self, *events: Mapping[str, Any], token: str | None = None) -> Reply:
         """POST events to /v1/events."""

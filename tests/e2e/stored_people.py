@@ -6,9 +6,9 @@ import time
 import zlib
 from typing import TYPE_CHECKING
 
-from arke.app import catalog_checkers
+from arke.api.client import Client
+from arke.api.in_process import InProcess
 from arke.bench.stores import fill
-from arke.client import LocalClient
 from arke.domain.profile import Profile, TraitState
 from arke.settings import Server, Settings
 from arke.storage.sqlite.store import SqliteShardStore
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from arke.operations.operations import AppliedReport
+    from arke.operations.catalog import AppliedReport
 
 
 class People:
@@ -30,7 +30,7 @@ class People:
         self.file = folder / "catalog.yaml"
         self._shards = shards
         settings = Settings(server=Server(shards=shards))
-        self.client = LocalClient(self.data, settings, catalog_checkers())
+        self.client = Client(InProcess(self.data, settings))
         self.data.mkdir(mode=0o700)
         for shard in range(shards):
             # A fixed key: which people a sample has is the same in every run.

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from arke import app
 from arke.clock import SeededEntropy
+from arke.engine.catch_up import CatchUp
 from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
@@ -141,7 +142,7 @@ class Machine:
             engine, shard = app.memory_engine(poster, self._clock, entropy)
         engine.identity._door._takeovers_per_device = TAKEOVERS
         await shard.start()
-        await app._bring_up_to_date(engine.directory)(shard)
+        await CatchUp(engine.directory.catalogs).bring(shard)
         await engine.recover()
         await engine.batches.resume()
         engine.batches.start_schedule()

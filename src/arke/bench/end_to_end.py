@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.app import catalog_checkers
+from arke.api.reach import connect
 from arke.bench.figures import Figure, Section, median_figure
 from arke.bench.load_client import Job, Outcome, Prepared
 from arke.bench.sinks import BenchFailed, sink
 from arke.bench.workload import PARTNER_DPID, Workload
-from arke.client import connect
 from arke.domain.catalog import Destination, Tls
-from arke.operations.operations import Status
+from arke.operations.status import Status
 from arke.settings import Settings
 
 if TYPE_CHECKING:
@@ -209,7 +208,7 @@ class Up:
 
     def __init__(self, data: Path, intake_port: int, pid: int) -> None:
         self.pid = pid
-        self.client = connect(data, None, None, Settings(), catalog_checkers())
+        self.client = connect(data, None, None, Settings())
         self.intake_port = intake_port
 
     def apply(self, catalog: Catalog, directory: Path) -> None:

@@ -15,10 +15,11 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from arke.app import DIRECTORY_FILE, file_loader, running_engine
+from arke.app import file_loader, running_engine
 from arke.bench.figures import Section, median_figure
 from arke.bench.sinks import BenchFailed
 from arke.bench.stores import link_cookies
+from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.settings import Server, Settings
 from arke.storage.sqlite.connection import open_database, transaction

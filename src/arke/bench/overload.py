@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Final
 import apsw
 import msgspec
 
-from arke.app import DIRECTORY_FILE
 from arke.bench.end_to_end import Up, ended, running_up, share_of, stream
 from arke.bench.figures import Figure, Section, Unit
 from arke.bench.overload_client import SEGMENT, Answers, Job, Order, Ready
 from arke.bench.sinks import BenchFailed, process_mb
 from arke.bench.workload import PARTNER_DPID
+from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Tls
 
 if TYPE_CHECKING:

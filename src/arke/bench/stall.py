@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from arke.app import DIRECTORY_FILE
 from arke.bench.end_to_end import USERS, Up, load_generator, running_up, share_of
 from arke.bench.figures import Figure, Section, median_figure
 from arke.bench.load_client import Job
 from arke.bench.sinks import BenchFailed, sink
 from arke.bench.stores import fill, index_due, link_cookies
 from arke.bench.workload import PARTNER_DPID, Workload
+from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Destination, Segment, Tls, Trait
 from arke.domain.profile import Profile, TraitState
 from arke.domain.time import DAY_S

@@ -1,4 +1,4 @@
-"""What a new catalog changes for segments' members and for what destinations are told."""
+"""Finds what a new catalog changes for the members of segments, and for what destinations are told."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TELLING_FIELDS = (
 
 
 def rule_changes(old: Catalog, new: Catalog) -> frozenset[int]:
-    """Segments in both catalogs whose members may differ now, by their own definition or a trait's."""
+    """The segments of both catalogs whose members may differ, because their definition or a trait's has changed."""
     before = {segment.id: segment for segment in old.segments}
     moved = _moved_traits(old, new)
     changed = set()
@@ -34,7 +34,7 @@ def rule_changes(old: Catalog, new: Catalog) -> frozenset[int]:
 
 
 def mapping_changes(old: Catalog, new: Catalog) -> frozenset[int]:
-    """Destinations to be told something else than before; those that are removed are not among them."""
+    """The destinations that are to be told something else than before, without those that are removed."""
     before = {destination.id: destination for destination in old.destinations}
     old_segments = {segment.id: segment for segment in old.segments}
     new_segments = {segment.id: segment for segment in new.segments}
@@ -46,9 +46,9 @@ def mapping_changes(old: Catalog, new: Catalog) -> frozenset[int]:
 
 
 def retired(old: Catalog, new: Catalog, before: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
-    """Per destination the aliases that some earlier catalog mapped and `new` does not, with their segments.
+    """Per destination the aliases that an earlier catalog mapped and `new` does not, with their segments.
 
-    `before` is the same for `old`. What was told in them just before a crash must still be taken back.
+    `before` is the same for `old`. A 1 that was told under such an alias just before a crash must be taken back.
     """
     mapped = _aliases(new)
     was = _aliases(old)
@@ -75,7 +75,7 @@ def _aliases(catalog: Catalog) -> dict[int, dict[str, int]]:
 
 
 def _told(destination: Destination | None, segments: dict[int, Segment]) -> Any:
-    """All that decides what a destination is told; nothing where nothing is mapped."""
+    """The fields that decide what a destination is told; empty where it has no mappings."""
     if destination is None or not destination.segments:
         return None
     mappings = set()
@@ -88,7 +88,7 @@ def _told(destination: Destination | None, segments: dict[int, Segment]) -> Any:
 
 
 def _moved_traits(old: Catalog, new: Catalog) -> set[int]:
-    """Traits that are realised by other events, or held for another time, than before."""
+    """The traits that other events realise, or that expire at another time, than before."""
     before = {trait.id: trait for trait in old.traits}
     after = {trait.id: trait for trait in new.traits}
     gone_or_new = before.keys() ^ after.keys()

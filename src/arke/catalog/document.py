@@ -50,7 +50,7 @@ class Document:
 
 
 def _quick_json(text: str) -> Tree | None:
-    """What msgspec makes of it, or None where only the careful reader may decide.
+    """The value that msgspec reads, or None where only the careful reader can tell.
 
     msgspec keeps the last of two equal keys without a word. Every key is a quote followed by a colon, so when
     there are as many of those as keys in the result, no key was lost; a text value may hold such a pair too,

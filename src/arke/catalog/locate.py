@@ -1,4 +1,4 @@
-"""From what a finding is about to the line and column where that stands in the file."""
+"""Finds the line and column in the file of what a finding is about."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = Place(1, 1, 0)
 
 
 def locate(events: Iterable[Event], text: str, spots: Iterable[Spot]) -> dict[Spot, Place]:
-    """Where each spot is; one that is not in the document is given the nearest container that is."""
+    """The place of each spot, or that of its nearest container where the spot is not in the document."""
     spots = list(spots)
     sought = {spot.path[:length] for spot in spots for length in range(len(spot.path) + 1)}
     keys, values = _walk(events, sought)

@@ -11,7 +11,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, catalog_text, client, whole
 
 if TYPE_CHECKING:
-    from arke.operations.operations import AppliedReport
+    from arke.operations.catalog import AppliedReport
 
 
 def apply(

@@ -10,7 +10,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
 
 if TYPE_CHECKING:
-    from arke.engine.estimate import Estimate
+    from arke.operations.catalog import Estimate
 
 
 def estimate(

@@ -11,7 +11,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 
 if TYPE_CHECKING:
-    from arke.onboarding.receipt import Receipt
+    from arke.operations.files import Receipt
 
 
 def onboard(

@@ -13,7 +13,7 @@ from arke.domain.digits import LARGEST_NUMBER, whole_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.client import LocalClient, RemoteClient
+    from arke.api.client import Client
 
 Data = Annotated[
     Path,
@@ -73,10 +73,9 @@ def client(
     config: Path | None = None,
     *,
     insecure: bool = False,
-) -> RemoteClient | LocalClient:
+) -> Client:
     """A client for the engine these options mean."""
-    from arke.app import catalog_checkers
-    from arke.client import connect
+    from arke.api.reach import connect
     from arke.errors import InvalidInput
     from arke.settings import find_settings
 
@@ -84,7 +83,7 @@ def client(
         raise InvalidInput(
             "the token has characters that no token has: see that no line end or space came along"
         )
-    return connect(data, url, token, find_settings(config), catalog_checkers(), insecure=insecure)
+    return connect(data, url, token, find_settings(config), insecure=insecure)
 
 
 def catalog_text(path: Path) -> str:

@@ -10,8 +10,8 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
-    from arke.engine.batches import RunFacts
-    from arke.operations.operations import Status
+    from arke.operations.batches import RunFacts
+    from arke.operations.status import Status
 
 
 def status(

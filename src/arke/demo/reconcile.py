@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from arke.domain.catalog import Catalog, Destination
     from arke.operations.explain import Explanation
-    from arke.operations.operations import Operations
+    from arke.operations.subjects import Operations
     from arke.receiver import AudienceState
 
 AT_ONCE: Final = 64
@@ -101,7 +101,7 @@ async def _explanations(
     for start in range(0, len(asked), AT_ONCE):
         part = asked[start : start + AT_ONCE]
         answers = await asyncio.gather(
-            *(operations.look_up(*((text, None) if by_uuid else (None, text))) for text in part)
+            *(operations.people.look_up(*((text, None) if by_uuid else (None, text))) for text in part)
         )
         found.update(zip(part, answers, strict=True))
     return found

@@ -27,7 +27,7 @@ from arke.demo.summary import (
 )
 from arke.demo.traffic import Traffic
 from arke.demo.visitors import plan_visits
-from arke.operations.operations import Operations
+from arke.operations.subjects import Operations
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
 from arke.shard.protocol import AskStatus, ShardStatus
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from arke.demo.visitors import Plan
     from arke.operations.engine import Engine
     from arke.operations.explain import Explanation
-    from arke.operations.operations import Status
+    from arke.operations.status import Status
     from arke.serve import Doors
 
 TICK_S: Final = 0.5
@@ -148,7 +148,7 @@ class _Demo:
     async def play(self, samples: Samples, stop: asyncio.Event) -> Summary:
         await self._apply_catalog()
         plan = plan_visits(self._options.visitors, self._options.length_s, self._options.seed)
-        token = await self._operations.create_token("ingest", "the demo's visitors", None)
+        token = await self._operations.tokens.create("ingest", "the demo's visitors")
         self._audience.opened(
             Opened(
                 intake=f"http://{self._doors.intake}",
@@ -180,7 +180,7 @@ class _Demo:
         latencies_ms = await self._latencies_ms()
         self._audience.stage("Borealis behaves from now on: what is owed is sent again")
         self._destinations.behave()
-        replayed = await self._operations.replay(None)
+        replayed = (await self._operations.undelivered.replay(None)).devices
         return Played(before, await self._settle(), replayed, latencies_ms)
 
     async def _conclude(self, plan: Plan, traffic: Traffic, played: Played, samples: Samples) -> Summary:
@@ -214,7 +214,7 @@ class _Demo:
         path = self._folder / "catalog.yaml"
         text = filled_catalog(self._folder, self._destinations.addresses)
         path.write_text(text, encoding="utf-8")
-        await self._operations.apply(text, str(path), self._folder)
+        await self._operations.catalog.apply(text, str(path), self._folder)
 
     @contextlib.asynccontextmanager
     async def _ticking(self, tally: Tally) -> AsyncIterator[None]:
@@ -223,7 +223,7 @@ class _Demo:
         async def tick() -> None:
             while True:
                 await asyncio.sleep(TICK_S)
-                self._audience.tick(tally, await self._operations.status())
+                self._audience.tick(tally, await self._operations.status.read())
 
         ticking = asyncio.create_task(tick())
         try:
@@ -231,14 +231,14 @@ class _Demo:
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
-        self._audience.tick(tally, await self._operations.status())
+        self._audience.tick(tally, await self._operations.status.read())
 
     async def _settle(self) -> Status:
         """Wait until nothing is under way. A lane behind an open circuit gets SETTLE_S to come out of it."""
         end = time.monotonic() + SETTLE_S
         while True:
             await self._engine.drain(max(0.0, end - time.monotonic()))
-            status = await self._operations.status()
+            status = await self._operations.status.read()
             if not status.queued and not any(row.backlog for row in status.destinations):
                 return status
             if time.monotonic() >= end:
@@ -265,7 +265,7 @@ class _Demo:
         still told: one who opted out since is forgotten.
         """
         for uuid in samples.examples():
-            found = await self._operations.look_up(uuid, None)
+            found = await self._operations.people.look_up(uuid, None)
             if any(told.told for side in found.destinations for told in side.ids):
                 samples.show(uuid)
                 return found

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arke.demo.traffic import Tally
-    from arke.operations.operations import DestinationStatus, Status
+    from arke.operations.status import DestinationStatus, Status
     from arke.receiver.service import ReceiverStats
 
 

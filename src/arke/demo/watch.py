@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.demo.run import Opened
     from arke.demo.traffic import Tally
-    from arke.operations.operations import Status
+    from arke.operations.status import Status
 
 LINE_EVERY: Final = 8
 """Ticks between two plain lines."""

@@ -1,4 +1,4 @@
-"""A batch run as one shard knows it: what it covers, how far it has come, and its counts (SPEC section 3)."""
+"""Batch runs as data: what a run covers, its progress, and its counts (SPEC section 3)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ does not tell all that has changed. `resync`: every stored device, and everythin
 """
 
 Place = tuple[int, int]
-"""Where a run stands: (phase, key). OWED goes by uid; WALK by journal position, or by uid over all devices."""
+"""A run's position: (phase, key). The key is a uid in the phase OWED; in WALK it is a journal position, or a uid
+where the run goes through all stored devices.
+"""
 
 OWED = 0
 WALK = 1
 
 
 class BatchCounts(msgspec.Struct, array_like=True, frozen=True):
-    """What a run told. `users` counts entries (a device under one partner id): acknowledged and owed ones add
-    up to it. `messages` are those sent, `messages_acknowledged` those of them that were.
+    """Counts of a run. `users` counts entries, each a device under one partner id: those acknowledged and those
+    owed add up to it. `messages` were sent, and `messages_acknowledged` of them acknowledged.
     """
 
     users: int = 0
@@ -43,10 +45,10 @@ class BatchCounts(msgspec.Struct, array_like=True, frozen=True):
 
 
 class BatchRun(msgspec.Struct, array_like=True, frozen=True):
-    """One destination's newest run on one shard. Times in epoch seconds.
+    """The newest run of a destination on one shard, as the shard stores it. Times in epoch seconds.
 
-    It covers the journal after `from_seq` up to `to_seq`, under the state of the mappings `mark`. Everything up
-    to `place` is done; what lies between it and `reach` may be under way.
+    It covers the journal after position `from_seq` up to `to_seq`, under the mappings that `mark` stands for.
+    Everything up to the position `place` is done; what lies between `place` and `reach` may be in flight.
     """
 
     destination: int
@@ -63,12 +65,12 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def needs_after(self) -> int:
-        """The journal position behind which this run, or the next one, still reads."""
+        """The journal position after which this run, or the next one, still has to read."""
         return self.from_seq if self.finished_at is None and self.mode == "changes" else self.to_seq
 
     @property
     def share(self) -> float:
-        """About how much of the run is done, 0 to 1."""
+        """The run's progress, 0 to 1, estimated from its position."""
         if self.finished_at is not None:
             return 1.0
         phase, key = self.place
@@ -80,7 +82,7 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
         return max(0, key) / MOST_UID
 
     def moved(self, progress: BatchProgress) -> BatchRun:
-        """The run after a report about it; one about another run changes nothing."""
+        """The run with this progress applied. Progress of another run, or after the end, changes nothing."""
         if progress.number != self.number or self.finished_at is not None:
             return self
         return msgspec.structs.replace(
@@ -93,7 +95,7 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
 
 
 class BatchProgress(msgspec.Struct, array_like=True, frozen=True):
-    """What has changed about run `number`; `counts` come on top. `reach` None: as before."""
+    """Progress of run `number`. `counts` are added to the run's; `reach` None leaves the run's as it is."""
 
     number: int
     place: Place
@@ -103,10 +105,11 @@ class BatchProgress(msgspec.Struct, array_like=True, frozen=True):
 
 
 class BatchRecord(msgspec.Struct, frozen=True):
-    """One batch run of a destination over all shards. Times in epoch seconds.
+    """One batch run of a destination over all shards, as the directory stores it. Times in epoch seconds.
 
-    `slot` is when it was due, None where a person asked for it; `trigger` is `schedule`, `command` or `resync`.
-    `counts` are filled in when it has finished. `abandoned`: its destination left the catalog before the end.
+    `slot` is when the run was due, None where a person asked for it; `trigger` is `schedule`, `command` or
+    `resync`. `counts` are filled in when the run has finished. `abandoned` says that the destination left the
+    catalog before the run's end.
     """
 
     destination: int

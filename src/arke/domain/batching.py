@@ -1,4 +1,4 @@
-"""How a batch run begins: pure."""
+"""Decides how a batch run begins. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def begin(
     first_seq: int,
     mark: int,
 ) -> BatchRun:
-    """A new run after `before`, which is finished. `first_seq` is the oldest journal position kept."""
+    """Make the run that follows `before`, which has finished (None: there was none). `first_seq` is the oldest
+    journal position that is still stored, `last_seq` the newest; `everything` asks for a resync.
+    """
     from_seq = before.to_seq if before is not None else 0
     mode: Mode = "changes"
     if everything:

@@ -24,9 +24,9 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 
 class DataSource(Frozen, frozen=True):
-    """A name space of ids, known by its DPID.
+    """A name space of ids; `id` is its DPID.
 
-    `declared_by` token: at the public door its ids are read and never linked.
+    With `declared_by: token` only senders with a token may link its ids to devices.
     """
 
     id: int
@@ -37,10 +37,10 @@ class DataSource(Frozen, frozen=True):
 
 
 class Trait(Frozen, frozen=True):
-    """A rule over signals: of events, or for an onboarded trait, which needs none, of files.
+    """A rule over the signals of events. An onboarded trait may do without; its rule is over the signals of files.
 
-    `integration_code` is a name of its own in files (`ic=52`). `ttl_days` 0 means never. `d_sid`: anybody may
-    tell it at the public door.
+    A realisation expires after `ttl_days`; 0 means never. `integration_code` names the trait in files (`ic=52`).
+    `d_sid` lets senders without a token declare it.
     """
 
     id: int
@@ -55,9 +55,10 @@ class Trait(Frozen, frozen=True):
 
 
 class Segment(Frozen, frozen=True):
-    """A rule over traits; without a rule it is external: its membership is told, not computed.
+    """A rule over traits. A segment without a rule is external: its memberships are declared, not computed.
 
-    `ttl_days` applies to external segments only: a membership not told again within it lapses. 0 = never.
+    `ttl_days` applies to external segments only: a membership that is not declared again within it expires; 0
+    means never. A `paused` segment gets no new members, and nothing is told of it.
     """
 
     id: int
@@ -106,9 +107,7 @@ class OAuth2(Frozen, frozen=True):
 
 
 class Tls(Frozen, frozen=True):
-    """Own CA and client certificate, as file paths (relative ones: to the catalog file). `confined`: as in
-    Destination.
-    """
+    """Paths of a CA file and a client certificate, absolute in the stored form. `confined` as in Destination."""
 
     ca_file: str | None = None
     client_cert: str | None = None
@@ -130,8 +129,10 @@ class StandardWebhooks(Frozen, frozen=True):
 
 
 class Destination(Frozen, frozen=True):
-    """One endpoint with its mappings. Times in the unit the name ends with. `confined`: it refers to secrets or
-    files, and came over the network: they are looked for only where the settings allow that.
+    """One endpoint with its mappings. Times in the unit that the name ends with.
+
+    `confined` says that the catalog came over the network, so that secrets and files are looked for only where
+    the settings allow it.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""What the journal records: that a device's memberships changed, and which destinations are to be told."""
+"""The journal's records: which memberships of a device changed, and which destinations are to be told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Change(msgspec.Struct, array_like=True, frozen=True):
-    """One membership that changed. `status` is what it is now (1 or 0)."""
+    """One membership that changed: the segment, its new `status` (1 or 0), and the reason."""
 
     segment: int
     status: int
@@ -14,12 +14,12 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
 
 
 class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
-    """One entry: device `uid` at `at`; `destinations` are told at once, all `changes` go to the batch.
+    """One record of a shard's journal: what changed for device `uid` at `at` (epoch seconds).
 
-    `seq` is the position in the shard's journal. `kind` is what set it off: realtime, replay or privacy; or,
-    with no sighting and so no destinations, sweep, backfill or file. `catch_up` are those of `destinations`
-    that are told only because something changed while the device was not seen: if they have heard of it since
-    (by a batch), they are told nothing.
+    `seq` is its position. The lanes of `destinations` tell the device's state in real time; all `changes` are
+    told by the next batch. `kind` names the cause: realtime, replay or privacy, or sweep, backfill or file, for
+    which nobody is told in real time. `catch_up` are those of `destinations` that are told only because of
+    changes made while the device was not seen: a destination that a batch has told them since is told nothing.
     """
 
     seq: int

@@ -1,7 +1,7 @@
-"""Text of a caller as a whole number: ASCII digits within bounds, and nothing else that `int` would take.
+"""Reads a whole number from a caller's text: plain ASCII digits, within bounds.
 
-`int` also takes `²`'s neighbours in other scripts, signs, spaces and underscores, and thousands of digits, where it
-raises or takes long; `str.isdigit` says yes to `²`, of which `int` then raises.
+`int` would also take digits of other scripts, signs, spaces and underscores, and thousands of digits, for which it
+raises or takes long. `str.isdigit` is true for `²`, for which `int` raises.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the intake hands to a shard: one sighting of one device, already resolved to its UUID."""
+"""Events as data: as the intake parses them, as a shard gets them, and what is answered."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ AuthState = Literal[0, 1, 2]
 
 
 class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
-    """An id of a data source as an event declares it.
+    """A partner id that an event declares for its device, with its authentication state.
 
-    `generation` numbers the mapping it goes by (0: not resolved yet); the higher one is the newer mapping.
+    `generation` is the number of the mapping of this id to the device, 0 before it is resolved. A higher number
+    is a newer mapping.
     """
 
     dpid: int
@@ -26,11 +27,11 @@ class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
 
 
 class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event as parsed at the edge, before its UUID is known. `ts` in epoch seconds, None = on arrival.
+    """An event as the intake parses it, before its device is known. `ts` in epoch seconds; None: when it arrives.
 
-    `signals` maps a key to all its values. `traits` are told directly (d_sid). `memberships` are the statuses
-    (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits (d_tdpid).
-    `public`: it came through the public door and its sender showed no token, so it may be anybody's word.
+    `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
+    statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
+    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody.
     """
 
     uuid: str | None = None
@@ -45,7 +46,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event whose device is known. `at` is when the intake accepted it; `ts` when it happened (<= at)."""
+    """An event whose device is known. It happened at `ts` and arrived at `at` (epoch seconds, ts <= at)."""
 
     uuid: str
     at: int
@@ -59,10 +60,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Withheld(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event at the public door asked for and did not get; the rest of it was taken.
+    """What was left out of an event because its sender showed no token; the rest was stored.
 
-    `ids` may be declared with a token only. `takeovers` belong to other devices, and this one has taken as many
-    as it may today. `traits` are not to be told by just anybody.
+    `ids` may be declared with a token only. `takeovers` belong to other devices, and this device has taken over
+    as many ids as it may today. `traits` may be declared with a token only.
     """
 
     ids: tuple[DeclaredId, ...] = ()

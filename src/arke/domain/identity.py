@@ -1,4 +1,4 @@
-"""Whose an id is: owners, the devices of a person, and ids on their way from one device to another."""
+"""Identities as data: which device owns a partner id, the devices of a person, and ids that move."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ MAX_DEVICES = 100
 
 
 class Owner(NamedTuple):
-    """The device that owns a partner id, and the number of the mapping that says so (higher is newer).
+    """The device that owns a partner id, and the number of the mapping that made it the owner (higher is newer).
 
-    Of a cross-device id: the device that speaks for it, with the authentication state that made it so. `first` is
-    the keyed hash of the device that the id was linked to first, None where that is this one.
+    A cross-device id has several devices: here it is the one that speaks for it, and `state` the authentication
+    state with which the device took over. `first` is the keyed hash of the device that the id was linked to
+    first, None where that is this one.
     """
 
     uuid: str
@@ -36,7 +37,7 @@ PersonKey = tuple[int, str, str]
 
 
 class PersonRow(NamedTuple):
-    """When a device was linked to a cross-device id (the number of the mapping), and in which state."""
+    """The number of the mapping that linked a device to a cross-device id, and the authentication state then."""
 
     generation: int
     state: int
@@ -47,7 +48,7 @@ DeviceDay = tuple[str, int]
 
 
 class Move(msgspec.Struct, frozen=True):
-    """A partner id on its way from one device to another, under the mapping `generation`."""
+    """A partner id that moves from one device to another by the mapping `generation`. `at` in epoch seconds."""
 
     dpid: int
     id: str

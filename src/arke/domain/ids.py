@@ -1,4 +1,4 @@
-"""What an id may be: one rule for every door, with the reason where a text cannot be one."""
+"""Decides whether a text can be an id of a data source, and why not: one rule for every door."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class IdProblem(Enum):
-    """Why a text cannot be an id of its data source. Each door has its own code, and words, for it."""
+    """Why a text cannot be an id of its data source. Each door has its own code and text for each of them."""
 
     MALFORMED = "an id has 1 to 512 characters, none of them a control character"
     NOT_A_UUID = "ids of this data source have exactly 38 decimal digits"
@@ -69,7 +69,7 @@ def id_problem(dpid: int, value: str) -> IdProblem | None:
 
 
 def parse_dpid(text: str) -> int | None:
-    """A DPID from text, or None. 0 is not one: it means the device UUID itself."""
+    """The DPID that a text spells, None where it spells none. 0 is none: it stands for the UUID itself."""
     return whole_number(text, MAX_ID, 1)
 
 

@@ -23,7 +23,7 @@ TRIES_KEPT = 5
 
 
 class Try(msgspec.Struct, array_like=True, frozen=True):
-    """One delivery of this id: when, in which message, and how it ended (`200`, `500`, `timeout`, ...)."""
+    """One delivery of this id: when and how it ended (`200`, `timeout`, ...), the message's id and its kind."""
 
     at: int
     message: str
@@ -32,11 +32,13 @@ class Try(msgspec.Struct, array_like=True, frozen=True):
 
 
 class LedgerEntry(msgspec.Struct, array_like=True):
-    """`seq` is the journal position the last message covered, `told` the state per alias.
+    """What one destination was told about one partner id.
 
-    `seq` 0: the id came from another device, and this one has not had an acknowledgement for it yet. `stamp`
-    is the newest DateTime that the id was told, in epoch seconds: a change told later must not look older.
-    `batched` has the aliases that the last batch left this id with: the next one tells the net change since.
+    `told` maps an alias to what was told last (TOLD_0, TOLD_1, MAYBE_1, MAYBE_0). `seq` is the journal position
+    that the last message covered; 0 says that the id came from another device, and that no message about this
+    one was acknowledged since. `tries` are the last deliveries, oldest first. `stamp` is the newest DateTime
+    that was told, in epoch seconds: a later change must not look older. `batched` has the aliases that the id
+    was in after the last acknowledged batch: the next batch tells the net changes since.
     """
 
     seq: int
@@ -46,13 +48,13 @@ class LedgerEntry(msgspec.Struct, array_like=True):
     batched: dict[str, int] = {}
 
     def settles(self, alias: str, *, active: bool) -> bool:
-        """Whether the id has acknowledged this state of an alias; a 0 also if it was never told a 1."""
+        """Whether the destination has acknowledged this state of an alias. A 0 needs none where no 1 was told."""
         status = self.told.get(alias)
         return status == TOLD_1 if active else status in (None, TOLD_0)
 
 
 class LedgerRow(msgspec.Struct, array_like=True):
-    """A ledger entry with its key."""
+    """A ledger entry with its key: (device, destination, DPID, partner id)."""
 
     uid: int
     destination: int
@@ -62,7 +64,10 @@ class LedgerRow(msgspec.Struct, array_like=True):
 
 
 class Owed(msgspec.Struct, array_like=True, frozen=True):
-    """A device's news that a destination has not acknowledged; `seq` is the journal position it covers."""
+    """A device whose state a destination should know and has not acknowledged after its second attempt.
+
+    `since` in epoch seconds; `seq` is the journal position that the message covered; `reason` is how it failed.
+    """
 
     destination: int
     uid: int

@@ -1,4 +1,4 @@
-"""What a message says, as data: users, their segments, and the form of both on the wire (SPEC section 2)."""
+"""Messages as data: users and their segments, and the form of both on the wire (SPEC section 2)."""
 
 from __future__ import annotations
 

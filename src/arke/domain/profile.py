@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 NEVER = 1 << 62
-"""A time that does not come."""
+"""Later than every time."""
 
 MAX_REALISATIONS = 150_000
 """Realisations kept per profile; the oldest go first (SPEC section 12)."""
@@ -20,8 +20,10 @@ Reason = Literal["rule", "told", "ttl", "recency", "inactive", "privacy", "opt_o
 
 
 class TraitState(msgspec.Struct, array_like=True):
-    """Realisations of one trait. `last` is the newest; `times` the exact ones, ascending epoch seconds;
-    `old` counts those summarised because no rule's window reaches them, and `old_until` is their newest.
+    """The realisations of one trait that a device holds, in epoch seconds.
+
+    `last` is the newest. `times` are those kept exactly, ascending. Older ones, which no rule's window reaches,
+    are only counted: `old` of them, the newest at `old_until`.
     """
 
     last: int
@@ -31,7 +33,7 @@ class TraitState(msgspec.Struct, array_like=True):
 
 
 class Membership(msgspec.Struct, array_like=True):
-    """State in one segment: status 1 or 0, when it changed, when it was last verified, and why it changed."""
+    """A device's state in one segment: status (1 or 0), when it changed and why, when it was last verified."""
 
     status: int
     changed: int
@@ -40,10 +42,10 @@ class Membership(msgspec.Struct, array_like=True):
 
 
 class PartnerId(msgspec.Struct, array_like=True, frozen=True):
-    """An id of another name space linked to the device; `linked` is when, `generation` under which mapping.
+    """A partner id that is linked to the device since `linked`, by the mapping `generation`.
 
-    While it is `arriving` nobody is told about it by this device: it has yet to come from another one, or,
-    if it is a cross-device id, another device of the person speaks for it.
+    While it is `arriving` this device tells nobody about it: the id has not left its old device yet, or it is a
+    cross-device id for which another device of the person speaks.
     """
 
     dpid: int
@@ -55,9 +57,9 @@ class PartnerId(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DepartedId(msgspec.Struct, array_like=True, frozen=True):
-    """An id that now belongs to another device, under mapping `generation`: older mappings are void.
+    """An id that left for another device by the mapping `generation`. Mappings with lower numbers are void.
 
-    Kept as a keyed hash of `dpid:id`, because nobody can find it here when its person asks to be forgotten.
+    It is a keyed hash of `dpid:id`, since a request to delete the id's person would not find the id here.
     """
 
     hash: str
@@ -65,8 +67,10 @@ class DepartedId(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SendMark(msgspec.Struct, array_like=True, frozen=True):
-    """When a send to a destination was last set off, and under which state of its mappings. `untold`: what it
-    is to hear has changed since, while the device was not seen.
+    """When a trigger last set off a send to a destination, and the state of its mappings then (`Route.mark`).
+
+    `untold` says that a membership has changed since while the device was not seen, so that the destination was
+    not told in real time.
     """
 
     at: int
@@ -75,8 +79,10 @@ class SendMark(msgspec.Struct, array_like=True, frozen=True):
 
 
 class FileMark(msgspec.Struct, array_like=True, frozen=True):
-    """What the last onboarding file that named the device has done to it, so that doing it again is nothing:
-    its number, its `first` and `last` line that counted, how many did, and how many traits it replaced.
+    """What was applied of the last onboarding file that named the device, so that a repeat changes nothing.
+
+    `file` is the file's number; `first` and `last` are the lines that counted, `lines` how many did, and
+    `replaced` how many traits the file replaced.
     """
 
     file: int
@@ -87,13 +93,21 @@ class FileMark(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Profile(msgspec.Struct, array_like=True):
-    """One device.
+    """Everything Arke knows of one device. Times in epoch seconds.
 
-    `evaluated`: when memberships were last known to be true; `due`: the first moment at which one may change
-    by time alone; `epoch`: the catalog version it was evaluated under; `routing_mark`: the state of all
-    mappings it was last checked against; `sends`: per destination; `departed`: the newest ids that left;
-    `heard`: when an event or a file last spoke of the device; `wake`: when the sweep is to look at it;
-    `file`: how far the last onboarding file has come with it.
+    | field | holds |
+    |---|---|
+    | `seen`, `heard` | when the last event arrived; when an event or a file last named the device |
+    | `evaluated` | when the memberships were last known to be true |
+    | `due` | the first moment at which time alone may change one of them |
+    | `wake` | when the due index has the sweep evaluate the device: `due` or earlier |
+    | `epoch` | the fingerprint of the catalog that it was evaluated under |
+    | `routing_mark` | the state of all mappings (`Routing.mark`) that it was last checked against |
+    | `realisations` | how many realisations `traits` hold |
+    | `sends` | the last send to each destination |
+    | `opted_out` | when the device opted out, 0 if it has not |
+    | `departed` | the ids that left it last |
+    | `file` | what was applied of the last onboarding file |
     """
 
     uuid: str

@@ -1,4 +1,4 @@
-"""What a delivery makes of the ledger: pure functions over its entries."""
+"""Computes the ledger entry that follows a delivery. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def record(
     seq: int,
     stamp: int = 0,
 ) -> LedgerEntry:
-    """The ledger entry after one delivery that told `ones` and `zeros`, the newest as of `stamp`; not `sent`,
-    it told nothing. `doubted`: it was a resync's, which takes no 1 for known that was acknowledged before: it
-    stays to be told until it is acknowledged anew.
+    """The entry after one delivery (`attempt`) that told the aliases `ones` and `zeros`, as of DateTime `stamp`.
+
+    An alias that was not acknowledged becomes MAYBE_1 or MAYBE_0; a 1 that was acknowledged before stays TOLD_1.
+    If nothing was `sent`, the entry keeps what was told. `doubted` says that the delivery belonged to a resync,
+    which takes no earlier acknowledgement for granted: a 1 must be acknowledged anew.
     """
     told = dict(before.told) if before is not None else {}
     if doubted:
@@ -47,8 +49,8 @@ def record(
 def after_batch(
     entry: LedgerEntry, ones: Iterable[str], zeros: Iterable[str], dropped: Iterable[str] = ()
 ) -> LedgerEntry:
-    """The entry once a batch is acknowledged that told `ones` and `zeros`; `dropped` no longer hold, and the
-    destination is not to hear of it.
+    """The entry after an acknowledged batch that told `ones` and `zeros`. The aliases `dropped` no longer hold
+    either, but the destination takes no 0 for them.
     """
     over = {*zeros, *dropped}
     batched = {alias: 1 for alias in entry.batched if alias not in over} | dict.fromkeys(ones, 1)

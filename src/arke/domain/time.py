@@ -8,7 +8,7 @@ DAY_S = 86_400
 
 
 def utc_text(ts: int) -> str:
-    """Epoch seconds as people and programs read them: RFC 3339, UTC."""
+    """Epoch seconds as RFC 3339 text, UTC: `2026-01-31T08:00:00Z`."""
     return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,8 +1,8 @@
-"""Who may be connected: a bound in all and one per address, and who has to go when there is no room.
+"""Bounds connections, in all and per address, and decides which one is closed when there is no room.
 
-Whoever waits for nothing but its own next byte is idle: a half head, or the time between two requests. The one
-that has been idle longest makes room, of the same address or of all; a connection whose request is being answered
-is never closed for another.
+A connection is idle while the engine waits for its next byte: between two requests, or within a head. To make room
+the connection that has been idle longest is closed, of the same address or of all. A connection whose request is
+being answered is never closed for another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Refusal = Literal["too_many_connections", "overloaded"]
 
 
 class Place:
-    """What the connections of one address share."""
+    """The room that the connections of one address share."""
 
     __slots__ = ("connections", "idle")
 
@@ -23,17 +23,17 @@ class Place:
 
 
 class Guest(Protocol):
-    """A connection, as far as its place is concerned. `bucket`: what its address counts as."""
+    """A connection as admission sees it. `bucket` is what its address counts as."""
 
     bucket: str | None
     place: Place | None
 
     def make_room(self) -> None:
-        """Close at once: the place is needed."""
+        """Close at once: another connection needs the room."""
 
 
 class Admission:
-    """The places of one door. Guests without a bucket (trusted proxies, a Unix socket) count only in all."""
+    """The connections of one door. Those without a bucket (trusted proxies, a Unix socket) count only in all."""
 
     def __init__(self, connections: int, per_address: int) -> None:
         self._most = connections
@@ -48,7 +48,7 @@ class Admission:
         return self._guests
 
     def enter(self, guest: Guest) -> Refusal | None:
-        """Take a place, idle; or say why there is none."""
+        """Admit a connection, as idle. Returns why not where there is no room."""
         place = self._places.get(guest.bucket) if guest.bucket is not None else None
         if place is not None and place.connections >= self._per_address and not self._turn_out(place.idle):
             return "too_many_connections"
@@ -71,7 +71,7 @@ class Admission:
         return True
 
     def leave(self, guest: Guest) -> None:
-        """Give the place back. Safe twice."""
+        """The connection has ended. Safe twice."""
         place = guest.place
         if place is None:
             return
@@ -83,13 +83,13 @@ class Admission:
             del self._places[guest.bucket]
 
     def idle(self, guest: Guest) -> None:
-        """From now on it waits for its client."""
+        """The connection waits for its client from now on."""
         place = guest.place
         if place is not None:
             self._idle[guest] = place.idle[guest] = None
 
     def busy(self, guest: Guest) -> None:
-        """Its client waits for us."""
+        """The connection has a request that is being answered."""
         place = guest.place
         if place is not None:
             self._idle.pop(guest, None)
@@ -98,7 +98,7 @@ class Admission:
     # -- visitors behind a trusted proxy share its connections: their requests under way are counted instead
 
     def ask(self, visitor: str) -> bool:
-        """Whether a visitor may have one more request under way."""
+        """Whether a visitor may have one more request in flight."""
         asking = self._asking.get(visitor, 0)
         if asking >= self._per_address:
             return False

@@ -1,4 +1,4 @@
-"""What a door bears: the bounds of its connections and requests, and how it words a refusal."""
+"""The bounds of a door's connections and requests, and how it words a refusal."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ MIN_WINDOW_BYTES: Final = 16 * 1024
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How long and how much.
+    """The bounds of one door. Times in seconds.
 
-    `head_s`: a request's head, from its first byte or the connection's beginning. `keep_alive_s`: between two
-    requests. `unread_s`: answers that the client does not read. `window_bytes`: what has to arrive of a body in
-    every `window_s`, unless we are the ones who do not read; 0: the application watches over its bodies.
+    `head_s` bounds the time for a request's head, from its first byte or the connection's beginning;
+    `keep_alive_s` the time between two requests; `unread_s` the time in which a client does not read its
+    answers. At least `window_bytes` of a body must arrive in every `window_s`, unless it is the engine that does
+    not read; 0 leaves that to the application.
     """
 
     connections: int = 4_096
@@ -50,10 +51,11 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Door:
-    """One listening server's edge.
+    """One listening server as its connections see it.
 
-    `body` words a refusal; `headers` go with each; `hosts` None: any one `Host` will do; `proxies`: whose
-    `X-Forwarded-For` is believed; `gone`: what the application raises when its client went away.
+    `body` words a refusal, `headers` go with each. `hosts` are the names it answers to (None: any). `proxies` are
+    those whose `X-Forwarded-For` is believed. `gone` is the exception that the application raises when its client
+    has gone away.
     """
 
     def __init__(
@@ -80,5 +82,5 @@ class Door:
         self.lingering = 0
 
     def refused(self, kind: str) -> None:
-        """Count one, and have it in the log now and then."""
+        """Count a refusal, and log it at most once a minute."""
         self.refusals.note(self.name, kind)

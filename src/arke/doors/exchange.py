@@ -1,22 +1,22 @@
-"""One request and its answer, with a last resort: what an application raises becomes a 500 in the door's own form.
+"""One request and its answer. Whatever an application raises becomes a 500 in the door's own form.
 
 The words of an error may quote what the caller sent, so only its kind and place are logged, and never a traceback.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from arke.doors.refusals import INTERNAL
 
 if TYPE_CHECKING:
     from arke.doors.bounds import Door
 
-INTERNAL: Final = "the engine failed on this request; it is logged"
-
 
 class Exchange(RequestResponseCycle):
-    """uvicorn's, under a door's last resort."""
+    """uvicorn's request cycle, with a 500 of the door for what the application raises."""
 
     def __init__(self, door: Door, **facts: Any) -> None:
         super().__init__(**facts)
@@ -51,7 +51,7 @@ async def answer(
 
 
 def kind_and_place(problem: BaseException) -> str:
-    """What went wrong, without its words."""
+    """The kind of an error and the place where it was raised, without its text."""
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

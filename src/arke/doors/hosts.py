@@ -1,4 +1,4 @@
-"""By which names a door may be called. A page that had its own name resolve to this machine is not one of them."""
+"""Decides by which names a door may be called, so that no page reaches it by a name of its own (DNS rebinding)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PORT: Final = re.compile(r":[0-9]{0,5}", re.ASCII)
 
 
 class KnownHosts:
-    """Loopback, the address that the door listens on, the one a connection came to, and `names`.
+    """The hosts that a door answers to: loopback, its own address, the one a connection came to, and `names`.
 
     Ports are not compared: a proxy or a tunnel may have another.
     """
@@ -58,7 +58,7 @@ class KnownHosts:
 
 
 def _plain(host: str) -> str | None:
-    """Lower case, without port, brackets or the dot at the end; None for what is no host."""
+    """A host in lower case, without port, brackets or the dot at the end; None for a text that is no host."""
     host = host.strip().lower()
     if host.startswith("["):
         inside, closed, port = host[1:].partition("]")

@@ -1,9 +1,9 @@
-"""One HTTP connection of a door: uvicorn's fast protocol, with a bound on everything that the other side decides.
+"""One HTTP connection of a door: uvicorn's fast protocol, with bounds on everything that the other side decides.
 
-uvicorn parses whatever arrives, queues requests without end, lets heads, bodies and unread answers take their
-time, and writes errors into the middle of an answer. Here a connection has at any time one deadline, which the
-server looks at now and then (`overdue`); it reads nothing while a request waits for the one before it; and a
-refusal is said in its turn, in the door's own form, before the connection ends.
+uvicorn parses whatever arrives, queues requests without end, bounds neither heads nor bodies nor unread answers in
+time, and writes errors into the middle of an answer. Here a connection has one deadline at any time, which the
+server checks now and then (`overdue`). It reads nothing while a request waits for the one before it. A refusal is
+answered in its turn, in the door's own form, before the connection ends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Refused(Exception):
-    """Raised by what reads a request: it is answered with this, and the connection ends."""
+    """Raised while a request is read: the request is answered with this, and the connection ends."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:
         super().__init__(kind)
@@ -53,7 +53,7 @@ class Refused(Exception):
 
 
 class Ended(Exception):
-    """Raised by what reads a request that came after the last one: nobody is going to answer it."""
+    """Raised while a request is read that came after the last one to be answered."""
 
 
 def not_http() -> Refused:
@@ -66,7 +66,7 @@ def head_too_large() -> Refused:
 
 
 class HeldFlow(FlowControl):
-    """Reading stays paused for as long as it is `held`, whoever wants to resume it."""
+    """Flow control whose reading stays paused while it is `held`, whoever resumes it."""
 
     held = False
 
@@ -84,7 +84,7 @@ class HeldFlow(FlowControl):
 
 
 class Line:
-    """The transport as a request sees it: closing it goes through the connection, which knows what is unread."""
+    """The transport as a request sees it. Closing it goes through the connection, which knows what is unread."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = transport.write
@@ -93,7 +93,7 @@ class Line:
 
 
 class DoorProtocol(HttpToolsProtocol):
-    """A connection of `door`."""
+    """One connection of a door."""
 
     def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -356,7 +356,7 @@ class DoorProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     def _ask(self, cycle: RequestResponseCycle) -> bool:
-        """Count a visitor behind a proxy; whether there is room for the request."""
+        """Count a request of a visitor behind a proxy. Returns whether there is room for it."""
         visitor = cycle.scope["client"]
         if visitor is not None and visitor != self.client:
             key = bucket(visitor[0])
@@ -385,7 +385,7 @@ class DoorProtocol(HttpToolsProtocol):
             self._rest()
 
     def _finish(self) -> None:
-        """Nothing is being answered any more."""
+        """The last request in flight has been answered."""
         self._running = None
         if self._proxied:
             asking, self._asking = self._asking, None
@@ -405,7 +405,7 @@ class DoorProtocol(HttpToolsProtocol):
     # -- ending
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer in turn, and end the connection. Who has part of an answer already is cut off."""
+        """Answer a refusal in its turn, and end the connection. If part of an answer was sent, only end it."""
         self._door.refused(refused.kind)
         self._deaf = True
         silent = False
@@ -440,27 +440,27 @@ class DoorProtocol(HttpToolsProtocol):
         return STATUS_LINE[refused.status] + head + b"\r\n" + (b"" if only_head else body)
 
     def _abandon(self, cycle: RequestResponseCycle) -> None:
-        """Its application is told that the client is gone; whatever it still says goes nowhere."""
+        """Tell the application that its client is gone, and drop what it still sends."""
         cycle.disconnected = True
         cycle.message_event.set()
         if cycle is self._running:
             self._finish()
 
     def _say(self, text: bytes) -> None:
-        """The last words of this connection."""
+        """Send the last answer of this connection."""
         if text:
             self.transport.write(text)
         self._linger()
 
     def _hang_up(self) -> None:
-        """What a request does when its answer was the last one."""
+        """Close the connection, for a request whose answer was the last one."""
         if self._ended or (self._in_head and not self._deaf):
             self.transport.close()
         else:
             self._linger()
 
     def _linger(self) -> None:
-        """Say that this was all, and take in for a moment what still arrives.
+        """Close the sending side, and read for a moment what still arrives.
 
         Closing with unread input would make the kernel reset the connection, and the answer would be lost.
         """
@@ -479,12 +479,12 @@ class DoorProtocol(HttpToolsProtocol):
         self.flow.release()
 
     def make_room(self) -> None:
-        """Another one needs the place."""
+        """Close, because another connection needs the room."""
         self._door.refused("made_room")
         self.transport.abort()
 
     def overdue(self, now: float) -> None:
-        """Act on whatever has taken too long."""
+        """Refuse or close where the deadline has passed."""
         if self.transport.is_closing():
             if not self._closing_since:
                 self._closing_since = now
@@ -515,7 +515,7 @@ class DoorProtocol(HttpToolsProtocol):
 
 
 class _TooMany:
-    """The answer to a visitor behind a proxy who has too many requests under way."""
+    """The answer to a visitor behind a proxy who has too many requests in flight."""
 
     def __init__(self, door: Door) -> None:
         self._door = door

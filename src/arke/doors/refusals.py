@@ -1,7 +1,6 @@
-"""What the doors refused: counted by door and kind, and told to the log once a minute a kind.
+"""Counts what the doors refused, by door and kind, and logs each kind at most once a minute.
 
-Anybody may make a door refuse, as often as he likes: so no line holds what the caller sent, and no more of them
-come than somebody can read.
+Anybody can make a door refuse as often as he likes, so no line of the log repeats what the caller sent.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from arke.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+INTERNAL: Final = "the engine failed on this request; it is logged"
+"""What is said of a defect."""
 LOG_EVERY_S: Final = 60.0
 MAX_PLACES: Final = 1_000
 """Places of defects that are told apart; there are only as many as there is code."""
@@ -22,7 +23,7 @@ log = get_logger("doors")
 
 
 class Refusals:
-    """Counts of one engine's doors. `monotonic` is the clock of the throttle."""
+    """The counts of one engine's doors. `monotonic` is the clock that spaces the lines of the log."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -31,13 +32,13 @@ class Refusals:
         self._told_at: dict[tuple[str, str], float] = {}
 
     def note(self, door: str, kind: str) -> None:
-        """One refusal of that kind."""
+        """Count one refusal of a kind."""
         self._count(door, kind)
         if times := self._due((door, kind)):
             log.warning("refused", door=door, kind=kind, times=times)
 
     def failed(self, door: str, what: str) -> None:
-        """A request on which the engine failed; `what` names kind and place of the defect."""
+        """Count a request on which the engine failed. `what` names kind and place of the defect."""
         self._count(door, "internal")
         if len(self._told_at) > MAX_PLACES:
             self._told_at.clear()
@@ -46,14 +47,14 @@ class Refusals:
             log.error("request failed", door=door, what=what, times=times)
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How often, by door and kind."""
+        """How many requests were refused, by door and kind."""
         return dict(self._counts)
 
     def _count(self, door: str, kind: str) -> None:
         self._counts[door, kind] = self._counts.get((door, kind), 0) + 1
 
     def _due(self, key: tuple[str, str]) -> int:
-        """How many to tell of now, this one included; 0: it is too early."""
+        """How many refusals to log now, this one included; 0 within a minute of the last line."""
         untold = self._untold.get(key, 0) + 1
         now = self._monotonic()
         told = self._told_at.get(key)

@@ -1,4 +1,4 @@
-"""Runs a door: uvicorn's server, which looks at what is overdue, and leaves signals to the engine."""
+"""Runs a door: uvicorn's server, which checks the deadlines of connections and leaves signals to the engine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DoorServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the engine's."""
+        """Leave signals to the engine."""
         yield
 
 
@@ -80,7 +80,7 @@ def door_server(app: Any, door: Door) -> DoorServer:
 
 
 def raise_file_limit() -> None:
-    """As many descriptors as the system gives: a door that has no more of them turns everybody away."""
+    """Raise the soft limit of file descriptors to the hard one: a door without descriptors turns everybody away."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Who is at the other end: the visitor's address, through the proxies that the settings name.
+"""Finds the visitor's address, through the proxies that the settings name.
 
 IPv4 written as IPv6 becomes IPv4 and a zone is dropped, so that one visitor has one address. For bounds a visitor
 with IPv6 counts as its /64: that is what one customer of a provider gets.
@@ -53,7 +53,7 @@ class TrustedProxies:
 
 
 def plain_address(text: str) -> str | None:
-    """An address in its one spelling; None for what is none."""
+    """An address in canonical spelling; None for a text that is no address."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -64,7 +64,7 @@ def plain_address(text: str) -> str | None:
 
 
 def bucket(address: str) -> str:
-    """What an address counts as for bounds."""
+    """What an address counts as for bounds: itself, with IPv6 its /64."""
     if ":" not in address:
         return address
     network = int(ipaddress.IPv6Address(address)) >> (128 - _PREFIX)
@@ -72,7 +72,7 @@ def bucket(address: str) -> str:
 
 
 def _forwarded(entry: str) -> str | None:
-    """An entry such as `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`."""
+    """The address of an entry such as `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`."""
     entry = entry.strip('"')
     if entry.startswith("["):
         host, closed, port = entry[1:].partition("]")

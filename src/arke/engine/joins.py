@@ -42,9 +42,9 @@ class Joins:
         if not self._background.running:
             self._background.spawn(self._run(), "joins")
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until everybody has heard, or for `timeout_s`."""
-        await self._background.settle(timeout_s)
+        await self._background.until_idle(timeout_s)
 
     async def stop(self) -> None:
         await self._background.stop()

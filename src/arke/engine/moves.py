@@ -38,9 +38,9 @@ class Moves:
                 self._followed.add(key)
                 self._background.spawn(self._follow(key), "move")
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until every id has arrived, or for `timeout_s`."""
-        await self._background.settle(timeout_s)
+        await self._background.until_idle(timeout_s)
 
     async def stop(self) -> None:
         await self._background.stop()

@@ -26,12 +26,11 @@ SPARE_STAMPS = 16
 
 
 class CompiledCatalog:
-    """Everything evaluation needs of one catalog. `epoch` names what it says of memberships: two catalogs that
-    differ only in what is told to whom have the same.
+    """One catalog, compiled for evaluation: rules, and indexes from traits to the segments that depend on them.
 
-    `on_first` and `on_every` map a trait to the segments to look at when it is newly held, and when it is
-    realised again: a rule that only asks for presence is not evaluated twice. Cost per event therefore
-    follows the traits that match, not those that exist.
+    `epoch` is the catalog's fingerprint (see `catalog_epoch`). `on_first` and `on_every` map a trait to the
+    segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
+    ask only whether the trait is held. So the cost of an event follows the traits that match it, not all traits.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -84,11 +83,11 @@ class CompiledCatalog:
         self._by_window = {key: tuple(ids) for key, ids in by_window.items()}
 
     def onboarded_of(self, source: int) -> frozenset[int]:
-        """The traits that files of a data source realise: its onboarded ones, and those that name no source."""
+        """The onboarded traits that files of a data source may realise: its own, and those of no source."""
         return (self.by_source.get(source, frozenset()) & self.once) | self._of_no_source
 
     def expiry(self, trait_id: int, last: int) -> int:
-        """When a trait last realised at `last` is over (SPEC section 12: TTL)."""
+        """When a trait last realised at `last` expires, in epoch seconds, or NEVER (SPEC section 12: TTL)."""
         ttl_days = self.ttl_days.get(trait_id)
         if ttl_days is None:
             return 0
@@ -97,7 +96,7 @@ class CompiledCatalog:
         return last + ttl_days * DAY_S if ttl_days else NEVER
 
     def trait_due(self, trait_id: int, state: TraitState, now: int) -> int:
-        """The first moment after now at which this trait may change a membership by time alone.
+        """When time alone may next change a membership through this trait: epoch seconds, later than `now`.
 
         A realisation at t leaves a `<= nD` window at t + n days + 1 s and enters a `>= nD` one at t + n days.
         """
@@ -113,7 +112,7 @@ class CompiledCatalog:
         return due
 
     def moved_by_time(self, trait_id: int, state: TraitState, since: int, now: int) -> Iterator[int]:
-        """Segments in which a realisation of this trait entered or left a window after `since`, until now."""
+        """Yield segments whose windows a realisation of this trait entered or left after `since`, up to `now`."""
         for window_s in self.windows_s.get(trait_id, ()):
             first, last = since - window_s, now - window_s
             if bisect_left(state.times, first) < bisect_right(state.times, last) or (
@@ -123,7 +122,9 @@ class CompiledCatalog:
 
 
 def catalog_epoch(catalog: Catalog) -> int:
-    """A number (62 bits) that changes whenever somebody's membership might."""
+    """The catalog's fingerprint: a 62-bit hash of everything in it that decides memberships. Two catalogs that
+    differ only in names, destinations or mappings have the same one.
+    """
     traits = sorted(
         ((t.id, t.kind, t.rule, t.ignore_case, t.ttl_days) for t in catalog.traits), key=itemgetter(0)
     )

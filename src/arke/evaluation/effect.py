@@ -1,4 +1,4 @@
-"""What an event did to a profile, as data."""
+"""The result of applying an event, as data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from arke.domain.change import Change
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What an event did: traits it realised and memberships that changed."""
+    """What an event did to a profile: the traits that it realised, and the memberships that changed."""
 
     realised: list[int]
     changes: list[Change]

@@ -1,10 +1,10 @@
-"""The one evaluator: traits realised by an event, segments that follow, and the change that results.
+"""The evaluator: it realises traits on a profile, evaluates the segments that depend on them, and returns changes.
 
-Live events, the sweep, backfill, what-if and `simulate` all come through here. Pure: no clock, no I/O.
+Live events, files, the sweep, the backfill, what-if and `simulate` all use it. Pure: no clock, no I/O.
 
-A profile's memberships stay true until `due`, the first moment at which time alone may change one. Before it
-only segments that depend on a realised trait are looked at; from it on (or under another catalog version)
-all that the profile can be in. So every event verifies every membership, at the cost of a few.
+A profile's memberships stay true until `due`, the first moment at which time alone may change one. Before that
+moment only segments that depend on a realised trait are evaluated. From it on, and under a catalog with another
+fingerprint, every segment that the profile can be in is. So each event verifies all memberships, and evaluates few.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INACTIVE_S = 120 * DAY_S
 """Without an event or a file that names it, a device is inactive after this (SPEC section 4)."""
 INACTIVE = -1
-"""The epoch of a profile that has become inactive: under no catalog."""
+"""Stands for the fingerprint in a profile that is inactive: no catalog has it."""
 
 
 def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> Effect:
@@ -53,9 +53,9 @@ def apply_file(
     ts: int,
     now: int,
 ) -> list[Change]:
-    """Apply what a file says of a profile, in place: onboarded traits it realises at `ts` or removes, and the
-    statuses of external segments. Traits that the catalog does not know are left out. A file that was first
-    loaded longer ago than a silent device stays active does not wake it up when it is loaded again.
+    """Apply what a file says of a device to its profile, in place: the onboarded traits that it realises at `ts` or
+    removes, and the memberships that it declares. Traits that the catalog does not have are left out. Nothing is
+    applied if neither an event nor a file, this one included, has named the device for 120 days.
     """
     if now >= profile.heard + INACTIVE_S:
         return []
@@ -72,7 +72,7 @@ def _apply(
     ts: int,
     now: int,
 ) -> list[Change]:
-    """Bring a profile up to now, then let traits go and realise others at `ts`, and decide what follows."""
+    """Bring a profile up to `now`, remove and realise traits as of `ts`, and evaluate the segments concerned."""
     back = _come_back(compiled, profile, memberships, ts, now) if profile.epoch == INACTIVE else []
     told_changes = _tell(compiled, profile, memberships, ts, now) if memberships else []
     affected: set[int] = set()
@@ -99,7 +99,7 @@ def _apply(
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
-    """Bring a profile up to now without an event: inactivity, expiries, windows, catalog edits."""
+    """Bring a profile up to `now` without an event: inactivity, expired traits, moved windows, another catalog."""
     if profile.heard and now >= profile.heard + INACTIVE_S:
         return _become_inactive(compiled, profile, now)
     affected: set[int] = set()
@@ -110,7 +110,7 @@ def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Cha
 
 
 def wake_at(profile: Profile) -> int:
-    """When time alone may next change something: the sweep is to look at the profile then."""
+    """The moment at which the sweep is to evaluate the profile, because time alone may change a membership then."""
     if profile.epoch == INACTIVE or not (
         profile.traits or any(membership.status for membership in profile.segments.values())
     ):
@@ -119,8 +119,8 @@ def wake_at(profile: Profile) -> int:
 
 
 def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
-    """A device that nobody has spoken of for 120 days is in nothing. What it did stays, for its own time, and
-    so does what was told of it.
+    """End every membership of a device that no event or file has named for 120 days. Its realisations, and when
+    its memberships were declared, stay until they expire.
     """
     forget(profile, _expired(compiled, profile, now))
     changes = []
@@ -143,8 +143,8 @@ def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> l
 def _come_back(
     compiled: CompiledCatalog, profile: Profile, memberships: Mapping[int, int], ts: int, now: int
 ) -> list[Change]:
-    """Memberships that were told hold again, unless they are told of anew. Computed ones follow as for a
-    profile of another catalog: all that it can be in is evaluated.
+    """Restore the declared memberships of a device that was inactive, except those that this event declares
+    anew. Memberships by rule follow by themselves: everything that the profile can be in is evaluated.
     """
     changes = []
     for segment_id, membership in profile.segments.items():
@@ -159,7 +159,7 @@ def _come_back(
 
 
 def leave_all(profile: Profile, reason: str, now: int) -> list[Change]:
-    """End every membership for one reason (opt-out, privacy, inactivity)."""
+    """End every membership for one reason: an opt-out or a privacy request."""
     changes = []
     for segment_id, membership in profile.segments.items():
         if membership.status:
@@ -171,7 +171,9 @@ def leave_all(profile: Profile, reason: str, now: int) -> list[Change]:
 def _pass_time(
     compiled: CompiledCatalog, profile: Profile, affected: set[int], now: int, *, stale: bool
 ) -> dict[int, str]:
-    """Expire traits and told memberships; returns why each membership that no longer holds was lost."""
+    """Expire traits and declared memberships; add to `affected` what must be evaluated. Returns the reason for each
+    membership that no longer holds.
+    """
     expired = _expired(compiled, profile, now)
     forget(profile, expired)
     for trait_id in expired:
@@ -228,7 +230,7 @@ def _decide(
     lapsed: Mapping[int, str],
     now: int,
 ) -> list[Change]:
-    """Evaluate segments and record those whose status differs from before."""
+    """Evaluate the affected segments, and write down the memberships whose status differs from before."""
     changes = []
     segments = profile.segments
     for segment_id in sorted(affected):
@@ -238,7 +240,7 @@ def _decide(
         if holds == (before is not None and before.status == 1):
             continue
         reason = "rule" if holds else lapsed.get(segment_id, "rule")
-        # Without a rule it lapsed: when it was last told stays, so that only a later telling overrules that.
+        # Without a rule it expired: when it was declared stays, so that only a later declaration overrules that.
         verified = now if rule is not None or before is None else before.verified
         segments[segment_id] = Membership(int(holds), now, verified, reason)
         changes.append(Change(segment_id, int(holds), reason))
@@ -248,9 +250,9 @@ def _decide(
 def _tell(
     compiled: CompiledCatalog, profile: Profile, memberships: Mapping[int, int], ts: int, now: int
 ) -> list[Change]:
-    """External segments: the status is told. The newest telling wins; a repeat only verifies.
+    """Apply declared memberships of external segments. The newest `ts` wins; a repeat only verifies.
 
-    Comes before time passes, so that a membership renewed by this very event does not lapse in between.
+    Must run before `_pass_time`, so that a membership that this event renews does not expire first.
     """
     changes = []
     for segment_id, status in sorted(memberships.items()):
@@ -262,7 +264,7 @@ def _tell(
         if status and _told_until(compiled, segment_id, told) <= now:
             continue
         if (before.status if before is not None else 0) == status:
-            if before is None:  # remembered, so that a late telling of a 1 does not overrule it
+            if before is None:  # remembered, so that a late declaration of a 1 does not overrule it
                 profile.segments[segment_id] = told
             else:
                 before.verified = ts

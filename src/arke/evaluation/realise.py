@@ -1,4 +1,4 @@
-"""Realising a trait on a profile: insert a time stamp, summarise what no window reaches, keep the cap."""
+"""Adds realisations to a profile: exact time stamps where a rule's window needs them, else counts; bounded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int, now: int) -> bool | None:
-    """Add one realisation at `ts`. True: newly held; False: held before; None: nothing came of it.
+    """Add one realisation of a trait at `ts`. Expired traits must have been removed before.
 
-    Expired states must have been removed before. A realisation whose own TTL is already over is dropped,
-    unless a later one keeps the trait alive.
+    Returns True if the trait was not held before, False if it was, None if this realisation has expired already
+    and was dropped.
     """
     state = profile.traits.get(trait_id)
     if state is None:
@@ -44,7 +44,7 @@ def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int,
 
 
 def keep_cap(profile: Profile) -> set[int]:
-    """Forget the oldest realisations beyond the cap; returns the traits that lost some."""
+    """Drop the oldest realisations beyond MAX_REALISATIONS. Returns the traits that lost some."""
     shortened = set()
     while profile.realisations > MAX_REALISATIONS:
         shortened.add(_drop_oldest(profile))
@@ -67,7 +67,7 @@ def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now:
 
 
 def _drop_oldest(profile: Profile) -> int:
-    """Forget one realisation: summarised ones first, of the trait realised longest ago. Says whose."""
+    """Drop one realisation of the trait realised longest ago, counted ones first. Returns that trait."""
     summarised = [(state.last, trait_id) for trait_id, state in profile.traits.items() if state.old]
     if summarised:
         trait_id = min(summarised)[1]
@@ -83,7 +83,7 @@ def _drop_oldest(profile: Profile) -> int:
 
 
 def forget(profile: Profile, trait_ids: Iterable[int]) -> None:
-    """Remove traits with all their realisations."""
+    """Remove traits from a profile, with all their realisations."""
     for trait_id in trait_ids:
         state = profile.traits.pop(trait_id)
         profile.realisations -= state.old + len(state.times)

@@ -1,6 +1,6 @@
-"""What if: whom a rule would hold, and what a catalog edit would change, asked of profiles as they are stored.
+"""Evaluates a rule or a catalog edit against stored profiles without changing them: for estimates and forecasts.
 
-Pure, and nothing is changed: whoever asks hands over stored bytes, and what is decoded from them is dropped.
+Pure: the caller hands over a profile's stored bytes, and what is decoded from them is dropped.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SEARCHED_TRAITS = 32
 
 
 class RuleProbe:
-    """One segment rule over the traits of a catalog: would it hold this profile now?
+    """Says whether a stored profile would be in a segment with this rule.
 
-    Decides as the evaluator does at that very moment: a trait whose time to live is over does not count, swept
-    or not. A rule is false without any of its traits, so a profile that does not even have their bytes in it
-    need not be decoded: that makes three of four profiles, and more, four times as cheap.
+    It decides as the evaluator would at that moment: an expired trait does not count, whether or not the sweep
+    has removed it. A rule is false for a profile that holds none of its traits, so a profile whose bytes
+    contain none of their ids is not decoded: that makes three of four profiles four times as cheap.
     """
 
     def __init__(self, compiled: CompiledCatalog, rule: SegmentRule) -> None:
@@ -38,7 +38,7 @@ class RuleProbe:
         self._mentions = _search_for(rule.traits) if len(rule.traits) <= SEARCHED_TRAITS else None
 
     def holds(self, body: bytes, now: int) -> bool:
-        """Whether the stored profile would be in a segment of this rule."""
+        """Whether the stored profile `body` would be a member at `now`."""
         if self._mentions is not None and self._mentions(body) is None:
             return False
         profile = decode_profile(body)
@@ -53,13 +53,13 @@ class RuleProbe:
 
 
 def _search_for(traits: frozenset[int]) -> Callable[[bytes], re.Match[bytes] | None]:
-    """Finds any of these traits in a stored profile; finds other things too, but never overlooks one."""
+    """A search for the ids of these traits in stored bytes. It may find other numbers, but overlooks no trait."""
     keys = sorted(msgspec.msgpack.encode(trait_id) for trait_id in traits)
     return re.compile(b"|".join(map(re.escape, keys)), re.DOTALL).search
 
 
 class EditProbe:
-    """A catalog edit: in which of the segments it may move is a profile before it, and in which after it?"""
+    """Says which of the segments that a catalog edit concerns a profile is in before and after the edit."""
 
     def __init__(self, before: CompiledCatalog, after: CompiledCatalog, moving: frozenset[int]) -> None:
         self._before = before

@@ -37,7 +37,7 @@ def transaction_id(entropy: Entropy) -> str:
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What an answer tells of a device: its UUID as `cookie` and in a redirect, the `uuid` in the body, and its
+    """What an answer may show of a device: its UUID in a `cookie` and a redirect, its `uuid` in the body, and its
     traits and segments.
     """
 
@@ -47,11 +47,11 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: bool) -> Told:
-    """What anybody may be told. `heard`: the page that asks, if any does, may be told memberships; `script`: it
-    is told by JSONP, which knows no CORS.
+    """What an answer may show to a caller without a token. `heard` says that the page that asks may be shown
+    memberships, `script` that the answer is JSONP, which CORS does not restrict.
 
-    Who knows a device's UUID is as good as the device: it opts out by it, and reads. So a UUID that the caller
-    did not bring is told only if it was made for this request.
+    Whoever knows a device's UUID can act as the device: read its memberships, and opt it out. So a UUID that the
+    caller did not bring is shown only if it was made for this request.
     """
     only_read = bool(accepted.withheld.ids)  # by `declared_by: token`, which goes before `memberships`
     stranger = accepted.by_id and (settings.memberships != "any" or only_read)
@@ -66,7 +66,7 @@ def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: b
 def accepted_body(
     request: DcsRequest, accepted: Accepted, region: int, tid: str, told: Told
 ) -> dict[str, Any]:
-    """What is told about an event that was stored. Arke has no cookie or URL destinations: both are empty."""
+    """The JSON body for an event that was stored. There are no cookie or URL destinations: both lists are empty."""
     body: dict[str, Any] = {"stuff": []}
     if request.wants_dests:
         body["dests"] = []

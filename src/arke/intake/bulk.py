@@ -1,8 +1,8 @@
 """`POST /v1/events`: NDJSON of any length, stored in groups while it arrives.
 
-Lines are parsed as they come, and stored once a group is full or the sender pauses. The answer counts what
-is durable; when storing has to stop part-way it names the line to go on from, and everything before that
-line is settled.
+Lines are parsed as they arrive, and stored once a group is full or the sender pauses. The answer counts what
+is durable. When storing stops part-way, it names the line to go on from: every line before that one was stored
+or rejected for good.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class BulkIntake:
 
 
 class _Upload:
-    """One request on its way in: what is waiting to be stored, and what has been settled."""
+    """One request: the lines that wait to be stored, and what became of those before them."""
 
     def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock) -> None:
         self._ingest = ingest
@@ -161,7 +161,7 @@ class _Upload:
                     await self._enter(left)
 
     async def _enter(self, lines: int) -> None:
-        """Room for the group that these lines go into, before any of them is looked at. Raises Overloaded,
+        """Take room for the group that these lines go into, before any of them is parsed. Raises Overloaded,
         Unavailable.
         """
         wanted = min(self._settings.bulk_group_events, len(self._events) + lines)
@@ -187,7 +187,7 @@ class _Upload:
         if not line or line.isspace():
             return
         try:
-            event = parse_event_line(line, int(self._clock.now()), self._ingest.known_dpid)
+            event = parse_event_line(line, int(self._clock.now()), self._ingest)
         except EventError as problem:
             self._reject(number, problem.reason, problem.message)
         else:
@@ -198,7 +198,7 @@ class _Upload:
         self._unsettled.append(Rejection(line, code, message))
 
     async def _store(self) -> None:
-        """Hand the group to the engine. When that raises, the group stays as it is: `stopped` reads it."""
+        """Hand the group to the engine. If that raises, the group stays as it is, for `stopped` to read."""
         stored = bool(self._events)
         if stored:
             results = await self._ingest.ingest(self._events, self._place)

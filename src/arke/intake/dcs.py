@@ -86,9 +86,9 @@ class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
 def parse(
     raw: bytes, visitor: Visitor, known: NameSpaces, *, plus_is_space: bool = True, opting_out: bool = False
 ) -> DcsRequest:
-    """Understand a request's parameters. Never raises for what they contain.
+    """Read a request's parameters. Never raises for what they contain.
 
-    `opting_out`: nobody needs to consent to being forgotten, so missing consent is no reason to refuse.
+    `opting_out` says that missing consent is no reason to refuse: an opt-out needs none.
     """
     try:
         grouped = _group(query.pairs(raw, plus_is_space=plus_is_space))
@@ -200,7 +200,7 @@ def _signals(grouped: dict[str, list[str]], visitor: Visitor) -> dict[str, list[
 
 
 def _trait_ids(grouped: dict[str, list[str]]) -> tuple[tuple[int, ...], bool]:
-    """The traits told by `d_sid`, each once, and whether every item was one."""
+    """The traits that `d_sid` declares, each once, and whether every item was a trait id."""
     items = [item.strip() for value in grouped.get("d_sid", ()) for item in value.split(",")]
     numbers = [parse_dpid(item) for item in items if item]
     traits = tuple(dict.fromkeys(number for number in numbers if number is not None))

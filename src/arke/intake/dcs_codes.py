@@ -56,7 +56,7 @@ def unauthorized_id(dpid: int, value: str) -> DcsError:
 
 
 def not_yours_to_opt_out(dpid: int, value: str) -> DcsError:
-    """An id that the public door opts out for nobody who cannot show a token."""
+    """The error for an id that may be opted out with a token only."""
     return DcsError(
         302,
         f"Unauthorized customer id {dpid}:{echo(value)}: to opt out by customer id takes a token here; without one "

@@ -81,7 +81,9 @@ class DcsEndpoints:
         return request
 
     async def opt_out(self, scope: Scope, send: Send) -> None:
-        """Naming nobody: global, and the browser keeps a mark. With a UUID or ids: for those. See `OptOuts`."""
+        """Opt out the UUID or ids that the request names; without any, the cookie's device, and mark the
+        browser. See `OptOuts`.
+        """
         public = await self._public(scope)
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
@@ -106,7 +108,7 @@ class DcsEndpoints:
         return body.strip(b"\r\n")
 
     async def _public(self, scope: Scope) -> bool:
-        """Whether the caller may be anybody. A token of scope ingest says who it is; a wrong one is refused."""
+        """Whether the caller shows no token. Raises Unauthorized for a token of ours without the scope `ingest`."""
         token = bearer(scope)
         if token is None or not token.startswith(PREFIX):
             return (
@@ -118,7 +120,7 @@ class DcsEndpoints:
     async def _store(
         self, request: DcsRequest, place: Place, *, public: bool
     ) -> tuple[Accepted | None, list[DcsError]]:
-        """What was stored, if anything, and everything the caller is to be told. Durable on return."""
+        """Store the event, durably, if there is one. Returns what was accepted, and the errors to answer."""
         errors = list(request.errors)
         if request.event is None:
             return None, errors
@@ -190,7 +192,7 @@ def visitor(scope: Scope) -> Visitor:
 
 
 def _warnings(withheld: Withheld) -> list[DcsError]:
-    """What the public door left out of an event that it took."""
+    """The warnings for what was left out of an event that was stored."""
     return [
         *(codes.unauthorized_id(declared.dpid, declared.id) for declared in withheld.ids),
         *(codes.not_taken_over(declared.id) for declared in withheld.takeovers),

@@ -23,9 +23,8 @@ from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from arke.domain.event import Accepted
+    from arke.intake.ports import NameSpaces
 
 MAX_LINE_BYTES: Final = 32 * 1024
 MAX_PROPERTIES: Final = 256
@@ -64,8 +63,8 @@ _TOO_LONG: Final = re.compile(r"of length <= (\d+)")
 _decode: Final = msgspec.json.Decoder(WireEvent).decode
 
 
-def parse_event_line(line: bytes, now: int, known_dpid: Callable[[int], bool] | None = None) -> IncomingEvent:
-    """The event of a line. `now` in epoch seconds; with `known_dpid`, ids of unknown sources are refused.
+def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> IncomingEvent:
+    """The event of a line. `now` in epoch seconds; with `known`, ids of unknown data sources are refused.
 
     Raises `EventError`, whose `reason` is one of the codes of docs/reference/intake.md. A `ts` slightly ahead
     becomes `now`: an event cannot happen after it was received.
@@ -85,7 +84,7 @@ def parse_event_line(line: bytes, now: int, known_dpid: Callable[[int], bool] | 
         uuid = wire.uuid
         if not is_uuid(uuid):
             raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
-    ids = _ids(wire.ids, known_dpid) if wire.ids else ()
+    ids = _ids(wire.ids, known) if wire.ids else ()
     return IncomingEvent(
         uuid=uuid,
         ids=ids,
@@ -105,7 +104,7 @@ _ID_PROBLEMS: Final = {
 }
 
 
-def _ids(wire: list[WireId], known_dpid: Callable[[int], bool] | None) -> tuple[DeclaredId, ...]:
+def _ids(wire: list[WireId], known: NameSpaces | None) -> tuple[DeclaredId, ...]:
     if len(wire) > MAX_IDS:
         raise EventError("too_many_ids", f"an event may declare {MAX_IDS} ids, this one has {len(wire)}")
     for at, item in enumerate(wire):
@@ -116,7 +115,7 @@ def _ids(wire: list[WireId], known_dpid: Callable[[int], bool] | None) -> tuple[
             raise EventError(code, f"ids[{at}].id {text.format(dpid=dpid)}")
         if dpid in DEVICE_ID_FORMATS or dpid == ECID_DPID:
             continue  # every catalog knows them
-        if known_dpid is not None and not known_dpid(dpid):
+        if known is not None and not known.known_dpid(dpid):
             raise EventError(
                 "unknown_data_source", f"ids[{at}].dpid {dpid} is not in the catalog: add it to data_sources"
             )

@@ -1,4 +1,4 @@
-"""Who may opt out whom at the public door, and how often."""
+"""Decides who may opt out whom without a token, and how often."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OptOuts:
-    """Opt-outs as `/demoptout` takes them. Whoever shows a token may name ids, from anywhere, without a bound."""
+    """Opt-outs by `/demoptout`. A caller with a token may name ids, from any page, and as often as it likes."""
 
     def __init__(self, port: OptOutPort, ingest: Ingest, settings: OptOutSettings, clock: Clock) -> None:
         self._port = port
@@ -33,8 +33,8 @@ class OptOuts:
         self._too_many = Throttled(log, "opt_outs_over_bound", clock)
 
     def may(self, scope: Scope) -> bool:
-        """Whether a public opt-out may be taken from the page that asks. Raises Overloaded when its address has had
-        its turns; a page's request that is refused is none, for its visitor did not ask for it.
+        """Whether the page that asks may opt its visitor out. Raises Overloaded when the address has used up its
+        opt-outs of this minute. A request that is refused because of its page does not count.
         """
         wanted = self._settings.origins
         if wanted and wanted.isdisjoint(shown_by(scope)):
@@ -50,7 +50,7 @@ class OptOuts:
     async def take(
         self, request: DcsRequest, event: IncomingEvent, cookie_uuid: str | None, *, public: bool
     ) -> list[DcsError]:
-        """Opt out whom a request names, and the browser that asks; what the caller is to be told of it."""
+        """Opt out whom a request names, or the device of the browser that asks. Returns the errors to answer."""
         passed = event.uuid if request.explicit_uuid else None
         if passed is not None:  # that device, whatever the ids map to
             await self._port.opt_out(passed, event.ids, public=public)

@@ -1,4 +1,4 @@
-"""Origins of pages: as settings list them, as headers show them, and what follows for an answer. Pure."""
+"""Origins of pages: reads them from settings and from headers, and decides what a page may read. Pure."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def _listed(text: str) -> list[Origin]:
 
 
 class Listeners(msgspec.Struct, frozen=True):
-    """The pages that are told memberships: those `listed`, or any. Where some are named, others read nothing."""
+    """The pages that may read memberships: those `listed`, or any. Where some are listed, others read nothing."""
 
     listed: frozenset[Origin] = frozenset()
     any: bool = False
 
     @property
     def some(self) -> bool:
-        """Whether pages are named, and so others are not."""
+        """Whether pages are listed, so that others may read nothing."""
         return bool(self.listed) and not self.any
 
 
@@ -67,8 +67,8 @@ def listeners(texts: Iterable[str]) -> Listeners:
 
 
 def cors(scope: Scope, heard_by: Listeners) -> list[Header]:
-    """Any page may call, with its visitor's cookie: that is what the DCS is for. Where origins are named, only
-    those may read the answer.
+    """The CORS headers of an answer. Any page may call, with its visitor's cookie, as it may the DCS; where
+    origins are listed, only those may read the answer.
     """
     origin = header(scope, b"origin")
     if not origin:
@@ -84,9 +84,9 @@ def cors(scope: Scope, heard_by: Listeners) -> list[Header]:
 
 
 def may_hear(scope: Scope, heard_by: Listeners, *, script: bool) -> bool:
-    """Whether whoever asks may be told memberships: a page of these origins, our own, or no page of another
-    site at all. `script`: the answer is one (JSONP), which any page can run without asking first; so there it
-    must be known which page that is.
+    """Whether the caller may read memberships: a page of these origins, one of our own, or no page of another
+    site. `script` says that the answer is JSONP, which any page can run without CORS, so that an unknown page
+    counts as another site's.
     """
     if heard_by.any or header(scope, b"sec-fetch-site") in _OWN:
         return True
@@ -96,9 +96,9 @@ def may_hear(scope: Scope, heard_by: Listeners, *, script: bool) -> bool:
 
 
 def shown_by(scope: Scope) -> frozenset[Origin]:
-    """Where the page that made a browser ask was served from, as far as the browser says: `Origin`, without it
-    `Referer`, without both `Sec-Fetch-Site: same-origin` with the host that was asked. Empty: it does not say.
-    A page cannot make its visitors' browsers name another one.
+    """The origin of the page that made the browser ask, as the browser says: from `Origin`, else `Referer`, else
+    `Sec-Fetch-Site: same-origin` with the host that was asked. Empty where it does not say. A page cannot make
+    its visitors' browsers name another one.
     """
     if origin := header(scope, b"origin"):
         return _all(_origin(_text(origin)))
@@ -120,7 +120,7 @@ def _text(value: bytes) -> str:
 
 
 def _origin(text: str, *, of_address: bool = False) -> Origin | None:
-    """`of_address`: a path may follow, as in a Referer."""
+    """The origin that a text spells. With `of_address` a path may follow, as in a Referer."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -1,4 +1,4 @@
-"""How much a visitor's address may ask for in a minute."""
+"""Bounds how often an address may do something in a minute."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PerMinute:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def wait_s(self, address: str) -> int:
-        """0, and the turn is counted; or after how many seconds there is one again."""
+        """Count one request of the address and return 0, or return after how many seconds it may ask again."""
         now = self._clock.now()
         since, count = self._seen.get(address, (now, 0))
         if not 0 <= now - since < WINDOW_S:  # a clock that was put back does not lock anybody out either
@@ -42,7 +42,7 @@ class PerMinute:
 
 
 def visitor_address(scope: Scope) -> str:
-    """Whose turn it is: the caller's address, of IPv6 the network that one household has."""
+    """What a caller is counted as: its address, with IPv6 the /64 that one household has."""
     client = scope.get("client")
     if client is None:
         return ""

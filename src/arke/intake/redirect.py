@@ -1,4 +1,4 @@
-"""Where an id sync may send the visitor: checked absolute web addresses, with their macros filled in."""
+"""Checks the address that an id sync redirects to, and fills in its macros."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fill(url: str, *, uuid: str, gdpr: str = "", gdpr_consent: str = "") -> str 
 
 
 def allowed(url: str) -> bool:
-    """Whether a visitor may be sent there at all."""
+    """Whether it is an absolute http(s) address without credentials."""
     if len(url) > MAX_URL_CHARS or _FORBIDDEN.search(url) is not None:
         return False
     try:

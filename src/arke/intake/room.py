@@ -1,11 +1,11 @@
-"""How many events are under way at a time: as many as are answered soon.
+"""Bounds how many events are in flight at the intake, so that each one let in is answered soon.
 
-The bound is one of time, kept by number: events that take longer than SLOW_S from being let in to their
-durable answer make it smaller, others let it grow while it is used. So it finds what the machine does,
-whatever slows it down, and what is let in is answered in time. Whoever finds no room waits for it, the first
-to come first, PATIENCE_S at most; waiting costs nothing, while a refusal costs nearly as much as an event and
-is followed by the next attempt. Beyond WAITING events the answer is at once to come again. Everything is
-counted in events, so that a body of a thousand weighs as much as a thousand bodies of one.
+The bound adapts to time: an event that takes longer than SLOW_S from being let in to its durable answer makes
+it smaller; others let it grow while it is in use. So it follows what the machine can do, whatever slows it
+down. An event that finds no room waits, first come first served, for PATIENCE_S at most: waiting costs nothing,
+while a refusal costs nearly as much as an event and is followed by a retry. When WAITING events wait already,
+the next one is refused at once. Everything is counted in events, so a body of a thousand weighs as much as a
+thousand bodies of one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GROW: Final = 0.1
 
 
 class Room:
-    """Places for events, timed by the running loop's clock."""
+    """The adaptive bound on events in flight, timed by the running loop's clock."""
 
     def __init__(self) -> None:
         self._shrunk_at = float("-inf")
@@ -48,10 +48,10 @@ class Room:
         self.refused = 0
 
     async def enter(self, events: int, *, going_on: bool = False) -> Place:
-        """Room for events that have arrived. Raises Overloaded.
+        """Take room for events that have arrived; wait for it if there is none. Raises Overloaded.
 
-        However many come at once, they may enter an empty room. `going_on`: a part of theirs was let in before,
-        and it is cheaper for everybody to let them finish.
+        Any number may enter while no other event is in flight. `going_on` says that events of the same body were
+        let in before: it is cheaper for everybody to let the body finish.
         """
         if going_on:
             self.take(events, self.bound * BEGUN)
@@ -65,7 +65,7 @@ class Room:
         return not self.taken or self.taken + events <= self.bound
 
     def take(self, events: int, bound: int, *, own: int = 0) -> None:
-        """Count them in. `own` are there of the same sender, who is not in his own way. Raises Overloaded."""
+        """Take room without waiting. `own` events of the same sender do not count against it. Raises Overloaded."""
         if self.taken > own and self.taken + events > bound:
             self._refuse(events)
         self.taken += events
@@ -75,7 +75,7 @@ class Room:
         raise Overloaded(f"{self.taken} events are under way: try again shortly")
 
     async def _wait(self, events: int) -> None:
-        """Until somebody who leaves has counted them in."""
+        """Wait until an event that leaves has let these in."""
         if self.waiting + events > WAITING and self.waiting:
             self._refuse(events)
         loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ class Room:
             self.waiting -= events
 
     def admit(self) -> None:
-        """Let in whoever waits, as far as there is room."""
+        """Let in events that wait, as far as there is room."""
         while self._queue:
             let_in, events = self._queue[0]
             if not let_in.done():
@@ -108,7 +108,7 @@ class Room:
             self._queue.popleft()
 
     def answered(self, events: int, since: float) -> None:
-        """Events let in at `since` are durable now: what that says about the bound."""
+        """Adapt the bound to the time that events let in at `since` took to become durable."""
         now = asyncio.get_running_loop().time()
         if now - since > SLOW_S:
             # Whoever was let in under the wider bound may well be slow: that says nothing about this one.
@@ -120,7 +120,7 @@ class Room:
 
 
 class Place:
-    """Room for so many events, until they are answered: within `with`, or until `leave`."""
+    """Room taken by a number of events until they are answered: to the end of `with`, or until `leave`."""
 
     __slots__ = ("_events", "_room", "_since")
 
@@ -130,14 +130,14 @@ class Place:
         self._since = asyncio.get_running_loop().time()
 
     def widen_to(self, events: int) -> None:
-        """More of the same sender's have arrived. Raises Overloaded."""
+        """Take room for more events of the same sender, `events` in all. Raises Overloaded."""
         more = events - self._events
         if more > 0:
             self._room.take(more, self._room.bound * BEGUN, own=self._events)
             self._events = events
 
     def leave(self, *, answered: bool = True) -> None:
-        """The events are durable, or (not `answered`) will not be. Safe twice."""
+        """Give the room back: the events are durable, or (not `answered`) will not be. Safe twice."""
         events, self._events = self._events, 0
         if events and answered:
             self._room.answered(events, self._since)

@@ -10,8 +10,8 @@ from arke.intake.origins import Listeners, Origin
 
 
 class OptOutSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `/demoptout` does for who shows no token: for a `device`, or for `ids` too; how often a minute for one
-    address; and from which pages, none listed: from anywhere.
+    """What `/demoptout` does for callers without a token: whether it opts out only the `device` or also `ids`, how
+    often a minute for one address, and from which pages (none listed: from any).
     """
 
     whom: Literal["device", "ids"] = "device"

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.errors import InvalidInput, Overloaded, Unavailable
+from arke.background import POSTPONED, every
+from arke.errors import InvalidInput
 from arke.log import get_logger
 from arke.onboarding.columns import SUFFIX, columns_beside
 from arke.onboarding.loading import failure
@@ -66,15 +67,16 @@ class FolderWatch:
         self._refused: Counter[str] = Counter()
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self._round()
-            except OSError as error:
-                # A folder that is gone may come back: it is looked for again.
-                log.error("folder_failed", error=type(error).__name__, reason=error.strerror or "")
-            except (Unavailable, Overloaded) as error:
-                log.warning("load_postponed", code=error.code)
-            await asyncio.sleep(self._every_s)
+        await every(self._every_s, self._look_in)
+
+    async def _look_in(self) -> None:
+        try:
+            await self._round()
+        except OSError as error:
+            # A folder that is gone may come back: it is looked for again.
+            log.error("folder_failed", error=type(error).__name__, reason=error.strerror or "")
+        except POSTPONED as error:
+            log.warning("load_postponed", code=error.code)
 
     async def _round(self) -> None:
         """One look, and what it found. A folder that is a link is an OSError."""

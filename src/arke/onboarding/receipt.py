@@ -139,3 +139,13 @@ def _reasons(samples: list[Sample]) -> str:
         f"{why} ({'line' if len(lines) == 1 else 'lines'} {', '.join(lines)})"
         for why, lines in numbers.items()
     )
+
+
+class FileState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a file that was sent has come: `lines` of `total` (0: not known), and at the end its receipt."""
+
+    id: str
+    state: Literal["waiting", "loading", "done", "failed"]
+    lines: int = 0
+    total: int = 0
+    receipt: Receipt | None = None

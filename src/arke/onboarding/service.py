@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
+from arke.background import Background, Pause, every, retry
 from arke.errors import InvalidInput, Overloaded, Unavailable
 from arke.log import get_logger
 from arke.onboarding.folder import FolderWatch
 from arke.onboarding.inbox import Inbox, Waiting
 from arke.onboarding.loading import failure
-from arke.onboarding.receipt import Receipt
+from arke.onboarding.receipt import FileState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,20 +23,11 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 1_000
 """Files in the inbox that wait to be loaded; beyond it uploads get 429."""
-RETRY_PAUSE_S = 5.0
+PAUSE = Pause(5.0)
+"""Before a file is loaded again that an engine, or a disk, could not take."""
 PRUNE_EVERY_S = 3_600.0
 
 log = get_logger("onboarding")
-
-
-class FileState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a file that was sent has come: `lines` of `total` (0: not known), and at the end its receipt."""
-
-    id: str
-    state: Literal["waiting", "loading", "done", "failed"]
-    lines: int = 0
-    total: int = 0
-    receipt: Receipt | None = None
 
 
 class Onboarding:
@@ -51,23 +42,18 @@ class Onboarding:
         self._watch = FolderWatch(folder, every_s, loader) if folder is not None else None
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._now: tuple[str, int, int] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
 
     async def start(self) -> None:
         for ticket in await asyncio.to_thread(self._inbox.waiting):
             self._waiting.put_nowait(ticket)
-        self._tasks = [
-            asyncio.create_task(self._load_inbox(), name="onboarding-inbox"),
-            asyncio.create_task(self._keep_house(), name="onboarding-housekeeping"),
-        ]
+        self._background.spawn(self._load_inbox(), "onboarding-inbox")
+        self._background.spawn(every(PRUNE_EVERY_S, self._prune), "onboarding-housekeeping")
         if self._watch is not None:
-            self._tasks.append(asyncio.create_task(self._watch.run(), name="onboarding-folder"))
+            self._background.spawn(self._watch.run(), "onboarding-folder")
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self._background.stop()
         self._loader.close()
 
     def check(self, name: str, columns: str | None) -> None:
@@ -107,7 +93,7 @@ class Onboarding:
                 log.error("inbox_failed", error=type(error).__name__, reason=error.strerror or "")
                 if not isinstance(error, FileNotFoundError):  # a full disk, say: it comes again
                     self._waiting.put_nowait(ticket)
-                    await asyncio.sleep(RETRY_PAUSE_S)
+                    await asyncio.sleep(PAUSE.first_s)
             self._now = None
 
     async def _load(self, ticket: str) -> None:
@@ -117,25 +103,18 @@ class Onboarding:
             self._now = (ticket, lines, total)
 
         progress(0, 0)
-        while True:
-            try:
-                receipt = await self._loader.load(
-                    self._inbox.data(ticket), job.name, job.columns, progress, actor=job.actor
-                )
-                break
-            except InvalidInput as error:  # the catalog has changed since it was received
-                receipt = failure(job.name, error.code, str(error))
-                break
-            except (Unavailable, Overloaded) as error:
-                log.warning("load_postponed", code=error.code)
-            await asyncio.sleep(RETRY_PAUSE_S)
+        load = partial(
+            self._loader.load, self._inbox.data(ticket), job.name, job.columns, progress, actor=job.actor
+        )
+        try:
+            receipt = await retry(load, PAUSE, log=log, event="load_postponed")
+        except InvalidInput as error:  # the catalog has changed since it was received
+            receipt = failure(job.name, error.code, str(error))
         await asyncio.to_thread(self._inbox.finish, ticket, receipt)
 
-    async def _keep_house(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._inbox.prune, self._clock.now())
-                await self._loader.prune()
-            except (OSError, Unavailable) as error:
-                log.warning("housekeeping_failed", error=type(error).__name__)
-            await asyncio.sleep(PRUNE_EVERY_S)
+    async def _prune(self) -> None:
+        try:
+            await asyncio.to_thread(self._inbox.prune, self._clock.now())
+            await self._loader.prune()
+        except (OSError, Unavailable) as error:
+            log.warning("housekeeping_failed", error=type(error).__name__)

@@ -1,1 +1,1 @@
-"""What operators ask of an engine, as data: the admin API, the commands and the console speak through this."""
+"""What operators ask of an engine, as data: admin API, commands and console speak through this."""

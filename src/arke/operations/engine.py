@@ -69,9 +69,9 @@ class Engine:
         """Wait until every id has arrived, privacy requests have done what they can, and every lane that can send
         has nothing left; each at most for `timeout_s`.
         """
-        await self.moves.settle(timeout_s)
-        await self.privacy.settle(timeout_s)
-        await self.joins.settle(timeout_s)
+        await self.moves.until_idle(timeout_s)
+        await self.privacy.until_idle(timeout_s)
+        await self.joins.until_idle(timeout_s)
         await self.shards.drain(timeout_s)
 
     async def stop(self) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.domain.time import utc_text
 from arke.errors import InvalidInput
+from arke.operations.people import dossier_of
 from arke.privacy.access import Access, KeptDevice, kept_device, kept_filings
 from arke.privacy.request import decode_request
-from arke.privacy.request_file import Wanted, check_uuid, read_id, read_request
-from arke.shard.protocol import AskProfile, Dossier
+from arke.privacy.request_file import MAX_REQUEST_BYTES, Wanted, check_uuid, read_id, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
@@ -24,9 +23,20 @@ if TYPE_CHECKING:
     from arke.privacy.verdict import Verdict
     from arke.storage.ports.requests import StoredRequest
 
+__all__ = [
+    "MAX_ASK_BYTES",
+    "Access",
+    "LiftAsk",
+    "LiftReport",
+    "PrivacyAsk",
+    "PrivacyOperations",
+    "PrivacyReport",
+]
+
+MAX_ASK_BYTES = 2 * MAX_REQUEST_BYTES
+"""Of an ask as JSON: a request file in it has its quotes and line ends escaped."""
 NEWEST = 1 << 62
 PAGE = 1_000
-POLL_S = 0.02
 NAMED = 20
 """Keyed hashes of those who were looked at in one entry of the audit."""
 
@@ -102,12 +112,11 @@ class PrivacyReport(msgspec.Struct, frozen=True):
 
 
 class PrivacyOperations:
-    """What `arke privacy` and the admin API do."""
+    """Takes privacy requests and access. Every use is audited."""
 
-    def __init__(self, engine: Engine, audit: Callable[[str, str, str], Awaitable[None]]) -> None:
-        """`audit` takes an actor, an action and a detail."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._audit = audit
+        self._audit = engine.audit
 
     async def request(self, ask: PrivacyAsk, *, actor: str) -> list[PrivacyReport]:
         """Opt somebody out, or delete them. Durable on return; it goes on until done. Raises InvalidInput."""
@@ -117,7 +126,7 @@ class PrivacyOperations:
         asked = [one.asked(action) for one in self._wanted(ask, action)]
         numbers = await self._engine.privacy.request(asked)
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-        await self._audit(actor, "privacy_requested", f"{action}, request {span}")
+        await self._audit.record(actor, "privacy_requested", f"{action}, request {span}")
         return [await self.show(number) for number in numbers]
 
     def _wanted(self, ask: PrivacyAsk, action: str) -> Sequence[Wanted]:
@@ -143,7 +152,7 @@ class PrivacyOperations:
         if not await self._engine.privacy.suppression.lift(text):
             raise InvalidInput("it is not suppressed: there is nothing to lift")
         name = self._engine.privacy.name_of(text)
-        await self._audit(actor, "privacy_lifted", f"{'device' if ask.uuid else 'id'} {name}")
+        await self._audit.record(actor, "privacy_lifted", f"{'device' if ask.uuid else 'id'} {name}")
         return LiftReport(1)
 
     async def _lift_request(self, number: int, actor: str) -> LiftReport:
@@ -154,7 +163,7 @@ class PrivacyOperations:
                 "Arke carried it out, which did not note what it suppressed: lift it by --uuid or --id"
             )
         counts = f"{len(lifted.gone)} lifted, {len(lifted.kept)} kept by other requests"
-        await self._audit(actor, "privacy_lifted", f"request {number}: {counts}")
+        await self._audit.record(actor, "privacy_lifted", f"request {number}: {counts}")
         return LiftReport(len(lifted.gone), len(lifted.kept))
 
     async def _row(self, number: int) -> StoredRequest:
@@ -171,7 +180,7 @@ class PrivacyOperations:
         asked += [f"{dpid}:{partner_id}" for each in wanted for dpid, partner_id in each.ids]
         names = ", ".join(self._engine.privacy.name_of(one) for one in asked[:NAMED])
         more = f" and {len(asked) - NAMED:,} more" if len(asked) > NAMED else ""
-        await self._audit(actor, "privacy_accessed", f"{len(found):,} persons: {names}{more}")
+        await self._audit.record(actor, "privacy_accessed", f"{len(found):,} persons: {names}{more}")
         return found
 
     async def _access(self, uuids: Sequence[str], ids: Sequence[IdKey]) -> Access:
@@ -191,9 +200,7 @@ class PrivacyOperations:
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:
-        dossier = await self._engine.shards.ask_about(uuid, AskProfile(uuid))
-        if not isinstance(dossier, Dossier):
-            raise InvalidInput("the shard gave no answer")
+        dossier = await dossier_of(self._engine.shards, uuid)
         return kept_device(self._engine.live.catalog, uuid, dossier)
 
     async def show(self, number: int) -> PrivacyReport:
@@ -207,17 +214,6 @@ class PrivacyOperations:
         requests = [decode_request(row) for row in rows]
         catalog = self._engine.live.catalog
         return [_report(catalog, one, await self._engine.privacy.verdict(one)) for one in requests]
-
-    async def wait(self, numbers: Sequence[int], timeout_s: float) -> list[PrivacyReport]:
-        """The reports once all requests have ended, or after `timeout_s`."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout_s
-        # They go on in many small steps, so there is no one event to wait for.
-        while loop.time() < end and not set(numbers).isdisjoint(  # noqa: ASYNC110
-            await self._engine.directory.requests.unfinished()
-        ):
-            await asyncio.sleep(POLL_S)
-        return [await self.show(number) for number in numbers]
 
 
 def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> PrivacyReport:

@@ -129,7 +129,7 @@ class Privacy:
     async def stop(self) -> None:
         await self._background.stop()
 
-    async def settle(self, timeout_s: float) -> None:
+    async def until_idle(self, timeout_s: float) -> None:
         """Wait until every request has ended, or waits for a destination that does not acknowledge."""
         await until(self._quiet, LOOK, timeout_s)
 

@@ -27,9 +27,9 @@ class FastHost(Protocol):
 
 
 class FastConnection(asyncio.Protocol):
-    """Counts requests and answers them. It has no header callbacks, so the parser skips them in C.
+    """Counts requests and answers them. It has no header callbacks, so the parser skips headers in C.
 
-    So heads and bodies are bounded together, by bytes; and while its answers are not read it reads nothing.
+    Heads and bodies are bounded together, in bytes. While its answers are not read it reads nothing.
     """
 
     def __init__(self, host: FastHost, raw_socket: socket.socket) -> None:

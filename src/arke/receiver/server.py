@@ -116,7 +116,7 @@ class ReceiverServer:
         return listener
 
     async def stop(self) -> None:
-        """Take no more connections, let answers under way finish within the grace time, then hang up."""
+        """Accept no more connections, let answers in flight finish within the grace time, then close."""
         if self._listener is None:
             return
         listener, self._listener = self._listener, None
@@ -197,7 +197,7 @@ class ReceiverServer:
         return self._state
 
     def misbehave(self, specifications: list[str]) -> None:
-        """From now on do these wrong, and nothing else; an empty list makes it good again."""
+        """Put these faults in force and no others; an empty list takes all back."""
         for text in specifications:
             rule = parse_misbehaviour(text)
             if self.config.fast and rule.kind not in {"tls", "flap"}:

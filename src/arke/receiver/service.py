@@ -1,4 +1,4 @@
-"""Decides each request of the reference server: route, proof, effect, answer."""
+"""Answers each request of the reference server: routes it, verifies it, and applies its message."""
 
 from __future__ import annotations
 

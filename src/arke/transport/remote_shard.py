@@ -6,40 +6,46 @@ import asyncio
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from arke.background import Background, Pause, retry
 from arke.errors import ArkeError, ShardDown, rebuild
 from arke.log import get_logger
 from arke.shard.protocol import AskStatus, Prepare, Refusal, Switch
 from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from arke.settings import Settings
-    from arke.shard.protocol import Request, Response
+    from arke.shard.protocol import Request, Response, ShardPort
 
 STREAM_LIMIT_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
-RESTART_PAUSE_S = 0.2
-LONGEST_RESTART_PAUSE_S = 5.0
+RESTART = Pause(0.2, 5.0)
+"""Between two starts of a process that does not stay."""
 _BEFORE_UP = (Prepare, Switch, AskStatus)
 """What a process may be asked before it has its catalog."""
 
 
-class RemoteShard:
-    """A shard in a process of its own. `on_start` brings a fresh process up to date (its catalog)."""
+class CatchUp(Protocol):
+    """Who knows the catalog in force."""
 
-    def __init__(
-        self, store: Path, settings: Settings, on_start: Callable[[RemoteShard], Awaitable[None]]
-    ) -> None:
+    async def bring(self, shard: ShardPort) -> None:
+        """Have a shard that has just started go by it. Raises what `ShardPort.call` raises."""
+        ...
+
+
+class RemoteShard:
+    """A shard in a process of its own, which is restarted whenever it goes away."""
+
+    def __init__(self, store: Path, settings: Settings, catch_up: CatchUp) -> None:
         self._store = store
         self._settings = settings
-        self._on_start = on_start
+        self._catch_up = catch_up
         self._log = get_logger("engine", shard=store.stem)
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -47,13 +53,13 @@ class RemoteShard:
         self._number = 0
         self._stopping = False
         self._up = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._background = Background()
         self.restarts = 0
 
     async def start(self) -> None:
         """Start the process and wait until it answers. Raises ShardDown."""
         reading = await self._spawn()
-        self._keeper = asyncio.create_task(self._keep(reading), name=f"keep-{self._store.stem}")
+        self._background.spawn(self._keep(reading), f"keep-{self._store.stem}")
 
     async def _spawn(self) -> asyncio.Task[None]:
         ours, theirs = socket.socketpair()
@@ -63,7 +69,7 @@ class RemoteShard:
         reading = asyncio.create_task(self._read(reader))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await self._on_start(self)
+                await self._catch_up.bring(self)
         except (TimeoutError, ArkeError) as error:
             raise ShardDown(f"{self._store.name}: the shard's process does not start: {error}") from error
         self._up = True
@@ -96,21 +102,19 @@ class RemoteShard:
 
     async def _keep(self, reading: asyncio.Task[None]) -> None:
         """Restart the process whenever it goes away."""
-        pause_s = RESTART_PAUSE_S
         while True:
             await asyncio.wait({reading})
-            if self._stopping:
-                return
-            await self._reap()
-            self.restarts += 1
-            self._log.warning("shard_restarting", restarts=self.restarts)
-            try:
-                reading = await self._spawn()
-                pause_s = RESTART_PAUSE_S
-            except (ShardDown, OSError) as error:
-                self._log.error("shard_start_failed", message=str(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_RESTART_PAUSE_S)
+            reading = await retry(self._restart, RESTART, on=(ShardDown, OSError))
+
+    async def _restart(self) -> asyncio.Task[None]:
+        await self._reap()
+        self.restarts += 1
+        self._log.warning("shard_restarting", restarts=self.restarts)
+        try:
+            return await self._spawn()
+        except (ShardDown, OSError) as error:
+            self._log.error("shard_start_failed", message=str(error))
+            raise
 
     async def call(self, request: Request) -> Response:
         if self._writer is None or self._stopping:
@@ -150,7 +154,5 @@ class RemoteShard:
         if self._stopping:
             return
         self._stopping = True
+        await self._background.stop()
         await self._reap()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)

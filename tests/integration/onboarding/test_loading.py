@@ -12,8 +12,8 @@ from arke.app import catalog_checkers
 from arke.clock import SystemClock
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
-from arke.operations.operations import Operations
 from arke.operations.privacy import PrivacyAsk
+from arke.operations.subjects import Operations
 from arke.shard.commands import MAX_FILE_LINES
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S
@@ -90,10 +90,10 @@ def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
 
         path = tmp_path / FILE
         path.write_bytes(content)
-        assert (await operations.status()).loading is None
+        assert (await operations.status.read()).loading is None
         receipt = await desk.loader.load(path, FILE, progress=look)
         assert receipt.received == 2_500
-        assert (await operations.status()).loading is None
+        assert (await operations.status.read()).loading is None
 
     run(tmp_path, play)
     assert seen == [(FILE, lines, 2_500) for lines in (0, 1_000, 2_000, 2_500)]
@@ -192,7 +192,7 @@ def test_what_is_said_of_a_person_reaches_devices_now_and_later(tmp_path: Path) 
         assert await desk.traits(1) == {6}
         await desk.see(2, (CRM, "john"))
         await desk.see(3, (CRM, "jane"))
-        await desk.engine.joins.settle(10.0)
+        await desk.engine.joins.until_idle(10.0)
         assert (await desk.traits(2), await desk.traits(3)) == ({6}, {6})
         overwrite = await desk.load(f"ftp_dpm_{CRM}_{AT}.overwrite", b"john\td_sid=999\n")
         assert overwrite.errors == {"no_trait": 1}
@@ -211,8 +211,9 @@ def test_an_access_request_shows_what_is_filed_and_a_deletion_forgets_it(tmp_pat
         assert [(one.dpid, one.id, list(one.traits)) for one in found.filed] == [(CRM, "jane", [6])]
         delete = PrivacyAsk(action="delete", id=f"{CRM}:jane")
         (report,) = await operations.privacy.request(delete, actor="local")
-        await operations.privacy.wait([report.number], PATIENCE_S)
-        assert (await operations.privacy.show(report.number)).state == "done"
+        async with asyncio.timeout(PATIENCE_S):
+            while (await operations.privacy.show(report.number)).state != "done":
+                await asyncio.sleep(0.02)
         (found,) = await operations.privacy.access(ask, actor="local")
         assert (found.filed, found.suppressed) == ([], True)
 
@@ -228,7 +229,7 @@ def test_a_person_linked_by_an_id_sync_file_hears_what_was_filed(tmp_path: Path)
         )
         assert (receipt.received, receipt.stored, receipt.linked) == (3, 1, 2)
         assert receipt.errors == {"format": 2}
-        await desk.engine.joins.settle(10.0)
+        await desk.engine.joins.until_idle(10.0)
         profile = await desk.profile(1)
         assert set(profile.traits) == {6}
         assert [(partner.dpid, partner.id) for partner in profile.ids] == [(COOKIES, "abc"), (CRM, "jane")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.catalog import load_catalog, parse_catalog
+from arke.catalog.load import load_catalog, parse_catalog
 from arke.errors import CatalogError
 from unit.catalog.marked import errors_of, unmark
 

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arke.catalog import from_json, parse_catalog, to_json
+from arke.catalog.load import parse_catalog
+from arke.catalog.stored import from_json, to_json
 from arke.errors import CatalogError
 from reference import costs_less_than
 

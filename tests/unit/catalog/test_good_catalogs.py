@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from arke.catalog import load_catalog, parse_catalog
+from arke.catalog.load import load_catalog, parse_catalog
 from arke.catalog.scalars import plain_scalar
 from arke.domain.catalog import BatchSchedule, Catalog, Destination, Mapping, OAuth2, Signature, Tls
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.catalog import parse_catalog
+from arke.catalog.load import parse_catalog
 from arke.catalog.plan import plan
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.catalog import audience, destinations, endpoints, load_catalog, sections
+from arke.catalog import audience, destinations, endpoints, sections
+from arke.catalog.load import load_catalog
 from arke.domain import catalog as data
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.catalog import Checkers, parse_catalog
-from arke.catalog.load import examine_text
+from arke.catalog.destinations import Checkers
+from arke.catalog.load import examine_text, parse_catalog
 from arke.errors import CatalogError, InvalidInput, RuleError
 from unit.catalog.marked import errors_of, unmark
 

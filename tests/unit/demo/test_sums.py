@@ -15,7 +15,8 @@ from arke.demo.reconcile import Reconciliation, reconcile
 from arke.demo.summary import DestinationFigures, EventFigures, membership_figures, problems_of
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.operations.operations import Operations, Status
+from arke.operations.status import Status
+from arke.operations.subjects import Operations
 from arke.receiver import AudienceState, parse
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 

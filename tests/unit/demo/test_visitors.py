@@ -20,6 +20,8 @@ from arke.demo.catalog import (
     filled_catalog,
 )
 from arke.demo.visitors import FAULTY_LINES, plan_visits
+from arke.domain.catalog import Catalog, DataSource
+from arke.engine.live_catalog import LiveCatalog
 from arke.errors import EventError
 from arke.intake.ndjson import parse_event_line
 
@@ -51,10 +53,11 @@ def test_good_lines_are_read_and_faulty_ones_refused_by_the_intake() -> None:
     for line in lines:
         if line not in FAULTY_LINES:
             assert parse_event_line(line, NOW).ids
-    refused = 0
+    refused, known = 0, LiveCatalog()
+    known.use(1, Catalog(data_sources=(DataSource(id=WEB_DPID), DataSource(id=ACCOUNT_DPID))))
     for line in FAULTY_LINES:
         try:
-            parse_event_line(line, NOW, lambda dpid: dpid != 99999)
+            parse_event_line(line, NOW, known)
         except EventError:
             refused += 1
     assert refused == len(FAULTY_LINES) - 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from arke.console.metrics import render_metrics
+from arke.api.metrics import render_metrics
 from arke.engine.batches import RunFacts
-from arke.operations.operations import DestinationStatus, Status
+from arke.operations.status import DestinationStatus, Status
 from unit.docs.pages import code, page, rows
 
 

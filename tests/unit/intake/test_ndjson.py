@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arke.domain.catalog import Catalog, DataSource
 from arke.domain.event import DeclaredId, IncomingEvent
+from arke.engine.live_catalog import LiveCatalog
 from arke.errors import EventError
 from arke.intake.ndjson import parse_event_line
 from reference import costs_less_than
@@ -156,11 +158,18 @@ def test_what_is_refused_and_what_is_said(line: bytes, code: str, told: str) -> 
     assert told in message
 
 
+def knowing(dpid: int) -> LiveCatalog:
+    """A catalog with this data source."""
+    live = LiveCatalog()
+    live.use(1, Catalog(data_sources=(DataSource(id=dpid),)))
+    return live
+
+
 def test_ids_of_unknown_data_sources_are_refused_where_the_catalog_is_known() -> None:
     line = b'{"ids":[{"dpid":12345,"id":"a"},{"dpid":20915,"id":"%b"}]}' % IDFA.encode()
-    assert len(parse_event_line(line, NOW, lambda dpid: dpid == 12345).ids) == 2
+    assert len(parse_event_line(line, NOW, knowing(12345)).ids) == 2
     with pytest.raises(EventError) as caught:
-        parse_event_line(line, NOW, lambda dpid: dpid == 1)
+        parse_event_line(line, NOW, knowing(1))
     assert caught.value.reason == "unknown_data_source"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -10,40 +10,20 @@ from arke.domain.identity import Owner
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from at_once import at_once
+from e2e.old_store import STORES, columns, version
 
-VERSION_1 = Path(__file__).parents[2] / "fixtures" / "stores" / "directory-1.sql"
-
-
-def columns(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Every table and index with its columns, in their order."""
-    connection = apsw.Connection(str(path))
-    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
-    found = {
-        name: [
-            *connection.execute("SELECT * FROM pragma_table_info(?)", (name,)),
-            *connection.execute("SELECT * FROM pragma_index_info(?)", (name,)),
-        ]
-        for name in names
-    }
-    connection.close()
-    return found
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def opened(path: Path) -> SqliteDirectory:
     return SqliteDirectory(path, committer=InlineCommitter())
 
 
-def version(path: Path) -> list[tuple[object, ...]]:
-    connection = apsw.Connection(str(path))
-    found = list(connection.execute("PRAGMA user_version"))
-    connection.close()
-    return found
-
-
 def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
     old = tmp_path / "old.db"
     connection = apsw.Connection(str(old))
-    connection.execute(VERSION_1.read_text())
+    connection.execute((STORES / "directory-1.sql").read_text())
     connection.execute("PRAGMA user_version=1")
     connection.execute("INSERT INTO identity VALUES (1, 'a', 'U', 100, 7, 0)")
     connection.execute("INSERT INTO meta VALUES ('hash_key', x'00'), ('generation', 7)")

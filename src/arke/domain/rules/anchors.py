@@ -1,9 +1,9 @@
-"""Anchors: for each rule, conditions on single signals, of which one at least must hold for it to be true.
+"""Chooses a rule's anchors: conditions on single signals, at least one of which must hold for the rule to be true.
 
-An index looks anchors up instead of trying rules. Every accepted rule has them: a rule that is false for an
-event without signals cannot be true unless some comparison outside a NOT is (the proof is by induction over
-the negation normal form; `leads` follows it). Of the parts of an AND any one will do, so the cheapest is
-taken; an OR needs those of all its parts.
+An index looks anchors up instead of testing every rule. Every accepted rule has anchors: a rule that is false
+for an event without signals can be true only if some comparison outside a NOT is (by induction over the
+negation normal form, which `leads` follows). For an AND the anchors of one part are enough, so the cheapest
+part is taken; an OR needs those of all its parts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Rule: TypeAlias = Expression[Comparison]
 
 
 class Bound(NamedTuple):
-    """A threshold. `step` shifts a strict one off its number: +1 for `>`, -1 for `<`, 0 for `>=` and `<=`."""
+    """A number to compare with. `step` makes it strict: +1 for `>`, -1 for `<`, 0 for `>=` and `<=`."""
 
     number: Number
     step: int
@@ -45,9 +45,9 @@ class Anchor(NamedTuple):
 
 
 class Lead(NamedTuple):
-    """An anchor and what is left to test once it holds: None when it proves the rule.
+    """An anchor and the remainder of its rule (`rest`), which is tested once the anchor holds; None: nothing is.
 
-    `narrowed` says that `rest` is less than the whole rule, so that indexing it again makes progress.
+    `narrowed` says that the remainder is less than the whole rule, so that it may be indexed again.
     """
 
     anchor: Anchor
@@ -56,7 +56,7 @@ class Lead(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Anchors that together cover an expression, and how many candidates they are expected to bring up."""
+    """Anchors that together cover an expression, and how many candidates looking them up is expected to yield."""
 
     cost: float
     leads: list[Lead]
@@ -78,7 +78,7 @@ _SHARE_HIT = {"span": 1 / 16, "at_least": 1 / 2, "at_most": 1 / 2}
 
 
 class Popularity:
-    """How many rules use an anchor: the price of looking it up."""
+    """Counts how many rules could use each anchor: looking up a popular one yields more candidates."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._users: Counter[tuple[str, str, str]] = Counter()
@@ -187,7 +187,7 @@ def _leads_of_cheapest(node: And[Comparison], popularity: Popularity) -> Plan | 
 
 
 def _spans(node: And[Comparison]) -> Iterable[tuple[Anchor, frozenset[int]]]:
-    """Keys that are bounded from both sides, with the two parts that bound them."""
+    """Yield a range for each key that the parts bound from both sides, with the indexes of the two parts."""
     lows: dict[str, tuple[int, Bound]] = {}
     highs: dict[str, tuple[int, Bound]] = {}
     for index, part in enumerate(node.parts):

@@ -1,4 +1,4 @@
-"""Texts looked up by whether they occur anywhere in a value: which of very many does this value contain?"""
+"""An index of texts that finds those which occur anywhere in a value (`contains`), without trying each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 _PIECE_CHARS = (6, 3, 2, 1)
-"""A text hangs on a piece of itself: of the first of these lengths that fits."""
+"""Lengths of pieces: a text is stored under one of the first length that fits into it."""
 
 
 class Grams(Generic[V]):
     """An immutable index of non-empty texts. False when it holds none.
 
-    Each text hangs on the piece of itself that fewest others hang on; a value looks its own pieces up and
-    tries only the texts that hang on them.
+    Each text is stored under one piece of itself, the piece that the fewest other texts are stored under. The
+    pieces of a value are looked up, and only the texts stored under them are searched for in it.
     """
 
     __slots__ = ("_by_length",)
@@ -36,7 +36,7 @@ class Grams(Generic[V]):
         return bool(self._by_length)
 
     def inside(self, value: str) -> Iterator[V]:
-        """What belongs to the texts that occur in the value."""
+        """Yield what is stored with each text that occurs in the value."""
         for chars, hung in self._by_length:
             for piece in hung.keys() & _pieces(value, chars):
                 for text, found in hung[piece]:

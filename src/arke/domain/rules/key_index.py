@@ -1,4 +1,4 @@
-"""Everything that hangs on one signal key, by kind of anchor, and what of it the key's values bring up."""
+"""The index of one signal key: all anchors on it, by kind, looked up with the key's values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """A trait under an anchor: what is left of its rule to test, as in `Lead`."""
+    """A trait stored under an anchor, with the remainder of its rule, as in `Lead`."""
 
     trait: int
     rest: Rule | None
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 class Bucket(Protocol):
-    """The entries of one anchor, ready to be tested."""
+    """The entries under one anchor, with their predicates."""
 
     def collect(self, lookup: Signals, signals: Signals, found: set[int]) -> None: ...
 
@@ -33,7 +33,7 @@ _Pieces: TypeAlias = tuple[tuple[int, dict[str, Bucket]], ...]
 
 
 class KeyIndex:
-    """An immutable index over the leads whose anchors look at this key."""
+    """An immutable index over the leads whose anchors are conditions on this key."""
 
     __slots__ = (
         "_exact",
@@ -80,7 +80,7 @@ class KeyIndex:
         )
 
     def collect(self, values: Sequence[str], lookup: Signals, signals: Signals, found: set[int]) -> None:
-        """Add the ids of the rules that these values, one or more, bring up and that are true."""
+        """Add to `found` the traits whose anchors these values, at least one, meet and whose rules are true."""
         exact = self._exact
         for value in values:
             bucket = exact.get(value)

@@ -1,8 +1,9 @@
-"""Which of very many traits does an event realise? The cost follows those that match, not those that exist.
+"""Finds the traits that an event realises among very many, at a cost that follows how many match.
 
-Each rule hangs on its anchors (see `anchors`) in an index by signal key. An event looks its own signals up;
-where the anchor proves the rule, no predicate runs, elsewhere only the rest of the rule does. A value on
-which many rules hang (`site == "acme" AND ...` ten thousand times) gets an index of its own over their rests.
+Every rule is stored in an index by signal key under its anchors: conditions of which at least one must hold
+for the rule to be true (see `anchors`). An event's signals are looked up in the index. For each anchor found,
+only the remainder of the rule is tested, or nothing where the anchor alone proves it. Where many rules share
+an anchor (`site == "acme" AND ...`, ten thousand times) a nested index over their remainders is built.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from arke.domain.rules.trait import TraitRule
 
 _NEST_FROM = 16
-"""Rules on one anchor from which looking their rests up beats trying them one by one."""
+"""From this many rules under one anchor on, a nested index is faster than testing them one by one."""
 
 _NEST_DEPTH = 4
-"""Indexes inside one another; without a bound a catalog could make them as deep as its rules are long."""
+"""Levels of nested indexes; without a bound a catalog could make them as deep as its rules are long."""
 
 
 class TraitMatcher:
-    """An immutable index over rules. `match` agrees with `TraitRule.matches` for every rule and event."""
+    """An immutable index over trait rules. `match` gives the same result as `TraitRule.matches` of every rule."""
 
     def __init__(self, traits: Iterable[tuple[int, TraitRule]]) -> None:
         exact: list[tuple[int, Rule]] = []
@@ -55,7 +56,7 @@ class TraitMatcher:
 
 
 class _Predicates:
-    """Predicates of expressions, each built once: a rule's anchors share what is left to test."""
+    """Builds the predicate of each expression once, since the anchors of a rule share its remainder."""
 
     def __init__(self) -> None:
         self._built: dict[int, tuple[Rule, Predicate]] = {}
@@ -69,7 +70,10 @@ class _Predicates:
 
 
 class _Index:
-    """Rules by signal key. `lookup` are the signals as anchors see them: folded where rules ignore case."""
+    """Rules by the signal keys of their anchors.
+
+    `lookup` holds the signals that anchors are compared with: case-folded where the rules ignore case.
+    """
 
     __slots__ = ("_by_key",)
 
@@ -90,7 +94,7 @@ class _Index:
         self._by_key = {key: KeyIndex(found, bucket, predicates.of) for key, found in by_key.items()}
 
     def collect(self, lookup: Signals, signals: Signals, found: set[int]) -> None:
-        """Add the ids of the rules that are true for these signals."""
+        """Add to `found` the traits whose rules are true for these signals."""
         by_key = self._by_key
         if len(by_key) < len(lookup):
             for key, slot in by_key.items():
@@ -105,7 +109,7 @@ class _Index:
 
 
 class _Bucket:
-    """The rules on one anchor: ids it proves, and candidates with what is left to test."""
+    """The rules under one anchor: traits that the anchor proves, and candidates with the remainder to test."""
 
     __slots__ = ("_candidates", "_nested", "_proven")
 

@@ -18,7 +18,7 @@ from arke.errors import RuleError
 
 
 class Realisations(Protocol):
-    """What a profile holds of one trait, at least one realisation.
+    """The realisations of one trait in a profile: at least one.
 
     `old` counts those older than the longest window any rule asks for, the newest of them at `old_until`;
     `times` are the others in epoch seconds, ascending.
@@ -86,7 +86,7 @@ def compile_segment_rule(text: str) -> SegmentRule:
 
 
 def _holds_for_nobody(term: SegmentTerm) -> bool:
-    """A term's value for a profile that holds no trait."""
+    """Whether a term is true for a profile that holds no trait."""
     return isinstance(term, Frequency) and _COMPARE[term.operator](0, term.count)
 
 
@@ -104,7 +104,7 @@ def _is_presence(term: SegmentTerm) -> bool:
 def _counts_on(term: SegmentTerm) -> bool:
     """Whether one more realisation can change the term when one of its traits is held already.
 
-    Without a recency the sum is then 1 at least and only grows: comparisons with 0, and `>= 1`, are settled.
+    Without a recency the sum is then at least 1 and only grows, so comparisons with 0, and `>= 1`, cannot change.
     """
     if isinstance(term, Held):
         return False
@@ -137,7 +137,7 @@ def _negation(part: Predicate) -> Predicate:
 
 
 def _conjunction(parts: Iterable[_Expression]) -> Predicate:
-    """Traits that must be held are tested first, all at once: most profiles fail there."""
+    """A conjunction that tests the traits that must be held first, in one step: most profiles fail there."""
     held: list[int] = []
     others: list[Predicate] = []
     for part in parts:

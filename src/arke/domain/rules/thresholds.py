@@ -1,7 +1,8 @@
-"""Numbers looked up among thresholds and ranges: which of very many does an event's number satisfy?
+"""Indexes of numeric conditions (`price >= 500`): they find those that an event's numbers meet, without trying
+each.
 
-A key's values count as a whole: a lower bound is met when the largest number meets it, an upper bound when
-the smallest does. That is what "any value matches" means for each bound by itself.
+A key may have several values, and a condition is met when any of them meets it. So a lower bound is compared
+with the largest number, and an upper bound with the smallest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ V = TypeVar("V")
 
 
 class Thresholds(Generic[V]):
-    """One-sided bounds, sorted, so that those a number satisfies are one slice."""
+    """An index of one-sided bounds, all lower or all upper. They are sorted, so those that a number meets are a
+    slice.
+    """
 
     __slots__ = ("_bounds", "_lower", "_values")
 
@@ -32,17 +35,17 @@ class Thresholds(Generic[V]):
         self._lower = lower
 
     def met(self, smallest: Number, largest: Number) -> Sequence[V]:
-        """What hangs on the bounds that numbers from smallest to largest meet."""
+        """The values stored under the bounds that numbers between `smallest` and `largest` meet."""
         if self._lower:
             return self._values[: bisect_right(self._bounds, Bound(largest, 0))]
         return self._values[bisect_left(self._bounds, Bound(smallest, 0)) :]
 
 
 class Spans(Generic[V]):
-    """Two-sided ranges, sorted by lower bound, with a tree over the upper bounds.
+    """An index of ranges with two bounds, sorted by the lower one, with a tree of the greatest upper bounds.
 
-    The lower bounds a number meets are a prefix of the order. In it the tree is descended only where the
-    greatest upper bound below is still met, so the cost is O((found + 1) log n) for any number of ranges.
+    The ranges whose lower bound is met are a prefix of that order. Within it `met` descends only into parts of
+    the tree whose greatest upper bound is met, so it takes O((found + 1) log n) steps.
     """
 
     __slots__ = ("_highest", "_lows", "_size", "_values")
@@ -62,7 +65,7 @@ class Spans(Generic[V]):
             self._highest[node] = max(self._highest[2 * node], self._highest[2 * node + 1])
 
     def met(self, smallest: Number, largest: Number) -> Iterator[V]:
-        """What hangs on the ranges that numbers from smallest to largest meet on both sides."""
+        """Yield the values stored under ranges both of whose bounds are met."""
         reachable = bisect_right(self._lows, Bound(largest, 0))
         wanted = Bound(smallest, 0)
         stack = [(1, 0, self._size)]
@@ -79,7 +82,7 @@ class Spans(Generic[V]):
 
 
 class Numeric(Generic[V]):
-    """Whatever hangs on a key's number, by kind of anchor. False when nothing does."""
+    """All numeric anchors of one key: lower bounds, upper bounds and ranges. False when there are none."""
 
     __slots__ = ("_lookups",)
 
@@ -108,7 +111,7 @@ class Numeric(Generic[V]):
         return bool(self._lookups)
 
     def met(self, smallest: Number, largest: Number) -> Iterator[V]:
-        """What hangs on conditions that numbers from smallest to largest meet."""
+        """Yield the values stored under all conditions that numbers between `smallest` and `largest` meet."""
         for lookup in self._lookups:
             yield from lookup.met(smallest, largest)
 

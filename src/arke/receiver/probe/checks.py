@@ -60,7 +60,7 @@ async def check_formats(session: ProbeSession) -> None:
 
 
 async def check_refusals(session: ProbeSession) -> None:
-    """What is not proven must not be taken."""
+    """Messages without a valid signature or token must be refused."""
     body = session.messages.body()
     if session.target.keys:
         false = base64.b64encode(hashlib.sha256(b"a wrong signature").digest()).decode()

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from arke.engine.batches import RunFacts
-    from arke.operations.operations import DestinationStatus, Status
+    from arke.operations.batches import RunFacts
+    from arke.operations.status import DestinationStatus, Status
 
 DESTINATION_COUNTERS = {
     "messages": "Messages whose delivery ended, acknowledged or owed",

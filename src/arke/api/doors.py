@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.requests import ClientDisconnect
 
-from arke.console.admin import MORE_HEADERS
+from arke.api.app import MORE_HEADERS
 from arke.doors.bounds import MIN_WINDOW_BYTES, Bounds, Door
 from arke.doors.server import DoorServer, door_server
 

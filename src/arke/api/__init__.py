@@ -1,0 +1,1 @@
+"""The operations over HTTP: one typed table, and what follows from it."""

@@ -1,0 +1,144 @@
+"""The admin API as an ASGI app: the table of endpoints over HTTP. On the Unix socket the file's permission is the
+authority; over TCP a token of the scope that the endpoint asks for.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from arke.api.bodies import DOCS
+from arke.api.endpoint import JSON, Asked, Endpoint
+from arke.api.problem import Problem
+from arke.api.query import Reader, check_names
+from arke.api.table import ENDPOINTS
+from arke.domain.token import LOCAL
+from arke.doors.refusals import INTERNAL
+from arke.errors import ArkeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from arke.api.endpoint import Stream
+    from arke.doors.refusals import Refusals
+    from arke.operations.subjects import Operations
+
+    Authorize = Callable[[str | None, str], Awaitable[str]]
+
+MORE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def api_app(
+    operations: Operations, authorize: Authorize | None, refusals: Refusals | None = None
+) -> Starlette:
+    """`authorize` checks a token for a scope and returns its id; None: whoever reaches the app may do everything
+    (the Unix socket). `refusals`: what the doors count, for the metrics.
+    """
+    guard = _Guard(operations, authorize, refusals)
+    app = Starlette(
+        routes=[
+            Route(one.path, partial(guard.answer, one, Reader(one.parameters)), methods=[one.method])
+            for one in ENDPOINTS
+        ],
+        exception_handlers={HTTPException: _http_problem, Exception: _defect},
+    )
+    # A redirect would repeat the Host that the caller wrote, and come before the token is looked at.
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Guard:
+    """Checks a request against its endpoint, runs the operation, and puts what comes of it into a response."""
+
+    def __init__(
+        self, operations: Operations, authorize: Authorize | None, refusals: Refusals | None
+    ) -> None:
+        self._operations = operations
+        self._authorize = authorize
+        self._refusals = refusals
+
+    async def answer(
+        self, endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any], reader: Reader, request: Request
+    ) -> Response:
+        """Errors are JSON with their code."""
+        try:
+            asked = await self._asked(endpoint, reader, request)
+            if isinstance(endpoint, Endpoint):
+                answer = await endpoint.run(self._operations, asked)
+                body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+                return _response(body, endpoint.status_of(answer), endpoint.media)
+            return await _streamed(endpoint.run(self._operations, asked), endpoint.media)
+        except ArkeError as error:
+            return _problem(error)
+
+    async def _asked(
+        self, endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any], reader: Reader, request: Request
+    ) -> Asked[Any, Any]:
+        """Raises Unauthorized, InvalidInput."""
+        actor = LOCAL
+        if endpoint.scope is not None:
+            if self._authorize is not None:
+                actor = await self._authorize(_bearer(request), endpoint.scope)
+            check_names([name for name, _ in request.query_params.multi_items()], endpoint.query)
+        given = reader.read({**request.query_params, **request.path_params})
+        return Asked(
+            given=given,
+            body=await endpoint.body.read(request.stream()),
+            actor=actor,
+            from_afar=self._authorize is not None,
+            refused=self._refusals.counts() if self._refusals is not None else None,
+        )
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+async def _streamed(found: AsyncIterator[Any], media: str) -> Response:
+    """The first one is looked for before the status line is sent: a wrong parameter is a 400."""
+    first = await anext(found, None)
+
+    async def lines() -> AsyncIterator[bytes]:
+        if first is not None:
+            yield msgspec.json.encode(first) + b"\n"
+        async for one in found:
+            yield msgspec.json.encode(one) + b"\n"
+
+    return StreamingResponse(lines(), media_type=media, headers=MORE_HEADERS)
+
+
+def _problem(error: ArkeError) -> Response:
+    details = error.details()
+    again = details.get("retry_after_s")
+    headers = {} if again is None else {"Retry-After": str(again)}
+    return _refusal(Problem(error.code, str(error), details.get("problems")), error.status, headers)
+
+
+async def _http_problem(_: Request, problem: Exception) -> Response:
+    """What no endpoint answers: a wrong path or method."""
+    status = problem.status_code if isinstance(problem, HTTPException) else 500
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "error")
+    headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
+    return _refusal(Problem(code, f"no route answers this: see {DOCS}"), status, headers)
+
+
+async def _defect(_: Request, __: Exception) -> Response:
+    """What nothing else answers; the door logs it."""
+    return _refusal(Problem("internal", INTERNAL), 500)
+
+
+def _refusal(problem: Problem, status: int, headers: dict[str, str] | None = None) -> Response:
+    return _response(msgspec.json.encode(problem), status, JSON, headers)
+
+
+def _response(body: bytes, status: int, media: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, media_type=media, headers=MORE_HEADERS | (headers or {}))

@@ -1,0 +1,133 @@
+"""What commands ask of an engine, whether it runs already or they open it themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from msgspec.structs import replace
+
+from arke.api.table import batches, catalog, people, privacy, status, tokens, undelivered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from arke.api.endpoint import B, Endpoint, P, R
+    from arke.api.session import FileProgress, Session
+    from arke.onboarding.sending import Outgoing
+    from arke.operations.batches import DestinationBatches, RunFacts
+    from arke.operations.catalog import AppliedReport, Estimate
+    from arke.operations.files import Receipt
+    from arke.operations.people import Explanation
+    from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
+    from arke.operations.status import Status
+    from arke.operations.tokens import NewToken, TokenFacts
+    from arke.operations.undelivered import OwedDevice, ReplayReport
+
+LOOK_EVERY_S = 0.2
+"""How often a batch run that is followed is asked how far it is."""
+POLL_S = 0.1
+
+
+class Reach(Protocol):
+    """A way to an engine."""
+
+    def session(self, *, delivering: bool = False) -> AbstractContextManager[Session]:
+        """`delivering`: what is asked is done when it is sent, so an engine of our own has to send."""
+        ...
+
+
+class Client:
+    """The operations of one engine, as its admin API has them. Errors are raised as the engine raised them."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+
+    def ask(self, endpoint: Endpoint[P, B, R], given: P | None = None, body: B | BinaryIO | None = None) -> R:
+        """One request to any endpoint. Raises ArkeError."""
+        with self._reach.session() as engine:
+            return engine.ask(endpoint, given, body)
+
+    def status(self) -> Status:
+        return self.ask(status.READ)
+
+    def explain(self, uuid: str | None, partner: str | None) -> Explanation:
+        return self.ask(people.EXPLAIN, people.Device(uuid, partner))
+
+    def estimate(self, rule: str, sample: int | None) -> Estimate:
+        return self.ask(catalog.ESTIMATE, catalog.Sample(sample), rule)
+
+    def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
+        file = catalog.CatalogFile(dry_run=dry_run, name=str(path), folder=str(path.resolve().parent))
+        return self.ask(catalog.APPLY, file, text)
+
+    def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:
+        return self.ask(catalog.ROLLBACK, catalog.Version(version, dry_run))
+
+    def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
+        with self._reach.session() as engine:
+            yield from engine.each(undelivered.EACH, undelivered.AnyDestination(destination))
+
+    def replay(self, destination: int | None) -> ReplayReport:
+        """Send what is owed; an engine of our own is stopped when it is sent."""
+        with self._reach.session(delivering=True) as engine:
+            report = engine.ask(undelivered.REPLAY, undelivered.AnyDestination(destination))
+            return replace(report, owed=engine.finish(destination))
+
+    def batches(self) -> list[DestinationBatches]:
+        return self.ask(batches.EVERY)
+
+    def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
+        """Begin a run and follow it to its end; `show` hears how far it is."""
+        begin = batches.RESYNC if resync else batches.RUN
+        with self._reach.session(delivering=True) as engine:
+            facts = engine.ask(begin, batches.OneDestination(destination))
+            while facts.finished_at is None:
+                show(facts)
+                engine.pause(LOOK_EVERY_S)
+                facts = engine.ask(batches.SHOW, batches.OneBatch(facts.number, destination))
+            show(facts)
+            return facts
+
+    def privacy_access(self, ask: PrivacyAsk) -> list[Access]:
+        return self.ask(privacy.ACCESS, body=ask)
+
+    def privacy_request(self, ask: PrivacyAsk, wait_s: float) -> list[PrivacyReport]:
+        """The reports once the requests have ended, or after `wait_s`: the engine goes on by itself, or the next
+        one does.
+        """
+        end = time.monotonic() + wait_s
+        ended = []
+        with self._reach.session(delivering=True) as engine:
+            for report in engine.ask(privacy.REQUEST, body=ask):
+                one = privacy.OneRequest(report.number)
+                while (shown := engine.ask(privacy.SHOW, one)).state != "done" and time.monotonic() < end:
+                    engine.pause(POLL_S)
+                ended.append(shown)
+        return ended
+
+    def privacy_lift(self, ask: LiftAsk) -> LiftReport:
+        return self.ask(privacy.LIFT, body=ask)
+
+    def privacy_list(self, before: int | None) -> list[PrivacyReport]:
+        return self.ask(privacy.NEWEST, privacy.Before(before))
+
+    def privacy_show(self, number: int) -> PrivacyReport:
+        return self.ask(privacy.SHOW, privacy.OneRequest(number))
+
+    def onboard(self, files: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
+        """Have files loaded, and wait until each is. None is unless every name is right."""
+        with self._reach.session() as engine:
+            yield from engine.load(files, progress)
+
+    def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
+        return self.ask(tokens.CREATE, tokens.TokenWanted(scopes, name, expires))
+
+    def list_tokens(self) -> list[TokenFacts]:
+        return self.ask(tokens.EVERY)
+
+    def revoke_token(self, token_id: str) -> None:
+        self.ask(tokens.REVOKE, tokens.OneToken(token_id))

@@ -1,1 +1,0 @@
-"""What operators use: the admin API (and, later, the console's pages)."""

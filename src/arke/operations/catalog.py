@@ -1,0 +1,120 @@
+"""The catalog as operators apply it, go back to an earlier one, and ask what a rule would hold."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.token import LOCAL
+from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
+from arke.engine.forecast import SegmentForecast
+from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.catalog.destinations import Checkers
+    from arke.delivery.confinement import Confinement
+    from arke.engine.audit import Audit
+    from arke.engine.catalog_switch import Applied, CatalogSwitch
+    from arke.engine.estimate import Estimator
+
+__all__ = ["AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
+
+
+class AppliedReport(msgspec.Struct, frozen=True):
+    """What applying a catalog did or would do, as lines for people and figures for programs.
+
+    `profiles` are concerned, `profiles_moved` enter or leave a segment, of `profiles_stored`: counted if
+    `profiles_exact`, otherwise estimated from `profiles_looked_at`. `segments` are those that may have moved;
+    `alarms` say what somebody should know before it is applied.
+    """
+
+    version: int | None
+    dry_run: bool
+    lines: list[str]
+    warnings: list[str]
+    alarms: list[str]
+    profiles: int
+    profiles_moved: int
+    profiles_looked_at: int
+    profiles_stored: int
+    profiles_exact: bool
+    segments: list[SegmentForecast]
+
+
+class CatalogOperations:
+    """Changes the catalog in force. Every change is audited."""
+
+    def __init__(
+        self,
+        catalogs: CatalogSwitch,
+        estimator: Estimator,
+        checkers: Checkers,
+        confinement: Confinement,
+        audit: Audit,
+    ) -> None:
+        """`confinement`: what a catalog from the network may refer to."""
+        self._catalogs = catalogs
+        self._estimator = estimator
+        self._checkers = checkers
+        self._confined = checkers._replace(confined=confinement)
+        self._audit = audit
+
+    async def apply(
+        self,
+        text: str,
+        name: str,
+        base_dir: Path | None,
+        *,
+        dry_run: bool = False,
+        actor: str = LOCAL,
+        from_afar: bool = False,
+    ) -> AppliedReport:
+        """Validate, plan and apply. Raises CatalogError. `name` stands in messages; relative paths count from
+        `base_dir`. `from_afar`: it came over the network.
+        """
+        from arke.catalog.load import parse_catalog
+
+        checkers = self._confined if from_afar else self._checkers
+        # A large catalog takes seconds to check: meanwhile the intake goes on.
+        loaded = await asyncio.to_thread(parse_catalog, text, name=name, base_dir=base_dir, checkers=checkers)
+        applied = await self._catalogs.apply(loaded.catalog, dry_run=dry_run, note=name)
+        if applied.version is not None:
+            await self._audit.record(actor, "catalog_applied", f"version {applied.version}")
+        return _report(applied, [str(problem) for problem in loaded.warnings], dry_run=dry_run)
+
+    async def rollback(
+        self, version: int | None, *, dry_run: bool = False, actor: str = LOCAL
+    ) -> AppliedReport:
+        """Apply an earlier catalog as a new version. None: the one before. Raises InvalidInput."""
+        applied = await self._catalogs.rollback(version, dry_run=dry_run)
+        if applied.version is not None:
+            await self._audit.record(actor, "catalog_rolled_back", f"version {applied.version}")
+        return _report(applied, [], dry_run=dry_run)
+
+    async def estimate(self, rule: str, sample: int | None = None) -> Estimate:
+        """How many stored profiles a rule would hold, from at most `sample`. Raises RuleError, InvalidInput."""
+        limit = SAMPLED_ABOVE if sample is None else sample
+        if not 1 <= limit <= MAX_SAMPLE:
+            raise InvalidInput(f"sample must be a number of profiles, 1 to {MAX_SAMPLE:,}")
+        return await self._estimator.estimate(rule, limit)
+
+
+def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:
+    forecast = applied.forecast
+    return AppliedReport(
+        version=applied.version,
+        dry_run=dry_run,
+        lines=applied.plan.lines() + forecast.lines(),
+        warnings=warnings,
+        alarms=forecast.alarms(),
+        profiles=forecast.concerned,
+        profiles_moved=forecast.moved,
+        profiles_looked_at=forecast.looked_at,
+        profiles_stored=forecast.stored,
+        profiles_exact=forecast.exact,
+        segments=forecast.segments,
+    )

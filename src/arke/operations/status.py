@@ -1,0 +1,137 @@
+"""The engine's health and figures, over all shards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.engine.batches import RunFacts
+from arke.engine.file_desk import Loading
+from arke.shard.protocol import AskStatus, ShardStatus
+from arke.storage.ports.audit import AuditEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from arke.operations.engine import Engine
+    from arke.shard.protocol import LaneStatus
+
+
+class DestinationStatus(msgspec.Struct):
+    """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
+    newest run.
+    """
+
+    id: int
+    name: str
+    messages: int = 0
+    acknowledged: int = 0
+    users: int = 0
+    users_acknowledged: int = 0
+    retries: int = 0
+    nothing_to_tell: int = 0
+    owed: int = 0
+    backlog: int = 0
+    circuit: str = "closed"
+    answers: dict[str, int] = {}
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    batch: RunFacts | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
+    share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
+    and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
+    `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
+    `privacy_requests_large` counts privacy requests about suspiciously many ids.
+    `audit`: how many entries the audit has, and the seal of the last.
+    """
+
+    ready: bool
+    catalog_version: int
+    shards: int
+    profiles: int
+    events: int
+    changes: int
+    queued: int
+    backfilled: float
+    destinations: list[DestinationStatus]
+    loading: Loading | None = None
+    under_way: int = 0
+    room: int = 0
+    refused: int = 0
+    takeovers_refused: int = 0
+    privacy_requests_large: int = 0
+    audit: AuditEnd | None = None
+
+
+class StatusOperations:
+    """How an engine is."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def read(self) -> Status:
+        """Ask every shard now. Raises Unavailable."""
+        engine = self._engine
+        answers = await engine.shards.ask_all(AskStatus(latencies=True))
+        parts = [part for part in answers if isinstance(part, ShardStatus)]
+        found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
+        for run in await engine.batches.newest():
+            if run.destination in found:  # the catalog may have changed since
+                found[run.destination].batch = run
+        _add_lanes(found, (lane for part in parts for lane in part.lanes))
+        audit = await engine.directory.audit.end()
+        return self._status(parts, list(found.values()), audit)
+
+    def _status(
+        self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
+    ) -> Status:
+        engine = self._engine
+        return Status(
+            ready=engine.events.ready() and all(part.ready for part in parts),
+            catalog_version=engine.live.version,
+            shards=len(parts),
+            profiles=sum(part.profiles for part in parts),
+            events=sum(part.events for part in parts),
+            changes=sum(part.changes for part in parts),
+            queued=sum(part.queued for part in parts),
+            backfilled=min(part.backfilled for part in parts),
+            destinations=destinations,
+            loading=engine.files.loading,
+            under_way=engine.events.room.taken,
+            room=engine.events.room.bound,
+            refused=engine.events.room.refused,
+            takeovers_refused=engine.identity.takeovers_refused,
+            privacy_requests_large=engine.privacy.large.count,
+            audit=audit,
+        )
+
+
+def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus]) -> None:
+    """Sum up every shard's lanes by destination."""
+    latencies: dict[int, list[float]] = {}
+    for lane in lanes:
+        status = found.get(lane.destination)
+        if status is None:
+            continue
+        figures = lane.figures
+        status.messages += figures.messages
+        status.acknowledged += figures.acknowledged
+        status.users += figures.users
+        status.users_acknowledged += figures.users_acknowledged
+        status.retries += figures.retries
+        status.nothing_to_tell += figures.nothing_to_tell
+        status.owed += lane.owed
+        status.backlog += lane.backlog
+        status.circuit = "open" if lane.circuit_open else status.circuit
+        for answer, count in figures.answers.items():
+            status.answers[answer] = status.answers.get(answer, 0) + count
+        latencies.setdefault(lane.destination, []).extend(figures.latencies_ms)
+    for destination_id, values in latencies.items():
+        values.sort()
+        if values:
+            found[destination_id].p50_ms = values[len(values) // 2]
+            found[destination_id].p99_ms = values[min(len(values) - 1, len(values) * 99 // 100)]

@@ -1,0 +1,50 @@
+"""Everything that may be asked of one engine, by subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.delivery.confinement import Confinement
+from arke.operations.audit import AuditOperations
+from arke.operations.batches import BatchOperations
+from arke.operations.catalog import CatalogOperations
+from arke.operations.files import FileOperations
+from arke.operations.people import PeopleOperations
+from arke.operations.privacy import PrivacyOperations
+from arke.operations.status import StatusOperations
+from arke.operations.tokens import TokenOperations
+from arke.operations.undelivered import UndeliveredOperations
+
+if TYPE_CHECKING:
+    from arke.catalog.destinations import Checkers
+    from arke.clock import Clock
+    from arke.onboarding.service import Onboarding
+    from arke.operations.engine import Engine
+
+
+class Operations:
+    """Operations over one engine. Every change, and every look at people, is audited with its `actor`: a token's
+    id, or `local`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        checkers: Checkers,
+        confinement: Confinement | None = None,
+        onboarding: Onboarding | None = None,
+    ) -> None:
+        """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files."""
+        audit = engine.audit
+        self.status = StatusOperations(engine)
+        self.people = PeopleOperations(engine)
+        self.catalog = CatalogOperations(
+            engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit
+        )
+        self.undelivered = UndeliveredOperations(engine.undelivered, engine.live, engine.shards, audit)
+        self.batches = BatchOperations(engine.batches, audit)
+        self.privacy = PrivacyOperations(engine)
+        self.tokens = TokenOperations(engine.directory.tokens, clock, audit)
+        self.audit = AuditOperations(engine.directory.audit)
+        self.files = FileOperations(onboarding)
