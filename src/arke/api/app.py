@@ -85,7 +85,7 @@ class _Guard:
         actor = LOCAL
         if endpoint.scope is not None:
             if self._doorkeeper is not None:
-                actor = self._doorkeeper.authorize(_bearer(request), endpoint.scope)
+                actor = await self._doorkeeper.authorize(_bearer(request), endpoint.scope)
             check_names([name for name, _ in request.query_params.multi_items()], endpoint.query)
         given = reader.read({**request.query_params, **request.path_params})
         return Asked(

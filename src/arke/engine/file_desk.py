@@ -14,6 +14,7 @@ import msgspec
 
 from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
+from arke.engine.identity import Named
 from arke.shard.commands import Failed, Link, Linked
 
 if TYPE_CHECKING:
@@ -95,23 +96,16 @@ class FileDesk:
     def of_people(self, dpid: int) -> bool:
         return self._identity.is_cross_device(dpid)
 
-    def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
-        found: dict[IdKey, tuple[str, ...]] = {}
-        owned: list[IdKey] = []
-        for key in keys:
-            if key[0] == 0:
-                found[key] = (key[1],)
-            elif not self.of_people(key[0]):
-                owned.append(key)
-            elif devices := self._identity.devices(key):
-                found[key] = tuple(devices)
-        found.update((key, (owner.uuid,)) for key, owner in self._identity.owners(owned).items())
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
+        known = await self._identity.devices([key for key in keys if key[0] != 0])
+        found = {key: tuple(devices) for key, devices in known.items()}
+        found.update((key, (key[1],)) for key in keys if key[0] == 0)
         return found
 
     def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
-        if key[0] != 0 and self._identity.suppressed_key(key):
+        if key[0] != 0 and self._identity.suppressed.id(key):
             return True
-        return bool(devices) and all(self._identity.suppressed_uuid(uuid) for uuid in devices)
+        return bool(devices) and all(self._identity.suppressed.device(uuid) for uuid in devices)
 
     async def onboard(self, commands: Sequence[Onboard]) -> list[Result]:
         return await self._run([(command.uuid, command) for command in commands])
@@ -121,8 +115,9 @@ class FileDesk:
         places: list[int] = []
         outcomes: list[bool | None] = [False] * len(rows)
         for start in range(0, len(rows), RESOLVED):
-            for place, (uuid, keys) in enumerate(rows[start : start + RESOLVED], start):
-                resolved = self._identity.resolve(uuid, [DeclaredId(*key) for key in keys], now)
+            part = rows[start : start + RESOLVED]
+            named = [Named(uuid, [DeclaredId(*key) for key in keys]) for uuid, keys in part]
+            for place, resolved in enumerate(await self._identity.resolve(named, now), start):
                 if not resolved.suppressed:
                     link = Link(resolved.uuid, resolved.ids, now, resolved.arriving)
                     commands.append((resolved.uuid, link))

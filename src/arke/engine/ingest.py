@@ -82,27 +82,22 @@ class Ingestion:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
-        away = self._shards.away
-        answers: list[Accepted | EventError | None] = [None] * len(events)
+        answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
         waiting: dict[int, list[tuple[int, Sight]]] = {}
         reserved: dict[int, tuple[bool, Withheld]] = {}
-        for number, incoming in enumerate(events):
-            problem = self._problem(incoming, now)
-            if problem is not None:
-                answers[number] = problem
-                continue
-            uuid = incoming.uuid
-            if away:
-                device = uuid or self._identity.about(incoming.ids)
-                if device is None:
-                    uuid = self._new_device()
-                elif self._shards.number_of(device) in away:
-                    # Before an id is linked: what is refused leaves nothing behind.
-                    answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
-                    continue
-            resolved = self._identity.resolve(uuid, incoming.ids, now, public=incoming.public)
+        sound = [number for number, problem in enumerate(answers) if problem is None]
+        named = events if len(sound) == len(events) else [events[number] for number in sound]
+        away = frozenset(self._shards.away)
+        reachable = (lambda uuid: self._shards.number_of(uuid) not in away) if away else None
+        for number, resolved in zip(
+            sound, await self._identity.resolve(named, now, reachable=reachable), strict=True
+        ):
+            incoming = events[number]
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
+                continue
+            if resolved.away:
+                answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
                 continue
             withheld = resolved.withheld
             if left_out := self._left_out(incoming):
@@ -116,13 +111,6 @@ class Ingestion:
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
         return [answer for answer in answers if answer is not None]
-
-    def _new_device(self) -> str:
-        """A device of a shard that is not away."""
-        away = self._shards.away
-        while self._shards.number_of(uuid := self._identity.new_device()) in away:
-            continue
-        return uuid
 
     def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
         """The traits that it declares at the public door and not just anybody may."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from arke.engine.identity import Identity
+    from arke.engine.identity.suppressed import Suppressed
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Request, Response, ShardPort
 
@@ -30,13 +30,13 @@ NONE_AWAY: frozenset[int] = frozenset()
 class Shards:
     """Routes commands and questions. A shard that could not be reached is away until `watch` finds it ready.
 
-    Of devices whose suppression was lifted (`identity`), a shard is told before their next command: a lift knows
+    Of devices whose suppression was lifted (`suppressed`), a shard is told before their next command: a lift knows
     them by their keyed hashes only.
     """
 
-    def __init__(self, ports: Sequence[ShardPort], identity: Identity) -> None:
+    def __init__(self, ports: Sequence[ShardPort], suppressed: Suppressed) -> None:
         self._ports = ports
-        self._identity = identity
+        self._suppressed = suppressed
         self._down: set[int] = set()
         self._in_flight = 0
         self._background = Background()
@@ -71,19 +71,19 @@ class Shards:
             raise StoreUnavailable(f"shard {number} gave no results")
         for one, result in zip(back, response.results, strict=False):
             if not isinstance(result, Failed):
-                self._identity.readmitted(one.uuid)
+                self._suppressed.readmitted(one.uuid)
         return response.results[len(back) :]
 
     def _readmissions(self, commands: Sequence[Command]) -> list[Readmit]:
         """Of those devices among these that their shards still have as opted out, though it was lifted."""
-        if not self._identity.any_lifted:
+        if not self._suppressed.any_lifted:
             return []
         uuids = {
             command.event.uuid if isinstance(command, Sight) else command.uuid
             for command in commands
             if isinstance(command, (Sight, Onboard, Link))
         }
-        lifted = ((uuid, self._identity.lifted_at(uuid)) for uuid in sorted(uuids))
+        lifted = ((uuid, self._suppressed.lifted_at(uuid)) for uuid in sorted(uuids))
         return [Readmit(uuid, at) for uuid, at in lifted if at is not None]
 
     async def one(self, uuid: str, command: Command) -> Result:

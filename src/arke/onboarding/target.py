@@ -29,7 +29,7 @@ class Target(Protocol):
         """Whether it is a cross-device data source, whose ids lead to all devices of a person."""
         ...
 
-    def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
         """The devices of each id, for those that are known; of UUIDs, the device itself."""
         ...
 

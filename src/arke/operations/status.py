@@ -9,7 +9,7 @@ import msgspec
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
-from arke.storage.ports.directory import AuditEnd
+from arke.storage.ports.audit import AuditEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,9 +83,12 @@ class StatusOperations:
             if run.destination in found:  # the catalog may have changed since
                 found[run.destination].batch = run
         _add_lanes(found, (lane for part in parts for lane in part.lanes))
-        return self._status(parts, list(found.values()))
+        audit = await engine.directory.audit.end()
+        return self._status(parts, list(found.values()), audit)
 
-    def _status(self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus]) -> Status:
+    def _status(
+        self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
+    ) -> Status:
         engine = self._engine
         return Status(
             ready=engine.events.ready() and all(part.ready for part in parts),
@@ -103,7 +106,7 @@ class StatusOperations:
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
-            audit=engine.directory.audit_end(),
+            audit=audit,
         )
 
 

@@ -50,9 +50,9 @@ class Desk:
         declared = tuple(DeclaredId(dpid, text) for dpid, text in ids)
         await self.engine.events.ingest([IncomingEvent(uuid=device(number), ids=declared)])
 
-    def owner(self, dpid: int, partner_id: str) -> str | None:
+    async def owner(self, dpid: int, partner_id: str) -> str | None:
         """The device that has an id."""
-        owner = self.engine.identity.owner((dpid, partner_id))
+        owner = await self.engine.identity.owner((dpid, partner_id))
         return None if owner is None else owner.uuid
 
     async def load(self, name: str, content: bytes, columns: str | None = None) -> Receipt:

@@ -21,6 +21,7 @@ from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -72,16 +73,15 @@ class World:
 
     def __init__(self, loop: VirtualTimeLoop, *shards: FakeShard) -> None:
         self.clock = VirtualClock(loop, START)
-        self.directory = SqliteDirectory(MEMORY, key=b"k")
-        self.identity = Identity(self.directory, InlineCommitter(), SeededEntropy(1))
+        self.directory = SqliteDirectory(MEMORY, committer=InlineCommitter(), key=b"k")
+        self.identity = Identity(self.directory, SeededEntropy(1))
         self.shards = shards
         self.batches = self.fresh()
 
     def fresh(self) -> Batches:
         self.batches = Batches(
-            self.directory,
-            InlineCommitter(),
-            Shards(self.shards, self.identity),
+            self.directory.runs,
+            Shards(self.shards, self.identity.suppressed),
             clock=self.clock,
             look_every_s=None,
         )
@@ -96,7 +96,7 @@ class World:
     @property
     def slots(self) -> list[float | None]:
         """Hours since the start, oldest run first."""
-        records = reversed(self.directory.batch_records(D, 100))
+        records = reversed(at_once(self.directory.runs.newest(D, 100)))
         return [None if one.slot is None else (one.slot - START) / HOUR_S for one in records]
 
 
@@ -125,7 +125,7 @@ def test_one_a_day_with_counts_over_all_shards() -> None:
 
     world = play(story, FakeShard(5), FakeShard(20))
     assert world.slots == [2, 26, 50]
-    (newest, *_) = world.directory.batch_records(D, 1)
+    (newest, *_) = at_once(world.directory.runs.newest(D, 1))
     assert (newest.counts, newest.finished_at) == (COUNTS + COUNTS, START + 50 * HOUR_S + 20)
 
 
@@ -144,7 +144,7 @@ def test_slots_missed_make_one_late_run() -> None:
 
     world = play(story)
     assert world.slots == [2, 74, 98]
-    assert world.directory.batch_records(D, 2)[1].at == START + 80 * HOUR_S
+    assert at_once(world.directory.runs.newest(D, 2))[1].at == START + 80 * HOUR_S
 
 
 def test_a_run_longer_than_its_period_is_followed_by_one() -> None:
@@ -189,7 +189,7 @@ def test_an_engine_that_dies_between_shards_brings_all_along() -> None:
         second.down = False
         world.fresh()
         await world.apply(acme())
-        world.batches.resume()
+        await world.batches.resume()
         await world.until(1)
         assert (await world.batches.run(D, 1)).users == 20
 
@@ -267,7 +267,7 @@ def test_a_destination_that_leaves_the_catalog_abandons_its_run() -> None:
         await world.until(1)
         await world.apply()
         await world.until(2)
-        (record,) = world.directory.batch_records(D, 1)
+        (record,) = await world.directory.runs.newest(D, 1)
         assert record.abandoned
         assert (record.counts, record.mode) == (COUNTS, "changes"), "what had been told until then"
         assert record.finished_at is not None
