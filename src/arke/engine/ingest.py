@@ -10,7 +10,7 @@ import msgspec
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
-from arke.shard.commands import Failed, Seen, Sight
+from arke.shard.commands import Failed, Seen, Sight, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
     from arke.intake.room import Place
-    from arke.shard.commands import Result
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
@@ -173,15 +172,15 @@ class Ingestion:
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
-                for (number, _), result in zip(sights, outcome, strict=True):
-                    answers[number] = _answer(result)
+                for (number, sight), result in zip(sights, outcome, strict=True):
+                    answers[number] = _answer(sight, result)
 
 
-def _answer(result: Result) -> Accepted | EventError:
+def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:
     match result:
         case Seen():
             return result.accepted
+        case Taken():  # its shard died between storing it and saying so
+            return Accepted(uuid=sight.event.uuid)
         case Failed():
             return EventError(result.code, result.message)
-        case _:
-            return EventError("internal", "the shard answered something else")
