@@ -150,10 +150,8 @@ def memory_engine(
         housekeeping=False,
         observer=observer,
     )
-    directory = SqliteDirectory(MEMORY, key=b"virtual")
-    engine = engine_over(
-        directory, [shard], clock, entropy, InlineCommitter(), InlineCommitter(), batch_look_every_s=None
-    )
+    directory = SqliteDirectory(MEMORY, committer=InlineCommitter(), key=b"virtual")
+    engine = engine_over(directory, [shard], clock, entropy, InlineCommitter(), batch_look_every_s=None)
     return engine, shard
 
 
@@ -162,7 +160,6 @@ def engine_over(
     ports: Sequence[ShardPort],
     clock: Clock,
     entropy: Entropy,
-    committer: Committer,
     compiler: Committer,
     *,
     settings: Settings | None = None,
@@ -172,24 +169,22 @@ def engine_over(
     given = settings or Settings()
     identity = Identity(
         directory,
-        committer,
         entropy,
         takeovers_per_device=given.identity.takeovers_per_device,
         cached_ids=given.memory.ids,
         cached_people=given.memory.people,
     )
     live = LiveCatalog()
-    shards = Shards(ports, identity)
+    shards = Shards(ports, identity.suppressed)
     moves = Moves(identity, clock, shards)
-    joins = Joins(directory.files, committer, clock, shards)
-    links = Links(identity, moves, joins, directory, committer)
+    joins = Joins(directory.files, clock, shards)
+    links = Links(identity, moves, joins, directory)
     events = Ingestion(live, identity, links, shards, clock)
-    batches = Batches(directory, committer, shards, clock=clock, look_every_s=batch_look_every_s)
-    audit = Audit(directory, committer, clock)
-    privacy = Privacy(directory, identity, shards, live, clock=clock, committer=committer)
+    batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
+    audit = Audit(directory.audit, clock)
+    privacy = Privacy(directory, identity, shards, live, clock)
     return Engine(
         directory=directory,
-        committer=committer,
         compiler=compiler,
         identity=identity,
         live=live,
@@ -200,7 +195,7 @@ def engine_over(
         joins=joins,
         files=FileDesk(live, identity, links, shards, joins, events, audit),
         catalogs=CatalogSwitch(
-            live, directory, identity, shards, batches, clock=clock, committer=committer, compiler=compiler
+            live, directory.catalogs, identity, shards, batches, clock=clock, compiler=compiler
         ),
         batches=batches,
         estimator=Estimator(live, shards, compiler),
@@ -225,10 +220,12 @@ async def running_engine(
     EgressPolicy(settings.egress.allow_cidrs)  # a wrong range is said here, and not by every shard
     lock = DataLock(data)
     try:
-        directory = SqliteDirectory(data / DIRECTORY_FILE, memory=page_memory(settings))
-        count = directory.shards(settings.server.shards)
+        directory = SqliteDirectory(
+            data / DIRECTORY_FILE, committer=ThreadCommitter("directory"), memory=page_memory(settings)
+        )
+        count = await directory.shards(settings.server.shards)
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
-        clock, catch_up = SystemClock(), CatchUp(directory)
+        clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]
         if in_process:
             shards = [open_shard(store, settings, delivering=delivering) for store in stores]
@@ -239,7 +236,6 @@ async def running_engine(
             shards,
             clock,
             SystemEntropy(),
-            ThreadCommitter("directory"),
             ThreadCommitter("catalog"),
             settings=settings,
         )
@@ -250,12 +246,12 @@ async def running_engine(
                     await catch_up.bring(shard)
             await engine.recover()
             if delivering:
-                engine.batches.resume()
+                await engine.batches.resume()
             if not in_process:
                 engine.batches.start_schedule()
             engine.watch()
             if delivering:
-                engine.privacy.start()
+                await engine.privacy.start()
             yield engine
         finally:
             await engine.stop()
@@ -265,9 +261,7 @@ async def running_engine(
 
 def file_loader(engine: Engine) -> Loader:
     """Loads data files into an engine."""
-    return Loader(
-        engine.files, engine.directory.files, engine.committer, SystemClock(), ThreadCommitter("files")
-    )
+    return Loader(engine.files, engine.directory.files, SystemClock(), ThreadCommitter("files"))
 
 
 @asynccontextmanager

@@ -101,7 +101,7 @@ async def open_doors(
                 ),
                 (
                     admin_server(
-                        api_app(operations, engine.doorkeeper.authorize, refusals),
+                        api_app(operations, engine.doorkeeper, refusals),
                         refusals,
                         hosts,
                         connections=most,
@@ -120,7 +120,7 @@ async def open_doors(
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-                engine.audit.log_end()
+                await engine.audit.log_end()
                 yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
             finally:
                 for server, _ in servers:

@@ -1,4 +1,4 @@
-"""API tokens: minting, checking, and the port they are stored behind. The secret is never stored."""
+"""API tokens: minting and checking. The secret is never stored."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import TYPE_CHECKING, Final, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from arke.domain.token import SCOPES, Scope, Token
 from arke.errors import InvalidInput, Unauthorized
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from arke.clock import Clock
-
+    from arke.storage.ports.tokens import Tokens
 
 PREFIX: Final = "arke_"
 SECRET_BYTES: Final = 32
@@ -28,51 +26,6 @@ MAX_LIFETIME_S: Final = 10 * 365 * 86_400
 
 _LIFETIME: Final = re.compile(r"([0-9]{1,6})(m|h|d|w|y)")
 _UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
-
-
-class TokenStore(Protocol):
-    """Where tokens are kept. Every change is durable on return."""
-
-    def list(self) -> list[Token]:
-        """All tokens, revoked and expired ones too, oldest first."""
-        ...
-
-    def add(self, token: Token) -> None:
-        """Raises `InvalidInput` when the id or the hash is taken."""
-        ...
-
-    def revoke(self, token_id: str, at: int) -> Token:
-        """Mark as revoked and return it; a second time changes nothing. Raises `InvalidInput`: no such id."""
-        ...
-
-    def find(self, secret_hash: bytes) -> Token | None: ...
-
-
-class MemoryTokenStore:
-    """Tokens in a dictionary, for tests and for engines that keep nothing."""
-
-    def __init__(self) -> None:
-        self._by_id: dict[str, Token] = {}
-
-    def list(self) -> list[Token]:
-        return sorted(self._by_id.values(), key=lambda token: (token.created, token.id))
-
-    def add(self, token: Token) -> None:
-        if token.id in self._by_id or self.find(token.secret_hash) is not None:
-            raise InvalidInput(f"token {token.id} exists already")
-        self._by_id[token.id] = token
-
-    def revoke(self, token_id: str, at: int) -> Token:
-        token = self._by_id.get(token_id)
-        if token is None:
-            raise InvalidInput(f"there is no token {token_id!r}: `arke token list` shows them")
-        if token.revoked is None:
-            token = msgspec.structs.replace(token, revoked=at)
-            self._by_id[token_id] = token
-        return token
-
-    def find(self, secret_hash: bytes) -> Token | None:
-        return next((t for t in self._by_id.values() if t.secret_hash == secret_hash), None)
 
 
 def mint(
@@ -98,7 +51,7 @@ def mint(
     return secret, token
 
 
-def authorize(store: TokenStore, secret: str | None, scope: str, now: float) -> Token:
+async def authorize(store: Tokens, secret: str | None, scope: str, now: float) -> Token:
     """The live token behind a secret, if it carries the scope; otherwise raises `Unauthorized`.
 
     Wrong, expired and revoked secrets get the same answer, so that nobody learns which one he holds.
@@ -106,7 +59,7 @@ def authorize(store: TokenStore, secret: str | None, scope: str, now: float) -> 
     if not secret:
         raise Unauthorized("a token is needed: send `Authorization: Bearer arke_...`")
     wanted = digest(secret[:MAX_SECRET_CHARS])
-    token = store.find(wanted)
+    token = await store.find(wanted)
     if token is None or not hmac.compare_digest(token.secret_hash, wanted) or not token.live(now):
         raise Unauthorized("the token is unknown, expired or revoked: `arke token create` makes a new one")
     if not token.allows(scope):
@@ -117,13 +70,13 @@ def authorize(store: TokenStore, secret: str | None, scope: str, now: float) -> 
 class Doorkeeper:
     """Who may do what, by the tokens of a store."""
 
-    def __init__(self, store: TokenStore, clock: Clock) -> None:
+    def __init__(self, store: Tokens, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
-    def authorize(self, secret: str | None, scope: str) -> str:
-        """The id of the token, which carries the scope. Raises `Unauthorized`."""
-        return authorize(self._store, secret, scope, self._clock.now()).id
+    async def authorize(self, secret: str | None, scope: str) -> str:
+        """The id of the token, which carries the scope. Raises `Unauthorized`, StoreUnavailable."""
+        return (await authorize(self._store, secret, scope, self._clock.now())).id
 
 
 def digest(secret: str) -> bytes:

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from arke.api.table import audit
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
+from at_once import at_once
 from e2e.catalogs import DPID, catalog, destination, device, visit
 from e2e.engine_process import EngineProcess, Reply, request
 from patience import wait_until
@@ -17,7 +19,7 @@ from patience import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from arke.storage.ports.directory import AuditEntry
+    from arke.storage.ports.audit import AuditEntry
 
 NOWHERE = "https://127.0.0.1:1/aam"
 PEOPLE = ("/v1/explain?uuid=" + device(1), f"/v1/explain?id={DPID}:p1", "/v1/undelivered")
@@ -68,11 +70,11 @@ def looks(engine: EngineProcess, actor: str) -> list[tuple[str, str]]:
 
 def hashes(engine: EngineProcess, texts: Sequence[str]) -> list[str]:
     """The keyed hashes under which the directory knows these, read beside the engine."""
-    directory = SqliteDirectory(engine.data / "directory.db")
+    directory = SqliteDirectory(engine.data / "directory.db", committer=InlineCommitter())
     try:
         return [directory.hash_of(text).hex() for text in texts]
     finally:
-        directory.close()
+        at_once(directory.close())
 
 
 @pytest.mark.parametrize("scope", WHO_READS)

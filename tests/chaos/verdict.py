@@ -14,6 +14,7 @@ from arke.domain.ledger import TOLD_1
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
+from at_once import at_once
 from e2e.catalogs import DPID, TOLD, TRAITS, device
 
 if TYPE_CHECKING:
@@ -47,12 +48,11 @@ class Kept(msgspec.Struct, frozen=True):
 def read(data: Path, uuids: Iterable[str], partners: Iterable[str]) -> Kept:
     """Read the stores as a fresh process would."""
     wanted = sorted(set(uuids))
-    directory = SqliteDirectory(data / "directory.db")
-    owners = {
-        key[1]: owner.uuid for key, owner in directory.find((DPID, one) for one in set(partners)).items()
-    }
-    moves = len(directory.moves())
-    directory.close()
+    directory = SqliteDirectory(data / "directory.db", committer=InlineCommitter())
+    known = at_once(directory.identities.look_up({(DPID, one) for one in partners}))
+    owners = {key[1]: owner.uuid for key, owner in known.owners.items()}
+    moves = len(at_once(directory.identities.moves()))
+    at_once(directory.close())
     profiles: dict[str, Profile] = {}
     ledger: list[LedgerRow] = []
     owed = 0

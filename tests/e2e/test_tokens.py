@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from at_once import at_once
 from e2e.catalogs import catalog, visit
 from e2e.engine_process import LOOPBACK, EngineProcess, request
 
@@ -93,19 +94,20 @@ def test_an_expired_token_is_refused(engine: EngineProcess) -> None:
     """Its time is put back in the store of the stopped engine; nothing else is touched."""
     import msgspec
 
+    from arke.storage.committer import InlineCommitter
     from arke.storage.sqlite.directory import SqliteDirectory
 
     secret = make(engine, "ingest", "--expires", "1h")
     assert engine.send(visit(3, "camera"), token=secret).status == 200
     engine.stop()
-    directory = SqliteDirectory(engine.data / "directory.db")
-    for token in directory.tokens.list():
+    directory = SqliteDirectory(engine.data / "directory.db", committer=InlineCommitter())
+    for token in at_once(directory.tokens.list()):
         past = msgspec.structs.replace(token, expires=int(time.time()) - 1)
-        directory._connection.execute(
+        directory._database.run(
             "UPDATE token SET body = ? WHERE id = ? AND ? IS NOT NULL",
             (msgspec.msgpack.encode(past), token.id, token.expires),
         )
-    directory.close()
+    at_once(directory.close())
     engine.start()
     assert engine.send(visit(3, "camera"), token=secret).status == 401
 

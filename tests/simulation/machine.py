@@ -76,8 +76,7 @@ class Machine:
         self.life = 0
 
     def start(self) -> None:
-        self._keeper = asyncio.create_task(self._keep_running())
-        self.outsider(self._keeper)
+        self._keeper = self.outsider(asyncio.create_task(self._keep_running()))
 
     def outsider(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
         """This task is not part of the engine and survives its death."""
@@ -138,18 +137,20 @@ class Machine:
             patch.object(
                 app,
                 "SqliteDirectory",
-                lambda _, key: self._opened(SqliteDirectory(here / DIRECTORY_FILE, key=key)),
+                lambda _, committer, key: self._opened(
+                    SqliteDirectory(here / DIRECTORY_FILE, committer=committer, key=key)
+                ),
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
             engine, shard = app.memory_engine(poster, self._clock, entropy)
-        engine.identity._takeovers_per_device = TAKEOVERS
+        engine.identity._door._takeovers_per_device = TAKEOVERS
         await shard.start()
-        await CatchUp(engine.directory).bring(shard)
+        await CatchUp(engine.directory.catalogs).bring(shard)
         await engine.recover()
-        engine.batches.resume()
+        await engine.batches.resume()
         engine.batches.start_schedule()
-        engine.privacy.start()
+        await engine.privacy.start()
         return engine
 
     async def _die(self) -> None:
@@ -170,9 +171,7 @@ class Machine:
     async def _close_files(self) -> None:
         """As the kernel would. The next life has its own copies of them."""
         for store in self._open_files:
-            closing = store.close()
-            if closing is not None:
-                await closing
+            await store.close()
         self._open_files.clear()
 
     def _move_on(self) -> None:

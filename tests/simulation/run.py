@@ -108,7 +108,7 @@ async def _play(seed: int, folder: Path, clock: VirtualClock) -> tuple[list[Arri
     machine = Machine(folder, clock, fate, network, seed)
     current = asyncio.current_task()
     assert current is not None
-    machine.outsider(current)
+    _ = machine.outsider(current)
     machine.start()
     visitors = Visitors(machine, clock, fate)
     await visitors.live()

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 import pytest
 
 from arke.errors import InvalidInput, Unauthorized
-from arke.tokens import MemoryTokenStore, authorize, digest, mint, parse_lifetime_s
+from arke.storage.committer import InlineCommitter
+from arke.storage.sqlite.connection import MEMORY
+from arke.storage.sqlite.directory import SqliteDirectory
+from arke.tokens import authorize as authorize_awaiting
+from arke.tokens import digest, mint, parse_lifetime_s
+
+if TYPE_CHECKING:
+    from arke.domain.token import Token
+    from arke.storage.ports.tokens import Tokens
 
 NOW = 1_000_000
+
+
+def stored(*tokens: Token) -> Tokens:
+    store = SqliteDirectory(MEMORY, committer=InlineCommitter()).tokens
+    for token in tokens:
+        asyncio.run(store.add(token))
+    return store
+
+
+def authorize(store: Tokens, secret: str | None, scope: str, now: float) -> Token:
+    return asyncio.run(authorize_awaiting(store, secret, scope, now))
 
 
 def test_a_secret_is_256_random_bits_and_not_stored() -> None:
@@ -31,9 +53,8 @@ def test_a_secret_is_256_random_bits_and_not_stored() -> None:
     ],
 )
 def test_what_each_scope_implies(own: list[str], allowed: set[str]) -> None:
-    store = MemoryTokenStore()
     secret, token = mint("t", own, now=NOW)
-    store.add(token)
+    store = stored(token)
     for scope in ("ingest", "metrics", "read", "operate", "admin"):
         if scope in allowed:
             assert authorize(store, secret, scope, NOW) == token
@@ -44,13 +65,11 @@ def test_what_each_scope_implies(own: list[str], allowed: set[str]) -> None:
 
 
 def test_wrong_expired_and_revoked_are_told_apart_by_nobody() -> None:
-    store = MemoryTokenStore()
     expiring, first = mint("a", ["ingest"], now=NOW, lifetime_s=60)
     revoked, second = mint("b", ["ingest"], now=NOW)
-    store.add(first)
-    store.add(second)
+    store = stored(first, second)
     assert authorize(store, expiring, "ingest", NOW + 59) == first
-    store.revoke(second.id, NOW)
+    asyncio.run(store.revoke(second.id, NOW))
     messages = set()
     for secret, now in (
         (expiring, NOW + 60),
@@ -70,7 +89,7 @@ def test_wrong_expired_and_revoked_are_told_apart_by_nobody() -> None:
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_no_token_is_told_how_to_send_one(nothing: str | None) -> None:
     with pytest.raises(Unauthorized, match="Bearer"):
-        authorize(MemoryTokenStore(), nothing, "ingest", NOW)
+        authorize(stored(), nothing, "ingest", NOW)
 
 
 @pytest.mark.parametrize("scopes", [["root"], [], [""], ["ingest", "Read"]])

@@ -23,26 +23,25 @@ from arke.doors.refusals import INTERNAL
 from arke.errors import ArkeError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
     from arke.api.endpoint import Stream
     from arke.doors.refusals import Refusals
     from arke.operations.subjects import Operations
-
-    Authorize = Callable[[str | None, str], str]
+    from arke.tokens import Doorkeeper
 
 MORE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def api_app(
-    operations: Operations, authorize: Authorize | None, refusals: Refusals | None = None
+    operations: Operations, doorkeeper: Doorkeeper | None, refusals: Refusals | None = None
 ) -> Starlette:
-    """`authorize` checks a token for a scope and returns its id; None: whoever reaches the app may do everything
-    (the Unix socket). `refusals`: what the doors count, for the metrics.
+    """`doorkeeper` checks tokens; None: whoever reaches the app may do everything (the Unix socket). `refusals`:
+    what the doors count, for the metrics.
     """
-    guard = _Guard(operations, authorize, refusals)
+    guard = _Guard(operations, doorkeeper, refusals)
     app = Starlette(
         routes=[
             Route(one.path, partial(guard.answer, one, Reader(one.parameters)), methods=[one.method])
@@ -59,10 +58,10 @@ class _Guard:
     """Checks a request against its endpoint, runs the operation, and puts what comes of it into a response."""
 
     def __init__(
-        self, operations: Operations, authorize: Authorize | None, refusals: Refusals | None
+        self, operations: Operations, doorkeeper: Doorkeeper | None, refusals: Refusals | None
     ) -> None:
         self._operations = operations
-        self._authorize = authorize
+        self._doorkeeper = doorkeeper
         self._refusals = refusals
 
     async def answer(
@@ -85,15 +84,15 @@ class _Guard:
         """Raises Unauthorized, InvalidInput."""
         actor = LOCAL
         if endpoint.scope is not None:
-            if self._authorize is not None:
-                actor = self._authorize(_bearer(request), endpoint.scope)
+            if self._doorkeeper is not None:
+                actor = await self._doorkeeper.authorize(_bearer(request), endpoint.scope)
             check_names([name for name, _ in request.query_params.multi_items()], endpoint.query)
         given = reader.read({**request.query_params, **request.path_params})
         return Asked(
             given=given,
             body=await endpoint.body.read(request.stream()),
             actor=actor,
-            from_afar=self._authorize is not None,
+            from_afar=self._doorkeeper is not None,
             refused=self._refusals.counts() if self._refusals is not None else None,
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.identity import Owner
+from arke.domain.identity import Claims, Owner
 from arke.domain.profile import Profile, decode_profile, encode_profile
 from arke.storage.committer import InlineCommitter
 from arke.storage.ports.shard import GroupWrites, Loaded, Needs
@@ -87,12 +88,16 @@ async def index_due(store: ShardStore, at: int) -> None:
 
 def link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
     """Let every device be known by a cookie, `cookie-` and its place in nine digits."""
-    directory = SqliteDirectory(path)
+    asyncio.run(_link_cookies(path, dpid, uuids))
+
+
+async def _link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
+    directory = SqliteDirectory(path, committer=InlineCommitter())
     for start in range(0, len(uuids), WRITTEN):
         part = enumerate(uuids[start : start + WRITTEN], start)
-        links = {(dpid, f"cookie-{number:09d}"): Owner(uuid, number + 1) for number, uuid in part}
-        directory.link(links, [], 0)
-    directory.close()
+        owners = {(dpid, f"cookie-{number:09d}"): Owner(uuid, number + 1) for number, uuid in part}
+        await directory.identities.link(Claims(0, owners))
+    await directory.close()
 
 
 class BareLoop:

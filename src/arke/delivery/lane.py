@@ -298,7 +298,7 @@ class Lane:
                 self._close(device)
                 self._wake.set()
 
-        self._beside(record())
+        _ = self._beside(record())
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -497,7 +497,7 @@ class Lane:
                 self._feed, self._last_run = None, feed.run.number
                 feed.ended.set()
 
-        self._beside(end())
+        _ = self._beside(end())
 
     async def _pause_batch(self) -> None:
         """The lane stops: what it knows to be done need not be told again."""

@@ -30,7 +30,7 @@ from arke.demo.visitors import plan_visits
 from arke.operations.subjects import Operations
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
-from arke.shard.protocol import AskStatus, ShardStatus
+from arke.shard.protocol import AskStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -247,8 +247,7 @@ class _Demo:
 
     async def _latencies_ms(self) -> list[float]:
         """From event to acknowledgement over all destinations, in ms, ascending."""
-        parts = await self._engine.shards.ask_all(AskStatus(latencies=True))
-        shards = [part for part in parts if isinstance(part, ShardStatus)]
+        shards = await self._engine.shards.ask_all(AskStatus(latencies=True))
         return sorted(
             value for shard in shards for lane in shard.lanes for value in lane.figures.latencies_ms
         )

@@ -27,6 +27,10 @@ class Owner(NamedTuple):
     state: int = 0
     first: bytes | None = None
 
+    def came_from_elsewhere(self, uuid: str) -> bool:
+        """Whether an id of this device was another one's first, or is another one's now."""
+        return self.uuid != uuid or self.first is not None
+
 
 PersonKey = tuple[int, str, str]
 """One device of a person: (DPID, cross-device id, UUID)."""
@@ -56,3 +60,19 @@ class Move(msgspec.Struct, frozen=True):
     @property
     def key(self) -> IdKey:
         return self.dpid, self.id
+
+
+class Claims(msgspec.Struct):
+    """Mappings that are to be stored together, decided at `at`: new owners of ids, the moves that follow from them,
+    devices of people, and how many ids a device has taken over on a day, by now.
+
+    `before`: the generation of the mapping that each of `owners` takes the place of; 0, or none given: nobody had
+    the id. An owner under that same generation stays, and only its state is another.
+    """
+
+    at: int = 0
+    owners: dict[IdKey, Owner] = {}
+    before: dict[IdKey, int] = {}
+    moves: list[Move] = []
+    people: dict[PersonKey, PersonRow] = {}
+    takeovers: dict[DeviceDay, int] = {}

@@ -8,8 +8,7 @@ from arke.log import get_logger
 
 if TYPE_CHECKING:
     from arke.clock import Clock
-    from arke.storage.committer import Committer
-    from arke.storage.ports.directory import Directory
+    from arke.storage.ports import audit
 
 log = get_logger("engine")
 
@@ -17,20 +16,19 @@ log = get_logger("engine")
 class Audit:
     """Adds entries, each with its actor: a token's id, or `local`."""
 
-    def __init__(self, directory: Directory, committer: Committer, clock: Clock) -> None:
-        self._directory = directory
-        self._committer = committer
+    def __init__(self, entries: audit.Audit, clock: Clock) -> None:
+        self._entries = entries
         self._clock = clock
 
     async def record(self, actor: str, action: str, detail: str) -> None:
         """Durable on return. The log gets the audit's new end, without who and what: a cut is found out by it."""
         now = int(self._clock.now())
-        end = await self._committer.run(self._directory.audit, now, actor, action, detail)
+        end = await self._entries.add(now, actor, action, detail)
         log.info("audited", action=action, entries=end.entries, seal=end.seal)
 
-    def log_end(self) -> None:
+    async def log_end(self) -> None:
         """Say how far the audit goes, and whether it is whole."""
-        end = self._directory.audit_end()
+        end = await self._entries.end()
         log.info("audit", entries=end.entries, seal=end.seal)
-        if not self._directory.audit_intact():
+        if not await self._entries.intact():
             log.error("audit_broken", entries=end.entries)

@@ -20,7 +20,6 @@ from arke.engine.schedule import due_slot, next_slot
 from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBatches, RunBatch
-from arke.shard.protocol import Batches as BatchAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
     from arke.engine.shards import Shards
-    from arke.shard.protocol import Response
-    from arke.storage.committer import Committer
-    from arke.storage.ports.directory import Directory
+    from arke.storage.ports.runs import Runs
 
 WAIT_S = 60.0
 """How long a shard is asked to wait for the end of a run before it is asked again."""
@@ -87,15 +84,13 @@ class Batches:
 
     def __init__(
         self,
-        directory: Directory,
-        committer: Committer,
+        runs: Runs,
         shards: Shards,
         *,
         clock: Clock,
         look_every_s: float | None = LOOK_EVERY_S,
     ) -> None:
-        self._directory = directory
-        self._committer = committer
+        self._runs = runs
         self._shards = shards
         self._clock = clock
         self._look_every_s = look_every_s
@@ -114,11 +109,11 @@ class Batches:
         """Go by another catalog. A schedule that is new counts from now."""
         self._destinations = {destination.id: destination for destination in catalog.destinations}
         now = int(self._clock.now())
-        known = self._directory.scheduled_since()
+        known = await self._runs.scheduled_since()
         since = {number: known.get(number, now) for number in self._scheduled()}
-        self._slots = {number: self._directory.last_slot(number) for number in since}
+        self._slots = {number: await self._runs.last_slot(number) for number in since}
         if since != known:
-            await self._committer.run(self._directory.schedule_since, since)
+            await self._runs.schedule_since(since)
         self._since = since
         self._look()
 
@@ -129,9 +124,9 @@ class Batches:
             if destination.enabled and destination.batch is not None
         ]
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Go on with runs that have not finished."""
-        for record in self._directory.unfinished_batches():
+        for record in await self._runs.unfinished():
             self._spawn(record)
 
     def start_schedule(self) -> None:
@@ -154,7 +149,7 @@ class Batches:
         """Begin a run on every shard that can be reached; the others follow. Raises InvalidInput, BatchRunning."""
         async with self._starting:
             self._check(destination)
-            newest = self._directory.batch_records(destination, 1)
+            newest = await self._runs.newest(destination, 1)
             number = newest[0].number + 1 if newest else 1
             record = BatchRecord(destination, number, int(self._clock.now()), trigger, slot)
             await self._store(record)
@@ -181,7 +176,7 @@ class Batches:
             )
 
     async def _store(self, record: BatchRecord) -> None:
-        await self._committer.run(self._directory.keep_batch, record)
+        await self._runs.save(record)
 
     async def _begin(self, shard: int, record: BatchRecord) -> None:
         with contextlib.suppress(ArkeError):  # whoever follows the run asks again
@@ -222,8 +217,7 @@ class Batches:
             # One that was abandoned ends first, and a shard that is stopping does not wait for the end.
             wait_s = PAUSE.first_s
             with contextlib.suppress(ArkeError):
-                answer = await self._shards.ask(shard, _request(record, WAIT_S))
-                run = _run_of(answer, record.destination)
+                run = await self._shards.ask(shard, _request(record, WAIT_S))
                 if run is None:  # switched off: nothing happens before something else does
                     wait_s = WAIT_S
                 elif run.number > record.number:
@@ -279,11 +273,11 @@ class Batches:
         parts = await self._parts() if self._running else []
         found = []
         for destination in self._destinations.values():
-            found.append(self._status_of(destination, parts))
+            found.append(await self._status_of(destination, parts))
             await asyncio.sleep(0)  # there may be a thousand, and events come in between
         return found
 
-    def _status_of(self, destination: Destination, parts: list[BatchRun]) -> DestinationBatches:
+    async def _status_of(self, destination: Destination, parts: list[BatchRun]) -> DestinationBatches:
         return DestinationBatches(
             destination=destination.id,
             name=destination.name,
@@ -292,10 +286,7 @@ class Batches:
             at=destination.batch.at if destination.batch is not None else None,
             next_due=self._next_due(destination),
             running=destination.id in self._running,
-            runs=[
-                self._facts(record, parts)
-                for record in self._directory.batch_records(destination.id, HISTORY)
-            ],
+            runs=[self._facts(record, parts) for record in await self._runs.newest(destination.id, HISTORY)],
         )
 
     async def newest(self) -> list[RunFacts]:
@@ -303,13 +294,13 @@ class Batches:
         parts = await self._parts() if self._running else []
         found = []
         for number in self._destinations:
-            found += [self._facts(record, parts) for record in self._directory.batch_records(number, 1)]
+            found += [self._facts(record, parts) for record in await self._runs.newest(number, 1)]
             await asyncio.sleep(0)
         return found
 
     async def run(self, destination: int, number: int) -> RunFacts:
         """One run. Raises InvalidInput."""
-        for record in self._directory.batch_records(destination, 1, up_to=number):
+        for record in await self._runs.newest(destination, 1, up_to=number):
             if record.number == number:
                 return self._facts(record, await self._parts() if record.finished_at is None else [])
         raise InvalidInput(f"destination {destination} has no batch {number}")
@@ -324,7 +315,7 @@ class Batches:
         """What each shard knows of its newest runs; a shard that is away knows nothing."""
         asking = (self._shards.ask(shard, AskBatches()) for shard in range(len(self._shards)))
         answers = await asyncio.gather(*asking, return_exceptions=True)
-        return [run for answer in answers if isinstance(answer, BatchAnswer) for run in answer.runs]
+        return [run for runs in answers if not isinstance(runs, BaseException) for run in runs]
 
     def _facts(self, record: BatchRecord, parts: list[BatchRun]) -> RunFacts:
         counts, mode, share = record.counts, record.mode, 1.0
@@ -353,11 +344,6 @@ class Batches:
 def _request(record: BatchRecord, wait_s: float) -> RunBatch:
     everything = record.trigger == "resync"
     return RunBatch(record.destination, record.number, record.at, everything, wait_s)
-
-
-def _run_of(answer: Response, destination: int) -> BatchRun | None:
-    runs = answer.runs if isinstance(answer, BatchAnswer) else []
-    return next((run for run in runs if run.destination == destination), None)
 
 
 def _own(record: BatchRecord, parts: Sequence[BatchRun]) -> list[BatchRun]:

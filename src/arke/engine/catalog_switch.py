@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -15,8 +15,8 @@ from arke.catalog.plan import Plan, plan
 from arke.engine.forecast import Forecast, forecast_from, question
 from arke.errors import InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger
-from arke.shard.protocol import AskStatus, Forecasted, Prepare, ShardStatus, Switch
-from arke.storage.ports.directory import StoredCatalog
+from arke.shard.protocol import AskStatus, Prepare, Switch
+from arke.storage.ports.catalogs import StoredCatalog
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.protocol import Request, Response
+    from arke.shard.protocol import Question
     from arke.storage.committer import Committer
-    from arke.storage.ports.directory import Directory
+    from arke.storage.ports.catalogs import Catalogs
 
 PAUSE = Pause(1.0)
 """Before a store is asked again: a catalog that is stored has no way back."""
@@ -35,6 +35,9 @@ REFUSED = (StoreUnavailable,)
 POSTPONED = "catalog_switch_postponed"
 
 log = get_logger("engine")
+
+
+A = TypeVar("A")
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -53,28 +56,26 @@ class CatalogSwitch:
     def __init__(
         self,
         live: LiveCatalog,
-        directory: Directory,
+        catalogs: Catalogs,
         identity: Identity,
         shards: Shards,
         batches: Batches,
         *,
         clock: Clock,
-        committer: Committer,
         compiler: Committer,
     ) -> None:
         self._live = live
-        self._directory = directory
+        self._catalogs = catalogs
         self._identity = identity
         self._shards = shards
         self._batches = batches
         self._clock = clock
-        self._committer = committer
         self._compiler = compiler
         self._applying = asyncio.Lock()
 
     async def load(self) -> None:
         """Go by the stored catalog, if there is one. Raises StoreUnavailable."""
-        stored = self._directory.catalog()
+        stored = await self._catalogs.get()
         if stored is not None:
             self._use(stored.version, stored_form.from_json(stored.body))
         await self._batches.follow_catalog(self._live.catalog)
@@ -93,13 +94,13 @@ class CatalogSwitch:
             if steps.empty and self._live.version:
                 return Applied(steps, None, Forecast.nothing(await self._profiles()))
             body = await self._compiler.run(stored_form.to_json, catalog)
-            stored = self._next_version(catalog, body, steps, note)
+            stored = await self._next_version(catalog, body, steps, note)
             request = Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired)
             await self._shards.ask_all(request)
             forecast = await self._forecast(request, steps, catalog, keep=not dry_run)
             if dry_run:
                 return Applied(steps, None, forecast)
-            await self._committer.run(self._directory.add_catalog, stored)
+            await self._catalogs.add(stored)
             try:
                 await asyncio.gather(*(self._switch(n, request) for n in range(len(self._shards))))
             finally:  # the next edit goes by what is stored, whatever became of this one
@@ -112,9 +113,9 @@ class CatalogSwitch:
     async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
         """Apply an earlier catalog again, as a new version. None: the one before the current one."""
         wanted = self._live.version - 1 if version is None else version
-        stored = self._directory.catalog(wanted) if wanted >= 1 else None
+        stored = await self._catalogs.get(wanted) if wanted >= 1 else None
         if stored is None:
-            known = ", ".join(str(number) for number, _, _ in self._directory.catalog_versions()) or "none"
+            known = ", ".join(str(number) for number, _, _ in await self._catalogs.versions()) or "none"
             raise InvalidInput(f"there is no catalog version {wanted} to go back to; stored: {known}")
         catalog = stored_form.from_json(stored.body)
         return await self.apply(catalog, dry_run=dry_run, note=f"rollback to {wanted}")
@@ -132,30 +133,28 @@ class CatalogSwitch:
         except ShardDown:
             return
 
-    async def _ask_prepared(self, shard: int, prepared: Prepare, request: Request) -> Response:
+    async def _ask_prepared(self, shard: int, prepared: Prepare, question: Question[A]) -> A:
         """Ask a shard about a catalog it was told to prepare."""
         try:
-            return await self._shards.ask(shard, request)
+            return await self._shards.ask(shard, question)
         except InvalidInput:  # it went away and came back between the two steps
             await self._shards.ask(shard, prepared)
-            return await self._shards.ask(shard, request)
+            return await self._shards.ask(shard, question)
 
     async def _forecast(self, prepared: Prepare, steps: Plan, catalog: Catalog, *, keep: bool) -> Forecast:
         """Whom a prepared catalog would move, asked of all shards at once."""
         ask = question(steps, prepared.version, keep=keep)
-        answers = await asyncio.gather(
+        parts = await asyncio.gather(
             *(self._ask_prepared(shard, prepared, ask) for shard in range(len(self._shards)))
         )
-        parts = [part for part in answers if isinstance(part, Forecasted)]
         return await self._compiler.run(forecast_from, parts, self._live.catalog, catalog, len(ask.moving))
 
     async def _profiles(self) -> int:
         """How many are stored."""
-        parts = await self._shards.ask_all(AskStatus())
-        return sum(part.profiles for part in parts if isinstance(part, ShardStatus))
+        return sum(part.profiles for part in await self._shards.ask_all(AskStatus()))
 
-    def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
-        before = self._directory.catalog()
+    async def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
+        before = await self._catalogs.get()
         known = before.mapping_versions if before is not None else {}
         version = self._live.version + 1
         versions = {

@@ -54,8 +54,7 @@ class Estimator:
         """
         warnings = await self._compiler.run(check_loose_rule, rule, self._catalog.catalog)
         each = -(-limit // len(self._shards))
-        answers = await self._shards.ask_all(AskEstimate(rule, each))
-        return estimate_from([part for part in answers if isinstance(part, Estimated)], warnings)
+        return estimate_from(await self._shards.ask_all(AskEstimate(rule, each)), warnings)
 
 
 def estimate_from(parts: Sequence[Estimated], warnings: list[str]) -> Estimate:

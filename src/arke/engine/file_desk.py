@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
-from arke.shard.commands import Failed, Link, Linked
+from arke.engine.identity import Named
+from arke.shard.commands import Asks, Failed, Link, Linked, Onboarded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.commands import Command, Onboard, Result
+    from arke.shard.commands import Onboard
+
+R = TypeVar("R")
 
 GROUP = 500
 """Commands of a file in one group of a shard while no events come in."""
@@ -95,25 +98,18 @@ class FileDesk:
     def of_people(self, dpid: int) -> bool:
         return self._identity.is_cross_device(dpid)
 
-    def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
-        found: dict[IdKey, tuple[str, ...]] = {}
-        owned: list[IdKey] = []
-        for key in keys:
-            if key[0] == 0:
-                found[key] = (key[1],)
-            elif not self.of_people(key[0]):
-                owned.append(key)
-            elif devices := self._identity.devices(key):
-                found[key] = tuple(devices)
-        found.update((key, (owner.uuid,)) for key, owner in self._identity.owners(owned).items())
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, tuple[str, ...]]:
+        known = await self._identity.devices([key for key in keys if key[0] != 0])
+        found = {key: tuple(devices) for key, devices in known.items()}
+        found.update((key, (key[1],)) for key in keys if key[0] == 0)
         return found
 
     def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
-        if key[0] != 0 and self._identity.suppressed_key(key):
+        if key[0] != 0 and self._identity.suppressed.id(key):
             return True
-        return bool(devices) and all(self._identity.suppressed_uuid(uuid) for uuid in devices)
+        return bool(devices) and all(self._identity.suppressed.device(uuid) for uuid in devices)
 
-    async def onboard(self, commands: Sequence[Onboard]) -> list[Result]:
+    async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
         return await self._run([(command.uuid, command) for command in commands])
 
     async def link(self, rows: Sequence[tuple[str | None, tuple[IdKey, ...]]], now: int) -> list[bool | None]:
@@ -121,26 +117,28 @@ class FileDesk:
         places: list[int] = []
         outcomes: list[bool | None] = [False] * len(rows)
         for start in range(0, len(rows), RESOLVED):
-            for place, (uuid, keys) in enumerate(rows[start : start + RESOLVED], start):
-                resolved = self._identity.resolve(uuid, [DeclaredId(*key) for key in keys], now)
+            part = rows[start : start + RESOLVED]
+            named = [Named(uuid, [DeclaredId(*key) for key in keys]) for uuid, keys in part]
+            for place, resolved in enumerate(await self._identity.resolve(named, now), start):
                 if not resolved.suppressed:
                     link = Link(resolved.uuid, resolved.ids, now, resolved.arriving)
                     commands.append((resolved.uuid, link))
                     places.append(place)
             # Before anybody else is served: a failed write is told only to whoever waits for it.
             await self._links.commit()
-        for place, result in zip(places, await self._run(commands), strict=True):
-            outcomes[place] = not result.refused if isinstance(result, Linked) else None
+        results: list[Linked | Failed] = await self._run(commands)
+        for place, result in zip(places, results, strict=True):
+            outcomes[place] = None if isinstance(result, Failed) else not result.refused
         return outcomes
 
     def filed(self) -> None:
         self._joins.follow()
 
-    async def _run(self, commands: Sequence[tuple[str, Command]]) -> list[Result]:
+    async def _run(self, commands: Sequence[tuple[str, Asks[R]]]) -> list[R | Failed]:
         by_shard: dict[int, list[int]] = {}
         for place, (uuid, _) in enumerate(commands):
             by_shard.setdefault(self._shards.number_of(uuid), []).append(place)
-        results: list[Result] = [Failed("internal", "not run")] * len(commands)
+        results: list[R | Failed] = [Failed("internal", "not run")] * len(commands)
 
         async def run(shard: int, places: list[int]) -> None:
             loop = asyncio.get_running_loop()
@@ -159,5 +157,5 @@ class FileDesk:
         await asyncio.gather(*(run(shard, places) for shard, places in by_shard.items()))
         return results
 
-    async def _patiently(self, shard: int, group: Sequence[Command]) -> list[Result]:
+    async def _patiently(self, shard: int, group: Sequence[Asks[R]]) -> list[R | Failed]:
         return await retry(partial(self._shards.submit, shard, group), PAUSE, patience_s=PATIENCE_S)

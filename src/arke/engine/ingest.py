@@ -10,7 +10,7 @@ import msgspec
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
-from arke.shard.commands import Failed, Seen, Sight
+from arke.shard.commands import Failed, Seen, Sight, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
     from arke.intake.room import Place
-    from arke.shard.commands import Result
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
@@ -82,27 +81,22 @@ class Ingestion:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
-        away = self._shards.away
-        answers: list[Accepted | EventError | None] = [None] * len(events)
+        answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
         waiting: dict[int, list[tuple[int, Sight]]] = {}
         reserved: dict[int, tuple[bool, Withheld]] = {}
-        for number, incoming in enumerate(events):
-            problem = self._problem(incoming, now)
-            if problem is not None:
-                answers[number] = problem
-                continue
-            uuid = incoming.uuid
-            if away:
-                device = uuid or self._identity.about(incoming.ids)
-                if device is None:
-                    uuid = self._new_device()
-                elif self._shards.number_of(device) in away:
-                    # Before an id is linked: what is refused leaves nothing behind.
-                    answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
-                    continue
-            resolved = self._identity.resolve(uuid, incoming.ids, now, public=incoming.public)
+        sound = [number for number, problem in enumerate(answers) if problem is None]
+        named = events if len(sound) == len(events) else [events[number] for number in sound]
+        away = frozenset(self._shards.away)
+        reachable = (lambda uuid: self._shards.number_of(uuid) not in away) if away else None
+        for number, resolved in zip(
+            sound, await self._identity.resolve(named, now, reachable=reachable), strict=True
+        ):
+            incoming = events[number]
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
+                continue
+            if resolved.away:
+                answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
                 continue
             withheld = resolved.withheld
             if left_out := self._left_out(incoming):
@@ -116,13 +110,6 @@ class Ingestion:
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
         return [answer for answer in answers if answer is not None]
-
-    def _new_device(self) -> str:
-        """A device of a shard that is not away."""
-        away = self._shards.away
-        while self._shards.number_of(uuid := self._identity.new_device()) in away:
-            continue
-        return uuid
 
     def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
         """The traits that it declares at the public door and not just anybody may."""
@@ -185,15 +172,15 @@ class Ingestion:
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
-                for (number, _), result in zip(sights, outcome, strict=True):
-                    answers[number] = _answer(result)
+                for (number, sight), result in zip(sights, outcome, strict=True):
+                    answers[number] = _answer(sight, result)
 
 
-def _answer(result: Result) -> Accepted | EventError:
+def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:
     match result:
         case Seen():
             return result.accepted
+        case Taken():  # its shard died between storing it and saying so
+            return Accepted(uuid=sight.event.uuid)
         case Failed():
             return EventError(result.code, result.message)
-        case _:
-            return EventError("internal", "the shard answered something else")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.engine.shards import Shards
-    from arke.storage.committer import Committer
     from arke.storage.ports.files import Filed, FileStore
 
 log = get_logger("joins")
@@ -30,9 +29,8 @@ PAUSE = Pause(0.5)
 class Joins:
     """Brings what is filed under ids to the devices that were linked to them. Each step may be repeated."""
 
-    def __init__(self, files: FileStore, committer: Committer, clock: Clock, shards: Shards) -> None:
+    def __init__(self, files: FileStore, clock: Clock, shards: Shards) -> None:
         self._files = files
-        self._committer = committer
         self._clock = clock
         self._shards = shards
         self._background = Background()
@@ -58,10 +56,10 @@ class Joins:
                 pass
 
     async def _page(self) -> bool:
-        page = self._files.joining(PAGE)
+        page = await self._files.joining(PAGE)
         if not page:
             return False
-        known = self._files.filed({(one.dpid, one.id) for one in page})
+        known = await self._files.filed({(one.dpid, one.id) for one in page})
         now = int(self._clock.now())
         await asyncio.gather(
             *(
@@ -70,7 +68,7 @@ class Joins:
                 if (filed := known.get((one.dpid, one.id))) is not None
             )
         )
-        await self._committer.run(self._files.joined, page)
+        await self._files.joined(page)
         return True
 
     async def _bring(self, uuid: str, filed: Filed, now: int) -> None:

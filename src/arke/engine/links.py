@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.engine.joins import Joins
     from arke.engine.moves import Moves
-    from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
 WATCH_EVERY_S = 0.5
@@ -23,14 +22,11 @@ class Links:
     work again.
     """
 
-    def __init__(
-        self, identity: Identity, moves: Moves, joins: Joins, directory: Directory, committer: Committer
-    ) -> None:
+    def __init__(self, identity: Identity, moves: Moves, joins: Joins, directory: Directory) -> None:
         self._identity = identity
         self._moves = moves
         self._joins = joins
         self._directory = directory
-        self._committer = committer
         self._failed = False
         self._background = Background()
 
@@ -43,8 +39,7 @@ class Links:
             raise
         if self._identity.moving:
             self._moves.follow()
-        if self._identity.joined:
-            self._identity.joined = False
+        if self._identity.take_joined():
             self._joins.follow()
 
     def ready(self) -> bool:
@@ -57,7 +52,7 @@ class Links:
     async def _look(self) -> None:
         if self._failed:
             with contextlib.suppress(Unavailable):
-                await self._committer.run(self._directory.try_writing)
+                await self._directory.try_writing()
                 self._failed = False
 
     async def stop(self) -> None:

@@ -56,7 +56,7 @@ class DcsEndpoints:
         raw = scope["query_string"]
         if scope["method"] == "POST":
             raw = _join(raw, await self._form(scope, receive))
-        public = self._public(scope)
+        public = await self._public(scope)
         with await self._ingest.enter(1) as place:
             request = dcs.parse(raw, visitor(scope), self._ingest)
             accepted, errors = await self._store(request, place, public=public)
@@ -64,7 +64,7 @@ class DcsEndpoints:
 
     async def id_sync(self, scope: Scope, raw: bytes, send: Send) -> None:
         """`raw` is what follows `/ibs:`, query string included."""
-        public = self._public(scope)
+        public = await self._public(scope)
         with await self._ingest.enter(1) as place:
             request = self._id_sync(scope, raw)
             accepted, errors = await self._store(request, place, public=public)
@@ -84,7 +84,7 @@ class DcsEndpoints:
         """Opt out the UUID or ids that the request names; without any, the cookie's device, and mark the
         browser. See `OptOuts`.
         """
-        public = self._public(scope)
+        public = await self._public(scope)
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
         if request.event is None:
@@ -107,14 +107,14 @@ class DcsEndpoints:
         body = await read_body(receive, self._settings.max_form_bytes, self._settings.body_idle_timeout_s)
         return body.strip(b"\r\n")
 
-    def _public(self, scope: Scope) -> bool:
+    async def _public(self, scope: Scope) -> bool:
         """Whether the caller shows no token. Raises Unauthorized for a token of ours without the scope `ingest`."""
         token = bearer(scope)
         if token is None or not token.startswith(PREFIX):
             return (
                 True  # another system's token, such as one that a proxy in front asks for, says nothing here
             )
-        self._tokens.authorize(token, "ingest")
+        await self._tokens.authorize(token, "ingest")
         return False
 
     async def _store(

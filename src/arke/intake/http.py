@@ -113,7 +113,7 @@ class _Intake:
         elif route == "/event":
             await self._dcs.event(scope, receive, send)
         elif route == "/v1/events":
-            self._authorize(scope)
+            await self._authorize(scope)
             await self._bulk(scope, receive, send)
         elif route == "/ibs:":
             await self._dcs.id_sync(scope, _ibs_parameters(scope), send)
@@ -125,10 +125,10 @@ class _Intake:
     def _cors(self, scope: Scope) -> list[Header]:
         return cors(scope, self._settings.listeners)
 
-    def _authorize(self, scope: Scope) -> None:
+    async def _authorize(self, scope: Scope) -> None:
         if self._settings.auth == "open":
             return
-        self._tokens.authorize(bearer(scope), "ingest")
+        await self._tokens.authorize(bearer(scope), "ingest")
 
     async def _health(self, route: str, send: Send) -> None:
         """Alive is: this answers. Ready is: events can be stored."""

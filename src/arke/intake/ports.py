@@ -69,6 +69,6 @@ class OptOutPort(Protocol):
 class TokenPort(Protocol):
     """Who knows tokens."""
 
-    def authorize(self, token: str | None, scope: str) -> object:
-        """Raise `Unauthorized` unless the token carries the scope."""
+    async def authorize(self, token: str | None, scope: str) -> object:
+        """Raise `Unauthorized` unless the token carries the scope, `Unavailable` where that cannot be known."""
         ...

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
-from arke.shard.commands import MAX_FILE_LINES, Onboard, Onboarded
+from arke.shard.commands import MAX_FILE_LINES, Failed, Onboard, Onboarded
 from arke.storage.ports.files import Filed
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
     from arke.onboarding.trait_book import TraitBook
-    from arke.shard.commands import FileLine, Result
-    from arke.storage.committer import Committer
+    from arke.shard.commands import FileLine
     from arke.storage.ports.files import FileRecord, FileStore
 
 SLICE = 50
@@ -39,14 +38,12 @@ class Applier:
         self,
         target: Target,
         files: FileStore,
-        committer: Committer,
         clock: Clock,
         name: FileName,
         record: FileRecord,
     ) -> None:
         self._target = target
         self._files = files
-        self._committer = committer
         self._clock = clock
         self._name = name
         self._record = record
@@ -66,9 +63,7 @@ class Applier:
         record = self._record
         filed, self._filed = self._filed, {}
         heard, self._heard = self._heard, {}
-        await self._committer.run(
-            self._files.advance, record.number, position, counters, filed, heard, record.begun
-        )
+        await self._files.advance(record.number, position, counters, filed, heard, record.begun)
         if filed:
             self._target.filed()
 
@@ -77,7 +72,7 @@ class Applier:
     async def _tell(self, lines: Sequence[Told], tally: Tally, target_traits: frozenset[int]) -> None:
         by_device: dict[str, list[Told]] = {}
         for start in range(0, len(lines), SLICE):
-            self._sort(lines[start : start + SLICE], by_device, tally, target_traits)
+            await self._sort(lines[start : start + SLICE], by_device, tally, target_traits)
             await asyncio.sleep(0)
         now = int(self._clock.now())
         commands = [self._command(uuid, told, now) for uuid, told in by_device.items()]
@@ -88,7 +83,7 @@ class Applier:
                 await asyncio.sleep(0)
             _settle([told.line for told in own if not self._target.of_people(told.key[0])], result, tally)
 
-    def _sort(
+    async def _sort(
         self,
         lines: Sequence[Told],
         by_device: dict[str, list[Told]],
@@ -97,9 +92,9 @@ class Applier:
     ) -> None:
         """Lines to the devices that they are about, and what is said of people under their ids."""
         keys = {told.key for told in lines}
-        devices = self._target.devices(keys)
+        devices = await self._target.devices(keys)
         people = {key for key in keys if self._target.of_people(key[0])}
-        self._read_filed(people)
+        await self._read_filed(people)
         for told in lines:
             owners = devices.get(told.key, ())
             if self._target.opted_out(told.key, owners):
@@ -121,10 +116,10 @@ class Applier:
         lines = tuple(one.line for one in told)
         return Onboard(uuid, self._record.number, self._record.begun, now, lines, self._overwrites)
 
-    def _read_filed(self, keys: set[IdKey]) -> None:
+    async def _read_filed(self, keys: set[IdKey]) -> None:
         unread = keys - self._filed.keys()
         if unread:
-            known = self._files.filed(unread)
+            known = await self._files.filed(unread)
             self._filed.update((key, known.get(key) or Filed()) for key in unread)
 
     def _file(self, told: Told, target_traits: frozenset[int]) -> bool:
@@ -150,7 +145,7 @@ class Applier:
     async def _link(self, rows: Sequence[IdRow], tally: Tally) -> None:
         """Rows that begin with a person's id go to the devices that the person is known by."""
         of_people = self._target.of_people(self._name.dpids[0])
-        devices = self._target.devices({row.keys[0] for row in rows}) if of_people else {}
+        devices = await self._target.devices({row.keys[0] for row in rows}) if of_people else {}
         links: list[tuple[str | None, tuple[IdKey, ...]]] = []
         numbers: list[int] = []
         for row in rows:
@@ -177,9 +172,9 @@ class Applier:
                 tally.refuse("internal" if linked is None else "opted_out", number)
 
 
-def _settle(lines: Sequence[FileLine], result: Result, tally: Tally) -> None:
+def _settle(lines: Sequence[FileLine], result: Onboarded | Failed, tally: Tally) -> None:
     """Count the lines that a device's shard has answered for."""
-    answer = result if isinstance(result, Onboarded) else None
+    answer = None if isinstance(result, Failed) else result
     if answer is not None and not answer.refused:
         tally.devices += answer.first
         tally.removed += answer.replaced

@@ -58,14 +58,11 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Loader:
-    """Loads files one after another. `committer` runs writes of `files`, `worker` whatever else blocks."""
+    """Loads files one after another. `worker` runs whatever blocks."""
 
-    def __init__(
-        self, target: Target, files: FileStore, committer: Committer, clock: Clock, worker: Committer
-    ) -> None:
+    def __init__(self, target: Target, files: FileStore, clock: Clock, worker: Committer) -> None:
         self._target = target
         self._files = files
-        self._committer = committer
         self._clock = clock
         self._worker = worker
         self._turn = asyncio.Lock()
@@ -127,7 +124,7 @@ class Loader:
     async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
         survey = await self._worker.run(reading.survey)
         now = int(self._clock.now())
-        record = await self._committer.run(self._files.begin, job.name.name, survey.digest, now)
+        record = await self._files.begin(job.name.name, survey.digest, now)
         if record.done:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
@@ -146,7 +143,7 @@ class Loader:
         finally:
             self._target.ended()
         receipt = self._receipt(job, "done", tally, record, survey)
-        await self._committer.run(self._files.finish, record.number, msgspec.json.encode(receipt))
+        await self._files.finish(record.number, msgspec.json.encode(receipt))
         await self._target.loaded(actor, f"{job.name.name}: {tally.stored} of {tally.received} lines")
         await self.prune()
         return receipt
@@ -155,7 +152,7 @@ class Loader:
         self, job: Job, reading: Reading, record: FileRecord, tally: Tally, progress: Callable[[int], None]
     ) -> None:
         """While shards take one chunk the next one is parsed."""
-        applier = Applier(self._target, self._files, self._committer, self._clock, job.name, record)
+        applier = Applier(self._target, self._files, self._clock, job.name, record)
         version = self._target.catalog_version
         position = committed = record.position
         ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
@@ -186,7 +183,7 @@ class Loader:
     async def prune(self) -> None:
         """Forget what was filed, and files, too long ago."""
         now = int(self._clock.now())
-        await self._committer.run(self._files.prune, now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
+        await self._files.prune(now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
 
     def _failed(
         self,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.storage.ports.directory import AuditEntry
+from arke.storage.ports.audit import AuditEntry
 
 if TYPE_CHECKING:
-    from arke.storage.ports.directory import Directory
+    from arke.storage.ports.audit import Audit
 
 PAGE = 1_000
 
@@ -24,9 +24,9 @@ class AuditReport(msgspec.Struct, frozen=True):
 class AuditOperations:
     """Reads the audit."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    def __init__(self, entries: Audit) -> None:
+        self._entries = entries
 
     async def read(self, after: int = 0) -> AuditReport:
         """Up to PAGE entries with a number above `after`."""
-        return AuditReport(self._directory.audit_intact(), self._directory.audit_entries(after, PAGE))
+        return AuditReport(await self._entries.intact(), await self._entries.entries(after, PAGE))

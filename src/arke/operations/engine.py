@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """Intake and operations over all shards. `committer` runs writes of `directory`, `compiler` what takes long.
+    """Intake and operations over all shards. `compiler` runs what takes long.
 
     The same services are a running engine (shards in processes of their own), commands that open the store
     themselves, tests, and `simulate` (one shard in memory on virtual time).
     """
 
     directory: Directory
-    committer: Committer
     compiler: Committer
     identity: Identity
     live: LiveCatalog
@@ -56,6 +55,7 @@ class Engine:
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""
+        await self.identity.start()
         await self.catalogs.load()
         self.moves.follow()
         self.joins.follow()
@@ -82,6 +82,5 @@ class Engine:
         await self.moves.stop()
         await self.joins.stop()
         await self.shards.stop()
-        self.committer.close()
         self.compiler.close()
-        self.directory.close()
+        await self.directory.close()

@@ -39,7 +39,7 @@ class PeopleOperations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            owner = self._engine.identity.owner((number, partner_id))
+            owner = await self._engine.identity.owner((number, partner_id))
             if owner is None:
                 return Explanation(uuid="", known=False)
             uuid = owner.uuid

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
     from arke.privacy.verdict import Verdict
-    from arke.storage.ports.directory import PrivacyRow
+    from arke.storage.ports.requests import StoredRequest
 
 __all__ = [
     "MAX_ASK_BYTES",
@@ -156,7 +156,7 @@ class PrivacyOperations:
         return LiftReport(1)
 
     async def _lift_request(self, number: int, actor: str) -> LiftReport:
-        lifted = await self._engine.privacy.suppression.lift_request(decode_request(self._row(number)))
+        lifted = await self._engine.privacy.suppression.lift_request(decode_request(await self._row(number)))
         if not lifted.gone and not lifted.kept:
             raise InvalidInput(
                 f"privacy request {number} has nothing suppressed: it was lifted before, or an earlier version of "
@@ -166,11 +166,11 @@ class PrivacyOperations:
         await self._audit.record(actor, "privacy_lifted", f"request {number}: {counts}")
         return LiftReport(len(lifted.gone), len(lifted.kept))
 
-    def _row(self, number: int) -> PrivacyRow:
-        row = self._engine.directory.privacy(number) if number < NEWEST else None
-        if row is None:
+    async def _row(self, number: int) -> StoredRequest:
+        found = await self._engine.directory.requests.get([number]) if number < NEWEST else {}
+        if number not in found:
             raise InvalidInput(f"there is no privacy request {number}: `arke privacy list` shows them")
-        return row
+        return found[number]
 
     async def access(self, ask: PrivacyAsk, *, actor: str) -> list[Access]:
         """Everything kept about somebody, all devices of an id. Raises InvalidInput."""
@@ -186,16 +186,17 @@ class PrivacyOperations:
     async def _access(self, uuids: Sequence[str], ids: Sequence[IdKey]) -> Access:
         engine = self._engine
         devices = dict.fromkeys(uuids)
-        devices.update(dict.fromkeys(uuid for key in ids for uuid in engine.identity.devices(key)))
+        known = await engine.identity.devices(ids)
+        devices.update(dict.fromkeys(uuid for key in ids for uuid in known.get(key, ())))
         asked = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)]
         kept = [await self._kept(uuid) for uuid in devices]
         keys = {*ids, *((one.dpid, one.id) for device in kept for one in device.ids)}
         return Access(
             asked=", ".join(asked),
-            suppressed=any(engine.identity.suppressed_uuid(uuid) for uuid in uuids)
-            or any(engine.identity.suppressed_key(key) for key in ids),
+            suppressed=any(engine.identity.suppressed.device(uuid) for uuid in uuids)
+            or any(engine.identity.suppressed.id(key) for key in ids),
             devices=kept,
-            filed=kept_filings(engine.directory.files.filed(keys)),
+            filed=kept_filings(await engine.directory.files.filed(keys)),
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:
@@ -204,12 +205,12 @@ class PrivacyOperations:
 
     async def show(self, number: int) -> PrivacyReport:
         """One request. Raises InvalidInput for one that does not exist."""
-        request = decode_request(self._row(number))
+        request = decode_request(await self._row(number))
         return _report(self._engine.live.catalog, request, await self._engine.privacy.verdict(request))
 
     async def newest(self, before: int | None) -> list[PrivacyReport]:
         """Up to PAGE requests, the newest first, with numbers below `before`."""
-        rows = self._engine.directory.privacy_page(NEWEST if before is None else before, PAGE)
+        rows = await self._engine.directory.requests.page(NEWEST if before is None else before, PAGE)
         requests = [decode_request(row) for row in rows]
         catalog = self._engine.live.catalog
         return [_report(catalog, one, await self._engine.privacy.verdict(one)) for one in requests]

@@ -9,7 +9,7 @@ import msgspec
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
-from arke.storage.ports.directory import AuditEnd
+from arke.storage.ports.audit import AuditEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,16 +76,18 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        answers = await engine.shards.ask_all(AskStatus(latencies=True))
-        parts = [part for part in answers if isinstance(part, ShardStatus)]
+        parts = await engine.shards.ask_all(AskStatus(latencies=True))
         found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
                 found[run.destination].batch = run
         _add_lanes(found, (lane for part in parts for lane in part.lanes))
-        return self._status(parts, list(found.values()))
+        audit = await engine.directory.audit.end()
+        return self._status(parts, list(found.values()), audit)
 
-    def _status(self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus]) -> Status:
+    def _status(
+        self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
+    ) -> Status:
         engine = self._engine
         return Status(
             ready=engine.events.ready() and all(part.ready for part in parts),
@@ -103,7 +105,7 @@ class StatusOperations:
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
-            audit=engine.directory.audit_end(),
+            audit=audit,
         )
 
 

@@ -45,6 +45,6 @@ class Operations:
         self.undelivered = UndeliveredOperations(engine.undelivered, engine.live, engine.shards, audit)
         self.batches = BatchOperations(engine.batches, audit)
         self.privacy = PrivacyOperations(engine)
-        self.tokens = TokenOperations(engine.directory.tokens, engine.committer, clock, audit)
-        self.audit = AuditOperations(engine.directory)
+        self.tokens = TokenOperations(engine.directory.tokens, clock, audit)
+        self.audit = AuditOperations(engine.directory.audit)
         self.files = FileOperations(onboarding)

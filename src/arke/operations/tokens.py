@@ -12,8 +12,7 @@ from arke.domain.token import LOCAL
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.engine.audit import Audit
-    from arke.storage.committer import Committer
-    from arke.tokens import TokenStore
+    from arke.storage.ports.tokens import Tokens
 
 
 class TokenFacts(msgspec.Struct, frozen=True):
@@ -45,9 +44,8 @@ class Revoked(msgspec.Struct, frozen=True):
 class TokenOperations:
     """Makes, lists and revokes tokens. Every change is audited."""
 
-    def __init__(self, store: TokenStore, committer: Committer, clock: Clock, audit: Audit) -> None:
+    def __init__(self, store: Tokens, clock: Clock, audit: Audit) -> None:
         self._store = store
-        self._committer = committer
         self._clock = clock
         self._audit = audit
 
@@ -59,7 +57,7 @@ class TokenOperations:
         secret, token = tokens.mint(
             name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
         )
-        await self._committer.run(self._store.add, token)
+        await self._store.add(token)
         await self._audit.record(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
         return NewToken(token.id, secret, list(token.scopes), token.expires)
 
@@ -67,12 +65,12 @@ class TokenOperations:
         """All tokens, also those that are revoked or expired, oldest first."""
         return [
             TokenFacts(t.id, t.name, list(t.scopes), t.created, t.expires, t.revoked)
-            for t in self._store.list()
+            for t in await self._store.list()
         ]
 
     async def revoke(self, token_id: str, *, actor: str = LOCAL) -> Revoked:
         """At once and for good. Raises InvalidInput where there is no such token."""
         now = int(self._clock.now())
-        await self._committer.run(self._store.revoke, token_id, now)
+        await self._store.revoke(token_id, now)
         await self._audit.record(actor, "token_revoked", token_id)
         return Revoked(token_id)

@@ -8,7 +8,7 @@ import msgspec
 
 from arke.domain.token import LOCAL
 from arke.errors import InvalidInput
-from arke.shard.protocol import AskOwed, OwedDevice, OwedPage
+from arke.shard.protocol import AskOwed, OwedDevice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,8 +66,6 @@ class UndeliveredOperations:
             after: tuple[int, int] | None = (0, -1)
             while after is not None:
                 page = await self._shards.ask(shard, AskOwed(destination, after, OWED_PAGE))
-                if not isinstance(page, OwedPage):
-                    return
                 for device in page.devices:
                     yield device
                 after = page.next

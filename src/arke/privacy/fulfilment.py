@@ -31,8 +31,8 @@ from arke.privacy.request import (
 )
 from arke.privacy.suppression import Suppression
 from arke.privacy.verdict import Verdict, judge
-from arke.shard.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
-from arke.shard.protocol import AskStanding, Compact, Compacted, Standing
+from arke.shard.commands import Adopt, Erase, Scrub, Withdraw
+from arke.shard.protocol import AskStanding, Compact, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from arke.engine.shards import Shards
     from arke.privacy.request import Asked
     from arke.shard.commands import WithdrawReason
-    from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
 TOLD_TOGETHER = 256
@@ -93,15 +92,12 @@ class Privacy:
         identity: Identity,
         shards: Shards,
         catalog: LiveCatalog,
-        *,
         clock: Clock,
-        committer: Committer,
     ) -> None:
         self._directory = directory
         self._identity = identity
         self._shards = shards
         self._clock = clock
-        self._committer = committer
         self._catalog = catalog
         self._waiting: dict[int, _Waiting] = {}
         self._ready: set[int] = set()
@@ -109,17 +105,22 @@ class Privacy:
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._background = Background()
-        self.suppression = Suppression(directory, identity, clock=clock, committer=committer)
+        self.suppression = Suppression(directory, identity, clock)
         self.large = LargeRequests(clock)
 
     # --- life -------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Take up what is unfinished. Safe twice."""
-        if self._background.running:
+        if not self._background.running:
+            await self._take_up()
+
+    async def _take_up(self) -> None:
+        unfinished = await self._directory.requests.unfinished()
+        if self._background.running:  # somebody else was quicker
             return
         now = asyncio.get_running_loop().time()
-        for number in self._directory.privacy_open():
+        for number in unfinished:
             self._waiting.setdefault(number, _Waiting(now))
         self._erasures.set()
         self._background.spawn(self._tell_for_ever(), "privacy-telling")
@@ -143,15 +144,18 @@ class Privacy:
         """Take requests: durable and suppressed on return; the rest follows. Returns their numbers."""
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
-        numbers = await self._committer.run(self._directory.open_privacy, _bodies(requests), now)
+        numbers = await self._directory.requests.open(_bodies(requests), now)
         for number, request in zip(numbers, requests, strict=True):
             request.number = number
-        await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
+        await self.suppression.put(await self._owned(requests), now)
         loop_now = asyncio.get_running_loop().time()
         self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
-        self.start()
+        await self.start()
         self._news.set()
         return numbers
+
+    async def _owned(self, requests: Sequence[PrivacyRequest]) -> list[tuple[PrivacyRequest, set[IdKey]]]:
+        return [(request, await self.suppression.owned(request)) for request in requests]
 
     def _request(self, asked: Asked) -> PrivacyRequest:
         names = [*asked.uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in asked.ids)]
@@ -212,7 +216,7 @@ class Privacy:
         return False
 
     async def _tell(self, numbers: Sequence[int]) -> None:
-        requests = [self._load(number) for number in numbers]
+        requests = await self._load(numbers)
         await self._open([request for request in requests if request.state == "open"])
         await self._look([request for request in requests if request.state == "telling"])
         for request in requests:
@@ -228,9 +232,9 @@ class Privacy:
             return
         now = int(self._clock.now())
         for request in requests:
-            request.subjects = self._subjects(request)
+            request.subjects = await self._subjects(request)
         # What is named once more: a crash may have come between storing the request and suppressing it.
-        await self.suppression.put([(request, self.suppression.owned(request)) for request in requests], now)
+        await self.suppression.put(await self._owned(requests), now)
         await asyncio.gather(
             *(self._withdraw(request, subject, now) for request in requests for subject in request.subjects)
         )
@@ -245,17 +249,18 @@ class Privacy:
         await self._save(requests)
         self.large.note([request for request in requests if request.large and request.state == "telling"])
 
-    def _subjects(self, request: PrivacyRequest) -> list[Subject]:
+    async def _subjects(self, request: PrivacyRequest) -> list[Subject]:
         """The devices a request is about (dossier 17): those named; by an id, all devices it leads to to be
         deleted, but to opt out the last linked one, while the others lose the id only.
         """
         whole = dict.fromkeys(request.uuids)
         partly: dict[str, list[IdKey]] = {}
+        found, owners = await self._identity.devices(request.ids), await self._identity.owners(request.ids)
         for key in request.ids:
-            devices = self._identity.devices(key)
+            devices = found.get(key, [])
             last = len(devices) if request.action == "delete" else 1
             whole.update(dict.fromkeys(devices[:last]))
-            owner = self._identity.owner(key)  # it may speak for the id though it was linked earlier
+            owner = owners.get(key)  # it may speak for the id though it was linked earlier
             others = [*devices[last:], *([owner.uuid] if owner is not None else [])]
             for uuid in dict.fromkeys(others):
                 partly.setdefault(uuid, []).append(key)
@@ -272,7 +277,7 @@ class Privacy:
         """Those that its devices have now."""
         devices = request.whole
         known = zip(devices, await self._standings(devices), strict=True)
-        return self.suppression.own(request, [(one.uuid, _ids(found)) for one, found in known])
+        return await self.suppression.own(request, [(one.uuid, _ids(found)) for one, found in known])
 
     async def _look(self, requests: Sequence[PrivacyRequest]) -> None:
         """Who has acknowledged; where all have, the request goes on to be erased."""
@@ -302,7 +307,7 @@ class Privacy:
             else:
                 request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
                 # Also those that have moved in since.
-                changed.append((request, self.suppression.own(request, held)))
+                changed.append((request, await self.suppression.own(request, held)))
         if changed:
             await self.suppression.put(changed, int(self._clock.now()))
             await self._save([request for request, _ in changed])
@@ -337,7 +342,7 @@ class Privacy:
             fresh = sorted(self._ready - self._erased)[:ERASED_TOGETHER]
             if fresh:
                 await self._guarded(self._erase(fresh))
-            if loop.time() >= rest_until and (self._erased or self._directory.compact_due()):
+            if loop.time() >= rest_until and (self._erased or await self._directory.remains()):
                 started = loop.time()
                 await self._guarded(self._rewrite(sorted(self._erased)))
                 took_s = loop.time() - started
@@ -347,7 +352,7 @@ class Privacy:
 
     async def _erase(self, numbers: Sequence[int]) -> None:
         """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
-        requests = self._erasing(numbers)
+        requests = await self._erasing(numbers)
         deletions = [request for request in requests if request.action == "delete"]
         deleted = [one.uuid for request in deletions for one in request.subjects if not one.ids]
         await asyncio.gather(*(self._scrub(uuids) for uuids in self._by_shard(deleted)))
@@ -366,16 +371,16 @@ class Privacy:
 
     async def _rewrite(self, numbers: Sequence[int]) -> None:
         """Leave nothing of what was deleted in any file, and end the requests."""
-        requests = self._erasing(numbers)
+        requests = await self._erasing(numbers)
         waiting = await self._unsettled(requests)
         requests = [request for request in requests if request.number not in waiting]
         touched = {self._shards.number_of(one.uuid) for request in requests for one in request.subjects}
         await asyncio.gather(*(until(partial(self._compact, number), PAUSE) for number in touched))
         if requests:
             await self._finish(requests)
-        if self._directory.compact_due():
+        if await self._directory.remains():
             # A reader in the way sends no word when it is gone.
-            await until(partial(self._committer.run, self._directory.compact), PAUSE)
+            await until(self._directory.erase_remains, PAUSE)
         self._ready.difference_update(set(numbers) - waiting)
         self._erased.difference_update(set(numbers) - waiting)
 
@@ -397,8 +402,8 @@ class Privacy:
         await until(settled, LOOK, PAUSE.first_s)
         return found
 
-    def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
-        return [request for number in numbers if (request := self._load(number)).state == "erasing"]
+    async def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
+        return [request for request in await self._load(numbers) if request.state == "erasing"]
 
     def _by_shard(self, uuids: Iterable[str]) -> list[list[str]]:
         """The devices of each shard that has any."""
@@ -412,19 +417,18 @@ class Privacy:
         after: int | None = 0
         while after is not None:
             # Any device's shard is this one: what is asked is about all of them.
-            result = await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))
-            after = result.next if isinstance(result, Scrubbed) else None
+            after = (await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))).next
 
     async def _hand_on(self, gone: set[str], asked: set[IdKey]) -> None:
         """A cross-device id that a device that goes spoke for: the newest of the others does from now on."""
-        for uuid in gone:
-            for key in self._directory.ids_of(uuid):
-                if key in asked or not self._identity.is_cross_device(key[0]):
-                    continue
+        owned = await self._directory.identities.ids_of(gone)
+        for keys in owned.values():
+            people = [key for key in keys if key not in asked and self._identity.is_cross_device(key[0])]
+            for key, devices in (await self._identity.devices(people)).items():
                 others = (
                     other
-                    for other in self._identity.devices(key)
-                    if other not in gone and not self._identity.suppressed_uuid(other)
+                    for other in devices
+                    if other not in gone and not self._identity.suppressed.device(other)
                 )
                 heir = next(others, None)
                 if heir is not None:
@@ -433,33 +437,31 @@ class Privacy:
                     await self._identity.inherit(key, heir, generation, now)
 
     async def _compact(self, shard: int) -> bool:
-        answer = await self._shards.ask(shard, Compact())
-        return isinstance(answer, Compacted) and answer.done
+        return await self._shards.ask(shard, Compact())
 
     async def _finish(self, requests: Sequence[PrivacyRequest]) -> None:
         ended = {request.number: encode_request(request.ended()) for request in requests}
         gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
-        forgotten = await self._committer.run(self._directory.finish_privacy, ended, gone, asked, now)
-        self._identity.forgotten([*forgotten, *asked], gone)
+        finish = partial(self._directory.requests.finish, ended, gone, asked, now)
+        await self._identity.forget(finish, asked)
 
     # --- what both need ---------------------------------------------------------------------------------
 
-    def _load(self, number: int) -> PrivacyRequest:
-        row = self._directory.privacy(number)
-        if row is None:
-            raise StoreUnavailable(f"privacy request {number} is not in the directory")
-        return decode_request(row)
+    async def _load(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
+        found = await self._directory.requests.get(numbers)
+        if missing := [number for number in numbers if number not in found]:
+            raise StoreUnavailable(f"privacy request {missing[0]} is not in the directory")
+        return [decode_request(found[number]) for number in numbers]
 
     async def _save(self, requests: Sequence[PrivacyRequest]) -> None:
         bodies = {request.number: encode_request(request) for request in requests}
-        await self._committer.run(self._directory.save_privacy, bodies)
+        await self._directory.requests.save(bodies)
 
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
-        answers = await asyncio.gather(
+        return await asyncio.gather(
             *(self._shards.ask_about(one.uuid, AskStanding(one.uuid)) for one in subjects)
         )
-        return [answer if isinstance(answer, Standing) else Standing() for answer in answers]
 
 
 def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:

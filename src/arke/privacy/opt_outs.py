@@ -23,8 +23,7 @@ class OptOuts:
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         keys = tuple((declared.dpid, declared.id) for declared in ids) if uuid is None else ()
         asked = Asked("opt_out", (uuid,) if uuid is not None else (), keys, public)
-        devices = (
-            [uuid] if uuid is not None else [one for key in keys for one in self._identity.devices(key)[:1]]
-        )
+        devices = await self._identity.devices(keys)
+        first = uuid or next((devices[key][0] for key in keys if key in devices), "")
         await self._privacy.request([asked])
-        return Accepted(uuid=devices[0] if devices else "", opted_out=True)
+        return Accepted(uuid=first, opted_out=True)

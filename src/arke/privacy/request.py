@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from arke.domain.identity import IdKey
-from arke.storage.ports.directory import PrivacyRow
+from arke.storage.ports.requests import StoredRequest
 
 LARGE_REQUEST_IDS = 20
 """A request that would suppress more ids than this is reported: few people have so many."""
@@ -102,7 +102,7 @@ def encode_request(request: PrivacyRequest) -> bytes:
     return _encode(request)
 
 
-def decode_request(row: PrivacyRow) -> PrivacyRequest:
+def decode_request(row: StoredRequest) -> PrivacyRequest:
     request = _decode(row.body)
     request.number, request.at, request.done = row.number, row.at, row.done
     return request

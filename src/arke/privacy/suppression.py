@@ -14,48 +14,49 @@ if TYPE_CHECKING:
     from arke.domain.identity import IdKey
     from arke.engine.identity import Identity
     from arke.privacy.request import PrivacyRequest
-    from arke.storage.committer import Committer
-    from arke.storage.ports.directory import Directory, Lifted
+    from arke.storage.ports.directory import Directory
+    from arke.storage.ports.suppression import Lifted
 
 
 class Suppression:
     """The list as requests see it: what each wants there is noted with its number, also after its end."""
 
-    def __init__(
-        self, directory: Directory, identity: Identity, *, clock: Clock, committer: Committer
-    ) -> None:
+    def __init__(self, directory: Directory, identity: Identity, clock: Clock) -> None:
         self._directory = directory
         self._identity = identity
         self._clock = clock
-        self._committer = committer
 
-    def own(self, request: PrivacyRequest, devices: Iterable[tuple[str, Iterable[IdKey]]]) -> set[IdKey]:
+    async def own(
+        self, request: PrivacyRequest, devices: Iterable[tuple[str, Iterable[IdKey]]]
+    ) -> set[IdKey]:
         """Of what these devices have, their own ids, which may not come back under another UUID. At the public door
         those are not that had come from other devices: they are counted, and free. Nor ever are cross-device ids:
         these are the person's, whose other devices were not asked about.
         """
-        own: set[IdKey] = set()
-        spared = set()
-        for uuid, keys in devices:
-            for key in keys:
-                if self._identity.is_cross_device(key[0]) or key in request.ids:
-                    continue
-                if request.public and self._identity.came_from_elsewhere(key, uuid):
-                    spared.add(key)
-                else:
-                    own.add(key)
+        has = [
+            (uuid, key)
+            for uuid, keys in devices
+            for key in keys
+            if not self._identity.is_cross_device(key[0]) and key not in request.ids
+        ]
+        owners = await self._identity.owners({key for _, key in has}) if request.public else {}
+        foreign = {
+            (uuid, key) for uuid, key in has if key in owners and owners[key].came_from_elsewhere(uuid)
+        }
+        own = {key for uuid, key in has if (uuid, key) not in foreign}
+        spared = {key for _, key in foreign}
         request.suppressed = max(request.suppressed, len(own.union(request.ids)))
         request.spared = max(request.spared, len(spared))
         return own
 
-    def owned(self, request: PrivacyRequest) -> set[IdKey]:
+    async def owned(self, request: PrivacyRequest) -> set[IdKey]:
         """What goes onto the list together with the devices themselves: an id that one of them had from another
         device would lead to a new one otherwise. Of a public request that is as it should be.
         """
         if request.public:
             return set()
         devices = dict.fromkeys([*request.uuids, *(one.uuid for one in request.whole)])
-        return self.own(request, [(uuid, self._directory.ids_of(uuid)) for uuid in devices])
+        return await self.own(request, (await self._directory.identities.ids_of(devices)).items())
 
     async def put(self, wanted: Sequence[tuple[PrivacyRequest, Iterable[IdKey]]], now: int) -> None:
         """Suppress what each request names, the devices that it is about as a whole, and ids of these."""
@@ -76,19 +77,18 @@ class Suppression:
         InvalidInput while a request about it goes on.
         """
         now = int(self._clock.now())
-        for number in self._directory.suppressed_by(self._directory.hash_of(text)):
-            row = self._directory.privacy(number)
-            if row is not None:
-                now = max(now, _ended_at(decode_request(row)))
-        return await self._identity.lift(text, now)
+        numbers = await self._directory.suppression.wanted_by(self._directory.hash_of(text))
+        for row in (await self._directory.requests.get(numbers)).values():
+            now = max(now, _ended_at(decode_request(row)))
+        return await self._identity.suppressed.lift(text, now)
 
     async def lift_request(self, request: PrivacyRequest) -> Lifted:
         """Take again what only this request wanted suppressed. Raises InvalidInput while it goes on."""
         now = max(int(self._clock.now()), _ended_at(request))
-        lifted = await self._identity.lift_request(request.number, now)
+        lifted = await self._identity.suppressed.lift_request(request.number, now)
         if lifted.gone or lifted.kept:
             request.lifted = now
-            await self._committer.run(self._directory.save_privacy, {request.number: encode_request(request)})
+            await self._directory.requests.save({request.number: encode_request(request)})
         return lifted
 
 

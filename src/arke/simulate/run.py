@@ -123,7 +123,7 @@ class Simulation:
 
     async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:
         """Runs to completion at this moment."""
-        loader = Loader(engine.files, engine.directory.files, engine.committer, clock, InlineCommitter())
+        loader = Loader(engine.files, engine.directory.files, clock, InlineCommitter())
         try:
             receipt = await loader.load(path, path.name, columns_beside(path))
         except InvalidInput as error:

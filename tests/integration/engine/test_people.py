@@ -6,17 +6,17 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from arke.clock import SeededEntropy
 from arke.domain.event import DeclaredId
 from arke.domain.identity import MAX_DEVICES
-from arke.engine.identity import Identity
-from arke.storage.committer import ThreadCommitter
-from arke.storage.sqlite.directory import SqliteDirectory
 from e2e.catalogs import DPID, device
+from integration.engine.identities import identity_in, resolve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from arke.domain.identity import IdKey
+    from arke.engine.identity import Identity
 
 PERSON = 700
 ANN = (PERSON, "ann")
@@ -24,21 +24,19 @@ ANN = (PERSON, "ann")
 
 @asynccontextmanager
 async def identity_of(folder: Path) -> AsyncIterator[Identity]:
-    directory = SqliteDirectory(folder / "directory.db")
-    committer = ThreadCommitter("directory")
-    identity = Identity(directory, committer, SeededEntropy(1))
-    identity.know(frozenset({PERSON}))
-    try:
+    async with identity_in(folder) as identity:
+        identity.know(frozenset({PERSON}))
         yield identity
-    finally:
-        committer.close()
-        directory.close()
 
 
-def login(identity: Identity, number: int, state: int = 1) -> bool:
+async def devices(identity: Identity, key: IdKey) -> list[str]:
+    return (await identity.devices([key])).get(key, [])
+
+
+async def login(identity: Identity, number: int, state: int = 1) -> bool:
     """A device declares the person's id; whether it speaks for it, moves under way left aside."""
-    identity.resolve(device(number), (DeclaredId(*ANN, state),), 100 + number)
-    owner = identity.owner(ANN)
+    await resolve(identity, device(number), (DeclaredId(*ANN, state),), 100 + number)
+    owner = await identity.owner(ANN)
     return owner is not None and owner.uuid == device(number)
 
 
@@ -47,18 +45,22 @@ def test_devices_are_listed_newest_first_before_and_after_they_are_durable(tmp_p
 
     async def main() -> None:
         async with identity_of(tmp_path) as identity:
-            assert [login(identity, 1), login(identity, 2), login(identity, 3, 0)] == [True, True, False]
+            assert [await login(identity, 1), await login(identity, 2), await login(identity, 3, 0)] == [
+                True,
+                True,
+                False,
+            ]
             expected = [device(3), device(2), device(1)]
-            assert identity.devices(ANN) == expected
+            assert await devices(identity, ANN) == expected
             await identity.flush()
-            assert identity.devices(ANN) == expected
-            login(identity, 1)
-            assert identity.devices(ANN) == [device(1), device(3), device(2)]
+            assert await devices(identity, ANN) == expected
+            await login(identity, 1)
+            assert await devices(identity, ANN) == [device(1), device(3), device(2)]
             await identity.flush()
         async with identity_of(tmp_path) as again:
-            assert again.devices(ANN) == [device(1), device(3), device(2)]
-            assert again.devices((DPID, "nobody")) == []
-            assert not login(again, 2, 0), "the state of who speaks is remembered too"
+            assert await devices(again, ANN) == [device(1), device(3), device(2)]
+            assert await devices(again, (DPID, "nobody")) == []
+            assert not await login(again, 2, 0), "the state of who speaks is remembered too"
 
     asyncio.run(main())
 
@@ -68,16 +70,16 @@ def test_the_oldest_device_goes_but_never_the_one_that_speaks(tmp_path: Path) ->
 
     async def main() -> None:
         async with identity_of(tmp_path) as identity:
-            assert login(identity, 1)
+            assert await login(identity, 1)
             for number in range(2, MAX_DEVICES + 20):
-                assert not login(identity, number, 0)
+                assert not await login(identity, number, 0)
                 await identity.flush()
-            devices = identity.devices(ANN)
-            assert len(devices) == MAX_DEVICES
-            assert devices[0] == device(MAX_DEVICES + 19)
-            assert device(1) in devices
-            assert device(2) not in devices
-            owner = identity.owner(ANN)
+            found = await devices(identity, ANN)
+            assert len(found) == MAX_DEVICES
+            assert found[0] == device(MAX_DEVICES + 19)
+            assert device(1) in found
+            assert device(2) not in found
+            owner = await identity.owner(ANN)
             assert owner is not None
             assert owner.uuid == device(1)
 
@@ -89,15 +91,15 @@ def test_what_is_declared_again_writes_nothing(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with identity_of(tmp_path) as identity:
-            login(identity, 1)
-            login(identity, 2, 0)
+            await login(identity, 1)
+            await login(identity, 2, 0)
             await identity.flush()
         async with identity_of(tmp_path) as identity:
             before = identity.new_generation()
             for _ in range(3):
-                login(identity, 1)
-                login(identity, 2, 0)
-                login(identity, 1, 0)
+                await login(identity, 1)
+                await login(identity, 2, 0)
+                await login(identity, 1, 0)
             assert identity.new_generation() == before + 1
 
     asyncio.run(main())
@@ -110,10 +112,10 @@ def test_suppression_is_known_by_uuid_and_by_id(tmp_path: Path) -> None:
         async with identity_of(tmp_path) as identity:
             await identity.suppress({1: [device(1), f"{ANN[0]}:{ANN[1]}"]}, 100)
         async with identity_of(tmp_path) as again:
-            assert again.suppressed_uuid(device(1))
-            assert again.suppressed_key(ANN)
-            assert not again.suppressed_uuid(device(2))
-            assert not again.suppressed_key((PERSON, "bob"))
-            assert again.resolve(device(2), (DeclaredId(*ANN, 1),), 100).suppressed
+            assert again.suppressed.device(device(1))
+            assert again.suppressed.id(ANN)
+            assert not again.suppressed.device(device(2))
+            assert not again.suppressed.id((PERSON, "bob"))
+            assert (await resolve(again, device(2), (DeclaredId(*ANN, 1),), 100)).suppressed
 
     asyncio.run(main())

@@ -80,7 +80,8 @@ class World:
         self.engine, self.shard = self._opened()
         self.shard_store, self.directory = RefusingCommitter(), RefusingCommitter()
         self.shard.store._committer = self.shard_store  # type: ignore[attr-defined]
-        self.engine.catalogs._committer = self.engine.batches._committer = self.directory
+        directory: Any = self.engine.directory
+        directory._database.committer = self.directory
 
     def _opened(self) -> tuple[Engine, Shard]:
         return memory_engine(self.poster, self.clock, SeededEntropy(1))

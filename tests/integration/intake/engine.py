@@ -88,7 +88,7 @@ class RecordingEngine:
     def only_by_token(self, dpid: int) -> bool:
         return dpid == 126
 
-    def authorize(self, token: str | None, scope: str) -> None:
+    async def authorize(self, token: str | None, scope: str) -> None:
         if token is None:
             raise Unauthorized("a token is needed")
         if token != SECRET or scope != "ingest":

@@ -10,7 +10,7 @@ from arke.app import catalog_checkers, file_loader, running_engine
 from arke.catalog.load import parse_catalog
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.settings import load_settings
-from arke.shard.protocol import AskProfile, Dossier
+from arke.shard.protocol import AskProfile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,9 +50,9 @@ class Desk:
         declared = tuple(DeclaredId(dpid, text) for dpid, text in ids)
         await self.engine.events.ingest([IncomingEvent(uuid=device(number), ids=declared)])
 
-    def owner(self, dpid: int, partner_id: str) -> str | None:
+    async def owner(self, dpid: int, partner_id: str) -> str | None:
         """The device that has an id."""
-        owner = self.engine.identity.owner((dpid, partner_id))
+        owner = await self.engine.identity.owner((dpid, partner_id))
         return None if owner is None else owner.uuid
 
     async def load(self, name: str, content: bytes, columns: str | None = None) -> Receipt:
@@ -65,7 +65,6 @@ class Desk:
 
     async def profile(self, number: int) -> Profile:
         dossier = await self.engine.shards.ask_about(device(number), AskProfile(device(number)))
-        assert isinstance(dossier, Dossier)
         assert dossier.profile is not None
         return dossier.profile
 

@@ -248,7 +248,7 @@ def test_an_id_sync_file_moves_ids_as_an_event_does(tmp_path: Path) -> None:
         await desk.engine.drain(10.0)
         assert [partner.id for partner in (await desk.profile(1)).ids] == []
         assert [partner.id for partner in (await desk.profile(2)).ids] == ["abc"]
-        assert desk.owner(COOKIES, "abc") == device(2)
+        assert await desk.owner(COOKIES, "abc") == device(2)
 
     run(tmp_path, play)
 
@@ -259,8 +259,8 @@ def test_people_in_the_first_column_are_resolved_and_warned_about(tmp_path: Path
         receipt = await desk.load(f"c2c_id_{CRM}_888_{AT}.sync", b"jane\thash-of-jane\njohn\thash-of-john\n")
         assert "ids of people" in receipt.warnings[0]
         assert (receipt.stored, receipt.errors) == (1, {"no_matching_id": 1})
-        assert desk.owner(888, "hash-of-jane") == device(1)
-        assert desk.owner(888, "hash-of-john") is None
+        assert await desk.owner(888, "hash-of-jane") == device(1)
+        assert await desk.owner(888, "hash-of-john") is None
 
     run(tmp_path, play)
 

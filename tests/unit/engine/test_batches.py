@@ -15,18 +15,19 @@ from arke.engine.batches import Batches
 from arke.engine.identity import Identity
 from arke.engine.shards import Shards
 from arke.errors import BatchRunning, InvalidInput, ShardDown
-from arke.shard.protocol import AskBatches, Ok, RunBatch
-from arke.shard.protocol import Batches as BatchAnswer
+from arke.shard.protocol import AskBatches, Question, RunBatch
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from at_once import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
-    from arke.shard.protocol import Request, Response
+    from arke.shard.commands import Command, Result
+
 
 HOUR_S = 3_600
 DAY_S = 86_400
@@ -44,12 +45,12 @@ class FakeShard:
         self.begun: list[int] = []
         self.run: BatchRun | None = None
 
-    async def call(self, request: Request) -> Response:
+    async def call(self, request: Question[Any]) -> Any:
         await asyncio.sleep(0)
         if self.down:
             raise ShardDown("away")
         if isinstance(request, AskBatches):
-            return BatchAnswer([self.run] if self.run is not None else [])
+            return [self.run] if self.run is not None else []
         assert isinstance(request, RunBatch)
         if self.run is None or self.run.number < request.number:
             self.begun.append(request.number)
@@ -61,7 +62,10 @@ class FakeShard:
             if self.down:
                 raise ShardDown("went away")
             self.run = msgspec.structs.replace(self.run, finished_at=request.at + int(self.takes_s))
-        return BatchAnswer([self.run])
+        return self.run
+
+    async def append(self, commands: Sequence[Command]) -> list[Result]:
+        raise AssertionError(commands)
 
     async def stop(self) -> None:
         """Nothing to stop."""
@@ -72,16 +76,15 @@ class World:
 
     def __init__(self, loop: VirtualTimeLoop, *shards: FakeShard) -> None:
         self.clock = VirtualClock(loop, START)
-        self.directory = SqliteDirectory(MEMORY, key=b"k")
-        self.identity = Identity(self.directory, InlineCommitter(), SeededEntropy(1))
+        self.directory = SqliteDirectory(MEMORY, committer=InlineCommitter(), key=b"k")
+        self.identity = Identity(self.directory, SeededEntropy(1))
         self.shards = shards
         self.batches = self.fresh()
 
     def fresh(self) -> Batches:
         self.batches = Batches(
-            self.directory,
-            InlineCommitter(),
-            Shards(self.shards, self.identity),
+            self.directory.runs,
+            Shards(self.shards, self.identity.suppressed),
             clock=self.clock,
             look_every_s=None,
         )
@@ -96,7 +99,7 @@ class World:
     @property
     def slots(self) -> list[float | None]:
         """Hours since the start, oldest run first."""
-        records = reversed(self.directory.batch_records(D, 100))
+        records = reversed(at_once(self.directory.runs.newest(D, 100)))
         return [None if one.slot is None else (one.slot - START) / HOUR_S for one in records]
 
 
@@ -125,7 +128,7 @@ def test_one_a_day_with_counts_over_all_shards() -> None:
 
     world = play(story, FakeShard(5), FakeShard(20))
     assert world.slots == [2, 26, 50]
-    (newest, *_) = world.directory.batch_records(D, 1)
+    (newest, *_) = at_once(world.directory.runs.newest(D, 1))
     assert (newest.counts, newest.finished_at) == (COUNTS + COUNTS, START + 50 * HOUR_S + 20)
 
 
@@ -144,7 +147,7 @@ def test_slots_missed_make_one_late_run() -> None:
 
     world = play(story)
     assert world.slots == [2, 74, 98]
-    assert world.directory.batch_records(D, 2)[1].at == START + 80 * HOUR_S
+    assert at_once(world.directory.runs.newest(D, 2))[1].at == START + 80 * HOUR_S
 
 
 def test_a_run_longer_than_its_period_is_followed_by_one() -> None:
@@ -189,7 +192,7 @@ def test_an_engine_that_dies_between_shards_brings_all_along() -> None:
         second.down = False
         world.fresh()
         await world.apply(acme())
-        world.batches.resume()
+        await world.batches.resume()
         await world.until(1)
         assert (await world.batches.run(D, 1)).users == 20
 
@@ -221,13 +224,13 @@ def test_a_shard_that_does_not_wait_is_asked_with_pauses() -> None:
     class HastyShard(FakeShard):
         asked = 0
 
-        async def call(self, request: Request) -> Response:
+        async def call(self, request: Question[Any]) -> Any:
             self.asked += 1
             if self.asked > 100:
                 self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0), finished_at=START)
             elif self.run is None:
                 self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0))
-            return BatchAnswer([self.run])
+            return self.run
 
     async def story(world: World) -> None:
         await world.batches.start(D, "command")
@@ -267,7 +270,7 @@ def test_a_destination_that_leaves_the_catalog_abandons_its_run() -> None:
         await world.until(1)
         await world.apply()
         await world.until(2)
-        (record,) = world.directory.batch_records(D, 1)
+        (record,) = await world.directory.runs.newest(D, 1)
         assert record.abandoned
         assert (record.counts, record.mode) == (COUNTS, "changes"), "what had been told until then"
         assert record.finished_at is not None
@@ -280,14 +283,14 @@ def test_a_run_behind_one_that_was_abandoned_begins_when_that_one_has_ended() ->
     """The destination came back, and its shard first ends what it had begun."""
 
     class Loyal(FakeShard):
-        async def call(self, request: Request) -> Response:
+        async def call(self, request: Question[Any]) -> Any:
             earlier = self.run if self.run is not None and self.run.finished_at is None else None
             if isinstance(request, RunBatch) and earlier is not None and earlier.number < request.number:
                 await asyncio.sleep(min(request.wait_s, 5.0))
                 self.run = msgspec.structs.replace(
                     earlier, finished_at=request.at if request.wait_s else None
                 )
-                return BatchAnswer([self.run])
+                return self.run
             return await super().call(request)
 
     async def story(world: World) -> None:
@@ -331,8 +334,8 @@ def test_a_shard_that_answers_something_else_is_asked_again() -> None:
     """Nothing is made of an answer without runs: the destination has no lane there yet."""
 
     class Mute(FakeShard):
-        async def call(self, request: Request) -> Response:
-            return Ok() if self.down else await super().call(request)
+        async def call(self, request: Question[Any]) -> Any:
+            return None if self.down else await super().call(request)
 
     async def story(world: World) -> None:
         shard.down = True

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 import apsw
 
 from arke.domain.identity import Owner
+from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
+from at_once import at_once
 from e2e.old_store import STORES, columns, version
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def opened(path: Path) -> SqliteDirectory:
+    return SqliteDirectory(path, committer=InlineCommitter())
 
 
 def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
@@ -24,18 +30,19 @@ def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
     connection.execute("INSERT INTO suppressed VALUES (x'ab', 100)")
     connection.close()
 
-    directory = SqliteDirectory(old)
-    assert directory.find([(1, "a")]) == {(1, "a"): Owner("U", 7)}
-    assert directory.last_generation() == 7
-    assert (directory.suppressed(), directory.suppressed_by(b"\xab")) == ({b"\xab"}, [0])
+    directory = opened(old)
+    identities, suppression = directory.identities, directory.suppression
+    assert at_once(identities.look_up([(1, "a")])).owners == {(1, "a"): Owner("U", 7)}
+    assert at_once(identities.last_generation()) == 7
+    assert (at_once(suppression.hashes()), at_once(suppression.wanted_by(b"\xab"))) == ({b"\xab"}, [0])
     digest = directory.hash_of("1:b")
-    directory.suppress({1: ["1:b"]}, 200)
-    assert directory.lift_request(1, 300).gone == {digest}
-    assert directory.suppressed() == {b"\xab"}, "what was suppressed before is lifted by name only"
-    assert directory.lift_hash(b"\xab", 300, device=False)
-    directory.close()
+    at_once(suppression.suppress({1: ["1:b"]}, 200))
+    assert at_once(suppression.lift_request(1, 300)).gone == {digest}
+    assert at_once(suppression.hashes()) == {b"\xab"}, "what was suppressed before is lifted by name only"
+    assert at_once(suppression.lift(b"\xab", 300, device=False))
+    at_once(directory.close())
 
-    SqliteDirectory(tmp_path / "new.db").close()
+    at_once(opened(tmp_path / "new.db").close())
     assert columns(old) == columns(tmp_path / "new.db")
     assert version(old) == version(tmp_path / "new.db")
-    SqliteDirectory(old).close()
+    at_once(opened(old).close())

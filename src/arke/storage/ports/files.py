@@ -46,13 +46,13 @@ class Joining(NamedTuple):
 
 
 class FileStore(Protocol):
-    """A part of the directory, with its rules: writes durable on return, one writer, one reader."""
+    """Writes are durable on return; every call may suspend and raises StoreUnavailable."""
 
-    def begin(self, name: str, digest: bytes, at: int) -> FileRecord:
+    async def begin(self, name: str, digest: bytes, at: int) -> FileRecord:
         """The record of this very file; made now where it is new."""
         ...
 
-    def advance(
+    async def advance(
         self,
         number: int,
         position: int,
@@ -66,26 +66,26 @@ class FileStore(Protocol):
         """
         ...
 
-    def finish(self, number: int, body: bytes) -> None:
+    async def finish(self, number: int, body: bytes) -> None:
         """A file is done, with its receipt."""
         ...
 
-    def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:
+    async def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:
         """What is filed under these ids, where anything is."""
         ...
 
-    def joining(self, limit: int) -> list[Joining]:
+    async def joining(self, limit: int) -> list[Joining]:
         """Devices that still have to hear what is filed, oldest first."""
         ...
 
-    def joined(self, done: Sequence[Joining]) -> None:
+    async def joined(self, done: Sequence[Joining]) -> None:
         """They have heard."""
         ...
 
-    def forget_filed(self, keys: Collection[IdKey]) -> None:
+    async def forget_filed(self, keys: Collection[IdKey]) -> None:
         """Erase what is filed under these ids."""
         ...
 
-    def prune(self, filed_before: int, files_before: int) -> None:
+    async def prune(self, filed_before: int, files_before: int) -> None:
         """Drop what was filed, and the records of files begun, before these times."""
         ...

@@ -1,0 +1,156 @@
+"""Identity as the engine uses it: resolving, storing, moves, and what privacy asks of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.engine.identity.mappings import Mappings
+from arke.engine.identity.memory import Absent, Lacking
+from arke.engine.identity.people import People, Sources
+from arke.engine.identity.public_door import TAKEOVERS_PER_DEVICE, PublicDoor
+from arke.engine.identity.resolving import Resolver
+from arke.engine.identity.suppressed import Suppressed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
+
+    from arke.clock import Entropy
+    from arke.domain.identity import IdKey, Move, Owner
+    from arke.engine.identity.moving import Moving
+    from arke.engine.identity.resolving import Naming, Resolved
+    from arke.storage.ports.directory import Directory
+
+CACHED_IDS = 300_000
+CACHED_PEOPLE = 100_000
+"""Ids whose owner is kept in memory, and devices of people that are known there to be linked: what the settings
+say by default.
+"""
+
+
+class Identity:
+    """Resolves devices. `resolve` sees the answers it gave before; `flush` makes them durable.
+
+    Its coroutines ask the directory, and raise StoreUnavailable where that fails.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        entropy: Entropy,
+        *,
+        takeovers_per_device: int = TAKEOVERS_PER_DEVICE,
+        cached_ids: int = CACHED_IDS,
+        cached_people: int = CACHED_PEOPLE,
+    ) -> None:
+        self._mappings = Mappings(
+            directory.identities, directory.hash_of, cached_ids=cached_ids, cached_people=cached_people
+        )
+        self._memory = self._mappings.memory
+        self._people = People(self._mappings, directory.identities)
+        self._door = PublicDoor(self._mappings, takeovers_per_device)
+        self.suppressed = Suppressed(directory.suppression, directory.hash_of)
+        self._resolver = Resolver(self._mappings, self._people, self._door, self.suppressed, entropy)
+
+    async def start(self) -> None:
+        """Read where the directory was left. Before anything else. Raises StoreUnavailable."""
+        await self._mappings.start()
+        await self.suppressed.start()
+
+    def know(self, cross_device: frozenset[int], by_token: frozenset[int] = frozenset()) -> None:
+        """From the live catalog, the DPIDs of people rather than devices, and those that a token declares."""
+        self._resolver.sources = Sources(cross_device, by_token)
+
+    def is_cross_device(self, dpid: int) -> bool:
+        return dpid in self._resolver.sources.cross_device
+
+    def only_by_token(self, dpid: int) -> bool:
+        return dpid in self._resolver.sources.by_token
+
+    @property
+    def takeovers_refused(self) -> int:
+        """At the public door, since the start."""
+        return self._door.refused
+
+    # --- resolving --------------------------------------------------------------------------------------
+
+    async def resolve(
+        self, named: Sequence[Naming], now: int, *, reachable: Callable[[str], bool] | None = None
+    ) -> list[Resolved]:
+        """Find or make the device of each: see `Resolver.resolve`."""
+        return await self._resolver.resolve(named, now, reachable=reachable)
+
+    # --- who has what -----------------------------------------------------------------------------------
+
+    async def owner(self, key: IdKey) -> Owner | None:
+        """The device that owns an id, or speaks for it."""
+        absent = Absent(self._memory.epoch)
+        while (owner := self._memory.owners.get(key)) is None and key not in absent.ids:
+            await self._memory.look_up(Lacking({key}), absent)
+        return owner
+
+    async def owners(self, keys: Collection[IdKey]) -> dict[IdKey, Owner]:
+        """The devices that own many ids, for those that are known; the memory keeps nothing of it. Raises
+        StoreUnavailable.
+        """
+        return await self._memory.owners_unkept(keys)
+
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
+        """The UUIDs that each id leads to, the newest first: for a cross-device id up to MAX_DEVICES, for a
+        device's own id one; ids that nobody has are left out.
+        """
+        owners = await self.owners(keys)
+        people = [key for key in owners if key[0] in self._resolver.sources.cross_device]
+        found = await self._people.devices(people) if people else {}
+        return {key: [owner.uuid] for key, owner in owners.items() if key not in people} | found
+
+    # --- storing, and what becomes of moves -------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Durable up to here, what another caller is just writing included."""
+        await self._mappings.flush()
+
+    @property
+    def moving(self) -> Moving:
+        """Ids that the shards have yet to follow to another device."""
+        return self._mappings.moving
+
+    def take_joined(self) -> bool:
+        """Whether a cross-device id has reached another device since this was asked last."""
+        joined, self._mappings.joined = self._mappings.joined, False
+        return joined
+
+    def next_move(self, key: IdKey) -> Move | None:
+        """The oldest durable move of an id that the shards have not followed yet."""
+        return self._mappings.next_move(key)
+
+    async def moved(self, move: Move) -> None:
+        """The shards have followed a move. Durable on return."""
+        await self._mappings.moved(move)
+
+    # --- privacy ----------------------------------------------------------------------------------------
+
+    async def suppress(self, texts: Mapping[int, Collection[str]], now: int) -> None:
+        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return,
+        and so is every link that was made before.
+        """
+        await self.suppressed.add(texts, now)
+        await self.flush()
+
+    def new_generation(self) -> int:
+        """A number for a mapping that is made outside of `resolve`."""
+        return self._mappings.new_generation()
+
+    async def inherit(self, key: IdKey, uuid: str, generation: int, now: int) -> None:
+        """Another device of the person speaks for a cross-device id from now on; durable on return."""
+        await self._people.inherit(key, uuid, generation, now)
+        await self.flush()
+
+    def unsettled(self, uuids: Container[str]) -> bool:
+        """Whether an id is on its way from or to one of these devices."""
+        return self._mappings.moving.touches(uuids)
+
+    async def forget(
+        self, finish: Callable[[], Awaitable[Collection[IdKey]]], asked: Collection[IdKey]
+    ) -> None:
+        """The directory forgets ids by `finish`, and the memory with it: see `Mappings.forget`."""
+        await self._mappings.forget(finish, asked)

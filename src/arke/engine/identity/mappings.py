@@ -1,0 +1,184 @@
+"""Mappings as they are decided: known at once, stored together, and failing together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.identity import Claims, Move
+from arke.engine.identity.memory import Memory
+from arke.engine.identity.moving import Moving
+from arke.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable
+
+    from arke.domain.identity import DeviceDay, IdKey, Owner, PersonKey, PersonRow
+    from arke.storage.ports.identities import Identities
+
+
+class Batch(msgspec.Struct, eq=False):
+    """Claims that become durable together. `failed` says why they did not."""
+
+    claims: Claims = msgspec.field(default_factory=Claims)
+    stored: bool = False
+    failed: str | None = None
+
+    def check(self) -> None:
+        """Raises StoreUnavailable to whoever leans on it, where it failed."""
+        if self.failed is not None:
+            raise StoreUnavailable(self.failed)
+
+
+class Mappings:
+    """Takes decisions into the memory and into the batch that is stored next; `flush` stores it.
+
+    Of each id one mapping counts at a time, and a newer one has the higher generation. `moving`: those that the
+    shards have not followed; only stored ones may be followed (`next_move`). `joined`: a cross-device id has
+    reached another device.
+    """
+
+    def __init__(
+        self, identities: Identities, hash_of: Callable[[str], bytes], *, cached_ids: int, cached_people: int
+    ) -> None:
+        self._identities = identities
+        self._hash_of = hash_of
+        self.memory = Memory(identities, cached_ids=cached_ids, cached_people=cached_people)
+        self.moving = Moving()
+        self.joined = False
+        self._generation = 0
+        self._stored_generation = 0
+        self._batch = Batch()
+        self._writing: Batch | None = None
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Read where the directory was left. Before anything else."""
+        self._generation = self._stored_generation = await self._identities.last_generation()
+        self.moving.add(await self._identities.moves())
+
+    def new_generation(self) -> int:
+        """The number of a new mapping."""
+        self._generation += 1
+        return self._generation
+
+    # --- decisions --------------------------------------------------------------------------------------
+
+    def take_over(self, key: IdKey, before: Owner | None, owner: Owner, now: int) -> Owner:
+        """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
+        first = self.memory.firsts.get(key) if before is None else before.first or self._hash_of(before.uuid)
+        if first is not None and first == self._hash_of(owner.uuid):
+            first = None
+        owner = owner._replace(generation=self.new_generation(), first=first)
+        if before is not None:
+            self.add_move(Move(*key, before.uuid, owner.uuid, now, owner.generation))
+        return self.own(key, owner, now)
+
+    def own(self, key: IdKey, owner: Owner, now: int) -> Owner:
+        """From now on this is the id's mapping. It may be the one that it has: in another state, or to be waited
+        for by whoever leans on it.
+        """
+        known = self.memory.owners.get(key)
+        if known is not None and (known.generation, known.uuid) != (owner.generation, owner.uuid):
+            # Each device would believe that the id is its own.
+            assert known.generation < owner.generation, "a mapping is replaced by a newer one only"  # noqa: S101
+        claims = self._batch.claims
+        claims.before.setdefault(key, 0 if known is None else known.generation)
+        claims.owners[key] = self.memory.owners[key] = owner
+        claims.at = now
+        return owner
+
+    def add_move(self, move: Move) -> None:
+        self._batch.claims.moves.append(move)
+        self.moving.add((move,))
+
+    def link_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
+        self.joined = True
+        self._batch.claims.people[key] = self.memory.people[key] = row
+        self._batch.claims.at = now
+
+    def count_takeover(self, today: DeviceDay) -> None:
+        count = self.memory.takeovers.get(today, 0) + 1
+        self._batch.claims.takeovers[today] = self.memory.takeovers[today] = count
+
+    # --- storing ----------------------------------------------------------------------------------------
+
+    def trim(self) -> None:
+        """Keep the memory within its bounds. Before a caller looks into it."""
+        self.memory.trim(self.unstored)
+
+    def unstored(self) -> list[Claims]:
+        """What the directory cannot tell yet, oldest first."""
+        return [batch.claims for batch in self.pending()]
+
+    def pending(self) -> list[Batch]:
+        """The batches that whoever decides now leans on, oldest first."""
+        return [self._batch] if self._writing is None else [self._writing, self._batch]
+
+    async def flush(self) -> None:
+        """Durable up to here, what another caller is just writing included. Raises StoreUnavailable."""
+        before, batch = self._writing, self._batch
+        if before is None and not batch.claims.owners:
+            return
+        async with self._lock:
+            if before is not None:
+                before.check()
+            batch.check()
+            if not batch.stored and batch.claims.owners:
+                await self._store(batch)
+
+    async def _store(self, batch: Batch) -> None:
+        self._batch, self._writing = Batch(), batch
+        generation = self._generation
+        try:
+            lost = await self._identities.link(batch.claims)
+        except StoreUnavailable as error:
+            self._fail(batch, str(error), batch.claims.moves)
+            raise
+        except BaseException:
+            # Nobody knows whether it was stored: the memory goes, and moves stand until the next start tells.
+            self._fail(batch, "the directory's write was broken off: try again", ())
+            raise
+        self._writing, batch.stored = None, True
+        self._stored_generation = generation
+        if lost:
+            void = [move for move in batch.claims.moves if move.key in lost]
+            self._fail(batch, "an id was linked elsewhere at the same time: try again", void)
+            batch.check()
+
+    def _fail(self, batch: Batch, reason: str, void: Iterable[Move]) -> None:
+        """Whoever leans on a batch that failed is told so, and so is whoever has decided on top of it since."""
+        later, self._batch, self._writing = self._batch, Batch(), None
+        batch.failed = later.failed = reason
+        for move in (*void, *later.claims.moves):
+            self.moving.finished(move)
+        self.memory.forget(self.unstored())
+
+    # --- moves and what is forgotten --------------------------------------------------------------------
+
+    def next_move(self, key: IdKey) -> Move | None:
+        """The oldest stored move of an id that the shards have not followed yet."""
+        move = self.moving.oldest(key)
+        return move if move is not None and move.generation <= self._stored_generation else None
+
+    async def moved(self, move: Move) -> None:
+        """The shards have followed a move. Durable on return. Raises StoreUnavailable."""
+        await self._identities.moved(move)
+        self.moving.finished(move)
+
+    async def forget(
+        self, finish: Callable[[], Awaitable[Collection[IdKey]]], asked: Collection[IdKey]
+    ) -> None:
+        """Run `finish`, by which the directory forgets the ids that it answers, while no link is being stored; then
+        the memory forgets them, and those that were `asked` for. An id that is yet to be stored stays. Raises
+        StoreUnavailable.
+        """
+        async with self._lock:
+            forgotten = await finish()
+            unstored = self._batch.claims
+            for key in {*forgotten, *asked} - unstored.owners.keys():
+                self.memory.owners.pop(key, None)
+                self.moving.forget(key)
+            self.memory.forget((unstored,), ids=False)

@@ -1,0 +1,96 @@
+"""Ids of people, who have several devices: which one speaks for an id, and which have it (decision 0017)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
+from arke.engine.identity.memory import Absent, Lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from arke.domain.event import DeclaredId
+    from arke.domain.identity import IdKey
+    from arke.engine.identity.mappings import Mappings
+    from arke.storage.ports.identities import Identities
+
+_STANDING: Final = {2: 0, 0: 1, 1: 2}
+"""How much an authentication state counts: logged out, unknown, authenticated (dossier 13)."""
+
+
+class Sources(NamedTuple):
+    """Of the live catalog, the DPIDs of people rather than devices, and those that a token declares."""
+
+    cross_device: frozenset[int] = frozenset()
+    by_token: frozenset[int] = frozenset()
+
+
+def takes_over(state: int, owner: Owner) -> bool:
+    """Whether a device that declares a person's id in this state is to speak for it in the place of `owner`."""
+    return _STANDING[state] >= _STANDING[owner.state]
+
+
+class People:
+    """Decides for a cross-device id as for any other, but that it stays on the devices which do not speak."""
+
+    def __init__(self, mappings: Mappings, identities: Identities) -> None:
+        self._mappings = mappings
+        self._identities = identities
+
+    def declare(self, declared: DeclaredId, owner: Owner | None, uuid: str, now: int) -> Owner:
+        """The device that speaks for a cross-device id after this declaration, and its mapping. The row of the
+        device is known where it is not to speak.
+        """
+        key, mappings = (declared.dpid, declared.id), self._mappings
+        if owner is None or (owner.uuid != uuid and takes_over(declared.state, owner)):
+            owner = mappings.take_over(key, owner, Owner(uuid, 0, declared.state), now)
+            mappings.link_person((*key, uuid), PersonRow(owner.generation, declared.state), now)
+        elif owner.uuid == uuid:
+            if declared.state not in (0, owner.state):  # to leave it unsaid says nothing
+                owner = mappings.own(key, owner._replace(state=declared.state), now)
+                mappings.link_person((*key, uuid), PersonRow(owner.generation, declared.state), now)
+        else:
+            row = mappings.memory.people.get((*key, uuid))
+            if row is None or declared.state not in (0, row.state):
+                generation = mappings.new_generation()
+                mappings.own(key, owner, now)  # so that whoever leans on this link waits for it
+                mappings.link_person((*key, uuid), PersonRow(generation, declared.state), now)
+        return owner
+
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
+        """The devices of each cross-device id that has any, the newest first, up to MAX_DEVICES: as they were when
+        this was called, or later. Raises StoreUnavailable.
+        """
+        wanted = frozenset(keys)
+        fresh: dict[IdKey, dict[str, int]] = {}
+        for claims in self._mappings.unstored():
+            for (dpid, id_, uuid), row in claims.people.items():
+                if (dpid, id_) in wanted:
+                    fresh.setdefault((dpid, id_), {})[uuid] = row.generation
+        found = await self._identities.devices(keys)
+        for key, generations in fresh.items():
+            newest = sorted(generations, key=generations.__getitem__, reverse=True)
+            found[key] = list(dict.fromkeys([*newest, *found.get(key, ())]))[:MAX_DEVICES]
+        return found
+
+    async def inherit(self, key: IdKey, uuid: str, generation: int, now: int) -> None:
+        """Another device of the person, whose shard has been told so under `generation`, speaks for a cross-device
+        id from now on; to be flushed. If one has taken over meanwhile, it takes over from the heir.
+        """
+        memory, absent = self._mappings.memory, Absent(self._mappings.memory.epoch)
+        device = (*key, uuid)
+        while (key not in memory.owners and key not in absent.ids) or (
+            device not in memory.people and device not in absent.people
+        ):
+            await memory.look_up(Lacking({key}, {device}), absent)
+        row = memory.people.get(device)
+        state = row.state if row is not None else 0
+        owner = memory.owners.get(key)
+        self._mappings.link_person(device, PersonRow(generation, state), now)
+        if owner is None or owner.generation < generation:
+            self._mappings.own(key, Owner(uuid, generation, state), now)
+        elif owner.uuid != uuid:
+            later = owner._replace(generation=self._mappings.new_generation())
+            self._mappings.add_move(Move(*key, uuid, owner.uuid, now, later.generation))
+            self._mappings.own(key, later, now)

@@ -1,0 +1,242 @@
+"""Whose event it is, and whose an id is from then on.
+
+Rules: a UUID given beats what ids map to. Otherwise the first known device id decides; an event that names no
+device id at all is about the device that speaks for its first known cross-device id; else a new UUID is made:
+a person's new phone is a new device, not the old one. Every id of the event then belongs to that device: the
+newest mapping wins. A cookie or advertising id that belonged to another device leaves it (a move). A cross-device
+id stays on all devices of its person, and one of them speaks for it: the newest of those that are at least as
+authenticated as the one before (decision 0017). When another takes over, that is a move too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from arke.clock import new_uuid
+from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
+from arke.domain.identity import Owner
+from arke.domain.time import DAY_S
+from arke.engine.identity.mappings import Mappings
+from arke.engine.identity.memory import Absent, Lacking
+from arke.engine.identity.people import People, Sources, takes_over
+from arke.engine.identity.public_door import PublicDoor
+from arke.engine.identity.suppressed import Suppressed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from arke.clock import Entropy
+    from arke.domain.identity import IdKey
+
+
+class Naming(Protocol):
+    """What an event, or a row of a file, says of its device. `public`: it may be anybody's word."""
+
+    @property
+    def uuid(self) -> str | None: ...
+
+    @property
+    def ids(self) -> Sequence[DeclaredId]: ...
+
+    @property
+    def public(self) -> bool: ...
+
+
+class Named(NamedTuple):
+    """What says of a device nothing but its names."""
+
+    uuid: str | None
+    ids: Sequence[DeclaredId]
+    public: bool = False
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The device of an event and its ids with their mappings. `arriving` are those it does not speak for: they
+    have yet to arrive from another device, or another device of the person speaks. `by_id`: nothing but an id
+    led to the device. `withheld` are ids that were not linked, for anybody may be asking. `away`: nothing was
+    linked, since the device cannot be reached.
+    """
+
+    uuid: str
+    ids: tuple[DeclaredId, ...] = ()
+    arriving: tuple[IdKey, ...] = ()
+    suppressed: bool = False
+    by_id: bool = False
+    withheld: Withheld = NOTHING_WITHHELD
+    away: bool = False
+
+
+class Resolver:
+    """An event whose ids are in memory is resolved without suspending. For others the directory is asked, for all
+    that the events of a call lack at once; `Memory` says why no answer is used that was overtaken. `sources` are
+    those of the live catalog.
+    """
+
+    def __init__(
+        self, mappings: Mappings, people: People, door: PublicDoor, suppressed: Suppressed, entropy: Entropy
+    ) -> None:
+        self._mappings = mappings
+        self._memory = mappings.memory
+        self._people = people
+        self._door = door
+        self._suppressed = suppressed
+        self._entropy = entropy
+        self.sources = Sources()
+
+    async def resolve(
+        self, named: Sequence[Naming], now: int, *, reachable: Callable[[str], bool] | None = None
+    ) -> list[Resolved]:
+        """Find or make the device of each, in order. New mappings take effect at once, and are durable after
+        `flush`: nothing suspends between the last of them and the return, so whoever flushes then hears of it if
+        they could not be stored. Raises StoreUnavailable.
+
+        `reachable` says whether events of a device can be stored: a new device is made such, and of one that is
+        not nothing is linked.
+        """
+        self._mappings.trim()
+        absent = Absent(self._memory.epoch)
+        answers: list[Resolved] = []
+        for place, one in enumerate(named):
+            resolved = self._resolve(one, now, absent, reachable)
+            while resolved is None:
+                leaned_on = self._mappings.pending() if answers else ()
+                await self._memory.look_up(self._lacking(named[place:], now, absent), absent)
+                for batch in leaned_on:
+                    batch.check()
+                resolved = self._resolve(one, now, absent, reachable)
+            answers.append(resolved)
+        return answers
+
+    def _resolve(
+        self, one: Naming, now: int, absent: Absent, reachable: Callable[[str], bool] | None
+    ) -> Resolved | None:
+        """None, and nothing has happened, where something has to be looked up first."""
+        uuid, ids = one.uuid, one.ids
+        if self._suppressed.any_of(uuid, ids):
+            return Resolved(uuid or "", suppressed=True)
+        owners = self._memory.owners_of(ids, absent)
+        if owners is None:
+            return None
+        leading = None
+        if uuid is None:
+            leading, uuid = self._led_to(ids, owners)
+            if uuid is not None and self._suppressed.device(uuid):
+                return Resolved(uuid, suppressed=True)
+        if uuid is None:
+            uuid = self._new_device(reachable)
+        elif reachable is not None and not reachable(uuid):
+            return Resolved(uuid, away=True)
+        elif self._rows_lack(one, owners, uuid, now, absent):
+            return None
+        return self._linked(one, owners, uuid, now, leading)
+
+    def _linked(
+        self, one: Naming, owners: Sequence[Owner | None], uuid: str, now: int, leading: int | None
+    ) -> Resolved:
+        """Every id of the event belongs to the device from now on, but for what the public door withholds."""
+        ids, withheld = one.ids, NOTHING_WITHHELD
+        if one.public and ids:
+            # A stranger to the device must not put ids of his own on it: they would be told what it is in.
+            closed = leading is not None and ids[leading].dpid in self.sources.by_token
+            ids, owners, withheld = self._door.grant(ids, owners, uuid, now, self.sources, closed=closed)
+        resolved = tuple(
+            self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
+        )
+        arriving: tuple[IdKey, ...] = ()
+        if self._mappings.moving or self.sources.cross_device:
+            arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
+        return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
+
+    def _led_to(
+        self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]
+    ) -> tuple[int | None, str | None]:
+        """The place of the id that says which device, and the device. A person's id does only if nothing else can:
+        a device id nobody knows is a new one's. So is one that a device which is leaving had from another one: it
+        is on its way to be nobody's.
+        """
+        cross_device = self.sources.cross_device
+        of_people = all(declared.dpid in cross_device for declared in ids)
+        for place, (declared, owner) in enumerate(zip(ids, owners, strict=True)):
+            if owner is None or (declared.dpid in cross_device) != of_people:
+                continue
+            if owner.first is None or not self._suppressed.device(owner.uuid):
+                return place, owner.uuid
+        return None, None
+
+    def _new_device(self, reachable: Callable[[str], bool] | None) -> str:
+        uuid = new_uuid(self._entropy)
+        while reachable is not None and not reachable(uuid):
+            uuid = new_uuid(self._entropy)
+        return uuid
+
+    def _mapped(self, declared: DeclaredId, owner: Owner | None, uuid: str, now: int) -> DeclaredId:
+        """The declared id under the mapping it goes by, a new one if it belonged to another device."""
+        key = (declared.dpid, declared.id)
+        owner = self._memory.owners.get(key, owner)  # an id declared twice
+        if key[0] in self.sources.cross_device:
+            owner = self._people.declare(declared, owner, uuid, now)
+        elif owner is None or owner.uuid != uuid:
+            owner = self._mappings.take_over(key, owner, Owner(uuid, 0), now)
+        return DeclaredId(declared.dpid, declared.id, declared.state, owner.generation)
+
+    def _speaks(self, uuid: str, key: IdKey) -> bool:
+        """Whether what the device is in may be told under the id already."""
+        if key in self._mappings.moving:
+            return False
+        owner = self._memory.owners.get(key) if key[0] in self.sources.cross_device else None
+        return owner is None or owner.uuid == uuid
+
+    # --- what has to be looked up -----------------------------------------------------------------------
+
+    def _lacking(self, named: Sequence[Naming], now: int, absent: Absent) -> Lacking:
+        """All that the memory lacks of what these need, as far as it can be said already."""
+        lacking = Lacking()
+        for one in named:
+            owners = self._memory.owners_of(one.ids, absent)
+            if owners is None:
+                keys = ((declared.dpid, declared.id) for declared in one.ids)
+                lacking.ids.update(
+                    key for key in keys if key not in self._memory.owners and key not in absent.ids
+                )
+                continue
+            uuid = one.uuid if one.uuid is not None else self._led_to(one.ids, owners)[1]
+            if uuid is not None:
+                self._rows_lack(one, owners, uuid, now, absent, lacking)
+        return lacking
+
+    def _rows_lack(
+        self,
+        one: Naming,
+        owners: Sequence[Owner | None],
+        uuid: str,
+        now: int,
+        absent: Absent,
+        lacking: Lacking | None = None,
+    ) -> bool:
+        """Whether a row has to be looked up that decides about an id of another device: how this device is linked
+        to a person, how many ids it took over today. What it is goes to `lacking`.
+        """
+        cross_device, by_token = self.sources
+        if not (one.public or cross_device):
+            return False
+        memory, found = self._memory, False
+        for declared, owner in zip(one.ids, owners, strict=True):
+            if owner is None or owner.uuid == uuid:
+                continue
+            device, today = (declared.dpid, declared.id, uuid), (uuid, now // DAY_S)
+            if (
+                declared.dpid in cross_device
+                and (one.public or not takes_over(declared.state, owner))
+                and device not in memory.people
+                and device not in absent.people
+            ):
+                found = True
+                if lacking is not None:
+                    lacking.people.add(device)
+            if one.public and declared.dpid not in by_token and today not in memory.takeovers:
+                found = True
+                if lacking is not None:
+                    lacking.takeovers.add(today)
+        return found

@@ -1,0 +1,74 @@
+"""Which device owns a partner id, the devices of a person, and ids on their way between devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from arke.domain.identity import Claims, DeviceDay, IdKey, Move, Owner, PersonKey, PersonRow
+
+
+class Known(NamedTuple):
+    """Answers to a look-up; what is not known is left out. `firsts`: of ids that nobody owns and that were
+    forgotten with a device, the keyed hash of the device that each was linked to first.
+    """
+
+    owners: dict[IdKey, Owner]
+    firsts: dict[IdKey, bytes]
+    people: dict[PersonKey, PersonRow]
+    takeovers: dict[DeviceDay, int]
+
+
+class Identities(Protocol):
+    """The one facet of the directory that needs compare-and-set: `link` stores a mapping only in the place of
+    the mapping that it was decided from. All others are written by one writer each, and the last write counts.
+
+    Every call may suspend, for as long as the database takes. Raises StoreUnavailable.
+    """
+
+    async def look_up(
+        self,
+        ids: Collection[IdKey],
+        people: Collection[PersonKey] = (),
+        takeovers: Collection[DeviceDay] = (),
+    ) -> Known:
+        """All that a call needs to know, in one question. What is committed before the call is seen; what is
+        committed while it runs may be.
+        """
+        ...
+
+    async def link(self, claims: Claims) -> set[IdKey]:
+        """Store owners of ids, the moves that follow from them, devices of people, which are to hear of what is
+        filed, and counts of takeovers (the higher count stays). Durable on return, in one transaction; where it
+        raises, nothing is stored.
+
+        Returns the ids whose race was lost, empty where there is one writer: an id whose stored mapping is not
+        `claims.before[id]` any more, or one that keeps its mapping (its state alone changes) and has none any
+        more. Of such an id nothing is stored, neither owner nor moves nor people: whoever asked looks it up again
+        and decides anew. An id that was forgotten meanwhile may be given a new mapping.
+
+        Of the devices of a person the oldest beyond MAX_DEVICES go, but never the owner.
+        """
+        ...
+
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
+        """The devices of each cross-device id that has any, the newest first; at most MAX_DEVICES each."""
+        ...
+
+    async def ids_of(self, uuids: Collection[str]) -> dict[str, list[IdKey]]:
+        """The ids that each of these devices owns; devices without one are left out."""
+        ...
+
+    async def last_generation(self) -> int:
+        """The number of the newest mapping, 0 where there is none."""
+        ...
+
+    async def moves(self) -> list[Move]:
+        """Moves not yet finished, oldest first."""
+        ...
+
+    async def moved(self, move: Move) -> None:
+        """A move is finished: the old device has let go and the new one has taken over. May be repeated."""
+        ...

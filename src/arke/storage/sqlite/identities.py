@@ -1,0 +1,167 @@
+"""Owners of ids in the directory's SQLite file. See `arke.storage.ports.identities.Identities`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
+from arke.storage.ports.identities import Known
+from arke.storage.sqlite.connection import store_errors
+from arke.storage.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
+    from arke.storage.sqlite.database import Database
+    from arke.storage.sqlite.files import SqliteFiles
+
+SQL = statements(Path(__file__).with_name("queries") / "identities.sql")
+PRUNED_AT_ONCE = 500
+"""Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
+
+
+class SqliteIdentities:
+    """`hash_of` is the directory's; `files` hears of new links, in the transaction that stores them."""
+
+    def __init__(self, database: Database, hash_of: Callable[[str], bytes], files: SqliteFiles) -> None:
+        self._database = database
+        self._hash_of = hash_of
+        self._files = files
+        self._some_forgotten = database.row(SQL["some_first_device"]) is not None
+
+    async def look_up(
+        self,
+        ids: Collection[IdKey],
+        people: Collection[PersonKey] = (),
+        takeovers: Collection[DeviceDay] = (),
+    ) -> Known:
+        known = Known({}, {}, {}, {})
+        ask = self._database.reads.execute
+        owner, person, count = SQL["owner"], SQL["person"], SQL["takeovers"]
+        with store_errors(self._database.where):
+            for key in ids:
+                if (row := ask(owner, key).fetchone()) is not None:
+                    known.owners[key] = Owner(*row)
+                elif (first := self._first_device(key)) is not None:
+                    known.firsts[key] = first
+            for device in people:
+                if (row := ask(person, device).fetchone()) is not None:
+                    known.people[device] = PersonRow(*row)
+            for uuid, day in takeovers:
+                if (row := ask(count, (day, self._hash_of(uuid))).fetchone()) is not None:
+                    known.takeovers[uuid, day] = row[0]
+        return known
+
+    def _first_device(self, key: IdKey) -> bytes | None:
+        """Asked for every new id: as long as nobody was ever forgotten there is nothing to look up."""
+        if not self._some_forgotten:
+            return None
+        digest = self._hash_of(f"{key[0]}:{key[1]}")
+        row = self._database.reads.execute(SQL["first_device"], (digest,)).fetchone()
+        return None if row is None else row[0]
+
+    async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
+        rows = {key: self._database.rows(SQL["devices"], (*key, MAX_DEVICES)) for key in keys}
+        return {key: [uuid for (uuid,) in found] for key, found in rows.items() if found}
+
+    async def ids_of(self, uuids: Collection[str]) -> dict[str, list[IdKey]]:
+        rows = {uuid: self._database.rows(SQL["ids_of"], (uuid,)) for uuid in uuids}
+        return {uuid: [(dpid, id_) for dpid, id_ in found] for uuid, found in rows.items() if found}
+
+    async def last_generation(self) -> int:
+        row = self._database.row(SQL["last_generation"])
+        return 0 if row is None else int(row[0])
+
+    async def moves(self) -> list[Move]:
+        return [Move(*row) for row in self._database.rows(SQL["moves"])]
+
+    async def moved(self, move: Move) -> None:
+        await self._database.write(self._database.run, SQL["moved"], (move.generation,))
+
+    # --- storing ----------------------------------------------------------------------------------------
+
+    async def link(self, claims: Claims) -> set[IdKey]:
+        return await self._database.write(self._link, claims)
+
+    def _link(self, claims: Claims) -> set[IdKey]:
+        lost = self._claim(claims)
+        owners, people, moves = claims.owners, claims.people, claims.moves
+        if lost:
+            owners = {key: owner for key, owner in owners.items() if key not in lost}
+            people = {key: row for key, row in people.items() if key[:2] not in lost}
+            moves = [move for move in moves if move.key not in lost]
+        run = self._database.connection.executemany
+        if people:
+            run(
+                SQL["link_person"],
+                ((*key, claims.at, row.generation, row.state) for key, row in people.items()),
+            )
+            run(SQL["bound_person"], {(dpid, id_, MAX_DEVICES) for dpid, id_, _ in people})
+        run(SQL["add_move"], (msgspec.structs.astuple(move) for move in moves))
+        self._files.note_linked((*key, owner.uuid) for key, owner in owners.items())
+        self._files.note_linked(people)
+        if claims.takeovers:
+            self._count(claims.takeovers.items())
+        newest = max((owner.generation for owner in owners.values()), default=0)
+        self._database.connection.execute(SQL["note_generation"], (newest,))
+        return lost
+
+    def _claim(self, claims: Claims) -> set[IdKey]:
+        """Store the owners; the ids whose stored mapping is not the one that was decided from."""
+        connection, before = self._database.connection, claims.before
+        changes = connection.total_changes()
+        connection.executemany(
+            SQL["claim"],
+            (
+                (*key, owner.uuid, claims.at, owner.generation, owner.state, owner.first, before.get(key, 0))
+                for key, owner in claims.owners.items()
+                if owner.generation != before.get(key, 0)
+            ),
+        )
+        connection.executemany(
+            SQL["restate"],
+            (
+                (*key, claims.at, owner.state, owner.generation)
+                for key, owner in claims.owners.items()
+                if owner.generation == before.get(key, 0)
+            ),
+        )
+        if connection.total_changes() - changes == len(claims.owners):
+            return set()
+        return {key for key, owner in claims.owners.items() if not self._stands(key, owner)}
+
+    def _stands(self, key: IdKey, owner: Owner) -> bool:
+        row = self._database.connection.execute(SQL["owner"], key).fetchone()
+        return row is not None and Owner(*row) == owner
+
+    def _count(self, takeovers: Iterable[tuple[DeviceDay, int]]) -> None:
+        rows = [(day, self._hash_of(uuid), count) for (uuid, day), count in takeovers]
+        self._database.connection.executemany(SQL["count_takeovers"], rows)
+        newest = max(day for day, _, _ in rows)
+        self._database.connection.execute(SQL["prune_takeovers"], (newest, PRUNED_AT_ONCE))
+
+    # --- forgetting -------------------------------------------------------------------------------------
+
+    def forget(self, uuids: Collection[str], ids: Collection[IdKey]) -> list[IdKey]:
+        """Within a transaction of the directory: devices and ids go, but for whose the ids were first. Returns the
+        ids that had an owner.
+        """
+        run = self._database.connection.execute
+        removed: list[tuple[int, str, str, bytes | None]] = []
+        for uuid in uuids:
+            removed += run(SQL["forget_ids_of_device"], (uuid,))
+            run(SQL["forget_person_device"], (uuid,))
+            run(SQL["forget_moves_of_device"], (uuid,))
+        for key in ids:
+            removed += run(SQL["forget_id"], key)
+            run(SQL["forget_person"], key)
+            run(SQL["forget_moves"], key)
+        for dpid, partner_id, owner, first in removed:
+            digest = self._hash_of(f"{dpid}:{partner_id}")
+            run(SQL["remember_first"], (digest, first or self._hash_of(owner)))
+        self._some_forgotten = self._some_forgotten or bool(removed)
+        return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]

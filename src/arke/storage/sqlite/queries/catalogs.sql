@@ -1,0 +1,13 @@
+-- Applied catalogs. The table: migrations/directory.
+
+-- name: get
+SELECT version, at, body, mapping_versions, note, retired FROM catalog WHERE version = ?
+
+-- name: newest
+SELECT version, at, body, mapping_versions, note, retired FROM catalog ORDER BY version DESC LIMIT 1
+
+-- name: versions
+SELECT version, at, note FROM catalog ORDER BY version DESC
+
+-- name: add
+INSERT INTO catalog VALUES (?, ?, ?, ?, ?, ?)

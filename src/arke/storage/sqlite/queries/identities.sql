@@ -1,0 +1,91 @@
+-- Owners of ids, devices of people, moves and takeovers. The tables: migrations/directory.
+
+-- name: owner
+SELECT uuid, generation, state, first FROM identity WHERE dpid = ? AND id = ?
+
+-- name: first_device
+SELECT first FROM first_device WHERE id = ?
+
+-- name: some_first_device
+SELECT 1 FROM first_device LIMIT 1
+
+-- name: person
+SELECT generation, state FROM person WHERE dpid = ? AND id = ? AND uuid = ?
+
+-- name: takeovers
+SELECT count FROM takeover WHERE day = ? AND device = ?
+
+-- name: devices
+SELECT uuid FROM person WHERE dpid = ? AND id = ? ORDER BY generation DESC LIMIT ?
+
+-- name: ids_of
+SELECT dpid, id FROM identity WHERE uuid = ?
+
+-- name: last_generation
+-- Kept beside the mappings, so that nobody has to look through them.
+SELECT value FROM meta WHERE key = 'generation'
+
+-- name: moves
+SELECT dpid, id, old_uuid, new_uuid, at, generation FROM move ORDER BY generation
+
+-- name: claim
+-- A new mapping in the place of the one it was decided from (?8), or of none.
+INSERT INTO identity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (dpid, id) DO UPDATE
+SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation, state = excluded.state,
+    first = excluded.first
+WHERE generation = ?8
+
+-- name: restate
+-- The same mapping, in another authentication state.
+UPDATE identity SET at = ?3, state = ?4 WHERE dpid = ?1 AND id = ?2 AND generation = ?5
+
+-- name: note_generation
+INSERT INTO meta VALUES ('generation', ?) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)
+
+-- name: link_person
+INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (dpid, id, uuid) DO UPDATE
+SET at = excluded.at, generation = excluded.generation, state = excluded.state
+
+-- name: bound_person
+-- The oldest devices beyond the bound (?3) go, but never the owner.
+DELETE FROM person WHERE dpid = ?1 AND id = ?2 AND uuid IN (
+  SELECT uuid FROM person
+  WHERE dpid = ?1 AND id = ?2
+    AND uuid != coalesce((SELECT uuid FROM identity WHERE dpid = ?1 AND id = ?2), '')
+  ORDER BY generation DESC LIMIT -1 OFFSET ?3 - 1
+)
+
+-- name: add_move
+INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: moved
+DELETE FROM move WHERE generation = ?
+
+-- name: count_takeovers
+INSERT INTO takeover VALUES (?, ?, ?) ON CONFLICT (day, device) DO UPDATE SET count = max(count, excluded.count)
+
+-- name: prune_takeovers
+DELETE FROM takeover WHERE (day, device) IN (SELECT day, device FROM takeover WHERE day < ? LIMIT ?)
+
+-- name: forget_ids_of_device
+DELETE FROM identity WHERE uuid = ? RETURNING dpid, id, uuid, first
+
+-- name: forget_person_device
+DELETE FROM person WHERE uuid = ?
+
+-- name: forget_moves_of_device
+DELETE FROM move WHERE ?1 IN (old_uuid, new_uuid)
+
+-- name: forget_id
+DELETE FROM identity WHERE dpid = ? AND id = ? RETURNING dpid, id, uuid, first
+
+-- name: forget_person
+DELETE FROM person WHERE dpid = ? AND id = ?
+
+-- name: forget_moves
+DELETE FROM move WHERE dpid = ? AND id = ?
+
+-- name: remember_first
+INSERT OR REPLACE INTO first_device VALUES (?, ?)

@@ -1,0 +1,19 @@
+-- Privacy requests. The table: migrations/directory.
+
+-- name: open
+INSERT INTO privacy_request (at, done, body) VALUES (?, 0, ?) RETURNING number
+
+-- name: save
+UPDATE privacy_request SET body = ? WHERE number = ?
+
+-- name: finish
+UPDATE privacy_request SET done = ?, body = ? WHERE number = ?
+
+-- name: get
+SELECT number, at, done, body FROM privacy_request WHERE number = ?
+
+-- name: unfinished
+SELECT number FROM privacy_request WHERE done = 0 ORDER BY number
+
+-- name: page
+SELECT number, at, done, body FROM privacy_request WHERE number < ? ORDER BY number DESC LIMIT ?

@@ -1,0 +1,29 @@
+-- Batch runs and schedules. The tables: migrations/directory.
+
+-- name: save
+INSERT INTO batch_run VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (destination, number) DO UPDATE SET finished_at = excluded.finished_at, body = excluded.body
+
+-- name: bound
+-- The newest slot stays, however many runs a person has asked for since.
+DELETE FROM batch_run
+WHERE destination = ?1 AND number <= ?2 AND finished_at IS NOT NULL
+  AND (slot IS NULL OR slot < (SELECT max(slot) FROM batch_run WHERE destination = ?1))
+
+-- name: newest
+SELECT body FROM batch_run WHERE destination = ? AND number <= coalesce(?, number) ORDER BY number DESC LIMIT ?
+
+-- name: unfinished
+SELECT body FROM batch_run WHERE finished_at IS NULL
+
+-- name: last_slot
+SELECT max(slot) FROM batch_run WHERE destination = ?
+
+-- name: scheduled_since
+SELECT destination, since FROM batch_schedule
+
+-- name: forget_schedules
+DELETE FROM batch_schedule
+
+-- name: schedule
+INSERT INTO batch_schedule VALUES (?, ?)

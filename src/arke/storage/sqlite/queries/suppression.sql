@@ -1,0 +1,34 @@
+-- Who is never to be taken again. The tables: migrations/directory.
+
+-- name: hashes
+SELECT hash FROM suppressed
+
+-- name: wanted_by
+SELECT request FROM suppressed_by WHERE hash = ? ORDER BY request
+
+-- name: lifted
+SELECT hash, at FROM lifted
+
+-- name: suppress
+INSERT OR IGNORE INTO suppressed VALUES (?, ?)
+
+-- name: want
+INSERT OR IGNORE INTO suppressed_by VALUES (?, ?, ?)
+
+-- name: unlift
+DELETE FROM lifted WHERE hash = ?
+
+-- name: unwant
+DELETE FROM suppressed_by WHERE hash = ?
+
+-- name: unwant_request
+DELETE FROM suppressed_by WHERE request = ? RETURNING hash, device
+
+-- name: still_wanted
+SELECT 1 FROM suppressed_by WHERE hash = ? LIMIT 1
+
+-- name: take_off
+DELETE FROM suppressed WHERE hash = ? RETURNING hash
+
+-- name: note_lifted
+INSERT OR REPLACE INTO lifted VALUES (?, ?)

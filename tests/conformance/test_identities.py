@@ -1,0 +1,157 @@
+"""What every store of identities does: owners, compare-and-set, moves, devices of people, takeovers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from arke.domain.identity import MAX_DEVICES, Claims, IdKey, Move, Owner, PersonRow
+from arke.errors import StoreUnavailable
+from arke.storage.sqlite.identities import PRUNED_AT_ONCE
+
+if TYPE_CHECKING:
+    from arke.storage.ports.directory import Directory
+    from conformance.conftest import OpenDirectory
+
+A, B, C = (1, "a"), (1, "b"), (1, "c")
+ANN = (7, "ann")
+
+
+async def owners(directory: Directory, *keys: IdKey) -> dict[IdKey, Owner]:
+    return (await directory.identities.look_up(keys)).owners
+
+
+async def test_the_newest_owner_of_an_id_counts(directory: Directory) -> None:
+    """And the number of its mapping comes back with it; the highest one ever used is remembered."""
+    identities = directory.identities
+    assert await identities.last_generation() == 0
+    assert await identities.link(Claims(100, {A: Owner("U", 1), B: Owner("U", 2)})) == set()
+    assert await identities.link(Claims(200, {A: Owner("V", 3)}, {A: 1})) == set()
+    assert await owners(directory, A, B, (2, "a")) == {A: Owner("V", 3), B: Owner("U", 2)}
+    assert await identities.last_generation() == 3
+
+
+async def test_a_mapping_takes_the_place_of_the_one_it_was_decided_from_only(directory: Directory) -> None:
+    """Of an id whose race is lost nothing is stored: no owner, no move, no device of a person. The others are."""
+    identities = directory.identities
+    await identities.link(
+        Claims(100, {A: Owner("U", 1), ANN: Owner("U", 2)}, people={(*ANN, "U"): PersonRow(2, 1)})
+    )
+    lost = await identities.link(
+        Claims(
+            200,
+            {A: Owner("V", 4), ANN: Owner("V", 5), B: Owner("V", 6)},
+            {A: 3, ANN: 0},
+            [Move(*A, "U", "V", 200, 4), Move(*B, "T", "V", 200, 6)],
+            {(*ANN, "V"): PersonRow(5, 1)},
+        )
+    )
+    assert lost == {A, ANN}
+    assert await owners(directory, A, B, ANN) == {A: Owner("U", 1), B: Owner("V", 6), ANN: Owner("U", 2)}
+    assert [move.id for move in await identities.moves()] == ["b"]
+    assert await identities.devices([ANN]) == {ANN: ["U"]}
+    assert await identities.link(Claims(300, {A: Owner("V", 7)}, {A: 1})) == set()
+
+
+async def test_another_state_of_the_same_mapping_needs_that_mapping(directory: Directory) -> None:
+    """It is lost where the id was forgotten meanwhile: it would bring back who is gone. A new mapping is not."""
+    identities = directory.identities
+    await identities.link(Claims(100, {ANN: Owner("U", 1, 0), A: Owner("U", 2)}))
+    assert await identities.link(Claims(200, {ANN: Owner("U", 1, 1)}, {ANN: 1})) == set()
+    assert await owners(directory, ANN) == {ANN: Owner("U", 1, 1)}
+    await directory.requests.finish({}, ["U"], [], 300)
+    assert await identities.link(Claims(400, {ANN: Owner("U", 1, 2), A: Owner("V", 3)}, {ANN: 1, A: 2})) == {
+        ANN
+    }
+    assert await owners(directory, ANN, A) == {A: Owner("V", 3)}
+
+
+async def test_a_move_stands_until_it_is_done(directory: Directory) -> None:
+    """Moves come back in the order of their mappings; one that is done goes, and no other."""
+    identities = directory.identities
+    first, second = Move(*A, "U", "V", 100, 1), Move(*A, "V", "W", 200, 2)
+    await identities.link(Claims(200, {A: Owner("W", 2)}, moves=[second, first]))
+    assert await identities.moves() == [first, second]
+    await identities.moved(first)
+    await identities.moved(first)
+    assert await identities.moves() == [second]
+
+
+async def test_links_and_their_moves_are_stored_together_or_not_at_all(directory: Directory) -> None:
+    broken: Any = Move(1, "a", "U", None, 100, 1)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="NOT NULL"):
+        await directory.identities.link(Claims(100, {A: Owner("V", 1)}, moves=[broken]))
+    assert await owners(directory, A) == {}
+    assert (await directory.identities.moves(), await directory.identities.last_generation()) == ([], 0)
+
+
+async def test_where_an_id_was_first_is_remembered_with_its_owner(directory: Directory) -> None:
+    first = directory.hash_of("U")
+    await directory.identities.link(Claims(100, {A: Owner("V", 2, 0, first), B: Owner("V", 3)}))
+    found = await owners(directory, A, B)
+    assert (found[A].first, found[B].first) == (first, None)
+    await directory.identities.link(Claims(200, {A: Owner("U", 4)}, {A: 2}))
+    assert (await owners(directory, A))[A].first is None
+
+
+async def test_all_that_is_asked_for_is_answered_at_once(directory: Directory) -> None:
+    """And what is not known is left out."""
+    identities = directory.identities
+    claims = Claims(100, {A: Owner("U", 1)}, people={(*ANN, "U"): PersonRow(2, 1)}, takeovers={("U", 5): 3})
+    await identities.link(claims)
+    await identities.link(Claims(100, {B: Owner("U", 3)}))
+    await directory.requests.finish({}, [], [B], 200)
+    known = await identities.look_up({A, B, C}, {(*ANN, "U"), (*ANN, "V")}, {("U", 5), ("U", 6)})
+    assert known.owners == {A: Owner("U", 1)}
+    assert known.firsts == {B: directory.hash_of("U")}
+    assert known.people == {(*ANN, "U"): PersonRow(2, 1)}
+    assert known.takeovers == {("U", 5): 3}
+
+
+async def test_takeovers_are_counted_by_device_and_day(directory: Directory) -> None:
+    """A count only grows, for a later write may tell an earlier one."""
+    identities = directory.identities
+    await identities.link(Claims(100, {A: Owner("U", 1)}, takeovers={("U", 5): 2, ("V", 5): 1}))
+    await identities.link(Claims(100, {A: Owner("U", 1)}, {A: 1}, takeovers={("U", 5): 1}))
+    asked = (("U", 5), ("V", 5), ("U", 6), ("W", 5))
+    assert (await identities.look_up((), (), asked)).takeovers == {("U", 5): 2, ("V", 5): 1}
+
+
+async def test_counts_of_days_gone_by_go_with_the_next_ones(directory: Directory) -> None:
+    identities = directory.identities
+    old = {(f"U{n}", 5): 1 for n in range(PRUNED_AT_ONCE)}
+    await identities.link(Claims(100, {A: Owner("U", 1)}, takeovers=old))
+    await identities.link(Claims(100, {A: Owner("U", 1)}, {A: 1}, takeovers={("U0", 6): 1}))
+    assert (await identities.look_up((), (), {("U0", 5), ("U0", 6)})).takeovers == {("U0", 6): 1}
+
+
+async def test_the_devices_of_a_person(directory: Directory) -> None:
+    """The newest first, each with its state; the owner's state is remembered with the mapping."""
+    identities = directory.identities
+    await identities.link(Claims(100, {ANN: Owner("U", 1, 1)}, people={(*ANN, "U"): PersonRow(1, 1)}))
+    await identities.link(Claims(200, people={(*ANN, "V"): PersonRow(2, 0)}))
+    assert await identities.devices([ANN, (7, "bob")]) == {ANN: ["V", "U"]}
+    asked = {(*ANN, "V"), (*ANN, "W")}
+    assert (await identities.look_up((), asked)).people == {(*ANN, "V"): PersonRow(2, 0)}
+    assert await owners(directory, ANN) == {ANN: Owner("U", 1, 1)}
+    assert await identities.ids_of(["U", "V"]) == {"U": [ANN]}
+
+
+async def test_of_the_devices_of_a_person_the_oldest_go_but_never_the_owner(directory: Directory) -> None:
+    identities = directory.identities
+    await identities.link(Claims(100, {ANN: Owner("U0", 1, 1)}, people={(*ANN, "U0"): PersonRow(1, 1)}))
+    more = {(*ANN, f"U{n}"): PersonRow(n + 1, 0) for n in range(1, MAX_DEVICES + 3)}
+    await identities.link(Claims(200, people=more))
+    (devices,) = (await identities.devices([ANN])).values()
+    assert devices == [*(f"U{n}" for n in range(MAX_DEVICES + 2, 3, -1)), "U0"]
+
+
+async def test_all_of_it_outlives_the_directory(lasting: OpenDirectory, tmp_path: Any) -> None:
+    move = Move(*A, "T", "U", 100, 1)
+    async with lasting(tmp_path) as first:
+        await first.identities.link(Claims(100, {A: Owner("U", 1)}, moves=[move], takeovers={("U", 5): 2}))
+    async with lasting(tmp_path) as again:
+        assert await owners(again, A) == {A: Owner("U", 1)}
+        assert (await again.identities.moves(), await again.identities.last_generation()) == ([move], 1)
+        assert (await again.identities.look_up((), (), {("U", 5)})).takeovers == {("U", 5): 2}

@@ -1,0 +1,44 @@
+"""What every suppression list does: hashes only, with who wants each there, and the way off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arke.storage.ports.directory import Directory
+
+UUID = "1" * 38
+
+
+async def test_suppression_keeps_hashes_only(directory: Directory) -> None:
+    suppression, hash_of = directory.suppression, directory.hash_of
+    hashes = await suppression.suppress({1: ["1:somebody", "1:else"]}, 100)
+    assert await suppression.hashes() == hashes == {hash_of("1:somebody"), hash_of("1:else")}
+    assert await suppression.suppress({2: ["1:somebody"]}, 200) == {hash_of("1:somebody")}
+    assert all(b"somebody" not in digest for digest in await suppression.hashes())
+
+
+async def test_a_request_that_is_lifted_takes_off_what_it_alone_wanted(directory: Directory) -> None:
+    """What another request wants stays until that one is lifted too; devices among them are remembered."""
+    suppression, hash_of = directory.suppression, directory.hash_of
+    await suppression.suppress({1: [UUID, "1:a", "1:both"], 2: ["1:both"]}, 100)
+    both, device = hash_of("1:both"), hash_of(UUID)
+    assert await suppression.wanted_by(both) == [1, 2]
+    lifted = await suppression.lift_request(1, 200)
+    assert (lifted.gone, lifted.kept) == ({device, hash_of("1:a")}, {both})
+    assert (await suppression.hashes(), await suppression.lifted()) == ({both}, {device: 200})
+    assert await suppression.lift_request(1, 300) == (set(), set())
+    assert await suppression.lift_request(2, 300) == ({both}, set())
+    assert await suppression.hashes() == set()
+    await suppression.suppress({3: [UUID]}, 400)
+    assert await suppression.lifted() == {}
+
+
+async def test_what_is_lifted_by_name_is_off_the_list_whoever_wanted_it(directory: Directory) -> None:
+    suppression, hash_of = directory.suppression, directory.hash_of
+    await suppression.suppress({1: [UUID, "1:a"], 2: [UUID, "1:a"]}, 100)
+    assert await suppression.lift(hash_of("1:a"), 200, device=False)
+    assert not await suppression.lift(hash_of("1:a"), 200, device=False)
+    assert await suppression.lift(hash_of(UUID), 200, device=True)
+    assert (await suppression.hashes(), await suppression.lifted()) == (set(), {hash_of(UUID): 200})
+    assert await suppression.lift_request(1, 300) == (set(), set())

@@ -1,0 +1,32 @@
+"""Statements in files: SQLite can prepare each of them against the schema, and each is used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import apsw
+import pytest
+
+from arke.storage.sqlite import directory
+from arke.storage.sqlite.connection import MEMORY, open_database
+from arke.storage.sqlite.schema import DIRECTORY
+from arke.storage.statements import statements
+
+ADAPTER = Path(directory.__file__).parent
+FILES = [file for file in sorted(ADAPTER.glob("queries/*.sql")) if file.stem != "shard"]
+
+
+@pytest.fixture(scope="module")
+def connection() -> apsw.Connection:
+    return open_database(MEMORY, DIRECTORY)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_each_statement_fits_the_schema_and_is_used(connection: apsw.Connection, file: Path) -> None:
+    named = statements(file)
+    for sql in named.values():
+        values = [None] * len(set(re.findall(r"\?\d*", sql)) if "?1" in sql else re.findall(r"\?", sql))
+        connection.execute(f"EXPLAIN {sql}", values)
+    used = re.findall(r'SQL\["(\w+)"\]', (ADAPTER / f"{file.stem}.py").read_text())
+    assert set(used) == set(named)
