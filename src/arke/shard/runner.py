@@ -73,11 +73,12 @@ class GroupRunner:
     def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:
         """The stored devices whose rows a command must know."""
         asked: dict[int, None] = {}
+        devices, fresh, ruling = loaded.devices, loaded.fresh, self.ruling
         for command in commands:
             asks = ASK_ROWS.get(type(command))
-            if asks is not None and command.key is not None:
-                uid, profile = loaded.devices[command.key]
-                if uid not in loaded.fresh and asks(self.ruling, profile, command):
+            if asks is not None and (key := command.key) is not None:
+                uid, profile = devices[key]
+                if uid not in fresh and asks(ruling, profile, command):
                     asked[uid] = None
         return list(asked)
 
