@@ -37,7 +37,7 @@ class Links:
         except StoreUnavailable:
             self._failed = True
             raise
-        if self._identity.moving:
+        if self._identity.moving.by_id:
             self._moves.follow()
         if self._identity.take_joined():
             self._joins.follow()

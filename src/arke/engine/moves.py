@@ -33,7 +33,7 @@ class Moves:
 
     def follow(self) -> None:
         """Begin every durable move that is not under way."""
-        for key in self._identity.moving:
+        for key in self._identity.moving.by_id:
             if key not in self._followed:
                 self._followed.add(key)
                 self._background.spawn(self._follow(key), "move")

@@ -18,6 +18,10 @@ class KeyedHash:
         digest = hashlib.blake2b(uuid.encode(), key=self._key, digest_size=8).digest()
         return int.from_bytes(digest, "little") & _MASK
 
+    def digest(self, text: str) -> bytes:
+        """What stands for a UUID or `dpid:id` in a directory, 16 bytes."""
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+
     def name(self, text: str) -> str:
         return hashlib.blake2b(
             text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12

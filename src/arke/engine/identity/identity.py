@@ -73,11 +73,11 @@ class Identity:
 
     # --- resolving --------------------------------------------------------------------------------------
 
-    async def resolve(
+    def resolve(
         self, named: Sequence[Naming], now: int, *, reachable: Callable[[str], bool] | None = None
-    ) -> list[Resolved]:
+    ) -> Awaitable[list[Resolved]]:
         """Find or make the device of each: see `Resolver.resolve`."""
-        return await self._resolver.resolve(named, now, reachable=reachable)
+        return self._resolver.resolve(named, now, reachable=reachable)
 
     # --- who has what -----------------------------------------------------------------------------------
 

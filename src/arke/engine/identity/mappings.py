@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.identity import Claims, Move
+from arke.domain.identity import Claims, Move, Owner
 from arke.engine.identity.memory import Memory
 from arke.engine.identity.moving import Moving
 from arke.errors import StoreUnavailable
@@ -15,7 +15,7 @@ from arke.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
-    from arke.domain.identity import DeviceDay, IdKey, Owner, PersonKey, PersonRow
+    from arke.domain.identity import DeviceDay, IdKey, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
 
 
@@ -66,14 +66,15 @@ class Mappings:
 
     # --- decisions --------------------------------------------------------------------------------------
 
-    def take_over(self, key: IdKey, before: Owner | None, owner: Owner, now: int) -> Owner:
+    def take_over(self, key: IdKey, before: Owner | None, uuid: str, now: int, state: int = 0) -> Owner:
         """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
         first = self.memory.firsts.get(key) if before is None else before.first or self._hash_of(before.uuid)
-        if first is not None and first == self._hash_of(owner.uuid):
+        if first is not None and first == self._hash_of(uuid):
             first = None
-        owner = owner._replace(generation=self.new_generation(), first=first)
+        self._generation += 1
+        owner = Owner(uuid, self._generation, state, first)
         if before is not None:
-            self.add_move(Move(*key, before.uuid, owner.uuid, now, owner.generation))
+            self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
         return self.own(key, owner, now)
 
     def own(self, key: IdKey, owner: Owner, now: int) -> Owner:

@@ -27,9 +27,13 @@ class Absent(msgspec.Struct):
     holds for as long as the memory is in `epoch`, and where the memory knows nothing else.
     """
 
-    epoch: int
+    epoch: int = -1
     ids: set[IdKey] = msgspec.field(default_factory=set)
     people: set[PersonKey] = msgspec.field(default_factory=set)
+
+
+NOTHING_ABSENT = Absent()
+"""What a caller has been told who has not asked yet. Never changed."""
 
 
 class Memory:

@@ -19,7 +19,7 @@ from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
 from arke.domain.identity import Owner
 from arke.domain.time import DAY_S
 from arke.engine.identity.mappings import Mappings
-from arke.engine.identity.memory import Absent, Lacking
+from arke.engine.identity.memory import NOTHING_ABSENT, Absent, Lacking
 from arke.engine.identity.people import People, Sources, takes_over
 from arke.engine.identity.public_door import PublicDoor
 from arke.engine.identity.suppressed import Suppressed
@@ -96,12 +96,14 @@ class Resolver:
         not nothing is linked.
         """
         self._mappings.trim()
-        absent = Absent(self._memory.epoch)
+        absent = NOTHING_ABSENT
         answers: list[Resolved] = []
         for place, one in enumerate(named):
             resolved = self._resolve(one, now, absent, reachable)
             while resolved is None:
                 leaned_on = self._mappings.pending() if answers else ()
+                if absent is NOTHING_ABSENT:
+                    absent = Absent(self._memory.epoch)
                 await self._memory.look_up(self._lacking(named[place:], now, absent), absent)
                 for batch in leaned_on:
                     batch.check()
@@ -114,8 +116,10 @@ class Resolver:
     ) -> Resolved | None:
         """None, and nothing has happened, where something has to be looked up first."""
         uuid, ids = one.uuid, one.ids
-        if self._suppressed.any_of(uuid, ids):
+        if self._suppressed.hashes and self._suppressed.any_of(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
+        if not ids and uuid is not None and reachable is None:
+            return Resolved(uuid)
         owners = self._memory.owners_of(ids, absent)
         if owners is None:
             return None
@@ -128,7 +132,7 @@ class Resolver:
             uuid = self._new_device(reachable)
         elif reachable is not None and not reachable(uuid):
             return Resolved(uuid, away=True)
-        elif self._rows_lack(one, owners, uuid, now, absent):
+        elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, absent):
             return None
         return self._linked(one, owners, uuid, now, leading)
 
@@ -145,7 +149,7 @@ class Resolver:
             self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
         )
         arriving: tuple[IdKey, ...] = ()
-        if self._mappings.moving or self.sources.cross_device:
+        if self._mappings.moving.by_id or self.sources.cross_device:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
         return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
 
@@ -178,12 +182,12 @@ class Resolver:
         if key[0] in self.sources.cross_device:
             owner = self._people.declare(declared, owner, uuid, now)
         elif owner is None or owner.uuid != uuid:
-            owner = self._mappings.take_over(key, owner, Owner(uuid, 0), now)
+            owner = self._mappings.take_over(key, owner, uuid, now)
         return DeclaredId(declared.dpid, declared.id, declared.state, owner.generation)
 
     def _speaks(self, uuid: str, key: IdKey) -> bool:
         """Whether what the device is in may be told under the id already."""
-        if key in self._mappings.moving:
+        if key in self._mappings.moving.by_id:
             return False
         owner = self._memory.owners.get(key) if key[0] in self.sources.cross_device else None
         return owner is None or owner.uuid == uuid
@@ -196,10 +200,10 @@ class Resolver:
         for one in named:
             owners = self._memory.owners_of(one.ids, absent)
             if owners is None:
-                keys = ((declared.dpid, declared.id) for declared in one.ids)
-                lacking.ids.update(
-                    key for key in keys if key not in self._memory.owners and key not in absent.ids
-                )
+                for declared in one.ids:
+                    key = (declared.dpid, declared.id)
+                    if key not in self._memory.owners and key not in absent.ids:
+                        lacking.ids.add(key)
                 continue
             uuid = one.uuid if one.uuid is not None else self._led_to(one.ids, owners)[1]
             if uuid is not None:
@@ -219,8 +223,6 @@ class Resolver:
         to a person, how many ids it took over today. What it is goes to `lacking`.
         """
         cross_device, by_token = self.sources
-        if not (one.public or cross_device):
-            return False
         memory, found = self._memory, False
         for declared, owner in zip(one.ids, owners, strict=True):
             if owner is None or owner.uuid == uuid:

@@ -14,45 +14,42 @@ if TYPE_CHECKING:
 
 
 class Suppressed:
-    """Who opted out or was deleted, by keyed hashes. A change counts here once it is durable."""
+    """Who opted out or was deleted, by keyed `hashes`. A change counts here once it is durable."""
 
     def __init__(self, suppression: SuppressionList, hash_of: Callable[[str], bytes]) -> None:
         self._list = suppression
         self._hash_of = hash_of
-        self._hashes: set[bytes] = set()
+        self.hashes: set[bytes] = set()
         self._lifted: dict[bytes, int] = {}
         self._changing = asyncio.Lock()
         """The memory follows the list in the order in which the list changes."""
 
     async def start(self) -> None:
         """Read the list. Before anything else."""
-        self._hashes = await self._list.hashes()
+        self.hashes = await self._list.hashes()
         self._lifted = await self._list.lifted()
-
-    def __len__(self) -> int:
-        return len(self._hashes)
 
     def any_of(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
         """Whether nothing may be taken of an event that names these."""
-        if not self._hashes:
+        if not self.hashes:
             return False
-        if uuid is not None and self._hash_of(uuid) in self._hashes:
+        if uuid is not None and self._hash_of(uuid) in self.hashes:
             return True
-        return any(self._hash_of(f"{declared.dpid}:{declared.id}") in self._hashes for declared in ids)
+        return any(self._hash_of(f"{declared.dpid}:{declared.id}") in self.hashes for declared in ids)
 
     def device(self, uuid: str) -> bool:
         """Whether nothing may be taken about a device."""
-        return bool(self._hashes) and self._hash_of(uuid) in self._hashes
+        return bool(self.hashes) and self._hash_of(uuid) in self.hashes
 
     def id(self, key: IdKey) -> bool:
         """The same for a partner id."""
-        return bool(self._hashes) and self._hash_of(f"{key[0]}:{key[1]}") in self._hashes
+        return bool(self.hashes) and self._hash_of(f"{key[0]}:{key[1]}") in self.hashes
 
     async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
         async with self._changing:
             fresh = await self._list.suppress(texts, now)
-            self._hashes.update(fresh)
+            self.hashes.update(fresh)
             for digest in fresh & self._lifted.keys():
                 del self._lifted[digest]
 
@@ -74,7 +71,7 @@ class Suppressed:
 
     async def _off_the_list(self, digests: set[bytes]) -> None:
         self._lifted = await self._list.lifted()
-        self._hashes -= digests
+        self.hashes -= digests
 
     @property
     def any_lifted(self) -> bool:

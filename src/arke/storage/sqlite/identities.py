@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
-    from arke.storage.sqlite.database import Database
+    from arke.storage.sqlite.database import Bindings, Database
     from arke.storage.sqlite.files import SqliteFiles
 
 SQL = statements(Path(__file__).with_name("queries") / "identities.sql")
@@ -101,9 +101,10 @@ class SqliteIdentities:
                 ((*key, claims.at, row.generation, row.state) for key, row in people.items()),
             )
             run(SQL["bound_person"], {(dpid, id_, MAX_DEVICES) for dpid, id_, _ in people})
-        run(SQL["add_move"], (msgspec.structs.astuple(move) for move in moves))
+            self._files.note_linked(people)
+        if moves:
+            run(SQL["add_move"], (msgspec.structs.astuple(move) for move in moves))
         self._files.note_linked((*key, owner.uuid) for key, owner in owners.items())
-        self._files.note_linked(people)
         if claims.takeovers:
             self._count(claims.takeovers.items())
         newest = max((owner.generation for owner in owners.values()), default=0)
@@ -113,23 +114,18 @@ class SqliteIdentities:
     def _claim(self, claims: Claims) -> set[IdKey]:
         """Store the owners; the ids whose stored mapping is not the one that was decided from."""
         connection, before = self._database.connection, claims.before
+        new: list[Bindings] = []
+        restated: list[Bindings] = []
+        for key, owner in claims.owners.items():
+            uuid, generation, state, first = owner
+            if generation != (known := before.get(key, 0)):
+                new.append((*key, uuid, claims.at, generation, state, first, known))
+            else:
+                restated.append((*key, claims.at, state, known))
         changes = connection.total_changes()
-        connection.executemany(
-            SQL["claim"],
-            (
-                (*key, owner.uuid, claims.at, owner.generation, owner.state, owner.first, before.get(key, 0))
-                for key, owner in claims.owners.items()
-                if owner.generation != before.get(key, 0)
-            ),
-        )
-        connection.executemany(
-            SQL["restate"],
-            (
-                (*key, claims.at, owner.state, owner.generation)
-                for key, owner in claims.owners.items()
-                if owner.generation == before.get(key, 0)
-            ),
-        )
+        connection.executemany(SQL["claim"], new)
+        if restated:
+            connection.executemany(SQL["restate"], restated)
         if connection.total_changes() - changes == len(claims.owners):
             return set()
         return {key for key, owner in claims.owners.items() if not self._stands(key, owner)}
