@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.operations.batches import DestinationBatches, RunFacts
+    from arke.operations.jobs import DestinationBatches, RunFacts
 
 batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
 

@@ -10,7 +10,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
-    from arke.operations.batches import RunFacts
+    from arke.operations.jobs import RunFacts
     from arke.operations.status import Status
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -12,11 +15,9 @@ import msgspec
 from arke.app import catalog_checkers
 from arke.clock import SystemClock
 from arke.demo.catalog import filled_catalog
-from arke.demo.destinations import Destinations
+from arke.demo.destinations import Destinations, Samples
 from arke.demo.intake_client import IntakeClient
-from arke.demo.lifetime import demo_folder, stop_on_signals
 from arke.demo.reconcile import reconcile
-from arke.demo.samples import Samples
 from arke.demo.summary import (
     Summary,
     destination_figures,
@@ -27,14 +28,14 @@ from arke.demo.summary import (
 )
 from arke.demo.traffic import Traffic
 from arke.demo.visitors import plan_visits
+from arke.errors import InvalidInput
 from arke.operations.subjects import Operations
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
 from arke.shard.protocol import AskStatus, ShardStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from arke.demo.summary import DestinationFigures
     from arke.demo.traffic import Tally
@@ -270,3 +271,41 @@ class _Demo:
                 samples.show(uuid)
                 return found
         return None
+
+
+@contextlib.contextmanager
+def demo_folder(keep: Path | None) -> Iterator[Path]:
+    """A folder of the demo's own: temporary, or the one to keep, which must be new or empty."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="arke-demo-") as name:
+            yield Path(name)
+        return
+    try:
+        keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+        occupied = any(keep.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"{keep}: cannot be used as a folder: {error.strerror}") from None
+    if occupied:
+        raise InvalidInput(f"{keep}: this folder is not empty: give --keep a new one")
+    yield keep.absolute()
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[asyncio.Event]:
+    """Set by the first SIGINT or SIGTERM; the second one cancels."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    task = asyncio.current_task()
+
+    def heard() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

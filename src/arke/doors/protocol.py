@@ -28,15 +28,14 @@ from arke.doors.bounds import (
     MAX_WAITING,
 )
 from arke.doors.exchange import Exchange, answer
-from arke.doors.visitors import bucket, plain_address
+from arke.doors.names import bucket, plain_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from arke.doors.admission import Place
-    from arke.doors.bounds import Door
+    from arke.doors.bounds import Door, Place
 
 NEVER: Final = math.inf
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.change import Change
+from arke.domain.change import Change, Effect
 from arke.domain.profile import NEVER, Membership, Profile
 from arke.domain.time import DAY_S
-from arke.evaluation.effect import Effect
 from arke.evaluation.realise import forget, keep_cap, realise
 
 if TYPE_CHECKING:

@@ -12,16 +12,15 @@ from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
-from arke.intake.http import intake_app
+from arke.intake.http import intake_app, intake_server
 from arke.intake.room import Place, Room
-from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from arke.doors.visitors import TrustedProxies
+    from arke.doors.names import TrustedProxies
 
 UUID = "12345678901234567890123456789012345678"
 FRESH = "00000000000000000000000000000000000042"

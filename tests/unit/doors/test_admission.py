@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.doors.admission import Admission
+from arke.doors.bounds import Admission
 
 if TYPE_CHECKING:
-    from arke.doors.admission import Place
+    from arke.doors.bounds import Place
 
 
 class Somebody:
