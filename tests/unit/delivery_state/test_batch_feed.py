@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.batch_feed import MOST_PAGES, PAGE, BatchFeed
 from arke.domain.batch import OWED, WALK, BatchRun
-from arke.domain.batching import begin
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import Owed
 from arke.domain.profile import Profile
@@ -123,7 +122,7 @@ def test_what_a_crash_left_open_is_told_in_full() -> None:
 
 def test_a_run_is_full_where_the_journal_does_not_tell_all() -> None:
     def mode(before: BatchRun | None, *, mark: int = 0, first_seq: int = 1, everything: bool = False) -> str:
-        run = begin(
+        run = BatchRun.after(
             before,
             destination=D,
             number=2,
