@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
     from arke.operations.status import Status
 
-LOOK_EVERY_S = 0.2
+BATCH_POLL_S = 0.2
 """How often a batch run that is followed is asked how far it is."""
 POLL_S = 0.1
 
@@ -85,7 +85,7 @@ class Client:
             facts = engine.ask(begin, parameters.OneDestination(destination))
             while facts.finished_at is None:
                 show(facts)
-                engine.pause(LOOK_EVERY_S)
+                engine.pause(BATCH_POLL_S)
                 facts = engine.ask(table.SHOW_BATCH, parameters.OneBatch(facts.number, destination))
             show(facts)
             return facts

@@ -101,8 +101,8 @@ class InProcessSession(Session):
             for path, columns in sent:
                 loader.check(path.name, columns)
             for path, columns in sent:
-                told = partial(progress, path.name)
-                yield self._runner.run(loader.load(path, path.name, columns, told))
+                show = partial(progress, path.name)
+                yield self._runner.run(loader.load(path, path.name, columns, show))
         self._runner.run(engine.joins.until_idle(DRAIN_S))
 
     def _open(self, call: Call | None = None) -> _Opened:

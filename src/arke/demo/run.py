@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from arke.serve import Doors
 
 TICK_S: Final = 0.5
-SETTLE_S: Final = 60.0
-"""How long what is under way may take to settle: seconds, but a machine with other work needs its time."""
-SETTLE_POLL_S: Final = 0.1
+IDLE_WITHIN_S: Final = 60.0
+"""How long what is in flight may take to end: seconds, but a machine with other work needs its time."""
+IDLE_POLL_S: Final = 0.1
 SHARDS: Final = 2
 REGION: Final = 6
 OPT_OUTS_PER_MINUTE: Final = 1_000_000
@@ -177,12 +177,12 @@ class _Demo:
         self._audience.stage(f"{plan.visitors:,} visitors come to the shop")
         await traffic.run()
         self._audience.stage("the last messages are delivered")
-        before = await self._settle()
+        before = await self._wait_until_idle()
         latencies_ms = await self._latencies_ms()
         self._audience.stage("Borealis behaves from now on: what is owed is sent again")
         self._destinations.behave()
         replayed = (await self._operations.undelivered.replay(None)).devices
-        return Played(before, await self._settle(), replayed, latencies_ms)
+        return Played(before, await self._wait_until_idle(), replayed, latencies_ms)
 
     async def _conclude(self, plan: Plan, traffic: Traffic, played: Played, samples: Samples) -> Summary:
         self._audience.stage("the books of the engine and of the destinations are compared")
@@ -234,9 +234,9 @@ class _Demo:
             await asyncio.gather(ticking, return_exceptions=True)
         self._audience.tick(tally, await self._operations.status.read())
 
-    async def _settle(self) -> Status:
-        """Wait until nothing is under way. A lane behind an open circuit gets SETTLE_S to come out of it."""
-        end = time.monotonic() + SETTLE_S
+    async def _wait_until_idle(self) -> Status:
+        """Wait until nothing is under way. A lane behind an open circuit gets IDLE_WITHIN_S to come out of it."""
+        end = time.monotonic() + IDLE_WITHIN_S
         while True:
             await self._engine.drain(max(0.0, end - time.monotonic()))
             status = await self._operations.status.read()
@@ -244,7 +244,7 @@ class _Demo:
                 return status
             if time.monotonic() >= end:
                 return status
-            await asyncio.sleep(SETTLE_POLL_S)
+            await asyncio.sleep(IDLE_POLL_S)
 
     async def _latencies_ms(self) -> list[float]:
         """From event to acknowledgement over all destinations, in ms, ascending."""

@@ -88,7 +88,7 @@ class Door:
 Refusal = Literal["too_many_connections", "overloaded"]
 
 
-class Place:
+class Share:
     """The room that the connections of one address share."""
 
     __slots__ = ("connections", "idle")
@@ -102,7 +102,7 @@ class Guest(Protocol):
     """A connection as admission sees it. `bucket` is what its address counts as."""
 
     bucket: str | None
-    place: Place | None
+    place: Share | None
 
     def make_room(self) -> None:
         """Close at once: another connection needs the room."""
@@ -116,8 +116,8 @@ class Admission:
         self._per_address = per_address
         self._guests = 0
         self._idle: dict[Guest, None] = {}
-        self._unbounded = Place()
-        self._places: dict[str, Place] = {}
+        self._unbounded = Share()
+        self._places: dict[str, Share] = {}
         self._asking: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class Admission:
         if self._guests >= self._most and not self._turn_out(self._idle):
             return "overloaded"
         # Looked up anew: the one that was turned out may have been the last of its address.
-        place = self._unbounded if guest.bucket is None else self._places.setdefault(guest.bucket, Place())
+        place = self._unbounded if guest.bucket is None else self._places.setdefault(guest.bucket, Share())
         place.connections += 1
         self._guests += 1
         guest.place = place

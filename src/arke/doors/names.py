@@ -37,9 +37,9 @@ class TrustedProxies:
         What stands left of it is the visitor's own word. An entry that is no address ends the search at the last
         hop that was known.
         """
-        told = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
         known = proxy
-        for entry in reversed(told.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]):
+        for entry in reversed(forwarded.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]):
             hop = _forwarded(entry.strip().decode("latin-1"))
             if hop is None:
                 break

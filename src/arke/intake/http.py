@@ -102,8 +102,8 @@ class _Intake:
         except Unauthorized as problem:
             await _unauthorized(send, receive, problem)
         except BodyRefused as problem:
-            told = error(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, problem.status, told, self._cors(scope))
+            body = error(problem.reason, problem.message)
+            await respond_and_hang_up(send, receive, problem.status, body, self._cors(scope))
 
     async def _dispatch(self, route: str, scope: Scope, receive: BodyReader, send: Send) -> None:
         methods = METHODS.get(route)

@@ -56,12 +56,12 @@ class OptOuts:
         if passed is not None:  # that device, whatever the ids map to
             await self._port.opt_out(passed, event.ids, public=public)
             return [codes.OPTED_OUT]
-        told: list[DcsError] = []
+        errors: list[DcsError] = []
         done = not event.ids  # naming nobody, the browser's mark is what counts
         ids = event.ids
         if public:
             nobody = self._settings.whom == "device"
-            told = [
+            errors = [
                 codes.not_yours_to_opt_out(one.dpid, one.id)
                 for one in ids
                 if nobody or self._ingest.only_by_token(one.dpid)
@@ -70,13 +70,13 @@ class OptOuts:
         if ids:
             await self._port.opt_out(None, ids, public=public)
             done = True
-        elif told:
-            told.append(codes.ALL_IDS_INVALID)
+        elif errors:
+            errors.append(codes.ALL_IDS_INVALID)
         if cookie_uuid is not None:
             # The browser that asks is opted out too, whichever device the ids were last linked to.
             await self._port.opt_out(cookie_uuid, (), public=public)
             done = True
-        return [*told, codes.OPTED_OUT] if done else told
+        return [*errors, codes.OPTED_OUT] if done else errors
 
 
 WINDOW_S: Final = 60.0

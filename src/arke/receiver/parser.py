@@ -148,8 +148,8 @@ def _count_warnings(fields: _Fields, found: int) -> tuple[str, ...]:
     count = fields.optional("User_count")
     if count is None:
         return (f"User_count is missing; the message holds {found} users",)
-    told = _number(count, "User_count")
-    return () if told == found else (f"User_count says {told}, but the message holds {found} users",)
+    stated = _number(count, "User_count")
+    return () if stated == found else (f"User_count says {stated}, but the message holds {found} users",)
 
 
 class _Fields:

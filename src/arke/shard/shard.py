@@ -130,7 +130,7 @@ class Shard:
             clock,
             self.submit,
             events=lambda: self._events,
-            epoch=lambda: self.runner.ruling.compiled.epoch if self.runner.ruling.version else None,
+            epoch=lambda: self.runner.ruling.compiled.fingerprint if self.runner.ruling.version else None,
             look_again_s=LOOK_AGAIN_S if housekeeping else None,
         )
         self._stopping = False

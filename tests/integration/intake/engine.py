@@ -13,7 +13,7 @@ from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
 from arke.intake.http import intake_app, intake_server
-from arke.intake.room import Place, Room
+from arke.intake.room import Reservation, Room
 from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
@@ -48,13 +48,13 @@ class RecordingEngine:
         self.calls = 0
         self.stored = threading.Event()
 
-    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         if self.full:
             raise Overloaded("full")
-        return await self.room.enter(events, going_on=going_on)
+        return await self.room.enter(events, resuming=resuming)
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Place | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None
     ) -> list[Accepted | EventError]:
         self.calls += 1
         problem = self.fail_on.get(self.calls) or self.fail_always

@@ -23,7 +23,7 @@ def report(group: Group, report: LaneReport) -> Result:
     if report.batch is not None:
         run = _batch_run(group, report.destination)
         if run is not None:
-            group.writes.batches[report.destination] = run.moved(report.batch)
+            group.writes.batches[report.destination] = run.advanced(report.batch)
     return Done()
 
 
