@@ -22,7 +22,7 @@ def check(
     import msgspec
 
     from arke.app import catalog_checkers
-    from arke.catalog.check import check_report
+    from arke.catalog.load import check_report
 
     report = check_report(file, checkers=catalog_checkers())
     if json:

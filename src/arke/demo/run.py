@@ -173,7 +173,7 @@ class _Demo:
         return await self._conclude(plan, traffic, played, samples)
 
     async def _perform(self, plan: Plan, traffic: Traffic) -> Played:
-        """Traffic, then the replay of what is owed; nothing is under way when this returns."""
+        """Traffic, then the replay of what is owed; nothing is in flight when this returns."""
         self._audience.stage(f"{plan.visitors:,} visitors come to the shop")
         await traffic.run()
         self._audience.stage("the last messages are delivered")
@@ -235,7 +235,7 @@ class _Demo:
         self._audience.tick(tally, await self._operations.status.read())
 
     async def _wait_until_idle(self) -> Status:
-        """Wait until nothing is under way. A lane behind an open circuit gets IDLE_WITHIN_S to come out of it."""
+        """Wait until nothing is in flight. A lane behind an open circuit gets IDLE_WITHIN_S to come out of it."""
         end = time.monotonic() + IDLE_WITHIN_S
         while True:
             await self._engine.drain(max(0.0, end - time.monotonic()))

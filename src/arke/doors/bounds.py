@@ -171,7 +171,7 @@ class Admission:
             self._idle.pop(guest, None)
             place.idle.pop(guest, None)
 
-    # -- visitors behind a trusted proxy share its connections: their requests under way are counted instead
+    # -- visitors behind a trusted proxy share its connections: their requests in flight are counted instead
 
     def ask(self, visitor: str) -> bool:
         """Whether a visitor may have one more request in flight."""
