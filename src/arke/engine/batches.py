@@ -322,7 +322,7 @@ class Batches:
         if record.finished_at is None:
             own = _own(record, parts)
             counts, mode = sum((part.counts for part in own), BatchCounts()), _mode(own)
-            share = sum(part.share for part in own) / len(self._shards)
+            share = sum(part.progress for part in own) / len(self._shards)
         return RunFacts(
             destination=record.destination,
             number=record.number,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.catalog.loose_rule import check_loose_rule
+from arke.catalog.references import check_loose_rule
 from arke.shard.protocol import AskEstimate, Estimated
 
 if TYPE_CHECKING:

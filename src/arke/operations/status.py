@@ -100,7 +100,7 @@ class StatusOperations:
             backfilled=min(part.backfilled for part in parts),
             destinations=destinations,
             loading=engine.files.loading,
-            under_way=engine.events.room.taken,
+            under_way=engine.events.room.in_flight,
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,

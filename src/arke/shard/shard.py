@@ -370,7 +370,7 @@ class Shard:
     @property
     def epoch(self) -> int | None:
         """That of the catalog in force; None while there is none."""
-        return self.runner.ruling.compiled.epoch if self.runner.ruling.version else None
+        return self.runner.ruling.compiled.fingerprint if self.runner.ruling.version else None
 
     @property
     def now(self) -> int:
