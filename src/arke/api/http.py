@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.session import Session
+from arke.data_directory import reachable
 from arke.errors import EngineUnreachable
-from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from arke.api.client import Client
 from arke.api.http import TIMEOUT_S, HttpSession, UnixConnection
-from arke.data_directory import SOCKET_FILE, check_private
+from arke.data_directory import SOCKET_FILE, check_private, reachable
 from arke.errors import InvalidInput
-from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from pathlib import Path

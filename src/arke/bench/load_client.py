@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from arke.bench.probe_sink import PROBE_PREFIX, ProbeSink
+from arke.bench.sinks import PROBE_PREFIX, ProbeSink
 from arke.bench.workload import PARTNER_DPID, Workload
 
 FLOOD_BATCH = 500

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from arke.bench.probe_sink import ProbeSink
+from arke.bench.sinks import ProbeSink
 from arke.bench.workload import PARTNER_DPID
 
 SEGMENT = 700_001

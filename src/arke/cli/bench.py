@@ -53,7 +53,7 @@ def bench(
 ) -> None:
     """Measure what this machine does with Arke on it, as ratios within one run."""
     from arke.bench.command import run
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
 
     options = Options.chosen(
         quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines, profiles=profiles

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from arke.engine.audit import Audit
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
-    from arke.engine.joins import Joins
-    from arke.engine.links import Links
+    from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
     from arke.shard.commands import Command, Onboard, Result

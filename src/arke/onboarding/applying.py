@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
+    from arke.onboarding.items import TraitBook
     from arke.onboarding.names import FileName
     from arke.onboarding.parsing import IdRow, Told
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
-    from arke.onboarding.trait_book import TraitBook
     from arke.shard.commands import FileLine, Result
     from arke.storage.ports.files import FileRecord, FileStore
 

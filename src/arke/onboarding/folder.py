@@ -24,7 +24,7 @@ from arke.log import get_logger
 from arke.onboarding.columns import SUFFIX, columns_beside
 from arke.onboarding.loading import failure
 from arke.onboarding.names import parse_name
-from arke.onboarding.opening import facts_of, open_folder
+from arke.onboarding.source import facts_of, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

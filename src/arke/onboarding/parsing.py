@@ -18,10 +18,9 @@ from arke.shard.commands import FileLine
 
 if TYPE_CHECKING:
     from arke.domain.identity import IdKey
-    from arke.onboarding.items import Items
+    from arke.onboarding.items import Items, TraitBook
     from arke.onboarding.names import FileName
     from arke.onboarding.receipt import ErrorClass, Tally
-    from arke.onboarding.trait_book import TraitBook
 
 ID_TYPES = {
     "idfa": 20915,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.errors import FileRefused
+from arke.onboarding.items import TraitBook
 from arke.onboarding.parquet import ParquetRows
 from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
 from arke.onboarding.receipt import Tally
 from arke.onboarding.source import DataFile, Survey
 from arke.onboarding.tables import CsvLines, TableRows, check_columns
-from arke.onboarding.trait_book import TraitBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

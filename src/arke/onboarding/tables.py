@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.onboarding.columns import Columns
+    from arke.onboarding.items import TraitBook
     from arke.onboarding.parsing import Told
     from arke.onboarding.receipt import Tally
     from arke.onboarding.source import DataFile
-    from arke.onboarding.trait_book import TraitBook
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _FLAGS = {"": None, "1": 1, "true": 1, "yes": 1, "0": 0, "-1": 0, "false": 0, "no": 0}

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.storage.ports.audit import AuditEntry
+from arke.storage.ports.directory import AuditEntry
 
 if TYPE_CHECKING:
-    from arke.storage.ports.audit import Audit
+    from arke.storage.ports.directory import Audit
 
 PAGE = 1_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.confinement import Confinement
+from arke.delivery.secrets import Confinement
 from arke.operations.audit import AuditOperations
 from arke.operations.batches import BatchOperations
 from arke.operations.catalog import CatalogOperations

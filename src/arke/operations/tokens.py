@@ -12,7 +12,7 @@ from arke.domain.token import LOCAL
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.engine.audit import Audit
-    from arke.storage.ports.tokens import Tokens
+    from arke.storage.ports.directory import Tokens
 
 
 class TokenFacts(msgspec.Struct, frozen=True):

@@ -22,8 +22,8 @@ import msgspec
 from arke.background import POSTPONED, Background, Pause, until
 from arke.errors import StoreUnavailable
 from arke.log import get_logger
-from arke.privacy.large_requests import LargeRequests
 from arke.privacy.request import (
+    LargeRequests,
     PrivacyRequest,
     Subject,
     decode_request,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.privacy.request import PrivacyRequest
     from arke.storage.ports.directory import Directory
-    from arke.storage.ports.suppression import Lifted
+    from arke.storage.ports.identities import Lifted
 
 
 class Suppression:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from arke.domain.catalog import Catalog, Trait
-from arke.onboarding.items import Items
+from arke.onboarding.items import Items, TraitBook
 from arke.onboarding.names import parse_name
 from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
 from arke.onboarding.receipt import SAMPLES, Tally
-from arke.onboarding.trait_book import TraitBook
 from arke.shard.commands import FileLine
 
 IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"

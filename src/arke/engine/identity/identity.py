@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
 from arke.engine.identity.mappings import Mappings
 from arke.engine.identity.memory import Absent, Lacking
 from arke.engine.identity.people import People, Sources
-from arke.engine.identity.public_door import TAKEOVERS_PER_DEVICE, PublicDoor
 from arke.engine.identity.resolving import Resolver
-from arke.engine.identity.suppressed import Suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 
     from arke.clock import Entropy
     from arke.domain.identity import IdKey, Move, Owner
-    from arke.engine.identity.moving import Moving
+    from arke.engine.identity.mappings import Moving
     from arke.engine.identity.resolving import Naming, Resolved
     from arke.storage.ports.directory import Directory
 

@@ -1,22 +1,65 @@
-"""Mappings as they are decided: known at once, stored together, and failing together."""
+"""Mappings as they are decided: known at once, stored together, and failing together; and the moves they bring."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.domain.identity import Claims, Move
 from arke.engine.identity.memory import Memory
-from arke.engine.identity.moving import Moving
 from arke.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator
 
     from arke.domain.identity import DeviceDay, IdKey, Owner, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
+
+
+class Moving:
+    """Moves by id, oldest first: each begins at the device where the one before ended."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[IdKey, deque[Move]] = {}
+
+    def __contains__(self, key: IdKey) -> bool:
+        return key in self._waiting
+
+    def __iter__(self) -> Iterator[IdKey]:
+        return iter(self._waiting)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, moves: Iterable[Move]) -> None:
+        for move in moves:
+            self._waiting.setdefault(move.key, deque()).append(move)
+
+    def oldest(self, key: IdKey) -> Move | None:
+        waiting = self._waiting.get(key)
+        return waiting[0] if waiting else None
+
+    def finished(self, move: Move) -> None:
+        """Or void, because it was never stored."""
+        waiting = self._waiting.get(move.key)
+        if waiting is not None and move in waiting:
+            waiting.remove(move)
+            if not waiting:
+                del self._waiting[move.key]
+
+    def forget(self, key: IdKey) -> None:
+        self._waiting.pop(key, None)
+
+    def touches(self, uuids: Container[str]) -> bool:
+        """Whether an id is on its way from or to one of these devices."""
+        return any(
+            move.old_uuid in uuids or move.new_uuid in uuids
+            for moves in self._waiting.values()
+            for move in moves
+        )
 
 
 class Batch(msgspec.Struct, eq=False):

@@ -18,11 +18,10 @@ from arke.clock import new_uuid
 from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
 from arke.domain.identity import Owner
 from arke.domain.time import DAY_S
+from arke.engine.identity.admission import PublicDoor, Suppressed
 from arke.engine.identity.mappings import Mappings
 from arke.engine.identity.memory import Absent, Lacking
 from arke.engine.identity.people import People, Sources, takes_over
-from arke.engine.identity.public_door import PublicDoor
-from arke.engine.identity.suppressed import Suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

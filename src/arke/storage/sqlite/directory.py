@@ -8,26 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arke.errors import InvalidInput
-from arke.storage.sqlite.audit import SqliteAudit
-from arke.storage.sqlite.catalogs import SqliteCatalogs
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
+    Database,
     PageMemory,
     compact,
     open_database,
+    statements,
     store_errors,
     transaction,
 )
-from arke.storage.sqlite.database import Database
 from arke.storage.sqlite.files import SqliteFiles
-from arke.storage.sqlite.identities import SqliteIdentities
-from arke.storage.sqlite.requests import SqliteRequests
-from arke.storage.sqlite.runs import SqliteRuns
+from arke.storage.sqlite.identities import SqliteIdentities, SqliteSuppression
+from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
-from arke.storage.sqlite.suppression import SqliteSuppression
-from arke.storage.sqlite.tokens import SqliteTokens
-from arke.storage.statements import statements
 
 if TYPE_CHECKING:
     from arke.storage.committer import Committer

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.storage.ports.files import Filed, FileRecord, Joining
-from arke.storage.statements import statements
+from arke.storage.sqlite.connection import statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from arke.domain.identity import IdKey
-    from arke.storage.sqlite.database import Database
+    from arke.storage.sqlite.connection import Database
 
 SQL = statements(Path(__file__).with_name("queries") / "files.sql")
 _encode = msgspec.msgpack.Encoder().encode
