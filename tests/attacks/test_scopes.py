@@ -72,7 +72,7 @@ def hashes(engine: EngineProcess, texts: Sequence[str]) -> list[str]:
     """The keyed hashes under which the directory knows these, read beside the engine."""
     directory = SqliteDirectory(engine.data / "directory.db", committer=InlineCommitter())
     try:
-        return [directory.hash_of(text).hex() for text in texts]
+        return [directory.hashes.digest(text).hex() for text in texts]
     finally:
         at_once(directory.close())
 

@@ -27,7 +27,7 @@ import trustme
 from arke.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 PATH = "/segments/aam"
 START_S = 15.0
@@ -189,13 +189,10 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 class ProbeSink:
-    """Listens on loopback with a certificate made on the spot. `latencies_s` in the order of arrival; `hear` is
-    given each body instead.
-    """
+    """Listens on loopback with a certificate made on the spot. `latencies_s` in the order of arrival."""
 
-    def __init__(self, directory: Path, hear: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._hear = hear or self._arrived
         self._server: asyncio.Server | None = None
         self.latencies_s: list[float] = []
         self._more = asyncio.Event()
@@ -212,12 +209,11 @@ class ProbeSink:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _SinkConnection(self._hear), "127.0.0.1", 0, ssl=context
-        )
+        self._server = await loop.create_server(lambda: _SinkConnection(self), "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def _arrived(self, body: bytes) -> None:
+    def arrived(self, body: bytes) -> None:
+        """A request has come, and is answered 200."""
         now = time.monotonic_ns()
         self.latencies_s += [(now - int(sent)) / 1e9 for sent in _PROBE.findall(body)]
         self._more.set()
@@ -238,8 +234,8 @@ class ProbeSink:
 class _SinkConnection(asyncio.Protocol):
     """Cuts requests out of the stream by their Content-Length."""
 
-    def __init__(self, arrived: Callable[[bytes], None]) -> None:
-        self._arrived = arrived
+    def __init__(self, sink: ProbeSink) -> None:
+        self._sink = sink
         self._transport: asyncio.Transport | None = None
         self._data = bytearray()
 
@@ -253,7 +249,7 @@ class _SinkConnection(asyncio.Protocol):
             size = end + 4 + (int(length[1]) if length is not None else 0)
             if len(self._data) < size:
                 return
-            self._arrived(bytes(self._data[end + 4 : size]))
+            self._sink.arrived(bytes(self._data[end + 4 : size]))
             del self._data[:size]
             if self._transport is not None:
                 self._transport.write(_OK)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
     from arke.simulate.network import Sent
+
+
+class _Lines:
+    """Writes each request as a line of JSON."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+
+    def append(self, sent: Sent) -> None:
+        import msgspec
+
+        self._output.write(msgspec.json.encode(sent) + b"\n")
 
 
 def simulate(
@@ -25,8 +37,6 @@ def simulate(
     seed: Annotated[int, typer.Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
 ) -> None:
     """Run a script of events and write what would be sent. Same input, same output, to the byte."""
-    import msgspec
-
     from arke.app import catalog_checkers
     from arke.catalog.load import load_catalog
     from arke.errors import InvalidInput
@@ -40,13 +50,10 @@ def simulate(
     except OSError as error:
         raise InvalidInput(f"{out}: cannot be written: {error.strerror}") from None
 
-    def write(sent: Sent) -> None:
-        output.write(msgspec.json.encode(sent) + b"\n")
-
     try:
         if not script.is_file():
             raise InvalidInput(f"{script}: no such script")
-        summary = Simulation(load, write, schedule=not no_schedule).run(script, catalog, seed=seed)
+        summary = Simulation(load, _Lines(output), schedule=not no_schedule).run(script, catalog, seed=seed)
     finally:
         output.flush()
         if out is not None:

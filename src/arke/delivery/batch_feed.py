@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container
+    from collections.abc import Container
 
     from arke.domain.batch import BatchRun, Place
     from arke.domain.ledger import Owed
@@ -37,15 +37,21 @@ Candidates = list[tuple["Place", int]]
 log = get_logger("batch")
 
 
-class BatchFeed:
-    """One run of one destination on one shard. `keep` makes progress durable; False: it is not to go on."""
+class ProgressRecorder(Protocol):
+    """Commits how far a run has come."""
 
-    def __init__(
-        self, run: BatchRun, store: LaneReader, keep: Callable[[BatchProgress], Awaitable[bool]]
-    ) -> None:
+    async def record_progress(self, progress: BatchProgress) -> bool:
+        """Durable on return; False: it is not to go on."""
+        ...
+
+
+class BatchFeed:
+    """One run of one destination on one shard."""
+
+    def __init__(self, run: BatchRun, store: LaneReader, recorder: ProgressRecorder) -> None:
         self.run = run
         self._store = store
-        self._keep = keep
+        self._recorder = recorder
         self._recovered = run.reach
         self._read: Place = run.place
         self._exhausted = False
@@ -115,7 +121,7 @@ class BatchFeed:
             log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
             await asyncio.sleep(STORE_PAUSE_S)
             return
-        if candidates and not await self._keep(
+        if candidates and not await self._recorder.record_progress(
             BatchProgress(self.run.number, self.place, max(read, self._recovered))
         ):
             return

@@ -325,7 +325,7 @@ class Lane:
         """
         while any(part.device.keeping for part in parts):
             await self._kept.wait()
-        outcome = conclude(parts, message, delivery, self._told_again)
+        outcome = conclude(parts, message, delivery, self._feed)
         cursor = self._window.cursor
         users, acknowledged = len(parts), delivery.acknowledged
         counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
@@ -371,9 +371,6 @@ class Lane:
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
         return task
-
-    def _told_again(self, uid: int) -> bool:
-        return self._feed is not None and self._feed.resyncs(uid)
 
     def _close(self, device: OpenDevice, *, settle: bool = False) -> None:
         self._window.close(device)
@@ -431,7 +428,7 @@ class Lane:
         here since it was read from the store has ended.
         """
         if self._feed is None and not self._stopping and run.number > self._last_run:
-            self._feed = BatchFeed(run, self._store, self._keep_progress)
+            self._feed = BatchFeed(run, self._store, self)
             self._wake.set()
 
     async def batch_ended(self, timeout_s: float) -> None:
@@ -442,7 +439,8 @@ class Lane:
             async with asyncio.timeout(timeout_s):
                 await self._feed.ended.wait()
 
-    async def _keep_progress(self, progress: BatchProgress) -> bool:
+    async def record_progress(self, progress: BatchProgress) -> bool:
+        """Commit how far the batch has come; False: the lane is stopping without."""
         return await self._record(LaneReport(self.route.destination.id, batch=progress))
 
     def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
@@ -493,7 +491,7 @@ class Lane:
         feed.finishing = True
 
         async def end() -> None:
-            if await self._keep_progress(feed.finished(int(self._clock.now()))):
+            if await self.record_progress(feed.finished(int(self._clock.now()))):
                 self._feed, self._last_run = None, feed.run.number
                 feed.ended.set()
 
@@ -505,7 +503,7 @@ class Lane:
         if feed is None:
             return
         if not self._window.anything_sending():
-            await self._keep_progress(feed.paused())
+            await self.record_progress(feed.paused())
         feed.ended.set()
 
     # --- the pump ---------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from arke.domain.ledger import LedgerRow, Owed, Try
 from arke.domain.recording import after_batch, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from arke.delivery.batch_feed import BatchFeed
     from arke.delivery.channel import Delivery, Message
     from arke.delivery.window import Part
     from arke.storage.ports.shard import Needs
@@ -53,12 +54,10 @@ class Outcome(msgspec.Struct, frozen=True):
     finished: tuple[OpenDevice, ...]
 
 
-def conclude(
-    parts: Sequence[Part], message: Message, delivery: Delivery, told_again: Callable[[int], bool]
-) -> Outcome:
+def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: BatchFeed | None) -> Outcome:
     """The outcome of a message for the devices in it, which are marked as being kept until `release`.
 
-    `told_again` says of a batch's device whether it may have been told the same before.
+    `feed`, which brings a batch's devices, knows whether one may have been told the same before.
     """
     destination_id = message.destination.id
     at = int(message.at)
@@ -76,7 +75,7 @@ def conclude(
             attempt,
             acknowledged=delivery.acknowledged,
             sent=delivery.sent or device.unsure,
-            doubted=device.kind == BATCH and told_again(device.uid),
+            doubted=device.kind == BATCH and feed is not None and feed.resyncs(device.uid),
             seq=device.last,
             stamp=max(state.verified_ts for state in telling.entry.segments),
         )

@@ -169,7 +169,7 @@ class Privacy:
 
     def name_of(self, text: str) -> str:
         """What a UUID or `dpid:id` is called in reports: its keyed hash."""
-        return self._directory.hash_of(text).hex()
+        return self._directory.hashes.digest(text).hex()
 
     async def verdict(self, request: PrivacyRequest) -> Verdict:
         """How far an open request is, over all its devices."""
@@ -177,7 +177,7 @@ class Privacy:
         if request.state in ("erasing", "done"):
             return total
         for subject, standing in zip(request.subjects, await self._standings(request.subjects), strict=True):
-            found = judge(self._catalog.catalog, subject, standing, self.name_of)
+            found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
             total.proofs += found.proofs
             total.missing += found.missing
             total.untold += found.untold
@@ -294,7 +294,7 @@ class Privacy:
                 at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
                     held.append((subject.uuid, _ids(standing)))
-                found = judge(self._catalog.catalog, subject, standing, self.name_of)
+                found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
                 verdict.proofs += found.proofs
                 verdict.missing += found.missing
                 verdict.untold += found.untold
@@ -445,8 +445,7 @@ class Privacy:
         ended = {request.number: encode_request(request.ended()) for request in requests}
         gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
-        finish = partial(self._directory.requests.finish, ended, gone, asked, now)
-        await self._identity.forget(finish, asked)
+        await self._identity.forget(self._directory.requests, ended, gone, asked, now)
 
     # --- what both need ---------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 from arke.domain.event import NOTHING_WITHHELD, Withheld
 from arke.domain.time import DAY_S
 from arke.log import get_logger
+from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.event import DeclaredId
     from arke.domain.identity import IdKey, Owner
@@ -31,9 +32,9 @@ log = get_logger("identity")
 class Suppressed:
     """Who opted out or was deleted, by keyed hashes. A change counts here once it is durable."""
 
-    def __init__(self, suppression: SuppressionList, hash_of: Callable[[str], bytes]) -> None:
+    def __init__(self, suppression: SuppressionList, hashes: KeyedHash) -> None:
         self._list = suppression
-        self._hash_of = hash_of
+        self._keyed = hashes
         self._hashes: set[bytes] = set()
         self._lifted: dict[bytes, int] = {}
         self._changing = asyncio.Lock()
@@ -51,17 +52,17 @@ class Suppressed:
         """Whether nothing may be taken of an event that names these."""
         if not self._hashes:
             return False
-        if uuid is not None and self._hash_of(uuid) in self._hashes:
+        if uuid is not None and self._keyed.digest(uuid) in self._hashes:
             return True
-        return any(self._hash_of(f"{declared.dpid}:{declared.id}") in self._hashes for declared in ids)
+        return any(self._keyed.digest(f"{declared.dpid}:{declared.id}") in self._hashes for declared in ids)
 
     def device(self, uuid: str) -> bool:
         """Whether nothing may be taken about a device."""
-        return bool(self._hashes) and self._hash_of(uuid) in self._hashes
+        return bool(self._hashes) and self._keyed.digest(uuid) in self._hashes
 
     def id(self, key: IdKey) -> bool:
         """The same for a partner id."""
-        return bool(self._hashes) and self._hash_of(f"{key[0]}:{key[1]}") in self._hashes
+        return bool(self._hashes) and self._keyed.digest(f"{key[0]}:{key[1]}") in self._hashes
 
     async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
@@ -73,7 +74,7 @@ class Suppressed:
 
     async def lift(self, text: str, now: int) -> bool:
         """Take a UUID or `dpid:id` again, whoever wanted it suppressed; False if it was not."""
-        digest, device = self._hash_of(text), ":" not in text
+        digest, device = self._keyed.digest(text), ":" not in text
         async with self._changing:
             if not await self._list.lift(digest, now, device=device):
                 return False
@@ -97,11 +98,11 @@ class Suppressed:
 
     def lifted_at(self, uuid: str) -> int | None:
         """When the suppression of a device was lifted that has not been heard of since; else None."""
-        return self._lifted.get(self._hash_of(uuid))
+        return self._lifted.get(self._keyed.digest(uuid))
 
     def readmitted(self, uuid: str) -> None:
         """Its shard has taken the device's mark off."""
-        self._lifted.pop(self._hash_of(uuid), None)
+        self._lifted.pop(self._keyed.digest(uuid), None)
 
 
 class PublicDoor:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from arke.storage.keyed_hash import KeyedHash
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -215,9 +217,10 @@ class Directory(Protocol):
     @property
     def audit(self) -> Audit: ...
 
-    def hash_of(self, text: str) -> bytes:
-        """The keyed hash that stands for a UUID or `dpid:id` where neither may be stored. Pure: the key is read
-        when the directory is opened, and stays the same for the life of the store.
+    @property
+    def hashes(self) -> KeyedHash:
+        """The keyed hashes that stand for UUIDs and ids where neither may be stored. The key is read when the
+        directory is opened, and stays the same for the life of the store.
         """
         ...
 

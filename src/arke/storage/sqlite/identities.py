@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
+from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import Known, Lifted
 from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
     from arke.storage.sqlite.connection import Database
@@ -26,11 +27,11 @@ SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql"
 
 
 class SqliteIdentities:
-    """`hash_of` is the directory's; `files` hears of new links, in the transaction that stores them."""
+    """`hashes` are the directory's; `files` hears of new links, in the transaction that stores them."""
 
-    def __init__(self, database: Database, hash_of: Callable[[str], bytes], files: SqliteFiles) -> None:
+    def __init__(self, database: Database, hashes: KeyedHash, files: SqliteFiles) -> None:
         self._database = database
-        self._hash_of = hash_of
+        self._hashes = hashes
         self._files = files
         self._some_forgotten = database.row(IDENTITIES["some_first_device"]) is not None
 
@@ -53,7 +54,7 @@ class SqliteIdentities:
                 if (row := ask(person, device).fetchone()) is not None:
                     known.people[device] = PersonRow(*row)
             for uuid, day in takeovers:
-                if (row := ask(count, (day, self._hash_of(uuid))).fetchone()) is not None:
+                if (row := ask(count, (day, self._hashes.digest(uuid))).fetchone()) is not None:
                     known.takeovers[uuid, day] = row[0]
         return known
 
@@ -61,7 +62,7 @@ class SqliteIdentities:
         """Asked for every new id: as long as nobody was ever forgotten there is nothing to look up."""
         if not self._some_forgotten:
             return None
-        digest = self._hash_of(f"{key[0]}:{key[1]}")
+        digest = self._hashes.digest(f"{key[0]}:{key[1]}")
         row = self._database.reads.execute(IDENTITIES["first_device"], (digest,)).fetchone()
         return None if row is None else row[0]
 
@@ -140,7 +141,7 @@ class SqliteIdentities:
         return row is not None and Owner(*row) == owner
 
     def _count(self, takeovers: Iterable[tuple[DeviceDay, int]]) -> None:
-        rows = [(day, self._hash_of(uuid), count) for (uuid, day), count in takeovers]
+        rows = [(day, self._hashes.digest(uuid), count) for (uuid, day), count in takeovers]
         self._database.connection.executemany(IDENTITIES["count_takeovers"], rows)
         newest = max(day for day, _, _ in rows)
         self._database.connection.execute(IDENTITIES["prune_takeovers"], (newest, PRUNED_AT_ONCE))
@@ -162,22 +163,24 @@ class SqliteIdentities:
             run(IDENTITIES["forget_person"], key)
             run(IDENTITIES["forget_moves"], key)
         for dpid, partner_id, owner, first in removed:
-            digest = self._hash_of(f"{dpid}:{partner_id}")
-            run(IDENTITIES["remember_first"], (digest, first or self._hash_of(owner)))
+            digest = self._hashes.digest(f"{dpid}:{partner_id}")
+            run(IDENTITIES["remember_first"], (digest, first or self._hashes.digest(owner)))
         self._some_forgotten = self._some_forgotten or bool(removed)
         return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
 
 
 class SqliteSuppression:
-    """`hash_of` is the directory's."""
+    """`hashes` are the directory's."""
 
-    def __init__(self, database: Database, hash_of: Callable[[str], bytes]) -> None:
+    def __init__(self, database: Database, hashes: KeyedHash) -> None:
         self._database = database
-        self._hash_of = hash_of
+        self._hashes = hashes
 
     async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
         rows = [
-            (number, self._hash_of(text), ":" not in text) for number, some in texts.items() for text in some
+            (number, self._hashes.digest(text), ":" not in text)
+            for number, some in texts.items()
+            for text in some
         ]
         return await self._database.write(self._suppress, rows, at)
 

@@ -15,7 +15,7 @@ from arke.storage.ports.directory import AuditEnd, AuditEntry, StoredCatalog, St
 from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import apsw
 
@@ -124,21 +124,14 @@ class SqliteCatalogs:
 
 
 class SqliteRequests:
-    """What ends here is forgotten by the other two in the same transaction. `note_remains`, within it: files may
-    hold what was forgotten.
+    """What ends here is forgotten by the other two in the same transaction, which also notes that the store's files
+    may hold it still.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        identities: SqliteIdentities,
-        files: SqliteFiles,
-        note_remains: Callable[[], object],
-    ) -> None:
+    def __init__(self, database: Database, identities: SqliteIdentities, files: SqliteFiles) -> None:
         self._database = database
         self._identities = identities
         self._files = files
-        self._note_remains = note_remains
 
     async def open(self, bodies: Sequence[bytes], at: int) -> list[int]:
         return await self._database.write(self._open, bodies, at)
@@ -163,7 +156,7 @@ class SqliteRequests:
         self._files.forget(uuids, ids)
         for number, body in bodies.items():
             self._database.connection.execute(REQUESTS["finish"], (at, body, number))
-        self._note_remains()
+        self._database.connection.execute(REQUESTS["note_remains"])
         return forgotten
 
     async def get(self, numbers: Collection[int]) -> dict[int, StoredRequest]:
