@@ -2,7 +2,7 @@
 
     store --page--> ready --take--> the lane's window --close--> done
                       ^                    |
-                      +---- put off -------+   (the device was there for real time, or real time came for it)
+                      +---- postponed -----+   (the device was there for real time, or real time came for it)
 
 Pages are short and few are read ahead, so a run of any size takes the same memory. Before anything of a page is
 sent, how far the page reaches is durable: after a crash, what lies between the last place known to be done and
@@ -30,7 +30,7 @@ PAGE = 256
 """Candidates read at once: a few milliseconds."""
 MOST_PAGES = 4
 """Pages that are read and not done: what a crash may repeat, and what one slow device can hold up."""
-STORE_PAUSE_S = 1.0
+RETRY_AFTER_S = 1.0
 
 Candidates = list[tuple["Place", int]]
 
@@ -57,7 +57,7 @@ class BatchFeed:
         self._exhausted = False
         self._ready: deque[int] = deque()
         self._open: dict[int, Place] = {}
-        self._put_off: set[int] = set()
+        self._postponed: set[int] = set()
         self._pages: deque[Place] = deque()
         self.paging: asyncio.Task[None] | None = None
         self.finishing = False
@@ -102,7 +102,7 @@ class BatchFeed:
         return BatchProgress(self.run.number, self.place, counts=counts or BatchCounts())
 
     def paused(self) -> BatchProgress:
-        """What to keep when the lane stops with nothing under way."""
+        """What to keep when the lane stops with nothing in flight."""
         place = self.place
         return BatchProgress(self.run.number, place, max(place, self._recovered))
 
@@ -119,7 +119,7 @@ class BatchFeed:
             read, candidates, exhausted = await self._next_page()
         except Exception as error:  # noqa: BLE001 - a run must not end silently, whatever it meets
             log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
-            await asyncio.sleep(STORE_PAUSE_S)
+            await asyncio.sleep(RETRY_AFTER_S)
             return
         if candidates and not await self._recorder.record_progress(
             BatchProgress(self.run.number, self.place, max(read, self._recovered))
@@ -157,7 +157,7 @@ class BatchFeed:
         while self._ready and len(taken) < most:
             uid = self._ready.popleft()
             if uid in window or uid in held:
-                self._put_off.add(uid)
+                self._postponed.add(uid)
             else:
                 taken.append(uid)
         return taken
@@ -188,18 +188,18 @@ class BatchFeed:
     def done(self, uid: int) -> None:
         self._open.pop(uid, None)
 
-    def put_off(self, uid: int) -> None:
+    def postpone(self, uid: int) -> None:
         """Real time has news about a device that was waiting: it comes again afterwards."""
         if uid in self._open:
-            self._put_off.add(uid)
+            self._postponed.add(uid)
 
     def released(self, uid: int) -> None:
         """The device has left the window."""
-        if uid in self._put_off:
-            self._put_off.discard(uid)
+        if uid in self._postponed:
+            self._postponed.discard(uid)
             self._ready.append(uid)
 
-    def look_again(self, window: Container[int]) -> None:
+    def retry_postponed(self, window: Container[int]) -> None:
         """Some devices may no longer be held still."""
-        for uid in sorted(uid for uid in self._put_off if uid not in window):
+        for uid in sorted(uid for uid in self._postponed if uid not in window):
             self.released(uid)

@@ -1,4 +1,4 @@
-"""What a message's end means for the books: ledger rows, who is owed, who is settled, whose turn is over. Pure."""
+"""What a message's end means for the books: ledger rows, who is owed or no longer is, whose turn is over. Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class LaneReport(msgspec.Struct, tag=True, frozen=True):
-    """What a lane has done and its shard is to commit: what was told, who is owed, whose debt is settled, and how
+    """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
     far the lane and its batch have come.
     """
 
     destination: int
     ledger: tuple[LedgerRow, ...] = ()
     owed: tuple[Owed, ...] = ()
-    settled: tuple[int, ...] = ()
+    no_longer_owed: tuple[int, ...] = ()
     cursor: int | None = None
     batch: BatchProgress | None = None
 
@@ -46,16 +46,16 @@ class LaneReport(msgspec.Struct, tag=True, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What to keep, and the devices that have no other message under way."""
+    """What to keep, and the devices that have no other message in flight."""
 
     rows: tuple[LedgerRow, ...]
     owed: tuple[Owed, ...]
-    settled: tuple[int, ...]
+    no_longer_owed: tuple[int, ...]
     finished: tuple[OpenDevice, ...]
 
 
 def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: BatchFeed | None) -> Outcome:
-    """The outcome of a message for the devices in it, which are marked as being kept until `release`.
+    """The outcome of a message for the devices in it, which are marked as being recorded until `release`.
 
     `feed`, which brings a batch's devices, knows whether one may have been told the same before.
     """
@@ -64,7 +64,7 @@ def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: 
     attempt = Try(at, message.id, delivery.answer, message.kind)
     rows: list[LedgerRow] = []
     owed: list[Owed] = []
-    settled: list[int] = []
+    no_longer_owed: list[int] = []
     finished: list[OpenDevice] = []
     for part in parts:
         device, telling = part.device, part.telling
@@ -82,7 +82,7 @@ def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: 
         if delivery.acknowledged and message.kind == BATCH:
             entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
         rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
-        device.keeping = True
+        device.recording = True
         device.parts -= 1
         if not delivery.acknowledged:
             device.failure = delivery.answer
@@ -92,12 +92,12 @@ def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: 
             if device.failure is not None:
                 owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
             elif device.owed:
-                settled.append(device.uid)
-    return Outcome(tuple(rows), tuple(owed), tuple(settled), tuple(finished))
+                no_longer_owed.append(device.uid)
+    return Outcome(tuple(rows), tuple(owed), tuple(no_longer_owed), tuple(finished))
 
 
-def release(parts: Sequence[Part], *, kept: bool) -> None:
+def release(parts: Sequence[Part], *, recorded: bool) -> None:
     """The outcome is durable, or the lane is stopping without: then its devices stay open."""
     for part in parts:
-        part.device.keeping = False
-        part.device.parts += not kept
+        part.device.recording = False
+        part.device.parts += not recorded

@@ -56,7 +56,7 @@ class Circuit:
         return self._open_until is None or (not self._probing and now >= self._open_until)
 
     def waits_until(self) -> float | None:
-        """When the next probe is due; None while closed or while a probe is under way."""
+        """When the next probe is due; None while closed or while a probe is in flight."""
         return None if self._probing else self._open_until
 
     def sent(self) -> bool:

@@ -1,6 +1,6 @@
 """What data files are loaded into: whose an id is, who has opted out, and commands to shards.
 
-Live traffic goes first: one group of a file is under way in a shard at a time, small and with rests while
+Live traffic goes first: one group of a file is in flight in a shard at a time, small and with rests while
 events come in, and an overloaded or absent shard is waited for.
 """
 

@@ -67,9 +67,9 @@ class Links:
 
     def watch(self) -> None:
         """Find out when the directory can be written again."""
-        self._background.spawn(every(WATCH_EVERY_S, self._look), "links-watch")
+        self._background.spawn(every(WATCH_EVERY_S, self._poll), "links-watch")
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         if self._failed:
             with contextlib.suppress(Unavailable):
                 await self._directory.try_writing()
@@ -93,7 +93,7 @@ class Moves:
         self._background = Background()
 
     def follow(self) -> None:
-        """Begin every durable move that is not under way."""
+        """Begin every durable move that is not in flight."""
         for key in self._identity.moving:
             if key not in self._followed:
                 self._followed.add(key)

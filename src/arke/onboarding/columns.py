@@ -109,12 +109,12 @@ def columns_beside(path: Path | str, folder: int | None = None) -> bytes | None:
 
 
 def check_memberships(columns: Columns, external: Mapping[int, bool], where: str) -> None:
-    """Only external segments are told. Raises InvalidInput."""
+    """Only memberships of external segments are declared. Raises InvalidInput."""
     for column, segment_id in columns.memberships.items():
-        told = external.get(segment_id)
-        if told is None:
+        declared = external.get(segment_id)
+        if declared is None:
             raise InvalidInput(f"{where}: column {column!r}: no segment {segment_id} in the catalog")
-        if not told:
+        if not declared:
             raise InvalidInput(
                 f"{where}: column {column!r}: segment {segment_id} has a rule: its membership is computed, not told"
             )

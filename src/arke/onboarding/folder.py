@@ -67,9 +67,9 @@ class FolderWatch:
         self._refused: Counter[str] = Counter()
 
     async def run(self) -> None:
-        await every(self._every_s, self._look_in)
+        await every(self._every_s, self._poll)
 
-    async def _look_in(self) -> None:
+    async def _poll(self) -> None:
         try:
             await self._round()
         except OSError as error:

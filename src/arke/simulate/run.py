@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.shard.shard import Shard
 
-SETTLE_S = 120.0
+IDLE_WITHIN_S = 120.0
 """Virtual time given to lanes after the last line: longer than any linger and pause of a circuit."""
 
 
@@ -82,7 +82,7 @@ class Simulation:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, clock, network, script, step)
         await engine.batches.stop_schedule()
-        await engine.drain(SETTLE_S)
+        await engine.drain(IDLE_WITHIN_S)
         self.summary.owed = sum((await shard.store.owed_counts()).values())
         await engine.stop()
 

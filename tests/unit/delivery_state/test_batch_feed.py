@@ -104,7 +104,7 @@ def test_a_device_in_the_window_or_held_still_comes_later() -> None:
     bench.feed.done(3)
     assert bench.feed.place == (WALK, 0)
     bench.feed.released(1)
-    bench.feed.look_again(())
+    bench.feed.retry_postponed(())
     assert bench.feed.take(10, (), ()) == [1, 2]
 
 

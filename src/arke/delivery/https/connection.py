@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
     def exchange(
         self, data: bytes, body_limit: int, deadline: float, timeout_s: float
     ) -> asyncio.Future[Outcome]:
-        """Write one request and return the future of its outcome, settled by `deadline` (loop time).
+        """Write one request and return the future of its outcome, known by `deadline` (loop time).
 
         `timeout_s` is only for the text of a timeout. The connection must be open and not busy.
         """
@@ -109,18 +109,18 @@ class Connection(asyncio.Protocol):
             return
         outcome = self._reader.feed(data)
         if outcome is not None:
-            self._settle(outcome)
+            self._finish(outcome)
 
     def eof_received(self) -> None:
         if self._waiter is not None:
-            self._settle(self._reader.feed_eof() or self._loss(None))
+            self._finish(self._reader.feed_eof() or self._loss(None))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lost:
             return
         self._lost = True
         if self._waiter is not None:
-            self._settle(self._reader.feed_eof() or self._loss(exc))
+            self._finish(self._reader.feed_eof() or self._loss(exc))
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -146,9 +146,9 @@ class Connection(asyncio.Protocol):
             return
         before_body = "write" if self._writing_paused else "headers"
         phase = "body" if self._reader.head_done else before_body
-        self._settle(timeout_failure(phase, self._timeout_s))
+        self._finish(timeout_failure(phase, self._timeout_s))
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         waiter, self._waiter = self._waiter, None
         if not (isinstance(outcome, Response) and outcome.reusable):
             self.abort()

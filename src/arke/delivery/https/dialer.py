@@ -53,7 +53,7 @@ class SystemResolver:
         lookup: asyncio.Future[list[tuple[int, str]]] = loop.create_future()
         self._pending[host] = lookup
 
-        def settle(found: list[tuple[int, str]] | OSError) -> None:
+        def answer(found: list[tuple[int, str]] | OSError) -> None:
             self._pending.pop(host, None)
             if isinstance(found, OSError):
                 lookup.set_exception(found)
@@ -64,7 +64,7 @@ class SystemResolver:
         def work() -> None:
             found = _look_up(host)
             with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
-                loop.call_soon_threadsafe(settle, found)
+                loop.call_soon_threadsafe(answer, found)
 
         try:
             threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()

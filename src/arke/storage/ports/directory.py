@@ -243,5 +243,5 @@ class Directory(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish the writes under way and let go of the store. Nothing else may be called afterwards."""
+        """Finish the writes in flight and let go of the store. Nothing else may be called afterwards."""
         ...
