@@ -15,7 +15,7 @@ import msgspec
 from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.data_directory import SOCKET_FILE
+from arke.data_directory import SOCKET_FILE, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
@@ -27,7 +27,6 @@ from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
-from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,9 +14,8 @@ import msgspec
 
 from arke.api.client import Client
 from arke.api.session import Session
-from arke.data_directory import SOCKET_FILE, check_private
+from arke.data_directory import SOCKET_FILE, check_private, reachable
 from arke.errors import EngineUnreachable, InvalidInput
-from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

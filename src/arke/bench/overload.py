@@ -33,7 +33,7 @@ from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segme
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
 
 FACTOR: Final = 3
 KNOWN: Final = 20_000

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure
+from arke.bench.profiling import tuned_collector
 from arke.bench.stores import TIDIED_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
 from arke.domain.catalog import Segment
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.domain.profile import Profile
     from arke.shard.commands import Command
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -48,6 +48,18 @@ def demo(
         raise typer.Exit(1)
 
 
+class _Lines:
+    """Writes each request as a line of JSON."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+
+    def append(self, sent: Sent) -> None:
+        import msgspec
+
+        self._output.write(msgspec.json.encode(sent) + b"\n")
+
+
 def simulate(
     script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="NDJSON in time order.", dir_okay=False)],
     catalog: Annotated[Path, typer.Option("--catalog", help="The catalog to start with.", dir_okay=False)],
@@ -60,8 +72,6 @@ def simulate(
     seed: Annotated[int, typer.Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
 ) -> None:
     """Run a script of events and write what would be sent. Same input, same output, to the byte."""
-    import msgspec
-
     from arke.app import catalog_checkers
     from arke.catalog.load import load_catalog
     from arke.errors import InvalidInput
@@ -75,13 +85,10 @@ def simulate(
     except OSError as error:
         raise InvalidInput(f"{out}: cannot be written: {error.strerror}") from None
 
-    def write(sent: Sent) -> None:
-        output.write(msgspec.json.encode(sent) + b"\n")
-
     try:
         if not script.is_file():
             raise InvalidInput(f"{script}: no such script")
-        summary = Simulation(load, write, schedule=not no_schedule).run(script, catalog, seed=seed)
+        summary = Simulation(load, _Lines(output), schedule=not no_schedule).run(script, catalog, seed=seed)
     finally:
         output.flush()
         if out is not None:
@@ -135,7 +142,7 @@ def bench(
 ) -> None:
     """Measure what this machine does with Arke on it, as ratios within one run."""
     from arke.bench.command import run
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
 
     options = Options.chosen(
         quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines, profiles=profiles

@@ -2,7 +2,7 @@
 
     store --page--> ready --take--> the lane's window --close--> done
                       ^                    |
-                      +---- put off -------+   (the device was there for real time, or real time came for it)
+                      +---- postponed -----+   (the device was there for real time, or real time came for it)
 
 Pages are short and few are read ahead, so a run of any size takes the same memory. Before anything of a page is
 sent, how far the page reaches is durable: after a crash, what lies between the last position known to be done and
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container
+    from collections.abc import Container
 
     from arke.domain.batch import BatchRun, Position
     from arke.domain.ledger import Owed
@@ -30,28 +30,34 @@ PAGE = 256
 """Candidates read at once: a few milliseconds."""
 MOST_PAGES = 4
 """Pages that are read and not done: what a crash may repeat, and what one slow device can hold up."""
-STORE_PAUSE_S = 1.0
+RETRY_AFTER_S = 1.0
 
 Candidates = list[tuple["Position", int]]
 
 log = get_logger("batch")
 
 
-class BatchFeed:
-    """One run of one destination on one shard. `keep` makes progress durable; False: it is not to go on."""
+class ProgressRecorder(Protocol):
+    """Commits how far a run has come."""
 
-    def __init__(
-        self, run: BatchRun, store: LaneReader, keep: Callable[[BatchProgress], Awaitable[bool]]
-    ) -> None:
+    async def record_progress(self, progress: BatchProgress) -> bool:
+        """Durable on return; False: it is not to go on."""
+        ...
+
+
+class BatchFeed:
+    """One run of one destination on one shard."""
+
+    def __init__(self, run: BatchRun, store: LaneReader, recorder: ProgressRecorder) -> None:
         self.run = run
         self._store = store
-        self._keep = keep
+        self._recorder = recorder
         self._recovered = run.read_to
         self._read: Position = run.position
         self._exhausted = False
         self._ready: deque[int] = deque()
         self._open: dict[int, Position] = {}
-        self._put_off: set[int] = set()
+        self._postponed: set[int] = set()
         self._pages: deque[Position] = deque()
         self.paging: asyncio.Task[None] | None = None
         self.finishing = False
@@ -96,7 +102,7 @@ class BatchFeed:
         return BatchProgress(self.run.number, self.position, counts=counts or BatchCounts())
 
     def paused(self) -> BatchProgress:
-        """What to keep when the lane stops with nothing under way."""
+        """What to keep when the lane stops with nothing in flight."""
         position = self.position
         return BatchProgress(self.run.number, position, max(position, self._recovered))
 
@@ -113,9 +119,9 @@ class BatchFeed:
             read, candidates, exhausted = await self._next_page()
         except Exception as error:  # noqa: BLE001 - a run must not end silently, whatever it meets
             log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
-            await asyncio.sleep(STORE_PAUSE_S)
+            await asyncio.sleep(RETRY_AFTER_S)
             return
-        if candidates and not await self._keep(
+        if candidates and not await self._recorder.record_progress(
             BatchProgress(self.run.number, self.position, max(read, self._recovered))
         ):
             return
@@ -151,7 +157,7 @@ class BatchFeed:
         while self._ready and len(taken) < most:
             uid = self._ready.popleft()
             if uid in window or uid in held:
-                self._put_off.add(uid)
+                self._postponed.add(uid)
             else:
                 taken.append(uid)
         return taken
@@ -182,18 +188,18 @@ class BatchFeed:
     def done(self, uid: int) -> None:
         self._open.pop(uid, None)
 
-    def put_off(self, uid: int) -> None:
+    def postpone(self, uid: int) -> None:
         """Real time has news about a device that was waiting: it comes again afterwards."""
         if uid in self._open:
-            self._put_off.add(uid)
+            self._postponed.add(uid)
 
     def released(self, uid: int) -> None:
         """The device has left the window."""
-        if uid in self._put_off:
-            self._put_off.discard(uid)
+        if uid in self._postponed:
+            self._postponed.discard(uid)
             self._ready.append(uid)
 
-    def look_again(self, window: Container[int]) -> None:
+    def retry_postponed(self, window: Container[int]) -> None:
         """Some devices may no longer be held still."""
-        for uid in sorted(uid for uid in self._put_off if uid not in window):
+        for uid in sorted(uid for uid in self._postponed if uid not in window):
             self.released(uid)

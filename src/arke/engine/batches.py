@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
     from arke.engine.shards import Shards
-    from arke.storage.ports.runs import Runs
+    from arke.storage.ports.directory import Runs
 
 WAIT_S = 60.0
 """How long a shard is asked to wait for the end of a run before it is asked again."""

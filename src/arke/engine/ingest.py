@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
+from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -86,11 +87,9 @@ class Ingestion:
         reserved: dict[int, tuple[bool, Withheld]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]
         named = events if len(sound) == len(events) else [events[number] for number in sound]
-        away = frozenset(self._shards.away)
-        reachable = (lambda uuid: self._shards.number_of(uuid) not in away) if away else None
-        for number, resolved in zip(
-            sound, await self._identity.resolve(named, now, reachable=reachable), strict=True
-        ):
+        gone = frozenset(self._shards.away)
+        away = Away(self._shards, gone) if gone else None
+        for number, resolved in zip(sound, await self._identity.resolve(named, now, away=away), strict=True):
             incoming = events[number]
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)

@@ -8,13 +8,13 @@ import msgspec
 
 from arke import tokens
 from arke.domain.token import LOCAL
-from arke.storage.ports.audit import AuditEntry
+from arke.storage.ports.directory import AuditEntry
 
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.engine.audit import Audit
-    from arke.storage.ports.audit import Audit as StoredAudit
-    from arke.storage.ports.tokens import Tokens
+    from arke.storage.ports.directory import Audit as StoredAudit
+    from arke.storage.ports.directory import Tokens
 
 
 class TokenFacts(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
     from arke.privacy.verdict import Verdict
-    from arke.storage.ports.requests import StoredRequest
+    from arke.storage.ports.directory import StoredRequest
 
 __all__ = [
     "MAX_ASK_BYTES",

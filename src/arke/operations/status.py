@@ -9,7 +9,7 @@ import msgspec
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
-from arke.storage.ports.audit import AuditEnd
+from arke.storage.ports.directory import AuditEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

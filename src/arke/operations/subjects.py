@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.confinement import Confinement
+from arke.delivery.secrets import Confinement
 from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations

@@ -28,9 +28,9 @@ class Bench:
 
     def __init__(self, store: SqliteShardStore, run: BatchRun) -> None:
         self.kept: list[BatchProgress] = []
-        self.feed = BatchFeed(run, store, self._keep)
+        self.feed = BatchFeed(run, store, self)
 
-    async def _keep(self, progress: BatchProgress) -> bool:
+    async def record_progress(self, progress: BatchProgress) -> bool:
         self.kept.append(progress)
         return True
 
@@ -103,7 +103,7 @@ def test_a_device_in_the_window_or_held_still_comes_later() -> None:
     bench.feed.done(3)
     assert bench.feed.position == (WALK, 0)
     bench.feed.released(1)
-    bench.feed.look_again(())
+    bench.feed.retry_postponed(())
     assert bench.feed.take(10, (), ()) == [1, 2]
 
 
@@ -147,11 +147,12 @@ def test_a_run_is_not_over_while_its_last_page_is_made_durable() -> None:
     """Everything before is done, and the candidates of that page are not in hand yet."""
     over: list[bool] = []
 
-    async def keep(_: BatchProgress) -> bool:
-        over.append(feed.over)
-        return True
+    class Recorder:
+        async def record_progress(self, _: BatchProgress) -> bool:
+            over.append(feed.over)
+            return True
 
-    feed = BatchFeed(run_of(upto=3), stored(records=[1, 2, 3]), keep)
+    feed = BatchFeed(run_of(upto=3), stored(records=[1, 2, 3]), Recorder())
     asyncio.run(feed.read_page())
     assert over == [False]
     taken = feed.take(10, (), ())

@@ -17,7 +17,7 @@ def report(group: Group, report: LaneReport) -> Result:
     for row in report.ledger:
         group.keep(row)
     group.writes.owed.extend(report.owed)
-    group.writes.settled.extend((report.destination, uid) for uid in report.settled)
+    group.writes.no_longer_owed.extend((report.destination, uid) for uid in report.no_longer_owed)
     if report.cursor is not None:
         group.writes.cursors[report.destination] = report.cursor
     if report.batch is not None:

@@ -106,7 +106,7 @@ class GroupWrites(msgspec.Struct):
     ledger: list[LedgerRow] = []
     forgotten: list[LedgerKey] = []
     owed: list[Owed] = []
-    settled: list[tuple[int, int]] = []
+    no_longer_owed: list[tuple[int, int]] = []
     cursors: dict[int, int] = {}
     wakes: dict[int, tuple[int, int]] = {}
     """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
@@ -128,7 +128,7 @@ class GroupWrites(msgspec.Struct):
             or self.ledger
             or self.forgotten
             or self.owed
-            or self.settled
+            or self.no_longer_owed
             or self.cursors
             or self.wakes
             or self.refreshed
@@ -274,5 +274,5 @@ class ShardStore(ShardReader, Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait for a commit that is under way, and let go of the store. Nothing may be called afterwards."""
+        """Wait for a commit that is in flight, and let go of the store. Nothing may be called afterwards."""
         ...

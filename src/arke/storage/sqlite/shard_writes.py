@@ -58,7 +58,7 @@ class ShardWrites:
             return self._commit_erased(writes) if writes.erased or writes.overwritten else 0
 
     def _commit_owed(self, writes: GroupWrites) -> None:
-        self._run("settle", writes.settled)
+        self._run("drop_owed", writes.no_longer_owed)
         self._run(
             "put_owed",
             [(owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed],

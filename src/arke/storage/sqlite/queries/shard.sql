@@ -87,7 +87,7 @@ DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?
 INSERT INTO owed VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason
 
--- name: settle
+-- name: drop_owed
 DELETE FROM owed WHERE destination = ? AND uid = ?
 
 -- name: move_cursor
