@@ -16,7 +16,6 @@ import apsw
 import uvloop
 
 from arke.app import shard_over
-from arke.bench.collector import tuned_collector
 from arke.bench.delivery import (
     DESTINATION,
     LAID_DOWN,
@@ -27,11 +26,12 @@ from arke.bench.delivery import (
     stored_devices,
 )
 from arke.bench.figures import Figure, Section
+from arke.bench.profiling import tuned_collector
 from arke.bench.sinks import BenchFailed, Sink, process_mb, sink
 from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.settings import Egress, Settings
-from arke.shard.protocol import Batches, RunBatch
+from arke.shard.protocol import RunBatch
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
@@ -39,7 +39,7 @@ from arke.storage.sqlite.store import SqliteShardStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.shard.shard import Shard
 
 P = ParamSpec("P")
@@ -128,12 +128,11 @@ async def _measured(path: Path, where: Sink, users: int) -> Ran:
             before_mb, peak = own_mb(), [0.0]
             watching = asyncio.create_task(_watch(peak))
             started, cpu = time.perf_counter(), time.process_time()
-            answer = await shard.call(RunBatch(DESTINATION, 2, shard.now, False, WAIT_S))
+            done = await shard.call(RunBatch(DESTINATION, 2, shard.now, False, WAIT_S))
             seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu
             watching.cancel()
-        if not isinstance(answer, Batches):
+        if done is None:
             raise BenchFailed("the shard did not run the batch")
-        (done,) = answer.runs
         told = (done.counts.users, done.counts.acknowledged)
         if done.mode != "changes" or told != (users, users):
             raise BenchFailed(f"the batch did not tell everybody: {done}")

@@ -9,7 +9,7 @@ import msgspec
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
-from arke.storage.ports.audit import AuditEnd
+from arke.storage.ports.directory import AuditEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,8 +76,7 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        answers = await engine.shards.ask_all(AskStatus(latencies=True))
-        parts = [part for part in answers if isinstance(part, ShardStatus)]
+        parts = await engine.shards.ask_all(AskStatus(latencies=True))
         found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
@@ -101,7 +100,7 @@ class StatusOperations:
             backfilled=min(part.backfilled for part in parts),
             destinations=destinations,
             loading=engine.files.loading,
-            under_way=engine.events.room.taken,
+            under_way=engine.events.room.in_flight,
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,

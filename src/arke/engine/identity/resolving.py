@@ -18,14 +18,13 @@ from arke.clock import new_uuid
 from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
 from arke.domain.identity import Owner
 from arke.domain.time import DAY_S
+from arke.engine.identity.admission import PublicDoor, Suppressed
 from arke.engine.identity.mappings import Mappings
 from arke.engine.identity.memory import NOTHING_ABSENT, Absent, Lacking
 from arke.engine.identity.people import People, Sources, takes_over
-from arke.engine.identity.public_door import PublicDoor
-from arke.engine.identity.suppressed import Suppressed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Entropy
     from arke.domain.identity import IdKey
@@ -50,6 +49,22 @@ class Named(NamedTuple):
     uuid: str | None
     ids: Sequence[DeclaredId]
     public: bool = False
+
+
+class Homes(Protocol):
+    """Knows which shard a device lives in."""
+
+    def number_of(self, uuid: str) -> int: ...
+
+
+class Away(NamedTuple):
+    """Shards that cannot be reached: no event of their devices can be stored."""
+
+    homes: Homes
+    shards: frozenset[int]
+
+    def concerns(self, uuid: str) -> bool:
+        return self.homes.number_of(uuid) in self.shards
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -85,21 +100,18 @@ class Resolver:
         self._entropy = entropy
         self.sources = Sources()
 
-    async def resolve(
-        self, named: Sequence[Naming], now: int, *, reachable: Callable[[str], bool] | None = None
-    ) -> list[Resolved]:
+    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
         """Find or make the device of each, in order. New mappings take effect at once, and are durable after
         `flush`: nothing suspends between the last of them and the return, so whoever flushes then hears of it if
         they could not be stored. Raises StoreUnavailable.
 
-        `reachable` says whether events of a device can be stored: a new device is made such, and of one that is
-        not nothing is linked.
+        Of a device of a shard that is `away` nothing is linked, and no new device is made there.
         """
         self._mappings.trim()
         absent = NOTHING_ABSENT
         answers: list[Resolved] = []
         for place, one in enumerate(named):
-            resolved = self._resolve(one, now, absent, reachable)
+            resolved = self._resolve(one, now, absent, away)
             while resolved is None:
                 leaned_on = self._mappings.pending() if answers else ()
                 if absent is NOTHING_ABSENT:
@@ -107,18 +119,16 @@ class Resolver:
                 await self._memory.look_up(self._lacking(named[place:], now, absent), absent)
                 for batch in leaned_on:
                     batch.check()
-                resolved = self._resolve(one, now, absent, reachable)
+                resolved = self._resolve(one, now, absent, away)
             answers.append(resolved)
         return answers
 
-    def _resolve(
-        self, one: Naming, now: int, absent: Absent, reachable: Callable[[str], bool] | None
-    ) -> Resolved | None:
+    def _resolve(self, one: Naming, now: int, absent: Absent, away: Away | None) -> Resolved | None:
         """None, and nothing has happened, where something has to be looked up first."""
         uuid, ids = one.uuid, one.ids
         if self._suppressed.hashes and self._suppressed.any_of(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
-        if not ids and uuid is not None and reachable is None:
+        if not ids and uuid is not None and away is None:
             return Resolved(uuid)
         owners = self._memory.owners_of(ids, absent)
         if owners is None:
@@ -129,8 +139,8 @@ class Resolver:
             if uuid is not None and self._suppressed.device(uuid):
                 return Resolved(uuid, suppressed=True)
         if uuid is None:
-            uuid = self._new_device(reachable)
-        elif reachable is not None and not reachable(uuid):
+            uuid = self._new_device(away)
+        elif away is not None and away.concerns(uuid):
             return Resolved(uuid, away=True)
         elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, absent):
             return None
@@ -169,9 +179,9 @@ class Resolver:
                 return place, owner.uuid
         return None, None
 
-    def _new_device(self, reachable: Callable[[str], bool] | None) -> str:
+    def _new_device(self, away: Away | None) -> str:
         uuid = new_uuid(self._entropy)
-        while reachable is not None and not reachable(uuid):
+        while away is not None and away.concerns(uuid):
             uuid = new_uuid(self._entropy)
         return uuid
 

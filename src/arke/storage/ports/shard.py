@@ -106,7 +106,7 @@ class GroupWrites(msgspec.Struct):
     ledger: list[LedgerRow] = []
     forgotten: list[LedgerKey] = []
     owed: list[Owed] = []
-    settled: list[tuple[int, int]] = []
+    no_longer_owed: list[tuple[int, int]] = []
     cursors: dict[int, int] = {}
     wakes: dict[int, tuple[int, int]] = {}
     """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
@@ -115,6 +115,10 @@ class GroupWrites(msgspec.Struct):
     batches: dict[int, BatchRun] = {}
     overwritten: list[JournalRecord] = []
     erased: list[int] = []
+    taken: int | None = None
+    """The number in the log up to which sightings are in the store. Alone it is not worth a commit: what changed
+    nothing changes nothing when it is taken again.
+    """
 
     @property
     def empty(self) -> bool:
@@ -124,7 +128,7 @@ class GroupWrites(msgspec.Struct):
             or self.ledger
             or self.forgotten
             or self.owed
-            or self.settled
+            or self.no_longer_owed
             or self.cursors
             or self.wakes
             or self.refreshed
@@ -159,6 +163,10 @@ class JournalReader(Protocol):
 
     async def last_seq(self) -> int:
         """The newest position, 0 where there is none."""
+        ...
+
+    async def taken(self) -> int:
+        """How far the log was taken; see `GroupWrites.taken`."""
         ...
 
     async def cursors(self) -> dict[int, int]:
@@ -266,5 +274,5 @@ class ShardStore(ShardReader, Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait for a commit that is under way, and let go of the store. Nothing may be called afterwards."""
+        """Wait for a commit that is in flight, and let go of the store. Nothing may be called afterwards."""
         ...

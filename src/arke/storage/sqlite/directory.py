@@ -8,26 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from arke.errors import InvalidInput
 from arke.storage.keyed_hash import KeyedHash
-from arke.storage.sqlite.audit import SqliteAudit
-from arke.storage.sqlite.catalogs import SqliteCatalogs
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
+    Database,
     PageMemory,
     compact,
     open_database,
+    statements,
     store_errors,
     transaction,
 )
-from arke.storage.sqlite.database import Database
 from arke.storage.sqlite.files import SqliteFiles
-from arke.storage.sqlite.identities import SqliteIdentities
-from arke.storage.sqlite.requests import SqliteRequests
-from arke.storage.sqlite.runs import SqliteRuns
+from arke.storage.sqlite.identities import SqliteIdentities, SqliteSuppression
+from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
-from arke.storage.sqlite.suppression import SqliteSuppression
-from arke.storage.sqlite.tokens import SqliteTokens
-from arke.storage.statements import statements
 
 if TYPE_CHECKING:
     from arke.storage.committer import Committer
@@ -68,13 +63,13 @@ class SqliteDirectory:
         self._committer = committer
         self._database = database = Database(connection, reads, str(path), self._committer)
         stored_key = self._stored_key(key)
-        self.hash_of = KeyedHash(stored_key).digest
+        self.hashes = KeyedHash(stored_key)
         self.files = SqliteFiles(database)
-        self.identities = SqliteIdentities(database, self.hash_of, self.files)
-        self.suppression = SqliteSuppression(database, self.hash_of)
+        self.identities = SqliteIdentities(database, self.hashes, self.files)
+        self.suppression = SqliteSuppression(database, self.hashes)
         self.catalogs = SqliteCatalogs(database)
         self.runs = SqliteRuns(database)
-        self.requests = SqliteRequests(database, self.identities, self.files, self._note_remains)
+        self.requests = SqliteRequests(database, self.identities, self.files)
         self.tokens = SqliteTokens(database)
         self.audit = SqliteAudit(database, stored_key)
 
@@ -104,10 +99,6 @@ class SqliteDirectory:
                 f"leave --shards out, or start with an empty directory"
             )
         return int(stored)
-
-    def _note_remains(self) -> None:
-        """Within the transaction that forgets."""
-        self._database.run(SQL["set"], (_REMAINS, 1))
 
     async def remains(self) -> bool:
         return self._database.row(SQL["get"], (_REMAINS,)) is not None

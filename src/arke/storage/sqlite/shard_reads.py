@@ -13,8 +13,7 @@ from arke.domain.ledger import LedgerRow, Owed, decode_entry
 from arke.domain.profile import Profile, decode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
-from arke.storage.sqlite.connection import store_errors
-from arke.storage.statements import statements
+from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,6 +141,11 @@ class ShardReads:
     def next_due(self) -> int | None:
         ((at,),) = self._rows("next_due")
         return None if at is None else int(at)
+
+    def taken(self) -> int:
+        for (number,) in self._rows("taken"):
+            return int(number)
+        return 0
 
     def refreshed(self) -> tuple[int, int | None] | None:
         for (value,) in self._rows("refreshed"):

@@ -58,7 +58,7 @@ class ShardWrites:
             return self._commit_erased(writes) if writes.erased or writes.overwritten else 0
 
     def _commit_owed(self, writes: GroupWrites) -> None:
-        self._run("settle", writes.settled)
+        self._run("drop_owed", writes.no_longer_owed)
         self._run(
             "put_owed",
             [(owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed],
@@ -72,6 +72,8 @@ class ShardWrites:
         wakes = writes.wakes.items()
         self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
         self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
+        if writes.taken is not None:
+            self._connection.execute(SQL["put_taken"], (writes.taken,))
         if writes.refreshed is not None:
             self._connection.execute(SQL["put_refreshed"], (_encode(writes.refreshed),))
 

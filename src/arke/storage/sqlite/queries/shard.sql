@@ -87,7 +87,7 @@ DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?
 INSERT INTO owed VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason
 
--- name: settle
+-- name: drop_owed
 DELETE FROM owed WHERE destination = ? AND uid = ?
 
 -- name: move_cursor
@@ -102,6 +102,12 @@ DELETE FROM due WHERE at = ? AND uid = ?
 
 -- name: put_due
 INSERT OR IGNORE INTO due VALUES (?, ?)
+
+-- name: taken
+SELECT value FROM meta WHERE key = 'taken'
+
+-- name: put_taken
+INSERT INTO meta VALUES ('taken', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
 -- name: put_refreshed
 INSERT INTO meta VALUES ('refreshed', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
