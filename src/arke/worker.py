@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,8 +23,8 @@ from arke.data_directory import PRIVATE_UMASK
 from arke.errors import ArkeError, ShardDown
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
-from arke.shard.protocol import Prepare, Refusal, Response, Switch
-from arke.transport.frames import Answer, Call, decode_call, frame, read_frame
+from arke.shard.protocol import Prepare, Question, Refusal, Switch
+from arke.transport.frames import Call, answer_frame, decode_call, read_frame, refusal_frame
 
 if TYPE_CHECKING:
     from arke.shard.shard import Shard
@@ -68,10 +68,10 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     calls = Background()
 
     async def answer(call: Call) -> None:
-        response = await _call(shard, call)
+        answered = await _answered(shard, call)
         # The engine may be gone while the shard still finishes: what was asked is done all the same.
         with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop says it by a RuntimeError
-            writer.write(frame(Answer(call.number, response)))
+            writer.write(answered)
             await writer.drain()
 
     async def read_calls() -> None:
@@ -85,18 +85,20 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     writer.close()
 
 
-async def _call(shard: Shard, call: Call) -> Response:
+async def _answered(shard: Shard, call: Call) -> bytes:
+    """The frame that answers a call."""
     try:
-        return await shard.call(call.request)
+        question: Question[Any] = call.question
+        return answer_frame(call.number, await shard.call(question))
     except ArkeError as error:
-        return Refusal.of(error)
+        return refusal_frame(call.number, Refusal.of(error))
     except Exception as error:  # noqa: BLE001 - the engine must hear of it
         get_logger("worker").error(
-            "call_failed", call=type(call.request).__name__, error=type(error).__name__
+            "call_failed", call=type(call.question).__name__, error=type(error).__name__
         )
         # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
-        more = f": {error}" if isinstance(call.request, Prepare | Switch) else ""
-        return Refusal.of(ShardDown(f"{type(error).__name__}{more}"))
+        more = f": {error}" if isinstance(call.question, Prepare | Switch) else ""
+        return refusal_frame(call.number, Refusal.of(ShardDown(f"{type(error).__name__}{more}")))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Looks:
         self.memory_mb: list[float] = []
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def resuming(self) -> Iterator[None]:
         thread = Thread(target=self._look, name="looks")
         thread.start()
         try:
@@ -140,7 +140,7 @@ def overload(directory: Path, *, flood_s: float, push_s: float, known: int) -> O
         with running_up(directory, 1, _catalog(port, directory)) as up:
             flood = _ordered(sender, Order(up.intake_port, flood_s))
             looks = Looks(up)
-            with looks.going_on():
+            with looks.resuming():
                 push = _ordered(
                     sender, Order(up.intake_port, push_s, flood.accepted / flood.seconds * FACTOR)
                 )

@@ -68,7 +68,7 @@ async def _walks(path: Path, size: int) -> list[Figure]:
     swept, changes, seconds = await _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
     segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))
     runner.ruling = Ruling(msgspec.structs.replace(workload.catalog, segments=segments), 2, {})
-    epoch = runner.ruling.compiled.epoch
+    epoch = runner.ruling.compiled.fingerprint
     filled, _, fill_seconds = await _walk(
         store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, MAX_PIECE)
     )

@@ -11,7 +11,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 
 if TYPE_CHECKING:
-    from arke.operations.files import Receipt
+    from arke.operations.jobs import Receipt
 
 
 def onboard(

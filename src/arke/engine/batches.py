@@ -20,7 +20,6 @@ from arke.engine.schedule import due_slot, next_slot
 from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBatches, RunBatch
-from arke.shard.protocol import Batches as BatchAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
     from arke.engine.shards import Shards
-    from arke.shard.protocol import Response
     from arke.storage.ports.directory import Runs
 
 WAIT_S = 60.0
@@ -219,8 +217,7 @@ class Batches:
             # One that was abandoned ends first, and a shard that is stopping does not wait for the end.
             wait_s = PAUSE.first_s
             with contextlib.suppress(ArkeError):
-                answer = await self._shards.ask(shard, _request(record, WAIT_S))
-                run = _run_of(answer, record.destination)
+                run = await self._shards.ask(shard, _request(record, WAIT_S))
                 if run is None:  # switched off: nothing happens before something else does
                     wait_s = WAIT_S
                 elif run.number > record.number:
@@ -318,14 +315,14 @@ class Batches:
         """What each shard knows of its newest runs; a shard that is away knows nothing."""
         asking = (self._shards.ask(shard, AskBatches()) for shard in range(len(self._shards)))
         answers = await asyncio.gather(*asking, return_exceptions=True)
-        return [run for answer in answers if isinstance(answer, BatchAnswer) for run in answer.runs]
+        return [run for runs in answers if not isinstance(runs, BaseException) for run in runs]
 
     def _facts(self, record: BatchRecord, parts: list[BatchRun]) -> RunFacts:
         counts, mode, share = record.counts, record.mode, 1.0
         if record.finished_at is None:
             own = _own(record, parts)
             counts, mode = sum((part.counts for part in own), BatchCounts()), _mode(own)
-            share = sum(part.share for part in own) / len(self._shards)
+            share = sum(part.progress for part in own) / len(self._shards)
         return RunFacts(
             destination=record.destination,
             number=record.number,
@@ -347,11 +344,6 @@ class Batches:
 def _request(record: BatchRecord, wait_s: float) -> RunBatch:
     everything = record.trigger == "resync"
     return RunBatch(record.destination, record.number, record.at, everything, wait_s)
-
-
-def _run_of(answer: Response, destination: int) -> BatchRun | None:
-    runs = answer.runs if isinstance(answer, BatchAnswer) else []
-    return next((run for run in runs if run.destination == destination), None)
 
 
 def _own(record: BatchRecord, parts: Sequence[BatchRun]) -> list[BatchRun]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from arke.catalog.plan import Plan, plan
 from arke.engine.what_if import Forecast, forecast_from, question
 from arke.errors import InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger
-from arke.shard.protocol import AskStatus, Forecasted, Prepare, ShardStatus, Switch
+from arke.shard.protocol import AskStatus, Prepare, Switch
 from arke.storage.ports.directory import StoredCatalog
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.protocol import Request, Response
+    from arke.shard.protocol import Question
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Catalogs
 
@@ -35,6 +35,9 @@ REFUSED = (StoreUnavailable,)
 POSTPONED = "catalog_switch_postponed"
 
 log = get_logger("engine")
+
+
+A = TypeVar("A")
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -130,27 +133,25 @@ class CatalogSwitch:
         except ShardDown:
             return
 
-    async def _ask_prepared(self, shard: int, prepared: Prepare, request: Request) -> Response:
+    async def _ask_prepared(self, shard: int, prepared: Prepare, question: Question[A]) -> A:
         """Ask a shard about a catalog it was told to prepare."""
         try:
-            return await self._shards.ask(shard, request)
+            return await self._shards.ask(shard, question)
         except InvalidInput:  # it went away and came back between the two steps
             await self._shards.ask(shard, prepared)
-            return await self._shards.ask(shard, request)
+            return await self._shards.ask(shard, question)
 
     async def _forecast(self, prepared: Prepare, steps: Plan, catalog: Catalog, *, keep: bool) -> Forecast:
         """Whom a prepared catalog would move, asked of all shards at once."""
         ask = question(steps, prepared.version, keep=keep)
-        answers = await asyncio.gather(
+        parts = await asyncio.gather(
             *(self._ask_prepared(shard, prepared, ask) for shard in range(len(self._shards)))
         )
-        parts = [part for part in answers if isinstance(part, Forecasted)]
         return await self._compiler.run(forecast_from, parts, self._live.catalog, catalog, len(ask.moving))
 
     async def _profiles(self) -> int:
         """How many are stored."""
-        parts = await self._shards.ask_all(AskStatus())
-        return sum(part.profiles for part in parts if isinstance(part, ShardStatus))
+        return sum(part.profiles for part in await self._shards.ask_all(AskStatus()))
 
     async def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
         before = await self._catalogs.get()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
 from arke.engine.identity import Named
-from arke.shard.commands import Failed, Link, Linked
+from arke.shard.commands import Asks, Failed, Link, Linked, Onboarded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.commands import Command, Onboard, Result
+    from arke.shard.commands import Onboard
+
+R = TypeVar("R")
 
 GROUP = 500
 """Commands of a file in one group of a shard while no events come in."""
@@ -106,7 +108,7 @@ class FileDesk:
             return True
         return bool(devices) and all(self._identity.suppressed.device(uuid) for uuid in devices)
 
-    async def onboard(self, commands: Sequence[Onboard]) -> list[Result]:
+    async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
         return await self._run([(command.uuid, command) for command in commands])
 
     async def link(self, rows: Sequence[tuple[str | None, tuple[IdKey, ...]]], now: int) -> list[bool | None]:
@@ -123,18 +125,19 @@ class FileDesk:
                     places.append(place)
             # Before anybody else is served: a failed write is told only to whoever waits for it.
             await self._links.commit()
-        for place, result in zip(places, await self._run(commands), strict=True):
-            outcomes[place] = not result.refused if isinstance(result, Linked) else None
+        results: list[Linked | Failed] = await self._run(commands)
+        for place, result in zip(places, results, strict=True):
+            outcomes[place] = None if isinstance(result, Failed) else not result.refused
         return outcomes
 
     def filed(self) -> None:
         self._joins.follow()
 
-    async def _run(self, commands: Sequence[tuple[str, Command]]) -> list[Result]:
+    async def _run(self, commands: Sequence[tuple[str, Asks[R]]]) -> list[R | Failed]:
         by_shard: dict[int, list[int]] = {}
         for place, (uuid, _) in enumerate(commands):
             by_shard.setdefault(self._shards.number_of(uuid), []).append(place)
-        results: list[Result] = [Failed("internal", "not run")] * len(commands)
+        results: list[R | Failed] = [Failed("internal", "not run")] * len(commands)
 
         async def run(shard: int, places: list[int]) -> None:
             loop = asyncio.get_running_loop()
@@ -153,5 +156,5 @@ class FileDesk:
         await asyncio.gather(*(run(shard, places) for shard, places in by_shard.items()))
         return results
 
-    async def _patiently(self, shard: int, group: Sequence[Command]) -> list[Result]:
+    async def _patiently(self, shard: int, group: Sequence[Asks[R]]) -> list[R | Failed]:
         return await retry(partial(self._shards.submit, shard, group), PAUSE, patience_s=PATIENCE_S)

@@ -11,7 +11,7 @@ from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
 from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
-from arke.shard.commands import Failed, Seen, Sight
+from arke.shard.commands import Failed, Seen, Sight, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.intake.room import Place
-    from arke.shard.commands import Result
+    from arke.intake.room import Reservation
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
@@ -62,9 +61,9 @@ class Ingestion:
         """Whether events are coming in: work that can wait then keeps out of their way."""
         return self._clock.now() - self._taken_at < LIVE_FOR_S
 
-    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         self._refuse_if_all_are_away()
-        return await self.room.enter(events, going_on=going_on)
+        return await self.room.enter(events, resuming=resuming)
 
     def _refuse_if_all_are_away(self) -> None:
         """Before an id is looked at: what is refused leaves nothing behind. Raises StoreUnavailable."""
@@ -72,7 +71,7 @@ class Ingestion:
             raise StoreUnavailable("nothing can be stored right now: see /readyz")
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Place | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None
     ) -> list[Accepted | EventError]:
         if place is not None:
             return await self._ingest(events)
@@ -172,15 +171,15 @@ class Ingestion:
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
-                for (number, _), result in zip(sights, outcome, strict=True):
-                    answers[number] = _answer(result)
+                for (number, sight), result in zip(sights, outcome, strict=True):
+                    answers[number] = _answer(sight, result)
 
 
-def _answer(result: Result) -> Accepted | EventError:
+def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:
     match result:
         case Seen():
             return result.accepted
+        case Taken():  # its shard died between storing it and saying so
+            return Accepted(uuid=sight.event.uuid)
         case Failed():
             return EventError(result.code, result.message)
-        case _:
-            return EventError("internal", "the shard answered something else")

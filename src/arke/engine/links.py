@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from arke.background import Background, Pause, every, retry
 from arke.errors import StoreUnavailable, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Adopt, FileLine, Forget, Onboard, Unlink, Unlinked
+from arke.shard.commands import Adopt, FileLine, Forget, Onboard, Unlink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,9 +124,8 @@ class Moves:
         # As of now: the old device may have spoken of the id until this moment.
         dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
         left = await self._shards.one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
-        rows = left.rows if isinstance(left, Unlinked) else ()
-        await self._shards.one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, rows))
-        if rows:
+        await self._shards.one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, left.rows))
+        if left.rows:
             await self._shards.one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
         await self._identity.moved(move)
 

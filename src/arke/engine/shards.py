@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from arke.background import Background, every
 from arke.errors import Overloaded, StoreUnavailable, Unavailable
 from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight
-from arke.shard.protocol import AskStatus, Drain, Results, ShardStatus, Submit
+from arke.shard.protocol import AskStatus, Drain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
     from arke.engine.identity.admission import Suppressed
-    from arke.shard.commands import Command, Result
-    from arke.shard.protocol import Request, Response, ShardPort
+    from arke.shard.commands import Asks, Command
+    from arke.shard.protocol import Question, ShardPort
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 MAX_IN_FLIGHT = 50_000
 """Commands on their way to shards; beyond it whoever sends more is told to come again."""
@@ -50,31 +53,29 @@ class Shards:
 
     # --- commands ---------------------------------------------------------------------------------------
 
-    async def submit(self, number: int, commands: Sequence[Command]) -> list[Result]:
+    async def submit(self, number: int, commands: Sequence[Asks[R]]) -> list[R | Failed]:
         """Commands of one shard's devices, in one group; answered when durable. Raises Overloaded, Unavailable."""
         if self._in_flight + len(commands) > MAX_IN_FLIGHT:
             raise Overloaded(f"{self._in_flight} commands are under way: try again shortly")
         return await self.send(number, commands)
 
-    async def send(self, number: int, commands: Sequence[Command]) -> list[Result]:
+    async def send(self, number: int, commands: Sequence[Asks[R]]) -> list[R | Failed]:
         """The same for a caller who bounds what is in flight. Raises Unavailable."""
         self._in_flight += len(commands)
         back = self._readmissions(commands)
         try:
-            response = await self._ports[number].call(Submit([*back, *commands]))
+            results = await self._ports[number].append(cast("list[Command]", [*back, *commands]))
         except Unavailable:
             self._down.add(number)
             raise
         finally:
             self._in_flight -= len(commands)
-        if not isinstance(response, Results):
-            raise StoreUnavailable(f"shard {number} gave no results")
-        for one, result in zip(back, response.results, strict=False):
+        for one, result in zip(back, results, strict=False):
             if not isinstance(result, Failed):
                 self._suppressed.readmitted(one.uuid)
-        return response.results[len(back) :]
+        return cast("list[R | Failed]", results[len(back) :])
 
-    def _readmissions(self, commands: Sequence[Command]) -> list[Readmit]:
+    def _readmissions(self, commands: Sequence[Asks[Any]]) -> list[Readmit]:
         """Of those devices among these that their shards still have as opted out, though it was lifted."""
         if not self._suppressed.any_lifted:
             return []
@@ -86,7 +87,7 @@ class Shards:
         lifted = ((uuid, self._suppressed.lifted_at(uuid)) for uuid in sorted(uuids))
         return [Readmit(uuid, at) for uuid, at in lifted if at is not None]
 
-    async def one(self, uuid: str, command: Command) -> Result:
+    async def one(self, uuid: str, command: Asks[R]) -> R:
         """One command on a device's shard. Raises Overloaded, Unavailable, also where the command failed."""
         (result,) = await self.submit(self.number_of(uuid), [command])
         if isinstance(result, Failed):
@@ -95,17 +96,17 @@ class Shards:
 
     # --- questions --------------------------------------------------------------------------------------
 
-    async def ask(self, number: int, request: Request) -> Response:
+    async def ask(self, number: int, question: Question[A]) -> A:
         """Raises what `ShardPort.call` raises."""
-        return await self._ports[number].call(request)
+        return await self._ports[number].call(question)
 
-    async def ask_about(self, uuid: str, request: Request) -> Response:
+    async def ask_about(self, uuid: str, question: Question[A]) -> A:
         """The device's shard."""
-        return await self.ask(self.number_of(uuid), request)
+        return await self.ask(self.number_of(uuid), question)
 
-    async def ask_all(self, request: Request) -> list[Response]:
+    async def ask_all(self, question: Question[A]) -> list[A]:
         """The same question to every shard, all at once. Raises the first error."""
-        return await asyncio.gather(*(port.call(request) for port in self._ports))
+        return await asyncio.gather(*(port.call(question) for port in self._ports))
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until every lane that can send has nothing left, or for `timeout_s`."""
@@ -128,8 +129,7 @@ class Shards:
     async def _look(self) -> None:
         for number in tuple(self._down):
             with contextlib.suppress(Unavailable):
-                status = await self.ask(number, AskStatus())
-                if isinstance(status, ShardStatus) and status.ready:
+                if (await self.ask(number, AskStatus())).ready:
                     self._down.discard(number)
 
     async def stop(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.errors import InvalidInput, StoreUnavailable
-from arke.shard.commands import Replay, Replayed
+from arke.shard.commands import Failed, Replay
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -40,7 +40,7 @@ class Undelivered:
         after: tuple[int, int] | None = (-1, -1)
         while after is not None:
             (result,) = await self._shards.submit(shard, [Replay(destination, now, after, PAGE)])
-            if not isinstance(result, Replayed):
+            if isinstance(result, Failed):
                 raise StoreUnavailable("the shard could not read what is owed")
             devices, after = devices + result.devices, result.next
         return devices

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.catalog.loose_rule import check_loose_rule
+from arke.catalog.references import check_loose_rule
 from arke.shard.protocol import AskEstimate, AskForecast, Estimated
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Estimator:
         warnings = await self._compiler.run(check_loose_rule, rule, self._catalog.catalog)
         each = -(-limit // len(self._shards))
         answers = await self._shards.ask_all(AskEstimate(rule, each))
-        return estimate_from([part for part in answers if isinstance(part, Estimated)], warnings)
+        return estimate_from(answers, warnings)
 
 
 def estimate_from(parts: Sequence[Estimated], warnings: list[str]) -> Estimate:

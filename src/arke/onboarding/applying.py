@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
-from arke.shard.commands import MAX_FILE_LINES, Onboard, Onboarded
+from arke.shard.commands import MAX_FILE_LINES, Failed, Onboard, Onboarded
 from arke.storage.ports.files import Filed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
-    from arke.shard.commands import FileLine, Result
+    from arke.shard.commands import FileLine
     from arke.storage.ports.files import FileRecord, FileStore
 
 SLICE = 50
@@ -180,9 +180,9 @@ class Applier:
                 tally.refuse("internal" if linked is None else "opted_out", number)
 
 
-def _count_outcomes(lines: Sequence[FileLine], result: Result, tally: Tally) -> None:
+def _count_outcomes(lines: Sequence[FileLine], result: Onboarded | Failed, tally: Tally) -> None:
     """Count the lines that a device's shard has answered for."""
-    answer = result if isinstance(result, Onboarded) else None
+    answer = None if isinstance(result, Failed) else result
     if answer is not None and not answer.refused:
         tally.devices += answer.first
         tally.removed += answer.replaced

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from arke.shard.commands import Failed, Onboarded
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
-    from arke.shard.commands import Onboard, Result
+    from arke.shard.commands import Onboard
 
 
 class Target(Protocol):
@@ -37,7 +39,7 @@ class Target(Protocol):
         """Whether an id, or every device that it leads to, is on the suppression list."""
         ...
 
-    async def onboard(self, commands: Sequence[Onboard]) -> list[Result]:
+    async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
         """Apply lines to devices; durable on return, answers in the order of the commands. A shard that is
         overloaded or away is waited for, a minute at most: then it raises Unavailable, Overloaded.
         """

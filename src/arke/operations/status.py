@@ -76,8 +76,7 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        answers = await engine.shards.ask_all(AskStatus(latencies=True))
-        parts = [part for part in answers if isinstance(part, ShardStatus)]
+        parts = await engine.shards.ask_all(AskStatus(latencies=True))
         found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
@@ -101,7 +100,7 @@ class StatusOperations:
             backfilled=min(part.backfilled for part in parts),
             destinations=destinations,
             loading=engine.files.loading,
-            under_way=engine.events.room.taken,
+            under_way=engine.events.room.in_flight,
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,

@@ -31,8 +31,8 @@ from arke.privacy.request import (
 )
 from arke.privacy.suppression import Suppression
 from arke.privacy.verdict import Verdict, judge
-from arke.shard.commands import Adopt, Erase, Scrub, Scrubbed, Withdraw
-from arke.shard.protocol import AskStanding, Compact, Compacted, Standing
+from arke.shard.commands import Adopt, Erase, Scrub, Withdraw
+from arke.shard.protocol import AskStanding, Compact, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -417,8 +417,7 @@ class Privacy:
         after: int | None = 0
         while after is not None:
             # Any device's shard is this one: what is asked is about all of them.
-            result = await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))
-            after = result.next if isinstance(result, Scrubbed) else None
+            after = (await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))).next
 
     async def _elect_speakers(self, gone: set[str], asked: set[IdKey]) -> None:
         """A cross-device id that a device that goes spoke for: the newest of the others does from now on."""
@@ -438,8 +437,7 @@ class Privacy:
                     await self._identity.inherit(key, heir, generation, now)
 
     async def _compact(self, shard: int) -> bool:
-        answer = await self._shards.ask(shard, Compact())
-        return isinstance(answer, Compacted) and answer.done
+        return await self._shards.ask(shard, Compact())
 
     async def _finish(self, requests: Sequence[PrivacyRequest]) -> None:
         ended = {request.number: encode_request(request.ended()) for request in requests}
@@ -460,10 +458,9 @@ class Privacy:
         await self._directory.requests.save(bodies)
 
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
-        answers = await asyncio.gather(
+        return await asyncio.gather(
             *(self._shards.ask_about(one.uuid, AskStanding(one.uuid)) for one in subjects)
         )
-        return [answer if isinstance(answer, Standing) else Standing() for answer in answers]
 
 
 def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:

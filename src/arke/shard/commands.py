@@ -6,7 +6,7 @@ many rows a transaction writes for it (`weight`), and what it has to know of wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -17,40 +17,13 @@ from arke.domain.ledger import LedgerEntry
 if TYPE_CHECKING:
     from arke.storage.ports.shard import Needs
 
+R = TypeVar("R")
+
 MAX_FILE_LINES = 200
 """Lines of one onboarding file that count for a user: the first ones (dossier 15)."""
 
 WithdrawReason = Literal["privacy", "opt_out"]
 """Why a device leaves everything: its person asked to be deleted, or opted out."""
-
-
-class ForDevice(msgspec.Struct, frozen=True):
-    """A command about one device."""
-
-    uuid: str
-
-    @property
-    def key(self) -> str:
-        return self.uuid
-
-    @property
-    def weight(self) -> int:
-        return 1
-
-    def need(self, needs: Needs) -> None:
-        needs.devices.append(self.uuid)
-
-
-class ForShard(msgspec.Struct, frozen=True):
-    """A command about whatever the shard holds."""
-
-    @property
-    def key(self) -> None:
-        return None
-
-    @property
-    def weight(self) -> int:
-        return 1
 
 
 class AdoptedRow(msgspec.Struct, array_like=True, frozen=True):
@@ -60,213 +33,6 @@ class AdoptedRow(msgspec.Struct, array_like=True, frozen=True):
     dpid: int
     id: str
     entry: LedgerEntry
-
-
-class Sight(msgspec.Struct, tag=True, frozen=True):
-    """A device was seen. Answered by `Seen`. `arriving` are ids that another device has yet to let go of."""
-
-    event: Event
-    arriving: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def key(self) -> str:
-        return self.event.uuid
-
-    @property
-    def weight(self) -> int:
-        return 1
-
-    def need(self, needs: Needs) -> None:
-        needs.devices.append(self.event.uuid)
-
-
-class Unlink(ForDevice, tag=True, frozen=True):
-    """A partner id now belongs to another device: let go of it. Answered by `Unlinked`.
-
-    Its ledger rows stay here, set aside, until `Forget`: an engine that dies half-way asks again. `unsure`
-    are destinations that may have been told more than the ledger knows; the shard fills them in.
-    """
-
-    dpid: int
-    id: str
-    at: int
-    generation: int
-    unsure: tuple[int, ...] = ()
-
-
-class Adopt(ForDevice, tag=True, frozen=True):
-    """A partner id has arrived, with what it was told while it belonged to another device: from now on it
-    hears of this one. Answered by `Done`.
-    """
-
-    dpid: int
-    id: str
-    at: int
-    generation: int
-    rows: tuple[AdoptedRow, ...]
-
-
-class Forget(ForDevice, tag=True, frozen=True):
-    """The rows that `Unlink` set aside have arrived. Answered by `Done`."""
-
-    dpid: int
-    id: str
-
-
-class Withdraw(ForDevice, tag=True, frozen=True):
-    """A device leaves everything for good, or (`ids`) only these ids leave it. Destinations that were told
-    anything hear the 0s at once; asked again, those that have not acknowledged them. Answered by `Done`.
-    """
-
-    at: int
-    reason: WithdrawReason
-    ids: tuple[tuple[int, str], ...] = ()
-
-
-class Readmit(ForDevice, tag=True, frozen=True):
-    """The suppression of a device was lifted at `at`: it may be heard of again, unless it has opted out since.
-    Answered by `Done`.
-    """
-
-    at: int
-
-
-class Scrub(ForShard, tag=True, frozen=True):
-    """Empty the journal records of these devices, a page of the journal after `after`. Answered by `Scrubbed`.
-
-    Comes before `Erase`: afterwards nobody knows which records were theirs.
-    """
-
-    uuids: tuple[str, ...]
-    after: int
-    limit: int
-
-    def need(self, needs: Needs) -> None:
-        needs.known.update(self.uuids)
-        needs.journal.add((self.after, self.limit))
-
-
-class Erase(ForDevice, tag=True, frozen=True):
-    """Forget a device that withdrew: all of it, or only these `ids`. `keep`: one that was seen stays as a mark
-    that it opted out, and why it left its segments. Answered by `Erased`.
-    """
-
-    keep: bool = False
-    ids: tuple[tuple[int, str], ...] = ()
-
-
-class Replay(ForShard, tag=True, frozen=True):
-    """Send a page of what is owed, as current state. Answered by `Replayed`; `destination` None means all.
-
-    The page begins after the (destination, uid) `after`.
-    """
-
-    destination: int | None
-    at: int
-    after: tuple[int, int]
-    limit: int
-
-    def need(self, needs: Needs) -> None:
-        needs.owed.add((self.destination, self.after, self.limit))
-
-
-class Sweep(ForShard, tag=True, frozen=True):
-    """Time passed: look again at up to `limit` profiles that are due. Answered by `Walked`."""
-
-    at: int
-    limit: int
-
-    @property
-    def weight(self) -> int:
-        return self.limit
-
-    def need(self, needs: Needs) -> None:
-        needs.due.add((self.at, self.limit))
-
-
-class Refresh(ForShard, tag=True, frozen=True):
-    """The catalog changed, to that of `epoch`: look again at up to `limit` stored profiles that were last
-    evaluated under another one, in uid order after `after`. Answered by `Walked`.
-    """
-
-    epoch: int
-    at: int
-    after: int
-    limit: int
-
-    @property
-    def weight(self) -> int:
-        return self.limit
-
-    def need(self, needs: Needs) -> None:
-        needs.walked.add((self.after, self.limit))
-
-
-class BeginBatch(ForShard, tag=True, frozen=True):
-    """Begin run `number` of a destination's batches; `everything`: a resync. Answered by `Done`, also where the
-    run was begun before.
-    """
-
-    destination: int
-    number: int
-    at: int
-    everything: bool
-
-    def need(self, needs: Needs) -> None:
-        needs.batches.add(self.destination)
-
-
-class FileLine(msgspec.Struct, array_like=True, frozen=True):
-    """What one line of an onboarding file says of a device: onboarded traits it realises and removes, and the
-    statuses of external segments.
-    """
-
-    number: int
-    realise: tuple[int, ...] = ()
-    remove: tuple[int, ...] = ()
-    memberships: dict[int, int] = {}
-
-
-class Onboard(ForDevice, tag=True, frozen=True):
-    """What a file says of a device, lines ascending. Answered by `Onboarded`. May be repeated: lines that
-    counted already are not applied again.
-
-    `file` is the file's number (0: what files have said of a customer id before), `ts` when traits are
-    realised, `at` now. `overwrites`: the data source whose traits the first line replaces.
-    """
-
-    file: int
-    ts: int
-    at: int
-    lines: tuple[FileLine, ...]
-    overwrites: int | None = None
-
-
-class Link(ForDevice, tag=True, frozen=True):
-    """An id-sync file links ids to a device, which nobody has seen for it. Answered by `Linked`."""
-
-    ids: tuple[DeclaredId, ...]
-    at: int
-    arriving: tuple[tuple[int, str], ...] = ()
-
-
-Command = (
-    Sight
-    | Onboard
-    | Link
-    | Unlink
-    | Adopt
-    | Forget
-    | Withdraw
-    | Readmit
-    | Scrub
-    | Erase
-    | Replay
-    | Sweep
-    | Refresh
-    | BeginBatch
-    | LaneReport
-)
 
 
 class Unlinked(msgspec.Struct, tag=True, frozen=True):
@@ -336,5 +102,247 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     message: str
 
 
-Result = Seen | Onboarded | Linked | Unlinked | Replayed | Walked | Scrubbed | Erased | Done | Failed
+class Taken(msgspec.Struct, tag=True, frozen=True):
+    """A sighting is durable, and was evaluated before: what came of it was for an answer that was lost."""
+
+
+Result = Seen | Taken | Onboarded | Linked | Unlinked | Replayed | Walked | Scrubbed | Erased | Done | Failed
 """One answer per command, in order."""
+
+
+class Asks(msgspec.Struct, Generic[R], frozen=True):
+    """A command: `R` is what it is answered with, unless it failed (`Failed`)."""
+
+
+class ForDevice(Asks[R], Generic[R], frozen=True):
+    """A command about one device."""
+
+    uuid: str
+
+    @property
+    def key(self) -> str:
+        return self.uuid
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def need(self, needs: Needs) -> None:
+        needs.devices.append(self.uuid)
+
+
+class ForShard(Asks[R], Generic[R], frozen=True):
+    """A command about whatever the shard holds."""
+
+    @property
+    def key(self) -> None:
+        return None
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+
+class Sight(Asks[Seen | Taken], tag=True, frozen=True):
+    """A device was seen. `arriving` are ids that another device has yet to let go of."""
+
+    event: Event
+    arriving: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.event.uuid
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def need(self, needs: Needs) -> None:
+        needs.devices.append(self.event.uuid)
+
+
+class Unlink(ForDevice[Unlinked], tag=True, frozen=True):
+    """A partner id now belongs to another device: let go of it.
+
+    Its ledger rows stay here, set aside, until `Forget`: an engine that dies half-way asks again. `unsure`
+    are destinations that may have been told more than the ledger knows; the shard fills them in.
+    """
+
+    dpid: int
+    id: str
+    at: int
+    generation: int
+    unsure: tuple[int, ...] = ()
+
+
+class Adopt(ForDevice[Done], tag=True, frozen=True):
+    """A partner id has arrived, with what it was told while it belonged to another device: from now on it
+    hears of this one.
+    """
+
+    dpid: int
+    id: str
+    at: int
+    generation: int
+    rows: tuple[AdoptedRow, ...]
+
+
+class Forget(ForDevice[Done], tag=True, frozen=True):
+    """The rows that `Unlink` set aside have arrived."""
+
+    dpid: int
+    id: str
+
+
+class Withdraw(ForDevice[Done], tag=True, frozen=True):
+    """A device leaves everything for good, or (`ids`) only these ids leave it. Destinations that were told
+    anything hear the 0s at once; asked again, those that have not acknowledged them.
+    """
+
+    at: int
+    reason: WithdrawReason
+    ids: tuple[tuple[int, str], ...] = ()
+
+
+class Readmit(ForDevice[Done], tag=True, frozen=True):
+    """The suppression of a device was lifted at `at`: it may be heard of again, unless it has opted out since."""
+
+    at: int
+
+
+class Scrub(ForShard[Scrubbed], tag=True, frozen=True):
+    """Empty the journal records of these devices, a page of the journal after `after`.
+
+    Comes before `Erase`: afterwards nobody knows which records were theirs.
+    """
+
+    uuids: tuple[str, ...]
+    after: int
+    limit: int
+
+    def need(self, needs: Needs) -> None:
+        needs.known.update(self.uuids)
+        needs.journal.add((self.after, self.limit))
+
+
+class Erase(ForDevice[Erased], tag=True, frozen=True):
+    """Forget a device that withdrew: all of it, or only these `ids`. `keep`: one that was seen stays as a mark
+    that it opted out, and why it left its segments.
+    """
+
+    keep: bool = False
+    ids: tuple[tuple[int, str], ...] = ()
+
+
+class Replay(ForShard[Replayed], tag=True, frozen=True):
+    """Send a page of what is owed, as current state; `destination` None means all.
+
+    The page begins after the (destination, uid) `after`.
+    """
+
+    destination: int | None
+    at: int
+    after: tuple[int, int]
+    limit: int
+
+    def need(self, needs: Needs) -> None:
+        needs.owed.add((self.destination, self.after, self.limit))
+
+
+class Sweep(ForShard[Walked], tag=True, frozen=True):
+    """Time passed: look again at up to `limit` profiles that are due."""
+
+    at: int
+    limit: int
+
+    @property
+    def weight(self) -> int:
+        return self.limit
+
+    def need(self, needs: Needs) -> None:
+        needs.due.add((self.at, self.limit))
+
+
+class Refresh(ForShard[Walked], tag=True, frozen=True):
+    """The catalog changed, to that of `epoch`: look again at up to `limit` stored profiles that were last
+    evaluated under another one, in uid order after `after`.
+    """
+
+    epoch: int
+    at: int
+    after: int
+    limit: int
+
+    @property
+    def weight(self) -> int:
+        return self.limit
+
+    def need(self, needs: Needs) -> None:
+        needs.walked.add((self.after, self.limit))
+
+
+class BeginBatch(ForShard[Done], tag=True, frozen=True):
+    """Begin run `number` of a destination's batches; `everything`: a resync. Nothing happens where the
+    run was begun before.
+    """
+
+    destination: int
+    number: int
+    at: int
+    everything: bool
+
+    def need(self, needs: Needs) -> None:
+        needs.batches.add(self.destination)
+
+
+class FileLine(msgspec.Struct, array_like=True, frozen=True):
+    """What one line of an onboarding file says of a device: onboarded traits it realises and removes, and the
+    statuses of external segments.
+    """
+
+    number: int
+    realise: tuple[int, ...] = ()
+    remove: tuple[int, ...] = ()
+    memberships: dict[int, int] = {}
+
+
+class Onboard(ForDevice[Onboarded], tag=True, frozen=True):
+    """What a file says of a device, lines ascending. May be repeated: lines that
+    counted already are not applied again.
+
+    `file` is the file's number (0: what files have said of a customer id before), `ts` when traits are
+    realised, `at` now. `overwrites`: the data source whose traits the first line replaces.
+    """
+
+    file: int
+    ts: int
+    at: int
+    lines: tuple[FileLine, ...]
+    overwrites: int | None = None
+
+
+class Link(ForDevice[Linked], tag=True, frozen=True):
+    """An id-sync file links ids to a device, which nobody has seen for it."""
+
+    ids: tuple[DeclaredId, ...]
+    at: int
+    arriving: tuple[tuple[int, str], ...] = ()
+
+
+Command = (
+    Sight
+    | Onboard
+    | Link
+    | Unlink
+    | Adopt
+    | Forget
+    | Withdraw
+    | Readmit
+    | Scrub
+    | Erase
+    | Replay
+    | Sweep
+    | Refresh
+    | BeginBatch
+    | LaneReport
+)

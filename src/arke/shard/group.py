@@ -32,6 +32,7 @@ class Group:
     """The state of one run: profiles as loaded and changed so far, and all that is to be written.
 
     `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
+    `closed` names a destination for each device that it is no longer owed because the device is gone.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Group:
         self.next_seq = next_seq
         self.hash_of = hash_of
         self.writes = GroupWrites()
+        self.closed: list[int] = []
         self._rows = rows
         self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}
 

@@ -1,12 +1,12 @@
-"""What an engine asks of a shard, whether it lives in this process or in another.
+"""Questions: what an engine asks of a shard, whether it lives in this process or in another.
 
-One request type and one response type per question, tagged, so that the same structs are calls in one process
-and frames between two.
+A question says by its type what its answer is, so nobody narrows one by hand; the same structs are calls in one
+process and frames between two.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
@@ -14,148 +14,26 @@ from arke.delivery.observer import DestinationFigures
 from arke.domain.batch import BatchRun
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
+from arke.errors import rebuild
 from arke.shard.commands import Command, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.errors import ArkeError
 
 
-class Submit(msgspec.Struct, tag=True, frozen=True):
-    """Apply commands, in order; answered when durable by `Results`."""
-
-    commands: list[Command]
+A = TypeVar("A")
 
 
-class Prepare(msgspec.Struct, tag=True, frozen=True):
-    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`."""
-
-    version: int
-    catalog: bytes
-    mapping_versions: dict[int, int]
-    retired: dict[int, dict[str, int]] = {}
+class Question(msgspec.Struct, Generic[A], frozen=True):
+    """What a shard is asked: `A` is what it answers. Each kind of question has a tag of its own in a frame."""
 
 
-class Switch(msgspec.Struct, tag=True, frozen=True):
-    """Use a prepared catalog from the next group on."""
-
-    version: int
-
-
-class AskStatus(msgspec.Struct, tag=True, frozen=True):
-    """Answered by `ShardStatus`."""
-
-    latencies: bool = False
-
-
-class AskProfile(msgspec.Struct, tag=True, frozen=True):
-    """Everything kept about one device. Answered by `Dossier`."""
-
-    uuid: str
-
-
-class AskStanding(msgspec.Struct, tag=True, frozen=True):
-    """How far destinations are with a device that withdrew. Answered by `Standing`."""
-
-    uuid: str
-
-
-class Compact(msgspec.Struct, tag=True, frozen=True):
-    """Leave nothing of what was deleted in the store's files. Answered by `Compacted`."""
-
-
-class AskOwed(msgspec.Struct, tag=True, frozen=True):
-    """A page of what is owed, after (destination, uid). Answered by `OwedPage`."""
-
-    destination: int | None
-    after: tuple[int, int]
-    limit: int
-
-
-class AskEstimate(msgspec.Struct, tag=True, frozen=True):
-    """How many stored profiles a segment rule would hold now. Answered by `Estimated`.
-
-    No more than `limit` profiles are looked at.
-    """
-
-    rule: str
-    limit: int
-
-
-class AskForecast(msgspec.Struct, tag=True, frozen=True):
-    """Whom a prepared catalog would move. Answered by `Forecasted`.
-
-    `moving` are the segments whose members may differ; a profile is concerned if it moves, or if it holds one
-    of `traits`, was ever in one of `segments`, or was sent to one of `destinations`. `keep` False: the
-    prepared catalog is not needed any more.
-    """
-
-    version: int
-    moving: frozenset[int]
-    traits: frozenset[int]
-    segments: frozenset[int]
-    destinations: frozenset[int]
-    keep: bool
-
-
-class Drain(msgspec.Struct, tag=True, frozen=True):
-    """Answered by `Ok` once every lane that can send has nothing left, or after `timeout_s`."""
-
-    timeout_s: float
-
-
-class RunBatch(msgspec.Struct, tag=True, frozen=True):
-    """Begin batch run `number` unless it was begun before, and wait up to `wait_s` for its end. Answered by
-    `Batches` with the destination's newest run; with none while the destination has no lane.
-    """
-
-    destination: int
-    number: int
-    at: int
-    everything: bool
-    wait_s: float
-
-
-class AskBatches(msgspec.Struct, tag=True, frozen=True):
-    """Every destination's newest batch run. Answered by `Batches`."""
-
-
-Request = (
-    Submit
-    | Prepare
-    | Switch
-    | AskStatus
-    | AskProfile
-    | AskStanding
-    | AskOwed
-    | AskEstimate
-    | AskForecast
-    | RunBatch
-    | AskBatches
-    | Compact
-    | Drain
-)
-
-
-class Results(msgspec.Struct, tag=True, frozen=True):
-    """One result per command."""
-
-    results: list[Result]
-
-
-class Ok(msgspec.Struct, tag=True, frozen=True):
-    """Done."""
-
-
-class Refusal(msgspec.Struct, tag=True, frozen=True):
-    """The request failed as a whole: the error that it raised (see `errors.rebuild`)."""
-
-    code: str
-    message: str
-    details: dict[str, Any] = {}
-
-    @classmethod
-    def of(cls, error: ArkeError) -> Refusal:
-        return cls(error.code, str(error), error.details())
+def answer_type(kind: type[Question[Any]]) -> Any:
+    """The type of the answers to a kind of question."""
+    bases: Any = kind.__orig_bases__  # type: ignore[attr-defined]
+    return get_args(bases[0])[0]
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
@@ -168,14 +46,15 @@ class LaneStatus(msgspec.Struct, frozen=True):
     figures: DestinationFigures
 
 
-class ShardStatus(msgspec.Struct, tag=True, frozen=True):
-    """One shard's figures since it started; `profiles` and `seq` of all time. `backfilled` is the share of its
-    profiles that were evaluated under the catalog in force.
+class ShardStatus(msgspec.Struct, frozen=True):
+    """One shard's figures since it started; `profiles` and `seq` of all time; `taken` is how far its log was taken.
+    `backfilled` is the share of its profiles that were evaluated under the catalog in force.
     """
 
     ready: bool
     profiles: int
     seq: int
+    taken: int
     queued: int
     events: int
     changes: int
@@ -199,7 +78,7 @@ class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class OwedPage(msgspec.Struct, tag=True, frozen=True):
+class OwedPage(msgspec.Struct, frozen=True):
     """`next` continues the listing; None at its end."""
 
     devices: list[OwedDevice]
@@ -217,7 +96,7 @@ class Telling(msgspec.Struct, frozen=True):
     would_tell: dict[str, dict[str, int]]
 
 
-class Dossier(msgspec.Struct, tag=True, frozen=True):
+class Dossier(msgspec.Struct, frozen=True):
     """Everything one shard keeps about one device. `profile` None: never seen."""
 
     profile: Profile | None
@@ -226,7 +105,7 @@ class Dossier(msgspec.Struct, tag=True, frozen=True):
     now: int
 
 
-class Standing(msgspec.Struct, tag=True, frozen=True):
+class Standing(msgspec.Struct, frozen=True):
     """What destinations know of one device. `ids` are those on its profile; `owed` the destinations that it
     is owed to, `busy` those that have it in hand, or that a crash may have told more than the ledger knows.
     """
@@ -237,12 +116,6 @@ class Standing(msgspec.Struct, tag=True, frozen=True):
     busy: list[int] = []
 
 
-class Compacted(msgspec.Struct, tag=True, frozen=True):
-    """`done` False: a reader was in the way; ask again."""
-
-    done: bool
-
-
 class Sample(msgspec.Struct, frozen=True):
     """`looked` of a shard's `stored` profiles were looked at; `exact` if that was every one."""
 
@@ -251,13 +124,7 @@ class Sample(msgspec.Struct, frozen=True):
     exact: bool
 
 
-class Batches(msgspec.Struct, tag=True, frozen=True):
-    """The newest batch run of each destination that has had one."""
-
-    runs: list[BatchRun]
-
-
-class Estimated(msgspec.Struct, tag=True, frozen=True):
+class Estimated(msgspec.Struct, frozen=True):
     """Of the profiles looked at, `holding` would be held."""
 
     holding: int
@@ -272,7 +139,7 @@ class Flow(msgspec.Struct, array_like=True):
     leave: int = 0
 
 
-class Forecasted(msgspec.Struct, tag=True, frozen=True):
+class Forecasted(msgspec.Struct, frozen=True):
     """Of the profiles looked at: how many are concerned, how many change a membership, and in which segment.
 
     `flows` has the segments that one of them is in, before or after.
@@ -284,25 +151,161 @@ class Forecasted(msgspec.Struct, tag=True, frozen=True):
     sample: Sample
 
 
-Response = (
-    Results
-    | Ok
-    | Refusal
-    | ShardStatus
-    | OwedPage
-    | Dossier
-    | Standing
-    | Estimated
-    | Forecasted
-    | Batches
-    | Compacted
+class Submit(Question[list[Result]], tag=True, frozen=True):
+    """Apply commands, in order; answered when durable, one result a command. `first` is the number of the first of
+    them in the shard's log, the others follow (see `EventLog`).
+    """
+
+    commands: list[Command]
+    first: int
+
+
+class Prepare(Question[None], tag=True, frozen=True):
+    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`."""
+
+    version: int
+    catalog: bytes
+    mapping_versions: dict[int, int]
+    retired: dict[int, dict[str, int]] = {}
+
+
+class Switch(Question[None], tag=True, frozen=True):
+    """Use a prepared catalog from the next group on."""
+
+    version: int
+
+
+class AskStatus(Question[ShardStatus], tag=True, frozen=True):
+    """How the shard is doing."""
+
+    latencies: bool = False
+
+
+class AskProfile(Question[Dossier], tag=True, frozen=True):
+    """Everything kept about one device."""
+
+    uuid: str
+
+
+class AskStanding(Question[Standing], tag=True, frozen=True):
+    """How far destinations are with a device that withdrew."""
+
+    uuid: str
+
+
+class Compact(Question[bool], tag=True, frozen=True):
+    """Leave nothing of what was deleted in the store's files. False: a reader was in
+    the way; ask again."""
+
+
+class AskOwed(Question[OwedPage], tag=True, frozen=True):
+    """A page of what is owed, after (destination, uid)."""
+
+    destination: int | None
+    after: tuple[int, int]
+    limit: int
+
+
+class AskEstimate(Question[Estimated], tag=True, frozen=True):
+    """How many stored profiles a segment rule would hold now.
+
+    No more than `limit` profiles are looked at.
+    """
+
+    rule: str
+    limit: int
+
+
+class AskForecast(Question[Forecasted], tag=True, frozen=True):
+    """Whom a prepared catalog would move.
+
+    `moving` are the segments whose members may differ; a profile is concerned if it moves, or if it holds one
+    of `traits`, was ever in one of `segments`, or was sent to one of `destinations`. `keep` False: the
+    prepared catalog is not needed any more.
+    """
+
+    version: int
+    moving: frozenset[int]
+    traits: frozenset[int]
+    segments: frozenset[int]
+    destinations: frozenset[int]
+    keep: bool
+
+
+class Drain(Question[None], tag=True, frozen=True):
+    """Wait until every lane that can send has nothing left, or for `timeout_s`."""
+
+    timeout_s: float
+
+
+class RunBatch(Question[BatchRun | None], tag=True, frozen=True):
+    """Begin batch run `number` unless it was begun before, and wait up to `wait_s` for its end. Answered by the
+    destination's newest run; None while the destination has no lane.
+    """
+
+    destination: int
+    number: int
+    at: int
+    everything: bool
+    wait_s: float
+
+
+class AskBatches(Question[list[BatchRun]], tag=True, frozen=True):
+    """Every destination's newest batch run."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The request failed as a whole: the error that it raised (see `errors.rebuild`)."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, error: ArkeError) -> Refusal:
+        return cls(error.code, str(error), error.details())
+
+    def error(self) -> ArkeError:
+        return rebuild(self.code, self.message, self.details)
+
+
+AnyQuestion = (
+    Submit
+    | Prepare
+    | Switch
+    | AskStatus
+    | AskProfile
+    | AskStanding
+    | AskOwed
+    | AskEstimate
+    | AskForecast
+    | RunBatch
+    | AskBatches
+    | Compact
+    | Drain
 )
+"""All kinds of questions: what a frame may hold."""
 
 
-class ShardPort(Protocol):
-    """A shard as the engine sees it."""
+class EventLog(Protocol):
+    """The way of commands into a shard: what is appended is taken in order, and each sighting once.
 
-    async def call(self, request: Request) -> Response:
+    Commands are numbered from 1 for as long as the shard exists; with each group the shard records how far it has
+    taken the log. When it goes away, what it has not answered is read again from there by the next one: a sighting
+    that is in the store already is not applied again and answered by `Taken`; every other command may be repeated.
+    """
+
+    async def append(self, commands: Sequence[Command]) -> list[Result]:
+        """Returns once all are durable, one result a command. Raises Overloaded, StoreUnavailable and ShardDown:
+        then none of them is, or (ShardDown) nobody knows.
+        """
+        ...
+
+
+class ShardPort(EventLog, Protocol):
+    """A shard as the engine sees it: a log of commands, and questions."""
+
+    async def call(self, question: Question[A]) -> A:
         """Ask. Raises ShardDown, or the error that the shard answered as a refusal."""
         ...
 

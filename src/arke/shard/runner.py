@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class GroupResult(msgspec.Struct, frozen=True):
-    """Answers in the order of the commands, the writes to commit, and the journal records for the lanes."""
+    """Answers in the order of the commands, and the writes to commit; `closed` as in `Group`."""
 
     results: list[Result]
     writes: GroupWrites
+    closed: list[int]
 
 
 class GroupRunner:
@@ -57,7 +58,7 @@ class GroupRunner:
                     broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
                     break
             else:
-                return GroupResult(results, group.finish())
+                return GroupResult(results, group.finish(), group.closed)
 
     async def _load(self, commands: Sequence[Command]) -> Group:
         """One read for all of them; a second one if some must know what was told of their devices."""

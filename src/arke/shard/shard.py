@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -20,12 +20,13 @@ from arke.delivery.observer import FiguresObserver
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
+    Asks,
     BeginBatch,
     Erase,
-    Erased,
     Failed,
     LaneReport,
     Sight,
+    Taken,
     Unlink,
 )
 from arke.shard.inspection import Inspection
@@ -37,14 +38,10 @@ from arke.shard.protocol import (
     AskProfile,
     AskStanding,
     AskStatus,
-    Batches,
     Compact,
-    Compacted,
     Drain,
     LaneStatus,
-    Ok,
     Prepare,
-    Results,
     RunBatch,
     ShardStatus,
     Submit,
@@ -61,8 +58,9 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.channel import Wire
+    from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
-    from arke.shard.protocol import Request, Response
+    from arke.shard.protocol import Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -70,6 +68,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 log = get_logger("shard")
 
@@ -85,6 +85,15 @@ PRUNE_EVERY_S = 60.0
 LOOK_AGAIN_S = 30.0
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    """Commands that wait for a group, accepted at this moment. `seen_to` as in `Shard.submit`."""
+
+    commands: list[Command]
+    future: asyncio.Future[list[Result]]
+    accepted: float
+    seen_to: int
 
 
 class Shard:
@@ -117,7 +126,8 @@ class Shard:
         self._recovered_until = 0
         self._prepared: dict[int, Ruling] = {}
         self._what_if = WhatIf(store, clock)
-        self._queue: deque[tuple[list[Command], asyncio.Future[list[Result]], float]] = deque()
+        self._queue: deque[_Waiting] = deque()
+        self._appended = self._taken = 0
         self._queued = 0
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -128,9 +138,7 @@ class Shard:
         self.walks = Walks(
             store,
             clock,
-            self.submit,
-            events=lambda: self._events,
-            epoch=lambda: self.runner.ruling.compiled.epoch if self.runner.ruling.version else None,
+            self,
             look_again_s=LOOK_AGAIN_S if housekeeping else None,
         )
         self._stopping = False
@@ -144,6 +152,7 @@ class Shard:
 
     async def start(self) -> None:
         self._recovered_until = await self.store.last_seq()
+        self._taken = await self.store.taken()
         await self.runner.start()
         await self._open_lanes()
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
@@ -217,8 +226,32 @@ class Shard:
 
     # --- the group loop ---------------------------------------------------------------------------------
 
-    async def submit(self, commands: list[Command]) -> list[Result]:
-        """Apply commands; returns when they are durable. Raises Overloaded, StoreUnavailable."""
+    async def append(self, commands: Sequence[Command]) -> list[Result]:
+        """See `EventLog`: the log of who is in the same process."""
+        return await self.take(max(self._appended, self._taken) + 1, [*commands])
+
+    async def take(self, first: int, commands: list[Command]) -> list[Result]:
+        """Commands of the log, the first of which has the number `first`. Raises as `EventLog.append`, and
+        InvalidInput for numbers that were appended before.
+        """
+        if first <= self._appended:
+            raise InvalidInput(f"the log is at {self._appended}: {first} comes too late")
+        self._appended = first + len(commands) - 1
+        known = max(0, self._taken - first + 1)  # of a log that is read again after a crash
+        if not known:
+            return await self.submit(commands, self._appended)
+        again = [n >= known or not isinstance(one, Sight) for n, one in enumerate(commands)]
+        results = iter(
+            await self.submit([one for one, run in zip(commands, again, strict=True) if run], self._appended)
+        )
+        return [next(results) if run else Taken() for run in again]
+
+    async def submit(self, commands: list[Command], seen_to: int = 0) -> list[Result]:
+        """Apply commands; returns when they are durable. `seen_to`: the number in the log up to which sightings
+        are in the store afterwards. Raises Overloaded, StoreUnavailable.
+        """
+        if not commands:
+            return []
         if self._stopping:
             raise StoreUnavailable("the shard is stopping")
         seen = sum(isinstance(command, Sight) for command in commands)
@@ -226,18 +259,20 @@ class Shard:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
         commands, held = await self._hold(commands)
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._queue.append((commands, future, self._clock.now()))
+        self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to if seen else 0))
         self._queued += len(commands)
         self._wake.set()
         try:
-            results = await future
+            return await future
         finally:
             self._let_go(held)
-        for erased in results:
-            if isinstance(erased, Erased):
-                for lane in (self.lanes[number] for number in erased.owed if number in self.lanes):
-                    lane.owed_count -= 1
-        return results
+
+    async def one(self, command: Asks[R]) -> R:
+        """One command of the shard's own. Raises StoreUnavailable also where it failed."""
+        (result,) = await self.submit([cast("Command", command)])
+        if isinstance(result, Failed):
+            raise StoreUnavailable(result.message)
+        return cast("R", result)
 
     def _let_go(self, held: Sequence[int]) -> None:
         for uid in held:
@@ -281,39 +316,43 @@ class Shard:
 
     async def _run_group(self) -> None:
         taken = [self._queue.popleft()]
-        weight = _weight(taken[0][0])
-        while self._queue and (weight := weight + _weight(self._queue[0][0])) <= MAX_GROUP:
+        weight = _weight(taken[0].commands)
+        while self._queue and (weight := weight + _weight(self._queue[0].commands)) <= MAX_GROUP:
             taken.append(self._queue.popleft())
-        commands = [command for part, _, _ in taken for command in part]
+        commands = [command for waiting in taken for command in waiting.commands]
+        seen_to = max(waiting.seen_to for waiting in taken)
         try:
             async with self._store_turn:
                 result = await self.runner.run(commands)
                 if not result.writes.empty:
+                    result.writes.taken = seen_to or None
                     await self.store.commit(result.writes)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
             reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
             log.error("group_failed", error=type(error).__name__)
-            for _, future, _ in taken:
-                if not future.done():
-                    future.set_exception(StoreUnavailable(reason))
+            for waiting in taken:
+                if not waiting.future.done():
+                    waiting.future.set_exception(StoreUnavailable(reason))
             return
         finally:
             self._queued -= len(commands)
         self._ready = True
+        self._taken = max(self._taken, seen_to)
         self.runner.committed(result)
         self._answer(taken, result)
 
-    def _answer(
-        self, taken: list[tuple[list[Command], asyncio.Future[list[Result]], float]], result: GroupResult
-    ) -> None:
+    def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
         results = iter(result.results)
-        for part, future, _ in taken:
-            answers = [next(results) for _ in part]
-            if not future.done():
-                future.set_result(answers)
+        for waiting in taken:
+            answers = [next(results) for _ in waiting.commands]
+            if not waiting.future.done():
+                waiting.future.set_result(answers)
         self._groups += 1
-        self._events += sum(isinstance(command, Sight) for part, _, _ in taken for command in part)
+        self._events += sum(isinstance(one, Sight) for waiting in taken for one in waiting.commands)
+        for destination_id in result.closed:
+            if destination_id in self.lanes:
+                self.lanes[destination_id].owed_count -= 1
         if result.writes.wakes:
             self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
@@ -321,7 +360,17 @@ class Shard:
         if journal:
             self._follow_dates(journal[-1].at)
             for lane in self.lanes.values():
-                lane.offer(journal, taken[0][2])
+                lane.offer(journal, taken[0].accepted)
+
+    @property
+    def events(self) -> int:
+        """Events evaluated since the start."""
+        return self._events
+
+    @property
+    def epoch(self) -> int | None:
+        """That of the catalog in force; None while there is none."""
+        return self.runner.ruling.compiled.fingerprint if self.runner.ruling.version else None
 
     @property
     def now(self) -> int:
@@ -377,35 +426,41 @@ class Shard:
 
     # --- answers ----------------------------------------------------------------------------------------
 
-    async def call(self, request: Request) -> Response:
-        match request:
+    async def call(self, question: Question[A]) -> A:
+        """See `ShardPort`."""
+        answer: A = await self._answer_to(question)
+        return answer
+
+    async def _answer_to(self, asked: Question[Any]) -> Any:
+        """What its kind of question is answered with."""
+        match asked:
             case Submit():
-                return Results(await self.submit(request.commands))
+                return await self.take(asked.first, asked.commands)
             case Prepare():
-                self._prepared[request.version] = await self._compiler.run(self._load_ruling, request)
-                return Ok()
+                self._prepared[asked.version] = await self._compiler.run(self._load_ruling, asked)
+                return None
             case Switch():
-                return await self._switch(request.version)
+                return await self._switch(asked.version)
             case AskStatus():
-                return await self._status(latencies=request.latencies)
+                return await self._status(latencies=asked.latencies)
             case AskProfile():
-                return await self._inspection.dossier(request.uuid, self._routing_now(), self.now)
+                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
             case AskStanding():
-                return await self._inspection.standing(request.uuid)
+                return await self._inspection.standing(asked.uuid)
             case Compact():
-                return Compacted(await self._write(self.store.expunge))
+                return await self._write(self.store.expunge)
             case AskOwed():
-                return await self._inspection.owed_page(request, self._routing_now())
+                return await self._inspection.owed_page(asked, self._routing_now())
             case RunBatch():
-                return await self._run_batch(request)
+                return await self._run_batch(asked)
             case AskBatches():
-                return Batches(await self.store.batches())
+                return await self.store.batches()
             case AskEstimate():
-                return await self._what_if.estimate(request, self.runner.ruling.compiled)
+                return await self._what_if.estimate(asked, self.runner.ruling.compiled)
             case AskForecast():
-                return await self._forecast(request)
+                return await self._forecast(asked)
             case Drain():
-                return await self._drain(request.timeout_s)
+                return await self._drain(asked.timeout_s)
 
     def _prepared_ruling(self, version: int) -> Ruling:
         ruling = self._prepared.get(version)
@@ -413,15 +468,15 @@ class Shard:
             raise InvalidInput(f"catalog version {version} was not prepared")
         return ruling
 
-    async def _forecast(self, request: AskForecast) -> Response:
+    async def _forecast(self, request: AskForecast) -> Forecasted:
         after = self._prepared_ruling(request.version)
         if not request.keep:
             self._prepared.clear()
         return await self._what_if.forecast(request, self.runner.ruling.compiled, after.compiled)
 
-    async def _switch(self, version: int) -> Response:
+    async def _switch(self, version: int) -> None:
         if version == self.runner.ruling.version:
-            return Ok()  # whoever brought a restarted shard up to date was quicker than whoever applied it
+            return  # whoever brought a restarted shard up to date was quicker than whoever applied it
         ruling, before = self._prepared_ruling(version), self.runner.ruling
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self.runner.ruling = ruling
@@ -433,30 +488,26 @@ class Shard:
         self._prepared = {number: one for number, one in self._prepared.items() if number > version}
         await self._close_lanes()
         self.walks.edited()
-        return Ok()
 
-    async def _run_batch(self, request: RunBatch) -> Response:
+    async def _run_batch(self, request: RunBatch) -> BatchRun | None:
         lane = self.lanes.get(request.destination)
         if lane is None:
-            return Batches([])
+            return None
         known = await self.store.batch(request.destination)
         if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
             begin = BeginBatch(request.destination, request.number, request.at, request.everything)
-            (result,) = await self.submit([begin])
-            if isinstance(result, Failed):
-                raise StoreUnavailable(result.message)
+            await self.one(begin)
             known, lane = await self.store.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile
-                return Batches([])
+                return None
             self._follow_dates(self.now)
         if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
-        run = await self.store.batch(request.destination)
-        return Batches([run] if run is not None else [])
+        return await self.store.batch(request.destination)
 
-    async def _drain(self, timeout_s: float) -> Response:
+    async def _drain(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         if self._delivering and self.runner.ruling.version:
@@ -466,7 +517,6 @@ class Shard:
         # Lanes settle in many small steps, so there is no one event to wait for.
         while loop.time() < end and not self._settled():  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_S)
-        return Ok()
 
     def _settled(self) -> bool:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
@@ -486,6 +536,7 @@ class Shard:
             ready=self._ready,
             profiles=await self.store.count_profiles(),
             seq=await self.store.last_seq(),
+            taken=self._taken,
             queued=self._queued,
             events=self._events,
             changes=self._changes,

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from arke.errors import Overloaded, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Refresh, Sweep, Walked
+from arke.shard.commands import Refresh, Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from arke.clock import Clock
-    from arke.shard.commands import Command, Result
+    from arke.shard.commands import Asks, Walked
     from arke.storage.ports.shard import WalkReader
 
 PIECE_S = 0.01
@@ -29,32 +29,46 @@ SOON_S = 0.001
 """Times are compared in whole seconds: a wait that ends a hair too early must not be done again at once."""
 STORE_PAUSE_S = 1.0
 
+R = TypeVar("R")
+
 log = get_logger("walks")
+
+
+class Walkable(Protocol):
+    """A shard, as its walks see it."""
+
+    @property
+    def events(self) -> int:
+        """How many it has evaluated."""
+        ...
+
+    @property
+    def epoch(self) -> int | None:
+        """That of the catalog in force, None while there is none."""
+        ...
+
+    async def one(self, command: Asks[R]) -> R:
+        """Put a command into the shard's queue. Raises Unavailable."""
+        ...
 
 
 class Walks:
     """Sweeps and refreshes one shard. `start` both as tasks; `stop` ends them between two pieces.
 
-    `submit` puts commands into the shard's queue; `events` counts those it has seen; `epoch` is that of the
-    catalog in force, None while there is none. A wall clock may be set while the sweep waits for it, so it
-    looks again every `look_again_s`.
+    A wall clock may be set while the sweep waits for it, so it looks again every `look_again_s`.
     """
 
     def __init__(
         self,
         reader: WalkReader,
         clock: Clock,
-        submit: Callable[[list[Command]], Awaitable[Sequence[Result]]],
+        walked: Walkable,
         *,
-        events: Callable[[], int],
-        epoch: Callable[[], int | None],
         look_again_s: float | None,
     ) -> None:
         self._reader = reader
         self._clock = clock
-        self._submit = submit
-        self._events = events
-        self._epoch = epoch
+        self._shard = walked
         self._look_again_s = look_again_s
         self._busy = True
         self._limit = MAX_PIECE // 8
@@ -89,7 +103,7 @@ class Walks:
     async def refreshed(self) -> tuple[int, int | None] | None:
         """How far stored profiles have been brought to the catalog in force; None: not begun."""
         done = await self._reader.refreshed()
-        return done if done is not None and done[0] == self._epoch() else None
+        return done if done is not None and done[0] == self._shard.epoch else None
 
     async def settled(self) -> None:
         """Wait until nothing is due and every profile was evaluated under the catalog in force."""
@@ -98,7 +112,7 @@ class Walks:
 
     async def sweep(self) -> None:
         """Bring every profile that is due now up to now."""
-        if self._epoch() is None:
+        if self._shard.epoch is None:
             return
         now = int(self._clock.now())
         while (due := await self._reader.next_due()) is not None and due <= now:
@@ -120,7 +134,7 @@ class Walks:
             await self.sweep()
             self._news.clear()
             self._next_due = None  # until it is read, everything that becomes due is news
-            if self._epoch() is not None:
+            if self._shard.epoch is not None:
                 self._next_due = await self._reader.next_due()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait_s()):
@@ -135,25 +149,23 @@ class Walks:
     async def _refresh_forever(self) -> None:
         while True:
             self._edited.clear()
-            epoch = self._epoch()
+            epoch = self._shard.epoch
             if epoch is not None:
                 done = await self.refreshed()
                 after: int | None = -1 if done is None else done[1]
-                while after is not None and epoch == self._epoch():
+                while after is not None and epoch == self._shard.epoch:
                     now = int(self._clock.now())
                     walked = await self._piece(Refresh(epoch, now, after, self._limit))
                     after = walked.uid if walked.profiles else None
-                if epoch == self._epoch():
+                if epoch == self._shard.epoch:
                     self._up_to_date.set()
             await self._edited.wait()
 
-    async def _piece(self, command: Command) -> Walked:
+    async def _piece(self, command: Asks[Walked]) -> Walked:
         loop = asyncio.get_running_loop()
-        began, events = loop.time(), self._events()
-        (walked,) = await self._submit([command])
-        if not isinstance(walked, Walked):
-            raise Unavailable("profiles could not be looked at")
-        self._busy = self._events() != events
+        began, events = loop.time(), self._shard.events
+        walked = await self._shard.one(command)
+        self._busy = self._shard.events != events
         took_s = loop.time() - began
         wanted_s = PIECE_S if self._busy else PIECE_IN_PEACE_S
         if walked.profiles:

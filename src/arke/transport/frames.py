@@ -1,16 +1,18 @@
-"""Frames between the engine and a shard's process: a length, a call number, a tagged struct."""
+"""Frames between the engine and a shard's process: a length, the number of a call, a question or its answer."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from arke.shard.protocol import Request, Response
+from arke.shard.protocol import AnyQuestion, Question, Refusal, answer_type
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 _LENGTH = struct.Struct(">I")
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -18,17 +20,18 @@ MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
-    """A request and the number its answer will carry."""
+    """A question and the number that its answer will carry."""
 
     number: int
-    request: Request
+    question: AnyQuestion
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
-    """The response to a call."""
+    """The answer to a call, as the question says how to read it, or the error that it met."""
 
     number: int
-    response: Response
+    body: msgspec.Raw
+    refusal: Refusal | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -36,8 +39,28 @@ decode_call = msgspec.msgpack.Decoder(Call).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
-def frame(message: Call | Answer) -> bytes:
-    """The bytes of one frame."""
+@cache
+def reader_of(kind: type[Question[Any]]) -> Callable[[bytes | msgspec.Raw], Any]:
+    """Reads the answers to a kind of question."""
+    return msgspec.msgpack.Decoder(answer_type(kind)).decode
+
+
+def call_frame(number: int, question: Question[Any]) -> bytes:
+    """The bytes of a call."""
+    return _framed((number, question))
+
+
+def answer_frame(number: int, answer: object) -> bytes:
+    """The bytes of an answer."""
+    return _framed((number, answer))
+
+
+def refusal_frame(number: int, refusal: Refusal) -> bytes:
+    """The bytes of an error in the place of an answer."""
+    return _framed((number, None, refusal))
+
+
+def _framed(message: tuple[object, ...]) -> bytes:
     body = _encode(message)
     return _LENGTH.pack(len(body)) + body
 

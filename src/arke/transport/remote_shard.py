@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from arke.background import Background, Pause, retry
-from arke.errors import ArkeError, ShardDown, rebuild
+from arke.errors import ArkeError, ShardDown
 from arke.log import get_logger
-from arke.shard.protocol import AskStatus, Prepare, Refusal, Switch
-from arke.transport.frames import Answer, Call, decode_answer, frame, read_frame
+from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
+from arke.transport.frames import call_frame, decode_answer, read_frame, reader_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from arke.settings import Settings
-    from arke.shard.protocol import Request, Response, ShardPort
+    from arke.shard.commands import Command, Result
+    from arke.shard.protocol import Question, ShardPort
+
+A = TypeVar("A")
 
 STREAM_LIMIT_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
@@ -39,8 +44,20 @@ class CatchUp(Protocol):
         ...
 
 
+class _Pending(msgspec.Struct, frozen=True):
+    """A call in flight. `frame` is kept of what the next process is to be given again: the log."""
+
+    kind: type[Question[Any]]
+    future: asyncio.Future[Any]
+    frame: bytes | None
+
+
 class RemoteShard:
-    """A shard in a process of its own, which is restarted whenever it goes away."""
+    """A shard in a process of its own, which is restarted whenever it goes away.
+
+    The log of the shard is in memory, as long as it is not answered: a new process reads it again from where the
+    store says that it was taken. If no process comes up, nobody knows what became of it (ShardDown).
+    """
 
     def __init__(self, store: Path, settings: Settings, catch_up: CatchUp) -> None:
         self._store = store
@@ -49,8 +66,9 @@ class RemoteShard:
         self._log = get_logger("engine", shard=store.stem)
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._waiting: dict[int, asyncio.Future[Response]] = {}
+        self._pending: dict[int, _Pending] = {}
         self._number = 0
+        self._log_end = 0
         self._stopping = False
         self._up = False
         self._background = Background()
@@ -69,10 +87,15 @@ class RemoteShard:
         reading = asyncio.create_task(self._read(reader))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
+                taken = (await self.call(AskStatus())).taken
                 await self._catch_up.bring(self)
         except (TimeoutError, ArkeError) as error:
             raise ShardDown(f"{self._store.name}: the shard's process does not start: {error}") from error
-        self._up = True
+        self._log_end = max(self._log_end, taken)
+        for pending in self._pending.values():
+            if pending.frame is not None and not pending.future.done():
+                self._writer.write(pending.frame)
+        self._up = True  # only now: what is appended from here on comes after that
         return reading
 
     def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
@@ -87,18 +110,29 @@ class RemoteShard:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
             while True:
-                answer: Answer = decode_answer(await read_frame(reader))
-                future = self._waiting.pop(answer.number, None)
-                if future is not None and not future.done():
-                    future.set_result(answer.response)
+                answer = decode_answer(await read_frame(reader))
+                pending = self._pending.pop(answer.number, None)
+                if pending is None or pending.future.done():
+                    continue
+                if answer.refusal is not None:
+                    pending.future.set_exception(answer.refusal.error())
+                else:
+                    pending.future.set_result(reader_of(pending.kind)(answer.body))
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
             return
         finally:
             self._up = False
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(ShardDown(f"{self._store.stem} went away; it is being restarted"))
-            self._waiting.clear()
+            self._give_up(log=self._stopping)
+
+    def _give_up(self, *, log: bool) -> None:
+        """Questions are asked again by whoever asked; the `log` is given up only if nobody will read it."""
+        for number, pending in tuple(self._pending.items()):
+            if log or pending.frame is None:
+                del self._pending[number]
+                if not pending.future.done():
+                    pending.future.set_exception(
+                        ShardDown(f"{self._store.stem} went away; it is being restarted")
+                    )
 
     async def _keep(self, reading: asyncio.Task[None]) -> None:
         """Restart the process whenever it goes away."""
@@ -114,27 +148,34 @@ class RemoteShard:
             return await self._spawn()
         except (ShardDown, OSError) as error:
             self._log.error("shard_start_failed", message=str(error))
+            self._give_up(log=True)
             raise
 
-    async def call(self, request: Request) -> Response:
+    async def append(self, commands: Sequence[Command]) -> list[Result]:
+        submit = Submit([*commands], self._log_end + 1)
+        answered = self._ask(submit, log=True)
+        self._log_end += len(commands)
+        return await answered
+
+    async def call(self, question: Question[A]) -> A:
+        return await self._ask(question)
+
+    async def _ask(self, question: Question[A], *, log: bool = False) -> A:
         if self._writer is None or self._stopping:
             raise ShardDown(f"{self._store.stem} is not running")
-        if self._writer.is_closing() or not (self._up or isinstance(request, _BEFORE_UP)):
+        if self._writer.is_closing() or not (self._up or isinstance(question, _BEFORE_UP)):
             # Before its catalog is there a process would acknowledge events and make nothing of them.
             raise ShardDown(f"{self._store.stem} went away; it is being restarted")
         self._number += 1
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiting[self._number] = future
-        try:
-            self._writer.write(frame(Call(self._number, request)))
+        frame = call_frame(self._number, question)
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._pending[self._number] = _Pending(type(question), future, frame if log else None)
+        with contextlib.suppress(
+            ConnectionError
+        ):  # whoever reads from it sees that too, and settles the future
+            self._writer.write(frame)
             await self._writer.drain()
-        except ConnectionError:
-            self._waiting.pop(self._number, None)
-            raise ShardDown(f"{self._store.stem} went away; it is being restarted") from None
-        response = await future
-        if isinstance(response, Refusal):
-            raise rebuild(response.code, response.message, response.details)
-        return response
+        return await future
 
     async def _reap(self) -> None:
         if self._writer is not None:
@@ -156,3 +197,4 @@ class RemoteShard:
         self._stopping = True
         await self._background.stop()
         await self._reap()
+        self._give_up(log=True)

@@ -18,9 +18,9 @@ async def test_the_newest_batch_run_of_each_destination(store: ShardStore) -> No
     first = BatchRun(1, 1, 100, "full", 0, 9, 3, (1, -1), (1, -1))
     assert (await store.batch(1), await store.batches()) == (None, [])
     await store.commit(GroupWrites(batches={1: first, 2: msgspec.structs.replace(first, destination=2)}))
-    moved = first.moved(BatchProgress(1, (1, 7), (1, 8), BatchCounts(3, 2, 1, 1, 0), 120))
-    await store.commit(GroupWrites(batches={1: moved}))
-    assert await store.batch(1) == moved
+    advanced = first.advanced(BatchProgress(1, (1, 7), (1, 8), BatchCounts(3, 2, 1, 1, 0), 120))
+    await store.commit(GroupWrites(batches={1: advanced}))
+    assert await store.batch(1) == advanced
     assert [run.counts.users for run in await store.batches()] == [3, 0]
 
 

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from arke.shard.commands import Command, Erase, Erased, Result, Scrub, Scrubbed, Withdraw
-from arke.shard.protocol import AskProfile, AskStanding, Dossier, Results, Standing, Submit
+from arke.shard.protocol import AskProfile, AskStanding, Standing
 from arke.storage.keyed_hash import KeyedHash
 from e2e.catalogs import DPID, device
 from integration.engine.shards import NotingPoster, open_store, running_shard, sight
@@ -24,21 +24,15 @@ NOW = 2_000_000_000
 
 
 async def ask(shard: Shard, *commands: Command) -> list[Result]:
-    answer = await shard.call(Submit(list(commands)))
-    assert isinstance(answer, Results)
-    return answer.results
+    return await shard.append(commands)
 
 
 async def standing(shard: Shard, number: int) -> Standing:
-    answer = await shard.call(AskStanding(device(number)))
-    assert isinstance(answer, Standing)
-    return answer
+    return await shard.call(AskStanding(device(number)))
 
 
 async def known(shard: Shard, number: int) -> bool:
-    answer = await shard.call(AskProfile(device(number)))
-    assert isinstance(answer, Dossier)
-    return answer.profile is not None
+    return (await shard.call(AskProfile(device(number)))).profile is not None
 
 
 def test_a_withdrawn_device_is_told_zeros_only_and_then_forgotten(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_refresh_goes_on_where_a_crash_left_it(tmp_path: Path) -> None:
     async def half() -> None:
         store = open_store(tmp_path)
         async with running_shard(store, NotingPoster(), delivering=False, request=with_one_more()) as shard:
-            epoch = shard.runner.ruling.compiled.epoch
+            epoch = shard.runner.ruling.compiled.fingerprint
             (walked,) = await shard.submit([Refresh(epoch, shard.now, -1, devices // 2)])
             assert isinstance(walked, Walked)
             assert walked.profiles == devices // 2

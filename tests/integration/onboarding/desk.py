@@ -10,7 +10,7 @@ from arke.app import catalog_checkers, file_loader, running_engine
 from arke.catalog.load import parse_catalog
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.settings import load_settings
-from arke.shard.protocol import AskProfile, Dossier
+from arke.shard.protocol import AskProfile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,7 +65,6 @@ class Desk:
 
     async def profile(self, number: int) -> Profile:
         dossier = await self.engine.shards.ask_about(device(number), AskProfile(device(number)))
-        assert isinstance(dossier, Dossier)
         assert dossier.profile is not None
         return dossier.profile
 

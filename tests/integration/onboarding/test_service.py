@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from arke.background import Pause
 from arke.clock import SystemClock
 from arke.onboarding import service
 from arke.onboarding.inbox import PART, Inbox
@@ -29,7 +30,7 @@ def test_a_receipt_that_cannot_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is not forgotten meanwhile, other files are loaded, and it is not loaded twice."""
-    monkeypatch.setattr(service, "RETRY_PAUSE_S", 0.05)
+    monkeypatch.setattr(service, "PAUSE", Pause(0.05))
 
     async def work() -> None:
         async with open_desk(tmp_path) as desk:

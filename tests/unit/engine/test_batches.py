@@ -15,8 +15,7 @@ from arke.engine.batches import Batches
 from arke.engine.identity import Identity
 from arke.engine.shards import Shards
 from arke.errors import BatchRunning, InvalidInput, ShardDown
-from arke.shard.protocol import AskBatches, Ok, RunBatch
-from arke.shard.protocol import Batches as BatchAnswer
+from arke.shard.protocol import AskBatches, Question, RunBatch
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
@@ -24,10 +23,11 @@ from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from at_once import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
-    from arke.shard.protocol import Request, Response
+    from arke.shard.commands import Command, Result
+
 
 HOUR_S = 3_600
 DAY_S = 86_400
@@ -45,12 +45,12 @@ class FakeShard:
         self.begun: list[int] = []
         self.run: BatchRun | None = None
 
-    async def call(self, request: Request) -> Response:
+    async def call(self, request: Question[Any]) -> Any:
         await asyncio.sleep(0)
         if self.down:
             raise ShardDown("away")
         if isinstance(request, AskBatches):
-            return BatchAnswer([self.run] if self.run is not None else [])
+            return [self.run] if self.run is not None else []
         assert isinstance(request, RunBatch)
         if self.run is None or self.run.number < request.number:
             self.begun.append(request.number)
@@ -62,7 +62,10 @@ class FakeShard:
             if self.down:
                 raise ShardDown("went away")
             self.run = msgspec.structs.replace(self.run, finished_at=request.at + int(self.takes_s))
-        return BatchAnswer([self.run])
+        return self.run
+
+    async def append(self, commands: Sequence[Command]) -> list[Result]:
+        raise AssertionError(commands)
 
     async def stop(self) -> None:
         """Nothing to stop."""
@@ -221,13 +224,13 @@ def test_a_shard_that_does_not_wait_is_asked_with_pauses() -> None:
     class HastyShard(FakeShard):
         asked = 0
 
-        async def call(self, request: Request) -> Response:
+        async def call(self, request: Question[Any]) -> Any:
             self.asked += 1
             if self.asked > 100:
                 self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0), finished_at=START)
             elif self.run is None:
                 self.run = BatchRun(D, 1, START, "changes", 0, 0, 0, (1, 0), (1, 0))
-            return BatchAnswer([self.run])
+            return self.run
 
     async def story(world: World) -> None:
         await world.batches.start(D, "command")
@@ -280,14 +283,14 @@ def test_a_run_behind_one_that_was_abandoned_begins_when_that_one_has_ended() ->
     """The destination came back, and its shard first ends what it had begun."""
 
     class Loyal(FakeShard):
-        async def call(self, request: Request) -> Response:
+        async def call(self, request: Question[Any]) -> Any:
             earlier = self.run if self.run is not None and self.run.finished_at is None else None
             if isinstance(request, RunBatch) and earlier is not None and earlier.number < request.number:
                 await asyncio.sleep(min(request.wait_s, 5.0))
                 self.run = msgspec.structs.replace(
                     earlier, finished_at=request.at if request.wait_s else None
                 )
-                return BatchAnswer([self.run])
+                return self.run
             return await super().call(request)
 
     async def story(world: World) -> None:
@@ -331,8 +334,8 @@ def test_a_shard_that_answers_something_else_is_asked_again() -> None:
     """Nothing is made of an answer without runs: the destination has no lane there yet."""
 
     class Mute(FakeShard):
-        async def call(self, request: Request) -> Response:
-            return Ok() if self.down else await super().call(request)
+        async def call(self, request: Question[Any]) -> Any:
+            return None if self.down else await super().call(request)
 
     async def story(world: World) -> None:
         shard.down = True

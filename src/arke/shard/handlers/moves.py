@@ -12,7 +12,7 @@ from arke.shard.commands import AdoptedRow, Done, Unlinked
 from arke.shard.handlers.sightings import drop_oldest_ids, name_of, place_of
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
-from arke.telling.tellings import settled, tellings
+from arke.telling.tellings import acknowledged, tellings
 from arke.telling.triggers import destinations_to_tell
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> N
     for number in [one.destination for one in owed if one.destination in routes]:
         ledger = {(row.dpid, row.id): row.entry for row in left if row.destination == number}
         found = tellings(routes[number], profile, ledger)
-        if all(settled(telling, ledger.get((telling.dpid, telling.id))) for telling in found):
+        if all(acknowledged(telling, ledger.get((telling.dpid, telling.id))) for telling in found):
             group.append(uid, command.at, [], ToTell((number,), catch_up=(number,)), "replay")
 
 

@@ -75,6 +75,7 @@ def erase(group: Group, command: Erase) -> Result:
         return Erased(())
     owed = tuple(owed.destination for owed in group.owed_of(uid))
     group.writes.no_longer_owed += [(destination_id, uid) for destination_id in owed]
+    group.closed += owed
     group.writes.wakes[uid] = (profile.wake, NEVER)
     if command.keep and profile.seen:
         group.writes.profiles[uid] = Profile(

@@ -25,7 +25,7 @@ def sweep(group: Group, command: Sweep) -> Result:
 
 
 def refresh(group: Group, command: Refresh) -> Result:
-    if command.epoch != group.ruling.compiled.epoch:  # changed again meanwhile
+    if command.epoch != group.ruling.compiled.fingerprint:  # changed again meanwhile
         return Walked(0, 0)
     uids = group.loaded.walked[command.after, command.limit]
     walked = _walk(group, uids, command.at, "backfill")
@@ -38,7 +38,7 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Walked:
     """Bring profiles up to now though nothing was heard of them."""
     compiled = group.ruling.compiled
     for uid, profile in group.known(uids).items():
-        if kind == "sweep" or profile.epoch != compiled.epoch:
+        if kind == "sweep" or profile.fingerprint != compiled.fingerprint:
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []
             group.write_unseen(uid, profile, at, changes, kind)
     return Walked(len(uids), uids[-1] if uids else 0)

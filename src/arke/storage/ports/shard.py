@@ -115,6 +115,10 @@ class GroupWrites(msgspec.Struct):
     batches: dict[int, BatchRun] = {}
     overwritten: list[JournalRecord] = []
     erased: list[int] = []
+    taken: int | None = None
+    """The number in the log up to which sightings are in the store. Alone it is not worth a commit: what changed
+    nothing changes nothing when it is taken again.
+    """
 
     @property
     def empty(self) -> bool:
@@ -159,6 +163,10 @@ class JournalReader(Protocol):
 
     async def last_seq(self) -> int:
         """The newest position, 0 where there is none."""
+        ...
+
+    async def taken(self) -> int:
+        """How far the log was taken; see `GroupWrites.taken`."""
         ...
 
     async def cursors(self) -> dict[int, int]:

@@ -142,6 +142,11 @@ class ShardReads:
         ((at,),) = self._rows("next_due")
         return None if at is None else int(at)
 
+    def taken(self) -> int:
+        for (number,) in self._rows("taken"):
+            return int(number)
+        return 0
+
     def refreshed(self) -> tuple[int, int | None] | None:
         for (value,) in self._rows("refreshed"):
             return msgspec.msgpack.decode(value, type=tuple[int, int | None])

@@ -72,6 +72,8 @@ class ShardWrites:
         wakes = writes.wakes.items()
         self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
         self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
+        if writes.taken is not None:
+            self._connection.execute(SQL["put_taken"], (writes.taken,))
         if writes.refreshed is not None:
             self._connection.execute(SQL["put_refreshed"], (_encode(writes.refreshed),))
 

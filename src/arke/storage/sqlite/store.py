@@ -168,6 +168,9 @@ class SqliteShardStore:
     async def next_due(self) -> int | None:
         return self._reads.next_due()
 
+    async def taken(self) -> int:
+        return self._reads.taken()
+
     async def refreshed(self) -> tuple[int, int | None] | None:
         return self._reads.refreshed()
 

@@ -103,6 +103,12 @@ DELETE FROM due WHERE at = ? AND uid = ?
 -- name: put_due
 INSERT OR IGNORE INTO due VALUES (?, ?)
 
+-- name: taken
+SELECT value FROM meta WHERE key = 'taken'
+
+-- name: put_taken
+INSERT INTO meta VALUES ('taken', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
 -- name: put_refreshed
 INSERT INTO meta VALUES ('refreshed', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 

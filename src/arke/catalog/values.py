@@ -1,10 +1,12 @@
-"""Times as a catalog writes them: durations (`100ms`, `24h`), days (`2026-01-31`), hours (`02:00`)."""
+"""Values with a form of their own: durations (`100ms`, `24h`), days (`2026-01-31`), hours (`02:00`), and references
+to secrets.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arke.catalog.fields import shown, type_name
 
@@ -80,3 +82,35 @@ def _bound_ms(text: str) -> int:
     if milliseconds is None:
         raise AssertionError(f"not a duration: {text}")
     return milliseconds
+
+
+_REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f\ud800-\udfff]{1,4096})\Z")
+
+
+class Confined(Protocol):
+    """What a catalog that came over the network may refer to. What must not be and what is not are the same."""
+
+    def resolves(self, reference: str) -> bool: ...
+
+    def has_file(self, path: str) -> bool: ...
+
+
+NOT_FROM_AFAR = (
+    "a catalog from the network may refer to variables and files that the settings allow, [secrets] env_prefix and "
+    "folders; or apply it on the engine's machine"
+)
+
+
+def secret_reference(fields: Fields, key: str, confined: Confined | None) -> str:
+    """`env:NAME` or `file:PATH`. What else stands there may be the secret itself, so no message shows it."""
+    value = fields.raw(key)
+    if value is None:
+        fields.missing(key, "a reference to the secret: env:NAME or file:PATH")
+    elif not isinstance(value, str) or not _REFERENCE.match(value):
+        hint = "keep the secret in the environment or in a file, and write env:NAME or file:PATH"
+        fields.error(key, f"{key} must be a reference to a secret", hint)
+    elif confined is not None and not confined.resolves(value):
+        fields.error(key, f"{key}: there is no such secret", NOT_FROM_AFAR)
+    else:
+        return value
+    return ""

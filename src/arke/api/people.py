@@ -1,31 +1,25 @@
-"""Access, deletion and opt-out."""
+"""The endpoints about people: a device explained; access, deletion and opt-out."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-from msgspec import Meta
-
-from arke.api.bodies import NO_BODY, JsonBody
-from arke.api.endpoint import Endpoint, Nothing
+from arke.api.endpoint import NO_BODY, Endpoint, JsonBody, Nothing
+from arke.api.parameters import Before, Device, OneRequest
+from arke.operations.explain import Explanation
 from arke.operations.privacy import MAX_ASK_BYTES, Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
 
 MAX_LIFT_BYTES = 8 * 1024
-
-
-class Before(msgspec.Struct, frozen=True):
-    """A page of privacy requests."""
-
-    before: Annotated[int | None, Meta(description="Only requests with lower numbers.")] = None
-
-
-class OneRequest(msgspec.Struct, frozen=True):
-    """A privacy request."""
-
-    number: Annotated[int, Meta(title="the privacy request", description="The request's number.")]
-
-
+EXPLAIN: Final = Endpoint(
+    method="GET",
+    path="/v1/explain",
+    scope="operate",
+    summary="Why a device is in each segment or not, and what each destination was told.",
+    parameters=Device,
+    body=NO_BODY,
+    answer=Explanation,
+    run=lambda on, asked: on.people.explain(asked.given.uuid, asked.given.id, actor=asked.actor),
+)
 ACCESS: Final = Endpoint(
     method="POST",
     path="/v1/privacy/access",
@@ -36,7 +30,7 @@ ACCESS: Final = Endpoint(
     answer=list[Access],
     run=lambda on, asked: on.privacy.access(asked.body, actor=asked.actor),
 )
-REQUEST: Final = Endpoint(
+REQUEST_PRIVACY: Final = Endpoint(
     method="POST",
     path="/v1/privacy/requests",
     scope="admin",
@@ -57,7 +51,7 @@ LIFT: Final = Endpoint(
     answer=LiftReport,
     run=lambda on, asked: on.privacy.lift(asked.body, actor=asked.actor),
 )
-NEWEST: Final = Endpoint(
+LIST_REQUESTS: Final = Endpoint(
     method="GET",
     path="/v1/privacy/requests",
     scope="operate",
@@ -67,7 +61,7 @@ NEWEST: Final = Endpoint(
     answer=list[PrivacyReport],
     run=lambda on, asked: on.privacy.newest(asked.given.before),
 )
-SHOW: Final = Endpoint(
+SHOW_REQUEST: Final = Endpoint(
     method="GET",
     path="/v1/privacy/requests/{number}",
     scope="operate",

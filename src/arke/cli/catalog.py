@@ -1,4 +1,4 @@
-"""`arke apply`: plan a catalog and switch to it."""
+"""`arke check`, `arke apply` and `arke estimate`: a catalog validated, planned and switched to; a rule tried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,27 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, catalog_text, client, whole
 
 if TYPE_CHECKING:
-    from arke.operations.catalog import AppliedReport
+    from arke.operations.catalog import AppliedReport, Estimate
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The catalog, YAML or JSON.")],
+    json: Json = False,
+) -> None:
+    """Validate a catalog: every problem with its file, line and column, and how to mend it."""
+    import msgspec
+
+    from arke.app import catalog_checkers
+    from arke.catalog.load import check_report
+
+    report = check_report(file, checkers=catalog_checkers())
+    if json:
+        sys.stdout.write(msgspec.json.encode(report.json).decode() + "\n")
+    else:
+        stream = sys.stdout if report.ok else sys.stderr
+        stream.write("\n".join(report.lines) + "\n")
+    if not report.ok:
+        raise typer.Exit(2)
 
 
 def apply(
@@ -94,3 +114,44 @@ def _show_outcome(report: AppliedReport) -> None:
         sys.stdout.write("nothing to change: this catalog is in force already\n")
     else:
         sys.stdout.write(f"catalog version {report.version} is in force; {touched}\n")
+
+
+def estimate(
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="A segment rule, as a catalog has it.")],
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            parser=whole(1, 1_000_000_000),
+            metavar="N",
+            help="Look at no more than N profiles. [default: 100000]",
+        ),
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Say how many stored profiles a segment rule would hold now, over the traits of the catalog in force."""
+    import msgspec
+
+    found = client(data, url, token, config, insecure=insecure).estimate(rule, sample)
+    if json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return
+    for warning in found.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    sys.stdout.write(f"{_sentence(found)}\n")
+
+
+def _sentence(found: Estimate) -> str:
+    share = f" ({found.estimate / found.stored:.2%})" if found.stored else ""
+    stored = f"{found.stored:,} stored profiles{share}"
+    if found.exact:
+        return f"{found.estimate:,} of {stored}: exact, every one was looked at"
+    return (
+        f"about {found.estimate:,} of {stored}: {found.low:,} to {found.high:,} with 95% confidence, "
+        f"from a random sample of {found.looked_at:,}"
+    )

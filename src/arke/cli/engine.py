@@ -1,17 +1,51 @@
-"""`arke status`: health and figures."""
+"""`arke up` and `arke status`: run the engine, and see how it is."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+from arke.domain.digits import MAX_PORT
 
 if TYPE_CHECKING:
-    from arke.operations.batches import RunFacts
+    from arke.operations.jobs import RunFacts
     from arke.operations.status import Status
+
+
+def up(
+    config: Config = None,
+    data: Data = DATA,
+    intake_port: Annotated[
+        int | None,
+        typer.Option("--intake-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
+    ] = None,
+    admin_port: Annotated[
+        int | None,
+        typer.Option("--admin-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            "--shards",
+            parser=whole(1, 64),
+            help="Processes to use; fixed when the data directory is new.",
+        ),
+    ] = None,
+) -> None:
+    """Run the engine: intake, evaluation, delivery, admin API. Ctrl-C stops it cleanly."""
+    from arke.app import catalog_checkers
+    from arke.log import configure_logging
+    from arke.serve import serve
+    from arke.settings import find_settings, with_options
+
+    configure_logging()
+    settings = with_options(
+        find_settings(config), intake_port=intake_port, admin_port=admin_port, shards=shards
+    )
+    serve(data, settings, catalog_checkers())
 
 
 def status(

@@ -1,4 +1,4 @@
-"""API tokens as operators make, see and revoke them."""
+"""Who may call, and what was done: API tokens and the audit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import msgspec
 
 from arke import tokens
 from arke.domain.token import LOCAL
+from arke.storage.ports.directory import AuditEntry
 
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.engine.audit import Audit
+    from arke.storage.ports.directory import Audit as StoredAudit
     from arke.storage.ports.directory import Tokens
 
 
@@ -74,3 +76,24 @@ class TokenOperations:
         await self._store.revoke(token_id, now)
         await self._audit.record(actor, "token_revoked", token_id)
         return Revoked(token_id)
+
+
+PAGE = 1_000
+
+
+class AuditReport(msgspec.Struct, frozen=True):
+    """What operators did, oldest first, and whether the chain of seals is whole."""
+
+    intact: bool
+    entries: list[AuditEntry]
+
+
+class AuditOperations:
+    """Reads the audit."""
+
+    def __init__(self, entries: StoredAudit) -> None:
+        self._entries = entries
+
+    async def read(self, after: int = 0) -> AuditReport:
+        """Up to PAGE entries with a number above `after`."""
+        return AuditReport(await self._entries.intact(), await self._entries.entries(after, PAGE))
