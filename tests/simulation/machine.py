@@ -137,8 +137,8 @@ class Machine:
             patch.object(
                 app,
                 "SqliteDirectory",
-                lambda _, committer, key: self._opened(
-                    SqliteDirectory(here / DIRECTORY_FILE, committer=committer, key=key)
+                lambda _, committer, key: Pausing(
+                    self._opened(SqliteDirectory(here / DIRECTORY_FILE, committer=committer, key=key)), chance
                 ),
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
@@ -157,8 +157,8 @@ class Machine:
         """Nothing of the engine runs on: what its tasks would still do, they do to files that nobody reads."""
         self._network.cut()
         self._move_on()
-        survivors = {*self._outsiders, asyncio.current_task()}
-        while doomed := asyncio.all_tasks() - survivors:  # one that is cancelled may have started another
+        # One that is cancelled may have started another, and outsiders go on starting theirs.
+        while doomed := asyncio.all_tasks() - {*self._outsiders, asyncio.current_task()}:
             for task in doomed:
                 task.cancel()
             await asyncio.sleep(0)

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_TURNS = 3
+FACETS = tuple(
+    f"arke.storage.sqlite.{name}"
+    for name in ("audit", "catalogs", "files", "identities", "requests", "runs", "suppression", "tokens")
+)
 
 
 class Pausing:
-    """A store whose every awaited call waits for a drawn number of turns of the loop, before it happens and before
-    it returns. All else is the store's own.
+    """A store, or a facet of one, whose every awaited call waits for a drawn number of turns of the loop, before it
+    happens and before it returns. All else is the store's own.
     """
 
     def __init__(self, store: Any, chance: random.Random) -> None:
@@ -24,7 +28,9 @@ class Pausing:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
-        return self._paused(found) if inspect.iscoroutinefunction(found) else found
+        if inspect.iscoroutinefunction(found):
+            return self._paused(found)
+        return Pausing(found, self._chance) if type(found).__module__ in FACETS else found
 
     def _paused(self, call: Callable[..., Any]) -> Callable[..., Any]:
         async def paused(*args: Any, **kwargs: Any) -> Any:

@@ -185,8 +185,8 @@ class Window:
 
     def close(self, device: OpenDevice) -> None:
         """The device is done with; its place in the journal no longer holds the cursor."""
-        self._expect(device, not (device.uid in self._waiting or device.reading))
-        del self._open[device.uid]
+        if self._open.pop(device.uid, None) is not device or device.reading or device.uid in self._waiting:
+            raise OutOfTurn(f"{device}")
 
     # --- waiting to be built ----------------------------------------------------------------------------
 
@@ -199,27 +199,24 @@ class Window:
     def read(self, devices: Iterable[OpenDevice]) -> None:
         """Reading these begins: nobody else reads them until they are `built` or `wait_again`."""
         for device in devices:
-            self._expect(device, self._waiting.pop(device.uid, None) is device)
-            device.reading, device.stale = True, False
+            if self._waiting.pop(device.uid, None) is not device:
+                raise OutOfTurn(f"{device}")
+            device.reading = True
+            device.stale = False
 
     def built(self, device: OpenDevice) -> None:
         """The device was built from what was read, and nothing has come in between. It is put or closed next."""
-        self._expect(device, device.reading and not device.stale)
+        if device.stale or not device.reading:
+            raise OutOfTurn(f"{device}")
         device.reading = False
 
     def wait_again(self, devices: Iterable[OpenDevice]) -> bool:
         """Those of these that were not built wait again. False: there is none."""
         left = [device for device in devices if device.reading]
         for device in left:
-            self._expect(device, device.uid not in self._waiting)
             device.reading = False
             self._waiting[device.uid] = device
         return bool(left)
-
-    def _expect(self, device: OpenDevice, in_turn: bool) -> None:
-        """Raises OutOfTurn unless `in_turn` and this very object is the one that is open for its uid."""
-        if not in_turn or self._open.get(device.uid) is not device:
-            raise OutOfTurn(f"{device}")
 
     @property
     def waiting_count(self) -> int:
@@ -261,8 +258,8 @@ class Window:
 
     def put(self, device: OpenDevice, parts: list[Part]) -> None:
         """Buffer the entries of a device that was built, each with others of its id type."""
-        self._expect(device, not (device.uid in self._waiting or device.parts or device.sending))
-        self._expect(device, not (device.reading or device.stale))
+        if device.reading or device.stale or device.sending or device.parts or device.uid in self._waiting:
+            raise OutOfTurn(f"{device}")
         device.parts = len(parts)
         for part in parts:
             buffer = self._buffers.setdefault((part.telling.dpid, device.kind), [])

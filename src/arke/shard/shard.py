@@ -258,14 +258,18 @@ class Shard:
         if seen and self._queued + seen > MAX_QUEUED:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
         commands, held = await self._hold(commands)
-        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to if seen else 0))
-        self._queued += len(commands)
-        self._wake.set()
         try:
-            return await future
+            return await self._enqueue(commands, seen_to if seen else 0)
         finally:
             self._let_go(held)
+
+    def _enqueue(self, commands: list[Command], seen_to: int = 0) -> asyncio.Future[list[Result]]:
+        """Done once everything in the queue up to these commands is durable."""
+        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to))
+        self._queued += len(commands)
+        self._wake.set()
+        return future
 
     async def one(self, command: Asks[R]) -> R:
         """One command of the shard's own. Raises StoreUnavailable also where it failed."""
@@ -289,7 +293,7 @@ class Shard:
         ready: list[Command] = []
         for command in commands:
             if isinstance(command, Unlink | Erase):
-                uid = await self.store.find_uid(command.uuid)
+                uid = await self._find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
                     self._held[uid] += 1
@@ -299,6 +303,14 @@ class Shard:
                         command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
             ready.append(command)
         return ready, held
+
+    async def _find_uid(self, uuid: str) -> int | None:
+        """The uid of a device that is stored, or is with what was submitted before."""
+        uid = await self.store.find_uid(uuid)
+        if uid is None:
+            await self._enqueue([])
+            uid = await self.store.find_uid(uuid)
+        return uid
 
     async def record(self, report: LaneReport) -> None:
         """Commit what a lane has done. Raises Unavailable."""

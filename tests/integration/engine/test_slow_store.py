@@ -293,6 +293,33 @@ class TestDevicesBeingRead:
         play(story)
 
 
+class TestHolding:
+    def test_a_device_that_is_being_stored_is_held_too(self) -> None:
+        """An id leaves a device whose first event is not committed yet: what the event sets off is waited for, so
+        that the id takes along what it was told.
+        """
+
+        async def story(world: World) -> None:
+            world.poster.gate.clear()
+            held = world.store.hold("load")
+            seeing = asyncio.create_task(world.see(memberships={10: 1}))
+            await held.read.wait()
+            unlink = Unlink(UUID, DPID, "x", START, generation=9)
+            leaving = asyncio.create_task(world.shard.submit([unlink]))
+            await asyncio.sleep(1)
+            held.go.set()
+            await seeing
+            await eventually(lambda: world.poster.posted, "the message to be in flight")
+            await asyncio.sleep(1)
+            assert not leaving.done()
+            world.poster.gate.set()
+            (left,) = await leaving
+            assert isinstance(left, Unlinked)
+            assert [row.entry.told for row in left.rows] == [{"10": 1}]
+
+        play(story)
+
+
 class TestTheJournal:
     def test_what_is_committed_while_a_lane_reads_back_is_not_missed(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,8 +1,8 @@
 """The shard's seam: what it asks of its store, by subject. Adapters live in folders beside this one.
 
 One writer: `load`, `rows`, `commit` and the upkeep are never called while another of them has not returned. Readers
-may be called at any time; they see what was committed, each call once or more. Every call may raise
-StoreUnavailable. An adapter that reads at once answers without suspending its caller.
+may be called at any time and see what was committed; one call may see more than one moment, but never an older one
+after a newer one. Every call may raise StoreUnavailable. An adapter that reads at once does not suspend its caller.
 """
 
 from __future__ import annotations
