@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from arke.delivery.batch_feed import BatchFeed
 from arke.delivery.builder import Builder, Built
-from arke.delivery.outcome import LaneReport, conclude, release
+from arke.delivery.outcome import RecordDeliveries, conclude, release
 from arke.delivery.sender import Sender
 from arke.delivery.window import BATCH, OpenDevice, Part, Window
 from arke.domain.batch import BatchCounts
@@ -62,7 +62,7 @@ log = get_logger("lane")
 class Recorder(Protocol):
     """Commits what lanes have done."""
 
-    async def record(self, report: LaneReport) -> None:
+    async def record(self, report: RecordDeliveries) -> None:
         """Commit a report. Raises Unavailable when the store does not take it."""
         ...
 
@@ -281,7 +281,7 @@ class Lane:
         no_longer_owed = (device.uid,) if device.owed else ()
         self.owed_count -= device.owed
         self._record_in_background(
-            LaneReport(self.route.destination.id, device.rows, no_longer_owed=no_longer_owed), device
+            RecordDeliveries(self.route.destination.id, device.rows, no_longer_owed=no_longer_owed), device
         )
 
     def _owe(self, device: OpenDevice, reason: str) -> None:
@@ -291,10 +291,10 @@ class Lane:
         self.owed_count += not device.owed
         progress = self._progress(device.kind, BatchCounts(users=1, owed=1))
         self._record_in_background(
-            LaneReport(self.route.destination.id, owed=(owed,), batch=progress), device
+            RecordDeliveries(self.route.destination.id, owed=(owed,), batch=progress), device
         )
 
-    def _record_in_background(self, report: LaneReport, device: OpenDevice | None = None) -> None:
+    def _record_in_background(self, report: RecordDeliveries, device: OpenDevice | None = None) -> None:
         """Keep something that no message waits for; then close the device it is about."""
 
         async def record() -> None:
@@ -335,7 +335,7 @@ class Lane:
         counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
         progress = self._progress(message.kind, counts)
         recorded = await self._record(
-            LaneReport(
+            RecordDeliveries(
                 message.destination.id, outcome.rows, outcome.owed, outcome.no_longer_owed, cursor, progress
             )
         )
@@ -355,7 +355,7 @@ class Lane:
         """A message has left the sender: there may be room for another."""
         self._wake.set()
 
-    async def _record(self, report: LaneReport) -> bool:
+    async def _record(self, report: RecordDeliveries) -> bool:
         """Retry until the store takes the report: what a destination was told must not be forgotten. False: it did
         not take it, and the lane is stopping.
         """
@@ -382,7 +382,9 @@ class Lane:
         self._window.close(device)
         if no_longer_owed:
             self.owed_count -= 1
-            self._record_in_background(LaneReport(self.route.destination.id, no_longer_owed=(device.uid,)))
+            self._record_in_background(
+                RecordDeliveries(self.route.destination.id, no_longer_owed=(device.uid,))
+            )
         quiet = self._quiet.pop(device.uid, None)
         if quiet is not None:
             quiet.set()
@@ -447,7 +449,7 @@ class Lane:
 
     async def record_progress(self, progress: BatchProgress) -> bool:
         """Commit how far the batch has come; False: the lane is stopping without."""
-        return await self._record(LaneReport(self.route.destination.id, batch=progress))
+        return await self._record(RecordDeliveries(self.route.destination.id, batch=progress))
 
     def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
         return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
@@ -570,7 +572,7 @@ class Lane:
             return
         self._cursor_due = now + CURSOR_EVERY_S
         try:
-            await self._recorder.record(LaneReport(self.route.destination.id, cursor=cursor))
+            await self._recorder.record(RecordDeliveries(self.route.destination.id, cursor=cursor))
         except Unavailable:
             return  # a start finds out again what the cursor would have said
         self._recorded_cursor = cursor

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arke.storage.ports.shard import Needs
 
 
-class LaneReport(msgspec.Struct, tag=True, frozen=True):
+class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
     far the lane and its batch have come.
     """

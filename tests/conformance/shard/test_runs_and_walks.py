@@ -36,7 +36,7 @@ async def test_a_profile_moves_in_the_index_of_due_ones(store: ShardStore) -> No
 
 
 async def test_how_far_profiles_were_brought_to_which_catalog(store: ShardStore) -> None:
-    assert await store.refreshed() is None
+    assert await store.backfill_position() is None
     for done in ((7, 41), (7, None), (8, 3)):
-        await store.commit(GroupWrites(refreshed=done))
-        assert await store.refreshed() == done
+        await store.commit(GroupWrites(backfill_position=done))
+        assert await store.backfill_position() == done

@@ -9,13 +9,13 @@ from arke.shard.commands import Done, Failed, Replayed
 from arke.telling.records import ToTell
 
 if TYPE_CHECKING:
-    from arke.shard.commands import BeginBatch, LaneReport, Replay, Result
+    from arke.shard.commands import BeginBatch, RecordDeliveries, Replay, Result
     from arke.shard.group import Group
 
 
-def report(group: Group, report: LaneReport) -> Result:
+def report(group: Group, report: RecordDeliveries) -> Result:
     for row in report.ledger:
-        group.keep(row)
+        group.write_ledger(row)
     group.writes.owed.extend(report.owed)
     group.writes.no_longer_owed.extend((report.destination, uid) for uid in report.no_longer_owed)
     if report.cursor is not None:

@@ -147,8 +147,8 @@ class ShardReads:
             return int(number)
         return 0
 
-    def refreshed(self) -> tuple[int, int | None] | None:
-        for (value,) in self._rows("refreshed"):
+    def backfill_position(self) -> tuple[int, int | None] | None:
+        for (value,) in self._rows("backfill_position"):
             return msgspec.msgpack.decode(value, type=tuple[int, int | None])
         return None
 

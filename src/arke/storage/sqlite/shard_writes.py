@@ -74,8 +74,8 @@ class ShardWrites:
         self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
-        if writes.refreshed is not None:
-            self._connection.execute(SQL["put_refreshed"], (_encode(writes.refreshed),))
+        if writes.backfill_position is not None:
+            self._connection.execute(SQL["put_backfill_position"], (_encode(writes.backfill_position),))
 
     def _commit_erased(self, writes: GroupWrites) -> int:
         """Whatever else is kept about a device by its uid goes here too."""
