@@ -52,7 +52,8 @@ def run(options: Options, directory: Path) -> Section:
         bound_s = _counted_s(file) + _inserted_s(file, scratch / "bare.db")
         data = scratch / "data"
         data.mkdir(mode=0o700)
-        link_cookies(data / DIRECTORY_FILE, DPID, [f"{number:038d}" for number in range(options.lines)])
+        uuids = [f"{number:038d}" for number in range(options.lines)]
+        asyncio.run(link_cookies(data / DIRECTORY_FILE, DPID, uuids))
         load_s = asyncio.run(_load_s(file, data, options.lines))
         shutil.rmtree(scratch)
         rates.append(options.lines / load_s)

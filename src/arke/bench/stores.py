@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -86,12 +85,8 @@ async def index_due(store: ShardStore, at: int) -> None:
     await store.tidy()
 
 
-def link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
+async def link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
     """Let every device be known by a cookie, `cookie-` and its place in nine digits."""
-    asyncio.run(_link_cookies(path, dpid, uuids))
-
-
-async def _link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
     directory = SqliteDirectory(path, committer=InlineCommitter())
     for start in range(0, len(uuids), WRITTEN):
         part = enumerate(uuids[start : start + WRITTEN], start)
