@@ -12,30 +12,26 @@ from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
 from arke.data_directory import DIRECTORY_FILE, open_private
+from arke.delivery.body import TemplateLanguage, compile_template
 from arke.delivery.channel import Wire
-from arke.delivery.confinement import Confinement
 from arke.delivery.https.client import HttpsClient
+from arke.delivery.https.dialer import SystemResolver
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
-from arke.delivery.https.resolver import SystemResolver
 from arke.delivery.https.tls import TlsContexts
-from arke.delivery.secrets import Secrets
-from arke.delivery.templates.template import TemplateLanguage, compile_template
+from arke.delivery.secrets import Confinement, Secrets
 from arke.domain.catalog import Catalog
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
-from arke.engine.catch_up import CatchUp
-from arke.engine.estimate import Estimator
 from arke.engine.file_desk import FileDesk
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
-from arke.engine.joins import Joins
-from arke.engine.links import Links
-from arke.engine.live_catalog import LiveCatalog
-from arke.engine.moves import Moves
+from arke.engine.links import Joins, Links, Moves
+from arke.engine.live_catalog import CatchUp, LiveCatalog
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
+from arke.engine.what_if import Estimator
 from arke.errors import DataLocked
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader

@@ -1,16 +1,20 @@
-"""The data directory belongs to one user alone: what is in it are people, keys and the proof of what was done."""
+"""The data directory belongs to one user alone: what is in it are people, keys and the proof of what was done. Its
+socket is reached by a path of any length.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from arke.errors import InvalidInput
 from arke.log import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DIRECTORY_FILE = "directory.db"
@@ -21,6 +25,8 @@ OTHERS = 0o077
 MAY_WRITE = 0o022
 
 log = get_logger("engine")
+
+MAX_PATH_BYTES = 107
 
 
 class DataExposed(InvalidInput):
@@ -70,3 +76,16 @@ def check_private(data: Path) -> None:
             f"{data}: {strange} files in it belong to other users, who must have put them there: look at them "
             f"(`ls -la {where}`) and remove them"
         )
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A name for `path` that fits into a socket address, valid within the block. Raises OSError."""
+    if len(os.fsencode(path)) <= MAX_PATH_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

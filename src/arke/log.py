@@ -28,20 +28,20 @@ class LibraryLines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._told_at: dict[tuple[str, str, int], float] = {}
-        self._untold: dict[tuple[str, str, int], int] = {}
+        self._logged_at: dict[tuple[str, str, int], float] = {}
+        self._unlogged: dict[tuple[str, str, int], int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         place = (record.name, record.module, record.lineno)
         now = time.monotonic()
-        times = self._untold.pop(place, 0) + 1
-        told = self._told_at.get(place)
-        if told is not None and now - told < LIBRARY_EVERY_S:
-            self._untold[place] = times
+        times = self._unlogged.pop(place, 0) + 1
+        logged_at = self._logged_at.get(place)
+        if logged_at is not None and now - logged_at < LIBRARY_EVERY_S:
+            self._unlogged[place] = times
             return
-        if len(self._told_at) >= MAX_LIBRARY_PLACES:
-            self._told_at.clear()
-        self._told_at[place] = now
+        if len(self._logged_at) >= MAX_LIBRARY_PLACES:
+            self._logged_at.clear()
+        self._logged_at[place] = now
         kind = record.exc_info[0] if record.exc_info else None
         get_logger("library").log(
             record.levelno,

@@ -12,25 +12,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.api.app import api_app
-from arke.api.doors import admin_server, socket_server
+from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.data_directory import SOCKET_FILE
+from arke.data_directory import SOCKET_FILE, reachable
 from arke.doors.bounds import Bounds
-from arke.doors.hosts import KnownHosts
+from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
-from arke.doors.visitors import TrustedProxies
 from arke.errors import SettingsError
-from arke.intake.http import intake_app
+from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
-from arke.intake.server import intake_server
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
-from arke.unix_socket import reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from arke.clock import Clock
-    from arke.storage.ports.tokens import Tokens
+    from arke.storage.ports.directory import Tokens
 
 PREFIX: Final = "arke_"
 SECRET_BYTES: Final = 32

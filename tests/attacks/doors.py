@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from arke.api.reach import engine_socket
-from arke.unix_socket import reachable
+from arke.data_directory import reachable
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 import pytest
 
-from arke.api.table.audit import READ
+from arke.api.table import AUDIT
 from e2e.engine_process import EngineProcess, request
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def engine(tmp_path: Path) -> Iterator[EngineProcess]:
 
 
 def audit(engine: EngineProcess) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(engine.client().ask(READ))
+    found: dict[str, Any] = msgspec.to_builtins(engine.client().ask(AUDIT))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.api.table import audit
+from arke.api import table
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from at_once import at_once
@@ -19,7 +19,7 @@ from patience import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from arke.storage.ports.audit import AuditEntry
+    from arke.storage.ports.directory import AuditEntry
 
 NOWHERE = "https://127.0.0.1:1/aam"
 PEOPLE = ("/v1/explain?uuid=" + device(1), f"/v1/explain?id={DPID}:p1", "/v1/undelivered")
@@ -56,7 +56,7 @@ def get(engine: EngineProcess, path: str, headers: dict[str, str]) -> Reply:
 
 
 def audited(engine: EngineProcess) -> list[AuditEntry]:
-    report = engine.client().ask(audit.READ)
+    report = engine.client().ask(table.AUDIT)
     assert report.intact
     return report.entries
 
@@ -72,7 +72,7 @@ def hashes(engine: EngineProcess, texts: Sequence[str]) -> list[str]:
     """The keyed hashes under which the directory knows these, read beside the engine."""
     directory = SqliteDirectory(engine.data / "directory.db", committer=InlineCommitter())
     try:
-        return [directory.hash_of(text).hex() for text in texts]
+        return [directory.hashes.digest(text).hex() for text in texts]
     finally:
         at_once(directory.close())
 

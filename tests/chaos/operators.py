@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.api.table import batches, files
+from arke.api import parameters, table
 from arke.errors import Overloaded, Unavailable
 from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import device
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.api.client import Client
-    from arke.operations.batches import RunFacts
-    from arke.operations.files import Receipt
+    from arke.operations.jobs import Receipt, RunFacts
 
 RESYNCS = 0.15
 """The share of runs that tell everything."""
@@ -86,15 +85,15 @@ class BatchRunner(Operator):
         self.begun: list[int] = []
 
     def step(self, client: Client) -> None:
-        begin = batches.RESYNC if self._random.random() < RESYNCS else batches.RUN
-        facts = client.ask(begin, batches.OneDestination(self.destination))
+        begin = table.RESYNC if self._random.random() < RESYNCS else table.RUN_BATCH
+        facts = client.ask(begin, parameters.OneDestination(self.destination))
         self.begun.append(facts.number)
 
     def runs(self, client: Client) -> list[RunFacts]:
         """Every run of the destination, oldest first: also those whose beginning was not answered."""
         newest = max(run.number for one in client.batches() for run in one.runs if self._is_mine(run))
         return [
-            client.ask(batches.SHOW, batches.OneBatch(number, self.destination))
+            client.ask(table.SHOW_BATCH, parameters.OneBatch(number, self.destination))
             for number in range(1, newest + 1)
         ]
 
@@ -124,13 +123,13 @@ class FileSender(Operator):
             self._next = next(self._files)
         file = self._next
         with file.path.open("rb") as body:
-            file.ticket = client.ask(files.SEND, files.DataFile(file.path.name), body).id or ""
+            file.ticket = client.ask(table.SEND_FILE, parameters.DataFile(file.path.name), body).id or ""
         self.sent.append(file)
         self._next = None
 
     def receipt(self, client: Client, file: DataFile) -> Receipt | None:
         """None while it is not loaded."""
-        return client.ask(files.SHOW, files.OneFile(file.ticket)).receipt
+        return client.ask(table.SHOW_FILE, parameters.OneFile(file.ticket)).receipt
 
 
 class Editor(Operator):

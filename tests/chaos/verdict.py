@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.engine.batches import RunFacts
     from arke.onboarding.receipt import Receipt
-    from arke.receiver.request_log import Record
+    from arke.receiver.http import Record
     from arke.storage.ports.shard import StoredDevice
     from chaos.visitors import Sent
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.errors import StoreUnavailable
-from arke.storage.ports.catalogs import StoredCatalog
+from arke.storage.ports.directory import StoredCatalog
 
 if TYPE_CHECKING:
     from arke.storage.ports.directory import Directory

@@ -87,7 +87,7 @@ async def test_links_and_their_moves_are_stored_together_or_not_at_all(directory
 
 
 async def test_where_an_id_was_first_is_remembered_with_its_owner(directory: Directory) -> None:
-    first = directory.hash_of("U")
+    first = directory.hashes.digest("U")
     await directory.identities.link(Claims(100, {A: Owner("V", 2, 0, first), B: Owner("V", 3)}))
     found = await owners(directory, A, B)
     assert (found[A].first, found[B].first) == (first, None)
@@ -104,7 +104,7 @@ async def test_all_that_is_asked_for_is_answered_at_once(directory: Directory) -
     await directory.requests.finish({}, [], [B], 200)
     known = await identities.look_up({A, B, C}, {(*ANN, "U"), (*ANN, "V")}, {("U", 5), ("U", 6)})
     assert known.owners == {A: Owner("U", 1)}
-    assert known.firsts == {B: directory.hash_of("U")}
+    assert known.firsts == {B: directory.hashes.digest("U")}
     assert known.people == {(*ANN, "U"): PersonRow(2, 1)}
     assert known.takeovers == {("U", 5): 3}
 

@@ -44,7 +44,7 @@ async def test_what_is_finished_is_forgotten(directory: Directory) -> None:
     assert sorted(gone) == [A, B]
     known = await identities.look_up([*owners])
     assert sorted(known.owners) == [C, ANN]
-    whose = {A: directory.hash_of("U"), B: directory.hash_of("V")}
+    whose = {A: directory.hashes.digest("U"), B: directory.hashes.digest("V")}
     assert known.firsts == whose, "whose they were stays, as hashes"
     assert await identities.devices([ANN]) == {ANN: ["V"]}
     assert [move.id for move in await identities.moves()] == ["c"]

@@ -11,7 +11,7 @@ UUID = "1" * 38
 
 
 async def test_suppression_keeps_hashes_only(directory: Directory) -> None:
-    suppression, hash_of = directory.suppression, directory.hash_of
+    suppression, hash_of = directory.suppression, directory.hashes.digest
     hashes = await suppression.suppress({1: ["1:somebody", "1:else"]}, 100)
     assert await suppression.hashes() == hashes == {hash_of("1:somebody"), hash_of("1:else")}
     assert await suppression.suppress({2: ["1:somebody"]}, 200) == {hash_of("1:somebody")}
@@ -20,7 +20,7 @@ async def test_suppression_keeps_hashes_only(directory: Directory) -> None:
 
 async def test_a_request_that_is_lifted_takes_off_what_it_alone_wanted(directory: Directory) -> None:
     """What another request wants stays until that one is lifted too; devices among them are remembered."""
-    suppression, hash_of = directory.suppression, directory.hash_of
+    suppression, hash_of = directory.suppression, directory.hashes.digest
     await suppression.suppress({1: [UUID, "1:a", "1:both"], 2: ["1:both"]}, 100)
     both, device = hash_of("1:both"), hash_of(UUID)
     assert await suppression.wanted_by(both) == [1, 2]
@@ -35,7 +35,7 @@ async def test_a_request_that_is_lifted_takes_off_what_it_alone_wanted(directory
 
 
 async def test_what_is_lifted_by_name_is_off_the_list_whoever_wanted_it(directory: Directory) -> None:
-    suppression, hash_of = directory.suppression, directory.hash_of
+    suppression, hash_of = directory.suppression, directory.hashes.digest
     await suppression.suppress({1: [UUID, "1:a"], 2: [UUID, "1:a"]}, 100)
     assert await suppression.lift(hash_of("1:a"), 200, device=False)
     assert not await suppression.lift(hash_of("1:a"), 200, device=False)

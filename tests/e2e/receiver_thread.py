@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from arke.receiver.request_log import Record
+    from arke.receiver.http import Record
 
 T = TypeVar("T")
 

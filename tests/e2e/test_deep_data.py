@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.unix_socket import MAX_PATH_BYTES
+from arke.data_directory import MAX_PATH_BYTES
 from e2e.engine_process import EngineProcess
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.api.table import files
-from arke.api.table.audit import READ
+from arke.api import parameters, table
+from arke.api.table import AUDIT
 from arke.onboarding.receipt import Receipt
-from arke.operations.files import FileState
+from arke.operations.jobs import FileState
 from e2e.engine_process import OPEN, EngineProcess, request
 from patience import wait_until
 
@@ -87,7 +87,7 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     assert (second.stored, second.removed) == (1, 1)
     engine.start()
     assert held(engine, 1) == {2}
-    actions = [entry.action for entry in engine.client().ask(READ).entries]
+    actions = [entry.action for entry in engine.client().ask(AUDIT).entries]
     assert actions.count("file_loaded") == 2
 
 
@@ -167,10 +167,10 @@ def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) 
 def load_and_kill(engine: EngineProcess, name: str, kills: tuple[int, ...]) -> Receipt:
     """Send a file and kill the engine whenever it has come past one of these lines."""
     with (engine.folder / name).open("rb") as body:
-        ticket = engine.client().ask(files.SEND, files.DataFile(name), body).id or ""
+        ticket = engine.client().ask(table.SEND_FILE, parameters.DataFile(name), body).id or ""
 
     def state() -> FileState:
-        return engine.client().ask(files.SHOW, files.OneFile(ticket))
+        return engine.client().ask(table.SHOW_FILE, parameters.OneFile(ticket))
 
     for line in kills:
         wait_until(lambda bound=line: state().lines >= bound, f"line {line}")  # type: ignore[misc]

@@ -219,7 +219,7 @@ def simulate(folder: Path, history: History, steps: tuple[Step, ...], times: lis
         return catalogs[path.name]
 
     sent: list[Sent] = []
-    summary = Simulation(load, sent.append).run(script, folder / "0")
+    summary = Simulation(load, sent).run(script, folder / "0")
     assert summary.complaints == []
     return sent
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from arke import app
 from arke.clock import SeededEntropy
-from arke.engine.catch_up import CatchUp
+from arke.engine.live_catalog import CatchUp
 from arke.errors import ArkeError, StoreUnavailable
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore

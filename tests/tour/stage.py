@@ -165,7 +165,7 @@ class Stage:
         """Every request the script led to, in order. `schedule`: batches also run when they are due."""
         self.script.write_text("".join(f"{line}\n" for line in self._lines))
         sent: list[Sent] = []
-        self.summary = Simulation(_load, sent.append, schedule=schedule).run(self.script, self.catalog_file)
+        self.summary = Simulation(_load, sent, schedule=schedule).run(self.script, self.catalog_file)
         self.output = b"".join(msgspec.json.encode(entry) + b"\n" for entry in sent)
         return [msgspec.json.decode(line, type=Request) for line in self.output.splitlines()]
 

@@ -16,7 +16,7 @@ from arke.tokens import digest, mint, parse_lifetime_s
 
 if TYPE_CHECKING:
     from arke.domain.token import Token
-    from arke.storage.ports.tokens import Tokens
+    from arke.storage.ports.directory import Tokens
 
 NOW = 1_000_000
 

@@ -1,25 +1,28 @@
-"""The admin API as an ASGI app: the table of endpoints over HTTP. On the Unix socket the file's permission is the
-authority; over TCP a token of the scope that the endpoint asks for.
+"""The admin API as an ASGI app behind its two doors, the port and the Unix socket.
+
+The app is the table of endpoints over HTTP. On the socket the file's permission is the authority; over TCP a token
+of the scope that the endpoint asks for.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from arke.api.bodies import DOCS
-from arke.api.endpoint import JSON, Asked, Endpoint
-from arke.api.problem import Problem
+from arke.api.endpoint import DOCS, JSON, Asked, Endpoint, Problem
 from arke.api.query import Reader, check_names
 from arke.api.table import ENDPOINTS
 from arke.domain.token import LOCAL
+from arke.doors.bounds import MIN_WINDOW_BYTES, Bounds, Door
 from arke.doors.refusals import INTERNAL
+from arke.doors.server import DoorServer, door_server
 from arke.errors import ArkeError
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from arke.api.endpoint import Stream
+    from arke.doors.names import KnownHosts, TrustedProxies
     from arke.doors.refusals import Refusals
     from arke.operations.subjects import Operations
     from arke.tokens import Doorkeeper
@@ -141,3 +145,62 @@ def _refusal(problem: Problem, status: int, headers: dict[str, str] | None = Non
 
 def _response(body: bytes, status: int, media: str, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status, media_type=media, headers=MORE_HEADERS | (headers or {}))
+
+
+KEEP_ALIVE_S: Final = 75.0
+SOCKET_UNREAD_S: Final = 300.0
+"""A command may wait on a terminal that somebody reads."""
+
+
+def admin_server(
+    app: Starlette,
+    refusals: Refusals,
+    hosts: KnownHosts,
+    *,
+    connections: int,
+    per_address: int,
+    proxies: TrustedProxies,
+) -> DoorServer:
+    """The port's server."""
+    bounds = Bounds(
+        connections=connections,
+        per_address=per_address,
+        keep_alive_s=KEEP_ALIVE_S,
+        window_bytes=MIN_WINDOW_BYTES,
+    )
+    return _server(app, "admin", refusals, bounds, hosts, proxies)
+
+
+def socket_server(app: Starlette, refusals: Refusals, *, connections: int) -> DoorServer:
+    """The Unix socket's server."""
+    bounds = Bounds(
+        connections=connections,
+        keep_alive_s=KEEP_ALIVE_S,
+        unread_s=SOCKET_UNREAD_S,
+        window_bytes=MIN_WINDOW_BYTES,
+    )
+    return _server(app, "socket", refusals, bounds, None, None)
+
+
+def _server(
+    app: Starlette,
+    name: str,
+    refusals: Refusals,
+    bounds: Bounds,
+    hosts: KnownHosts | None,
+    proxies: TrustedProxies | None,
+) -> DoorServer:
+    door = Door(
+        name,
+        refusals,
+        body=lambda code, message: msgspec.json.encode({"code": code, "message": message}),
+        headers=(
+            (b"content-type", b"application/json"),
+            *((header.lower().encode(), value.encode()) for header, value in MORE_HEADERS.items()),
+        ),
+        bounds=bounds,
+        hosts=hosts,
+        proxies=proxies,
+        gone=(ClientDisconnect,),
+    )
+    return door_server(app, door)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec.structs import replace
 
-from arke.api.table import batches, catalog, people, privacy, status, tokens, undelivered
+from arke.api import parameters, people, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 
     from arke.api.endpoint import B, Endpoint, P, R
     from arke.api.session import FileProgress, Session
-    from arke.onboarding.sending import Outgoing
-    from arke.operations.batches import DestinationBatches, RunFacts
+    from arke.onboarding.columns import Outgoing
+    from arke.operations.callers import NewToken, TokenFacts
     from arke.operations.catalog import AppliedReport, Estimate
-    from arke.operations.files import Receipt
-    from arke.operations.people import Explanation
+    from arke.operations.explain import Explanation
+    from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, ReplayReport, RunFacts
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
     from arke.operations.status import Status
-    from arke.operations.tokens import NewToken, TokenFacts
-    from arke.operations.undelivered import OwedDevice, ReplayReport
 
-LOOK_EVERY_S = 0.2
+BATCH_POLL_S = 0.2
 """How often a batch run that is followed is asked how far it is."""
 POLL_S = 0.1
 
@@ -52,48 +50,48 @@ class Client:
             return engine.ask(endpoint, given, body)
 
     def status(self) -> Status:
-        return self.ask(status.READ)
+        return self.ask(table.STATUS)
 
     def explain(self, uuid: str | None, partner: str | None) -> Explanation:
-        return self.ask(people.EXPLAIN, people.Device(uuid, partner))
+        return self.ask(people.EXPLAIN, parameters.Device(uuid, partner))
 
     def estimate(self, rule: str, sample: int | None) -> Estimate:
-        return self.ask(catalog.ESTIMATE, catalog.Sample(sample), rule)
+        return self.ask(table.ESTIMATE, parameters.Sample(sample), rule)
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
-        file = catalog.CatalogFile(dry_run=dry_run, name=str(path), folder=str(path.resolve().parent))
-        return self.ask(catalog.APPLY, file, text)
+        file = parameters.CatalogFile(dry_run=dry_run, name=str(path), folder=str(path.resolve().parent))
+        return self.ask(table.APPLY, file, text)
 
     def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:
-        return self.ask(catalog.ROLLBACK, catalog.Version(version, dry_run))
+        return self.ask(table.ROLLBACK, parameters.Version(version, dry_run))
 
     def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
         with self._reach.session() as engine:
-            yield from engine.each(undelivered.EACH, undelivered.AnyDestination(destination))
+            yield from engine.each(table.UNDELIVERED, parameters.AnyDestination(destination))
 
     def replay(self, destination: int | None) -> ReplayReport:
         """Send what is owed; an engine of our own is stopped when it is sent."""
         with self._reach.session(delivering=True) as engine:
-            report = engine.ask(undelivered.REPLAY, undelivered.AnyDestination(destination))
+            report = engine.ask(table.REPLAY, parameters.AnyDestination(destination))
             return replace(report, owed=engine.finish(destination))
 
     def batches(self) -> list[DestinationBatches]:
-        return self.ask(batches.EVERY)
+        return self.ask(table.LIST_BATCHES)
 
     def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
         """Begin a run and follow it to its end; `show` hears how far it is."""
-        begin = batches.RESYNC if resync else batches.RUN
+        begin = table.RESYNC if resync else table.RUN_BATCH
         with self._reach.session(delivering=True) as engine:
-            facts = engine.ask(begin, batches.OneDestination(destination))
+            facts = engine.ask(begin, parameters.OneDestination(destination))
             while facts.finished_at is None:
                 show(facts)
-                engine.pause(LOOK_EVERY_S)
-                facts = engine.ask(batches.SHOW, batches.OneBatch(facts.number, destination))
+                engine.pause(BATCH_POLL_S)
+                facts = engine.ask(table.SHOW_BATCH, parameters.OneBatch(facts.number, destination))
             show(facts)
             return facts
 
     def privacy_access(self, ask: PrivacyAsk) -> list[Access]:
-        return self.ask(privacy.ACCESS, body=ask)
+        return self.ask(people.ACCESS, body=ask)
 
     def privacy_request(self, ask: PrivacyAsk, wait_s: float) -> list[PrivacyReport]:
         """The reports once the requests have ended, or after `wait_s`: the engine goes on by itself, or the next
@@ -102,21 +100,23 @@ class Client:
         end = time.monotonic() + wait_s
         ended = []
         with self._reach.session(delivering=True) as engine:
-            for report in engine.ask(privacy.REQUEST, body=ask):
-                one = privacy.OneRequest(report.number)
-                while (shown := engine.ask(privacy.SHOW, one)).state != "done" and time.monotonic() < end:
+            for report in engine.ask(people.REQUEST_PRIVACY, body=ask):
+                one = parameters.OneRequest(report.number)
+                while (
+                    shown := engine.ask(people.SHOW_REQUEST, one)
+                ).state != "done" and time.monotonic() < end:
                     engine.pause(POLL_S)
                 ended.append(shown)
         return ended
 
     def privacy_lift(self, ask: LiftAsk) -> LiftReport:
-        return self.ask(privacy.LIFT, body=ask)
+        return self.ask(people.LIFT, body=ask)
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
-        return self.ask(privacy.NEWEST, privacy.Before(before))
+        return self.ask(people.LIST_REQUESTS, parameters.Before(before))
 
     def privacy_show(self, number: int) -> PrivacyReport:
-        return self.ask(privacy.SHOW, privacy.OneRequest(number))
+        return self.ask(people.SHOW_REQUEST, parameters.OneRequest(number))
 
     def onboard(self, files: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
         """Have files loaded, and wait until each is. None is unless every name is right."""
@@ -124,10 +124,10 @@ class Client:
             yield from engine.load(files, progress)
 
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
-        return self.ask(tokens.CREATE, tokens.TokenWanted(scopes, name, expires))
+        return self.ask(table.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))
 
     def list_tokens(self) -> list[TokenFacts]:
-        return self.ask(tokens.EVERY)
+        return self.ask(table.LIST_TOKENS)
 
     def revoke_token(self, token_id: str) -> None:
-        self.ask(tokens.REVOKE, tokens.OneToken(token_id))
+        self.ask(table.REVOKE_TOKEN, parameters.OneToken(token_id))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from arke.operations.batches import RunFacts
+    from arke.operations.jobs import RunFacts
     from arke.operations.status import DestinationStatus, Status
 
 DESTINATION_COUNTERS = {

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke import __version__
-from arke.api.bodies import NO_BODY
-from arke.api.endpoint import JSON, Endpoint
-from arke.api.problem import Problem
+from arke.api.endpoint import JSON, NO_BODY, Endpoint, Problem
 from arke.api.table import ENDPOINTS
 from arke.domain.digits import LARGEST_NUMBER
 

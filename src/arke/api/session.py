@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 
+from arke.api import parameters, table
 from arke.api.query import address
-from arke.api.table import files
 from arke.domain.digits import whole_number
 from arke.errors import ArkeError, EngineUnreachable, rebuild
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from arke.api.endpoint import B, Endpoint, P, R, Route, Stream
-    from arke.onboarding.sending import Outgoing
-    from arke.operations.files import Receipt
+    from arke.onboarding.columns import Outgoing
+    from arke.operations.jobs import Receipt
 
 FileProgress = Callable[[str, int, int], None]
 """Hears of a file's name, its lines so far, and all of them (0: not known)."""
@@ -84,11 +84,11 @@ class Session(ABC):
     def load(self, sent: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
         """Send files and wait until each is loaded. None is sent unless every name is right."""
         for path, columns in sent:
-            self.ask(files.SEND, files.DataFile(path.name, columns, check=True))
+            self.ask(table.SEND_FILE, parameters.DataFile(path.name, columns, check=True))
         for path, columns in sent:
             with path.open("rb") as body:
-                ticket = self.ask(files.SEND, files.DataFile(path.name, columns), body)
-            while (known := self.ask(files.SHOW, files.OneFile(ticket.id or ""))).receipt is None:
+                ticket = self.ask(table.SEND_FILE, parameters.DataFile(path.name, columns), body)
+            while (known := self.ask(table.SHOW_FILE, parameters.OneFile(ticket.id or ""))).receipt is None:
                 progress(path.name, known.lines, known.total)
                 self.pause(POLL_S)
             yield known.receipt

@@ -16,7 +16,6 @@ import apsw
 import uvloop
 
 from arke.app import shard_over
-from arke.bench.collector import tuned_collector
 from arke.bench.delivery import (
     DESTINATION,
     LAID_DOWN,
@@ -27,6 +26,7 @@ from arke.bench.delivery import (
     stored_devices,
 )
 from arke.bench.figures import Figure, Section
+from arke.bench.profiling import tuned_collector
 from arke.bench.sinks import BenchFailed, Sink, process_mb, sink
 from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
@@ -39,7 +39,7 @@ from arke.storage.sqlite.store import SqliteShardStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.shard.shard import Shard
 
 P = ParamSpec("P")

@@ -36,8 +36,7 @@ from arke.log import configure_logging
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from arke.bench.figures import Figure, Section
-    from arke.bench.options import Options
+    from arke.bench.figures import Figure, Options, Section
 
 BENCHES: dict[str, Callable[[Options, Path], Section]] = {
     "delivery": delivery.run,

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from arke.app import shard_over
-from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure, ratios
-from arke.bench.profiling import Profiler
+from arke.bench.profiling import Profiler, tuned_collector
 from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
 from arke.bench.stores import fill, uids_of
 from arke.bench.workload import PARTNER_DPID, Workload
@@ -41,7 +40,7 @@ from arke.storage.sqlite.store import SqliteShardStore
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.shard.shard import Shard
 
 CONNECTIONS = 32

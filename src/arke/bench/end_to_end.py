@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.domain.catalog import Catalog
 
 DESTINATION = 423

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure
+from arke.bench.profiling import tuned_collector
 from arke.bench.stores import fill
 from arke.bench.workload import Workload
 from arke.clock import SystemClock
-from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE
+from arke.engine.what_if import MAX_SAMPLE, SAMPLED_ABOVE
 from arke.shard.protocol import AskEstimate, AskForecast
 from arke.shard.ruling import Ruling
 from arke.shard.what_if import WhatIf
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.evaluation.compiled import CompiledCatalog
 
 TARGET_MS = 1_000

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.bench.collector import tuned_collector
 from arke.bench.figures import Section, median_figure, ratios
-from arke.bench.profiling import Profiler
+from arke.bench.profiling import Profiler, tuned_collector
 from arke.bench.sinks import BenchFailed
 from arke.bench.stores import TIDIED_EVERY_S, BareLoop, BlobStore, fill, uids_of
 from arke.bench.workload import Workload
@@ -28,7 +27,7 @@ from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
 if TYPE_CHECKING:
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.shard.commands import Sight
     from arke.storage.ports.shard import ShardStore
 

@@ -11,9 +11,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from arke.bench.collector import tuned_collector
 from arke.bench.evaluation import EVENTS, Contender, grouped
 from arke.bench.figures import Figure, Section, median_figure, ratios
+from arke.bench.profiling import tuned_collector
 from arke.bench.stores import fill
 from arke.bench.workload import Workload
 from arke.storage.committer import InlineCommitter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
 
 FEW_SEGMENTS = 100
 MANY_SEGMENTS = 10_000

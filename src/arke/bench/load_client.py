@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from arke.bench.probe_sink import PROBE_PREFIX, ProbeSink
+from arke.bench.sinks import PROBE_PREFIX, ProbeSink
 from arke.bench.workload import PARTNER_DPID, Workload
 
 FLOOD_BATCH = 500
 STEADY_BATCH = 50
 CONNECTIONS = 8
 PROBE_SHARE = 0.02
-SETTLE_S = 60.0
+IDLE_WITHIN_S = 60.0
 """How long the last probes are waited for: one that is later than that is lost."""
 RETRY_S = 0.05
 PROBE_SIGNALS = {
@@ -147,7 +147,7 @@ async def steady(port: int, lines: list[bytes], rate: float, sink: ProbeSink) ->
         tasks.add(task)
     accepted = sum(await asyncio.gather(*tasks))
     seconds = loop.time() - started
-    await sink.wait_for(probes, SETTLE_S)
+    await sink.wait_for(probes, IDLE_WITHIN_S)
     for intake in free:
         intake.close()
     return Outcome(

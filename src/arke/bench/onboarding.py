@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
 
 DPID = 12345
 TRAITS = 200

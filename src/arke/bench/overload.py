@@ -33,7 +33,7 @@ from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segme
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
 
 FACTOR: Final = 3
 KNOWN: Final = 20_000
@@ -55,7 +55,7 @@ class Looks:
         self.memory_mb: list[float] = []
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def resuming(self) -> Iterator[None]:
         thread = Thread(target=self._look, name="looks")
         thread.start()
         try:
@@ -140,7 +140,7 @@ def overload(directory: Path, *, flood_s: float, push_s: float, known: int) -> O
         with running_up(directory, 1, _catalog(port, directory)) as up:
             flood = _ordered(sender, Order(up.intake_port, flood_s))
             looks = Looks(up)
-            with looks.going_on():
+            with looks.resuming():
                 push = _ordered(
                     sender, Order(up.intake_port, push_s, flood.accepted / flood.seconds * FACTOR)
                 )

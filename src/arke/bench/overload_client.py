@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from arke.bench.probe_sink import ProbeSink
+from arke.bench.sinks import ProbeSink
 from arke.bench.workload import PARTNER_DPID
 
 SEGMENT = 700_001
@@ -221,22 +221,22 @@ def _lines(ids: list[str], *, told: bool = True) -> bytes:
     )
 
 
-class _Told:
+class _Told(ProbeSink):
     """Whom the destination was told about."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
         self.ids: set[str] = set()
         self._decode = msgspec.json.Decoder(_Body).decode
 
-    def __call__(self, body: bytes) -> None:
+    def arrived(self, body: bytes) -> None:
         self.ids.update(user.DataPartner_UUID for user in self._decode(body).Users)
 
 
 async def _run(job: Job) -> None:
-    told = _Told()
-    sink = ProbeSink(Path(job.directory), told)
-    await sink.start()
-    _say(Ready(sink.port))
+    told = _Told(Path(job.directory))
+    await told.start()
+    _say(Ready(told.port))
     sender: _Sender | None = None
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -253,7 +253,7 @@ async def _run(job: Job) -> None:
             await sender.drained()
             _say(sender.report())
     finally:
-        await sink.stop()
+        await told.stop()
 
 
 def _say(message: Ready | Answers) -> None:

@@ -27,7 +27,7 @@ from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Destination, Segment, Tls, Trait
 from arke.domain.profile import Profile, TraitState
 from arke.domain.time import DAY_S
-from arke.onboarding.sending import Outgoing
+from arke.onboarding.columns import Outgoing
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.engine.batches import RunFacts
     from arke.onboarding.receipt import Receipt
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.bench.collector import tuned_collector
 from arke.bench.figures import Figure, Section, median_figure
+from arke.bench.profiling import tuned_collector
 from arke.bench.stores import TIDIED_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
 from arke.domain.catalog import Segment
 from arke.domain.time import DAY_S
-from arke.shard.commands import Refresh, Sweep, Walked
+from arke.shard.commands import Backfill, Evaluated, Sweep
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.shard.walks import MAX_PIECE
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from arke.bench.options import Options
+    from arke.bench.figures import Options
     from arke.domain.profile import Profile
     from arke.shard.commands import Command
 
@@ -68,9 +68,9 @@ async def _walks(path: Path, size: int) -> list[Figure]:
     swept, changes, seconds = await _walk(store, runner, lambda _: Sweep(due, MAX_PIECE))
     segments = (*workload.catalog.segments, Segment(id=NEW_SEGMENT, rule="1000T OR 1001T OR 1002T"))
     runner.ruling = Ruling(msgspec.structs.replace(workload.catalog, segments=segments), 2, {})
-    epoch = runner.ruling.compiled.epoch
+    fingerprint = runner.ruling.compiled.fingerprint
     filled, _, fill_seconds = await _walk(
-        store, runner, lambda uid: Refresh(epoch, due, -1 if uid is None else uid, MAX_PIECE)
+        store, runner, lambda uid: Backfill(fingerprint, due, -1 if uid is None else uid, MAX_PIECE)
     )
     await store.close()
     return [
@@ -93,7 +93,7 @@ async def _walk(
             await store.commit(result.writes)
         runner.committed(result)
         (walked,) = result.results
-        if not isinstance(walked, Walked) or not walked.profiles:
+        if not isinstance(walked, Evaluated) or not walked.profiles:
             return profiles, changes, time.perf_counter() - started
         uid = walked.uid
         profiles += walked.profiles

@@ -19,7 +19,7 @@ from arke.domain.event import Event
 from arke.domain.profile import NEVER, Membership, PartnerId, Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.time import DAY_S
-from arke.evaluation.compiled import catalog_epoch
+from arke.evaluation.compiled import fingerprint_of
 from arke.shard.commands import Sight
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Workload:
         for number, (_, rule) in enumerate(self._rules):
             for trait_id in rule.traits:
                 self._by_trait.setdefault(trait_id, []).append(number)
-        self._epoch = catalog_epoch(self.catalog)
+        self._fingerprint = fingerprint_of(self.catalog)
         self._shapes: dict[int, Profile] = {}
 
     # --- catalog ----------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class Workload:
             heard=seen,
             evaluated=seen,
             due=NEVER,
-            epoch=self._epoch,
+            fingerprint=self._fingerprint,
             realisations=sum(len(state.times) for state in traits.values()),
             traits=traits,
             segments={segment_id: Membership(1, seen, seen, "rule") for segment_id in held},

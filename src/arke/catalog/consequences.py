@@ -41,7 +41,8 @@ def mapping_changes(old: Catalog, new: Catalog) -> frozenset[int]:
     return frozenset(
         destination.id
         for destination in new.destinations
-        if _told(destination, new_segments) != _told(before.get(destination.id), old_segments)
+        if _decisive_fields(destination, new_segments)
+        != _decisive_fields(before.get(destination.id), old_segments)
     )
 
 
@@ -74,7 +75,7 @@ def _aliases(catalog: Catalog) -> dict[int, dict[str, int]]:
     }
 
 
-def _told(destination: Destination | None, segments: dict[int, Segment]) -> Any:
+def _decisive_fields(destination: Destination | None, segments: dict[int, Segment]) -> Any:
     """The fields that decide what a destination is told; empty where it has no mappings."""
     if destination is None or not destination.segments:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from arke.catalog.endpoints import read_oauth2, read_signatures, read_tls, read_url, read_webhooks
-from arke.catalog.units import duration_ms, hour_of_day, iso_day
+from arke.catalog.values import duration_ms, hour_of_day, iso_day
 from arke.domain.catalog import BatchSchedule, Destination, Mapping
 from arke.errors import InvalidInput, RuleError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.fields import Fields
     from arke.catalog.place import Findings
-    from arke.catalog.secret_reference import Confined
+    from arke.catalog.values import Confined
 
 MAX_TEMPLATE_LENGTH = 1_048_576
 MAX_ALIAS_LENGTH = 255

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from arke.catalog.fields import shown
-from arke.catalog.secret_reference import NOT_FROM_AFAR, secret_reference
+from arke.catalog.values import NOT_FROM_AFAR, secret_reference
 from arke.domain.catalog import HmacAlgorithm, OAuth2, Signature, StandardWebhooks, Tls
 from arke.errors import InvalidInput
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.catalog.fields import Fields
-    from arke.catalog.secret_reference import Confined
+    from arke.catalog.values import Confined
 
 MAX_URL_LENGTH = 2_048
 

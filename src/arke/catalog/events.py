@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from arke.catalog.place import Place
 
-if TYPE_CHECKING:
-    from arke.catalog.scalars import Scalar
-
+Scalar = str | int | float | bool | None
 Kind = Literal["map", "list", "end", "scalar"]
 
 

@@ -13,7 +13,7 @@ from arke.catalog.events import BadSyntax, Event, place_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.catalog.scalars import Scalar
+    from arke.catalog.events import Scalar
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TOKEN = re.compile(

@@ -1,19 +1,26 @@
-"""What one part of a catalog says of another: traits in rules, segments in mappings, data sources."""
+"""What one part of a catalog says of another: traits in rules, segments in mappings, data sources.
+
+A segment rule that stands in no file is checked against a catalog's traits, in the words of `arke check`.
+"""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from arke.catalog.audience import RuledSegment
 from arke.catalog.fields import shown
-from arke.domain.catalog import GLOBAL_DATA_SOURCES
+from arke.catalog.place import Findings, Problem, TooManyProblems
+from arke.domain.catalog import GLOBAL_DATA_SOURCES, Segment
+from arke.domain.rules.segment import compile_segment_rule
+from arke.errors import RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
-    from arke.catalog.audience import RuledSegment
-    from arke.catalog.place import Findings, Path
-    from arke.domain.catalog import DataSource, Destination, Segment, Trait
+    from arke.catalog.place import Finding, Path
+    from arke.domain.catalog import Catalog, DataSource, Destination, Trait
 
 
 class Parts(NamedTuple):
@@ -122,3 +129,39 @@ def _check_mappings(
         if mapping.alias is None and destination.auto_alias != "segment_id" and not segment.integration_code:
             message = f"segment {segment.id} has no integration_code: its id is sent instead"
             findings.warn(place, message, "give the segment an integration_code, or the mapping an alias")
+
+
+NAME = "rule"
+"""Stands before line and column, where `arke check` has the file."""
+
+
+def check_loose_rule(text: str, catalog: Catalog) -> list[str]:
+    """Warnings about a rule over a catalog's traits.
+
+    Raises RuleError with everything that is wrong, a line each, in the words of `arke check`.
+    """
+    try:
+        rule = compile_segment_rule(text)
+    except RuleError as error:
+        raise _refusal([Problem(NAME, error.line, error.column, error.message, error.hint)]) from None
+    findings = Findings()
+    measured = rule.counting.union(rule.windows)
+    with suppress(TooManyProblems):
+        traits = {trait.id: trait for trait in catalog.traits}
+        check_rule_traits(RuledSegment(Segment(id=0, rule=text), (), rule.traits, measured), traits, findings)
+    if findings.errors:
+        raise _refusal(_problems(findings.errors))
+    return [str(problem) for problem in _problems(findings.warnings)]
+
+
+def _problems(found: Iterable[Finding]) -> list[Problem]:
+    placed = [
+        Problem(NAME, *(finding.spot.inside or (1, 1)), finding.message, finding.hint) for finding in found
+    ]
+    return sorted(placed, key=lambda problem: (problem.line, problem.column))
+
+
+def _refusal(problems: list[Problem]) -> RuleError:
+    first = problems[0]
+    text = "\n".join(map(str, problems))
+    return RuleError(text, line=first.line, column=first.column, hint=first.hint)

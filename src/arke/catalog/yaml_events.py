@@ -1,4 +1,4 @@
-"""YAML as events, read by libyaml: no recursion, no tags, no aliases, one document."""
+"""YAML as events, read by libyaml: no recursion, no tags, no aliases, one document, the scalars of YAML 1.2."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from yaml._yaml import CParser
 
 from arke.catalog.events import BadSyntax, Event, place_of
 from arke.catalog.place import Place
-from arke.catalog.scalars import plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.catalog.events import Kind
+    from arke.catalog.events import Kind, Scalar
 
 _UNREADABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -73,3 +72,34 @@ def _unreadable(text: str) -> Place:
     found = _UNREADABLE.search(text)
     index = found.start() if found else 0
     return Place(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index), index)
+
+
+_WORDS: dict[str, Scalar] = {
+    "": None,
+    "~": None,
+    **dict.fromkeys(("null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,40}\Z")
+_BASED = re.compile(r"0(?:o[0-7]{1,40}|x[0-9a-fA-F]{1,40})\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,40}|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,3})?\Z")
+_FIRST = frozenset("0123456789+-.")
+
+
+def plain_scalar(text: str) -> Scalar:
+    """The value of an unquoted scalar in the core schema of YAML 1.2, so `02:00`, `on` and dates stay text.
+
+    Numbers too long to mean anything stay text, so none costs much.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _FIRST:
+        return text
+    if _INTEGER.match(text):
+        return int(text)
+    if _BASED.match(text):
+        return int(text, 0)
+    if _FLOAT.match(text):
+        return float(text)
+    return text

@@ -1,4 +1,4 @@
-"""The `arke` command: one file per command, no logic in any of them."""
+"""The `arke` command: its options and its words, and no logic."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ from typing import Annotated
 import typer
 
 from arke import __version__
-from arke.cli.apply import apply
-from arke.cli.batch import batch_app, resync
-from arke.cli.bench import bench
-from arke.cli.check import check
-from arke.cli.demo import demo
-from arke.cli.estimate import estimate
+from arke.cli.catalog import apply, check, estimate
+from arke.cli.deliveries import batch_app, resync, undelivered_app
+from arke.cli.engine import status, up
 from arke.cli.explain import explain
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
-from arke.cli.probe import probe
-from arke.cli.receiver import receiver
-from arke.cli.simulate import simulate
-from arke.cli.status import status
+from arke.cli.receiver import probe, receiver
 from arke.cli.token import token_app
-from arke.cli.undelivered import undelivered_app
-from arke.cli.up import up
+from arke.cli.trials import bench, demo, simulate
 from arke.errors import ArkeError
 from arke.log import configure_logging
 

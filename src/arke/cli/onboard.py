@@ -11,7 +11,7 @@ import typer
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 
 if TYPE_CHECKING:
-    from arke.operations.files import Receipt
+    from arke.operations.jobs import Receipt
 
 
 def onboard(
@@ -30,7 +30,7 @@ def onboard(
     json: Json = False,
 ) -> None:
     """Load files, in the order of the times in their names, and show what became of their lines."""
-    from arke.onboarding.sending import outgoing
+    from arke.onboarding.columns import outgoing
 
     sent = outgoing(files, columns)
     failed = False

@@ -2,10 +2,10 @@
 
     store --page--> ready --take--> the lane's window --close--> done
                       ^                    |
-                      +---- put off -------+   (the device was there for real time, or real time came for it)
+                      +---- postponed -----+   (the device was there for real time, or real time came for it)
 
 Pages are short and few are read ahead, so a run of any size takes the same memory. Before anything of a page is
-sent, how far the page reaches is durable: after a crash, what lies between the last place known to be done and
+sent, how far the page reaches is durable: after a crash, what lies between the last position known to be done and
 there is told as if it had never been, with every loss that the profiles remember.
 """
 
@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container
+    from collections.abc import Container
 
-    from arke.domain.batch import BatchRun, Place
+    from arke.domain.batch import BatchRun, Position
     from arke.domain.ledger import Owed
     from arke.storage.ports.shard import LaneReader
     from arke.telling.tellings import Asked
@@ -30,29 +30,35 @@ PAGE = 256
 """Candidates read at once: a few milliseconds."""
 MOST_PAGES = 4
 """Pages that are read and not done: what a crash may repeat, and what one slow device can hold up."""
-STORE_PAUSE_S = 1.0
+RETRY_AFTER_S = 1.0
 
-Candidates = list[tuple["Place", int]]
+Candidates = list[tuple["Position", int]]
 
 log = get_logger("batch")
 
 
-class BatchFeed:
-    """One run of one destination on one shard. `keep` makes progress durable; False: it is not to go on."""
+class ProgressRecorder(Protocol):
+    """Commits how far a run has come."""
 
-    def __init__(
-        self, run: BatchRun, store: LaneReader, keep: Callable[[BatchProgress], Awaitable[bool]]
-    ) -> None:
+    async def record_progress(self, progress: BatchProgress) -> bool:
+        """Durable on return; False: it is not to go on."""
+        ...
+
+
+class BatchFeed:
+    """One run of one destination on one shard."""
+
+    def __init__(self, run: BatchRun, store: LaneReader, recorder: ProgressRecorder) -> None:
         self.run = run
         self._store = store
-        self._keep = keep
-        self._recovered = run.reach
-        self._read: Place = run.place
+        self._recorder = recorder
+        self._recovered = run.read_to
+        self._read: Position = run.position
         self._exhausted = False
         self._ready: deque[int] = deque()
-        self._open: dict[int, Place] = {}
-        self._put_off: set[int] = set()
-        self._pages: deque[Place] = deque()
+        self._open: dict[int, Position] = {}
+        self._postponed: set[int] = set()
+        self._pages: deque[Position] = deque()
         self.paging: asyncio.Task[None] | None = None
         self.finishing = False
         self.ended = asyncio.Event()
@@ -60,7 +66,7 @@ class BatchFeed:
     # --- where it stands --------------------------------------------------------------------------------
 
     @property
-    def place(self) -> Place:
+    def position(self) -> Position:
         """Everything up to here is done."""
         for phase, key in self._open.values():  # in order: the first is the oldest
             return phase, key - 1
@@ -74,7 +80,7 @@ class BatchFeed:
     @property
     def recovering(self) -> bool:
         """Whether a crash may have hidden what some of the devices were told, which are not done again yet."""
-        return self.place < self._recovered
+        return self.position < self._recovered
 
     @property
     def flushing(self) -> bool:
@@ -86,19 +92,19 @@ class BatchFeed:
         """Whether it is time to read on."""
         if self._exhausted or self.paging is not None:
             return False
-        place = self.place
-        while self._pages and self._pages[0] <= place:
+        position = self.position
+        while self._pages and self._pages[0] <= position:
             self._pages.popleft()
         return len(self._pages) < MOST_PAGES
 
     def progress(self, counts: BatchCounts | None = None) -> BatchProgress:
         """What to keep with the outcome of a message."""
-        return BatchProgress(self.run.number, self.place, counts=counts or BatchCounts())
+        return BatchProgress(self.run.number, self.position, counts=counts or BatchCounts())
 
     def paused(self) -> BatchProgress:
-        """What to keep when the lane stops with nothing under way."""
-        place = self.place
-        return BatchProgress(self.run.number, place, max(place, self._recovered))
+        """What to keep when the lane stops with nothing in flight."""
+        position = self.position
+        return BatchProgress(self.run.number, position, max(position, self._recovered))
 
     def finished(self, at: int) -> BatchProgress:
         return BatchProgress(self.run.number, self._read, self._read, finished_at=at)
@@ -113,21 +119,21 @@ class BatchFeed:
             read, candidates, exhausted = await self._next_page()
         except Exception as error:  # noqa: BLE001 - a run must not end silently, whatever it meets
             log.error("batch_not_read", destination=self.run.destination, error=type(error).__name__)
-            await asyncio.sleep(STORE_PAUSE_S)
+            await asyncio.sleep(RETRY_AFTER_S)
             return
-        if candidates and not await self._keep(
-            BatchProgress(self.run.number, self.place, max(read, self._recovered))
+        if candidates and not await self._recorder.record_progress(
+            BatchProgress(self.run.number, self.position, max(read, self._recovered))
         ):
             return
-        for place, uid in candidates:
+        for position, uid in candidates:
             if uid not in self._open:  # told as it is now, it is done with here too
-                self._open[uid] = place
+                self._open[uid] = position
                 self._ready.append(uid)
         if candidates:
             self._pages.append(read)
         self._read, self._exhausted = read, exhausted
 
-    async def _next_page(self) -> tuple[Place, Candidates, bool]:
+    async def _next_page(self) -> tuple[Position, Candidates, bool]:
         """Up to where the page goes, its candidates in order, and whether it is the last."""
         phase, key = self._read
         if phase == OWED:
@@ -151,7 +157,7 @@ class BatchFeed:
         while self._ready and len(taken) < most:
             uid = self._ready.popleft()
             if uid in window or uid in held:
-                self._put_off.add(uid)
+                self._postponed.add(uid)
             else:
                 taken.append(uid)
         return taken
@@ -160,8 +166,8 @@ class BatchFeed:
 
     def asked(self, uid: int) -> tuple[Asked, bool]:
         """What the device is to be told, and whether a crash may have hidden what it was told."""
-        place = self._open.get(uid)
-        if place is not None and place <= self._recovered:
+        position = self._open.get(uid)
+        if position is not None and position <= self._recovered:
             return "resync", True
         return ("resync" if self.run.mode == "resync" else "batch"), False
 
@@ -171,29 +177,29 @@ class BatchFeed:
 
     def tried(self, uid: int, owed: Owed) -> bool:
         """Whether the owed were gone through, this device among them, and it failed since the run began."""
-        place = self._open.get(uid)
+        position = self._open.get(uid)
         return (
             self.run.mode == "changes"
-            and place is not None
-            and place[0] == WALK
+            and position is not None
+            and position[0] == WALK
             and owed.seq >= self.run.to_seq
         )
 
     def done(self, uid: int) -> None:
         self._open.pop(uid, None)
 
-    def put_off(self, uid: int) -> None:
+    def postpone(self, uid: int) -> None:
         """Real time has news about a device that was waiting: it comes again afterwards."""
         if uid in self._open:
-            self._put_off.add(uid)
+            self._postponed.add(uid)
 
     def released(self, uid: int) -> None:
         """The device has left the window."""
-        if uid in self._put_off:
-            self._put_off.discard(uid)
+        if uid in self._postponed:
+            self._postponed.discard(uid)
             self._ready.append(uid)
 
-    def look_again(self, window: Container[int]) -> None:
+    def retry_postponed(self, window: Container[int]) -> None:
         """Some devices may no longer be held still."""
-        for uid in sorted(uid for uid in self._put_off if uid not in window):
+        for uid in sorted(uid for uid in self._postponed if uid not in window):
             self.released(uid)

@@ -11,7 +11,7 @@ from arke.domain.message_body import encode_user
 from arke.domain.recording import after_batch
 from arke.log import get_logger
 from arke.telling.records import Telling
-from arke.telling.tellings import settled, tellings
+from arke.telling.tellings import acknowledged, tellings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +95,7 @@ class Builder:
         found = tellings(route, profile, ledger)
         device.unsure = device.first <= self._recovered_until
         if not device.unsure:
-            if device.catch_up and all(settled(one, ledger.get((one.dpid, one.id))) for one in found):
+            if device.catch_up and all(acknowledged(one, ledger.get((one.dpid, one.id))) for one in found):
                 return []  # a batch has told it since
             return found
         certain = {(telling.dpid, telling.id): telling for telling in found}

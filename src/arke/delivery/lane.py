@@ -4,11 +4,11 @@ A lane is a cursor into the journal with a bounded window of devices before it. 
 they are committed (or reads them back when it fell behind), coalesces them per device, builds each device's
 current state when there is room to send it, fills messages per id type, and reports what became of each.
 
-    journal --take--> waiting --read, build--> buffers (per id type) --form--> under way --report--> closed
+    journal --take--> waiting --read, build--> buffers (per id type) --form--> in flight --report--> closed
                          ^         |                                               |
                          +-- stale +----------- changed meanwhile ("again") -------+
 
-Only one message per device is ever under way, so a late retry cannot overtake a newer change. The cursor
+Only one message per device is ever in flight, so a late retry cannot overtake a newer change. The cursor
 trails the oldest device still open; after a crash the lane starts there, and the ledger's own positions tell
 what was already done. Nothing waits in memory without bound: a lane that cannot send stops taking, and the
 journal keeps the rest.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from arke.delivery.batch_feed import BatchFeed
 from arke.delivery.builder import Builder, Built
-from arke.delivery.outcome import LaneReport, conclude, release
+from arke.delivery.outcome import RecordDeliveries, conclude, release
 from arke.delivery.sender import Sender
 from arke.delivery.window import BATCH, OpenDevice, Part, Window
 from arke.domain.batch import BatchCounts
@@ -52,7 +52,7 @@ has not left yet takes it back to be built again.
 BATCH_CHUNK = 32
 """A batch's devices built in one go: real time comes in between."""
 CURSOR_EVERY_S = 0.25
-STORE_PAUSE_S = 1.0
+RETRY_AFTER_S = 1.0
 STOPPING_TRIES = 5
 """How often a lane that stops offers the store a report that it refuses."""
 
@@ -62,7 +62,7 @@ log = get_logger("lane")
 class Recorder(Protocol):
     """Commits what lanes have done."""
 
-    async def record(self, report: LaneReport) -> None:
+    async def record(self, report: RecordDeliveries) -> None:
         """Commit a report. Raises Unavailable when the store does not take it."""
         ...
 
@@ -92,7 +92,7 @@ class Lane:
         self._clock = clock
         self._observer = observer
         self._window = Window(cursor)
-        self._kept_cursor = cursor
+        self._recorded_cursor = cursor
         self._journal_end = journal_end
         self._recovered_until = recovered_until
         self.owed_count = owed_count
@@ -105,7 +105,7 @@ class Lane:
         self._quiet: dict[int, asyncio.Event] = {}
         self._feed: BatchFeed | None = None
         self._last_run = 0
-        self._kept = asyncio.Event()
+        self._recorded = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._cursor_due = 0.0
@@ -117,7 +117,7 @@ class Lane:
             self._task = asyncio.create_task(self._run(), name=f"lane-{self.route.destination.id}")
 
     async def stop(self) -> None:
-        """Stop taking, let what is under way finish (each is bounded by its deadline), keep the cursor."""
+        """Stop taking, let what is in flight finish (each is bounded by its deadline), keep the cursor."""
         self._stopping = True
         self._wake.set()
         if self._task is not None:
@@ -125,13 +125,13 @@ class Lane:
         while waited_for := self.sender.in_flight | self._recording:
             await asyncio.wait(waited_for)
         self._cursor_due = 0.0
-        await self._keep_cursor()
+        await self._record_cursor()
         await self._pause_batch()
         await self.sender.close()
 
     @property
     def idle(self) -> bool:
-        """Nothing is waiting, buffered or under way, the journal is read to its end, and no batch runs."""
+        """Nothing is waiting, buffered or in flight, the journal is read to its end, and no batch runs."""
         return not self._window and self._window.read_seq >= self._journal_end and self._feed is None
 
     @property
@@ -161,7 +161,7 @@ class Lane:
         device = self._window.device(uid)
         return device is not None and device.first <= self._recovered_until
 
-    def settled_through(self, uid: int, seq: int) -> bool:
+    def done_through(self, uid: int, seq: int) -> bool:
         """Whether a journal position before the lane is done with for this device."""
         return seq <= self._window.read_seq and uid not in self._window
 
@@ -201,7 +201,7 @@ class Lane:
             catch_up=destination.id in journal_record.catch_up,
         )
         if from_batch and self._feed is not None:
-            self._feed.put_off(journal_record.uid)
+            self._feed.postpone(journal_record.uid)
 
     def _linger_s(self, kind: str) -> float:
         """Privacy goes out at once."""
@@ -270,17 +270,19 @@ class Lane:
         elif built is Built.TRIED:
             self._close(device)  # and it stays owed
         elif device.rows:
-            self._keep_rows(device)
+            self._record_rows(device)
         else:
             if device.kind != BATCH:
                 self._observer.nothing_to_tell(self.route.destination.id)
-            self._close(device, settle=device.owed)
+            self._close(device, no_longer_owed=device.owed)
 
-    def _keep_rows(self, device: OpenDevice) -> None:
+    def _record_rows(self, device: OpenDevice) -> None:
         device.sending = True
-        settled_uids = (device.uid,) if device.owed else ()
+        no_longer_owed = (device.uid,) if device.owed else ()
         self.owed_count -= device.owed
-        self._aside(LaneReport(self.route.destination.id, device.rows, settled=settled_uids), device)
+        self._record_in_background(
+            RecordDeliveries(self.route.destination.id, device.rows, no_longer_owed=no_longer_owed), device
+        )
 
     def _owe(self, device: OpenDevice, reason: str) -> None:
         """Put a device that cannot be built among the owed; until that is durable it holds the cursor."""
@@ -288,9 +290,11 @@ class Lane:
         owed = Owed(self.route.destination.id, device.uid, int(self._clock.now()), device.last, reason)
         self.owed_count += not device.owed
         progress = self._progress(device.kind, BatchCounts(users=1, owed=1))
-        self._aside(LaneReport(self.route.destination.id, owed=(owed,), batch=progress), device)
+        self._record_in_background(
+            RecordDeliveries(self.route.destination.id, owed=(owed,), batch=progress), device
+        )
 
-    def _aside(self, report: LaneReport, device: OpenDevice | None = None) -> None:
+    def _record_in_background(self, report: RecordDeliveries, device: OpenDevice | None = None) -> None:
         """Keep something that no message waits for; then close the device it is about."""
 
         async def record() -> None:
@@ -323,22 +327,24 @@ class Lane:
         One outcome of a device at a time: were one that the store refused kept after the one that closes the
         device, it would overwrite what the device was told since.
         """
-        while any(part.device.keeping for part in parts):
-            await self._kept.wait()
-        outcome = conclude(parts, message, delivery, self._told_again)
+        while any(part.device.recording for part in parts):
+            await self._recorded.wait()
+        outcome = conclude(parts, message, delivery, self._feed)
         cursor = self._window.cursor
         users, acknowledged = len(parts), delivery.acknowledged
         counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
         progress = self._progress(message.kind, counts)
-        kept = await self._record(
-            LaneReport(message.destination.id, outcome.rows, outcome.owed, outcome.settled, cursor, progress)
+        recorded = await self._record(
+            RecordDeliveries(
+                message.destination.id, outcome.rows, outcome.owed, outcome.no_longer_owed, cursor, progress
+            )
         )
-        release(parts, kept=kept)
-        self._kept.set()
-        self._kept = asyncio.Event()
-        if not kept:
+        release(parts, recorded=recorded)
+        self._recorded.set()
+        self._recorded = asyncio.Event()
+        if not recorded:
             return  # the devices stay open, and the cursor before them: the next start does them again
-        self._kept_cursor = max(self._kept_cursor, cursor)
+        self._recorded_cursor = max(self._recorded_cursor, cursor)
         for device in outcome.finished:
             self.owed_count += (device.failure is not None) and not device.owed
             self.owed_count -= (device.failure is None) and device.owed
@@ -349,7 +355,7 @@ class Lane:
         """A message has left the sender: there may be room for another."""
         self._wake.set()
 
-    async def _record(self, report: LaneReport) -> bool:
+    async def _record(self, report: RecordDeliveries) -> bool:
         """Retry until the store takes the report: what a destination was told must not be forgotten. False: it did
         not take it, and the lane is stopping.
         """
@@ -361,7 +367,7 @@ class Lane:
                 tries_left -= self._stopping
                 if not tries_left:
                     return False
-                await asyncio.sleep(STORE_PAUSE_S)
+                await asyncio.sleep(RETRY_AFTER_S)
             else:
                 return True
 
@@ -372,14 +378,13 @@ class Lane:
         task.add_done_callback(self._recording.discard)
         return task
 
-    def _told_again(self, uid: int) -> bool:
-        return self._feed is not None and self._feed.resyncs(uid)
-
-    def _close(self, device: OpenDevice, *, settle: bool = False) -> None:
+    def _close(self, device: OpenDevice, *, no_longer_owed: bool = False) -> None:
         self._window.close(device)
-        if settle:
+        if no_longer_owed:
             self.owed_count -= 1
-            self._aside(LaneReport(self.route.destination.id, settled=(device.uid,)))
+            self._record_in_background(
+                RecordDeliveries(self.route.destination.id, no_longer_owed=(device.uid,))
+            )
         quiet = self._quiet.pop(device.uid, None)
         if quiet is not None:
             quiet.set()
@@ -402,7 +407,7 @@ class Lane:
     # --- holding a device still -------------------------------------------------------------------------
 
     async def quiet(self, uid: int) -> None:
-        """Wait until nothing about a device, which is held by now, is under way. What is being read of it is not:
+        """Wait until nothing about a device, which is held by now, is in flight. What is being read of it is not:
         it will not be told.
         """
         device = self._window.device(uid)
@@ -416,34 +421,35 @@ class Lane:
     def wake(self) -> None:
         """Look again: a device may no longer be held."""
         if self._feed is not None:
-            self._feed.look_again(self._window)
+            self._feed.retry_postponed(self._window)
         self._wake.set()
 
     # --- batches ----------------------------------------------------------------------------------------
 
     @property
     def batch(self) -> int | None:
-        """The number of the run under way."""
+        """The number of the run in flight."""
         return self._feed.run.number if self._feed is not None else None
 
     def begin_batch(self, run: BatchRun) -> None:
-        """Go on with a run from its place. One that is under way already goes on as it does, and one that has ended
+        """Go on with a run from its place. One that is in flight already goes on as it does, and one that has ended
         here since it was read from the store has ended.
         """
         if self._feed is None and not self._stopping and run.number > self._last_run:
-            self._feed = BatchFeed(run, self._store, self._keep_progress)
+            self._feed = BatchFeed(run, self._store, self)
             self._wake.set()
 
     async def batch_ended(self, timeout_s: float) -> None:
-        """Wait until no run is under way, at most so long."""
+        """Wait until no run is in flight, at most so long."""
         if self._feed is None:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._feed.ended.wait()
 
-    async def _keep_progress(self, progress: BatchProgress) -> bool:
-        return await self._record(LaneReport(self.route.destination.id, batch=progress))
+    async def record_progress(self, progress: BatchProgress) -> bool:
+        """Commit how far the batch has come; False: the lane is stopping without."""
+        return await self._record(RecordDeliveries(self.route.destination.id, batch=progress))
 
     def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
         return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
@@ -493,7 +499,7 @@ class Lane:
         feed.finishing = True
 
         async def end() -> None:
-            if await self._keep_progress(feed.finished(int(self._clock.now()))):
+            if await self.record_progress(feed.finished(int(self._clock.now()))):
                 self._feed, self._last_run = None, feed.run.number
                 feed.ended.set()
 
@@ -505,7 +511,7 @@ class Lane:
         if feed is None:
             return
         if not self._window.anything_sending():
-            await self._keep_progress(feed.paused())
+            await self.record_progress(feed.paused())
         feed.ended.set()
 
     # --- the pump ---------------------------------------------------------------------------------------
@@ -517,10 +523,10 @@ class Lane:
                 await self._turn_once()
             except Unavailable as error:
                 log.error("lane_store_failed", destination=self.route.destination.id, code=error.code)
-                await asyncio.sleep(STORE_PAUSE_S)
+                await asyncio.sleep(RETRY_AFTER_S)
             except Exception as error:  # noqa: BLE001 - a lane must not end silently, whatever it meets
                 log.error("lane_failed", destination=self.route.destination.id, error=type(error).__name__)
-                await asyncio.sleep(STORE_PAUSE_S)
+                await asyncio.sleep(RETRY_AFTER_S)
         self._form()
 
     async def _turn_once(self) -> None:
@@ -528,7 +534,7 @@ class Lane:
         await self._expand()
         fed = await self._feed_some()
         self._form()
-        await self._keep_cursor()
+        await self._record_cursor()
         if fed or (self._behind() and self._room() > 0):
             await asyncio.sleep(0)
         else:
@@ -555,18 +561,18 @@ class Lane:
                 moments.append(probe)
         elif self.sender.slots > 0:
             moments += self._window.deadlines()
-        if self._window.cursor != self._kept_cursor:
+        if self._window.cursor != self._recorded_cursor:
             moments.append(self._cursor_due)
         return max(0.0, min(moments) - now) if moments else None
 
-    async def _keep_cursor(self) -> None:
+    async def _record_cursor(self) -> None:
         cursor = self._window.cursor
         now = asyncio.get_running_loop().time()
-        if cursor == self._kept_cursor or now < self._cursor_due:
+        if cursor == self._recorded_cursor or now < self._cursor_due:
             return
         self._cursor_due = now + CURSOR_EVERY_S
         try:
-            await self._recorder.record(LaneReport(self.route.destination.id, cursor=cursor))
+            await self._recorder.record(RecordDeliveries(self.route.destination.id, cursor=cursor))
         except Unavailable:
             return  # a start finds out again what the cursor would have said
-        self._kept_cursor = cursor
+        self._recorded_cursor = cursor

@@ -1,4 +1,4 @@
-"""What a message's end means for the books: ledger rows, who is owed, who is settled, whose turn is over. Pure."""
+"""What a message's end means for the books: ledger rows, who is owed or no longer is, whose turn is over. Pure."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from arke.domain.ledger import LedgerRow, Owed, Try
 from arke.domain.recording import after_batch, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from arke.delivery.batch_feed import BatchFeed
     from arke.delivery.channel import Delivery, Message
     from arke.delivery.window import Part
     from arke.storage.ports.shard import Needs
 
 
-class LaneReport(msgspec.Struct, tag=True, frozen=True):
-    """What a lane has done and its shard is to commit: what was told, who is owed, whose debt is settled, and how
+class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
+    """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
     far the lane and its batch have come.
     """
 
     destination: int
     ledger: tuple[LedgerRow, ...] = ()
     owed: tuple[Owed, ...] = ()
-    settled: tuple[int, ...] = ()
+    no_longer_owed: tuple[int, ...] = ()
     cursor: int | None = None
     batch: BatchProgress | None = None
 
@@ -45,27 +46,25 @@ class LaneReport(msgspec.Struct, tag=True, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What to keep, and the devices that have no other message under way."""
+    """What to keep, and the devices that have no other message in flight."""
 
     rows: tuple[LedgerRow, ...]
     owed: tuple[Owed, ...]
-    settled: tuple[int, ...]
+    no_longer_owed: tuple[int, ...]
     finished: tuple[OpenDevice, ...]
 
 
-def conclude(
-    parts: Sequence[Part], message: Message, delivery: Delivery, told_again: Callable[[int], bool]
-) -> Outcome:
-    """The outcome of a message for the devices in it, which are marked as being kept until `release`.
+def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: BatchFeed | None) -> Outcome:
+    """The outcome of a message for the devices in it, which are marked as being recorded until `release`.
 
-    `told_again` says of a batch's device whether it may have been told the same before.
+    `feed`, which brings a batch's devices, knows whether one may have been told the same before.
     """
     destination_id = message.destination.id
     at = int(message.at)
     attempt = Try(at, message.id, delivery.answer, message.kind)
     rows: list[LedgerRow] = []
     owed: list[Owed] = []
-    settled: list[int] = []
+    no_longer_owed: list[int] = []
     finished: list[OpenDevice] = []
     for part in parts:
         device, telling = part.device, part.telling
@@ -76,14 +75,14 @@ def conclude(
             attempt,
             acknowledged=delivery.acknowledged,
             sent=delivery.sent or device.unsure,
-            doubted=device.kind == BATCH and told_again(device.uid),
+            doubted=device.kind == BATCH and feed is not None and feed.resyncs(device.uid),
             seq=device.last,
             stamp=max(state.verified_ts for state in telling.entry.segments),
         )
         if delivery.acknowledged and message.kind == BATCH:
             entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
         rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
-        device.keeping = True
+        device.recording = True
         device.parts -= 1
         if not delivery.acknowledged:
             device.failure = delivery.answer
@@ -93,12 +92,12 @@ def conclude(
             if device.failure is not None:
                 owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
             elif device.owed:
-                settled.append(device.uid)
-    return Outcome(tuple(rows), tuple(owed), tuple(settled), tuple(finished))
+                no_longer_owed.append(device.uid)
+    return Outcome(tuple(rows), tuple(owed), tuple(no_longer_owed), tuple(finished))
 
 
-def release(parts: Sequence[Part], *, kept: bool) -> None:
+def release(parts: Sequence[Part], *, recorded: bool) -> None:
     """The outcome is durable, or the lane is stopping without: then its devices stay open."""
     for part in parts:
-        part.device.keeping = False
-        part.device.parts += not kept
+        part.device.recording = False
+        part.device.parts += not recorded

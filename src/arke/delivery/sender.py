@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from arke.delivery.channel import Channel, Delivery, Message
-from arke.delivery.circuit import Circuit
 from arke.errors import ArkeError, InvalidInput, SecretUnresolved
 from arke.log import get_logger
 
@@ -23,10 +22,64 @@ if TYPE_CHECKING:
     from arke.delivery.window import Key, Part
     from arke.domain.catalog import Destination
 
+THRESHOLD = 5
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+
 FIRST_IN_FLIGHT = 8
 MOST_IN_FLIGHT = 512
 
 log = get_logger("lane")
+
+
+class Circuit:
+    """An endpoint that fails throughout stops costing messages until it answers again. Times are in seconds of the
+    caller's monotonic clock.
+
+    closed --(`THRESHOLD` messages in a row owed)--> open --(pause over)--> half open: one message goes out
+      ^                                               ^                         |
+      +---------------- acknowledged -----------------|------- owed ------------+
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._pause_s = FIRST_PAUSE_S
+        self._open_until: float | None = None
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._open_until is not None
+
+    def allows(self, now: float) -> bool:
+        """Whether a message may leave now."""
+        return self._open_until is None or (not self._probing and now >= self._open_until)
+
+    def waits_until(self) -> float | None:
+        """When the next probe is due; None while closed or while a probe is in flight."""
+        return None if self._probing else self._open_until
+
+    def sent(self) -> bool:
+        """A message left. True: it is the probe."""
+        self._probing = self._open_until is not None
+        return self._probing
+
+    def acknowledged(self) -> None:
+        self._failures = 0
+        self._pause_s = FIRST_PAUSE_S
+        self._open_until = None
+        self._probing = False
+
+    def failed(self, now: float, *, probe: bool = False) -> None:
+        """A message is owed after both attempts. One that left before the circuit opened is no `probe`."""
+        self._failures += 1
+        if self._open_until is not None:
+            if probe:
+                self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+                self._open_until = now + self._pause_s
+                self._probing = False
+        elif self._failures >= THRESHOLD:
+            self._open_until = now + self._pause_s
 
 
 class SenderOwner(Protocol):

@@ -42,7 +42,7 @@ Key = tuple[int, str]
 class OpenDevice(msgspec.Struct):
     """A device between the journal and an acknowledgement.
 
-    `first` and `last` are the journal positions it covers, `parts` its entries in buffers or under way,
+    `first` and `last` are the journal positions it covers, `parts` its entries in buffers or in flight,
     `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
     something changed while it was not seen. `unsure`: a crash may have hidden what it was told. `rows` are
     ledger rows to keep that no message tells of.
@@ -58,7 +58,7 @@ class OpenDevice(msgspec.Struct):
     reading: bool = False  # its state is being read from the store
     stale: bool = False  # and what is read is not to be told: something has come in between
     sending: bool = False
-    keeping: bool = False  # an outcome of it is being made durable
+    recording: bool = False  # an outcome of it is being made durable
     again_first: int = 0
     again: int = 0
     again_kind: str = ""
@@ -180,7 +180,7 @@ class Window:
         return self._open[uid]
 
     def anything_sending(self) -> bool:
-        """Whether something was sent, or may have been, whose outcome is not kept yet."""
+        """Whether something was sent, or may have been, whose outcome is not recorded yet."""
         return any(device.sending for device in self._open.values())
 
     def close(self, device: OpenDevice) -> None:
@@ -263,7 +263,7 @@ class Window:
         device.parts = len(parts)
         for part in parts:
             buffer = self._buffers.setdefault((part.telling.dpid, device.kind), [])
-            # A device that was taken back and built again keeps its place: news must not put off its linger.
+            # A device that was taken back and built again keeps its place: news must not postpone its linger.
             if not buffer or _turn(buffer[-1]) <= _turn(part):
                 buffer.append(part)
             else:

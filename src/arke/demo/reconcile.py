@@ -51,7 +51,7 @@ async def reconcile(
     partner_ids: Iterable[tuple[int, str]],
     uuids: Iterable[str],
 ) -> Reconciliation:
-    """Look at every id and every device. Nothing may be under way meanwhile."""
+    """Look at every id and every device. Nothing may be in flight meanwhile."""
     by_id = await _explanations(operations, [f"{dpid}:{text}" for dpid, text in partner_ids])
     devices = {facts.uuid: facts for facts in by_id.values() if facts.known}
     unnamed = [uuid for uuid in uuids if uuid not in devices]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -12,11 +15,9 @@ import msgspec
 from arke.app import catalog_checkers
 from arke.clock import SystemClock
 from arke.demo.catalog import filled_catalog
-from arke.demo.destinations import Destinations
+from arke.demo.destinations import Destinations, Samples
 from arke.demo.intake_client import IntakeClient
-from arke.demo.lifetime import demo_folder, stop_on_signals
 from arke.demo.reconcile import reconcile
-from arke.demo.samples import Samples
 from arke.demo.summary import (
     Summary,
     destination_figures,
@@ -27,14 +28,14 @@ from arke.demo.summary import (
 )
 from arke.demo.traffic import Traffic
 from arke.demo.visitors import plan_visits
+from arke.errors import InvalidInput
 from arke.operations.subjects import Operations
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
 from arke.shard.protocol import AskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from arke.demo.summary import DestinationFigures
     from arke.demo.traffic import Tally
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
     from arke.serve import Doors
 
 TICK_S: Final = 0.5
-SETTLE_S: Final = 60.0
-"""How long what is under way may take to settle: seconds, but a machine with other work needs its time."""
-SETTLE_POLL_S: Final = 0.1
+IDLE_WITHIN_S: Final = 60.0
+"""How long what is in flight may take to end: seconds, but a machine with other work needs its time."""
+IDLE_POLL_S: Final = 0.1
 SHARDS: Final = 2
 REGION: Final = 6
 OPT_OUTS_PER_MINUTE: Final = 1_000_000
@@ -172,16 +173,16 @@ class _Demo:
         return await self._conclude(plan, traffic, played, samples)
 
     async def _perform(self, plan: Plan, traffic: Traffic) -> Played:
-        """Traffic, then the replay of what is owed; nothing is under way when this returns."""
+        """Traffic, then the replay of what is owed; nothing is in flight when this returns."""
         self._audience.stage(f"{plan.visitors:,} visitors come to the shop")
         await traffic.run()
         self._audience.stage("the last messages are delivered")
-        before = await self._settle()
+        before = await self._wait_until_idle()
         latencies_ms = await self._latencies_ms()
         self._audience.stage("Borealis behaves from now on: what is owed is sent again")
         self._destinations.behave()
         replayed = (await self._operations.undelivered.replay(None)).devices
-        return Played(before, await self._settle(), replayed, latencies_ms)
+        return Played(before, await self._wait_until_idle(), replayed, latencies_ms)
 
     async def _conclude(self, plan: Plan, traffic: Traffic, played: Played, samples: Samples) -> Summary:
         self._audience.stage("the books of the engine and of the destinations are compared")
@@ -233,9 +234,9 @@ class _Demo:
             await asyncio.gather(ticking, return_exceptions=True)
         self._audience.tick(tally, await self._operations.status.read())
 
-    async def _settle(self) -> Status:
-        """Wait until nothing is under way. A lane behind an open circuit gets SETTLE_S to come out of it."""
-        end = time.monotonic() + SETTLE_S
+    async def _wait_until_idle(self) -> Status:
+        """Wait until nothing is in flight. A lane behind an open circuit gets IDLE_WITHIN_S to come out of it."""
+        end = time.monotonic() + IDLE_WITHIN_S
         while True:
             await self._engine.drain(max(0.0, end - time.monotonic()))
             status = await self._operations.status.read()
@@ -243,7 +244,7 @@ class _Demo:
                 return status
             if time.monotonic() >= end:
                 return status
-            await asyncio.sleep(SETTLE_POLL_S)
+            await asyncio.sleep(IDLE_POLL_S)
 
     async def _latencies_ms(self) -> list[float]:
         """From event to acknowledgement over all destinations, in ms, ascending."""
@@ -269,3 +270,41 @@ class _Demo:
                 samples.show(uuid)
                 return found
         return None
+
+
+@contextlib.contextmanager
+def demo_folder(keep: Path | None) -> Iterator[Path]:
+    """A folder of the demo's own: temporary, or the one to keep, which must be new or empty."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="arke-demo-") as name:
+            yield Path(name)
+        return
+    try:
+        keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+        occupied = any(keep.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"{keep}: cannot be used as a folder: {error.strerror}") from None
+    if occupied:
+        raise InvalidInput(f"{keep}: this folder is not empty: give --keep a new one")
+    yield keep.absolute()
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[asyncio.Event]:
+    """Set by the first SIGINT or SIGTERM; the second one cancels."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    task = asyncio.current_task()
+
+    def heard() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

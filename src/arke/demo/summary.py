@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.demo.destinations import Sample
 from arke.demo.reconcile import Reconciliation
-from arke.demo.samples import Sample
 from arke.operations.explain import Explanation
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ Mode = Literal["changes", "full", "resync"]
 does not tell all that has changed. `resync`: every stored device, and everything that holds is told again.
 """
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """A run's position: (phase, key). The key is a uid in the phase OWED; in WALK it is a journal position, or a uid
 where the run goes through all stored devices.
 """
@@ -48,7 +48,7 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
     """The newest run of a destination on one shard, as the shard stores it. Times in epoch seconds.
 
     It covers the journal after position `from_seq` up to `to_seq`, under the mappings that `mark` stands for.
-    Everything up to the position `place` is done; what lies between `place` and `reach` may be in flight.
+    Everything up to `position` is done; what lies between `position` and `read_to` may be in flight.
     """
 
     destination: int
@@ -58,10 +58,34 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
     from_seq: int
     to_seq: int
     mark: int
-    place: Place
-    reach: Place
+    position: Position
+    read_to: Position
     counts: BatchCounts = BatchCounts()
     finished_at: int | None = None
+
+    @staticmethod
+    def after(
+        before: BatchRun | None,
+        *,
+        destination: int,
+        number: int,
+        at: int,
+        everything: bool,
+        last_seq: int,
+        first_seq: int,
+        mark: int,
+    ) -> BatchRun:
+        """Make the run that follows `before`, which has finished (None: there was none). `first_seq` is the oldest
+        journal position that is still stored, `last_seq` the newest; `everything` asks for a resync.
+        """
+        from_seq = before.to_seq if before is not None else 0
+        mode: Mode = "changes"
+        if everything:
+            mode = "resync"
+        elif before is None or before.mark != mark or (from_seq < last_seq and first_seq > from_seq + 1):
+            mode = "full"
+        start = (OWED if mode == "changes" else WALK, -1)
+        return BatchRun(destination, number, at, mode, from_seq, last_seq, mark, start, start)
 
     @property
     def needs_after(self) -> int:
@@ -69,11 +93,11 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
         return self.from_seq if self.finished_at is None and self.mode == "changes" else self.to_seq
 
     @property
-    def share(self) -> float:
+    def progress(self) -> float:
         """The run's progress, 0 to 1, estimated from its position."""
         if self.finished_at is not None:
             return 1.0
-        phase, key = self.place
+        phase, key = self.position
         if phase == OWED:
             return 0.0
         if self.mode == "changes":
@@ -81,25 +105,25 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
             return min(1.0, max(0, key - self.from_seq) / length) if length else 1.0
         return max(0, key) / MOST_UID
 
-    def moved(self, progress: BatchProgress) -> BatchRun:
+    def advanced(self, progress: BatchProgress) -> BatchRun:
         """The run with this progress applied. Progress of another run, or after the end, changes nothing."""
         if progress.number != self.number or self.finished_at is not None:
             return self
         return msgspec.structs.replace(
             self,
-            place=max(self.place, progress.place),
-            reach=self.reach if progress.reach is None else progress.reach,
+            position=max(self.position, progress.position),
+            read_to=self.read_to if progress.read_to is None else progress.read_to,
             counts=self.counts + progress.counts,
             finished_at=progress.finished_at,
         )
 
 
 class BatchProgress(msgspec.Struct, array_like=True, frozen=True):
-    """Progress of run `number`. `counts` are added to the run's; `reach` None leaves the run's as it is."""
+    """Progress of run `number`. `counts` are added to the run's; `read_to` None leaves the run's as it is."""
 
     number: int
-    place: Place
-    reach: Place | None = None
+    position: Position
+    read_to: Position | None = None
     counts: BatchCounts = BatchCounts()
     finished_at: int | None = None
 

@@ -1,4 +1,4 @@
-"""The journal's records: which memberships of a device changed, and which destinations are to be told."""
+"""What changed: the memberships of a device, what an event did to a profile, and the journal's records."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
     destinations: tuple[int, ...]
     kind: str = "realtime"
     catch_up: tuple[int, ...] = ()
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What an event did to a profile: the traits that it realised, and the memberships that changed."""
+
+    realised: list[int]
+    changes: list[Change]

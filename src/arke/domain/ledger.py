@@ -47,7 +47,7 @@ class LedgerEntry(msgspec.Struct, array_like=True):
     stamp: int = 0
     batched: dict[str, int] = {}
 
-    def settles(self, alias: str, *, active: bool) -> bool:
+    def acknowledges(self, alias: str, *, active: bool) -> bool:
         """Whether the destination has acknowledged this state of an alias. A 0 needs none where no 1 was told."""
         status = self.told.get(alias)
         return status == TOLD_1 if active else status in (None, TOLD_0)

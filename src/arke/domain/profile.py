@@ -6,7 +6,7 @@ the hottest path of the engine (shared measurements: decode 9.7 us, encode 3.9 u
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,6 +15,9 @@ NEVER = 1 << 62
 
 MAX_REALISATIONS = 150_000
 """Realisations kept per profile; the oldest go first (SPEC section 12)."""
+
+DECLARED: Final = "told"
+"""The reason of a membership that an event or a file declared; stored and answered under this name."""
 
 Reason = Literal["rule", "told", "ttl", "recency", "inactive", "privacy", "opt_out", "unmapped"]
 
@@ -101,7 +104,7 @@ class Profile(msgspec.Struct, array_like=True):
     | `evaluated` | when the memberships were last known to be true |
     | `due` | the first moment at which time alone may change one of them |
     | `wake` | when the due index has the sweep evaluate the device: `due` or earlier |
-    | `epoch` | the fingerprint of the catalog that it was evaluated under |
+    | `fingerprint` | the fingerprint of the catalog that it was evaluated under |
     | `routing_mark` | the state of all mappings (`Routing.mark`) that it was last checked against |
     | `realisations` | how many realisations `traits` hold |
     | `sends` | the last send to each destination |
@@ -114,7 +117,7 @@ class Profile(msgspec.Struct, array_like=True):
     seen: int = 0
     evaluated: int = 0
     due: int = NEVER
-    epoch: int = 0
+    fingerprint: int = 0
     routing_mark: int = 0
     realisations: int = 0
     traits: dict[int, TraitState] = {}

@@ -28,15 +28,14 @@ from arke.doors.bounds import (
     MAX_WAITING,
 )
 from arke.doors.exchange import Exchange, answer
-from arke.doors.visitors import bucket, plain_address
+from arke.doors.names import bucket, plain_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from arke.doors.admission import Place
-    from arke.doors.bounds import Door
+    from arke.doors.bounds import Door, Share
 
 NEVER: Final = math.inf
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
@@ -98,7 +97,7 @@ class DoorProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scope: Any
-        self.place: Place | None = None
+        self.place: Share | None = None
         self.access_log = False  # it would hold parameters; said here, no logging configuration turns it on
         self.bucket: str | None = None
         self._door = door

@@ -28,8 +28,8 @@ class Refusals:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._counts: dict[tuple[str, str], int] = {}
-        self._untold: dict[tuple[str, str], int] = {}
-        self._told_at: dict[tuple[str, str], float] = {}
+        self._unlogged: dict[tuple[str, str], int] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
 
     def note(self, door: str, kind: str) -> None:
         """Count one refusal of a kind."""
@@ -40,9 +40,9 @@ class Refusals:
     def failed(self, door: str, what: str) -> None:
         """Count a request on which the engine failed. `what` names kind and place of the defect."""
         self._count(door, "internal")
-        if len(self._told_at) > MAX_PLACES:
-            self._told_at.clear()
-            self._untold.clear()
+        if len(self._logged_at) > MAX_PLACES:
+            self._logged_at.clear()
+            self._unlogged.clear()
         if times := self._due((door, what)):
             log.error("request failed", door=door, what=what, times=times)
 
@@ -55,12 +55,12 @@ class Refusals:
 
     def _due(self, key: tuple[str, str]) -> int:
         """How many refusals to log now, this one included; 0 within a minute of the last line."""
-        untold = self._untold.get(key, 0) + 1
+        unlogged = self._unlogged.get(key, 0) + 1
         now = self._monotonic()
-        told = self._told_at.get(key)
-        if told is not None and now - told < LOG_EVERY_S:
-            self._untold[key] = untold
+        logged_at = self._logged_at.get(key)
+        if logged_at is not None and now - logged_at < LOG_EVERY_S:
+            self._unlogged[key] = unlogged
             return 0
-        self._told_at[key] = now
-        self._untold[key] = 0
-        return untold
+        self._logged_at[key] = now
+        self._unlogged[key] = 0
+        return unlogged

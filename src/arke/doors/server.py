@@ -21,16 +21,16 @@ BACKLOG: Final = 2_048
 SHUTDOWN_S: Final = 10
 ACCEPTED_TOGETHER: Final = 16
 """New connections that a door takes each time that the event loop looks."""
-LOOK_EVERY_TICKS: Final = 5
+POLL_EVERY_TICKS: Final = 5
 """uvicorn's server ticks ten times a second."""
 
 
 class DoorServer(uvicorn.Server):
     """To be run with `await server.serve(sockets=[...])`, several in one process."""
 
-    def __init__(self, config: uvicorn.Config, *, look_every_ticks: int = LOOK_EVERY_TICKS) -> None:
+    def __init__(self, config: uvicorn.Config, *, poll_every_ticks: int = POLL_EVERY_TICKS) -> None:
         super().__init__(config)
-        self._look_every_ticks = look_every_ticks
+        self._poll_every_ticks = poll_every_ticks
         self._twins: list[socket.socket] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -46,7 +46,7 @@ class DoorServer(uvicorn.Server):
         await super().shutdown([*(sockets or ()), *self._twins])
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % self._look_every_ticks == 0:
+        if counter % self._poll_every_ticks == 0:
             connections = cast("set[DoorProtocol]", self.server_state.connections)
             for connection in list(connections):
                 connection.overdue(connection.loop.time())
@@ -75,7 +75,7 @@ def door_server(app: Any, door: Door) -> DoorServer:
             timeout_graceful_shutdown=SHUTDOWN_S,
             backlog=BACKLOG,
         ),
-        look_every_ticks=LOOK_EVERY_TICKS if soon >= 1 else 1,
+        poll_every_ticks=POLL_EVERY_TICKS if soon >= 1 else 1,
     )
 
 

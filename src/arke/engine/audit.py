@@ -8,7 +8,7 @@ from arke.log import get_logger
 
 if TYPE_CHECKING:
     from arke.clock import Clock
-    from arke.storage.ports import audit
+    from arke.storage.ports import directory
 
 log = get_logger("engine")
 
@@ -16,7 +16,7 @@ log = get_logger("engine")
 class Audit:
     """Adds entries, each with its actor: a token's id, or `local`."""
 
-    def __init__(self, entries: audit.Audit, clock: Clock) -> None:
+    def __init__(self, entries: directory.Audit, clock: Clock) -> None:
         self._entries = entries
         self._clock = clock
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
     from arke.engine.shards import Shards
-    from arke.storage.ports.runs import Runs
+    from arke.storage.ports.directory import Runs
 
 WAIT_S = 60.0
 """How long a shard is asked to wait for the end of a run before it is asked again."""
@@ -322,7 +322,7 @@ class Batches:
         if record.finished_at is None:
             own = _own(record, parts)
             counts, mode = sum((part.counts for part in own), BatchCounts()), _mode(own)
-            share = sum(part.share for part in own) / len(self._shards)
+            share = sum(part.progress for part in own) / len(self._shards)
         return RunFacts(
             destination=record.destination,
             number=record.number,

@@ -12,11 +12,11 @@ from arke.background import Pause, retry
 from arke.catalog import stored as stored_form
 from arke.catalog.consequences import retired
 from arke.catalog.plan import Plan, plan
-from arke.engine.forecast import Forecast, forecast_from, question
+from arke.engine.what_if import Forecast, forecast_from, question
 from arke.errors import InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskStatus, Prepare, Switch
-from arke.storage.ports.catalogs import StoredCatalog
+from arke.storage.ports.directory import StoredCatalog
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from arke.engine.shards import Shards
     from arke.shard.protocol import Question
     from arke.storage.committer import Committer
-    from arke.storage.ports.catalogs import Catalogs
+    from arke.storage.ports.directory import Catalogs
 
 PAUSE = Pause(1.0)
 """Before a store is asked again: a catalog that is stored has no way back."""

@@ -1,6 +1,6 @@
 """What data files are loaded into: whose an id is, who has opted out, and commands to shards.
 
-Live traffic goes first: one group of a file is under way in a shard at a time, small and with rests while
+Live traffic goes first: one group of a file is in flight in a shard at a time, small and with rests while
 events come in, and an overloaded or absent shard is waited for.
 """
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from arke.engine.audit import Audit
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
-    from arke.engine.joins import Joins
-    from arke.engine.links import Links
+    from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
     from arke.shard.commands import Onboard

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
+from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.intake.room import Place
+    from arke.intake.room import Reservation
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
@@ -60,9 +61,9 @@ class Ingestion:
         """Whether events are coming in: work that can wait then keeps out of their way."""
         return self._clock.now() - self._taken_at < LIVE_FOR_S
 
-    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         self._refuse_if_all_are_away()
-        return await self.room.enter(events, going_on=going_on)
+        return await self.room.enter(events, resuming=resuming)
 
     def _refuse_if_all_are_away(self) -> None:
         """Before an id is looked at: what is refused leaves nothing behind. Raises StoreUnavailable."""
@@ -70,7 +71,7 @@ class Ingestion:
             raise StoreUnavailable("nothing can be stored right now: see /readyz")
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Place | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None
     ) -> list[Accepted | EventError]:
         if place is not None:
             return await self._ingest(events)
@@ -86,11 +87,9 @@ class Ingestion:
         reserved: dict[int, tuple[bool, Withheld]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]
         named = events if len(sound) == len(events) else [events[number] for number in sound]
-        away = frozenset(self._shards.away)
-        reachable = (lambda uuid: self._shards.number_of(uuid) not in away) if away else None
-        for number, resolved in zip(
-            sound, await self._identity.resolve(named, now, reachable=reachable), strict=True
-        ):
+        gone = frozenset(self._shards.away)
+        away = Away(self._shards, gone) if gone else None
+        for number, resolved in zip(sound, await self._identity.resolve(named, now, away=away), strict=True):
             incoming = events[number]
             if resolved.suppressed:
                 answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)

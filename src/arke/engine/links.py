@@ -1,20 +1,40 @@
-"""Ids that were linked to devices: made durable before the events that link them, and followed by the shards."""
+"""Ids that were linked to devices: made durable before the events that link them, then followed by the shards.
+
+Two things follow in the background, so that an event waits for neither: an id that changed hands moves to its
+new device, and a customer id that reaches a device after a file spoke of it brings what is filed. The directory
+remembers what is not done.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
-from arke.background import Background, every
+from arke.background import Background, Pause, every, retry
 from arke.errors import StoreUnavailable, Unavailable
+from arke.log import get_logger
+from arke.shard.commands import Adopt, FileLine, Forget, Onboard, Unlink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arke.clock import Clock
+    from arke.domain.identity import IdKey, Move
     from arke.engine.identity import Identity
-    from arke.engine.joins import Joins
-    from arke.engine.moves import Moves
+    from arke.engine.shards import Shards
     from arke.storage.ports.directory import Directory
+    from arke.storage.ports.files import Filed, FileStore
 
 WATCH_EVERY_S = 0.5
+
+PAGE = 200
+"""Devices that joined, looked up together."""
+PAUSE = Pause(0.5)
+"""Before a step is retried that a shard or the directory could not take."""
+
+log = get_logger("joins")
 
 
 class Links:
@@ -37,7 +57,7 @@ class Links:
         except StoreUnavailable:
             self._failed = True
             raise
-        if self._identity.moving:
+        if self._identity.moving.by_id:
             self._moves.follow()
         if self._identity.take_joined():
             self._joins.follow()
@@ -47,9 +67,9 @@ class Links:
 
     def watch(self) -> None:
         """Find out when the directory can be written again."""
-        self._background.spawn(every(WATCH_EVERY_S, self._look), "links-watch")
+        self._background.spawn(every(WATCH_EVERY_S, self._poll), "links-watch")
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         if self._failed:
             with contextlib.suppress(Unavailable):
                 await self._directory.try_writing()
@@ -57,3 +77,116 @@ class Links:
 
     async def stop(self) -> None:
         await self._background.stop()
+
+
+class Moves:
+    """Moves ids from device to device, one background task an id, in the order of its mappings.
+
+    Each step may be repeated, and the directory knows what is not done: it may be stopped at any point.
+    """
+
+    def __init__(self, identity: Identity, clock: Clock, shards: Shards) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._shards = shards
+        self._followed: set[IdKey] = set()
+        self._background = Background()
+
+    def follow(self) -> None:
+        """Begin every durable move that is not in flight."""
+        for key in self._identity.moving.by_id:
+            if key not in self._followed:
+                self._followed.add(key)
+                self._background.spawn(self._follow(key), "move")
+
+    async def until_idle(self, timeout_s: float) -> None:
+        """Wait until every id has arrived, or for `timeout_s`."""
+        await self._background.until_idle(timeout_s)
+
+    async def stop(self) -> None:
+        await self._background.stop()
+
+    async def _follow(self, key: IdKey) -> None:
+        try:
+            while await retry(partial(self._next, key), PAUSE):
+                pass
+        finally:
+            self._followed.discard(key)
+
+    async def _next(self, key: IdKey) -> bool:
+        """Make the oldest move that is left; False where none is."""
+        move = self._identity.next_move(key)
+        if move is not None:
+            await self._hand_over(move)
+        return move is not None
+
+    async def _hand_over(self, move: Move) -> None:
+        # As of now: the old device may have spoken of the id until this moment.
+        dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
+        left = await self._shards.one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
+        await self._shards.one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, left.rows))
+        if left.rows:
+            await self._shards.one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
+        await self._identity.moved(move)
+
+
+class Joins:
+    """Brings what is filed under ids to the devices that were linked to them. Each step may be repeated."""
+
+    def __init__(self, files: FileStore, clock: Clock, shards: Shards) -> None:
+        self._files = files
+        self._clock = clock
+        self._shards = shards
+        self._background = Background()
+        self._again = False
+
+    def follow(self) -> None:
+        """See to whoever joined and has not heard yet."""
+        self._again = True
+        if not self._background.running:
+            self._background.spawn(self._run(), "joins")
+
+    async def until_idle(self, timeout_s: float) -> None:
+        """Wait until everybody has heard, or for `timeout_s`."""
+        await self._background.until_idle(timeout_s)
+
+    async def stop(self) -> None:
+        await self._background.stop()
+
+    async def _run(self) -> None:
+        while self._again:
+            self._again = False
+            while await retry(self._page, PAUSE, log=log, event="joins_postponed"):
+                pass
+
+    async def _page(self) -> bool:
+        page = await self._files.joining(PAGE)
+        if not page:
+            return False
+        known = await self._files.filed({(one.dpid, one.id) for one in page})
+        now = int(self._clock.now())
+        await asyncio.gather(
+            *(
+                self._bring(one.uuid, filed, now)
+                for one in page
+                if (filed := known.get((one.dpid, one.id))) is not None
+            )
+        )
+        await self._files.joined(page)
+        return True
+
+    async def _bring(self, uuid: str, filed: Filed, now: int) -> None:
+        for ts, line in _by_time(filed):
+            await self._shards.one(uuid, Onboard(uuid, 0, ts, now, (line,)))
+
+
+def _by_time(filed: Filed) -> Iterator[tuple[int, FileLine]]:
+    """What is filed, as one line a point in time."""
+    traits: dict[int, list[int]] = {}
+    memberships: dict[int, dict[int, int]] = {}
+    for trait_id, ts in filed.traits.items():
+        traits.setdefault(ts, []).append(trait_id)
+    for segment_id, (status, ts) in filed.memberships.items():
+        memberships.setdefault(ts, {})[segment_id] = status
+    for ts in sorted(traits.keys() | memberships.keys()):
+        yield ts, FileLine(1, tuple(sorted(traits.get(ts, ()))), (), memberships.get(ts, {}))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from arke.engine.identity.suppressed import Suppressed
+    from arke.engine.identity.admission import Suppressed
     from arke.shard.commands import Asks, Command
     from arke.shard.protocol import Question, ShardPort
 

@@ -28,14 +28,14 @@ SPARE_STAMPS = 16
 class CompiledCatalog:
     """One catalog, compiled for evaluation: rules, and indexes from traits to the segments that depend on them.
 
-    `epoch` is the catalog's fingerprint (see `catalog_epoch`). `on_first` and `on_every` map a trait to the
+    `fingerprint` is the catalog's fingerprint (see `fingerprint_of`). `on_first` and `on_every` map a trait to the
     segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
     ask only whether the trait is held. So the cost of an event follows the traits that match it, not all traits.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.epoch = catalog_epoch(catalog)
+        self.fingerprint = fingerprint_of(catalog)
         self.traits = {trait.id: trait for trait in catalog.traits}
         self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
         self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
@@ -121,7 +121,7 @@ class CompiledCatalog:
                 yield from self._by_window[trait_id, window_s]
 
 
-def catalog_epoch(catalog: Catalog) -> int:
+def fingerprint_of(catalog: Catalog) -> int:
     """The catalog's fingerprint: a 62-bit hash of everything in it that decides memberships. Two catalogs that
     differ only in names, destinations or mappings have the same one.
     """

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.change import Change
-from arke.domain.profile import NEVER, Membership, Profile
+from arke.domain.change import Change, Effect
+from arke.domain.profile import DECLARED, NEVER, Membership, Profile
 from arke.domain.time import DAY_S
-from arke.evaluation.effect import Effect
-from arke.evaluation.realise import forget, keep_cap, realise
+from arke.evaluation.realise import drop_beyond_cap, forget, realise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 INACTIVE_S = 120 * DAY_S
 """Without an event or a file that names it, a device is inactive after this (SPEC section 4)."""
-INACTIVE = -1
+INACTIVE_FINGERPRINT = -1
 """Stands for the fingerprint in a profile that is inactive: no catalog has it."""
 
 
@@ -34,8 +33,8 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
     """Apply one event to a profile, in place."""
     realised = compiled.matcher.match(event.signals) if event.signals else []
     if event.traits:
-        told = {trait_id for trait_id in event.traits if trait_id in compiled.traits}
-        realised = sorted(told.union(realised))
+        declared = {trait_id for trait_id in event.traits if trait_id in compiled.traits}
+        realised = sorted(declared.union(realised))
     if event.trait_source is not None:
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
@@ -73,13 +72,14 @@ def _apply(
     now: int,
 ) -> list[Change]:
     """Bring a profile up to `now`, remove and realise traits as of `ts`, and evaluate the segments concerned."""
-    back = _come_back(compiled, profile, memberships, ts, now) if profile.epoch == INACTIVE else []
-    told_changes = _tell(compiled, profile, memberships, ts, now) if memberships else []
+    inactive = profile.fingerprint == INACTIVE_FINGERPRINT
+    back = _come_back(compiled, profile, memberships, ts, now) if inactive else []
+    declared_changes = _apply_declared(compiled, profile, memberships, ts, now) if memberships else []
     affected: set[int] = set()
-    lapsed: dict[int, str] = {}
-    stale = profile.epoch != compiled.epoch
+    lost: dict[int, str] = {}
+    stale = profile.fingerprint != compiled.fingerprint
     if stale or now >= profile.due:
-        lapsed = _pass_time(compiled, profile, affected, now, stale=stale)
+        lost = _pass_time(compiled, profile, affected, now, stale=stale)
     if removed:
         held = [trait_id for trait_id in removed if trait_id in profile.traits]
         forget(profile, held)
@@ -91,11 +91,11 @@ def _apply(
             continue
         affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
         profile.due = min(profile.due, compiled.trait_due(trait_id, profile.traits[trait_id], now))
-    for trait_id in keep_cap(profile):
+    for trait_id in drop_beyond_cap(profile):
         affected.update(compiled.on_first.get(trait_id, ()))
-    changes = _decide(compiled, profile, affected, lapsed, now)
+    changes = _decide(compiled, profile, affected, lost, now)
     profile.evaluated = now
-    return [*back, *changes, *told_changes]
+    return [*back, *changes, *declared_changes]
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
@@ -103,15 +103,15 @@ def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Cha
     if profile.heard and now >= profile.heard + INACTIVE_S:
         return _become_inactive(compiled, profile, now)
     affected: set[int] = set()
-    lapsed = _pass_time(compiled, profile, affected, now, stale=profile.epoch != compiled.epoch)
-    changes = _decide(compiled, profile, affected, lapsed, now)
+    lost = _pass_time(compiled, profile, affected, now, stale=profile.fingerprint != compiled.fingerprint)
+    changes = _decide(compiled, profile, affected, lost, now)
     profile.evaluated = now
     return changes
 
 
 def wake_at(profile: Profile) -> int:
     """The moment at which the sweep is to evaluate the profile, because time alone may change a membership then."""
-    if profile.epoch == INACTIVE or not (
+    if profile.fingerprint == INACTIVE_FINGERPRINT or not (
         profile.traits or any(membership.status for membership in profile.segments.values())
     ):
         return NEVER
@@ -126,16 +126,16 @@ def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> l
     changes = []
     for segment_id, membership in profile.segments.items():
         if membership.status:
-            verified = membership.verified if membership.reason == "told" else now
+            verified = membership.verified if membership.reason == DECLARED else now
             profile.segments[segment_id] = Membership(0, now, verified, "inactive")
             changes.append(Change(segment_id, 0, "inactive"))
     for segment_id, membership in profile.segments.items():
         if membership.reason == "inactive":
             if segment_id not in compiled.segments:
                 membership.reason = "unmapped"
-            elif _told_until(compiled, segment_id, membership) <= now:
+            elif _declared_until(compiled, segment_id, membership) <= now:
                 membership.reason = "ttl"
-    profile.epoch = INACTIVE
+    profile.fingerprint = INACTIVE_FINGERPRINT
     profile.evaluated = now
     return changes
 
@@ -151,10 +151,10 @@ def _come_back(
         segment = compiled.segments.get(segment_id)
         if membership.reason != "inactive" or segment is None or not segment.external or segment.paused:
             continue
-        told_anew = segment_id in memberships and ts >= membership.verified
-        if not told_anew and _told_until(compiled, segment_id, membership) > now:
-            profile.segments[segment_id] = Membership(1, now, membership.verified, "told")
-            changes.append(Change(segment_id, 1, "told"))
+        declared_anew = segment_id in memberships and ts >= membership.verified
+        if not declared_anew and _declared_until(compiled, segment_id, membership) > now:
+            profile.segments[segment_id] = Membership(1, now, membership.verified, DECLARED)
+            changes.append(Change(segment_id, 1, DECLARED))
     return changes
 
 
@@ -183,7 +183,7 @@ def _pass_time(
             affected.update(compiled.on_first.get(trait_id, ()))
         else:
             affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
-    lapsed: dict[int, str] = {}
+    lost: dict[int, str] = {}
     for segment_id, membership in profile.segments.items():
         if not membership.status:
             continue
@@ -194,22 +194,22 @@ def _pass_time(
             affected.add(segment_id)
             if not rule.holds(profile.traits, now):
                 by_time = "ttl" if rule.traits & expired else "recency"
-                lapsed[segment_id] = "rule" if stale and not rule.traits & expired else by_time
+                lost[segment_id] = "rule" if stale and not rule.traits & expired else by_time
         elif segment_id not in compiled.segments:
             affected.add(segment_id)
-            lapsed[segment_id] = "unmapped"
-        elif _told_until(compiled, segment_id, membership) <= now:
+            lost[segment_id] = "unmapped"
+        elif _declared_until(compiled, segment_id, membership) <= now:
             affected.add(segment_id)
-            lapsed[segment_id] = "ttl"
-    profile.epoch = compiled.epoch
+            lost[segment_id] = "ttl"
+    profile.fingerprint = compiled.fingerprint
     profile.due = min(
         (compiled.trait_due(trait_id, state, now) for trait_id, state in profile.traits.items()),
         default=NEVER,
     )
     for segment_id, membership in profile.segments.items():
-        if membership.status and segment_id not in lapsed:
-            profile.due = min(profile.due, _told_until(compiled, segment_id, membership))
-    return lapsed
+        if membership.status and segment_id not in lost:
+            profile.due = min(profile.due, _declared_until(compiled, segment_id, membership))
+    return lost
 
 
 def _expired(compiled: CompiledCatalog, profile: Profile, now: int) -> set[int]:
@@ -218,7 +218,7 @@ def _expired(compiled: CompiledCatalog, profile: Profile, now: int) -> set[int]:
     }
 
 
-def _told_until(compiled: CompiledCatalog, segment_id: int, membership: Membership) -> int:
+def _declared_until(compiled: CompiledCatalog, segment_id: int, membership: Membership) -> int:
     ttl_s = compiled.external_ttl_s.get(segment_id)
     return membership.verified + ttl_s if ttl_s else NEVER
 
@@ -227,7 +227,7 @@ def _decide(
     compiled: CompiledCatalog,
     profile: Profile,
     affected: Iterable[int],
-    lapsed: Mapping[int, str],
+    lost: Mapping[int, str],
     now: int,
 ) -> list[Change]:
     """Evaluate the affected segments, and write down the memberships whose status differs from before."""
@@ -239,7 +239,7 @@ def _decide(
         before = segments.get(segment_id)
         if holds == (before is not None and before.status == 1):
             continue
-        reason = "rule" if holds else lapsed.get(segment_id, "rule")
+        reason = "rule" if holds else lost.get(segment_id, "rule")
         # Without a rule it expired: when it was declared stays, so that only a later declaration overrules that.
         verified = now if rule is not None or before is None else before.verified
         segments[segment_id] = Membership(int(holds), now, verified, reason)
@@ -247,7 +247,7 @@ def _decide(
     return changes
 
 
-def _tell(
+def _apply_declared(
     compiled: CompiledCatalog, profile: Profile, memberships: Mapping[int, int], ts: int, now: int
 ) -> list[Change]:
     """Apply declared memberships of external segments. The newest `ts` wins; a repeat only verifies.
@@ -260,19 +260,19 @@ def _tell(
         before = profile.segments.get(segment_id)
         if segment is None or not segment.external or (before is not None and ts < before.verified):
             continue
-        told = Membership(status, now, ts, "told")
-        if status and _told_until(compiled, segment_id, told) <= now:
+        declared = Membership(status, now, ts, DECLARED)
+        if status and _declared_until(compiled, segment_id, declared) <= now:
             continue
         if (before.status if before is not None else 0) == status:
             if before is None:  # remembered, so that a late declaration of a 1 does not overrule it
-                profile.segments[segment_id] = told
+                profile.segments[segment_id] = declared
             else:
                 before.verified = ts
-                profile.due = min(profile.due, _told_until(compiled, segment_id, before))
+                profile.due = min(profile.due, _declared_until(compiled, segment_id, before))
             continue
         if segment.paused and status:
             continue
-        profile.segments[segment_id] = told
-        changes.append(Change(segment_id, status, "told"))
-        profile.due = min(profile.due, _told_until(compiled, segment_id, told))
+        profile.segments[segment_id] = declared
+        changes.append(Change(segment_id, status, DECLARED))
+        profile.due = min(profile.due, _declared_until(compiled, segment_id, declared))
     return changes

@@ -43,7 +43,7 @@ def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int,
     return newly
 
 
-def keep_cap(profile: Profile) -> set[int]:
+def drop_beyond_cap(profile: Profile) -> set[int]:
     """Drop the oldest realisations beyond MAX_REALISATIONS. Returns the traits that lost some."""
     shortened = set()
     while profile.realisations > MAX_REALISATIONS:

@@ -23,7 +23,7 @@ Header = tuple[bytes, bytes]
 PIXEL: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one by one pixel."""
 
-MAX_ERRORS_TOLD: Final = 50
+MAX_ERRORS_LISTED: Final = 50
 DEVICE_COOKIES: Final = ("demdex", "dextp")
 
 _JSON: Final = b"application/json;charset=utf-8"
@@ -36,7 +36,7 @@ def transaction_id(entropy: Entropy) -> str:
     return base64.b64encode(entropy.bits(64).to_bytes(8, "big")).decode()
 
 
-class Told(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True):
     """What an answer may show of a device: its UUID in a `cookie` and a redirect, its `uuid` in the body, and its
     traits and segments.
     """
@@ -46,7 +46,7 @@ class Told(msgspec.Struct, frozen=True):
     memberships: bool = True
 
 
-def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: bool) -> Told:
+def shown(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: bool) -> Shown:
     """What an answer may show to a caller without a token. `heard` says that the page that asks may be shown
     memberships, `script` that the answer is JSONP, which CORS does not restrict.
 
@@ -56,7 +56,7 @@ def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: b
     only_read = bool(accepted.withheld.ids)  # by `declared_by: token`, which goes before `memberships`
     stranger = accepted.by_id and (settings.memberships != "any" or only_read)
     closed = script and not heard and settings.listeners.some
-    return Told(
+    return Shown(
         cookie=not stranger,
         uuid=not stranger and not closed,
         memberships=heard and not stranger and settings.memberships != "off",
@@ -64,16 +64,16 @@ def told(accepted: Accepted, settings: IntakeSettings, *, heard: bool, script: b
 
 
 def accepted_body(
-    request: DcsRequest, accepted: Accepted, region: int, tid: str, told: Told
+    request: DcsRequest, accepted: Accepted, region: int, tid: str, shown: Shown
 ) -> dict[str, Any]:
     """The JSON body for an event that was stored. There are no cookie or URL destinations: both lists are empty."""
     body: dict[str, Any] = {"stuff": []}
     if request.wants_dests:
         body["dests"] = []
-    if told.uuid:
+    if shown.uuid:
         body["uuid"] = accepted.uuid
     body["dcs_region"] = region
-    if request.wants_memberships and told.memberships:
+    if request.wants_memberships and shown.memberships:
         body["traits"] = accepted.traits
         body["segments"] = accepted.segments
     body["tid"] = tid
@@ -86,7 +86,7 @@ def render(
     """Body and headers in the form the caller asked for: JSON, JSONP, or a pixel that tells nothing."""
     headers: list[Header] = []
     if errors:
-        body = {**body, "errors": errors[:MAX_ERRORS_TOLD]}
+        body = {**body, "errors": errors[:MAX_ERRORS_LISTED]}
         listed = dict.fromkeys(str(error.code) for error in errors)
         headers.append((b"x-error", ",".join(listed).encode()))
     if not request.json:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arke.domain.event import IncomingEvent
     from arke.intake.asgi import BodyReader, Message, Receive, Scope, Send
     from arke.intake.ports import Ingest
-    from arke.intake.room import Place
+    from arke.intake.room import Reservation
     from arke.intake.settings import IntakeSettings
 
 
@@ -52,11 +52,11 @@ class BulkIntake:
             upload.refuse_if_longer(header(scope, b"content-length"))
             await upload.run(receive)
         except (Overloaded, Unavailable) as problem:
-            told = upload.stopped(problem.code, str(problem))
-            await respond_json(send, problem.status, told, [come_again(problem)])
+            body = upload.stopped(problem.code, str(problem))
+            await respond_json(send, problem.status, body, [come_again(problem)])
         except BodyRefused as problem:
-            told = upload.stopped(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, problem.status, told)
+            body = upload.stopped(problem.reason, problem.message)
+            await respond_and_hang_up(send, receive, problem.status, body)
         else:
             await respond_json(send, 200, upload.receipt())
 
@@ -73,12 +73,12 @@ class _Upload:
         self._size = 0
         self._events: list[IncomingEvent] = []
         self._event_lines: list[int] = []
-        self._unsettled: list[Rejection] = []
+        self._pending_rejections: list[Rejection] = []
         self._rejected: list[Rejection] = []
         self._rejected_total = 0
         self._accepted = 0
-        self._settled_line = 0
-        self._place: Place | None = None
+        self._done_through = 0
+        self._place: Reservation | None = None
 
     def unpack_with(self, encoding: bytes) -> None:
         name = encoding.strip().lower()
@@ -115,15 +115,17 @@ class _Upload:
 
     def receipt(self) -> dict[str, object]:
         self._rejected.sort(key=lambda rejection: rejection.line)
-        told: dict[str, object] = {"accepted": self._accepted, "rejected": self._rejected}
+        body: dict[str, object] = {"accepted": self._accepted, "rejected": self._rejected}
         if self._rejected_total > len(self._rejected):
-            told["rejected_total"] = self._rejected_total
-        return told
+            body["rejected_total"] = self._rejected_total
+        return body
 
     def stopped(self, code: str, message: str) -> dict[str, object]:
         """The receipt of a request that ended early; lines from `next_line` on are to be sent again."""
-        next_line = self._event_lines[0] if self._event_lines else self._settled_line + 1
-        self._settle([rejection for rejection in self._unsettled if rejection.line < next_line])
+        next_line = self._event_lines[0] if self._event_lines else self._done_through + 1
+        self._list_rejections(
+            [rejection for rejection in self._pending_rejections if rejection.line < next_line]
+        )
         return {**self.receipt(), "next_line": next_line, "error": {"code": code, "message": message}}
 
     async def _next(self, receive: Receive) -> Message:
@@ -156,7 +158,7 @@ class _Upload:
                 if line == b"":
                     continue
                 self._parse(line)
-                if len(self._events) + len(self._unsettled) >= self._settings.bulk_group_events:
+                if len(self._events) + len(self._pending_rejections) >= self._settings.bulk_group_events:
                     await self._store()
                     await self._enter(left)
 
@@ -166,7 +168,7 @@ class _Upload:
         """
         wanted = min(self._settings.bulk_group_events, len(self._events) + lines)
         if self._place is None:
-            self._place = await self._ingest.enter(wanted, going_on=self._settled_line > 0)
+            self._place = await self._ingest.enter(wanted, resuming=self._done_through > 0)
         else:
             self._place.widen_to(wanted)
 
@@ -195,7 +197,7 @@ class _Upload:
             self._event_lines.append(number)
 
     def _reject(self, line: int, code: str, message: str) -> None:
-        self._unsettled.append(Rejection(line, code, message))
+        self._pending_rejections.append(Rejection(line, code, message))
 
     async def _store(self) -> None:
         """Hand the group to the engine. If that raises, the group stays as it is, for `stopped` to read."""
@@ -210,15 +212,15 @@ class _Upload:
                     self._accepted += 1
         else:
             await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
-        self._settle(self._unsettled)
+        self._list_rejections(self._pending_rejections)
         self._events, self._event_lines = [], []
-        self._settled_line = self._lines.number
+        self._done_through = self._lines.number
         self._leave(answered=stored)
 
-    def _settle(self, rejections: list[Rejection]) -> None:
+    def _list_rejections(self, rejections: list[Rejection]) -> None:
         self._rejected_total += len(rejections)
         self._rejected += rejections[: max(0, self._settings.max_rejections - len(self._rejected))]
-        self._unsettled = []
+        self._pending_rejections = []
 
     def _too_large(self) -> BodyRefused:
         limit = self._settings.max_bulk_bytes

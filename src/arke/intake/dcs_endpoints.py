@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from arke.intake.dcs import DcsRequest, Visitor
     from arke.intake.dcs_codes import DcsError
     from arke.intake.ports import Ingest, OptOutPort, TokenPort
-    from arke.intake.room import Place
+    from arke.intake.room import Reservation
     from arke.intake.settings import IntakeSettings
 
 MAX_HEADER_SIGNAL_CHARS: Final = 2_048
@@ -93,10 +93,10 @@ class DcsEndpoints:
         if public and not self._opt_outs.may(scope):
             await self._answer(scope, send, request, None, [codes.OTHER_ORIGIN], status=403)
             return
-        told = await self._opt_outs.take(request, request.event, who.cookie_uuid, public=public)
+        errors = await self._opt_outs.take(request, request.event, who.cookie_uuid, public=public)
         named = request.explicit_uuid or bool(request.event.ids) or codes.ALL_IDS_INVALID in request.errors
         marks = [] if named else answers.opt_out_cookies(self._settings)
-        await self._answer(scope, send, request, None, [*request.errors, *told], marks)
+        await self._answer(scope, send, request, None, [*request.errors, *errors], marks)
 
     async def _form(self, scope: Scope, receive: Receive) -> bytes:
         kind = header(scope, b"content-type").partition(b";")[0].strip().lower()
@@ -118,7 +118,7 @@ class DcsEndpoints:
         return False
 
     async def _store(
-        self, request: DcsRequest, place: Place, *, public: bool
+        self, request: DcsRequest, place: Reservation, *, public: bool
     ) -> tuple[Accepted | None, list[DcsError]]:
         """Store the event, durably, if there is one. Returns what was accepted, and the errors to answer."""
         errors = list(request.errors)
@@ -149,15 +149,15 @@ class DcsEndpoints:
         content = {}
         location = None
         if accepted is not None:
-            told = self._told(scope, request, accepted) if public else answers.Told()
-            content = answers.accepted_body(request, accepted, self._settings.region, tid, told)
-            if request.use_cookies and not request.explicit_uuid and told.cookie:
+            shown = self._shown(scope, request, accepted) if public else answers.Shown()
+            content = answers.accepted_body(request, accepted, self._settings.region, tid, shown)
+            if request.use_cookies and not request.explicit_uuid and shown.cookie:
                 # A UUID that was passed never becomes the cookie: a link must not choose who somebody is.
                 headers.append(answers.device_cookie(accepted.uuid, self._settings))
             if request.redirect is not None:
                 location = redirect.fill(
                     request.redirect,
-                    uuid=accepted.uuid if told.cookie else "",
+                    uuid=accepted.uuid if shown.cookie else "",
                     gdpr=request.gdpr,
                     gdpr_consent=request.gdpr_consent,
                 )
@@ -168,10 +168,10 @@ class DcsEndpoints:
             problems = [item for item in own if item[0] == b"x-error"]
             await respond(send, 302, b"", [(b"location", location.encode("ascii")), *problems, *headers])
 
-    def _told(self, scope: Scope, request: DcsRequest, accepted: Accepted) -> answers.Told:
+    def _shown(self, scope: Scope, request: DcsRequest, accepted: Accepted) -> answers.Shown:
         script = request.callback is not None
         heard = may_hear(scope, self._settings.listeners, script=script)
-        return answers.told(accepted, self._settings, heard=heard, script=script)
+        return answers.shown(accepted, self._settings, heard=heard, script=script)
 
 
 def visitor(scope: Scope) -> Visitor:

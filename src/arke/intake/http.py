@@ -1,12 +1,18 @@
-"""The intake as one ASGI application: routing, methods, and what happens when something goes wrong."""
+"""The intake as one ASGI application behind its door: routing, methods, and the answers to errors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from arke.clock import SystemClock, SystemEntropy
+from arke.doors.bounds import Bounds, Door
+from arke.doors.server import DoorServer, door_server
 from arke.errors import Overloaded, Unauthorized, Unavailable
 from arke.intake.asgi import (
+    JSON,
+    STANDING_HEADERS,
     BodyReader,
     Disconnected,
     bearer,
@@ -25,6 +31,8 @@ from arke.intake.settings import IntakeSettings
 
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
+    from arke.doors.names import TrustedProxies
+    from arke.doors.refusals import Refusals
     from arke.intake.asgi import ASGIApp, Header, Receive, Scope, Send
     from arke.intake.ports import Ingest, OptOutPort, TokenPort
 
@@ -94,8 +102,8 @@ class _Intake:
         except Unauthorized as problem:
             await _unauthorized(send, receive, problem)
         except BodyRefused as problem:
-            told = error(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, problem.status, told, self._cors(scope))
+            body = error(problem.reason, problem.message)
+            await respond_and_hang_up(send, receive, problem.status, body, self._cors(scope))
 
     async def _dispatch(self, route: str, scope: Scope, receive: BodyReader, send: Send) -> None:
         methods = METHODS.get(route)
@@ -176,3 +184,25 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": message["type"] + ".complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+NAME: Final = "intake"
+
+
+def intake_server(
+    app: ASGIApp,
+    refusals: Refusals,
+    *,
+    bounds: Bounds | None = None,
+    proxies: TrustedProxies | None = None,
+) -> DoorServer:
+    """A server to be run with `await server.serve(sockets=[...])`."""
+    door = Door(
+        NAME,
+        refusals,
+        body=lambda code, message: msgspec.json.encode(error(code, message)),
+        headers=(JSON, *STANDING_HEADERS),
+        bounds=bounds,
+        proxies=proxies,
+    )
+    return door_server(app, door)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ipaddress
+import math
+from typing import TYPE_CHECKING, Final
 
 from arke.errors import Overloaded
 from arke.intake import dcs_codes as codes
 from arke.intake.origins import shown_by
-from arke.intake.rate import PerMinute, visitor_address
 from arke.log import Throttled, get_logger
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class OptOuts:
         if passed is not None:  # that device, whatever the ids map to
             await self._port.opt_out(passed, event.ids, public=public)
             return [codes.OPTED_OUT]
-        told: list[DcsError] = []
+        errors: list[DcsError] = []
         done = not event.ids  # naming nobody, the browser's mark is what counts
         ids = event.ids
         if public:
             nobody = self._settings.whom == "device"
-            told = [
+            errors = [
                 codes.not_yours_to_opt_out(one.dpid, one.id)
                 for one in ids
                 if nobody or self._ingest.only_by_token(one.dpid)
@@ -69,10 +70,57 @@ class OptOuts:
         if ids:
             await self._port.opt_out(None, ids, public=public)
             done = True
-        elif told:
-            told.append(codes.ALL_IDS_INVALID)
+        elif errors:
+            errors.append(codes.ALL_IDS_INVALID)
         if cookie_uuid is not None:
             # The browser that asks is opted out too, whichever device the ids were last linked to.
             await self._port.opt_out(cookie_uuid, (), public=public)
             done = True
-        return [*told, codes.OPTED_OUT] if done else told
+        return [*errors, codes.OPTED_OUT] if done else errors
+
+
+WINDOW_S: Final = 60.0
+MAX_ADDRESSES: Final = 100_000
+"""Addresses counted at a time, about 20 MB; beyond it the one that has been counted the longest is forgotten."""
+IPV6_PREFIX: Final = 64
+"""Bits of an IPv6 address that count: a household has all the rest."""
+
+
+class PerMinute:
+    """Lets an address do something `most` times a minute, counted from the first time."""
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        self._most = most
+        self._clock = clock
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def wait_s(self, address: str) -> int:
+        """Count one request of the address and return 0, or return after how many seconds it may ask again."""
+        now = self._clock.now()
+        since, count = self._seen.get(address, (now, 0))
+        if not 0 <= now - since < WINDOW_S:  # a clock that was put back does not lock anybody out either
+            since, count = now, 0
+        if count >= self._most:
+            return max(1, math.ceil(since + WINDOW_S - now))
+        if count == 0:
+            self._seen.pop(address, None)  # at the end again: the oldest window stays the first
+            if len(self._seen) >= MAX_ADDRESSES:
+                del self._seen[next(iter(self._seen))]
+        self._seen[address] = (since, count + 1)
+        return 0
+
+
+def visitor_address(scope: Scope) -> str:
+    """What a caller is counted as: its address, with IPv6 the /64 that one household has."""
+    client = scope.get("client")
+    if client is None:
+        return ""
+    try:
+        address = ipaddress.ip_address(client[0].partition("%")[0])
+    except ValueError:
+        return str(client[0])
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))

@@ -71,7 +71,9 @@ def cors(scope: Scope, heard_by: Listeners) -> list[Header]:
     origins are listed, only those may read the answer.
     """
     origin = header(scope, b"origin")
-    if not origin:
+    if (
+        not origin or not origin.isascii()
+    ):  # no browser has such an origin, and no answer repeats what is none
         return []
     if heard_by.some and _origin(_text(origin)) not in heard_by.listed:
         return [(b"vary", b"Origin")]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import Accepted, DeclaredId, IncomingEvent
     from arke.errors import EventError
-    from arke.intake.room import Place
+    from arke.intake.room import Reservation
 
 
 class NameSpaces(Protocol):
@@ -25,17 +25,17 @@ class NameSpaces(Protocol):
 class Ingest(NameSpaces, Protocol):
     """Where events go."""
 
-    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         """Room for events that have arrived and are not read yet, before anything is done about them.
 
-        Waits a moment where there is none. `going_on`: events of the same body were stored before. Raises
+        Waits a moment where there is none. `resuming`: events of the same body were stored before. Raises
         `Overloaded` when more cannot be answered in time, `Unavailable` when nothing can be stored; then the caller
         may send them again.
         """
         ...
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Place | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None
     ) -> list[Accepted | EventError]:
         """Store events and answer one by one, in order. What is returned as accepted is durable.
 

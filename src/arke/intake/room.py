@@ -28,12 +28,12 @@ WAITING: Final = 4_000
 FIRST: Final = 2_000
 LEAST: Final = 200
 MOST: Final = 10_000
-"""Events under way: where the bound starts, and between which numbers it moves."""
+"""Events in flight: where the bound starts, and between which numbers it moves."""
 BEGUN: Final = 2
-"""What was begun may go on while not more than so many times the bound is under way."""
+"""What was begun may go on while not more than so many times the bound is in flight."""
 SHRINK: Final = 0.7
 GROW: Final = 0.1
-"""What is left of the bound after a slow answer, and what it grows by with every turn of what is under way."""
+"""What is left of the bound after a slow answer, and what it grows by with every turn of what is in flight."""
 
 
 class Room:
@@ -43,36 +43,36 @@ class Room:
         self._shrunk_at = float("-inf")
         self._queue: deque[tuple[asyncio.Future[None], int]] = deque()
         self.bound = FIRST
-        self.taken = 0
+        self.in_flight = 0
         self.waiting = 0
         self.refused = 0
 
-    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         """Take room for events that have arrived; wait for it if there is none. Raises Overloaded.
 
-        Any number may enter while no other event is in flight. `going_on` says that events of the same body were
+        Any number may enter while no other event is in flight. `resuming` says that events of the same body were
         let in before: it is cheaper for everybody to let the body finish.
         """
-        if going_on:
+        if resuming:
             self.take(events, self.bound * BEGUN)
         elif self._queue or not self._fits(events):
             await self._wait(events)
         else:
-            self.taken += events
-        return Place(self, events)
+            self.in_flight += events
+        return Reservation(self, events)
 
     def _fits(self, events: int) -> bool:
-        return not self.taken or self.taken + events <= self.bound
+        return not self.in_flight or self.in_flight + events <= self.bound
 
     def take(self, events: int, bound: int, *, own: int = 0) -> None:
         """Take room without waiting. `own` events of the same sender do not count against it. Raises Overloaded."""
-        if self.taken > own and self.taken + events > bound:
+        if self.in_flight > own and self.in_flight + events > bound:
             self._refuse(events)
-        self.taken += events
+        self.in_flight += events
 
     def _refuse(self, events: int) -> None:
         self.refused += events
-        raise Overloaded(f"{self.taken} events are under way: try again shortly")
+        raise Overloaded(f"{self.in_flight} events are under way: try again shortly")
 
     async def _wait(self, events: int) -> None:
         """Wait until an event that leaves has let these in."""
@@ -87,7 +87,7 @@ class Room:
             await let_in
         except asyncio.CancelledError:
             if let_in.done() and not let_in.cancelled():  # let in, and cancelled before it was heard of
-                self.taken -= events
+                self.in_flight -= events
                 self.admit()
             if timer.when() > loop.time():
                 raise  # it was not for patience
@@ -103,7 +103,7 @@ class Room:
             if not let_in.done():
                 if not self._fits(events):
                     return
-                self.taken += events
+                self.in_flight += events
                 let_in.set_result(None)
             self._queue.popleft()
 
@@ -115,11 +115,11 @@ class Room:
             if since >= self._shrunk_at:
                 self.bound = max(LEAST, int(self.bound * SHRINK))
                 self._shrunk_at = now
-        elif 2 * self.taken >= self.bound:
+        elif 2 * self.in_flight >= self.bound:
             self.bound = min(MOST, self.bound + max(1, int(events * GROW)))
 
 
-class Place:
+class Reservation:
     """Room taken by a number of events until they are answered: to the end of `with`, or until `leave`."""
 
     __slots__ = ("_events", "_room", "_since")
@@ -141,7 +141,7 @@ class Place:
         events, self._events = self._events, 0
         if events and answered:
             self._room.answered(events, self._since)
-        self._room.taken -= events
+        self._room.in_flight -= events
         self._room.admit()
 
     def __enter__(self) -> Self:

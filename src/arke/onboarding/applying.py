@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
+    from arke.onboarding.items import TraitBook
     from arke.onboarding.names import FileName
-    from arke.onboarding.parsing import IdRow, Told
+    from arke.onboarding.parsing import IdRow, Statement
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
-    from arke.onboarding.trait_book import TraitBook
     from arke.shard.commands import FileLine
     from arke.storage.ports.files import FileRecord, FileStore
 
@@ -49,71 +49,79 @@ class Applier:
         self._record = record
         self._overwrites = name.target if name.kind == "overwrite" else None
         self._filed: dict[IdKey, Filed] = {}
-        self._heard: dict[IdKey, tuple[str, ...]] = {}
+        self._applied_to: dict[IdKey, tuple[str, ...]] = {}
 
     async def apply(self, chunk: Chunk, book: TraitBook | None) -> None:
         """Durable on the shards on return; counts the lines on the chunk's tally."""
         if chunk.rows:
             await self._link(chunk.rows, chunk.tally)
-        if chunk.told:
-            await self._tell(chunk.told, chunk.tally, book.traits if book is not None else frozenset())
+        if chunk.statements:
+            await self._apply_statements(
+                chunk.statements, chunk.tally, book.traits if book is not None else frozenset()
+            )
 
     async def commit(self, position: int, counters: bytes) -> None:
         """Everything up to a position counts from now on."""
         record = self._record
         filed, self._filed = self._filed, {}
-        heard, self._heard = self._heard, {}
-        await self._files.advance(record.number, position, counters, filed, heard, record.begun)
+        applied_to, self._applied_to = self._applied_to, {}
+        await self._files.advance(record.number, position, counters, filed, applied_to, record.begun)
         if filed:
             self._target.filed()
 
     # --- onboarding -------------------------------------------------------------------------------------
 
-    async def _tell(self, lines: Sequence[Told], tally: Tally, target_traits: frozenset[int]) -> None:
-        by_device: dict[str, list[Told]] = {}
+    async def _apply_statements(
+        self, lines: Sequence[Statement], tally: Tally, target_traits: frozenset[int]
+    ) -> None:
+        by_device: dict[str, list[Statement]] = {}
         for start in range(0, len(lines), SLICE):
             await self._sort(lines[start : start + SLICE], by_device, tally, target_traits)
             await asyncio.sleep(0)
         now = int(self._clock.now())
-        commands = [self._command(uuid, told, now) for uuid, told in by_device.items()]
+        commands = [self._command(uuid, statements, now) for uuid, statements in by_device.items()]
         await asyncio.sleep(0)
         results = await self._target.onboard(commands)
         for place, (own, result) in enumerate(zip(by_device.values(), results, strict=True)):
             if not place % SLICE:
                 await asyncio.sleep(0)
-            _settle([told.line for told in own if not self._target.of_people(told.key[0])], result, tally)
+            _count_outcomes(
+                [statement.line for statement in own if not self._target.of_people(statement.key[0])],
+                result,
+                tally,
+            )
 
     async def _sort(
         self,
-        lines: Sequence[Told],
-        by_device: dict[str, list[Told]],
+        lines: Sequence[Statement],
+        by_device: dict[str, list[Statement]],
         tally: Tally,
         target_traits: frozenset[int],
     ) -> None:
         """Lines to the devices that they are about, and what is said of people under their ids."""
-        keys = {told.key for told in lines}
+        keys = {statement.key for statement in lines}
         devices = await self._target.devices(keys)
         people = {key for key in keys if self._target.of_people(key[0])}
         await self._read_filed(people)
-        for told in lines:
-            owners = devices.get(told.key, ())
-            if self._target.opted_out(told.key, owners):
-                tally.refuse("opted_out", told.line.number)
-            elif told.key in people:
-                if not self._file(told, target_traits):
-                    tally.refuse("over_limit", told.line.number)
+        for statement in lines:
+            owners = devices.get(statement.key, ())
+            if self._target.opted_out(statement.key, owners):
+                tally.refuse("opted_out", statement.line.number)
+            elif statement.key in people:
+                if not self._file(statement, target_traits):
+                    tally.refuse("over_limit", statement.line.number)
                     continue
-                self._heard[told.key] = owners
-                _count(told.line, tally)
+                self._applied_to[statement.key] = owners
+                _count(statement.line, tally)
                 for uuid in owners:
-                    by_device.setdefault(uuid, []).append(told)
+                    by_device.setdefault(uuid, []).append(statement)
             elif not owners:
-                tally.refuse("no_matching_id", told.line.number)
+                tally.refuse("no_matching_id", statement.line.number)
             else:
-                by_device.setdefault(owners[0], []).append(told)
+                by_device.setdefault(owners[0], []).append(statement)
 
-    def _command(self, uuid: str, told: Sequence[Told], now: int) -> Onboard:
-        lines = tuple(one.line for one in told)
+    def _command(self, uuid: str, statements: Sequence[Statement], now: int) -> Onboard:
+        lines = tuple(one.line for one in statements)
         return Onboard(uuid, self._record.number, self._record.begun, now, lines, self._overwrites)
 
     async def _read_filed(self, keys: set[IdKey]) -> None:
@@ -122,9 +130,9 @@ class Applier:
             known = await self._files.filed(unread)
             self._filed.update((key, known.get(key) or Filed()) for key in unread)
 
-    def _file(self, told: Told, target_traits: frozenset[int]) -> bool:
+    def _file(self, statement: Statement, target_traits: frozenset[int]) -> bool:
         """Keep a line under its id. False: the user has had all the lines that one file may have."""
-        filed, line = self._filed[told.key], told.line
+        filed, line = self._filed[statement.key], statement.line
         mark = filed.mark
         if mark is None or mark.file != self._record.number:
             mark = FileMark(self._record.number, line.number)
@@ -160,11 +168,11 @@ class Applier:
                 links.extend((device, keys) for device in known)
                 numbers.extend(row.number for _ in known)
         outcomes = await self._target.link(links, int(self._clock.now()))
-        settled: dict[int, bool | None] = {}
+        linked_rows: dict[int, bool | None] = {}
         for number, outcome in zip(numbers, outcomes, strict=True):
-            settled[number] = settled.get(number) or outcome
+            linked_rows[number] = linked_rows.get(number) or outcome
         columns = sum(dpid != 0 for dpid in self._name.dpids)
-        for number, linked in settled.items():
+        for number, linked in linked_rows.items():
             if linked:
                 tally.stored += 1
                 tally.linked += columns
@@ -172,7 +180,7 @@ class Applier:
                 tally.refuse("internal" if linked is None else "opted_out", number)
 
 
-def _settle(lines: Sequence[FileLine], result: Onboarded | Failed, tally: Tally) -> None:
+def _count_outcomes(lines: Sequence[FileLine], result: Onboarded | Failed, tally: Tally) -> None:
     """Count the lines that a device's shard has answered for."""
     answer = None if isinstance(result, Failed) else result
     if answer is not None and not answer.refused:

@@ -13,7 +13,7 @@ delimiter: ","                           # of CSV
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -22,10 +22,11 @@ from arke.catalog.tree import grow
 from arke.catalog.yaml_events import yaml_events
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, MAX_ID
 from arke.errors import InvalidInput
-from arke.onboarding.opening import read_small
+from arke.onboarding.names import parse_name
+from arke.onboarding.source import read_small
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from arke.onboarding.names import FileName
@@ -108,12 +109,47 @@ def columns_beside(path: Path | str, folder: int | None = None) -> bytes | None:
 
 
 def check_memberships(columns: Columns, external: Mapping[int, bool], where: str) -> None:
-    """Only external segments are told. Raises InvalidInput."""
+    """Only memberships of external segments are declared. Raises InvalidInput."""
     for column, segment_id in columns.memberships.items():
-        told = external.get(segment_id)
-        if told is None:
+        declared = external.get(segment_id)
+        if declared is None:
             raise InvalidInput(f"{where}: column {column!r}: no segment {segment_id} in the catalog")
-        if not told:
+        if not declared:
             raise InvalidInput(
                 f"{where}: column {column!r}: segment {segment_id} has a rule: its membership is computed, not told"
             )
+
+
+class Outgoing(NamedTuple):
+    """A file to load, and the text of its columns file if it is a table."""
+
+    path: Path
+    columns: str | None
+
+
+def outgoing(paths: Sequence[Path], columns: Path | None) -> list[Outgoing]:
+    """In the order of the times in names. Raises InvalidInput."""
+    given: str | None = None
+    if columns is not None:
+        try:
+            read = read_small(columns, MAX_BYTES + 1)
+            given = None if read is None else read.decode()
+        except (OSError, UnicodeDecodeError):
+            given = None
+        if given is None:
+            raise InvalidInput(f"{columns}: cannot read this columns file")
+    found = []
+    for path in paths:
+        if path.is_dir():
+            raise InvalidInput(
+                f"{path}: this is a folder: name its files, or let `onboarding.folder` watch it"
+            )
+        name = parse_name(path.name)
+        if not path.is_file():
+            raise InvalidInput(f"{path}: there is no such file")
+        text: str | None = None
+        if name.kind == "table":
+            beside = columns_beside(path) if given is None else None
+            text = given if beside is None else beside.decode(errors="replace")
+        found.append((name.order, Outgoing(path, text)))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]

@@ -24,7 +24,7 @@ from arke.log import get_logger
 from arke.onboarding.columns import SUFFIX, columns_beside
 from arke.onboarding.loading import failure
 from arke.onboarding.names import parse_name
-from arke.onboarding.opening import facts_of, open_folder
+from arke.onboarding.source import facts_of, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +67,9 @@ class FolderWatch:
         self._refused: Counter[str] = Counter()
 
     async def run(self) -> None:
-        await every(self._every_s, self._look_in)
+        await every(self._every_s, self._poll)
 
-    async def _look_in(self) -> None:
+    async def _poll(self) -> None:
         try:
             await self._round()
         except OSError as error:

@@ -8,7 +8,7 @@ receipt is the same with a crash and without.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -55,6 +55,19 @@ class Job(msgspec.Struct, frozen=True):
 
     name: FileName
     columns: Columns | None
+
+
+class _Shown(NamedTuple):
+    """How far a file has come, as whoever asked and everybody else is shown it."""
+
+    target: Target
+    file: str
+    lines: int
+    progress: Progress
+
+    def up_to(self, line: int) -> None:
+        self.target.show(self.file, line, self.lines)
+        self.progress(line, self.lines)
 
 
 class Loader:
@@ -128,13 +141,9 @@ class Loader:
         if record.done:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
-
-        def shown(done: int) -> None:
-            self._target.show(job.name.name, done, survey.lines)
-            progress(done, survey.lines)
-
+        shown = _Shown(self._target, job.name.name, survey.lines, progress)
         try:
-            shown(record.position)
+            shown.up_to(record.position)
             await self._worker.run(reading.start, record.position, self._target.catalog)
             await self._chunks(job, reading, record, tally, shown)
             reading.check_complete(tally)
@@ -149,7 +158,7 @@ class Loader:
         return receipt
 
     async def _chunks(
-        self, job: Job, reading: Reading, record: FileRecord, tally: Tally, progress: Callable[[int], None]
+        self, job: Job, reading: Reading, record: FileRecord, tally: Tally, shown: _Shown
     ) -> None:
         """While shards take one chunk the next one is parsed."""
         applier = Applier(self._target, self._files, self._clock, job.name, record)
@@ -170,7 +179,7 @@ class Loader:
                 if chunk.end or position - committed >= COMMIT_LINES:
                     await applier.commit(position, msgspec.json.encode(tally))
                     committed = position
-                progress(position)
+                shown.up_to(position)
                 if chunk.end:
                     return
         finally:

@@ -18,10 +18,9 @@ from arke.shard.commands import FileLine
 
 if TYPE_CHECKING:
     from arke.domain.identity import IdKey
-    from arke.onboarding.items import Items
+    from arke.onboarding.items import Items, TraitBook
     from arke.onboarding.names import FileName
     from arke.onboarding.receipt import ErrorClass, Tally
-    from arke.onboarding.trait_book import TraitBook
 
 ID_TYPES = {
     "idfa": 20915,
@@ -34,7 +33,7 @@ ID_TYPES = {
 """Id types of `ftp_dpm_odc_` files, in any letter case, and the data sources that they mean."""
 
 
-class Told(NamedTuple):
+class Statement(NamedTuple):
     """What one line says of a user."""
 
     key: IdKey
@@ -88,7 +87,7 @@ def text_of(number: int, raw: bytes | None, tally: Tally) -> str | None:
 
 def meant(
     number: int, key: IdKey, items: Items, book: TraitBook, tally: Tally, *, removing: bool
-) -> Told | None:
+) -> Statement | None:
     """What a readable line comes to under the traits of the file's data source."""
     meaning = book.read(items, removing=removing)
     tally.signals += meaning.signals
@@ -99,7 +98,7 @@ def meant(
     if meaning.nothing:
         tally.refuse("no_trait", number)
         return None
-    return Told(key, FileLine(number, meaning.realise, meaning.remove, meaning.memberships))
+    return Statement(key, FileLine(number, meaning.realise, meaning.remove, meaning.memberships))
 
 
 class TraitLines:
@@ -111,7 +110,7 @@ class TraitLines:
         self._typed = name.typed
         self._removing = name.kind == "sync"
 
-    def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Told | None:
+    def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Statement | None:
         text = text_of(number, raw, tally)
         if text is None:
             return None

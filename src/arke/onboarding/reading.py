@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.errors import FileRefused
+from arke.onboarding.items import TraitBook
 from arke.onboarding.parquet import ParquetRows
-from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
+from arke.onboarding.parsing import IdLines, IdRow, Statement, TraitLines
 from arke.onboarding.receipt import Tally
 from arke.onboarding.source import DataFile, Survey
 from arke.onboarding.tables import CsvLines, TableRows, check_columns
-from arke.onboarding.trait_book import TraitBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Chunk(msgspec.Struct):
 
     last: int
     tally: Tally
-    told: list[Told] = []
+    statements: list[Statement] = []
     rows: list[IdRow] = []
     end: bool = False
 
@@ -119,8 +119,8 @@ class Reading:
                 time.sleep(0)
             said = parse(number, raw, chunk.tally)
             chunk.last = number
-            if isinstance(said, Told):
-                chunk.told.append(said)
+            if isinstance(said, Statement):
+                chunk.statements.append(said)
             elif said is not None:
                 chunk.rows.append(said)
             size += len(raw or b"")
@@ -146,7 +146,7 @@ class Reading:
             else:
                 said = self._table.read(number, dict(zip(names, row, strict=True)), chunk.tally)
                 if said is not None:
-                    chunk.told.append(said)
+                    chunk.statements.append(said)
                 size += sum(len(text) for texts in row for text in texts)
             if chunk.tally.received == CHUNK_LINES or size >= CHUNK_BYTES:
                 return

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.onboarding.columns import Columns
-    from arke.onboarding.parsing import Told
+    from arke.onboarding.items import TraitBook
+    from arke.onboarding.parsing import Statement
     from arke.onboarding.receipt import Tally
     from arke.onboarding.source import DataFile
-    from arke.onboarding.trait_book import TraitBook
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _FLAGS = {"": None, "1": 1, "true": 1, "yes": 1, "0": 0, "-1": 0, "false": 0, "no": 0}
@@ -33,7 +33,7 @@ class TableRows:
         self.book = book
         self._columns = columns
 
-    def read(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> Told | None:
+    def read(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> Statement | None:
         """The row is received already."""
         columns = self._columns
         partner_id = "".join(row[columns.id.column]).strip()
@@ -95,7 +95,7 @@ class CsvLines:
     def _fields(self, text: str) -> list[str]:
         return next(csv.reader((text,), delimiter=self._delimiter, strict=True), [])
 
-    def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Told | None:
+    def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Statement | None:
         text = text_of(number, raw, tally) if number > 1 else None
         if text is None:
             return None

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.token import LOCAL
-from arke.engine.estimate import MAX_SAMPLE, SAMPLED_ABOVE, Estimate
-from arke.engine.forecast import SegmentForecast
+from arke.engine.what_if import MAX_SAMPLE, SAMPLED_ABOVE, Estimate, SegmentForecast
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.catalog.destinations import Checkers
-    from arke.delivery.confinement import Confinement
+    from arke.delivery.secrets import Confinement
     from arke.engine.audit import Audit
     from arke.engine.catalog_switch import Applied, CatalogSwitch
-    from arke.engine.estimate import Estimator
+    from arke.engine.what_if import Estimator
 
 __all__ = ["AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
 

@@ -9,16 +9,14 @@ if TYPE_CHECKING:
     from arke.engine.audit import Audit
     from arke.engine.batches import Batches
     from arke.engine.catalog_switch import CatalogSwitch
-    from arke.engine.estimate import Estimator
     from arke.engine.file_desk import FileDesk
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
-    from arke.engine.joins import Joins
-    from arke.engine.links import Links
+    from arke.engine.links import Joins, Links, Moves
     from arke.engine.live_catalog import LiveCatalog
-    from arke.engine.moves import Moves
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
+    from arke.engine.what_if import Estimator
     from arke.privacy.fulfilment import Privacy
     from arke.privacy.opt_outs import OptOuts
     from arke.storage.committer import Committer

@@ -8,7 +8,7 @@ import msgspec
 
 from arke.domain.time import utc_text
 from arke.errors import InvalidInput
-from arke.operations.people import dossier_of
+from arke.operations.explain import dossier_of
 from arke.privacy.access import Access, KeptDevice, kept_device, kept_filings
 from arke.privacy.request import decode_request
 from arke.privacy.request_file import MAX_REQUEST_BYTES, Wanted, check_uuid, read_id, read_request
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
     from arke.privacy.verdict import Verdict
-    from arke.storage.ports.requests import StoredRequest
+    from arke.storage.ports.directory import StoredRequest
 
 __all__ = [
     "MAX_ASK_BYTES",

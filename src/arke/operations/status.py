@@ -9,7 +9,7 @@ import msgspec
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
-from arke.storage.ports.audit import AuditEnd
+from arke.storage.ports.directory import AuditEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,7 +100,7 @@ class StatusOperations:
             backfilled=min(part.backfilled for part in parts),
             destinations=destinations,
             loading=engine.files.loading,
-            under_way=engine.events.room.taken,
+            under_way=engine.events.room.in_flight,
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,

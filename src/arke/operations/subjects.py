@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.delivery.confinement import Confinement
-from arke.operations.audit import AuditOperations
-from arke.operations.batches import BatchOperations
+from arke.delivery.secrets import Confinement
+from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
-from arke.operations.files import FileOperations
-from arke.operations.people import PeopleOperations
+from arke.operations.explain import PeopleOperations
+from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.status import StatusOperations
-from arke.operations.tokens import TokenOperations
-from arke.operations.undelivered import UndeliveredOperations
 
 if TYPE_CHECKING:
     from arke.catalog.destinations import Checkers

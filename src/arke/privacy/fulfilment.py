@@ -22,8 +22,8 @@ import msgspec
 from arke.background import POSTPONED, Background, Pause, until
 from arke.errors import StoreUnavailable
 from arke.log import get_logger
-from arke.privacy.large_requests import LargeRequests
 from arke.privacy.request import (
+    LargeRequests,
     PrivacyRequest,
     Subject,
     decode_request,
@@ -52,8 +52,8 @@ ERASED_TOGETHER = 2_000
 """Requests for which the journal is read through once."""
 SCRUB_PAGE = 512
 """Journal records looked at in one command."""
-FIRST_LOOK_S = 0.02
-LONGEST_LOOK_S = 5.0
+FIRST_POLL_S = 0.02
+LONGEST_POLL_S = 5.0
 """How soon, and at the latest, to look again whether destinations have acknowledged; it doubles in between."""
 PATIENCE_S = 2.0
 """A destination that has not acknowledged by then is not waited for by those who wait for a request."""
@@ -62,11 +62,11 @@ LONGEST_RETRY_S = 3_600.0
 """When to tell again those that have not acknowledged; it doubles too."""
 PAUSE = Pause(1.0)
 """After a store that could not be written, or a shard that was away."""
-LOOK = Pause(FIRST_LOOK_S)
+POLL = Pause(FIRST_POLL_S)
 """Between two looks at what goes on in many small steps, so that there is no one event to wait for."""
-REST = 20
-LONGEST_REST_S = 86_400.0
-"""Events wait while files are written anew. After t seconds of that comes a rest of 20 t, or 20 t³ where that is
+PAUSE_FACTOR = 20
+LONGEST_PAUSE_S = 86_400.0
+"""Events wait while files are written anew. After t seconds of that comes a pause of 20 t, or 20 t³ where that is
 more: at most 5 % of the time, and the longer it takes the rarer, down to once a day.
 """
 
@@ -76,8 +76,8 @@ log = get_logger("privacy")
 class _Waiting(msgspec.Struct):
     """When to look at a request again, and when to tell once more (the loop's clock)."""
 
-    look_at: float
-    look_s: float = FIRST_LOOK_S
+    poll_at: float
+    poll_s: float = FIRST_POLL_S
     retry_at: float = 0.0
     retry_s: float = RETRY_S
     reminded: bool = False
@@ -131,11 +131,11 @@ class Privacy:
 
     async def until_idle(self, timeout_s: float) -> None:
         """Wait until every request has ended, or waits for a destination that does not acknowledge."""
-        await until(self._quiet, LOOK, timeout_s)
+        await until(self._quiet, POLL, timeout_s)
 
     async def _quiet(self) -> bool:
         """Also where no task is there to do anything."""
-        fresh = any(waiting.look_s < PATIENCE_S for waiting in self._waiting.values())
+        fresh = any(waiting.poll_s < PATIENCE_S for waiting in self._waiting.values())
         return not self._background.running or not (fresh or self._ready)
 
     # --- asking -----------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class Privacy:
 
     def name_of(self, text: str) -> str:
         """What a UUID or `dpid:id` is called in reports: its keyed hash."""
-        return self._directory.hash_of(text).hex()
+        return self._directory.hashes.digest(text).hex()
 
     async def verdict(self, request: PrivacyRequest) -> Verdict:
         """How far an open request is, over all its devices."""
@@ -177,7 +177,7 @@ class Privacy:
         if request.state in ("erasing", "done"):
             return total
         for subject, standing in zip(request.subjects, await self._standings(request.subjects), strict=True):
-            found = judge(self._catalog.catalog, subject, standing, self.name_of)
+            found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
             total.proofs += found.proofs
             total.missing += found.missing
             total.untold += found.untold
@@ -190,14 +190,14 @@ class Privacy:
         while True:
             self._news.clear()
             now = loop.time()
-            due = [number for number, waiting in self._waiting.items() if waiting.look_at <= now]
+            due = [number for number, waiting in self._waiting.items() if waiting.poll_at <= now]
             if not due:
-                await _until(self._news, min((w.look_at for w in self._waiting.values()), default=None))
+                await _until(self._news, min((w.poll_at for w in self._waiting.values()), default=None))
                 continue
             for number in due[:TOLD_TOGETHER]:
                 waiting = self._waiting[number]
-                waiting.look_at = now + waiting.look_s
-                waiting.look_s = min(LONGEST_LOOK_S, waiting.look_s * 2)
+                waiting.poll_at = now + waiting.poll_s
+                waiting.poll_s = min(LONGEST_POLL_S, waiting.poll_s * 2)
             if not await self._guarded(self._tell(due[:TOLD_TOGETHER])):
                 for number in due[:TOLD_TOGETHER]:  # what one of them meets must not hold up the others
                     await self._guarded(self._tell([number]))
@@ -294,7 +294,7 @@ class Privacy:
                 at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
                     held.append((subject.uuid, _ids(standing)))
-                found = judge(self._catalog.catalog, subject, standing, self.name_of)
+                found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
                 verdict.proofs += found.proofs
                 verdict.missing += found.missing
                 verdict.untold += found.untold
@@ -323,8 +323,8 @@ class Privacy:
         if waiting.retry_at <= loop_now:
             waiting.retry_at = loop_now + waiting.retry_s
             waiting.retry_s = min(LONGEST_RETRY_S, waiting.retry_s * 2)
-            waiting.look_s = FIRST_LOOK_S
-        elif idle and not waiting.reminded and waiting.look_s >= PATIENCE_S:
+            waiting.poll_s = FIRST_POLL_S
+        elif idle and not waiting.reminded and waiting.poll_s >= PATIENCE_S:
             waiting.reminded = True
         else:
             return
@@ -335,18 +335,18 @@ class Privacy:
 
     async def _erase_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
-        rest_until = loop.time()
+        pause_until = loop.time()
         while True:
-            await _until(self._erasures, rest_until if self._erased else None)
+            await _until(self._erasures, pause_until if self._erased else None)
             self._erasures.clear()
             fresh = sorted(self._ready - self._erased)[:ERASED_TOGETHER]
             if fresh:
                 await self._guarded(self._erase(fresh))
-            if loop.time() >= rest_until and (self._erased or await self._directory.remains()):
+            if loop.time() >= pause_until and (self._erased or await self._directory.remains()):
                 started = loop.time()
                 await self._guarded(self._rewrite(sorted(self._erased)))
                 took_s = loop.time() - started
-                rest_until = loop.time() + min(LONGEST_REST_S, REST * max(took_s, took_s**3))
+                pause_until = loop.time() + min(LONGEST_PAUSE_S, PAUSE_FACTOR * max(took_s, took_s**3))
             if self._ready - self._erased:
                 self._erasures.set()
 
@@ -366,7 +366,7 @@ class Privacy:
                     for subject in request.subjects
                 )
             )
-        await self._hand_on(*_those_who_go(requests))
+        await self._elect_speakers(*_those_who_go(requests))
         self._erased.update(numbers)
 
     async def _rewrite(self, numbers: Sequence[int]) -> None:
@@ -399,7 +399,7 @@ class Privacy:
             )
             return not found
 
-        await until(settled, LOOK, PAUSE.first_s)
+        await until(settled, POLL, PAUSE.first_s)
         return found
 
     async def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
@@ -419,7 +419,7 @@ class Privacy:
             # Any device's shard is this one: what is asked is about all of them.
             after = (await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))).next
 
-    async def _hand_on(self, gone: set[str], asked: set[IdKey]) -> None:
+    async def _elect_speakers(self, gone: set[str], asked: set[IdKey]) -> None:
         """A cross-device id that a device that goes spoke for: the newest of the others does from now on."""
         owned = await self._directory.identities.ids_of(gone)
         for keys in owned.values():
@@ -443,8 +443,7 @@ class Privacy:
         ended = {request.number: encode_request(request.ended()) for request in requests}
         gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
-        finish = partial(self._directory.requests.finish, ended, gone, asked, now)
-        await self._identity.forget(finish, asked)
+        await self._identity.forget(self._directory.requests, ended, gone, asked, now)
 
     # --- what both need ---------------------------------------------------------------------------------
 

@@ -1,17 +1,23 @@
 """A privacy request: what is asked, how far it has come, and what it proves when it has ended.
 
 While it is open it has to know whom it is about. When it ends, only keyed hashes remain: enough to recognise
-a UUID or an id that somebody names, and no more.
+a UUID or an id that somebody names, and no more. A request about very many ids is reported: somebody should look.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from arke.domain.identity import IdKey
-from arke.storage.ports.requests import StoredRequest
+from arke.log import Throttled, get_logger
+from arke.storage.ports.directory import StoredRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.clock import Clock
 
 LARGE_REQUEST_IDS = 20
 """A request that would suppress more ids than this is reported: few people have so many."""
@@ -98,6 +104,10 @@ class PrivacyRequest(msgspec.Struct):
         return msgspec.structs.replace(self, state="done", uuids=[], ids=[], subjects=[])
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(PrivacyRequest).decode
+
+
 def encode_request(request: PrivacyRequest) -> bytes:
     return _encode(request)
 
@@ -108,5 +118,15 @@ def decode_request(row: StoredRequest) -> PrivacyRequest:
     return request
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(PrivacyRequest).decode
+class LargeRequests:
+    """Counts them since the start and tells the log: at most a line a minute, whoever sends them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.count = 0
+        self._log = Throttled(get_logger("privacy"), "privacy_request_large", clock)
+
+    def note(self, requests: Sequence[PrivacyRequest]) -> None:
+        """These have been found to be about more than LARGE_REQUEST_IDS ids each."""
+        self.count += len(requests)
+        for request in requests:
+            self._log(request=request.number, suppressed=request.suppressed, spared=request.spared)

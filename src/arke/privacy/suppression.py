@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.engine.identity import Identity
     from arke.privacy.request import PrivacyRequest
     from arke.storage.ports.directory import Directory
-    from arke.storage.ports.suppression import Lifted
+    from arke.storage.ports.identities import Lifted
 
 
 class Suppression:
@@ -77,7 +77,7 @@ class Suppression:
         InvalidInput while a request about it goes on.
         """
         now = int(self._clock.now())
-        numbers = await self._directory.suppression.wanted_by(self._directory.hash_of(text))
+        numbers = await self._directory.suppression.wanted_by(self._directory.hashes.digest(text))
         for row in (await self._directory.requests.get(numbers)).values():
             now = max(now, _ended_at(decode_request(row)))
         return await self._identity.suppressed.lift(text, now)

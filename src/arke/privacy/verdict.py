@@ -8,9 +8,10 @@ import msgspec
 
 from arke.domain.ledger import TOLD_0
 from arke.privacy.request import Missing, Proof
+from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.domain.catalog import Catalog, Destination
     from arke.domain.ledger import LedgerRow, Try
@@ -26,8 +27,8 @@ class Verdict(msgspec.Struct):
     untold: list[Missing] = []
 
 
-def judge(catalog: Catalog, subject: Subject, standing: Standing, hash_of: Callable[[str], str]) -> Verdict:
-    """How far every destination is with one device. `hash_of` makes the keyed hash that a proof shows."""
+def judge(catalog: Catalog, subject: Subject, standing: Standing, hashes: KeyedHash) -> Verdict:
+    """How far every destination is with one device. `hashes` make the keyed hash that a proof shows."""
     rows: dict[int, list[LedgerRow]] = {}
     for row in standing.ledger:
         if row.dpid >= 0 and (not subject.ids or (row.dpid, row.id) in subject.ids):
@@ -44,7 +45,7 @@ def judge(catalog: Catalog, subject: Subject, standing: Standing, hash_of: Calla
         for row in told:
             if row.entry.told and row not in standing_out and row.entry.tries:
                 last = _acknowledged(destination, row)
-                name = hash_of(f"{row.dpid}:{row.id}")
+                name = hashes.digest(f"{row.dpid}:{row.id}").hex()
                 verdict.proofs.append(
                     Proof(destination_id, row.dpid, name, last.message, last.at, last.answer)
                 )

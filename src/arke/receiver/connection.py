@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import httptools
 import msgspec
 
-from arke.receiver.faults import perform
 from arke.receiver.http import Answer, Request, error_answer
+from arke.receiver.misbehaviour import perform
 
 if TYPE_CHECKING:
     from arke.receiver.misbehaviour import Misbehaviour
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._framing_bytes = 0
         """What arrived since the head or the last part of a body that is neither."""
         self.is_answering = False
-        """Whether an answer is under way that will come to an end by itself."""
+        """Whether an answer is in flight that will come to an end by itself."""
         self.on_message_begin()
         self._between_requests = True
 

@@ -1,19 +1,20 @@
 """What the reference server can do wrong on demand, how it is written, and when each one strikes.
 
 `KIND[=VALUE][:N|:pP]`: the next N times, or each time with probability P, or (without either) until it is
-taken back. With `token:` before it, it strikes the token endpoint instead of the messages.
-"""
+taken back. With `token:` before it, it strikes the token endpoint instead of the messages."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
 from arke.errors import InvalidInput
+from arke.receiver.http import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,3 +173,84 @@ class MisbehaviourPlan:
                 self._rules[index] = (rule, left - 1)
             return rule
         return None
+
+
+DRIBBLE_INTERVAL_S: Final = 0.1
+"""Between two bytes: a whole answer then takes longer than any sender should wait."""
+_GARBAGE: Final = b"\x00\x01 this is not HTTP \xff\xfe\r\n\r\n"
+_CHUNK_BYTES: Final = 65_536
+_FLOOD_BYTES: Final = 1 << 30
+"""Even what is called endless stops here, should nobody hang up."""
+
+
+class Channel(Protocol):
+    """What a fault needs of a connection."""
+
+    @property
+    def is_open(self) -> bool: ...
+    def write(self, data: bytes) -> None: ...
+    async def drain(self) -> None: ...
+    def close(self) -> None: ...
+    def reset(self) -> None: ...
+
+
+def status_of(fault: Misbehaviour, answer: Answer) -> int | None:
+    """The status a fault shows to the sender; None where it shows none."""
+    if fault.kind == "status":
+        return int(fault.value)
+    if fault.kind == "redirect":
+        return 307
+    if fault.kind in {"huge-body", "endless-headers"}:
+        return 200
+    return answer.status if fault.kind in {"slow", "dribble"} else None
+
+
+async def perform(fault: Misbehaviour, answer: Answer, channel: Channel, *, keep_alive: bool) -> None:
+    """Answer badly. Returns when done; `stall` only ends when the connection does."""
+    match fault.kind:
+        case "status":
+            channel.write(Answer(status=int(fault.value)).encode(keep_alive=keep_alive))
+        case "redirect":
+            redirect = Answer(status=307, headers=(("Location", fault.value),))
+            channel.write(redirect.encode(keep_alive=keep_alive))
+        case "slow":
+            await asyncio.sleep(fault.seconds[0])
+            channel.write(answer.encode(keep_alive=keep_alive))
+        case "dribble":
+            await _dribble(answer.encode(keep_alive=keep_alive), channel)
+        case "stall":
+            await asyncio.Event().wait()
+        case "reset":
+            channel.reset()
+        case "close":
+            channel.close()
+        case "garbage":
+            channel.write(_GARBAGE)
+            channel.close()
+        case "huge-body":
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {_FLOOD_BYTES}\r\n\r\n"
+            await _flood(head.encode("ascii"), b"x" * _CHUNK_BYTES, channel)
+        case "endless-headers":
+            line = b"X-Filler: " + b"x" * 1_000 + b"\r\n"
+            await _flood(b"HTTP/1.1 200 OK\r\n", line * 16, channel)
+        case "tls" | "flap":
+            raise AssertionError(f"{fault.kind} strikes connections, never a request")
+
+
+async def _dribble(data: bytes, channel: Channel) -> None:
+    for index in range(len(data)):
+        if not channel.is_open:
+            return
+        channel.write(data[index : index + 1])
+        await asyncio.sleep(DRIBBLE_INTERVAL_S)
+
+
+async def _flood(head: bytes, chunk: bytes, channel: Channel) -> None:
+    channel.write(head)
+    sent = 0
+    while channel.is_open and sent < _FLOOD_BYTES:
+        channel.write(chunk)
+        sent += len(chunk)
+        await channel.drain()
+        await asyncio.sleep(0)  # others get their turn even if the peer reads faster than we write
+    channel.close()

@@ -1,20 +1,18 @@
 """Reads a request body of any generation of the format into a `Message`, or says where it is wrong.
 
 Lenient where the format drifted (dossier 1.4 and 1.5), strict where a guess could mistake one user or
-status for another. Unknown fields are ignored, so that a newer sender does not break an older receiver.
-"""
+status for another. Unknown fields are ignored, so that a newer sender does not break an older receiver."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 
-from arke.receiver.dates import parse_date
 from arke.receiver.message import Message, MessageError, SegmentStatus, User
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 16
@@ -150,8 +148,8 @@ def _count_warnings(fields: _Fields, found: int) -> tuple[str, ...]:
     count = fields.optional("User_count")
     if count is None:
         return (f"User_count is missing; the message holds {found} users",)
-    told = _number(count, "User_count")
-    return () if told == found else (f"User_count says {told}, but the message holds {found} users",)
+    stated = _number(count, "User_count")
+    return () if stated == found else (f"User_count says {stated}, but the message holds {found} users",)
 
 
 class _Fields:
@@ -202,3 +200,28 @@ class _Fields:
         if not least <= len(value) <= most:
             raise MessageError(self.at(name), f"holds {len(value)} items; {least} to {most} are allowed")
         return value
+
+
+_DAYS = "mon|tue|wed|thu|fri|sat|sun"
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, start=1)}
+_DATE = re.compile(
+    rf"(?:{_DAYS}) +({'|'.join(_MONTHS)}) +([0-9]{{1,2}}) +"
+    r"([0-9]{2}):([0-9]{2}):([0-9]{2}) +(?:UTC|GMT) +([0-9]{4})",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+@lru_cache(maxsize=4096)  # the entries of a message share few distinct seconds
+def parse_date(text: str) -> datetime:
+    """The instant as an aware datetime. Single-digit days are accepted; ValueError when it is no date.
+
+    The name of the weekday is not held against the date: it adds nothing, and a receiver is lenient.
+    """
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("expected a date such as 'Wed Jul 27 16:17:42 UTC 2016'")
+    month, day, hour, minute, second, year = match.groups()
+    return datetime(
+        int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second), tzinfo=UTC
+    )

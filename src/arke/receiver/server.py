@@ -18,11 +18,10 @@ from arke.receiver.certificates import ServerCertificates
 from arke.receiver.config import ReceiverConfig
 from arke.receiver.connection import Connection, Reply, reset_on_close
 from arke.receiver.fast_connection import FastConnection
+from arke.receiver.http import Record, RequestLog
 from arke.receiver.misbehaviour import MisbehaviourPlan, parse_misbehaviour
-from arke.receiver.request_log import Record, RequestLog
-from arke.receiver.service import ReceiverService, ReceiverStats
+from arke.receiver.service import ReceiverService, ReceiverStats, TokenIssuer
 from arke.receiver.state import AudienceState
-from arke.receiver.tokens import TokenIssuer
 
 if TYPE_CHECKING:
     from collections import deque

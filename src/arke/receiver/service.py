@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
+import secrets
 import sqlite3
 import time
+from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
 
+from arke.clock import Clock, SystemClock
 from arke.errors import InvalidInput
 from arke.receiver.connection import Reply
-from arke.receiver.faults import status_of
-from arke.receiver.http import Answer, Request, error_answer, json_answer
+from arke.receiver.http import Answer, Record, Request, RequestLog, error_answer, json_answer
 from arke.receiver.message import Message, MessageError
-from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan
+from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan, status_of
 from arke.receiver.parser import parse
-from arke.receiver.request_log import Record, RequestLog
 from arke.receiver.verifier import VerificationError, bearer_token, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.receiver.config import ReceiverConfig
-    from arke.receiver.state import AudienceState
-    from arke.receiver.tokens import TokenIssuer
-
     OnMessage = Callable[[Message, Request], None]
 
+    from arke.receiver.config import ReceiverConfig
+    from arke.receiver.state import AudienceState
 
 _log = logging.getLogger(__name__)
 
@@ -239,3 +240,47 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST /control/misbehave: the faults that shall be in force from now on."""
 
     misbehave: list[str]
+
+
+_MAX_LIVE_TOKENS: Final = 10_000
+
+
+class TokenIssuer:
+    """Issues expiring bearer tokens for client credentials. Keeps only the tokens' hashes.
+
+    The credentials are compared as the opaque text that follows `Basic ` (dossier 6).
+    """
+
+    def __init__(self, credentials: bytes, *, lifetime_s: float, clock: Clock | None = None) -> None:
+        self._credentials = credentials
+        self._clock = clock or SystemClock()
+        self._expiry_by_hash: OrderedDict[bytes, float] = OrderedDict()
+        self.lifetime_s = lifetime_s
+        self.issued = 0
+
+    def knows(self, authorization: str) -> bool:
+        """Whether an Authorization header carries the client's credentials."""
+        scheme, _, given = authorization.partition(" ")
+        matches = hmac.compare_digest(given.encode("utf-8", "replace"), self._credentials)
+        return scheme.lower() == "basic" and matches
+
+    def issue(self) -> str:
+        """A fresh token of 256 bits; beyond the bound the oldest one is forgotten."""
+        token = secrets.token_urlsafe(32)
+        self._expiry_by_hash[_hash(token)] = self._clock.now() + self.lifetime_s
+        if len(self._expiry_by_hash) > _MAX_LIVE_TOKENS:
+            self._expiry_by_hash.popitem(last=False)
+        self.issued += 1
+        return token
+
+    def accepts(self, token: str) -> bool:
+        expiry = self._expiry_by_hash.get(_hash(token))
+        return expiry is not None and self._clock.now() < expiry
+
+    def expire_all(self) -> None:
+        """Make every token issued so far worthless: the next message gets a 401."""
+        self._expiry_by_hash.clear()
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

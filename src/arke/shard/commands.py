@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import msgspec
 
-from arke.delivery.outcome import LaneReport as LaneReport  # noqa: PLC0414 - part of Command
+from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
 
@@ -48,7 +48,7 @@ class Replayed(msgspec.Struct, tag=True, frozen=True):
     next: tuple[int, int] | None
 
 
-class Walked(msgspec.Struct, tag=True, frozen=True):
+class Evaluated(msgspec.Struct, tag=True, frozen=True):
     """`profiles` were looked at, the last of them `uid`."""
 
     profiles: int
@@ -106,7 +106,9 @@ class Taken(msgspec.Struct, tag=True, frozen=True):
     """A sighting is durable, and was evaluated before: what came of it was for an answer that was lost."""
 
 
-Result = Seen | Taken | Onboarded | Linked | Unlinked | Replayed | Walked | Scrubbed | Erased | Done | Failed
+Result = (
+    Seen | Taken | Onboarded | Linked | Unlinked | Replayed | Evaluated | Scrubbed | Erased | Done | Failed
+)
 """One answer per command, in order."""
 
 
@@ -249,7 +251,7 @@ class Replay(ForShard[Replayed], tag=True, frozen=True):
         needs.owed.add((self.destination, self.after, self.limit))
 
 
-class Sweep(ForShard[Walked], tag=True, frozen=True):
+class Sweep(ForShard[Evaluated], tag=True, frozen=True):
     """Time passed: look again at up to `limit` profiles that are due."""
 
     at: int
@@ -263,12 +265,12 @@ class Sweep(ForShard[Walked], tag=True, frozen=True):
         needs.due.add((self.at, self.limit))
 
 
-class Refresh(ForShard[Walked], tag=True, frozen=True):
-    """The catalog changed, to that of `epoch`: look again at up to `limit` stored profiles that were last
+class Backfill(ForShard[Evaluated], tag=True, frozen=True):
+    """The catalog changed, to that of `fingerprint`: look again at up to `limit` stored profiles that were last
     evaluated under another one, in uid order after `after`.
     """
 
-    epoch: int
+    fingerprint: int
     at: int
     after: int
     limit: int
@@ -342,7 +344,7 @@ Command = (
     | Erase
     | Replay
     | Sweep
-    | Refresh
+    | Backfill
     | BeginBatch
-    | LaneReport
+    | RecordDeliveries
 )

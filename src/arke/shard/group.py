@@ -84,7 +84,7 @@ class Group:
     def _rows_of(self, uid: int) -> DeviceRows:
         return NO_ROWS if uid in self.loaded.fresh else self._rows[uid]
 
-    def keep(self, row: LedgerRow) -> None:
+    def write_ledger(self, row: LedgerRow) -> None:
         self._ledger.setdefault(row.uid, {})[_key_of(row)] = row
 
     def drop(self, key: LedgerKey) -> None:

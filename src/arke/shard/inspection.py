@@ -137,7 +137,7 @@ class Inspection:
                     if number not in entry.destinations or entry.uid in listed:
                         continue
                     listed.add(entry.uid)
-                    if lane.settled_through(entry.uid, entry.seq):
+                    if lane.done_through(entry.uid, entry.seq):
                         continue
                     states = await self._reader.devices([entry.uid], number)
                     if not states.owed:

@@ -24,7 +24,7 @@ from arke.shard.commands import (
     BeginBatch,
     Erase,
     Failed,
-    LaneReport,
+    RecordDeliveries,
     Sight,
     Taken,
     Unlink,
@@ -159,10 +159,10 @@ class Shard:
         if self._delivering:
             self.walks.start()
         if self._housekeeping:
-            self._tasks.append(asyncio.create_task(self._keep_house(), name="shard-housekeeping"))
+            self._tasks.append(asyncio.create_task(self._tidy_up(), name="shard-housekeeping"))
 
     async def stop(self) -> None:
-        """Let lanes finish what is under way and commit it; the journal keeps the rest."""
+        """Let lanes finish what is in flight and commit it; the journal keeps the rest."""
         if self._stopping:
             return
         await self.walks.stop()
@@ -261,7 +261,7 @@ class Shard:
         try:
             return await self._enqueue(commands, seen_to if seen else 0)
         finally:
-            self._let_go(held)
+            self._release(held)
 
     def _enqueue(self, commands: list[Command], seen_to: int = 0) -> asyncio.Future[list[Result]]:
         """Done once everything in the queue up to these commands is durable."""
@@ -278,7 +278,7 @@ class Shard:
             raise StoreUnavailable(result.message)
         return cast("R", result)
 
-    def _let_go(self, held: Sequence[int]) -> None:
+    def _release(self, held: Sequence[int]) -> None:
         for uid in held:
             self._held[uid] -= 1
             if not self._held[uid]:
@@ -288,7 +288,7 @@ class Shard:
                 lane.wake()
 
     async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
-        """An id may leave its device, or a device go, only while nothing about it is under way."""
+        """An id may leave its device, or a device go, only while nothing about it is in flight."""
         held: list[int] = []
         ready: list[Command] = []
         for command in commands:
@@ -312,7 +312,7 @@ class Shard:
             uid = await self.store.find_uid(uuid)
         return uid
 
-    async def record(self, report: LaneReport) -> None:
+    async def record(self, report: RecordDeliveries) -> None:
         """Commit what a lane has done. Raises Unavailable."""
         (result,) = await self.submit([report])
         if isinstance(result, Failed):
@@ -380,9 +380,9 @@ class Shard:
         return self._events
 
     @property
-    def epoch(self) -> int | None:
+    def fingerprint(self) -> int | None:
         """That of the catalog in force; None while there is none."""
-        return self.runner.ruling.compiled.epoch if self.runner.ruling.version else None
+        return self.runner.ruling.compiled.fingerprint if self.runner.ruling.version else None
 
     @property
     def now(self) -> int:
@@ -400,7 +400,7 @@ class Shard:
                 if destination_id in routing.routes:
                     lane.reroute(routing.routes[destination_id])
 
-    async def _keep_house(self) -> None:
+    async def _tidy_up(self) -> None:
         pruned = 0.0
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
@@ -499,7 +499,7 @@ class Shard:
                 raise
         self._prepared = {number: one for number, one in self._prepared.items() if number > version}
         await self._close_lanes()
-        self.walks.edited()
+        self.walks.catalog_changed()
 
     async def _run_batch(self, request: RunBatch) -> BatchRun | None:
         lane = self.lanes.get(request.destination)
@@ -560,7 +560,7 @@ class Shard:
 
     async def _backfilled(self) -> float:
         """The share of stored profiles evaluated under the catalog in force. Uids are hashes: evenly spread."""
-        done = await self.walks.refreshed()
+        done = await self.walks.backfill_position()
         if done is None:
             return 0.0 if await self.store.count_profiles() else 1.0
         return 1.0 if done[1] is None else done[1] / (1 << 62)

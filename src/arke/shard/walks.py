@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from arke.errors import Overloaded, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Refresh, Sweep
+from arke.shard.commands import Backfill, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from arke.clock import Clock
-    from arke.shard.commands import Asks, Walked
+    from arke.shard.commands import Asks, Evaluated
     from arke.storage.ports.shard import WalkReader
 
 PIECE_S = 0.01
 """How long a piece should take while events come in; its size follows from the one before."""
-PIECE_IN_PEACE_S = 0.05
+PIECE_WHILE_IDLE_S = 0.05
 MAX_PIECE = 256
-SOON_S = 0.001
+LEAST_WAIT_S = 0.001
 """Times are compared in whole seconds: a wait that ends a hair too early must not be done again at once."""
 STORE_PAUSE_S = 1.0
 
@@ -43,7 +43,7 @@ class Walkable(Protocol):
         ...
 
     @property
-    def epoch(self) -> int | None:
+    def fingerprint(self) -> int | None:
         """That of the catalog in force, None while there is none."""
         ...
 
@@ -81,7 +81,7 @@ class Walks:
     def start(self) -> None:
         self._tasks = [
             asyncio.create_task(self._keep(self._sweep_forever), name="sweep"),
-            asyncio.create_task(self._keep(self._refresh_forever), name="backfill"),
+            asyncio.create_task(self._keep(self._backfill_forever), name="backfill"),
         ]
 
     async def stop(self) -> None:
@@ -94,16 +94,16 @@ class Walks:
         if self._next_due is None or at < self._next_due:
             self._news.set()
 
-    def edited(self) -> None:
+    def catalog_changed(self) -> None:
         """Another catalog is in force."""
         self._up_to_date.clear()
         self._news.set()
         self._edited.set()
 
-    async def refreshed(self) -> tuple[int, int | None] | None:
+    async def backfill_position(self) -> tuple[int, int | None] | None:
         """How far stored profiles have been brought to the catalog in force; None: not begun."""
-        done = await self._reader.refreshed()
-        return done if done is not None and done[0] == self._shard.epoch else None
+        done = await self._reader.backfill_position()
+        return done if done is not None and done[0] == self._shard.fingerprint else None
 
     async def settled(self) -> None:
         """Wait until nothing is due and every profile was evaluated under the catalog in force."""
@@ -112,7 +112,7 @@ class Walks:
 
     async def sweep(self) -> None:
         """Bring every profile that is due now up to now."""
-        if self._shard.epoch is None:
+        if self._shard.fingerprint is None:
             return
         now = int(self._clock.now())
         while (due := await self._reader.next_due()) is not None and due <= now:
@@ -134,7 +134,7 @@ class Walks:
             await self.sweep()
             self._news.clear()
             self._next_due = None  # until it is read, everything that becomes due is news
-            if self._shard.epoch is not None:
+            if self._shard.fingerprint is not None:
                 self._next_due = await self._reader.next_due()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait_s()):
@@ -143,31 +143,31 @@ class Walks:
     def _wait_s(self) -> float | None:
         if self._next_due is None:
             return None
-        wait_s = max(self._next_due - self._clock.now(), SOON_S)
+        wait_s = max(self._next_due - self._clock.now(), LEAST_WAIT_S)
         return wait_s if self._look_again_s is None else min(wait_s, self._look_again_s)
 
-    async def _refresh_forever(self) -> None:
+    async def _backfill_forever(self) -> None:
         while True:
             self._edited.clear()
-            epoch = self._shard.epoch
-            if epoch is not None:
-                done = await self.refreshed()
+            fingerprint = self._shard.fingerprint
+            if fingerprint is not None:
+                done = await self.backfill_position()
                 after: int | None = -1 if done is None else done[1]
-                while after is not None and epoch == self._shard.epoch:
+                while after is not None and fingerprint == self._shard.fingerprint:
                     now = int(self._clock.now())
-                    walked = await self._piece(Refresh(epoch, now, after, self._limit))
+                    walked = await self._piece(Backfill(fingerprint, now, after, self._limit))
                     after = walked.uid if walked.profiles else None
-                if epoch == self._shard.epoch:
+                if fingerprint == self._shard.fingerprint:
                     self._up_to_date.set()
             await self._edited.wait()
 
-    async def _piece(self, command: Asks[Walked]) -> Walked:
+    async def _piece(self, command: Asks[Evaluated]) -> Evaluated:
         loop = asyncio.get_running_loop()
         began, events = loop.time(), self._shard.events
         walked = await self._shard.one(command)
         self._busy = self._shard.events != events
         took_s = loop.time() - began
-        wanted_s = PIECE_S if self._busy else PIECE_IN_PEACE_S
+        wanted_s = PIECE_S if self._busy else PIECE_WHILE_IDLE_S
         if walked.profiles:
             size = round(walked.profiles * wanted_s / took_s) if took_s > 0 else MAX_PIECE
             self._limit = max(1, min(size, 2 * self._limit, MAX_PIECE))

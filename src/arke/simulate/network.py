@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -13,7 +13,7 @@ from arke.delivery.https.request import TOKEN
 from arke.delivery.observer import FiguresObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Clock
     from arke.delivery.channel import Delivery
@@ -35,12 +35,24 @@ class Sent(msgspec.Struct, frozen=True):
     body: str
 
 
+class Witness(Protocol):
+    """Learns what happens on the network."""
+
+    def sent(self, request: Sent) -> None:
+        """A request was made to a destination."""
+        ...
+
+    def complain(self, text: str) -> None:
+        """Something that a person should look at."""
+        ...
+
+
 class SimulatedNetwork:
     """A `Poster` whose destinations answer 200 unless told otherwise, and whose token servers give out tokens."""
 
-    def __init__(self, clock: Clock, record: Callable[[Sent], None]) -> None:
+    def __init__(self, clock: Clock, witness: Witness) -> None:
         self._clock = clock
-        self._record = record
+        self._witness = witness
         self._answers: dict[int, deque[int]] = {}
 
     def respond(self, destination: int, status: int, times: int) -> None:
@@ -57,7 +69,7 @@ class SimulatedNetwork:
             return Answer(status=200, body=_TOKEN, sent=True)
         answers = self._answers.get(request.destination)
         status = answers.popleft() if answers else 200
-        self._record(
+        self._witness.sent(
             Sent(
                 at=rfc3339(self._clock.now()),
                 destination=request.destination,
@@ -77,16 +89,16 @@ class SimulatedNetwork:
 class UnsentObserver(FiguresObserver):
     """Figures, and a complaint about each message that could not be sent at all."""
 
-    def __init__(self, complain: Callable[[str], None]) -> None:
+    def __init__(self, witness: Witness) -> None:
         super().__init__()
-        self._complain = complain
+        self._witness = witness
 
     def delivered(
         self, destination_id: int, kind: str, delivery: Delivery, latencies_s: Sequence[float]
     ) -> None:
         super().delivered(destination_id, kind, delivery, latencies_s)
         if delivery.attempts == 0:
-            self._complain(f"destination {destination_id}: nothing was sent: {delivery.answer}")
+            self._witness.complain(f"destination {destination_id}: nothing was sent: {delivery.answer}")
 
 
 def _headers(request: OutboundRequest) -> dict[str, str | list[str]]:

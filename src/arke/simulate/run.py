@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.shard.shard import Shard
 
-SETTLE_S = 120.0
+IDLE_WITHIN_S = 120.0
 """Virtual time given to lanes after the last line: longer than any linger and pause of a circuit."""
 
 
@@ -41,15 +41,19 @@ class Summary(msgspec.Struct):
     complaints: list[str] = []
 
 
-class Simulation:
-    """One run. `load` reads and validates a catalog file; `write` takes each request as it is made."""
+class Output(Protocol):
+    """Where requests go: a list will do."""
 
-    def __init__(
-        self, load: Callable[[Path], Catalog], write: Callable[[Sent], None], *, schedule: bool = True
-    ) -> None:
+    def append(self, sent: Sent, /) -> None: ...
+
+
+class Simulation:
+    """One run. `load` reads and validates a catalog file; `output` takes each request as it is made."""
+
+    def __init__(self, load: Callable[[Path], Catalog], output: Output, *, schedule: bool = True) -> None:
         """`schedule`: batches also run when they are due, not only where the script says so."""
         self._load = load
-        self._write = write
+        self._output = output
         self._schedule = schedule
         self.summary = Summary()
 
@@ -67,8 +71,8 @@ class Simulation:
     async def _play(
         self, script: Path, steps: list[Step], catalog: Catalog, clock: VirtualClock, seed: int
     ) -> None:
-        network = SimulatedNetwork(clock, self._record)
-        observer = UnsentObserver(self._complain)
+        network = SimulatedNetwork(clock, self)
+        observer = UnsentObserver(self)
         engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
         await engine.catalogs.apply(catalog)
@@ -78,7 +82,7 @@ class Simulation:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, clock, network, script, step)
         await engine.batches.stop_schedule()
-        await engine.drain(SETTLE_S)
+        await engine.drain(IDLE_WITHIN_S)
         self.summary.owed = sum((await shard.store.owed_counts()).values())
         await engine.stop()
 
@@ -97,10 +101,10 @@ class Simulation:
             (answer,) = await engine.events.ingest([step.event])
             refused = refusal(answer)
             if refused is not None:
-                self._complain(f"{where}: event refused: {refused.reason}: {refused.message}")
+                self.complain(f"{where}: event refused: {refused.reason}: {refused.message}")
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
-                self._complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
+                self.complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
             network.respond(step.respond.destination, step.respond.status, step.respond.times)
         elif step.apply is not None:
             path = script.parent / step.apply
@@ -112,7 +116,7 @@ class Simulation:
             try:
                 await engine.batches.start(step.batch, "command")
             except (InvalidInput, BatchRunning) as error:
-                self._complain(f"{where}: batch: {error}")
+                self.complain(f"{where}: batch: {error}")
         elif step.onboard is not None:
             await self._onboard(engine, clock, script.parent / step.onboard.file, where)
         elif step.privacy is not None:
@@ -131,14 +135,14 @@ class Simulation:
         if receipt.reason == "vanished":
             raise ScriptError(f"{where}: onboard: {path} does not exist")
         if receipt.state == "failed":
-            self._complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
+            self.complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
         for kind, count in sorted(receipt.errors.items()):
-            self._complain(f"{where}: onboard: {receipt.file}: {count:,} lines not stored: {kind}")
+            self.complain(f"{where}: onboard: {receipt.file}: {count:,} lines not stored: {kind}")
 
-    def _record(self, sent: Sent) -> None:
+    def sent(self, request: Sent) -> None:
         self.summary.requests += 1
-        self._write(sent)
+        self._output.append(request)
 
-    def _complain(self, text: str) -> None:
+    def complain(self, text: str) -> None:
         if text not in self.summary.complaints:
             self.summary.complaints.append(text)

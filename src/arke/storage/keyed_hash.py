@@ -18,7 +18,12 @@ class KeyedHash:
         digest = hashlib.blake2b(uuid.encode(), key=self._key, digest_size=8).digest()
         return int.from_bytes(digest, "little") & _MASK
 
+    def digest(self, text: str) -> bytes:
+        """What stands for a UUID or `dpid:id` where neither may be stored."""
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+
     def name(self, text: str) -> str:
+        """The same as text, shorter: what a shard's store may keep of an id."""
         return hashlib.blake2b(
             text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12
         ).hexdigest()

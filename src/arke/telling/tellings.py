@@ -16,6 +16,7 @@ import msgspec
 
 from arke.domain.ledger import TOLD_0, LedgerEntry
 from arke.domain.message import SegmentState, UserEntry
+from arke.domain.profile import DECLARED
 from arke.telling.records import Telling
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ and whatever is not acknowledged. `resync`: all that holds, and the losses of bo
 _NOTHING_TOLD = LedgerEntry(0, {}, [])
 
 
-def settled(telling: Telling, entry: LedgerEntry | None) -> bool:
+def acknowledged(telling: Telling, entry: LedgerEntry | None) -> bool:
     """Whether the id has acknowledged all that the telling says."""
     entry = entry or _NOTHING_TOLD
-    return all(entry.settles(state.alias, active=state.active) for state in telling.entry.segments)
+    return all(entry.acknowledges(state.alias, active=state.active) for state in telling.entry.segments)
 
 
 def tellings(
@@ -99,7 +100,7 @@ def _changed(states: tuple[SegmentState, ...], entry: LedgerEntry) -> tuple[Segm
             state
             for state in states
             if state.active != (state.alias in entry.batched)
-            or not entry.settles(state.alias, active=state.active)
+            or not entry.acknowledges(state.alias, active=state.active)
         ]
     )
 
@@ -135,7 +136,7 @@ def _ones(route: Route, profile: Profile) -> list[SegmentState]:
             continue
         verified = membership.verified
         # Told memberships were verified when told; computed ones whenever the profile was evaluated.
-        if evaluated > verified and membership.reason != "told":
+        if evaluated > verified and membership.reason != DECLARED:
             verified = evaluated
         for rank, alias in aliases_of[segment_id]:
             found.append((rank, SegmentState(alias, True, verified, segment_id)))
@@ -205,4 +206,4 @@ def _lost_at(profile: Profile, segment_id: int | None) -> int:
     if membership is None or membership.status:
         return profile.evaluated
     # A told loss counts from when it was told of, as a told gain does: the newer must not look older.
-    return membership.verified if membership.reason == "told" else membership.changed
+    return membership.verified if membership.reason == DECLARED else membership.changed

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.telling.routing import Routing
 
-REFRESH_S = 3 * 86_400
+REMIND_AFTER_S = 3 * 86_400
 """Three days since the last send (trigger 5)."""
 
 
@@ -50,7 +50,7 @@ def destinations_to_tell(
     for destination_id, mark in profile.sends.items():
         if not routing.tells(destination_id):
             continue
-        if mark.mapping_mark != routing.routes[destination_id].mark or now - mark.at >= REFRESH_S:
+        if mark.mapping_mark != routing.routes[destination_id].mark or now - mark.at >= REMIND_AFTER_S:
             told.add(destination_id)
         elif mark.untold:
             catch_up.add(destination_id)

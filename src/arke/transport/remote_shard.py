@@ -77,7 +77,7 @@ class RemoteShard:
     async def start(self) -> None:
         """Start the process and wait until it answers. Raises ShardDown."""
         reading = await self._spawn()
-        self._background.spawn(self._keep(reading), f"keep-{self._store.stem}")
+        self._background.spawn(self._supervise(reading), f"keep-{self._store.stem}")
 
     async def _spawn(self) -> asyncio.Task[None]:
         ours, theirs = socket.socketpair()
@@ -134,7 +134,7 @@ class RemoteShard:
                         ShardDown(f"{self._store.stem} went away; it is being restarted")
                     )
 
-    async def _keep(self, reading: asyncio.Task[None]) -> None:
+    async def _supervise(self, reading: asyncio.Task[None]) -> None:
         """Restart the process whenever it goes away."""
         while True:
             await asyncio.wait({reading})
@@ -191,7 +191,7 @@ class RemoteShard:
             await loop.run_in_executor(None, process.wait)
 
     async def stop(self) -> None:
-        """Close our end: the process commits, finishes what is under way, and ends."""
+        """Close our end: the process commits, finishes what is in flight, and ends."""
         if self._stopping:
             return
         self._stopping = True

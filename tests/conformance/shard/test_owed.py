@@ -21,7 +21,7 @@ async def test_it_keeps_since_when_and_takes_the_newest_reason(store: ShardStore
 async def test_what_is_settled_is_gone(store: ShardStore) -> None:
     owed = [Owed(1, 5, 100, 2, "500"), Owed(2, 5, 100, 2, "500"), Owed(1, 6, 100, 2, "500")]
     await store.commit(GroupWrites(owed=owed))
-    await store.commit(GroupWrites(settled=[(1, 5)]))
+    await store.commit(GroupWrites(no_longer_owed=[(1, 5)]))
     left = [Owed(1, 6, 100, 2, "500"), Owed(2, 5, 100, 2, "500")]
     assert await store.owed_page(None, FIRST, 100) == left
     assert await store.owed_page(2, FIRST, 100) == left[1:]
@@ -38,5 +38,5 @@ async def test_a_page_goes_on_after_the_one_before(store: ShardStore) -> None:
 
 async def test_settled_and_owed_again_in_one_group_is_owed(store: ShardStore) -> None:
     await store.commit(GroupWrites(owed=[Owed(1, 5, 100, 2, "500")]))
-    await store.commit(GroupWrites(settled=[(1, 5)], owed=[Owed(1, 5, 200, 3, "429")]))
+    await store.commit(GroupWrites(no_longer_owed=[(1, 5)], owed=[Owed(1, 5, 200, 3, "429")]))
     assert await store.owed_page(None, FIRST, 100) == [Owed(1, 5, 200, 3, "429")]

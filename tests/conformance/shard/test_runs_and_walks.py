@@ -18,9 +18,9 @@ async def test_the_newest_batch_run_of_each_destination(store: ShardStore) -> No
     first = BatchRun(1, 1, 100, "full", 0, 9, 3, (1, -1), (1, -1))
     assert (await store.batch(1), await store.batches()) == (None, [])
     await store.commit(GroupWrites(batches={1: first, 2: msgspec.structs.replace(first, destination=2)}))
-    moved = first.moved(BatchProgress(1, (1, 7), (1, 8), BatchCounts(3, 2, 1, 1, 0), 120))
-    await store.commit(GroupWrites(batches={1: moved}))
-    assert await store.batch(1) == moved
+    advanced = first.advanced(BatchProgress(1, (1, 7), (1, 8), BatchCounts(3, 2, 1, 1, 0), 120))
+    await store.commit(GroupWrites(batches={1: advanced}))
+    assert await store.batch(1) == advanced
     assert [run.counts.users for run in await store.batches()] == [3, 0]
 
 
@@ -36,7 +36,7 @@ async def test_a_profile_moves_in_the_index_of_due_ones(store: ShardStore) -> No
 
 
 async def test_how_far_profiles_were_brought_to_which_catalog(store: ShardStore) -> None:
-    assert await store.refreshed() is None
+    assert await store.backfill_position() is None
     for done in ((7, 41), (7, None), (8, 3)):
-        await store.commit(GroupWrites(refreshed=done))
-        assert await store.refreshed() == done
+        await store.commit(GroupWrites(backfill_position=done))
+        assert await store.backfill_position() == done

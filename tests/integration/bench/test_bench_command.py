@@ -16,8 +16,7 @@ import msgspec
 import pytest
 
 from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, stall, walks
-from arke.bench.figures import Section
-from arke.bench.options import Options
+from arke.bench.figures import Options, Section
 from patience import PATIENCE_S
 
 TINY = Options(seconds=0.2, rounds=1, users=300, small=200, large=400, lines=500, profile=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.delivery.https import pool
+from arke.delivery.https import connection as connections
 from integration.delivery.client import client, message, retry, run_on
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
 from patience import PATIENCE_S, eventually
@@ -167,7 +167,7 @@ def test_idle_connections_age_and_are_bounded(
     certificates: Certificates, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The idle timeout closes them without a further post, and only so many are kept."""
-    monkeypatch.setattr(pool, "_SWEEP_S", 0.05)
+    monkeypatch.setattr(connections, "_SWEEP_S", 0.05)
 
     async def main() -> None:
         poster = client(idle_timeout_s=0.05, max_idle=3)

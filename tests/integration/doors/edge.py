@@ -16,7 +16,7 @@ from arke.doors.server import door_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.doors.visitors import TrustedProxies
+    from arke.doors.names import TrustedProxies
 
 PATIENCE_S = 30.0
 

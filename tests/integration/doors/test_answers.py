@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from arke.doors.bounds import Bounds
-from arke.doors.visitors import TrustedProxies
+from arke.doors.names import TrustedProxies
 from integration.doors.edge import Gone, open_door, read_all, read_answer, respond, whole_body
 from patience import wait_until
 

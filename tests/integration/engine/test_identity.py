@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from arke.domain.event import DeclaredId
+from arke.domain.identity import Claims, Owner
 from arke.errors import StoreUnavailable
 from e2e.catalogs import DPID, device
 from integration.engine.identities import directory_in, identity_on, resolve
@@ -16,7 +17,7 @@ from patience import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arke.domain.identity import Claims, IdKey
+    from arke.domain.identity import IdKey
     from arke.engine.identity import Identity
     from arke.storage.ports.identities import Identities
 
@@ -26,7 +27,7 @@ class SlowIdentities:
 
     def __init__(self, inner: Identities, *, broken: bool) -> None:
         self._inner = inner
-        self._broken = broken
+        self.broken = broken
         self.may_write = asyncio.Event()
         self.writing = asyncio.Event()
 
@@ -37,7 +38,7 @@ class SlowIdentities:
         self.writing.set()
         async with asyncio.timeout(PATIENCE_S):
             await self.may_write.wait()
-        if self._broken:
+        if self.broken:
             raise StoreUnavailable("the disk is full")
         return await self._inner.link(claims)
 
@@ -68,6 +69,36 @@ def test_nobody_leans_on_a_link_that_is_not_durable(tmp_path: Path, *, broken: b
         assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [broken, broken]
         owner = await identity.owner((DPID, "new"))
         assert (owner.uuid if owner is not None else None) == (None if broken else first.uuid)
+        await directory.close()
+
+    asyncio.run(main())
+
+
+def test_what_was_decided_on_top_of_a_write_that_fails_fails_with_it(tmp_path: Path) -> None:
+    """Else a move would begin at a device that never had the id; and afterwards all starts from what is stored."""
+
+    async def main() -> None:
+        directory = directory_in(tmp_path)
+        await directory.identities.link(Claims(50, {(DPID, "a"): Owner(device(1), 1)}))
+        slow = SlowIdentities(directory.identities, broken=True)
+        directory.identities = slow  # type: ignore[assignment]
+        identity = await identity_on(directory)
+        await resolve(identity, device(2), ids("a"), 100)
+        first = asyncio.create_task(identity.flush())
+        await slow.writing.wait()
+        await resolve(identity, device(3), ids("a", "new"), 100)
+        second = asyncio.create_task(identity.flush())
+        await asyncio.sleep(0)
+        slow.may_write.set()
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [True, True]
+        assert (identity.next_move((DPID, "a")), await identity.owner((DPID, "new"))) == (None, None)
+        slow.broken = False
+        assert (await resolve(identity, None, ids("a"), 200)).uuid == device(1)
+        await resolve(identity, device(3), ids("a"), 200)
+        await identity.flush()
+        (move,) = await directory.identities.moves()
+        assert (move.old_uuid, move.new_uuid) == (device(1), device(3))
         await directory.close()
 
     asyncio.run(main())

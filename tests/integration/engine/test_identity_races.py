@@ -24,7 +24,7 @@ from at_once import at_once
 from e2e.catalogs import device
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, Move, Owner, PersonKey
     from arke.engine.identity import Naming, Resolved
@@ -96,6 +96,24 @@ class Suspending:
         assert generations == sorted(set(generations))
 
 
+class SlowEnd:
+    """The end of a privacy request, with others coming between."""
+
+    def __init__(self, town: Town, forgotten: list[IdKey]) -> None:
+        self._town = town
+        self._forgotten = forgotten
+
+    async def finish(
+        self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
+    ) -> list[IdKey]:
+        town = self._town
+        await town.identities.pause()
+        self._forgotten.extend(await town.directory.requests.finish(bodies, uuids, ids, at))
+        town.being_forgotten += [*self._forgotten, *uuids]  # until the memory hears of it
+        await town.identities.pause()
+        return self._forgotten
+
+
 class Town:
     """Callers of one identity over few ids; `decided` are all answers in the order of the decisions."""
 
@@ -121,9 +139,9 @@ class Town:
 
     # --- what is true -----------------------------------------------------------------------------------
 
-    def decide_checked(self, one: Naming, now: int, absent: Absent, reachable: Any) -> Resolved | None:
+    def decide_checked(self, one: Naming, now: int, absent: Absent, away: Any) -> Resolved | None:
         before = self._believed(absent)
-        resolved = self.decide(one, now, absent, reachable)
+        resolved = self.decide(one, now, absent, away)
         if resolved is not None:
             believed, true = before
             assert believed == true
@@ -195,15 +213,7 @@ class Town:
         gone = set(self.chance.sample(DEVICES, self.chance.randint(0, 1)))
         asked = set(self.chance.sample(COOKIES, 1))
         forgotten: list[IdKey] = []
-
-        async def finish() -> list[IdKey]:
-            await self.identities.pause()
-            forgotten.extend(await self.directory.requests.finish({}, gone, asked, NOW))
-            self.being_forgotten += [*forgotten, *gone]  # until the memory hears of it
-            await self.identities.pause()
-            return forgotten
-
-        await self.identity.forget(finish, asked)
+        await self.identity.forget(SlowEnd(self, forgotten), {}, gone, asked, NOW)
         window: list[IdKey | str] = [*forgotten, *gone]
         for one in window:
             self.being_forgotten.remove(one)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.outcome import LaneReport
+from arke.delivery.outcome import RecordDeliveries
 from arke.domain.event import DeclaredId
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
 from arke.receiver import AudienceState, parse
@@ -124,7 +124,7 @@ def test_an_outcome_in_the_same_group_as_a_repeated_adoption_is_kept(tmp_path: P
             told = LedgerEntry(
                 7, {str(IN_MARKET): TOLD_1, str(LENSES): TOLD_0}, [Try(200, "n", "200", "realtime")]
             )
-            await shard.submit([LaneReport(1, (LedgerRow(uid, 1, DPID, "x", told),)), again])
+            await shard.submit([RecordDeliveries(1, (LedgerRow(uid, 1, DPID, "x", told),)), again])
             await idle(shard)
             assert states(poster.posted[-1].body) == {IN_MARKET: 0}
             (row,) = (await stored_device(store, device(2))).ledger

@@ -105,6 +105,32 @@ def test_what_is_declared_again_writes_nothing(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_who_logs_in_while_an_heir_takes_over_speaks_in_the_end(tmp_path: Path) -> None:
+    """The heir's shard was told that it speaks: that is taken back by a move from there, under a newer mapping."""
+
+    async def main() -> None:
+        async with identity_of(tmp_path) as identity:
+            await login(identity, 1)
+            await login(identity, 2, 0)
+            await identity.flush()
+            generation = identity.new_generation()
+            assert await login(identity, 3), "before the heir, device 2, is in the directory"
+            await identity.inherit(ANN, device(2), generation, 200)
+            owner = await identity.owner(ANN)
+            assert owner is not None
+            assert (owner.uuid, owner.generation > generation) == (device(3), True)
+            moves = [identity.moving.oldest(ANN)]
+            assert moves[0] is not None
+            await identity.moved(moves[0])
+            moves.append(identity.moving.oldest(ANN))
+            assert [(one.old_uuid, one.new_uuid) for one in moves if one is not None] == [
+                (device(1), device(3)),
+                (device(2), device(3)),
+            ]
+
+    asyncio.run(main())
+
+
 def test_suppression_is_known_by_uuid_and_by_id(tmp_path: Path) -> None:
     """For whoever reads files or walks stores: nothing may be taken about these."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arke.domain.change import Effect
 from arke.errors import StoreUnavailable
-from arke.evaluation.effect import Effect
 from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Failed, Seen, Sight
 from arke.shard.protocol import AskStatus

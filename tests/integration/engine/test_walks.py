@@ -13,7 +13,7 @@ from arke.clock import SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.time import DAY_S
-from arke.shard.commands import Refresh, Walked
+from arke.shard.commands import Backfill, Evaluated
 from arke.shard.protocol import Prepare
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingPoster, open_store, prepared, running_shard, sight, stored_device
@@ -158,9 +158,9 @@ def test_a_refresh_goes_on_where_a_crash_left_it(tmp_path: Path) -> None:
     async def half() -> None:
         store = open_store(tmp_path)
         async with running_shard(store, NotingPoster(), delivering=False, request=with_one_more()) as shard:
-            epoch = shard.runner.ruling.compiled.epoch
-            (walked,) = await shard.submit([Refresh(epoch, shard.now, -1, devices // 2)])
-            assert isinstance(walked, Walked)
+            epoch = shard.runner.ruling.compiled.fingerprint
+            (walked,) = await shard.submit([Backfill(epoch, shard.now, -1, devices // 2)])
+            assert isinstance(walked, Evaluated)
             assert walked.profiles == devices // 2
 
     async def rest() -> None:

@@ -12,16 +12,15 @@ from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
-from arke.intake.http import intake_app
-from arke.intake.room import Place, Room
-from arke.intake.server import intake_server
+from arke.intake.http import intake_app, intake_server
+from arke.intake.room import Reservation, Room
 from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from arke.doors.visitors import TrustedProxies
+    from arke.doors.names import TrustedProxies
 
 UUID = "12345678901234567890123456789012345678"
 FRESH = "00000000000000000000000000000000000042"
@@ -49,13 +48,13 @@ class RecordingEngine:
         self.calls = 0
         self.stored = threading.Event()
 
-    async def enter(self, events: int, *, going_on: bool = False) -> Place:
+    async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         if self.full:
             raise Overloaded("full")
-        return await self.room.enter(events, going_on=going_on)
+        return await self.room.enter(events, resuming=resuming)
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Place | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None
     ) -> list[Accepted | EventError]:
         self.calls += 1
         problem = self.fail_on.get(self.calls) or self.fail_always

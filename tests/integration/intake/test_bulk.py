@@ -215,10 +215,10 @@ def test_whatever_becomes_of_a_body_its_room_is_given_back(
     intake: Server, engine: RecordingEngine, body: bytes, headers: tuple[str, ...], status: int
 ) -> None:
     assert intake.bulk(body, *headers).status == status
-    assert engine.room.taken == 0
+    assert engine.room.in_flight == 0
 
 
 def test_room_is_given_back_when_nothing_can_be_stored(intake: Server, engine: RecordingEngine) -> None:
     engine.fail_on = {2: StoreUnavailable("disk full")}
     assert told(intake.bulk(events(3_000)), 503)["next_line"] == 1_001
-    assert engine.room.taken == 0
+    assert engine.room.in_flight == 0

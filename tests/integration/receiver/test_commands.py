@@ -17,8 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 import arke
-from arke.cli.probe import probe
-from arke.cli.receiver import receiver
+from arke.cli.receiver import probe, receiver
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:

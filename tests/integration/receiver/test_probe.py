@@ -13,8 +13,8 @@ from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver import ReceiverConfig, ReceiverServer, SigningKey
 from arke.receiver.probe.checks import percentile
-from arke.receiver.probe.report import CHECKS, ProbeReport
-from arke.receiver.probe.run import probe
+from arke.receiver.probe.command import probe
+from arke.receiver.probe.session import CHECKS, ProbeReport
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog
 from patience import PATIENCE_S
 

@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
+from arke.api import parameters, table
 from arke.api.query import Reader, address, check_names
-from arke.api.table import ENDPOINTS, audit, batches, catalog, files, tokens, undelivered
+from arke.api.table import ENDPOINTS
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -31,16 +32,16 @@ def parsed(route: Route[Any, Any], target: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("route", "given", "target"),
     [
-        (batches.SHOW, batches.OneBatch(3, 423), "/v1/batches/3?destination=423"),
-        (undelivered.EACH, undelivered.AnyDestination(None), "/v1/undelivered"),
-        (undelivered.EACH, undelivered.AnyDestination(0), "/v1/undelivered?destination=0"),
-        (catalog.ROLLBACK, catalog.Version(None, dry_run=True), "/v1/catalog/rollback?dry_run=1"),
-        (catalog.APPLY, catalog.CatalogFile(name=AWKWARD, folder="/tmp/ü b"), None),
-        (tokens.CREATE, tokens.TokenWanted("read,ingest", AWKWARD, "90d"), None),
-        (tokens.CREATE, tokens.TokenWanted("read", "", ""), "/v1/tokens?scope=read&expires="),
-        (tokens.REVOKE, tokens.OneToken("a/../b?c#d"), "/v1/tokens/a%2F..%2Fb%3Fc%23d"),
-        (files.SEND, files.DataFile("f.sync", AWKWARD, check=True), None),
-        (audit.READ, audit.After(7), "/v1/audit?after=7"),
+        (table.SHOW_BATCH, parameters.OneBatch(3, 423), "/v1/batches/3?destination=423"),
+        (table.UNDELIVERED, parameters.AnyDestination(None), "/v1/undelivered"),
+        (table.UNDELIVERED, parameters.AnyDestination(0), "/v1/undelivered?destination=0"),
+        (table.ROLLBACK, parameters.Version(None, dry_run=True), "/v1/catalog/rollback?dry_run=1"),
+        (table.APPLY, parameters.CatalogFile(name=AWKWARD, folder="/tmp/ü b"), None),
+        (table.CREATE_TOKEN, parameters.TokenWanted("read,ingest", AWKWARD, "90d"), None),
+        (table.CREATE_TOKEN, parameters.TokenWanted("read", "", ""), "/v1/tokens?scope=read&expires="),
+        (table.REVOKE_TOKEN, parameters.OneToken("a/../b?c#d"), "/v1/tokens/a%2F..%2Fb%3Fc%23d"),
+        (table.SEND_FILE, parameters.DataFile("f.sync", AWKWARD, check=True), None),
+        (table.AUDIT, parameters.After(7), "/v1/audit?after=7"),
     ],
 )
 def test_an_address_says_what_was_given(
@@ -62,12 +63,12 @@ def test_every_parameter_can_be_read(endpoint: Route[Any, Any]) -> None:
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1_0", "1.0", " 1", "١", "1" * 19])
 def test_a_number_is_plain_digits(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"^the batch must be a number"):
-        Reader(batches.OneBatch).read({"number": text, "destination": "1"})
+        Reader(parameters.OneBatch).read({"number": text, "destination": "1"})
 
 
 def test_what_is_missing_is_named_with_an_example() -> None:
     with pytest.raises(InvalidInput, match=r"^destination is missing: \?destination=423$"):
-        Reader(batches.OneDestination).read({})
+        Reader(parameters.OneDestination).read({})
 
 
 def test_names_that_are_not_known_or_come_twice_are_refused() -> None:

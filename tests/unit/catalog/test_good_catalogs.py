@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arke.catalog.load import load_catalog, parse_catalog
-from arke.catalog.scalars import plain_scalar
+from arke.catalog.yaml_events import plain_scalar
 from arke.domain.catalog import BatchSchedule, Catalog, Destination, Mapping, OAuth2, Signature, Tls
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "catalog"

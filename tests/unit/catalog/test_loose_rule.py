@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arke.catalog.loose_rule import check_loose_rule
+from arke.catalog.references import check_loose_rule
 from arke.domain.catalog import Catalog, Trait
 from arke.errors import RuleError
 

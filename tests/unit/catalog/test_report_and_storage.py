@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.catalog.load import load_catalog, parse_catalog
-from arke.catalog.report import check_report
+from arke.catalog.load import check_report, load_catalog, parse_catalog
 from arke.catalog.stored import from_json, to_json
 from arke.errors import CatalogError
 from reference import costs_less_than

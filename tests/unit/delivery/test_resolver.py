@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from arke.delivery.https.resolver import SystemResolver
+from arke.delivery.https.dialer import SystemResolver
 from patience import PATIENCE_S
 
 

@@ -9,7 +9,7 @@ from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Tr
 from arke.domain.profile import Membership, PartnerId, Profile
 from arke.domain.recording import after_batch, record
 from arke.telling.routing import Routing
-from arke.telling.tellings import Asked, settled, tellings
+from arke.telling.tellings import Asked, acknowledged, tellings
 
 NOW = 20_000 * 86_400
 COOKIES = 12345
@@ -162,7 +162,7 @@ def test_real_time_and_failures_leave_it_as_it_is(acknowledged: bool) -> None:
     ("holds", "told", "expected"),
     [(True, TOLD_1, True), (True, MAYBE_1, False), (True, None, False), (False, MAYBE_0, False)],
 )
-def test_a_telling_is_settled_once_all_of_it_is_acknowledged(
+def test_a_telling_is_acknowledged_once_all_of_it_is_acknowledged(
     holds: bool, told: int | None, expected: bool
 ) -> None:
     catalog = Catalog(segments=(Segment(id=10),), destinations=(destination(),))
@@ -172,4 +172,4 @@ def test_a_telling_is_settled_once_all_of_it_is_acknowledged(
     entry = LedgerEntry(1, {"10": told}, []) if told is not None else None
     ledger = {KEY: entry} if entry is not None else {}
     (telling,) = tellings(Routing(catalog, {}, 1, NOW).routes[1], profile, ledger)
-    assert settled(telling, entry) is expected
+    assert acknowledged(telling, entry) is expected

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.batch_feed import MOST_PAGES, PAGE, BatchFeed
 from arke.domain.batch import OWED, WALK, BatchRun
-from arke.domain.batching import begin
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import Owed
 from arke.domain.profile import Profile
@@ -29,9 +28,9 @@ class Bench:
 
     def __init__(self, store: SqliteShardStore, run: BatchRun) -> None:
         self.kept: list[BatchProgress] = []
-        self.feed = BatchFeed(run, store, self._keep)
+        self.feed = BatchFeed(run, store, self)
 
-    async def _keep(self, progress: BatchProgress) -> bool:
+    async def record_progress(self, progress: BatchProgress) -> bool:
         self.kept.append(progress)
         return True
 
@@ -45,10 +44,10 @@ def run_of(
     mode: Mode = "changes",
     *,
     upto: int = 0,
-    place: tuple[int, int] = (OWED, -1),
-    reach: tuple[int, int] | None = None,
+    position: tuple[int, int] = (OWED, -1),
+    read_to: tuple[int, int] | None = None,
 ) -> BatchRun:
-    return BatchRun(D, 1, 0, mode, 0, upto, 0, place, reach or place)
+    return BatchRun(D, 1, 0, mode, 0, upto, 0, position, read_to or position)
 
 
 def stored(*, records: Iterable[int] = (), owed: Iterable[int] = (), profiles: int = 0) -> SqliteShardStore:
@@ -66,32 +65,32 @@ def stored(*, records: Iterable[int] = (), owed: Iterable[int] = (), profiles: i
 def test_the_owed_come_first_and_then_the_journal() -> None:
     bench = Bench(stored(records=[5, 6, 5, 7], owed=[9, 6]), run_of(upto=3))
     assert bench.page() == [6, 9]
-    assert bench.feed.place == (OWED, 5)
+    assert bench.feed.position == (OWED, 5)
     assert bench.page() == [5]  # 6 is in hand, its second place in the journal too; 7 came after the start
     for uid in (9, 6):
         bench.feed.done(uid)
-    assert bench.feed.place == (WALK, 0)
+    assert bench.feed.position == (WALK, 0)
     bench.feed.done(5)
     assert bench.feed.over
-    assert bench.feed.finished(99).place == (WALK, 3)
+    assert bench.feed.finished(99).position == (WALK, 3)
 
 
 def test_how_far_a_page_reaches_is_durable_before_it_is_told() -> None:
-    bench = Bench(stored(profiles=PAGE + 10), run_of("full", place=(WALK, -1)))
+    bench = Bench(stored(profiles=PAGE + 10), run_of("full", position=(WALK, -1)))
     assert len(bench.page()) == PAGE
-    assert [(one.place, one.reach) for one in bench.kept] == [((WALK, -1), (WALK, PAGE - 1))]
+    assert [(one.position, one.read_to) for one in bench.kept] == [((WALK, -1), (WALK, PAGE - 1))]
     assert len(bench.page()) == 10
-    assert bench.kept[-1].reach == (WALK, PAGE + 9)
+    assert bench.kept[-1].read_to == (WALK, PAGE + 9)
 
 
 def test_one_slow_device_holds_up_a_few_pages_at_most() -> None:
     """So memory, and what a crash repeats, are bounded; everything read is flushed meanwhile."""
-    bench = Bench(stored(profiles=PAGE * (MOST_PAGES + 2)), run_of("full", place=(WALK, -1)))
+    bench = Bench(stored(profiles=PAGE * (MOST_PAGES + 2)), run_of("full", position=(WALK, -1)))
     while bench.feed.wants_page:
         for uid in bench.page():
             if uid:  # device 0 does not come back
                 bench.feed.done(uid)
-    assert bench.kept[-1].reach == (WALK, PAGE * MOST_PAGES - 1)
+    assert bench.kept[-1].read_to == (WALK, PAGE * MOST_PAGES - 1)
     assert bench.feed.flushing
     bench.feed.done(0)
     assert bench.feed.wants_page
@@ -102,28 +101,28 @@ def test_a_device_in_the_window_or_held_still_comes_later() -> None:
     asyncio.run(bench.feed.read_page())
     assert bench.feed.take(10, {1}, {2}) == [3]
     bench.feed.done(3)
-    assert bench.feed.place == (WALK, 0)
+    assert bench.feed.position == (WALK, 0)
     bench.feed.released(1)
-    bench.feed.look_again(())
+    bench.feed.retry_postponed(())
     assert bench.feed.take(10, (), ()) == [1, 2]
 
 
 def test_what_a_crash_left_open_is_told_in_full() -> None:
-    """Between the place that was done and the reach; after it the run is as ever."""
-    run = run_of(upto=4, place=(WALK, 1), reach=(WALK, 3))
+    """Between the place that was done and the read_to; after it the run is as ever."""
+    run = run_of(upto=4, position=(WALK, 1), read_to=(WALK, 3))
     bench = Bench(stored(records=[1, 2, 3, 4]), run)
     assert bench.page() == [2, 3, 4]
     assert [bench.feed.asked(uid) for uid in (2, 3, 4)] == [("resync", True)] * 2 + [("batch", False)]
     recovering = []
     for uid in (2, 3):
         bench.feed.done(uid)
-        recovering.append((bench.feed.recovering, bench.feed.paused().reach))
+        recovering.append((bench.feed.recovering, bench.feed.paused().read_to))
     assert recovering == [(True, (WALK, 3)), (False, (WALK, 3))]
 
 
 def test_a_run_is_full_where_the_journal_does_not_tell_all() -> None:
     def mode(before: BatchRun | None, *, mark: int = 0, first_seq: int = 1, everything: bool = False) -> str:
-        run = begin(
+        run = BatchRun.after(
             before,
             destination=D,
             number=2,
@@ -148,18 +147,19 @@ def test_a_run_is_not_over_while_its_last_page_is_made_durable() -> None:
     """Everything before is done, and the candidates of that page are not in hand yet."""
     over: list[bool] = []
 
-    async def keep(_: BatchProgress) -> bool:
-        over.append(feed.over)
-        return True
+    class Recorder:
+        async def record_progress(self, _: BatchProgress) -> bool:
+            over.append(feed.over)
+            return True
 
-    feed = BatchFeed(run_of(upto=3), stored(records=[1, 2, 3]), keep)
+    feed = BatchFeed(run_of(upto=3), stored(records=[1, 2, 3]), Recorder())
     asyncio.run(feed.read_page())
     assert over == [False]
     taken = feed.take(10, (), ())
     assert taken == [1, 2, 3]
     for uid in taken:
         feed.done(uid)
-    assert feed.place == (WALK, 3)
+    assert feed.position == (WALK, 3)
 
 
 def test_the_journal_leaves_alone_who_failed_since_the_run_began() -> None:

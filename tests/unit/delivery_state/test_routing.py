@@ -8,7 +8,7 @@ from arke.domain.profile import NEVER, Membership, Profile, SendMark
 from arke.domain.time import day_start_ts
 from arke.telling.records import Route
 from arke.telling.routing import Routing
-from arke.telling.triggers import REFRESH_S, destinations_to_tell
+from arke.telling.triggers import REMIND_AFTER_S, destinations_to_tell
 
 DAY = 86_400
 NOW = day_start_ts("2026-05-01")
@@ -128,9 +128,9 @@ def test_three_days_to_the_second() -> None:
     """From the note of the last send."""
     found = routing(destination(1, Mapping(segment=10)))
     profile = device(10, mark=found.mark, d1=SendMark(NOW, found.routes[1].mark))
-    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S - 1).destinations == ()
-    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S).destinations == (1,)
-    assert destinations_to_tell(found, profile, (), (), NOW + REFRESH_S + 1).destinations == ()
+    assert destinations_to_tell(found, profile, (), (), NOW + REMIND_AFTER_S - 1).destinations == ()
+    assert destinations_to_tell(found, profile, (), (), NOW + REMIND_AFTER_S).destinations == (1,)
+    assert destinations_to_tell(found, profile, (), (), NOW + REMIND_AFTER_S + 1).destinations == ()
 
 
 def test_a_destination_that_was_removed_is_passed_over() -> None:

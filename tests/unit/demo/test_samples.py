@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from arke.demo.destinations import Received
-from arke.demo.samples import KINDS, Samples
+from arke.demo.destinations import KINDS, Received, Samples
 from arke.receiver import parse
 from arke.receiver.http import Request
 

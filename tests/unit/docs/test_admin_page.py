@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from arke.api.bodies import NO_BODY
-from arke.api.endpoint import Endpoint, Stream
+from arke.api.endpoint import NO_BODY, Endpoint, Stream
 from arke.api.table import ENDPOINTS
 from unit.docs.pages import ROOT, code, page, rows
 

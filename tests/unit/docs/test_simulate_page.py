@@ -33,9 +33,9 @@ def test_the_example_gives_the_output_it_shows(tmp_path: Path) -> None:
     def load(path: Path) -> Any:
         return load_catalog(path, checkers=catalog_checkers()).catalog
 
-    Simulation(load, sent.append).run(tmp_path / "script.ndjson", tmp_path / "catalog.yaml")
+    Simulation(load, sent).run(tmp_path / "script.ndjson", tmp_path / "catalog.yaml")
     again: list[Sent] = []
-    Simulation(load, again.append).run(tmp_path / "script.ndjson", tmp_path / "catalog.yaml")
+    Simulation(load, again).run(tmp_path / "script.ndjson", tmp_path / "catalog.yaml")
     assert again == sent, "the same input gives the same output"
     assert [(request.attempt, request.status) for request in sent] == [(1, 200), (1, 500), (2, 500), (1, 200)]
     assert msgspec.json.encode(sent[0]).decode() == block("output").replace("\n", "")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.doors.admission import Admission
+from arke.doors.bounds import Admission
 
 if TYPE_CHECKING:
-    from arke.doors.admission import Place
+    from arke.doors.bounds import Share
 
 
 class Somebody:
@@ -19,7 +19,7 @@ class Somebody:
     def __init__(self, name: str, bucket: str | None, gone: list[str]) -> None:
         self.name = name
         self.bucket = bucket
-        self.place: Place | None = None
+        self.place: Share | None = None
         self.busy = False
         self._gone = gone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arke.doors.visitors import MAX_HOPS, TrustedProxies, bucket, plain_address
+from arke.doors.names import MAX_HOPS, TrustedProxies, bucket, plain_address
 from arke.errors import SettingsError
 
 PROXY = "10.0.0.1"

@@ -115,3 +115,8 @@ def test_who_may_hear(headers: dict[str, str], *, json: bool, script: bool) -> N
     assert may_hear(asks, listeners([]), script=True) == (
         headers.get("sec_fetch_site") in ("same-origin", "none")
     )
+
+
+def test_what_is_no_origin_is_not_repeated() -> None:
+    """Bytes beyond ASCII: no browser sends them, and they would stand in the answer's head."""
+    assert cors(scope(origin="https://shöp.example"), listeners(())) == []

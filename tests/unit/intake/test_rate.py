@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from arke.clock import ManualClock
-from arke.intake import rate
-from arke.intake.rate import PerMinute, visitor_address
+from arke.intake import opt_outs
+from arke.intake.opt_outs import PerMinute, visitor_address
 
 
 def test_an_address_has_its_turns_and_again_a_minute_later() -> None:
@@ -32,7 +32,7 @@ def test_a_clock_that_is_put_back_locks_nobody_out() -> None:
 
 def test_ever_new_addresses_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one counted the longest is forgotten; who came back since is not."""
-    monkeypatch.setattr(rate, "MAX_ADDRESSES", 3)
+    monkeypatch.setattr(opt_outs, "MAX_ADDRESSES", 3)
     clock = ManualClock(1_000)
     turns = PerMinute(1, clock)
     for number, address in enumerate(("a", "b", "c")):

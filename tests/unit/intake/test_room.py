@@ -38,7 +38,7 @@ def test_whoever_finds_no_room_waits_for_it_in_turn() -> None:
             tasks.create_task(come("large", FIRST))
             tasks.create_task(come("small", 1))
         assert order == ["first", "large", "small"]
-        assert (room.taken, room.waiting, room.refused) == (0, 0, 0)
+        assert (room.in_flight, room.waiting, room.refused) == (0, 0, 0)
 
     on_virtual_time(main())
 
@@ -51,7 +51,7 @@ def test_patience_ends_and_nothing_is_taken() -> None:
         with pytest.raises(Overloaded):
             await room.enter(7)
         assert asyncio.get_running_loop().time() - began == pytest.approx(PATIENCE_S, abs=0.01)
-        assert (room.taken, room.waiting, room.refused) == (FIRST, 0, 7)
+        assert (room.in_flight, room.waiting, room.refused) == (FIRST, 0, 7)
 
     on_virtual_time(main())
 
@@ -72,7 +72,7 @@ def test_beyond_those_who_wait_the_answer_is_at_once() -> None:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert (room.taken, room.waiting) == (FIRST, 0)
+        assert (room.in_flight, room.waiting) == (FIRST, 0)
 
     on_virtual_time(main())
 
@@ -87,7 +87,7 @@ def test_who_goes_away_while_waiting_takes_no_room() -> None:
         place.leave()
         late.cancel()  # let in, and cancelled before it went on
         await asyncio.gather(early, late, return_exceptions=True)
-        assert (room.taken, room.waiting, room.refused) == (0, 0, 0)
+        assert (room.in_flight, room.waiting, room.refused) == (0, 0, 0)
 
     on_virtual_time(main())
 
@@ -101,7 +101,7 @@ def test_an_empty_room_takes_a_crowd_of_any_size() -> None:
         place.widen_to(20 * MOST)
         place.leave(answered=False)
         place.leave(answered=False)
-        assert room.taken == 0
+        assert room.in_flight == 0
 
     on_virtual_time(main())
 
@@ -110,13 +110,13 @@ def test_what_has_begun_goes_on_a_little_longer() -> None:
     async def main() -> None:
         room = Room()
         place = await room.enter(FIRST)
-        await room.enter(FIRST // 2, going_on=True)
+        await room.enter(FIRST // 2, resuming=True)
         place.widen_to(FIRST + FIRST // 2)
         with pytest.raises(Overloaded):
-            await room.enter(1, going_on=True)
+            await room.enter(1, resuming=True)
         with pytest.raises(Overloaded):
             place.widen_to(FIRST * BEGUN)
-        assert room.taken == FIRST * BEGUN
+        assert room.in_flight == FIRST * BEGUN
 
     on_virtual_time(main())
 
@@ -133,7 +133,7 @@ def test_slow_answers_make_it_smaller_once_a_crowd() -> None:
         assert room.bound < once
         for _ in range(100):
             await answer_after(room, 1, 2 * SLOW_S)
-        assert (room.bound, room.taken) == (LEAST, 0)
+        assert (room.bound, room.in_flight) == (LEAST, 0)
 
     on_virtual_time(main())
 
@@ -156,6 +156,6 @@ def test_what_could_not_be_stored_says_nothing_about_speed() -> None:
         place = await room.enter(FIRST)
         await asyncio.sleep(10 * SLOW_S)
         place.leave(answered=False)
-        assert (room.bound, room.taken) == (FIRST, 0)
+        assert (room.bound, room.in_flight) == (FIRST, 0)
 
     on_virtual_time(main())

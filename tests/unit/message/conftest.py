@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from arke.delivery.templates.template import TemplateMessage, TemplateUser
+from arke.delivery.body import TemplateMessage, TemplateUser
 from arke.domain.message import SegmentState, UserEntry
 
 PROCESS_TS = 1_469_636_262

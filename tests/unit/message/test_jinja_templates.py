@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arke.delivery.templates.budget import MAX_OUTPUT_BYTES
-from arke.delivery.templates.template import TemplateMessage, TemplateUser, compile_template
+from arke.delivery.body import TemplateMessage, TemplateUser, compile_template
+from arke.delivery.templates.output import MAX_OUTPUT_BYTES
 from arke.domain.message import SegmentState, UserEntry
 from arke.domain.message_body import well_formed
 from arke.errors import RuleError

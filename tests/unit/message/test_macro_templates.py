@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arke.delivery.templates.budget import MAX_OUTPUT_BYTES, MAX_TEMPLATE_CHARS
+from arke.delivery.body import TemplateMessage, TemplateUser, compile_template
 from arke.delivery.templates.macros import GET_ONLY
-from arke.delivery.templates.template import TemplateMessage, TemplateUser, compile_template
+from arke.delivery.templates.output import MAX_OUTPUT_BYTES, MAX_TEMPLATE_CHARS
 from arke.domain.message import SegmentState, UserEntry
 from arke.domain.message_body import well_formed
 from arke.errors import RuleError

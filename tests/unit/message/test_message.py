@@ -15,7 +15,7 @@ from arke.domain.message import SegmentState, UserEntry
 from arke.domain.message_body import encode_message, encode_user, wire_time
 
 if TYPE_CHECKING:
-    from arke.delivery.templates.template import TemplateMessage
+    from arke.delivery.body import TemplateMessage
 
 SCALAR_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ANY_TEXT = st.text(st.characters(), max_size=30)

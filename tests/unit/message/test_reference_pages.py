@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal, cast
 import pytest
 import yaml
 
+from arke.delivery.body import compile_template
 from arke.delivery.templates.jinja import variables
 from arke.delivery.templates.jinja_filters import FILTERS
 from arke.delivery.templates.macros import FIELDS, LITERALS
-from arke.delivery.templates.template import compile_template
 
 if TYPE_CHECKING:
-    from arke.delivery.templates.template import TemplateMessage
+    from arke.delivery.body import TemplateMessage
 
 PAGES = Path(__file__).parents[3] / "docs" / "reference"
 TEMPLATES = (PAGES / "templates.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from arke.delivery.templates.budget import MAX_TEMPLATE_CHARS
-from arke.delivery.templates.template import compile_template
+from arke.delivery.body import compile_template
+from arke.delivery.templates.output import MAX_TEMPLATE_CHARS
 from arke.errors import RuleError
 from reference import costs_less_than
 

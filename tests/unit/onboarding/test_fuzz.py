@@ -51,7 +51,7 @@ def test_lines_are_stored_or_refused(name: str, content: bytes) -> None:
             tally, said, end = Tally(), 0, False
             while not end:
                 chunk = reading.chunk()
-                said += len(chunk.told) + len(chunk.rows)
+                said += len(chunk.statements) + len(chunk.rows)
                 tally.add(chunk.tally)
                 end = chunk.end
         finally:

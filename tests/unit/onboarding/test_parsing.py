@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from arke.domain.catalog import Catalog, Trait
-from arke.onboarding.items import Items
+from arke.onboarding.items import Items, TraitBook
 from arke.onboarding.names import parse_name
-from arke.onboarding.parsing import IdLines, IdRow, Told, TraitLines
+from arke.onboarding.parsing import IdLines, IdRow, Statement, TraitLines
 from arke.onboarding.receipt import SAMPLES, Tally
-from arke.onboarding.trait_book import TraitBook
 from arke.shard.commands import FileLine
 
 IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
@@ -28,7 +27,7 @@ CATALOG = Catalog(
 )
 
 
-def read(name: str, *lines: bytes | None) -> tuple[list[Told], Tally]:
+def read(name: str, *lines: bytes | None) -> tuple[list[Statement], Tally]:
     parse, tally = TraitLines(parse_name(name), TraitBook(CATALOG, 501)), Tally()
     said = [parse(number, line, tally) for number, line in enumerate(lines, 1)]
     return [one for one in said if one is not None], tally
@@ -115,7 +114,7 @@ def test_a_line_is_not_stored_because(name: str, line: bytes | None, kind: str) 
 )
 def test_a_line_says(name: str, line: bytes, key: tuple[int, str], says: FileLine) -> None:
     told, tally = read(name, line)
-    assert told == [Told(key, says)]
+    assert told == [Statement(key, says)]
     assert (tally.received, tally.errors) == (1, {})
 
 

@@ -12,7 +12,7 @@ import arke
 from arke.clock import ManualClock
 from arke.errors import InvalidInput, SecretUnresolved
 from arke.receiver.references import resolve_secret, signing_key
-from arke.receiver.tokens import TokenIssuer
+from arke.receiver.service import TokenIssuer
 
 
 def test_a_reference_leads_to_the_environment_or_a_file(

@@ -35,7 +35,7 @@ def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
     assert at_once(identities.look_up([(1, "a")])).owners == {(1, "a"): Owner("U", 7)}
     assert at_once(identities.last_generation()) == 7
     assert (at_once(suppression.hashes()), at_once(suppression.wanted_by(b"\xab"))) == ({b"\xab"}, [0])
-    digest = directory.hash_of("1:b")
+    digest = directory.hashes.digest("1:b")
     at_once(suppression.suppress({1: ["1:b"]}, 200))
     assert at_once(suppression.lift_request(1, 300)).gone == {digest}
     assert at_once(suppression.hashes()) == {b"\xab"}, "what was suppressed before is lifted by name only"

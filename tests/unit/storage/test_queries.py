@@ -9,9 +9,8 @@ import apsw
 import pytest
 
 from arke.storage.sqlite import directory
-from arke.storage.sqlite.connection import MEMORY, open_database
+from arke.storage.sqlite.connection import MEMORY, open_database, statements
 from arke.storage.sqlite.schema import DIRECTORY
-from arke.storage.statements import statements
 
 ADAPTER = Path(directory.__file__).parent
 FILES = [file for file in sorted(ADAPTER.glob("queries/*.sql")) if file.stem != "shard"]
@@ -28,5 +27,10 @@ def test_each_statement_fits_the_schema_and_is_used(connection: apsw.Connection,
     for sql in named.values():
         values = [None] * len(set(re.findall(r"\?\d*", sql)) if "?1" in sql else re.findall(r"\?", sql))
         connection.execute(f"EXPLAIN {sql}", values)
-    used = re.findall(r'SQL\["(\w+)"\]', (ADAPTER / f"{file.stem}.py").read_text())
-    assert set(used) == set(named)
+    (code, name), *others = [
+        (text, found[1])
+        for text in (module.read_text() for module in ADAPTER.glob("*.py"))
+        if (found := re.search(rf'^(\w+) = statements\(.+ "{file.name}"\)$', text, re.MULTILINE))
+    ]
+    assert not others
+    assert set(re.findall(rf'\b{name}\["(\w+)"\]', code)) == set(named)

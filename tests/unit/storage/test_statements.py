@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.storage.statements import statements
+from arke.storage.sqlite.connection import statements
 
 if TYPE_CHECKING:
     from pathlib import Path

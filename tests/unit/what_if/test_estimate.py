@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from arke.engine.estimate import estimate_from, interval
+from arke.engine.what_if import estimate_from, interval
 from arke.shard.protocol import Estimated, Sample
 
 DRAWS = 1_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arke.domain.catalog import Catalog, Segment
-from arke.engine.forecast import EMPTIED_LISTED, Forecast, forecast_from
+from arke.engine.what_if import EMPTIED_LISTED, Forecast, forecast_from
 from arke.shard.protocol import Flow, Forecasted, Sample
 
 OLD = Catalog(segments=(Segment(id=5, name="Five", rule="1T"), Segment(id=6, name="Six", rule="1T")))

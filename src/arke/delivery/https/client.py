@@ -11,11 +11,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from arke.clock import Clock, SystemClock
-from arke.delivery.https.dialer import Dialer, Stage
+from arke.delivery.https.connection import IDLE_TIMEOUT_S, MAX_IDLE, Pool
+from arke.delivery.https.dialer import Dialer, Stage, SystemResolver
 from arke.delivery.https.failure import Failure, PostFailed, timeout_failure
-from arke.delivery.https.pool import IDLE_TIMEOUT_S, MAX_IDLE, Pool
 from arke.delivery.https.ports import Answer, Resolver
-from arke.delivery.https.resolver import SystemResolver
 from arke.delivery.https.tls import TlsContexts
 from arke.domain.digits import whole_number
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from arke.delivery.confinement import Confinement
 from arke.delivery.https.failure import PostFailed
+from arke.delivery.secrets import Confinement
 from arke.domain.catalog import Tls
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from arke.delivery.templates.budget import Budget, check_length
-from arke.delivery.templates.escape import escape_for, is_json
 from arke.delivery.templates.jinja_filters import BUDGET, FILTERS, HIDDEN, JsonText, ReadyText, whole_number
 from arke.delivery.templates.jinja_rules import TESTS, check, instrument
 from arke.delivery.templates.message import segment_number
+from arke.delivery.templates.output import Budget, check_length, escape_for, is_json
 from arke.domain.message_body import wire_time
 from arke.errors import RuleError
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from jinja2.runtime import Context
 
-    from arke.delivery.templates.escape import Escape
     from arke.delivery.templates.message import TemplateMessage, TemplateUser
+    from arke.delivery.templates.output import Escape
     from arke.domain.message import SegmentState
 
 LOOP_FIELDS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})

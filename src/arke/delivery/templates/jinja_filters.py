@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jinja2 import Undefined, pass_context
 
-from arke.delivery.templates.budget import MAX_OUTPUT_BYTES, Budget
-from arke.delivery.templates.escape import form_text
+from arke.delivery.templates.output import MAX_OUTPUT_BYTES, Budget, form_text
 from arke.errors import RuleError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jinja2 import nodes
 
-from arke.delivery.templates.budget import MAX_DEPTH
 from arke.delivery.templates.jinja_filters import FILTERS, MAX_INTEGER
 from arke.delivery.templates.macros import suggest
+from arke.delivery.templates.output import MAX_DEPTH
 from arke.errors import RuleError
 
 if TYPE_CHECKING:

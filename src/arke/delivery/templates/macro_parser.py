@@ -17,26 +17,27 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from arke.delivery.templates.budget import MAX_DEPTH, check_length
-from arke.delivery.templates.macro_names import Scope, resolve
 from arke.delivery.templates.macro_nodes import (
     Block,
     Choice,
     Each,
     Insert,
     Join,
+    Scope,
     Text,
     all_of,
     any_of,
     holds,
     negated,
+    resolve,
 )
 from arke.delivery.templates.macros import LITERALS
+from arke.delivery.templates.output import MAX_DEPTH, check_length
 from arke.errors import RuleError
 
 if TYPE_CHECKING:
-    from arke.delivery.templates.escape import Escape
     from arke.delivery.templates.macro_nodes import Condition, Node, Source
+    from arke.delivery.templates.output import Escape
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\s*\.\s*(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+))*")

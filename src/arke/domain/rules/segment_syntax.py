@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
 from arke.domain.rules.boolean import BooleanParser
 from arke.domain.rules.expression import Expression, Term
-from arke.domain.rules.segment_hints import comparison_hint, trait_hint, word_hint
+from arke.domain.rules.hints import comparison_hint, trait_hint, word_hint
 from arke.domain.rules.source import Source, Token, shown
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import re2
 from arke.domain.rules.boolean import BooleanParser, all_of
 from arke.domain.rules.comparison import ORDERING, Comparison, Number, Operator, number_in, quoted, unquoted
 from arke.domain.rules.expression import Expression
+from arke.domain.rules.hints import joiner_hint, key_hint, operator_hint, regex_hint
 from arke.domain.rules.source import Source, Token, shown
-from arke.domain.rules.trait_hints import joiner_hint, key_hint, operator_hint, regex_hint
 
 if TYPE_CHECKING:
     from arke.errors import RuleError

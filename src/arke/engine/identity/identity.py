@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.engine.identity.mappings import Mappings
+from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
+from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Absent, Lacking
 from arke.engine.identity.people import People, Sources
-from arke.engine.identity.public_door import TAKEOVERS_PER_DEVICE, PublicDoor
-from arke.engine.identity.resolving import Resolver
-from arke.engine.identity.suppressed import Suppressed
+from arke.engine.identity.resolving import Away, Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
+    from collections.abc import Awaitable, Collection, Container, Mapping, Sequence
 
     from arke.clock import Entropy
     from arke.domain.identity import IdKey, Move, Owner
-    from arke.engine.identity.moving import Moving
+    from arke.engine.identity.mappings import Moving
     from arke.engine.identity.resolving import Naming, Resolved
     from arke.storage.ports.directory import Directory
 
@@ -43,12 +42,12 @@ class Identity:
         cached_people: int = CACHED_PEOPLE,
     ) -> None:
         self._mappings = Mappings(
-            directory.identities, directory.hash_of, cached_ids=cached_ids, cached_people=cached_people
+            directory.identities, directory.hashes, cached_ids=cached_ids, cached_people=cached_people
         )
         self._memory = self._mappings.memory
         self._people = People(self._mappings, directory.identities)
         self._door = PublicDoor(self._mappings, takeovers_per_device)
-        self.suppressed = Suppressed(directory.suppression, directory.hash_of)
+        self.suppressed = Suppressed(directory.suppression, directory.hashes)
         self._resolver = Resolver(self._mappings, self._people, self._door, self.suppressed, entropy)
 
     async def start(self) -> None:
@@ -73,11 +72,11 @@ class Identity:
 
     # --- resolving --------------------------------------------------------------------------------------
 
-    async def resolve(
-        self, named: Sequence[Naming], now: int, *, reachable: Callable[[str], bool] | None = None
-    ) -> list[Resolved]:
+    def resolve(
+        self, named: Sequence[Naming], now: int, *, away: Away | None = None
+    ) -> Awaitable[list[Resolved]]:
         """Find or make the device of each: see `Resolver.resolve`."""
-        return await self._resolver.resolve(named, now, reachable=reachable)
+        return self._resolver.resolve(named, now, away=away)
 
     # --- who has what -----------------------------------------------------------------------------------
 
@@ -150,7 +149,14 @@ class Identity:
         return self._mappings.moving.touches(uuids)
 
     async def forget(
-        self, finish: Callable[[], Awaitable[Collection[IdKey]]], asked: Collection[IdKey]
+        self,
+        requests: Finishing,
+        ended: Mapping[int, bytes],
+        uuids: Collection[str],
+        asked: Collection[IdKey],
+        now: int,
     ) -> None:
-        """The directory forgets ids by `finish`, and the memory with it: see `Mappings.forget`."""
-        await self._mappings.forget(finish, asked)
+        """Privacy requests end: the directory forgets devices and ids, and the memory with it. See
+        `Mappings.forget`.
+        """
+        await self._mappings.forget(requests, ended, uuids, asked, now)

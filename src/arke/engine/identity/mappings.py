@@ -1,22 +1,66 @@
-"""Mappings as they are decided: known at once, stored together, and failing together."""
+"""Mappings as they are decided: known at once, stored together, and failing together; and the moves they bring."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from arke.domain.identity import Claims, Move
+from arke.domain.identity import Claims, Move, Owner
 from arke.engine.identity.memory import Memory
-from arke.engine.identity.moving import Moving
 from arke.errors import StoreUnavailable
+from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Collection, Container, Iterable
 
-    from arke.domain.identity import DeviceDay, IdKey, Owner, PersonKey, PersonRow
+    from arke.domain.identity import DeviceDay, IdKey, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
+
+
+class Moving:
+    """Moves `by_id`, oldest first: each begins at the device where the one before ended."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[IdKey, deque[Move]] = {}
+
+    def add(self, moves: Iterable[Move]) -> None:
+        for move in moves:
+            self.by_id.setdefault(move.key, deque()).append(move)
+
+    def oldest(self, key: IdKey) -> Move | None:
+        waiting = self.by_id.get(key)
+        return waiting[0] if waiting else None
+
+    def finished(self, move: Move) -> None:
+        """Or void, because it was never stored."""
+        waiting = self.by_id.get(move.key)
+        if waiting is not None and move in waiting:
+            waiting.remove(move)
+            if not waiting:
+                del self.by_id[move.key]
+
+    def forget(self, key: IdKey) -> None:
+        self.by_id.pop(key, None)
+
+    def touches(self, uuids: Container[str]) -> bool:
+        """Whether an id is on its way from or to one of these devices."""
+        return any(
+            move.old_uuid in uuids or move.new_uuid in uuids
+            for moves in self.by_id.values()
+            for move in moves
+        )
+
+
+class Finishing(Protocol):
+    """Ends privacy requests: see `arke.storage.ports.directory.Requests.finish`."""
+
+    async def finish(
+        self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
+    ) -> list[IdKey]: ...
 
 
 class Batch(msgspec.Struct, eq=False):
@@ -41,10 +85,10 @@ class Mappings:
     """
 
     def __init__(
-        self, identities: Identities, hash_of: Callable[[str], bytes], *, cached_ids: int, cached_people: int
+        self, identities: Identities, hashes: KeyedHash, *, cached_ids: int, cached_people: int
     ) -> None:
         self._identities = identities
-        self._hash_of = hash_of
+        self._hashes = hashes
         self.memory = Memory(identities, cached_ids=cached_ids, cached_people=cached_people)
         self.moving = Moving()
         self.joined = False
@@ -66,14 +110,19 @@ class Mappings:
 
     # --- decisions --------------------------------------------------------------------------------------
 
-    def take_over(self, key: IdKey, before: Owner | None, owner: Owner, now: int) -> Owner:
+    def take_over(self, key: IdKey, before: Owner | None, uuid: str, now: int, state: int = 0) -> Owner:
         """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
-        first = self.memory.firsts.get(key) if before is None else before.first or self._hash_of(before.uuid)
-        if first is not None and first == self._hash_of(owner.uuid):
+        first = (
+            self.memory.firsts.get(key)
+            if before is None
+            else before.first or self._hashes.digest(before.uuid)
+        )
+        if first is not None and first == self._hashes.digest(uuid):
             first = None
-        owner = owner._replace(generation=self.new_generation(), first=first)
+        self._generation += 1
+        owner = Owner(uuid, self._generation, state, first)
         if before is not None:
-            self.add_move(Move(*key, before.uuid, owner.uuid, now, owner.generation))
+            self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
         return self.own(key, owner, now)
 
     def own(self, key: IdKey, owner: Owner, now: int) -> Owner:
@@ -107,7 +156,9 @@ class Mappings:
 
     def trim(self) -> None:
         """Keep the memory within its bounds. Before a caller looks into it."""
-        self.memory.trim(self.unstored)
+        ids, people = self.memory.outgrown()
+        if ids or people:
+            self.memory.forget(self.unstored(), ids=ids, people=people)
 
     def unstored(self) -> list[Claims]:
         """What the directory cannot tell yet, oldest first."""
@@ -169,14 +220,19 @@ class Mappings:
         self.moving.finished(move)
 
     async def forget(
-        self, finish: Callable[[], Awaitable[Collection[IdKey]]], asked: Collection[IdKey]
+        self,
+        requests: Finishing,
+        ended: Mapping[int, bytes],
+        uuids: Collection[str],
+        asked: Collection[IdKey],
+        now: int,
     ) -> None:
-        """Run `finish`, by which the directory forgets the ids that it answers, while no link is being stored; then
-        the memory forgets them, and those that were `asked` for. An id that is yet to be stored stays. Raises
-        StoreUnavailable.
+        """Let the directory finish privacy requests, by which it forgets devices and ids, while no link is being
+        stored; then the memory forgets those ids, and those that were `asked` for. An id that is yet to be stored
+        stays. Raises StoreUnavailable.
         """
         async with self._lock:
-            forgotten = await finish()
+            forgotten = await requests.finish(ended, uuids, asked, now)
             unstored = self._batch.claims
             for key in {*forgotten, *asked} - unstored.owners.keys():
                 self.memory.owners.pop(key, None)

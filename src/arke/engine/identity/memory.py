@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from arke.domain.event import DeclaredId
     from arke.domain.identity import Claims, DeviceDay, IdKey, Owner, PersonKey, PersonRow
@@ -27,9 +27,13 @@ class Absent(msgspec.Struct):
     holds for as long as the memory is in `epoch`, and where the memory knows nothing else.
     """
 
-    epoch: int
+    epoch: int = -1
     ids: set[IdKey] = msgspec.field(default_factory=set)
     people: set[PersonKey] = msgspec.field(default_factory=set)
+
+
+NOTHING_ABSENT = Absent()
+"""What a caller has been told who has not asked yet. Never changed."""
 
 
 class Memory:
@@ -103,17 +107,15 @@ class Memory:
             if epoch == self.epoch:
                 return found | {key: self.owners[key] for key in keys if key in self.owners}
 
-    def trim(self, unstored: Callable[[], Iterable[Claims]]) -> None:
-        """Let go of what has outgrown its bound, but for what only `unstored` knows: the directory cannot tell it
-        yet. To be called before a caller looks into the memory, never while he does.
-        """
-        ids = len(self.owners) >= self._cached_ids
+    def outgrown(self) -> tuple[bool, bool]:
+        """Whether there are too many ids, and whether too much about people: time to `forget` them."""
         people = len(self.people) >= self._cached_people or len(self.takeovers) >= self._cached_people
-        if ids or people:
-            self.forget(unstored(), ids=ids, people=people)
+        return len(self.owners) >= self._cached_ids, people
 
     def forget(self, unstored: Iterable[Claims], *, ids: bool = True, people: bool = True) -> None:
-        """Let go of all but what only `unstored`, oldest first, knows."""
+        """Let go of all but what only `unstored`, oldest first, knows: the directory cannot tell it yet. Never
+        while a caller looks into the memory.
+        """
         self.epoch += 1
         if ids:
             self.owners, self.firsts = {}, {}

@@ -44,7 +44,7 @@ class People:
         """
         key, mappings = (declared.dpid, declared.id), self._mappings
         if owner is None or (owner.uuid != uuid and takes_over(declared.state, owner)):
-            owner = mappings.take_over(key, owner, Owner(uuid, 0, declared.state), now)
+            owner = mappings.take_over(key, owner, uuid, now, declared.state)
             mappings.link_person((*key, uuid), PersonRow(owner.generation, declared.state), now)
         elif owner.uuid == uuid:
             if declared.state not in (0, owner.state):  # to leave it unsaid says nothing

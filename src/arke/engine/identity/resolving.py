@@ -18,14 +18,13 @@ from arke.clock import new_uuid
 from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
 from arke.domain.identity import Owner
 from arke.domain.time import DAY_S
+from arke.engine.identity.admission import PublicDoor, Suppressed
 from arke.engine.identity.mappings import Mappings
-from arke.engine.identity.memory import Absent, Lacking
+from arke.engine.identity.memory import NOTHING_ABSENT, Absent, Lacking
 from arke.engine.identity.people import People, Sources, takes_over
-from arke.engine.identity.public_door import PublicDoor
-from arke.engine.identity.suppressed import Suppressed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Entropy
     from arke.domain.identity import IdKey
@@ -50,6 +49,22 @@ class Named(NamedTuple):
     uuid: str | None
     ids: Sequence[DeclaredId]
     public: bool = False
+
+
+class Homes(Protocol):
+    """Knows which shard a device lives in."""
+
+    def number_of(self, uuid: str) -> int: ...
+
+
+class Away(NamedTuple):
+    """Shards that cannot be reached: no event of their devices can be stored."""
+
+    homes: Homes
+    shards: frozenset[int]
+
+    def concerns(self, uuid: str) -> bool:
+        return self.homes.number_of(uuid) in self.shards
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -85,37 +100,36 @@ class Resolver:
         self._entropy = entropy
         self.sources = Sources()
 
-    async def resolve(
-        self, named: Sequence[Naming], now: int, *, reachable: Callable[[str], bool] | None = None
-    ) -> list[Resolved]:
+    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
         """Find or make the device of each, in order. New mappings take effect at once, and are durable after
         `flush`: nothing suspends between the last of them and the return, so whoever flushes then hears of it if
         they could not be stored. Raises StoreUnavailable.
 
-        `reachable` says whether events of a device can be stored: a new device is made such, and of one that is
-        not nothing is linked.
+        Of a device of a shard that is `away` nothing is linked, and no new device is made there.
         """
         self._mappings.trim()
-        absent = Absent(self._memory.epoch)
+        absent = NOTHING_ABSENT
         answers: list[Resolved] = []
         for place, one in enumerate(named):
-            resolved = self._resolve(one, now, absent, reachable)
+            resolved = self._resolve(one, now, absent, away)
             while resolved is None:
                 leaned_on = self._mappings.pending() if answers else ()
+                if absent is NOTHING_ABSENT:
+                    absent = Absent(self._memory.epoch)
                 await self._memory.look_up(self._lacking(named[place:], now, absent), absent)
                 for batch in leaned_on:
                     batch.check()
-                resolved = self._resolve(one, now, absent, reachable)
+                resolved = self._resolve(one, now, absent, away)
             answers.append(resolved)
         return answers
 
-    def _resolve(
-        self, one: Naming, now: int, absent: Absent, reachable: Callable[[str], bool] | None
-    ) -> Resolved | None:
+    def _resolve(self, one: Naming, now: int, absent: Absent, away: Away | None) -> Resolved | None:
         """None, and nothing has happened, where something has to be looked up first."""
         uuid, ids = one.uuid, one.ids
-        if self._suppressed.any_of(uuid, ids):
+        if self._suppressed.hashes and self._suppressed.any_of(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
+        if not ids and uuid is not None and away is None:
+            return Resolved(uuid)
         owners = self._memory.owners_of(ids, absent)
         if owners is None:
             return None
@@ -125,10 +139,10 @@ class Resolver:
             if uuid is not None and self._suppressed.device(uuid):
                 return Resolved(uuid, suppressed=True)
         if uuid is None:
-            uuid = self._new_device(reachable)
-        elif reachable is not None and not reachable(uuid):
+            uuid = self._new_device(away)
+        elif away is not None and away.concerns(uuid):
             return Resolved(uuid, away=True)
-        elif self._rows_lack(one, owners, uuid, now, absent):
+        elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, absent):
             return None
         return self._linked(one, owners, uuid, now, leading)
 
@@ -145,7 +159,7 @@ class Resolver:
             self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
         )
         arriving: tuple[IdKey, ...] = ()
-        if self._mappings.moving or self.sources.cross_device:
+        if self._mappings.moving.by_id or self.sources.cross_device:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
         return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
 
@@ -165,9 +179,9 @@ class Resolver:
                 return place, owner.uuid
         return None, None
 
-    def _new_device(self, reachable: Callable[[str], bool] | None) -> str:
+    def _new_device(self, away: Away | None) -> str:
         uuid = new_uuid(self._entropy)
-        while reachable is not None and not reachable(uuid):
+        while away is not None and away.concerns(uuid):
             uuid = new_uuid(self._entropy)
         return uuid
 
@@ -178,12 +192,12 @@ class Resolver:
         if key[0] in self.sources.cross_device:
             owner = self._people.declare(declared, owner, uuid, now)
         elif owner is None or owner.uuid != uuid:
-            owner = self._mappings.take_over(key, owner, Owner(uuid, 0), now)
+            owner = self._mappings.take_over(key, owner, uuid, now)
         return DeclaredId(declared.dpid, declared.id, declared.state, owner.generation)
 
     def _speaks(self, uuid: str, key: IdKey) -> bool:
         """Whether what the device is in may be told under the id already."""
-        if key in self._mappings.moving:
+        if key in self._mappings.moving.by_id:
             return False
         owner = self._memory.owners.get(key) if key[0] in self.sources.cross_device else None
         return owner is None or owner.uuid == uuid
@@ -196,10 +210,10 @@ class Resolver:
         for one in named:
             owners = self._memory.owners_of(one.ids, absent)
             if owners is None:
-                keys = ((declared.dpid, declared.id) for declared in one.ids)
-                lacking.ids.update(
-                    key for key in keys if key not in self._memory.owners and key not in absent.ids
-                )
+                for declared in one.ids:
+                    key = (declared.dpid, declared.id)
+                    if key not in self._memory.owners and key not in absent.ids:
+                        lacking.ids.add(key)
                 continue
             uuid = one.uuid if one.uuid is not None else self._led_to(one.ids, owners)[1]
             if uuid is not None:
@@ -219,8 +233,6 @@ class Resolver:
         to a person, how many ids it took over today. What it is goes to `lacking`.
         """
         cross_device, by_token = self.sources
-        if not (one.public or cross_device):
-            return False
         memory, found = self._memory, False
         for declared, owner in zip(one.ids, owners, strict=True):
             if owner is None or owner.uuid == uuid:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 from arke.receiver.probe.client import Exchange, Unanswered
 
 if TYPE_CHECKING:
-    from arke.receiver.probe.report import Outcome
-    from arke.receiver.probe.session import ProbeSession
+    from arke.receiver.probe.session import Outcome, ProbeSession
 
 TIME_LIMIT_MS: Final = 3_000.0
 _SLOW_MS: Final = 1_000.0

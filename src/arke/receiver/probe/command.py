@@ -11,13 +11,19 @@ import msgspec
 
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
-from arke.receiver.probe.report import Check
-from arke.receiver.probe.run import probe
+from arke.receiver.probe.checks import (
+    check_formats,
+    check_latency,
+    check_plain,
+    check_refusals,
+    check_take_back,
+)
+from arke.receiver.probe.session import Check, ProbeReport, ProbeSession
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog, text_secret
 from arke.receiver.references import hmac_algorithm, signing_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -82,3 +88,34 @@ def run_probe(target: ProbeTarget, *, requests: int, patience_s: float, as_json:
 def _print_check(check: Check) -> None:
     sys.stdout.write(f"{_MARKS[check.outcome]:>4}  {check.title}\n      {check.explanation}\n")
     sys.stdout.flush()
+
+
+PATIENCE_S: Final = 10.0
+"""How long the probe itself waits: longer than a sender, to tell late from never."""
+
+
+async def probe(
+    target: ProbeTarget,
+    *,
+    requests: int = 20,
+    patience_s: float = PATIENCE_S,
+    on_check: Callable[[Check], None] | None = None,
+) -> ProbeReport:
+    """Run every check. Raises EgressRefused when the address is one that must not be talked to."""
+    session = ProbeSession(target, patience_s=patience_s, on_check=on_check)
+    try:
+        if await check_plain(session):
+            await check_formats(session)
+            await check_refusals(session)
+            await check_latency(session, requests=requests)
+            await check_take_back(session)
+        else:
+            session.skip_rest("the plain message is not accepted in time; mend that first")
+    finally:
+        await session.close()
+    checks = tuple(session.checks)
+    return ProbeReport(
+        endpoint=str(target.endpoint),
+        checks=checks,
+        passed=all(check.outcome != "fail" for check in checks),
+    )

@@ -1,20 +1,21 @@
-"""What the checks share: the connection, the token, the made-up users, and the results so far."""
+"""What the checks share: the connection, the token, the made-up users with their messages, the results so far."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import secrets
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from arke.clock import SystemEntropy, new_uuid
 from arke.receiver.probe.client import Exchange, ProbeClient, Unanswered
-from arke.receiver.probe.messages import ProbeMessages
-from arke.receiver.probe.report import CHECKS, Check, Outcome
+from arke.receiver.probe.target import ProbeTarget
 from arke.receiver.verifier import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from arke.receiver.probe.target import ProbeTarget
 
 USER_AGENT: Final = "Arke probe"
 
@@ -111,3 +112,137 @@ def _token(exchange: Exchange) -> str:
     if not response.access_token or not all("!" <= letter <= "~" for letter in response.access_token):
         raise Unanswered("answer", "the access_token is not visible ASCII")
     return response.access_token
+
+
+Outcome = Literal["pass", "warn", "fail", "skip"]
+
+CHECKS: Final = {
+    "tls": "TLS 1.2 or newer with a certificate that is trusted and matches",
+    "token": "the token endpoint issues a bearer token",
+    "answers_200": "a plain message is answered with 200",
+    "in_time": "the answer is complete within 3000 ms",
+    "small_response": "the body of the answer is at most 4 KB",
+    "keep_alive": "the connection can be used again",
+    "numbers_as_strings": "every number comes as a string, with leading zeros",
+    "ten_users": "ten users in one message",
+    "regions_absent": "a message without AAM_Regions",
+    "free_text_segment": "a Segment_ID of free text",
+    "pipe_id": "a DataPartner_UUID with a pipe",
+    "long_uuid": "an AAM_UUID of 43 digits, as in Adobe's sample",
+    "unknown_segment": "a Segment_ID the destination does not know",
+    "repeat": "the same message again",
+    "wrong_signature": "a message with a wrong signature is refused",
+    "missing_signature": "a message without a signature is refused",
+    "wrong_token": "a message with a wrong token is refused",
+    "missing_token": "a message without a token is refused",
+    "latency": "many messages in a row stay within 3000 ms",
+    "status_0": "Status 0, which also takes back what the probe told",
+}
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One check's outcome with its reason."""
+
+    name: str
+    outcome: Outcome
+    explanation: str
+
+    @property
+    def title(self) -> str:
+        return CHECKS[self.name]
+
+
+class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All checks in order. `passed` is false as soon as one failed; warnings do not count."""
+
+    endpoint: str
+    passed: bool
+    checks: tuple[Check, ...]
+
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ADVERTISING_DPIDS: Final = frozenset({20914, 20915})
+_ONE_MESSAGE: Final = 10
+
+
+class ProbeUser(msgspec.Struct, frozen=True):
+    """A made-up device."""
+
+    aam_uuid: str
+    partner_id: str
+
+
+class ProbeMessages:
+    """Builds bodies in the wire format and keeps account of who was told to be in which segment."""
+
+    def __init__(self, target: ProbeTarget) -> None:
+        self._target = target
+        self._told: dict[ProbeUser, set[str]] = {}
+        self._run = secrets.token_hex(4)
+        self.users = [self._user(number) for number in range(_ONE_MESSAGE)]
+
+    def user(self, *, aam_uuid: str | None = None, partner_id: str | None = None) -> ProbeUser:
+        """The first made-up user, with an id of another shape."""
+        first = self.users[0]
+        if aam_uuid is not None and self._target.user_dpid == 0:
+            partner_id = aam_uuid  # the id is the UUID itself
+        return ProbeUser(aam_uuid or first.aam_uuid, partner_id or first.partner_id)
+
+    def body(
+        self, users: list[ProbeUser] | None = None, *, segment_id: str | None = None, regions: bool = True
+    ) -> bytes:
+        """A message that says: these users (by default the first) are in the segment."""
+        chosen = users or self.users[:1]
+        segment = segment_id or self._target.segment_id
+        for user in chosen:
+            self._told.setdefault(user, set()).add(segment)
+        return self._encode([(user, [segment]) for user in chosen], status="1", regions=regions)
+
+    def take_back(self) -> list[bytes]:
+        """Messages with Status 0 for everything that was told so far."""
+        told = [(user, sorted(segments)) for user, segments in self._told.items()]
+        return [
+            self._encode(told[start : start + _ONE_MESSAGE], status="0", regions=True)
+            for start in range(0, len(told), _ONE_MESSAGE)
+        ]
+
+    def _encode(self, users: list[tuple[ProbeUser, list[str]]], *, status: str, regions: bool) -> bytes:
+        now = wire_date(time.time())
+        return msgspec.json.encode(
+            {
+                "ProcessTime": now,
+                "User_DPID": str(self._target.user_dpid),
+                "Client_ID": self._target.client_id,
+                "AAM_Destination_Id": self._target.destination_id,
+                "User_count": str(len(users)),
+                "Users": [_user_fields(user, segments, status, now, regions) for user, segments in users],
+            }
+        )
+
+    def _user(self, number: int) -> ProbeUser:
+        device = new_uuid(SystemEntropy())
+        if self._target.user_dpid == 0:
+            return ProbeUser(device, device)
+        if self._target.user_dpid in _ADVERTISING_DPIDS:
+            text = str(uuid.uuid4())
+            return ProbeUser(device, text.upper() if self._target.user_dpid == 20915 else text)
+        return ProbeUser(device, f"arke-probe-{self._run}-{number}")
+
+
+def wire_date(at_s: float) -> str:
+    """The wire's date text, independent of the machine's language."""
+    year, month, day, hour, minute, second, weekday = time.gmtime(at_s)[:7]
+    clock = f"{hour:02d}:{minute:02d}:{second:02d}"
+    return f"{_DAYS[weekday]} {_MONTHS[month - 1]} {day:02d} {clock} UTC {year}"
+
+
+def _user_fields(
+    user: ProbeUser, segments: list[str], status: str, now: str, regions: bool
+) -> dict[str, Any]:
+    return {
+        "AAM_UUID": user.aam_uuid,
+        "DataPartner_UUID": user.partner_id,
+        **({"AAM_Regions": ["9"]} if regions else {}),
+        "Segments": [{"Segment_ID": segment, "Status": status, "DateTime": now} for segment in segments],
+    }

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from arke.shard.commands import (
     Adopt,
+    Backfill,
     BeginBatch,
     Erase,
     Forget,
-    LaneReport,
     Link,
     Onboard,
     Readmit,
-    Refresh,
+    RecordDeliveries,
     Replay,
     Scrub,
     Sight,
@@ -43,9 +43,9 @@ HANDLERS: dict[type[Command], Callable[..., Any]] = {
     Erase: privacy.erase,
     Replay: lanes.replay,
     Sweep: walks.sweep,
-    Refresh: walks.refresh,
+    Backfill: walks.backfill,
     BeginBatch: lanes.begin_batch,
-    LaneReport: lanes.report,
+    RecordDeliveries: lanes.report,
 }
 """Each takes the group and the command, and returns the command's result."""
 

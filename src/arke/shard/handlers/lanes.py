@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.batching import begin
+from arke.domain.batch import BatchRun
 from arke.shard.commands import Done, Failed, Replayed
 from arke.telling.records import ToTell
 
 if TYPE_CHECKING:
-    from arke.domain.batch import BatchRun
-    from arke.shard.commands import BeginBatch, LaneReport, Replay, Result
+    from arke.shard.commands import BeginBatch, RecordDeliveries, Replay, Result
     from arke.shard.group import Group
 
 
-def report(group: Group, report: LaneReport) -> Result:
+def report(group: Group, report: RecordDeliveries) -> Result:
     for row in report.ledger:
-        group.keep(row)
+        group.write_ledger(row)
     group.writes.owed.extend(report.owed)
-    group.writes.settled.extend((report.destination, uid) for uid in report.settled)
+    group.writes.no_longer_owed.extend((report.destination, uid) for uid in report.no_longer_owed)
     if report.cursor is not None:
         group.writes.cursors[report.destination] = report.cursor
     if report.batch is not None:
         run = _batch_run(group, report.destination)
         if run is not None:
-            group.writes.batches[report.destination] = run.moved(report.batch)
+            group.writes.batches[report.destination] = run.advanced(report.batch)
     return Done()
 
 
@@ -43,7 +42,7 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
         return Done()
     if before is not None and before.finished_at is None:
         return Failed("batch_running", f"batch {before.number} has not finished yet")
-    group.writes.batches[command.destination] = begin(
+    group.writes.batches[command.destination] = BatchRun.after(
         before,
         destination=command.destination,
         number=command.number,

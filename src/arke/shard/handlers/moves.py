@@ -12,7 +12,7 @@ from arke.shard.commands import AdoptedRow, Done, Unlinked
 from arke.shard.handlers.sightings import drop_oldest_ids, name_of, place_of
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
-from arke.telling.tellings import settled, tellings
+from arke.telling.tellings import acknowledged, tellings
 from arke.telling.triggers import destinations_to_tell
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def unlink(group: Group, command: Unlink) -> Result:
         entry = msgspec.structs.replace(row.entry, seq=0)
         leaving.append(AdoptedRow(row.destination, command.dpid, row.id, entry))
         group.drop(LedgerKey(uid, row.destination, command.dpid, row.id))
-        group.keep(LedgerRow(uid, row.destination, aside(command.dpid), row.id, row.entry))
+        group.write_ledger(LedgerRow(uid, row.destination, set_aside_dpid(command.dpid), row.id, row.entry))
     group.writes.profiles[uid] = profile
     _close_debts(group, command, uid, profile)
     return Unlinked(tuple(leaving))
@@ -63,7 +63,7 @@ def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> N
     for number in [one.destination for one in owed if one.destination in routes]:
         ledger = {(row.dpid, row.id): row.entry for row in left if row.destination == number}
         found = tellings(routes[number], profile, ledger)
-        if all(settled(telling, ledger.get((telling.dpid, telling.id))) for telling in found):
+        if all(acknowledged(telling, ledger.get((telling.dpid, telling.id))) for telling in found):
             group.append(uid, command.at, [], ToTell((number,), catch_up=(number,)), "replay")
 
 
@@ -71,7 +71,7 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
     """What an id that leaves was told, or may have been told when a crash hid the outcome."""
     rows: dict[int, LedgerRow] = {}
     for row in group.ledger_of(uid):
-        if row.id == command.id and row.dpid in (command.dpid, aside(command.dpid)):
+        if row.id == command.id and row.dpid in (command.dpid, set_aside_dpid(command.dpid)):
             # Rows set aside come first: what stands under the id itself was told after them.
             before = rows.get(row.destination)
             rows[row.destination] = row if before is None else _newer(before, row)
@@ -104,7 +104,7 @@ def adopt(group: Group, command: Adopt) -> Result:
         entry = own.get((row.destination, row.dpid, row.id))
         # What this device told the id before the move was through is newer.
         entry = row.entry if entry is None else _merged(row.entry, entry)
-        group.keep(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
+        group.write_ledger(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
     place = place_of(profile, command.dpid, command.id)
     if place is None:
         partner = PartnerId(command.dpid, command.id, 0, command.at, command.generation)
@@ -125,7 +125,7 @@ def adopt(group: Group, command: Adopt) -> Result:
 def forget(group: Group, command: Forget) -> Result:
     uid, _ = group.devices[command.uuid]
     for row in group.ledger_of(uid):
-        if row.dpid == aside(command.dpid) and row.id == command.id:
+        if row.dpid == set_aside_dpid(command.dpid) and row.id == command.id:
             group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))
     return Done()
 
@@ -149,6 +149,6 @@ def _unconfirmed(at: int) -> Try:
     return Try(at, "", "unconfirmed", "realtime")
 
 
-def aside(dpid: int) -> int:
+def set_aside_dpid(dpid: int) -> int:
     """The DPID under which rows that are leaving wait: none that anybody is told about."""
     return -1 - dpid

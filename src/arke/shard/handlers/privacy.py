@@ -9,7 +9,7 @@ from arke.domain.ledger import TOLD_0
 from arke.domain.profile import NEVER, Profile
 from arke.evaluation.evaluate import leave_all
 from arke.shard.commands import Done, Erased, Scrubbed
-from arke.shard.handlers.moves import aside
+from arke.shard.handlers.moves import set_aside_dpid
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
 
@@ -30,7 +30,7 @@ def withdraw(group: Group, command: Withdraw) -> Result:
     else:
         sent = {owed.destination for owed in group.owed_of(uid)}
         if not profile.opted_out:
-            sent |= profile.sends.keys()  # what is under way to them is not in the ledger yet
+            sent |= profile.sends.keys()  # what is in flight to them is not in the ledger yet
             profile.opted_out = profile.evaluated = command.at
             profile.due = NEVER
             profile.traits.clear()
@@ -65,7 +65,7 @@ def erase(group: Group, command: Erase) -> Result:
     uid, profile = group.devices[command.uuid]
     if uid in group.writes.erased:  # two requests were about it
         return Erased(())
-    ids = set(command.ids) | {(aside(dpid), id_) for dpid, id_ in command.ids}
+    ids = set(command.ids) | {(set_aside_dpid(dpid), id_) for dpid, id_ in command.ids}
     for row in group.ledger_of(uid):
         if not ids or (row.dpid, row.id) in ids:
             group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))
@@ -74,7 +74,7 @@ def erase(group: Group, command: Erase) -> Result:
         group.writes.profiles[uid] = profile
         return Erased(())
     owed = tuple(owed.destination for owed in group.owed_of(uid))
-    group.writes.settled += [(destination_id, uid) for destination_id in owed]
+    group.writes.no_longer_owed += [(destination_id, uid) for destination_id in owed]
     group.closed += owed
     group.writes.wakes[uid] = (profile.wake, NEVER)
     if command.keep and profile.seen:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from arke.domain.profile import NEVER
 from arke.evaluation.evaluate import pass_time
-from arke.shard.commands import Walked
+from arke.shard.commands import Evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.shard.commands import Refresh, Result, Sweep
+    from arke.shard.commands import Backfill, Result, Sweep
     from arke.shard.group import Group
 
 
@@ -24,21 +24,21 @@ def sweep(group: Group, command: Sweep) -> Result:
     return walked
 
 
-def refresh(group: Group, command: Refresh) -> Result:
-    if command.epoch != group.ruling.compiled.epoch:  # changed again meanwhile
-        return Walked(0, 0)
+def backfill(group: Group, command: Backfill) -> Result:
+    if command.fingerprint != group.ruling.compiled.fingerprint:  # changed again meanwhile
+        return Evaluated(0, 0)
     uids = group.loaded.walked[command.after, command.limit]
     walked = _walk(group, uids, command.at, "backfill")
     end = len(uids) < command.limit
-    group.writes.refreshed = (command.epoch, None if end else uids[-1])
+    group.writes.backfill_position = (command.fingerprint, None if end else uids[-1])
     return walked
 
 
-def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Walked:
+def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Evaluated:
     """Bring profiles up to now though nothing was heard of them."""
     compiled = group.ruling.compiled
     for uid, profile in group.known(uids).items():
-        if kind == "sweep" or profile.epoch != compiled.epoch:
+        if kind == "sweep" or profile.fingerprint != compiled.fingerprint:
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []
             group.write_unseen(uid, profile, at, changes, kind)
-    return Walked(len(uids), uids[-1] if uids else 0)
+    return Evaluated(len(uids), uids[-1] if uids else 0)

@@ -1,18 +1,189 @@
-"""The directory: what belongs to no shard, in facets. Whoever uses it takes the facets it needs."""
+"""The directory: what belongs to no shard, in facets. Whoever uses it takes the facets it needs.
+
+The facets here keep whole records: catalogs, batch runs, privacy requests, API tokens, the audit. Those of ids
+are in `identities.py`, that of data files in `files.py`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
-    from arke.storage.ports.audit import Audit
-    from arke.storage.ports.catalogs import Catalogs
+    from collections.abc import Collection, Mapping, Sequence
+
+    from arke.domain.batch import BatchRecord
+    from arke.domain.identity import IdKey
+    from arke.domain.token import Token
     from arke.storage.ports.files import FileStore
-    from arke.storage.ports.identities import Identities
-    from arke.storage.ports.requests import Requests
-    from arke.storage.ports.runs import Runs
-    from arke.storage.ports.suppression import SuppressionList
-    from arke.storage.ports.tokens import Tokens
+    from arke.storage.ports.identities import Identities, SuppressionList
+
+
+class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing an operator did. `actor` is a token's id, or `local`; `detail` holds no personal data. `seal`: the
+    hash of this and of all before it, hexadecimal.
+    """
+
+    number: int
+    at: int
+    actor: str
+    action: str
+    detail: str
+    seal: str = ""
+
+
+class AuditEnd(msgspec.Struct, frozen=True):
+    """How many entries the audit has, and the seal of the last: whoever keeps both finds out if any is gone."""
+
+    entries: int
+    seal: str
+
+
+class Audit(Protocol):
+    """Entries are only added. Every call may suspend and raises StoreUnavailable."""
+
+    async def add(self, at: int, actor: str, action: str, detail: str) -> AuditEnd:
+        """Add an entry, sealed with the one before it, durable on return; the end that the audit now has."""
+        ...
+
+    async def end(self) -> AuditEnd:
+        """The end that the audit had when it was last written, whatever has been taken out since."""
+        ...
+
+    async def entries(self, after: int, limit: int) -> list[AuditEntry]:
+        """Entries with number > after, ascending."""
+        ...
+
+    async def intact(self) -> bool:
+        """Whether every seal still fits, up to the end: nothing was changed or taken out. Reads all entries."""
+        ...
+
+
+class StoredCatalog(msgspec.Struct, frozen=True):
+    """One applied catalog: canonical JSON, and per destination the version of its last mapping change and the
+    aliases that it was told by earlier ones and not by this, with the segment each stood for.
+    """
+
+    version: int
+    at: int
+    body: bytes
+    mapping_versions: dict[int, int]
+    note: str
+    retired: dict[int, dict[str, int]] = {}
+
+
+class Catalogs(Protocol):
+    """Versions are never changed. Every call may suspend and raises StoreUnavailable."""
+
+    async def get(self, version: int | None = None) -> StoredCatalog | None:
+        """A stored catalog; the newest where no version is given."""
+        ...
+
+    async def versions(self) -> list[tuple[int, int, str]]:
+        """(version, at, note) of every catalog, newest first."""
+        ...
+
+    async def add(self, stored: StoredCatalog) -> None:
+        """Durable on return. Raises StoreUnavailable also for a version that is stored already."""
+        ...
+
+
+class StoredRequest(NamedTuple):
+    """A privacy request; `done` is when it ended, 0 while it is open."""
+
+    number: int
+    at: int
+    done: int
+    body: bytes
+
+
+class Requests(Protocol):
+    """Writes are durable on return; every call may suspend and raises StoreUnavailable."""
+
+    async def open(self, bodies: Sequence[bytes], at: int) -> list[int]:
+        """Store new requests; returns their numbers, ascending."""
+        ...
+
+    async def save(self, bodies: Mapping[int, bytes]) -> None:
+        """Store how far requests have come."""
+        ...
+
+    async def finish(
+        self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
+    ) -> list[IdKey]:
+        """Requests end: store what remains of them, and forget devices and ids with whatever else the directory has
+        under a UUID or an id, but for whose the ids were first. Returns the ids forgotten.
+
+        It reaches into what other facets keep, since it is one transaction: a request that ended while its
+        devices stay known would never be looked at again, and one that goes on without them could not tell any
+        more whom it is about. From then on `Directory.remains` is true.
+        """
+        ...
+
+    async def get(self, numbers: Collection[int]) -> dict[int, StoredRequest]:
+        """Requests by their numbers, for those that there are."""
+        ...
+
+    async def unfinished(self) -> list[int]:
+        """The numbers of requests that have not ended, oldest first."""
+        ...
+
+    async def page(self, before: int, limit: int) -> list[StoredRequest]:
+        """Requests with number < before, the newest first."""
+        ...
+
+
+class Runs(Protocol):
+    """Writes are durable on return; every call may suspend and raises StoreUnavailable."""
+
+    async def save(self, record: BatchRecord) -> None:
+        """Store a run, new or changed. Of the finished runs of its destination the oldest make room, but never the
+        one with the newest slot.
+        """
+        ...
+
+    async def newest(self, destination: int, limit: int, up_to: int | None = None) -> list[BatchRecord]:
+        """The newest runs of a destination, newest first; of those with a number of at most `up_to`."""
+        ...
+
+    async def unfinished(self) -> list[BatchRecord]:
+        """Runs of all destinations that have not finished."""
+        ...
+
+    async def last_slot(self, destination: int) -> int | None:
+        """The newest slot that a run of the destination was made for, in seconds since 1970."""
+        ...
+
+    async def scheduled_since(self) -> dict[int, int]:
+        """Per destination with a schedule in force, since when it is."""
+        ...
+
+    async def schedule_since(self, since: Mapping[int, int]) -> None:
+        """Replace what `scheduled_since` answers."""
+        ...
+
+
+class Tokens(Protocol):
+    """Every change is durable on return; every call may suspend and raises StoreUnavailable."""
+
+    async def list(self) -> list[Token]:
+        """All tokens, revoked and expired ones too, oldest first."""
+        ...
+
+    async def add(self, token: Token) -> None:
+        """Raises InvalidInput where the id or the hash is taken."""
+        ...
+
+    async def revoke(self, token_id: str, at: int) -> Token:
+        """Mark as revoked and return it; a second time changes nothing. Raises InvalidInput: no such id."""
+        ...
+
+    async def find(self, secret_hash: bytes) -> Token | None:
+        """The token of a secret, whether it still holds or not. Asked once a request."""
+        ...
 
 
 class Directory(Protocol):
@@ -46,9 +217,10 @@ class Directory(Protocol):
     @property
     def audit(self) -> Audit: ...
 
-    def hash_of(self, text: str) -> bytes:
-        """The keyed hash that stands for a UUID or `dpid:id` where neither may be stored. Pure: the key is read
-        when the directory is opened, and stays the same for the life of the store.
+    @property
+    def hashes(self) -> KeyedHash:
+        """The keyed hashes that stand for UUIDs and ids where neither may be stored. The key is read when the
+        directory is opened, and stays the same for the life of the store.
         """
         ...
 
@@ -71,5 +243,5 @@ class Directory(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish the writes under way and let go of the store. Nothing else may be called afterwards."""
+        """Finish the writes in flight and let go of the store. Nothing else may be called afterwards."""
         ...

@@ -28,7 +28,7 @@ class FileRecord(NamedTuple):
 
 class Filed(msgspec.Struct, array_like=True):
     """What files said of a cross-device id. `traits` maps those that hold to when they were realised,
-    `memberships` a segment to its status and when it was told; `mark`: how far the last file has come.
+    `memberships` a segment to its status and when it was declared; `mark`: how far the last file has come.
     """
 
     traits: dict[int, int] = {}
@@ -58,11 +58,11 @@ class FileStore(Protocol):
         position: int,
         body: bytes,
         filed: dict[IdKey, Filed],
-        told: Mapping[IdKey, Sequence[str]],
+        applied_to: Mapping[IdKey, Sequence[str]],
         at: int,
     ) -> None:
-        """A file has come to `position`. `told` are the devices that what is now filed was told to already:
-        whoever else owns one of these ids joins.
+        """A file has come to `position`. `applied_to` are the devices to which what is now filed was applied
+        already: whoever else owns one of these ids joins.
         """
         ...
 

@@ -106,11 +106,11 @@ class GroupWrites(msgspec.Struct):
     ledger: list[LedgerRow] = []
     forgotten: list[LedgerKey] = []
     owed: list[Owed] = []
-    settled: list[tuple[int, int]] = []
+    no_longer_owed: list[tuple[int, int]] = []
     cursors: dict[int, int] = {}
     wakes: dict[int, tuple[int, int]] = {}
     """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
-    refreshed: tuple[int, int | None] | None = None
+    backfill_position: tuple[int, int | None] | None = None
     """The epoch of the catalog that stored profiles are being brought to, and the last uid; None: all are."""
     batches: dict[int, BatchRun] = {}
     overwritten: list[JournalRecord] = []
@@ -128,10 +128,10 @@ class GroupWrites(msgspec.Struct):
             or self.ledger
             or self.forgotten
             or self.owed
-            or self.settled
+            or self.no_longer_owed
             or self.cursors
             or self.wakes
-            or self.refreshed
+            or self.backfill_position
             or self.batches
             or self.overwritten
             or self.erased
@@ -203,8 +203,8 @@ class WalkReader(Protocol):
         """When the next profile is due; None: never."""
         ...
 
-    async def refreshed(self) -> tuple[int, int | None] | None:
-        """How far stored profiles have been brought to which catalog; see `GroupWrites.refreshed`."""
+    async def backfill_position(self) -> tuple[int, int | None] | None:
+        """How far stored profiles have been brought to which catalog; see `GroupWrites.backfill_position`."""
         ...
 
 
@@ -274,5 +274,5 @@ class ShardStore(ShardReader, Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait for a commit that is under way, and let go of the store. Nothing may be called afterwards."""
+        """Wait for a commit that is in flight, and let go of the store. Nothing may be called afterwards."""
         ...

@@ -1,11 +1,16 @@
-"""Opening SQLite files: durability, locks and errors in one place."""
+"""SQLite files: opening, durability, locks and errors in one place, and SQL in files of its own.
+
+In a file of statements each begins with a line `-- name: what_it_does`; comments after it say why.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import apsw
 import msgspec
@@ -13,11 +18,23 @@ import msgspec
 from arke.errors import StoreUnavailable
 from arke.storage.sqlite.schema import migrate
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from arke.storage.committer import Committer
+
 MEMORY = ":memory:"
 LOCK_TIMEOUT_S = 30.0
 LOCK_PAUSE_S = 0.02
 BUSY_TIMEOUT_MS = 10_000
 READERS_WAITED_FOR_MS = 100
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Bindings = tuple[str | int | bytes | None, ...]
+
+_NAME: Final = re.compile(r"^-- name: ([a-z_0-9]+)\s*$", re.MULTILINE)
 
 
 class PageMemory(msgspec.Struct, frozen=True):
@@ -140,3 +157,55 @@ class transaction:  # noqa: N801 - used as a verb: `with transaction(connection,
                 raise
             # SQLite had rolled back by itself, as it does on a full disk: the first error is the one to tell.
         self._errors.__exit__(kind, error, trace)
+
+
+class Database:
+    """Reads happen at once, in the caller's thread; writes run one at a time where the committer runs them."""
+
+    def __init__(
+        self, connection: apsw.Connection, reads: apsw.Connection, where: str, committer: Committer
+    ) -> None:
+        self.connection = connection
+        self.reads = reads
+        self.where = where
+        self.committer = committer
+
+    def row(self, sql: str, bindings: Bindings = ()) -> Row | None:
+        """The first row, None where there is none. Raises StoreUnavailable."""
+        with store_errors(self.where):
+            return self.reads.execute(sql, bindings).fetchone()
+
+    def rows(self, sql: str, bindings: Bindings = ()) -> list[Row]:
+        """Raises StoreUnavailable."""
+        with store_errors(self.where):
+            return list(self.reads.execute(sql, bindings))
+
+    def run(self, sql: str, bindings: Bindings = ()) -> None:
+        """One statement, within `write`."""
+        self.connection.execute(sql, bindings)
+
+    def run_many(self, sql: str, rows: Iterable[Bindings]) -> None:
+        """One statement for each of many rows, within `write`."""
+        self.connection.executemany(sql, rows)
+
+    async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in one transaction of `connection`. Durable on return. Raises StoreUnavailable."""
+
+        def transacted() -> T:
+            with transaction(self.connection, self.where):
+                return work(*args, **kwargs)
+
+        return await self.committer.run(transacted)
+
+
+def statements(path: Path) -> Mapping[str, str]:
+    """The statements of a file by name, without the semicolon at their end. Raises ValueError for a name that
+    comes twice, or text before the first name that is no comment.
+    """
+    head, *parts = _NAME.split(path.read_text())
+    if any(line.strip() and not line.startswith("--") for line in head.splitlines()):
+        raise ValueError(f"{path.name}: a statement without a name")
+    names, texts = parts[::2], parts[1::2]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path.name}: a name comes twice")
+    return {name: text.strip().rstrip(";") for name, text in zip(names, texts, strict=True)}

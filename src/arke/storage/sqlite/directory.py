@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arke.errors import InvalidInput
-from arke.storage.sqlite.audit import SqliteAudit
-from arke.storage.sqlite.catalogs import SqliteCatalogs
+from arke.storage.keyed_hash import KeyedHash
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
+    Database,
     PageMemory,
     compact,
     open_database,
+    statements,
     store_errors,
     transaction,
 )
-from arke.storage.sqlite.database import Database
 from arke.storage.sqlite.files import SqliteFiles
-from arke.storage.sqlite.identities import SqliteIdentities
-from arke.storage.sqlite.requests import SqliteRequests
-from arke.storage.sqlite.runs import SqliteRuns
+from arke.storage.sqlite.identities import SqliteIdentities, SqliteSuppression
+from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
-from arke.storage.sqlite.suppression import SqliteSuppression
-from arke.storage.sqlite.tokens import SqliteTokens
-from arke.storage.statements import statements
 
 if TYPE_CHECKING:
     from arke.storage.committer import Committer
@@ -67,15 +62,16 @@ class SqliteDirectory:
             connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._committer = committer
         self._database = database = Database(connection, reads, str(path), self._committer)
-        self._key = self._stored_key(key)
+        stored_key = self._stored_key(key)
+        self.hashes = KeyedHash(stored_key)
         self.files = SqliteFiles(database)
-        self.identities = SqliteIdentities(database, self.hash_of, self.files)
-        self.suppression = SqliteSuppression(database, self.hash_of)
+        self.identities = SqliteIdentities(database, self.hashes, self.files)
+        self.suppression = SqliteSuppression(database, self.hashes)
         self.catalogs = SqliteCatalogs(database)
         self.runs = SqliteRuns(database)
-        self.requests = SqliteRequests(database, self.identities, self.files, self._note_remains)
+        self.requests = SqliteRequests(database, self.identities, self.files)
         self.tokens = SqliteTokens(database)
-        self.audit = SqliteAudit(database, self._key)
+        self.audit = SqliteAudit(database, stored_key)
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._database.connection, self._database.where):
@@ -88,9 +84,6 @@ class SqliteDirectory:
     def _get(self, key: str) -> Any:
         row = self._database.connection.execute(SQL["get"], (key,)).fetchone()
         return None if row is None else row[0]
-
-    def hash_of(self, text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
 
     async def shards(self, wanted: int | None) -> int:
         return await self._database.write(self._fixed_shards, wanted)
@@ -106,10 +99,6 @@ class SqliteDirectory:
                 f"leave --shards out, or start with an empty directory"
             )
         return int(stored)
-
-    def _note_remains(self) -> None:
-        """Within the transaction that forgets."""
-        self._database.run(SQL["set"], (_REMAINS, 1))
 
     async def remains(self) -> bool:
         return self._database.row(SQL["get"], (_REMAINS,)) is not None

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.storage.ports.files import Filed, FileRecord, Joining
-from arke.storage.statements import statements
+from arke.storage.sqlite.connection import statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from arke.domain.identity import IdKey
-    from arke.storage.sqlite.database import Database
+    from arke.storage.sqlite.connection import Database
 
 SQL = statements(Path(__file__).with_name("queries") / "files.sql")
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,10 +45,10 @@ class SqliteFiles:
         position: int,
         body: bytes,
         filed: dict[IdKey, Filed],
-        told: Mapping[IdKey, Sequence[str]],
+        applied_to: Mapping[IdKey, Sequence[str]],
         at: int,
     ) -> None:
-        await self._database.write(self._advance, number, position, body, filed, told, at)
+        await self._database.write(self._advance, number, position, body, filed, applied_to, at)
 
     def _advance(
         self,
@@ -56,7 +56,7 @@ class SqliteFiles:
         position: int,
         body: bytes,
         filed: dict[IdKey, Filed],
-        told: Mapping[IdKey, Sequence[str]],
+        applied_to: Mapping[IdKey, Sequence[str]],
         at: int,
     ) -> None:
         connection = self._database.connection
@@ -64,9 +64,9 @@ class SqliteFiles:
         rows = ((dpid, id_, at, _encode(known)) for (dpid, id_), known in filed.items())
         connection.executemany(SQL["file"], rows)
         for key in filed:
-            heard = told.get(key, ())
+            already = applied_to.get(key, ())
             devices = list(connection.execute(SQL["devices"], key))
-            self.note_linked((*key, uuid) for (uuid,) in devices if uuid not in heard)
+            self.note_linked((*key, uuid) for (uuid,) in devices if uuid not in already)
 
     def note_linked(self, links: Iterable[tuple[int, str, str]]) -> None:
         """Within a transaction of the directory: devices (dpid, id, uuid) join where anything is filed."""

@@ -1,4 +1,4 @@
-"""Owners of ids in the directory's SQLite file. See `arke.storage.ports.identities.Identities`."""
+"""Owners of ids and the suppression list in the directory's SQLite file. See `arke.storage.ports.identities`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
-from arke.storage.ports.identities import Known
-from arke.storage.sqlite.connection import store_errors
-from arke.storage.statements import statements
+from arke.storage.keyed_hash import KeyedHash
+from arke.storage.ports.identities import Known, Lifted
+from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
-    from arke.storage.sqlite.database import Database
+    from arke.storage.sqlite.connection import Bindings, Database
     from arke.storage.sqlite.files import SqliteFiles
 
-SQL = statements(Path(__file__).with_name("queries") / "identities.sql")
+IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 PRUNED_AT_ONCE = 500
 """Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
 
+SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
+
 
 class SqliteIdentities:
-    """`hash_of` is the directory's; `files` hears of new links, in the transaction that stores them."""
+    """`hashes` are the directory's; `files` hears of new links, in the transaction that stores them."""
 
-    def __init__(self, database: Database, hash_of: Callable[[str], bytes], files: SqliteFiles) -> None:
+    def __init__(self, database: Database, hashes: KeyedHash, files: SqliteFiles) -> None:
         self._database = database
-        self._hash_of = hash_of
+        self._hashes = hashes
         self._files = files
-        self._some_forgotten = database.row(SQL["some_first_device"]) is not None
+        self._some_forgotten = database.row(IDENTITIES["some_first_device"]) is not None
 
     async def look_up(
         self,
@@ -41,7 +43,7 @@ class SqliteIdentities:
     ) -> Known:
         known = Known({}, {}, {}, {})
         ask = self._database.reads.execute
-        owner, person, count = SQL["owner"], SQL["person"], SQL["takeovers"]
+        owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
         with store_errors(self._database.where):
             for key in ids:
                 if (row := ask(owner, key).fetchone()) is not None:
@@ -52,7 +54,7 @@ class SqliteIdentities:
                 if (row := ask(person, device).fetchone()) is not None:
                     known.people[device] = PersonRow(*row)
             for uuid, day in takeovers:
-                if (row := ask(count, (day, self._hash_of(uuid))).fetchone()) is not None:
+                if (row := ask(count, (day, self._hashes.digest(uuid))).fetchone()) is not None:
                     known.takeovers[uuid, day] = row[0]
         return known
 
@@ -60,27 +62,27 @@ class SqliteIdentities:
         """Asked for every new id: as long as nobody was ever forgotten there is nothing to look up."""
         if not self._some_forgotten:
             return None
-        digest = self._hash_of(f"{key[0]}:{key[1]}")
-        row = self._database.reads.execute(SQL["first_device"], (digest,)).fetchone()
+        digest = self._hashes.digest(f"{key[0]}:{key[1]}")
+        row = self._database.reads.execute(IDENTITIES["first_device"], (digest,)).fetchone()
         return None if row is None else row[0]
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
-        rows = {key: self._database.rows(SQL["devices"], (*key, MAX_DEVICES)) for key in keys}
+        rows = {key: self._database.rows(IDENTITIES["devices"], (*key, MAX_DEVICES)) for key in keys}
         return {key: [uuid for (uuid,) in found] for key, found in rows.items() if found}
 
     async def ids_of(self, uuids: Collection[str]) -> dict[str, list[IdKey]]:
-        rows = {uuid: self._database.rows(SQL["ids_of"], (uuid,)) for uuid in uuids}
+        rows = {uuid: self._database.rows(IDENTITIES["ids_of"], (uuid,)) for uuid in uuids}
         return {uuid: [(dpid, id_) for dpid, id_ in found] for uuid, found in rows.items() if found}
 
     async def last_generation(self) -> int:
-        row = self._database.row(SQL["last_generation"])
+        row = self._database.row(IDENTITIES["last_generation"])
         return 0 if row is None else int(row[0])
 
     async def moves(self) -> list[Move]:
-        return [Move(*row) for row in self._database.rows(SQL["moves"])]
+        return [Move(*row) for row in self._database.rows(IDENTITIES["moves"])]
 
     async def moved(self, move: Move) -> None:
-        await self._database.write(self._database.run, SQL["moved"], (move.generation,))
+        await self._database.write(self._database.run, IDENTITIES["moved"], (move.generation,))
 
     # --- storing ----------------------------------------------------------------------------------------
 
@@ -97,52 +99,48 @@ class SqliteIdentities:
         run = self._database.connection.executemany
         if people:
             run(
-                SQL["link_person"],
+                IDENTITIES["link_person"],
                 ((*key, claims.at, row.generation, row.state) for key, row in people.items()),
             )
-            run(SQL["bound_person"], {(dpid, id_, MAX_DEVICES) for dpid, id_, _ in people})
-        run(SQL["add_move"], (msgspec.structs.astuple(move) for move in moves))
+            run(IDENTITIES["bound_person"], {(dpid, id_, MAX_DEVICES) for dpid, id_, _ in people})
+            self._files.note_linked(people)
+        if moves:
+            run(IDENTITIES["add_move"], (msgspec.structs.astuple(move) for move in moves))
         self._files.note_linked((*key, owner.uuid) for key, owner in owners.items())
-        self._files.note_linked(people)
         if claims.takeovers:
             self._count(claims.takeovers.items())
         newest = max((owner.generation for owner in owners.values()), default=0)
-        self._database.connection.execute(SQL["note_generation"], (newest,))
+        self._database.connection.execute(IDENTITIES["note_generation"], (newest,))
         return lost
 
     def _claim(self, claims: Claims) -> set[IdKey]:
         """Store the owners; the ids whose stored mapping is not the one that was decided from."""
         connection, before = self._database.connection, claims.before
+        new: list[Bindings] = []
+        restated: list[Bindings] = []
+        for key, owner in claims.owners.items():
+            uuid, generation, state, first = owner
+            if generation != (known := before.get(key, 0)):
+                new.append((*key, uuid, claims.at, generation, state, first, known))
+            else:
+                restated.append((*key, claims.at, state, known))
         changes = connection.total_changes()
-        connection.executemany(
-            SQL["claim"],
-            (
-                (*key, owner.uuid, claims.at, owner.generation, owner.state, owner.first, before.get(key, 0))
-                for key, owner in claims.owners.items()
-                if owner.generation != before.get(key, 0)
-            ),
-        )
-        connection.executemany(
-            SQL["restate"],
-            (
-                (*key, claims.at, owner.state, owner.generation)
-                for key, owner in claims.owners.items()
-                if owner.generation == before.get(key, 0)
-            ),
-        )
+        connection.executemany(IDENTITIES["claim"], new)
+        if restated:
+            connection.executemany(IDENTITIES["restate"], restated)
         if connection.total_changes() - changes == len(claims.owners):
             return set()
         return {key for key, owner in claims.owners.items() if not self._stands(key, owner)}
 
     def _stands(self, key: IdKey, owner: Owner) -> bool:
-        row = self._database.connection.execute(SQL["owner"], key).fetchone()
+        row = self._database.connection.execute(IDENTITIES["owner"], key).fetchone()
         return row is not None and Owner(*row) == owner
 
     def _count(self, takeovers: Iterable[tuple[DeviceDay, int]]) -> None:
-        rows = [(day, self._hash_of(uuid), count) for (uuid, day), count in takeovers]
-        self._database.connection.executemany(SQL["count_takeovers"], rows)
+        rows = [(day, self._hashes.digest(uuid), count) for (uuid, day), count in takeovers]
+        self._database.connection.executemany(IDENTITIES["count_takeovers"], rows)
         newest = max(day for day, _, _ in rows)
-        self._database.connection.execute(SQL["prune_takeovers"], (newest, PRUNED_AT_ONCE))
+        self._database.connection.execute(IDENTITIES["prune_takeovers"], (newest, PRUNED_AT_ONCE))
 
     # --- forgetting -------------------------------------------------------------------------------------
 
@@ -153,15 +151,76 @@ class SqliteIdentities:
         run = self._database.connection.execute
         removed: list[tuple[int, str, str, bytes | None]] = []
         for uuid in uuids:
-            removed += run(SQL["forget_ids_of_device"], (uuid,))
-            run(SQL["forget_person_device"], (uuid,))
-            run(SQL["forget_moves_of_device"], (uuid,))
+            removed += run(IDENTITIES["forget_ids_of_device"], (uuid,))
+            run(IDENTITIES["forget_person_device"], (uuid,))
+            run(IDENTITIES["forget_moves_of_device"], (uuid,))
         for key in ids:
-            removed += run(SQL["forget_id"], key)
-            run(SQL["forget_person"], key)
-            run(SQL["forget_moves"], key)
+            removed += run(IDENTITIES["forget_id"], key)
+            run(IDENTITIES["forget_person"], key)
+            run(IDENTITIES["forget_moves"], key)
         for dpid, partner_id, owner, first in removed:
-            digest = self._hash_of(f"{dpid}:{partner_id}")
-            run(SQL["remember_first"], (digest, first or self._hash_of(owner)))
+            digest = self._hashes.digest(f"{dpid}:{partner_id}")
+            run(IDENTITIES["remember_first"], (digest, first or self._hashes.digest(owner)))
         self._some_forgotten = self._some_forgotten or bool(removed)
         return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
+
+
+class SqliteSuppression:
+    """`hashes` are the directory's."""
+
+    def __init__(self, database: Database, hashes: KeyedHash) -> None:
+        self._database = database
+        self._hashes = hashes
+
+    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+        rows = [
+            (number, self._hashes.digest(text), ":" not in text)
+            for number, some in texts.items()
+            for text in some
+        ]
+        return await self._database.write(self._suppress, rows, at)
+
+    def _suppress(self, rows: list[tuple[int, bytes, bool]], at: int) -> set[bytes]:
+        hashes = {digest for _, digest, _ in rows}
+        run = self._database.connection.executemany
+        run(SUPPRESSION["suppress"], ((digest, at) for digest in hashes))
+        run(SUPPRESSION["want"], rows)
+        run(SUPPRESSION["unlift"], ((digest,) for digest in hashes))
+        return hashes
+
+    async def hashes(self) -> set[bytes]:
+        return {digest for (digest,) in self._database.rows(SUPPRESSION["hashes"])}
+
+    async def wanted_by(self, digest: bytes) -> list[int]:
+        return [number for (number,) in self._database.rows(SUPPRESSION["wanted_by"], (digest,))]
+
+    async def lift(self, digest: bytes, at: int, *, device: bool) -> bool:
+        return await self._database.write(self._lift, digest, at, device=device)
+
+    def _lift(self, digest: bytes, at: int, *, device: bool) -> bool:
+        self._database.connection.execute(SUPPRESSION["unwant"], (digest,))
+        return self._take_off(digest, at, device=device)
+
+    def _take_off(self, digest: bytes, at: int, *, device: bool) -> bool:
+        run = self._database.connection.execute
+        found = list(run(SUPPRESSION["take_off"], (digest,)))
+        if found and device:
+            run(SUPPRESSION["note_lifted"], (digest, at))
+        return bool(found)
+
+    async def lift_request(self, number: int, at: int) -> Lifted:
+        return await self._database.write(self._lift_request, number, at)
+
+    def _lift_request(self, number: int, at: int) -> Lifted:
+        run = self._database.connection.execute
+        lifted = Lifted(set(), set())
+        for digest, device in list(run(SUPPRESSION["unwant_request"], (number,))):
+            if run(SUPPRESSION["still_wanted"], (digest,)).fetchone() is not None:
+                lifted.kept.add(digest)
+            else:
+                lifted.gone.add(digest)
+                self._take_off(digest, at, device=bool(device))
+        return lifted
+
+    async def lifted(self) -> dict[bytes, int]:
+        return dict(self._database.rows(SUPPRESSION["lifted"]))

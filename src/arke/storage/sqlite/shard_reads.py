@@ -13,8 +13,7 @@ from arke.domain.ledger import LedgerRow, Owed, decode_entry
 from arke.domain.profile import Profile, decode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
-from arke.storage.sqlite.connection import store_errors
-from arke.storage.statements import statements
+from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,8 +147,8 @@ class ShardReads:
             return int(number)
         return 0
 
-    def refreshed(self) -> tuple[int, int | None] | None:
-        for (value,) in self._rows("refreshed"):
+    def backfill_position(self) -> tuple[int, int | None] | None:
+        for (value,) in self._rows("backfill_position"):
             return msgspec.msgpack.decode(value, type=tuple[int, int | None])
         return None
 

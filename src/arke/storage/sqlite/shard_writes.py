@@ -58,7 +58,7 @@ class ShardWrites:
             return self._commit_erased(writes) if writes.erased or writes.overwritten else 0
 
     def _commit_owed(self, writes: GroupWrites) -> None:
-        self._run("settle", writes.settled)
+        self._run("drop_owed", writes.no_longer_owed)
         self._run(
             "put_owed",
             [(owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed],
@@ -74,8 +74,8 @@ class ShardWrites:
         self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
-        if writes.refreshed is not None:
-            self._connection.execute(SQL["put_refreshed"], (_encode(writes.refreshed),))
+        if writes.backfill_position is not None:
+            self._connection.execute(SQL["put_backfill_position"], (_encode(writes.backfill_position),))
 
     def _commit_erased(self, writes: GroupWrites) -> int:
         """Whatever else is kept about a device by its uid goes here too."""

@@ -171,8 +171,8 @@ class SqliteShardStore:
     async def taken(self) -> int:
         return self._reads.taken()
 
-    async def refreshed(self) -> tuple[int, int | None] | None:
-        return self._reads.refreshed()
+    async def backfill_position(self) -> tuple[int, int | None] | None:
+        return self._reads.backfill_position()
 
     async def count_profiles(self) -> int:
         """Counted when opened and kept from then on: counting rows takes a walk through all of them."""

@@ -17,3 +17,7 @@ SELECT number FROM privacy_request WHERE done = 0 ORDER BY number
 
 -- name: page
 SELECT number, at, done, body FROM privacy_request WHERE number < ? ORDER BY number DESC LIMIT ?
+
+-- name: note_remains
+-- The directory's files may hold what was forgotten: it erases that (`erase_remains`) and drops the key.
+INSERT OR REPLACE INTO meta VALUES ('compact_due', 1)

@@ -51,7 +51,7 @@ SELECT at, uid FROM due WHERE at <= ? ORDER BY at, uid LIMIT ?
 -- name: next_due
 SELECT min(at) FROM due
 
--- name: refreshed
+-- name: backfill_position
 SELECT value FROM meta WHERE key = 'refreshed'
 
 -- name: count_profiles
@@ -87,7 +87,7 @@ DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?
 INSERT INTO owed VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason
 
--- name: settle
+-- name: drop_owed
 DELETE FROM owed WHERE destination = ? AND uid = ?
 
 -- name: move_cursor
@@ -109,7 +109,7 @@ SELECT value FROM meta WHERE key = 'taken'
 -- name: put_taken
 INSERT INTO meta VALUES ('taken', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
--- name: put_refreshed
+-- name: put_backfill_position
 INSERT INTO meta VALUES ('refreshed', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
 -- name: overwrite_record

@@ -1,0 +1,107 @@
+"""What the endpoints of the admin API are asked with: the parameters in a path and behind its `?`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Device(msgspec.Struct, frozen=True):
+    """Who is meant: exactly one of both."""
+
+    uuid: Annotated[str | None, Meta(description="38 decimal digits.")] = None
+    id: Annotated[str | None, Meta(description="DPID:ID.", examples=["12345:abc"])] = None
+
+
+class AnyDestination(msgspec.Struct, frozen=True):
+    """One destination, or all."""
+
+    destination: Annotated[int | None, Meta(description="Only this destination.", examples=[423])] = None
+
+
+class OneDestination(msgspec.Struct, frozen=True):
+    """One destination."""
+
+    destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
+
+
+class OneBatch(msgspec.Struct, frozen=True):
+    """A batch of a destination."""
+
+    number: Annotated[int, Meta(title="the batch", description="The batch's number.")]
+    destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """How much to look at."""
+
+    sample: Annotated[int | None, Meta(description="Look at no more profiles than this.")] = None
+
+
+class CatalogFile(msgspec.Struct, frozen=True):
+    """How to take a catalog."""
+
+    dry_run: Annotated[bool, Meta(description="Only plan and forecast.")] = False
+    name: Annotated[str, Meta(description="The file's name in messages.")] = "catalog"
+    folder: Annotated[
+        str | None, Meta(description="Where relative paths count from; on the Unix socket only.")
+    ] = None
+
+
+class Version(msgspec.Struct, frozen=True):
+    """Which catalog to go back to."""
+
+    version: Annotated[int | None, Meta(description="Default: the one before.")] = None
+    dry_run: Annotated[bool, Meta(description="Only plan and forecast.")] = False
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """How to take a data file."""
+
+    name: Annotated[str, Meta(description="The file's name.", examples=["ftp_dpm_12345_1777600000.sync"])] = (
+        ""
+    )
+    columns: Annotated[str | None, Meta(description="The text of a table's columns file.")] = None
+    check: Annotated[bool, Meta(description="Only say whether such a file would be taken.")] = False
+
+
+class OneFile(msgspec.Struct, frozen=True):
+    """A file that was sent."""
+
+    id: Annotated[str, Meta(description="The id that sending it was answered with.")]
+
+
+class Before(msgspec.Struct, frozen=True):
+    """A page of privacy requests."""
+
+    before: Annotated[int | None, Meta(description="Only requests with lower numbers.")] = None
+
+
+class OneRequest(msgspec.Struct, frozen=True):
+    """A privacy request."""
+
+    number: Annotated[int, Meta(title="the privacy request", description="The request's number.")]
+
+
+class TokenWanted(msgspec.Struct, frozen=True):
+    """A token to be made."""
+
+    scope: Annotated[str, Meta(description="Scopes, comma separated.", examples=["ingest,operate"])] = ""
+    name: Annotated[str, Meta(description="What it is for.")] = ""
+    expires: Annotated[str | None, Meta(description="Its lifetime; default: for ever.", examples=["90d"])] = (
+        None
+    )
+
+
+class OneToken(msgspec.Struct, frozen=True):
+    """A token that exists."""
+
+    id: Annotated[str, Meta(description="The token's id.")]
+
+
+class After(msgspec.Struct, frozen=True):
+    """A page of the audit."""
+
+    after: Annotated[int, Meta(description="Only entries with higher numbers.")] = 0

@@ -1,0 +1,73 @@
+"""The endpoints about people: a device explained; access, deletion and opt-out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arke.api.endpoint import NO_BODY, Endpoint, JsonBody, Nothing
+from arke.api.parameters import Before, Device, OneRequest
+from arke.operations.explain import Explanation
+from arke.operations.privacy import MAX_ASK_BYTES, Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
+
+MAX_LIFT_BYTES = 8 * 1024
+EXPLAIN: Final = Endpoint(
+    method="GET",
+    path="/v1/explain",
+    scope="operate",
+    summary="Why a device is in each segment or not, and what each destination was told.",
+    parameters=Device,
+    body=NO_BODY,
+    answer=Explanation,
+    run=lambda on, asked: on.people.explain(asked.given.uuid, asked.given.id, actor=asked.actor),
+)
+ACCESS: Final = Endpoint(
+    method="POST",
+    path="/v1/privacy/access",
+    scope="admin",
+    summary="Everything kept about somebody.",
+    parameters=Nothing,
+    body=JsonBody("privacy request", MAX_ASK_BYTES, kind=PrivacyAsk),
+    answer=list[Access],
+    run=lambda on, asked: on.privacy.access(asked.body, actor=asked.actor),
+)
+REQUEST_PRIVACY: Final = Endpoint(
+    method="POST",
+    path="/v1/privacy/requests",
+    scope="admin",
+    summary="Opt somebody out, or delete them.",
+    parameters=Nothing,
+    body=JsonBody("privacy request", MAX_ASK_BYTES, kind=PrivacyAsk),
+    answer=list[PrivacyReport],
+    status=202,
+    run=lambda on, asked: on.privacy.request(asked.body, actor=asked.actor),
+)
+LIFT: Final = Endpoint(
+    method="POST",
+    path="/v1/privacy/lift",
+    scope="admin",
+    summary="Lift a suppression.",
+    parameters=Nothing,
+    body=JsonBody("lift", MAX_LIFT_BYTES, kind=LiftAsk),
+    answer=LiftReport,
+    run=lambda on, asked: on.privacy.lift(asked.body, actor=asked.actor),
+)
+LIST_REQUESTS: Final = Endpoint(
+    method="GET",
+    path="/v1/privacy/requests",
+    scope="operate",
+    summary="The newest privacy requests with their proof.",
+    parameters=Before,
+    body=NO_BODY,
+    answer=list[PrivacyReport],
+    run=lambda on, asked: on.privacy.newest(asked.given.before),
+)
+SHOW_REQUEST: Final = Endpoint(
+    method="GET",
+    path="/v1/privacy/requests/{number}",
+    scope="operate",
+    summary="One privacy request with its proof.",
+    parameters=OneRequest,
+    body=NO_BODY,
+    answer=PrivacyReport,
+    run=lambda on, asked: on.privacy.show(asked.given.number),
+)

@@ -1,0 +1,192 @@
+"""`arke batch`, `arke resync`, `arke undelivered`: what destinations are told at once, and are owed."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from arke.operations.jobs import DestinationBatches, RunFacts
+
+batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
+
+Dest = Annotated[int, typer.Argument(metavar="DEST", parser=whole(), help="The destination's id.")]
+
+
+@batch_app.command("run")
+def run(
+    destination: Dest,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Run a destination's batch now: the net changes since its last one, and what it is owed."""
+    _run(destination, data, config, url, token, insecure=insecure, json=json, resync=False)
+
+
+@batch_app.command("status")
+def status(
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Show which batches ran, run and are due."""
+    import msgspec
+
+    found = client(data, url, token, config, insecure=insecure).batches()
+    if json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return
+    for destination in found:
+        sys.stdout.write("".join(f"{line}\n" for line in _lines(destination)))
+
+
+def resync(
+    destination: Dest,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Send a destination the full current state."""
+    _run(destination, data, config, url, token, insecure=insecure, json=json, resync=True)
+
+
+def _run(
+    destination: int,
+    data: Path,
+    config: Path | None,
+    url: str | None,
+    token: str | None,
+    *,
+    insecure: bool,
+    json: bool,
+    resync: bool,
+) -> None:
+    """Exit code 1 where something is owed, or the destination left the catalog before the end."""
+    import msgspec
+
+    on_terminal = sys.stderr.isatty()
+
+    def show(facts: RunFacts) -> None:
+        if on_terminal:
+            end = "\n" if facts.finished_at is not None else ""
+            sys.stderr.write(
+                f"\r\x1b[Kbatch {facts.number}: {facts.share:.0%}, {facts.acknowledged:,} acknowledged, "
+                f"{facts.owed:,} owed{end}"
+            )
+            sys.stderr.flush()
+
+    facts = client(data, url, token, config, insecure=insecure).run_batch(destination, show, resync=resync)
+    if json:
+        sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
+    else:
+        sys.stdout.write(_line(facts) + "\n")
+    if facts.owed or facts.abandoned:
+        raise typer.Exit(1)
+
+
+def _lines(batches: DestinationBatches) -> Iterator[str]:
+    due = "no schedule" if batches.next_due is None else f"next due {_moment(batches.next_due)}"
+    if not batches.enabled:
+        due = "switched off"
+    every = "" if batches.every_s is None else f" (every {batches.every_s // 3600} h at {batches.at} UTC)"
+    yield f"destination {label(batches.destination, batches.name)}: {due}{every}"
+    for facts in batches.runs:
+        yield f"  {_line(facts)}"
+
+
+def _line(facts: RunFacts) -> str:
+    """One run: `batch 3 (schedule, changes) 2026-01-02 02:00:00 to 02:00:04: 120 users = 119 ... `"""
+    if facts.finished_at is None:
+        span = f"{_moment(facts.at)}, running, {facts.share:.0%}"
+    else:
+        span = f"{_moment(facts.at)} to {_moment(facts.finished_at)}"
+    how = ", ".join(word for word in (facts.trigger, facts.mode) if word)
+    return (
+        f"batch {facts.number} ({how}) {span}: "
+        f"{facts.users:,} users = {facts.acknowledged:,} acknowledged + {facts.owed:,} owed, in "
+        f"{facts.messages:,} messages, {facts.messages_acknowledged:,} acknowledged"
+        + ("; abandoned: the destination was removed" if facts.abandoned else "")
+    )
+
+
+def _moment(ts: int) -> str:
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+undelivered_app = typer.Typer(
+    help="What destinations should know and have not acknowledged.", no_args_is_help=True
+)
+
+Destination = Annotated[
+    int | None, typer.Option("--destination", parser=whole(), help="Only this destination.")
+]
+
+
+@undelivered_app.command("list")
+def list_owed(
+    destination: Destination = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """List what is owed, with its reason."""
+    import msgspec
+
+    count = 0
+    for owed in client(data, url, token, config, insecure=insecure).undelivered(destination):
+        count += 1
+        if json:
+            sys.stdout.write(msgspec.json.encode(owed).decode() + "\n")
+            continue
+        segments = ", ".join(f"{alias}={status}" for alias, status in owed.segments.items())
+        ids = ", ".join(owed.ids)
+        sys.stdout.write(
+            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}: {owed.reason}\n"
+        )
+    if not json:
+        sys.stdout.write(f"{count:,} owed\n")
+
+
+@undelivered_app.command("replay")
+def replay(
+    destination: Destination = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Send what is owed, as current state."""
+    import msgspec
+
+    report = client(data, url, token, config, insecure=insecure).replay(destination)
+    if json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        sys.stdout.write(f"{report.devices:,} device{'s' * (report.devices != 1)} on the way again\n")
+        if report.owed:
+            sys.stdout.write(f"{report.owed:,} still owed: `arke undelivered list` says why\n")
+    if report.owed:
+        raise typer.Exit(1)

@@ -1,0 +1,121 @@
+"""`arke up` and `arke status`: run the engine, and see how it is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+from arke.domain.digits import MAX_PORT
+
+if TYPE_CHECKING:
+    from arke.operations.jobs import RunFacts
+    from arke.operations.status import Status
+
+
+def up(
+    config: Config = None,
+    data: Data = DATA,
+    intake_port: Annotated[
+        int | None,
+        typer.Option("--intake-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
+    ] = None,
+    admin_port: Annotated[
+        int | None,
+        typer.Option("--admin-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            "--shards",
+            parser=whole(1, 64),
+            help="Processes to use; fixed when the data directory is new.",
+        ),
+    ] = None,
+) -> None:
+    """Run the engine: intake, evaluation, delivery, admin API. Ctrl-C stops it cleanly."""
+    from arke.app import catalog_checkers
+    from arke.log import configure_logging
+    from arke.serve import serve
+    from arke.settings import find_settings, with_options
+
+    configure_logging()
+    settings = with_options(
+        find_settings(config), intake_port=intake_port, admin_port=admin_port, shards=shards
+    )
+    serve(data, settings, catalog_checkers())
+
+
+def status(
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Health and figures of an engine."""
+    import msgspec
+
+    figures = client(data, url, token, config, insecure=insecure).status()
+    if json:
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+    else:
+        _show(figures)
+    if not figures.ready:
+        raise typer.Exit(1)
+
+
+def _show(figures: Status) -> None:
+    ready = "ready" if figures.ready else "NOT READY"
+    sys.stdout.write(
+        f"{ready}, catalog version {figures.catalog_version}, {figures.shards} shard(s)\n"
+        f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
+        f"{figures.changes:,} membership changes\n"
+    )
+    if figures.refused:
+        sys.stdout.write(
+            f"overload: {figures.refused:,} events were refused with 429; {figures.under_way:,} under way, "
+            f"room for {figures.room:,}\n"
+        )
+    if figures.backfilled < 1:
+        sys.stdout.write(
+            f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"
+        )
+    if figures.takeovers_refused:
+        sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
+    if figures.audit is not None:
+        sys.stdout.write(
+            f"audit: {figures.audit.entries:,} entries, the last one's seal {figures.audit.seal or 'none'}\n"
+        )
+    if (loading := figures.loading) is not None:
+        of = f" of {loading.total:,}" if loading.total else ""
+        sys.stdout.write(f"loading {loading.file}: {loading.lines:,}{of} lines\n")
+    if figures.privacy_requests_large:
+        sys.stdout.write(
+            f"{figures.privacy_requests_large:,} privacy requests about unusually many ids: `arke privacy list`\n"
+        )
+    for row in figures.destinations:
+        answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
+        latency = (
+            ""
+            if row.p50_ms is None
+            else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
+        )
+        sys.stdout.write(
+            f"destination {label(row.id, row.name)}: circuit {row.circuit}\n"
+            f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
+            f"{row.retries:,} retries{latency}\n"
+            f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
+            + (f"  answers {answers}\n" if answers else "")
+            + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
+        )
+
+
+def _batch(run: RunFacts) -> str:
+    state = "finished" if run.finished_at is not None else f"running, about {run.share:.0%} done"
+    if run.abandoned:
+        state = "abandoned"
+    return f"{run.number} {state}: {run.users:,} users told = {run.acknowledged:,} acknowledged + {run.owed:,} owed"

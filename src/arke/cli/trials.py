@@ -1,0 +1,150 @@
+"""`arke demo`, `arke simulate` and `arke bench`: Arke tried out on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from arke.cli.options import Json, whole
+
+if TYPE_CHECKING:
+    from arke.domain.catalog import Catalog
+    from arke.simulate.network import Sent
+
+
+def demo(
+    length: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How long visitors come: 30s, 2m.")
+    ] = "20s",
+    visitors: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many visitors come.")] = 1_500,
+    seed: Annotated[int, typer.Option(help="Other visitors for another number.")] = 1,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep everything in this new folder: catalog, store, CAs, every request that arrived.",
+            file_okay=False,
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print only the summary, as JSON.")] = False,
+) -> None:
+    """Watch Arke do its job: visitors' events in, signed messages out to HTTPS endpoints, one of them bad.
+
+    Needs no network, asks nothing, ends by itself; exit code 1 if the figures do not add up.
+    """
+    from arke.demo.command import demo as run
+    from arke.demo.command import demo_options
+
+    try:
+        adds_up = run(demo_options(length, visitors, seed, keep), as_json=json)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("arke demo: stopped\n")
+        raise typer.Exit(130) from None
+    if not adds_up:
+        raise typer.Exit(1)
+
+
+class _Lines:
+    """Writes each request as a line of JSON."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+
+    def append(self, sent: Sent) -> None:
+        import msgspec
+
+        self._output.write(msgspec.json.encode(sent) + b"\n")
+
+
+def simulate(
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="NDJSON in time order.", dir_okay=False)],
+    catalog: Annotated[Path, typer.Option("--catalog", help="The catalog to start with.", dir_okay=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write requests, one a line. Default: stdout.")
+    ] = None,
+    no_schedule: Annotated[
+        bool, typer.Option("--no-schedule", help="Do not run batches on their schedule.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
+) -> None:
+    """Run a script of events and write what would be sent. Same input, same output, to the byte."""
+    from arke.app import catalog_checkers
+    from arke.catalog.load import load_catalog
+    from arke.errors import InvalidInput
+    from arke.simulate.run import Simulation
+
+    def load(path: Path) -> Catalog:
+        return load_catalog(path, checkers=catalog_checkers()).catalog
+
+    try:
+        output = out.open("wb") if out is not None else sys.stdout.buffer
+    except OSError as error:
+        raise InvalidInput(f"{out}: cannot be written: {error.strerror}") from None
+
+    try:
+        if not script.is_file():
+            raise InvalidInput(f"{script}: no such script")
+        summary = Simulation(load, _Lines(output), schedule=not no_schedule).run(script, catalog, seed=seed)
+    finally:
+        output.flush()
+        if out is not None:
+            output.close()
+    for complaint in summary.complaints:
+        sys.stderr.write(f"{complaint}\n")
+    sys.stderr.write(f"{summary.events:,} events, {summary.requests:,} requests, {summary.owed:,} owed\n")
+
+
+def bench(
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="[BENCH]",
+            help="delivery, evaluation, end-to-end, growth, walks, stall, batch, onboarding, estimate, or all.",
+        ),
+    ] = "all",
+    json: Json = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One short round of each, with fewer profiles: a rough idea.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=0.1, max=600, help="Length of one measured stretch. [default: 5]"),
+    ] = None,
+    changed: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--changed",
+            min=1,
+            max=10_000_000,
+            help="Changed users in a batch; may be repeated. [default: 100000 and 1000000]",
+        ),
+    ] = None,
+    lines: Annotated[
+        int | None,
+        typer.Option("--lines", min=1, help="Lines of the file that onboarding loads. [default: 100,000]"),
+    ] = None,
+    profiles: Annotated[
+        int | None,
+        typer.Option(
+            "--profiles",
+            min=1,
+            max=100_000_000,
+            help="Stored profiles: this size, and no smaller or larger one.",
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
+    ] = False,
+) -> None:
+    """Measure what this machine does with Arke on it, as ratios within one run."""
+    from arke.bench.command import run
+    from arke.bench.figures import Options
+
+    options = Options.chosen(
+        quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines, profiles=profiles
+    )
+    run(which, options, as_json=json)

@@ -1,0 +1,160 @@
+"""Whom and which ids the engine takes: nobody on the suppression list, and at the public door, where anybody may be
+asking, no more than what anybody may do (decision 0023).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from arke.domain.event import NOTHING_WITHHELD, Withheld
+from arke.domain.time import DAY_S
+from arke.log import get_logger
+from arke.storage.keyed_hash import KeyedHash
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from arke.domain.event import DeclaredId
+    from arke.domain.identity import IdKey, Owner
+    from arke.engine.identity.mappings import Mappings
+    from arke.engine.identity.people import Sources
+    from arke.storage.ports.identities import Lifted, SuppressionList
+
+TAKEOVERS_PER_DEVICE: Final = 10
+"""Ids of other devices that a device may come to have a UTC day at the public door, unless settings say so."""
+LOGGED_EVERY_S: Final = 60
+"""Between two lines of the log about takeovers that were refused."""
+
+log = get_logger("identity")
+
+
+class Suppressed:
+    """Who opted out or was deleted, by keyed `hashes`. A change counts here once it is durable."""
+
+    def __init__(self, suppression: SuppressionList, hashes: KeyedHash) -> None:
+        self._list = suppression
+        self._keyed = hashes
+        self.hashes: set[bytes] = set()
+        self._lifted: dict[bytes, int] = {}
+        self._changing = asyncio.Lock()
+        """The memory follows the list in the order in which the list changes."""
+
+    async def start(self) -> None:
+        """Read the list. Before anything else."""
+        self.hashes = await self._list.hashes()
+        self._lifted = await self._list.lifted()
+
+    def any_of(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        """Whether nothing may be taken of an event that names these."""
+        if not self.hashes:
+            return False
+        if uuid is not None and self._keyed.digest(uuid) in self.hashes:
+            return True
+        return any(self._keyed.digest(f"{declared.dpid}:{declared.id}") in self.hashes for declared in ids)
+
+    def device(self, uuid: str) -> bool:
+        """Whether nothing may be taken about a device."""
+        return bool(self.hashes) and self._keyed.digest(uuid) in self.hashes
+
+    def id(self, key: IdKey) -> bool:
+        """The same for a partner id."""
+        return bool(self.hashes) and self._keyed.digest(f"{key[0]}:{key[1]}") in self.hashes
+
+    async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
+        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
+        async with self._changing:
+            fresh = await self._list.suppress(texts, now)
+            self.hashes.update(fresh)
+            for digest in fresh & self._lifted.keys():
+                del self._lifted[digest]
+
+    async def lift(self, text: str, now: int) -> bool:
+        """Take a UUID or `dpid:id` again, whoever wanted it suppressed; False if it was not."""
+        digest, device = self._keyed.digest(text), ":" not in text
+        async with self._changing:
+            if not await self._list.lift(digest, now, device=device):
+                return False
+            await self._off_the_list({digest})
+        return True
+
+    async def lift_request(self, number: int, now: int) -> Lifted:
+        """Take again all that only this privacy request wanted suppressed."""
+        async with self._changing:
+            lifted = await self._list.lift_request(number, now)
+            await self._off_the_list(lifted.gone)
+        return lifted
+
+    async def _off_the_list(self, digests: set[bytes]) -> None:
+        self._lifted = await self._list.lifted()
+        self.hashes -= digests
+
+    @property
+    def any_lifted(self) -> bool:
+        return bool(self._lifted)
+
+    def lifted_at(self, uuid: str) -> int | None:
+        """When the suppression of a device was lifted that has not been heard of since; else None."""
+        return self._lifted.get(self._keyed.digest(uuid))
+
+    def readmitted(self, uuid: str) -> None:
+        """Its shard has taken the device's mark off."""
+        self._lifted.pop(self._keyed.digest(uuid), None)
+
+
+class PublicDoor:
+    """Ids of data sources that only a token may declare are read and never linked, nor is any other to a device
+    that such an id led to; and a device comes to have only so many ids of others a day. `refused` counts since the
+    start.
+    """
+
+    def __init__(self, mappings: Mappings, takeovers_per_device: int) -> None:
+        self._mappings = mappings
+        self._takeovers_per_device = takeovers_per_device
+        self._logged_at = -LOGGED_EVERY_S
+        self.refused = 0
+
+    def grant(
+        self,
+        ids: Sequence[DeclaredId],
+        owners: Sequence[Owner | None],
+        uuid: str,
+        now: int,
+        sources: Sources,
+        *,
+        closed: bool,
+    ) -> tuple[Sequence[DeclaredId], Sequence[Owner | None], Withheld]:
+        """The ids that a public request may declare, with their owners, and the others. `closed`: the device gets
+        no id that it does not have.
+        """
+        by_token, takeovers = [], []
+        granted: list[tuple[DeclaredId, Owner | None]] = []
+        for declared, owner in zip(ids, owners, strict=True):
+            key = (declared.dpid, declared.id)
+            foreign = owner is not None and owner.uuid != uuid
+            if key[0] in sources.by_token or (closed and (owner is None or foreign)):
+                by_token.append(declared)
+            elif foreign and not self._may_take(uuid, key, now, sources):
+                takeovers.append(declared)
+            else:
+                granted.append((declared, owner))
+        if not by_token and not takeovers:
+            return ids, owners, NOTHING_WITHHELD
+        withheld = Withheld(ids=tuple(by_token), takeovers=tuple(takeovers))
+        return [one for one, _ in granted], [owner for _, owner in granted], withheld
+
+    def _may_take(self, uuid: str, key: IdKey, now: int, sources: Sources) -> bool:
+        """Whether an id may come to this device though it leads to another; counts it if so. Between the devices
+        of one person it goes back and forth freely.
+        """
+        memory, today = self._mappings.memory, (uuid, now // DAY_S)
+        if key[0] in sources.cross_device and (*key, uuid) in memory.people:
+            return True
+        if memory.takeovers.get(today, 0) < self._takeovers_per_device:
+            self._mappings.count_takeover(today)
+            return True
+        self.refused += 1
+        if now - self._logged_at >= LOGGED_EVERY_S:
+            self._logged_at = now
+            log.warning("takeovers_refused", since_start=self.refused)
+        return False

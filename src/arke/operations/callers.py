@@ -1,0 +1,99 @@
+"""Who may call, and what was done: API tokens and the audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke import tokens
+from arke.domain.token import LOCAL
+from arke.storage.ports.directory import AuditEntry
+
+if TYPE_CHECKING:
+    from arke.clock import Clock
+    from arke.engine.audit import Audit
+    from arke.storage.ports.directory import Audit as StoredAudit
+    from arke.storage.ports.directory import Tokens
+
+
+class TokenFacts(msgspec.Struct, frozen=True):
+    """A token without its secret. Times in epoch seconds."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created: int
+    expires: int | None
+    revoked: int | None
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """The only time a token's secret is shown."""
+
+    id: str
+    secret: str
+    scopes: list[str]
+    expires: int | None
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """The id of the token that is of no use any more."""
+
+    revoked: str
+
+
+class TokenOperations:
+    """Makes, lists and revokes tokens. Every change is audited."""
+
+    def __init__(self, store: Tokens, clock: Clock, audit: Audit) -> None:
+        self._store = store
+        self._clock = clock
+        self._audit = audit
+
+    async def create(
+        self, scopes: str, name: str, expires: str | None = None, *, actor: str = LOCAL
+    ) -> NewToken:
+        """`scopes` are comma separated; `expires` is a lifetime as `90d`, None for ever. Raises InvalidInput."""
+        lifetime_s = tokens.parse_lifetime_s(expires) if expires is not None else None
+        secret, token = tokens.mint(
+            name, scopes.split(","), now=int(self._clock.now()), lifetime_s=lifetime_s
+        )
+        await self._store.add(token)
+        await self._audit.record(actor, "token_created", f"{token.id} with scope {','.join(token.scopes)}")
+        return NewToken(token.id, secret, list(token.scopes), token.expires)
+
+    async def every(self) -> list[TokenFacts]:
+        """All tokens, also those that are revoked or expired, oldest first."""
+        return [
+            TokenFacts(t.id, t.name, list(t.scopes), t.created, t.expires, t.revoked)
+            for t in await self._store.list()
+        ]
+
+    async def revoke(self, token_id: str, *, actor: str = LOCAL) -> Revoked:
+        """At once and for good. Raises InvalidInput where there is no such token."""
+        now = int(self._clock.now())
+        await self._store.revoke(token_id, now)
+        await self._audit.record(actor, "token_revoked", token_id)
+        return Revoked(token_id)
+
+
+PAGE = 1_000
+
+
+class AuditReport(msgspec.Struct, frozen=True):
+    """What operators did, oldest first, and whether the chain of seals is whole."""
+
+    intact: bool
+    entries: list[AuditEntry]
+
+
+class AuditOperations:
+    """Reads the audit."""
+
+    def __init__(self, entries: StoredAudit) -> None:
+        self._entries = entries
+
+    async def read(self, after: int = 0) -> AuditReport:
+        """Up to PAGE entries with a number above `after`."""
+        return AuditReport(await self._entries.intact(), await self._entries.entries(after, PAGE))

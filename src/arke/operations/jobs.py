@@ -1,0 +1,153 @@
+"""Work that operators begin and follow: batch runs, data files, the replay of what destinations are owed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arke.domain.token import LOCAL
+from arke.engine.batches import DestinationBatches, RunFacts
+from arke.errors import InvalidInput
+from arke.onboarding.receipt import FileState, Receipt
+from arke.shard.protocol import AskOwed, OwedDevice
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from arke.engine.audit import Audit
+    from arke.engine.batches import Batches
+    from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.shards import Shards
+    from arke.engine.undelivered import Undelivered
+    from arke.onboarding.service import Onboarding
+
+__all__ = ["BatchOperations", "DestinationBatches", "RunFacts"]
+
+
+class BatchOperations:
+    """Begins batch runs and says how far they are. Every beginning is audited."""
+
+    def __init__(self, batches: Batches, audit: Audit) -> None:
+        self._batches = batches
+        self._audit = audit
+
+    async def every(self) -> list[DestinationBatches]:
+        """Every destination's batches: what ran, what runs, what is due."""
+        return await self._batches.status()
+
+    async def show(self, destination: int, number: int) -> RunFacts:
+        """One run, with how far it is. Raises InvalidInput."""
+        return await self._batches.run(destination, number)
+
+    async def run(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
+        """Begin a batch now; answers at once. Raises InvalidInput, BatchRunning."""
+        record = await self._batches.start(destination, "command")
+        await self._audit.record(actor, "batch_begun", f"batch {record.number} of destination {destination}")
+        return await self.show(destination, record.number)
+
+    async def resync(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
+        """Begin to send the full current state; answers at once. Raises InvalidInput, BatchRunning."""
+        record = await self._batches.start(destination, "resync")
+        await self._audit.record(actor, "resync_begun", f"batch {record.number} of destination {destination}")
+        return await self.show(destination, record.number)
+
+
+__all__ = ["FileOperations", "FileState", "Receipt", "Ticket"]
+
+
+class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Under which a file is asked about; nothing where it was only checked."""
+
+    id: str | None = None
+
+
+class FileOperations:
+    """Takes files. Without a service (None) no method may be called."""
+
+    def __init__(self, onboarding: Onboarding | None) -> None:
+        self._given = onboarding
+
+    @property
+    def _onboarding(self) -> Onboarding:
+        if self._given is None:
+            raise RuntimeError("this engine takes no files")
+        return self._given
+
+    async def receive(
+        self,
+        name: str,
+        columns: str | None,
+        parts: AsyncIterator[bytes],
+        *,
+        check: bool = False,
+        actor: str = LOCAL,
+    ) -> Ticket:
+        """Take a file; durable on return. `check`: only say whether a file of this name would be taken. Raises
+        InvalidInput, Overloaded, StoreUnavailable.
+        """
+        if check:
+            self._onboarding.check(name, columns)
+            return Ticket()
+        return Ticket(await self._onboarding.receive(name, columns, parts, actor=actor))
+
+    async def show(self, ticket: str) -> FileState:
+        """How far a file has come. Raises InvalidInput for a ticket that is not known."""
+        return self._onboarding.state(ticket)
+
+
+__all__ = ["OWED_PAGE", "OwedDevice", "ReplayReport", "UndeliveredOperations"]
+
+OWED_PAGE = 500
+
+
+class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many devices were set off again; `owed`: how many are owed afterwards, where the command saw the end."""
+
+    devices: int
+    owed: int | None = None
+
+
+class UndeliveredOperations:
+    """Lists and replays what is owed. Every use is audited but counting."""
+
+    def __init__(self, undelivered: Undelivered, live: LiveCatalog, shards: Shards, audit: Audit) -> None:
+        self._undelivered = undelivered
+        self._live = live
+        self._shards = shards
+        self._audit = audit
+
+    async def each(self, destination: int | None, *, actor: str = LOCAL) -> AsyncIterator[OwedDevice]:
+        """Everything that is owed, shard by shard. Raises InvalidInput."""
+        owed = self._owed(destination)
+        first = await anext(owed, None)
+        await self._audit.record(actor, "undelivered_listed", _whom(destination))
+        if first is not None:
+            yield first
+        async for device in owed:
+            yield device
+
+    async def count(self, destination: int | None) -> int:
+        """How many devices are owed something. Raises InvalidInput."""
+        return sum([1 async for _ in self._owed(destination)])
+
+    async def replay(self, destination: int | None, *, actor: str = LOCAL) -> ReplayReport:
+        """Send what is owed as current state; delivery follows. Raises InvalidInput, Unavailable."""
+        devices = await self._undelivered.replay(destination)
+        await self._audit.record(actor, "undelivered_replayed", f"{devices} devices to {_whom(destination)}")
+        return ReplayReport(devices)
+
+    async def _owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
+        if destination is not None and not self._live.has_destination(destination):
+            raise InvalidInput(f"no destination {destination} in the catalog")
+        for shard in range(len(self._shards)):
+            after: tuple[int, int] | None = (0, -1)
+            while after is not None:
+                page = await self._shards.ask(shard, AskOwed(destination, after, OWED_PAGE))
+                for device in page.devices:
+                    yield device
+                after = page.next
+
+
+def _whom(destination: int | None) -> str:
+    return "all destinations" if destination is None else f"destination {destination}"
