@@ -18,7 +18,7 @@ from arke.bench.stores import TIDIED_EVERY_S, fill, index_due
 from arke.bench.workload import Workload
 from arke.domain.catalog import Segment
 from arke.domain.time import DAY_S
-from arke.shard.commands import Backfill, Evaluated, Sweep
+from arke.shard.commands import Backfill, Sweep, answer_of
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.shard.walks import MAX_PIECE
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from arke.bench.figures import Options
     from arke.domain.profile import Profile
-    from arke.shard.commands import Command
 
 LATER_S = 100 * DAY_S
 """Traits were realised up to 50 days before the profiles were stored, and hold for 120."""
@@ -81,19 +80,20 @@ async def _walks(path: Path, size: int) -> list[Figure]:
 
 
 async def _walk(
-    store: SqliteShardStore, runner: GroupRunner, command: Callable[[int | None], Command]
+    store: SqliteShardStore, runner: GroupRunner, command: Callable[[int | None], Backfill | Sweep]
 ) -> tuple[int, int, float]:
     """Piece by piece until nothing is left: profiles, changes, seconds."""
     profiles = changes = 0
     uid: int | None = None
     started = checkpointed = time.perf_counter()
     while True:
-        result = await runner.run([command(uid)])
+        piece = command(uid)
+        result = await runner.run([piece])
         if not result.writes.empty:
             await store.commit(result.writes)
         runner.committed(result)
-        (walked,) = result.results
-        if not isinstance(walked, Evaluated) or not walked.profiles:
+        walked = answer_of(piece, result.results[0])
+        if not walked.profiles:
             return profiles, changes, time.perf_counter() - started
         uid = walked.uid
         profiles += walked.profiles

@@ -6,13 +6,14 @@ many rows a transaction writes for it (`weight`), and what it has to know of wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import msgspec
 
 from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
+from arke.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from arke.storage.ports.shard import Needs
@@ -114,6 +115,13 @@ Result = (
 
 class Asks(msgspec.Struct, Generic[R], frozen=True):
     """A command: `R` is what it is answered with, unless it failed (`Failed`)."""
+
+
+def answer_of(_: Asks[R], result: Result) -> R:
+    """The result of a command, of the type that it says. Raises StoreUnavailable where the command failed."""
+    if isinstance(result, Failed):
+        raise StoreUnavailable(result.message)
+    return cast("R", result)
 
 
 class ForDevice(Asks[R], Generic[R], frozen=True):

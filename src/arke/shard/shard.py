@@ -28,6 +28,7 @@ from arke.shard.commands import (
     Sight,
     Taken,
     Unlink,
+    answer_of,
 )
 from arke.shard.inspection import Inspection
 from arke.shard.protocol import (
@@ -274,9 +275,7 @@ class Shard:
     async def one(self, command: Asks[R]) -> R:
         """One command of the shard's own. Raises StoreUnavailable also where it failed."""
         (result,) = await self.submit([cast("Command", command)])
-        if isinstance(result, Failed):
-            raise StoreUnavailable(result.message)
-        return cast("R", result)
+        return answer_of(command, result)
 
     def _release(self, held: Sequence[int]) -> None:
         for uid in held:
