@@ -5,12 +5,7 @@ One row per (device, destination, partner id), because an exit must reach exactl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
-
-if TYPE_CHECKING:
-    pass
 
 TOLD_0 = 0
 TOLD_1 = 1

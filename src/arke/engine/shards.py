@@ -8,8 +8,8 @@ import zlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from arke.background import Background, every
-from arke.errors import Overloaded, StoreUnavailable, Unavailable
-from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight
+from arke.errors import Overloaded, Unavailable
+from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight, answer_of
 from arke.shard.protocol import AskStatus, Drain
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ class Shards:
     async def one(self, uuid: str, command: Asks[R]) -> R:
         """One command on a device's shard. Raises Overloaded, Unavailable, also where the command failed."""
         (result,) = await self.submit(self.number_of(uuid), [command])
-        if isinstance(result, Failed):
-            raise StoreUnavailable(result.message)
-        return result
+        return answer_of(command, result)
 
     # --- questions --------------------------------------------------------------------------------------
 

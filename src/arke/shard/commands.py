@@ -117,7 +117,7 @@ class Asks(msgspec.Struct, Generic[R], frozen=True):
     """A command: `R` is what it is answered with, unless it failed (`Failed`)."""
 
 
-def answer_of(_: Asks[R], result: Result) -> R:
+def answer_of(_: Asks[R], result: Result | R) -> R:
     """The result of a command, of the type that it says. Raises StoreUnavailable where the command failed."""
     if isinstance(result, Failed):
         raise StoreUnavailable(result.message)
