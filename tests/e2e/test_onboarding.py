@@ -71,7 +71,7 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     """Sent over the socket; loaded directly once the engine is gone; and then not again."""
     engine.accept({"uuid": device(1), "ids": [{"dpid": COOKIES, "id": "abc"}]})
     (engine.folder / FILE).write_bytes(b"abc\td_sid=1\nnobody\td_sid=1\nbroken\n")
-    code, (receipt,), _ = onboard(engine, FILE)
+    code, (receipt,), _ = onboard(engine, "--max-refused=67%", FILE)
     assert (code, receipt.state, receipt.received, receipt.stored) == (0, "done", 3, 1)
     assert receipt.errors == {"no_matching_id": 1, "format": 1}
     assert held(engine, 1) == {1}
@@ -82,13 +82,35 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     engine.stop()
     packed = f"ftp_dpm_{COOKIES}_{AT + 1}.overwrite.gz"
     (engine.folder / packed).write_bytes(gzip.compress(b"abc\td_sid=2\n"))
-    code, (first, second), _ = onboard(engine, packed, FILE)
+    code, (first, second), _ = onboard(engine, "--max-refused", "2", packed, FILE)
     assert (code, first.repeated, second.repeated) == (0, True, False), "by the times in their names"
     assert (second.stored, second.removed) == (1, 1)
     engine.start()
     assert held(engine, 1) == {2}
     actions = [entry.action for entry in engine.client().ask(AUDIT).entries]
     assert actions.count("file_loaded") == 2
+
+
+def test_a_file_that_is_mostly_refused_fails_the_command(engine: EngineProcess) -> None:
+    """It counts all the same; alike without a running engine, and when it is given again."""
+    engine.accept({"uuid": device(1), "ids": [{"dpid": COOKIES, "id": "abc"}]})
+    (engine.folder / FILE).write_bytes(b"abc\td_sid=1\nbroken\n")
+    half = f"ftp_dpm_{COOKIES}_{AT + 1}.sync"
+    (engine.folder / half).write_bytes(b"abc\td_sid=2\nbroken\nabc\n")
+    for _ in range(2):
+        assert onboard(engine, FILE)[0] == 0
+        code, (receipt,), said = onboard(engine, half)
+        assert (code, receipt.state, receipt.refused) == (1, "done", 2)
+        assert said == f"{half}: 2 of 3 lines (66.7%) were refused, more than 50% (--max-refused)\n"
+        assert onboard(engine, "--max-refused", "5%", FILE)[0] == 1
+        assert onboard(engine, "--max-refused", "0", FILE)[0] == 1
+        assert onboard(engine, "--max-refused", "70%", FILE, half)[0] == 0
+        code, receipts, said = onboard(engine, "--max-refused", "many", FILE)
+        assert (code, receipts) == (2, [])
+        assert "--max-refused: 'many' is neither a share nor a number" in said
+        engine.stop()
+    engine.start()
+    assert held(engine, 1) == {1, 2}
 
 
 BROKEN = {
