@@ -23,7 +23,7 @@ from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
 
 if TYPE_CHECKING:
-    from arke.domain.event import Accepted
+    from arke.domain.event import Accepted, LeftOut
     from arke.intake.ports import NameSpaces
 
 MAX_LINE_BYTES: Final = 32 * 1024
@@ -157,6 +157,11 @@ def refusal(answer: Accepted | EventError) -> EventError | None:
     if answer.opted_out:
         return EventError("opted_out", "the person has opted out: nothing was stored")
     return None
+
+
+def left_out(answer: Accepted | EventError) -> tuple[LeftOut, ...]:
+    """What was left out of an event that was stored."""
+    return () if isinstance(answer, EventError) else answer.left_out
 
 
 def _bad_field(problem: str) -> EventError:
