@@ -71,7 +71,7 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     """Sent over the socket; loaded directly once the engine is gone; and then not again."""
     engine.accept({"uuid": device(1), "ids": [{"dpid": COOKIES, "id": "abc"}]})
     (engine.folder / FILE).write_bytes(b"abc\td_sid=1\nnobody\td_sid=1\nbroken\n")
-    code, (receipt,), _ = onboard(engine, "--max-refused=67%", FILE)
+    code, (receipt,), _ = onboard(engine, FILE)
     assert (code, receipt.state, receipt.received, receipt.stored) == (0, "done", 3, 1)
     assert receipt.errors == {"no_matching_id": 1, "format": 1}
     assert held(engine, 1) == {1}
@@ -82,7 +82,7 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     engine.stop()
     packed = f"ftp_dpm_{COOKIES}_{AT + 1}.overwrite.gz"
     (engine.folder / packed).write_bytes(gzip.compress(b"abc\td_sid=2\n"))
-    code, (first, second), _ = onboard(engine, "--max-refused", "2", packed, FILE)
+    code, (first, second), _ = onboard(engine, packed, FILE)
     assert (code, first.repeated, second.repeated) == (0, True, False), "by the times in their names"
     assert (second.stored, second.removed) == (1, 1)
     engine.start()

@@ -230,7 +230,6 @@ class Loader:
             ended=utc_text(now),
             digest=survey.digest.hex() if survey is not None else "",
             **msgspec.structs.asdict(tally),
-            refused=sum(tally.errors.values()),
             warnings=self._warnings(name),
         )
         too_many = receipt.beyond(MAX_REFUSED)

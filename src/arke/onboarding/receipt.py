@@ -24,6 +24,8 @@ SAMPLES = 10
 
 MAX_REFUSED = Allowance(percent=50.0)
 """Beyond this a receipt warns, and a command fails unless it is told otherwise."""
+BLAMELESS = frozenset({"no_matching_id", "opted_out"})
+"""Classes of lines that are not stored because of whom they are about."""
 BAD_CELL = "cell"
 """Under which the samples of cells that cannot be read are kept."""
 
@@ -74,6 +76,11 @@ class Tally(msgspec.Struct, kw_only=True):
         self.errors[kind] = self.errors.get(kind, 0) + 1
         self._sample(kind, line, why or MEANINGS[kind])
 
+    @property
+    def refused(self) -> int:
+        """Lines with which something is wrong."""
+        return sum(count for kind, count in self.errors.items() if kind not in BLAMELESS)
+
     def bad_cell(self, line: int, why: str) -> None:
         """A cell that cannot be read; what else stands in its line counts."""
         self.bad_cells += 1
@@ -102,8 +109,7 @@ _COUNTERS = (
 
 class Receipt(Tally, kw_only=True):
     """What became of one file. `state` is `done`, `failed` or `loading`; `reason` and `message` say why it
-    failed; `repeated`: this very file had been loaded before, and nothing was done; `refused`: lines that were
-    not stored. Times are RFC 3339.
+    failed; `repeated`: this very file had been loaded before, and nothing was done. Times are RFC 3339.
     """
 
     file: str
@@ -117,12 +123,13 @@ class Receipt(Tally, kw_only=True):
     begun: str = ""
     ended: str = ""
     digest: str = ""
-    refused: int = 0
     warnings: list[str] = []
 
     def beyond(self, allowance: Allowance) -> str:
-        """Why so many refused lines are too many; empty where they are not."""
-        refused = sum(self.errors.values())
+        """Why so many refused lines are too many; empty where they are not. Ids of nobody who is known, and people
+        who opted out, are no fault of a line; but where nothing at all was stored, the ids themselves look wrong.
+        """
+        refused = self.refused if self.stored else sum(self.errors.values())
         if allowance.admits(refused, self.received):
             return ""
         return (

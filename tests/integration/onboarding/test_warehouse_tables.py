@@ -247,7 +247,16 @@ def test_a_text_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert asyncio.run(main()).stored == 1
 
 
-def test_a_receipt_counts_and_warns_of_refused_lines(tmp_path: Path) -> None:
-    receipt, _ = load(tmp_path, "flags.csv", b"cookie,buyer,churn\nabc,1,1\nx,1,1\ny,1,1\n", FLAGS)
-    assert receipt.refused == 2
-    assert receipt.warnings == ["2 of 3 lines (66.7%) were refused, more than 50%"]
+@pytest.mark.parametrize(
+    ("rows", "warnings"),
+    [
+        ("abc,1,1 ,1,1 None,1", ["2 of 3 lines (66.7%) were refused, more than 50%"]),
+        ("abc,1,1 ,1,1", []),
+        ("abc,1,1 x,1,1 y,1,1 z,1,1", []),  # strangers are no fault of the file
+        ("x,1,1 y,1,1 z,1,1", ["3 of 3 lines (100%) were refused, more than 50%"]),  # unless all of them are
+    ],
+)
+def test_a_receipt_warns_of_too_many_refused_lines(tmp_path: Path, rows: str, warnings: list[str]) -> None:
+    body = "\n".join(["cookie,buyer,churn", *rows.split()]).encode()
+    receipt, _ = load(tmp_path, "flags.csv", body, FLAGS)
+    assert receipt.warnings == warnings
