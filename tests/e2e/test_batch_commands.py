@@ -183,7 +183,8 @@ def test_a_destination_that_is_on_again_is_told_what_changed_meanwhile(
         engine.accept(*(visit(number, "camera") for number in range(200, 204)))
         wait_until(lambda: well.segments_of("p203"), "the messages")
         engine.apply(catalog([destination(WELL, well.url, well.ca_file, enabled=False, **options)]))
-        engine.accept(*(visit(number, "bag") for number in range(202, 207)))
+        engine.accept(*(visit(number, "bag") for number in (202, 203)))
+        engine.accept(*(visit(number, "camera") for number in (204, 205, 206)))
         back = tmp_path / "back.yaml"
         back.write_text(catalog([destination(WELL, well.url, well.ca_file, **options)]))
         said = f"destination {WELL} is on again: a run tells it what changed meanwhile (5 users)"
@@ -193,7 +194,8 @@ def test_a_destination_that_is_on_again_is_told_what_changed_meanwhile(
             said,
             [{"destination": WELL, "users": 5, "exact": True}],
         )
-        wait_until(lambda: all(well.segments_of(f"p{number}") for number in range(202, 207)), "the run")
+        wait_until(lambda: all(well.segments_of(f"p{number}") for number in range(204, 207)), "the gains")
+        wait_until(lambda: well.segments_of("p202") == well.segments_of("p203") == {"10329"}, "the losses")
         wait_until(lambda: not batches(engine)[0]["running"], "its end")
         (run,) = batches(engine)[0]["runs"]
         assert (run["trigger"], run["mode"], counts(run)) == ("return", "catch_up", (5, 5, 0))
