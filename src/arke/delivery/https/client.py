@@ -120,6 +120,7 @@ class HttpsClient:
             peer=connection.peer,
             body=outcome.body,
             truncated=outcome.truncated,
+            sloppy=outcome.sloppy,
         )
 
     async def connect(

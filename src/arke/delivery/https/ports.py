@@ -35,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `cause` refines `reason` into a stable string (`tls_certificate_expired`, `timeout_headers`); `detail`
     is a sentence for people and holds neither secrets nor anything the peer sent. `sent` says whether a
     request was handed to the wire. `peer` is the address that was dialled. `truncated` means that the body
-    exceeded the limit of the request and was not read further.
+    exceeded the limit of the request and was not read further; `sloppy`, that it was not well-formed.
     """
 
     status: int | None = None
@@ -49,6 +49,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peer: str = ""
     body: bytes = b""
     truncated: bool = False
+    sloppy: bool = False
 
     @property
     def code(self) -> str:
