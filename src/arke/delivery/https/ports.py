@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Reason = Literal[
     "dns",  # the host name has no address, or the resolver failed
     "egress_refused",  # the name leads to an address Arke must not talk to
+    "proxy",  # the way to the proxy, or the proxy's refusal; `cause` says which
     "connect",  # TCP: refused, unreachable, or the client is closed
     "tls",  # handshake, certificate or local TLS files
     "timeout",  # the total deadline passed; `cause` names the phase

@@ -8,7 +8,7 @@ the status, and how long the body is. Nothing of the connection is trusted after
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arke.domain.digits import whole_number
 
@@ -31,11 +31,25 @@ class NotHttp(Exception):
     """These bytes do not begin with a status line."""
 
 
+class Head(NamedTuple):
+    """The head of a response in parts: the three digits, the lines below, and what comes behind."""
+
+    status: bytes
+    fields: bytes
+    rest: bytes
+
+
 def mended(raw: bytes) -> bytes | None:
     """A well-formed response that says what this one says; None while its head is not whole. Raises NotHttp.
 
     Interim responses (1xx) before it are left out.
     """
+    head = head_of(raw)
+    return None if head is None else _written(head)
+
+
+def head_of(raw: bytes) -> Head | None:
+    """The head of the first response that is not interim; None while it is not whole. Raises NotHttp."""
     start = 0
     while True:
         line = _status_line(raw, start)
@@ -43,7 +57,7 @@ def mended(raw: bytes) -> bytes | None:
         if line is None or end is None:
             return None
         if not line[1].startswith(b"1"):
-            return _written(line[1], raw[line.end() : end.start()], raw[end.end() :])
+            return Head(line[1], raw[line.end() : end.start()], raw[end.end() :])
         start = end.end()
 
 
@@ -61,14 +75,14 @@ def _status_line(raw: bytes, start: int) -> Match[bytes] | None:
     return line
 
 
-def _written(status: bytes, fields: bytes, rest: bytes) -> bytes:
+def _written(head: Head) -> bytes:
     said: dict[bytes, list[bytes]] = {}
-    for name, value in _FIELD.findall(_FOLD.sub(b" ", fields)):
+    for name, value in _FIELD.findall(_FOLD.sub(b" ", head.fields)):
         said.setdefault(name.lower(), []).append(value.strip())
-    lines = [b"HTTP/1.1 %s Sloppy" % status, b"Connection: close", _framing(said, rest)]
+    lines = [b"HTTP/1.1 %s Sloppy" % head.status, b"Connection: close", _framing(said, head.rest)]
     if b"retry-after" in said:
         lines.append(b"Retry-After: " + said[b"retry-after"][0])
-    return b"\r\n".join((*lines, b"", rest))
+    return b"\r\n".join((*lines, b"", head.rest))
 
 
 def _framing(said: dict[bytes, list[bytes]], rest: bytes) -> bytes:
