@@ -10,7 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import FileMark
+from arke.onboarding.mirror import leaving
 from arke.shard.commands import MAX_FILE_LINES, Failed, Onboard, Onboarded
+from arke.storage.ports.feeds import Holding
 from arke.storage.ports.files import Filed
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.identity import IdKey
     from arke.onboarding.items import TraitBook
+    from arke.onboarding.mirror import Mirror
     from arke.onboarding.names import FileName
     from arke.onboarding.parsing import IdRow, Statement
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
     from arke.shard.commands import FileLine
+    from arke.storage.ports.feeds import Feed
     from arke.storage.ports.files import FileRecord, FileStore
 
 SLICE = 50
@@ -41,12 +45,14 @@ class Applier:
         clock: Clock,
         name: FileName,
         record: FileRecord,
+        mirror: Mirror | None = None,
     ) -> None:
         self._target = target
         self._files = files
         self._clock = clock
         self._name = name
         self._record = record
+        self._mirror = mirror
         self._overwrites = name.target if name.kind == "overwrite" else None
         self._filed: dict[IdKey, Filed] = {}
         self._applied_to: dict[IdKey, tuple[str, ...]] = {}
@@ -55,29 +61,29 @@ class Applier:
         """Durable on the shards on return; counts the lines on the chunk's tally."""
         if chunk.rows:
             await self._link(chunk.rows, chunk.tally)
-        if chunk.statements:
-            await self._apply_statements(
-                chunk.statements, chunk.tally, book.traits if book is not None else frozenset()
-            )
+        if chunk.statements or chunk.unsure:
+            await self._apply_statements(chunk, book.traits if book is not None else frozenset())
 
-    async def commit(self, position: int, counters: bytes) -> None:
-        """Everything up to a position counts from now on."""
+    async def commit(self, position: int, counters: bytes, gone: Sequence[Holding] = ()) -> None:
+        """Everything up to a position counts from now on, and ids that have left their feeds."""
         record = self._record
         filed, self._filed = self._filed, {}
         applied_to, self._applied_to = self._applied_to, {}
-        await self._files.advance(record.number, position, counters, filed, applied_to, record.begun)
+        await self._files.advance(record.number, position, counters, filed, applied_to, record.begun, gone)
         if filed:
             self._target.filed()
 
     # --- onboarding -------------------------------------------------------------------------------------
 
-    async def _apply_statements(
-        self, lines: Sequence[Statement], tally: Tally, target_traits: frozenset[int]
-    ) -> None:
+    async def _apply_statements(self, chunk: Chunk, target_traits: frozenset[int]) -> None:
+        lines, tally = chunk.statements, chunk.tally
         by_device: dict[str, list[Statement]] = {}
+        taken: list[Statement] = []
         for start in range(0, len(lines), SLICE):
-            await self._sort(lines[start : start + SLICE], by_device, tally, target_traits)
+            taken += await self._sort(lines[start : start + SLICE], by_device, tally, target_traits)
             await asyncio.sleep(0)
+        if self._mirror is not None:
+            await self._mirror.hold(self._record.number, taken, chunk.unsure)
         now = int(self._clock.now())
         commands = [self._command(uuid, statements, now) for uuid, statements in by_device.items()]
         await asyncio.sleep(0)
@@ -97,20 +103,27 @@ class Applier:
         by_device: dict[str, list[Statement]],
         tally: Tally,
         target_traits: frozenset[int],
-    ) -> None:
-        """Lines to the devices that they are about, and what is said of people under their ids."""
+    ) -> list[Statement]:
+        """Lines to the devices that they are about, and what is said of people under their ids. Returns those that
+        are not refused.
+        """
         keys = {statement.key for statement in lines}
         devices = await self._target.devices(keys)
         people = {key for key in keys if self._target.of_people(key[0])}
         await self._read_filed(people)
-        for statement in lines:
-            owners = devices.get(statement.key, ())
+        taken = []
+        for said in lines:
+            owners = devices.get(said.key, ())
+            statement = said
+            if self._mirror is not None and self._mirror.is_shared:
+                statement = await self._mirror.without_held(self._record.number, said, owners)
             if self._target.opted_out(statement.key, owners):
                 tally.refuse("opted_out", statement.line.number)
             elif statement.key in people:
                 if not self._file(statement, target_traits):
                     tally.refuse("over_limit", statement.line.number)
                     continue
+                taken.append(statement)
                 self._applied_to[statement.key] = owners
                 _count(statement.line, tally)
                 for uuid in owners:
@@ -118,7 +131,9 @@ class Applier:
             elif not owners:
                 tally.refuse("no_matching_id", statement.line.number)
             else:
+                taken.append(statement)
                 by_device.setdefault(owners[0], []).append(statement)
+        return taken
 
     def _command(self, uuid: str, statements: Sequence[Statement], now: int) -> Onboard:
         lines = tuple(one.line for one in statements)
@@ -140,13 +155,49 @@ class Applier:
                 filed.traits = {t: ts for t, ts in filed.traits.items() if t not in target_traits}
         if mark.lines >= MAX_FILE_LINES:
             return False
+        self._note(filed, line)
+        filed.mark = FileMark(mark.file, mark.first, line.number, mark.lines + 1)
+        return True
+
+    def _note(self, filed: Filed, line: FileLine) -> None:
         ts = self._record.begun
         filed.traits.update(dict.fromkeys(line.realise, ts))
         for trait_id in line.remove:
             filed.traits.pop(trait_id, None)
         filed.memberships.update((segment, (status, ts)) for segment, status in line.memberships.items())
-        filed.mark = FileMark(mark.file, mark.first, line.number, mark.lines + 1)
-        return True
+
+    # --- mirror -----------------------------------------------------------------------------------------
+
+    async def leave(self, feed: Feed, ids: Sequence[str]) -> list[Holding]:
+        """Take ids, and their devices, out of what a feed says, where nothing else keeps them in; returns those with
+        which that is done. Unlike lines of a file these may be told twice: they change nothing then.
+        """
+        mirror, file = self._mirror, self._record.number
+        if mirror is None:
+            raise RuntimeError("only a mirror lets anybody leave")
+        line = leaving(feed.subject)
+        keys = [(feed.dpid, id_) for id_ in ids]
+        devices = await self._target.devices(keys)
+        of_people = self._target.of_people(feed.dpid)
+        if of_people:
+            await self._read_filed(set(keys))
+        told: list[tuple[str, str]] = []
+        for place, key in enumerate(keys):
+            if not place % SLICE:
+                await asyncio.sleep(0)
+            owners = devices.get(key, ())
+            if self._target.opted_out(key, owners) or await mirror.keeps(feed, file, key):
+                continue
+            if of_people:
+                self._note(self._filed[key], line)
+                self._applied_to[key] = owners
+            for uuid in owners if of_people else owners[:1]:
+                if not await mirror.keeps(feed, file, key, uuid):
+                    told.append((key[1], uuid))
+        ts, now = self._record.begun, int(self._clock.now())
+        results = await self._target.onboard([Onboard(uuid, 0, ts, now, (line,)) for _, uuid in told])
+        failed = {id_ for (id_, _), result in zip(told, results, strict=True) if isinstance(result, Failed)}
+        return [Holding(feed.number, id_) for id_ in ids if id_ not in failed]
 
     # --- id sync ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.identity import IdKey
+    from arke.storage.ports.feeds import FeedStore, Holding
 
 
 class FileRecord(NamedTuple):
@@ -48,8 +49,11 @@ class Joining(NamedTuple):
 class FileStore(Protocol):
     """Writes are durable on return; every call may suspend and raises StoreUnavailable."""
 
-    async def begin(self, name: str, digest: bytes, at: int) -> FileRecord:
-        """The record of this very file; made now where it is new."""
+    @property
+    def feeds(self) -> FeedStore: ...
+
+    async def begin(self, name: str, digest: bytes, at: int, *, anew: bool = False) -> FileRecord:
+        """The record of this very file; made now where it is new, or to be begun `anew`."""
         ...
 
     async def advance(
@@ -60,6 +64,7 @@ class FileStore(Protocol):
         filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
         at: int,
+        gone: Sequence[Holding] = (),
     ) -> None:
         """A file has come to `position`. `applied_to` are the devices to which what is now filed was applied
         already: whoever else owns one of these ids joins.

@@ -9,11 +9,13 @@ import msgspec
 
 from arke.storage.ports.files import Filed, FileRecord, Joining
 from arke.storage.sqlite.connection import statements
+from arke.storage.sqlite.feeds import SqliteFeeds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from arke.domain.identity import IdKey
+    from arke.storage.ports.feeds import Holding
     from arke.storage.sqlite.connection import Database
 
 SQL = statements(Path(__file__).with_name("queries") / "files.sql")
@@ -29,12 +31,15 @@ class SqliteFiles:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.feeds = SqliteFeeds(database)
 
-    async def begin(self, name: str, digest: bytes, at: int) -> FileRecord:
-        return await self._database.write(self._begin, name, digest, at)
+    async def begin(self, name: str, digest: bytes, at: int, *, anew: bool = False) -> FileRecord:
+        return await self._database.write(self._begin, name, digest, at, anew)
 
-    def _begin(self, name: str, digest: bytes, at: int) -> FileRecord:
+    def _begin(self, name: str, digest: bytes, at: int, anew: bool) -> FileRecord:
         run = self._database.connection.execute
+        if anew:
+            run(SQL["drop"], (name, digest))
         run(SQL["begin"], (name, digest, at))
         number, begun, position, done, body = next(run(SQL["find"], (name, digest)))
         return FileRecord(number, begun, position, bool(done), body)
@@ -47,8 +52,9 @@ class SqliteFiles:
         filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
         at: int,
+        gone: Sequence[Holding] = (),
     ) -> None:
-        await self._database.write(self._advance, number, position, body, filed, applied_to, at)
+        await self._database.write(self._advance, number, position, body, filed, applied_to, at, gone)
 
     def _advance(
         self,
@@ -58,8 +64,10 @@ class SqliteFiles:
         filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
         at: int,
+        gone: Sequence[Holding],
     ) -> None:
         connection = self._database.connection
+        self.feeds.let_go(number, gone)
         connection.execute(SQL["advance"], (position, body, number))
         rows = ((dpid, id_, at, _encode(known)) for (dpid, id_), known in filed.items())
         connection.executemany(SQL["file"], rows)

@@ -3,6 +3,9 @@
 -- name: begin
 INSERT OR IGNORE INTO data_file (name, digest, begun, position, done, body) VALUES (?, ?, ?, 0, 0, x'')
 
+-- name: drop
+DELETE FROM data_file WHERE name = ? AND digest = ?
+
 -- name: find
 SELECT number, begun, position, done, body FROM data_file WHERE name = ? AND digest = ?
 
