@@ -19,7 +19,9 @@ from arke.delivery.https.dialer import SystemResolver
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.tls import TlsContexts
+from arke.delivery.refusals import Refusals
 from arke.delivery.secrets import Confinement, Secrets
+from arke.delivery.templates.output import is_json
 from arke.domain.catalog import Catalog
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
@@ -97,6 +99,7 @@ def https_wire(settings: Settings) -> Wire:
     return Wire(
         client,
         Secrets(confinement),
+        refusals=Refusals(SystemClock()),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
     )
@@ -284,4 +287,4 @@ def catalog_checkers() -> Checkers:
     def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
         return compile_template(text, language, content_type=content_type).warnings
 
-    return Checkers(template=template, url=parse_endpoint)
+    return Checkers(template=template, url=parse_endpoint, json=is_json)

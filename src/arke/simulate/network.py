@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from arke.delivery.channel import Delivery
     from arke.delivery.https.request import OutboundRequest
 
-HIDDEN_HEADERS = frozenset({"authorization"})
 _TOKEN = b'{"token_type":"Bearer","access_token":"simulated"}'
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """One line of the output."""
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the output. `method` is there where it is not POST."""
 
     at: str
     destination: int
@@ -33,6 +32,7 @@ class Sent(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str | list[str]]
     body: str
+    method: str | None = None
 
 
 class Witness(Protocol):
@@ -78,6 +78,7 @@ class SimulatedNetwork:
                 status=status,
                 headers=_headers(request),
                 body=request.body.decode(),
+                method=request.method if request.method != "POST" else None,
             )
         )
         return Answer(status=status, sent=True)
@@ -105,7 +106,7 @@ def _headers(request: OutboundRequest) -> dict[str, str | list[str]]:
     """Header fields as sent, credentials left out; a name that is sent twice has a list."""
     found: dict[str, str | list[str]] = {}
     for name, value in request.headers():
-        shown = "(hidden)" if name.lower() in HIDDEN_HEADERS else value
+        shown = "(hidden)" if name.lower() in request.hidden else value
         before = found.get(name)
         if before is None:
             found[name] = shown
