@@ -26,12 +26,21 @@ class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
     generation: int = 0
 
 
+class LeftOut(msgspec.Struct, frozen=True, gc=False):
+    """A part of an event that was left out, by the code and text that tell its sender why; the rest counts."""
+
+    part: Literal["id", "trait", "membership", "time"]
+    code: str
+    message: str
+
+
 class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event as the intake parses it, before its device is known. `ts` in epoch seconds; None: when it arrives.
 
     `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
     statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
-    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody.
+    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `left_out` is what its
+    door could not read of it.
     """
 
     uuid: str | None = None
@@ -43,6 +52,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ts: int | None = None
     trait_source: int | None = None
     public: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,7 +87,8 @@ NOTHING_WITHHELD = Withheld()
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards.
 
-    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it.
+    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `left_out` is what was
+    left out of the event besides what is withheld.
     """
 
     uuid: str
@@ -86,3 +97,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     opted_out: bool = False
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
+    left_out: tuple[LeftOut, ...] = ()

@@ -10,7 +10,7 @@ import msgspec
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, InvalidInput, ScriptError
-from arke.intake.ndjson import refusal
+from arke.intake.ndjson import left_out, refusal
 from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
@@ -102,6 +102,8 @@ class Simulation:
             refused = refusal(answer)
             if refused is not None:
                 self.complain(f"{where}: event refused: {refused.reason}: {refused.message}")
+            for left in left_out(answer):
+                self.complain(f"{where}: left out: {left.code}: {left.message}")
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
                 self.complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
