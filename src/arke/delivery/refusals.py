@@ -83,7 +83,7 @@ class Refusals:
         found = (
             self._kept.values() if destination is None else [self._kept.get(destination, deque[Refused]())]
         )
-        return sorted((one for kept in found for one in kept), key=lambda one: one.at, reverse=True)
+        return sorted((one for kept in found for one in reversed(kept)), key=lambda one: one.at, reverse=True)
 
     def add(self, refused: Refused) -> None:
         """Keep a refusal. One that says the same as the one before takes its place."""
