@@ -64,13 +64,14 @@ class Delivery(msgspec.Struct, frozen=True):
     """How a delivery ended after `attempts` (0 to 2).
 
     `answer` is what the ledger records: a status, or the stable name of what failed. `sent` says whether the
-    destination may have received the message.
+    destination may have received the message; `sloppy` counts answers that were not well-formed.
     """
 
     acknowledged: bool
     answer: str
     attempts: int
     sent: bool = True
+    sloppy: int = 0
 
 
 class Channel:
@@ -154,12 +155,18 @@ class Channel:
         asker = object()
         first, _ = await self._attempt(message, fields, 1, asker)
         if first.status in success:
-            return Delivery(True, first.code, attempts=1)
+            return Delivery(True, first.code, attempts=1, sloppy=int(first.sloppy))
         await asyncio.sleep(self._wire.retry_delay_s)
         second, token = await self._attempt(message, fields, 2, asker)
         if second.status not in success:
             self.refused(message, second, fields if token is None else [token.header, *fields], attempts=2)
-        return Delivery(second.status in success, second.code, attempts=2, sent=first.sent or second.sent)
+        return Delivery(
+            second.status in success,
+            second.code,
+            attempts=2,
+            sent=first.sent or second.sent,
+            sloppy=first.sloppy + second.sloppy,
+        )
 
     def refused(self, message: Message, answer: Answer, fields: Fields, *, attempts: int) -> None:
         """Keep why a message was not acknowledged, without the secrets that were in its header `fields`."""
