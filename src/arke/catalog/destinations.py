@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from arke.catalog.credentials import read_basic_auth, read_headers, read_oauth2
 from arke.catalog.endpoints import read_content_type, read_tls, read_url
 from arke.catalog.signatures import read_signatures, read_webhooks
-from arke.catalog.values import duration_ms, hour_of_day, iso_day
+from arke.catalog.values import duration_ms, hour_of_day, iso_day, time_zone
 from arke.domain.catalog import BatchSchedule, Destination, HttpMethod, Mapping
 from arke.errors import InvalidInput, RuleError
 
@@ -31,7 +31,7 @@ DESTINATION_FIELDS = (
 )
 REFERRING_FIELDS = ("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls")
 """Fields that may refer to secrets and files."""
-BATCH_FIELDS = ("every", "at")
+BATCH_FIELDS = ("every", "at", "timezone")
 MAPPING_FIELDS = ("segment", "alias", "start", "end")
 
 TemplateLanguage = Literal["macros", "jinja2"]
@@ -118,7 +118,11 @@ def _batch(fields: Fields) -> BatchSchedule | None:
     if entry is None:
         return BatchSchedule()
     every_ms = duration_ms(entry, "every", 86_400_000, low="24h", high="366d")
-    return BatchSchedule(every_s=every_ms // 1_000, at=hour_of_day(entry, "at", "02:00"))
+    return BatchSchedule(
+        every_s=every_ms // 1_000,
+        at=hour_of_day(entry, "at", "02:00"),
+        timezone=time_zone(entry, "timezone", "UTC"),
+    )
 
 
 def _template(
