@@ -173,6 +173,7 @@ class Channel:
         secrets = [value for name, value in fields if name.lower() in self._hidden]
         if self.tokens is not None:
             secrets += self.tokens.secret_texts()
+        now = self._clock.now()
         refused = refused_by(
             answer,
             secrets,
@@ -181,9 +182,9 @@ class Channel:
             kind=message.kind,
             users=message.users,
             attempts=attempts,
-            at=self._clock.now(),
+            at=now,
         )
-        self._wire.refusals.add(refused)
+        self._wire.refusals.add(refused, now)
 
     async def _attempt(
         self, message: Message, fields: Fields, attempt: int, asker: object

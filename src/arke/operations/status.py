@@ -8,7 +8,7 @@ import msgspec
 
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
-from arke.shard.protocol import AskStatus, ShardStatus
+from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
 from arke.storage.ports.directory import AuditEnd
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
-    newest run. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
+    newest run, `refused` the newest message that was not acknowledged. `sloppy`: answers that were not well-formed
+    HTTP, and counted by their status.
     """
 
     id: int
@@ -39,6 +40,7 @@ class DestinationStatus(msgspec.Struct):
     p50_ms: float | None = None
     p99_ms: float | None = None
     batch: RunFacts | None = None
+    refused: LastRefusal | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -83,6 +85,7 @@ class StatusOperations:
             if run.destination in found:  # the catalog may have changed since
                 found[run.destination].batch = run
         _add_lanes(found, (lane for part in parts for lane in part.lanes))
+        _add_refusals(found, parts)
         audit = await engine.directory.audit.end()
         return self._status(parts, list(found.values()), audit)
 
@@ -108,6 +111,15 @@ class StatusOperations:
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
         )
+
+
+def _add_refusals(found: dict[int, DestinationStatus], parts: Iterable[ShardStatus]) -> None:
+    """The newest of every shard's last refusals."""
+    for part in parts:
+        for destination, refused in part.refused.items():
+            status = found.get(destination)
+            if status is not None and (status.refused is None or status.refused.at < refused.at):
+                status.refused = refused
 
 
 def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus]) -> None:

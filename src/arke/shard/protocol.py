@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
 import msgspec
 
 from arke.delivery.observer import DestinationFigures
+from arke.delivery.refusals import Refused
 from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
@@ -46,6 +47,14 @@ class LaneStatus(msgspec.Struct, frozen=True):
     figures: DestinationFigures
 
 
+class LastRefusal(msgspec.Struct, frozen=True):
+    """When a destination last refused a message, and how; what it said is shown to fewer (`AskRefusals`)."""
+
+    at: str
+    answer: str
+    times: int = 1
+
+
 class ShardStatus(msgspec.Struct, frozen=True):
     """One shard's figures since it started; `profiles` and `seq` of all time; `taken` is how far its log was taken.
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
@@ -62,6 +71,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     catalog_version: int
     backfilled: float
     lanes: list[LaneStatus]
+    refused: dict[int, LastRefusal] = {}
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +223,12 @@ class AskOwed(Question[OwedPage], tag=True, frozen=True):
     limit: int
 
 
+class AskRefusals(Question[list[Refused]], tag=True, frozen=True):
+    """The newest refusals of a destination, or of all."""
+
+    destination: int | None
+
+
 class AskEstimate(Question[Estimated], tag=True, frozen=True):
     """How many stored profiles a segment rule would hold now.
 
@@ -291,6 +307,7 @@ AnyQuestion = (
     | AskProfile
     | AskStanding
     | AskOwed
+    | AskRefusals
     | AskEstimate
     | AskForecast
     | AskBehind

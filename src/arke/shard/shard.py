@@ -38,11 +38,13 @@ from arke.shard.protocol import (
     AskForecast,
     AskOwed,
     AskProfile,
+    AskRefusals,
     AskStanding,
     AskStatus,
     Compact,
     Drain,
     LaneStatus,
+    LastRefusal,
     Prepare,
     RunBatch,
     ShardStatus,
@@ -60,9 +62,10 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.channel import Wire
+    from arke.delivery.refusals import Refused
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
-    from arke.shard.protocol import Behind, Forecasted, Question
+    from arke.shard.protocol import Behind, Forecasted, OwedPage, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -461,8 +464,8 @@ class Shard:
                 return await self._inspection.standing(asked.uuid)
             case Compact():
                 return await self._write(self.store.expunge)
-            case AskOwed():
-                return await self._inspection.owed_page(asked, self._routing_now())
+            case AskOwed() | AskRefusals():
+                return await self._undelivered(asked)
             case RunBatch():
                 return await self._run_batch(asked)
             case AskBatches():
@@ -473,6 +476,12 @@ class Shard:
                 return await self._ahead(asked)
             case Drain():
                 return await self._drain(asked.timeout_s)
+
+    async def _undelivered(self, asked: AskOwed | AskRefusals) -> OwedPage | list[Refused]:
+        """What is owed, and what was said of what was not acknowledged."""
+        if isinstance(asked, AskRefusals):
+            return self._wire.refusals.of(asked.destination, self.now)
+        return await self._inspection.owed_page(asked, self._routing_now())
 
     def _prepared_ruling(self, version: int) -> Ruling:
         ruling = self._prepared.get(version)
@@ -559,6 +568,10 @@ class Shard:
             catalog_version=self.runner.ruling.version,
             backfilled=await self._backfilled(),
             lanes=lanes,
+            refused={
+                number: LastRefusal(one.at, one.answer, one.times)
+                for number, one in self._wire.refusals.newest(self.now).items()
+            },
         )
 
     async def _backfilled(self) -> float:
