@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
@@ -65,8 +67,8 @@ def ruling_of(request: Prepare) -> Ruling:
     return Ruling(catalog, request.version, request.mapping_versions, request.retired)
 
 
-def https_wire(settings: Settings) -> Wire:
-    """The wire to real destinations."""
+def https_wire(settings: Settings, shard: int = 0) -> Wire:
+    """The wire of a shard, by its number, to real destinations."""
     confinement = confined_to(settings)
     client = HttpsClient(
         EgressPolicy(settings.egress.allow_cidrs),
@@ -79,12 +81,19 @@ def https_wire(settings: Settings) -> Wire:
         Secrets(confinement),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+        shard=(shard, settings.server.shards or 1),
     )
 
 
 def confined_to(settings: Settings) -> Confinement:
     """What a catalog that came over the network may refer to."""
     return Confinement(settings.secrets.env_prefix, settings.secrets.folders)
+
+
+def shard_number(name: str) -> int:
+    """By the name of its file, `shard-03`; 0 for a file of another name."""
+    _, _, number = name.rpartition("-")
+    return int(number) if number.isdecimal() else 0
 
 
 def page_memory(settings: Settings) -> PageMemory:
@@ -103,7 +112,7 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
     return Shard(
         store,
         Ruling(Catalog(), 0, {}),
-        wire=https_wire(settings),
+        wire=https_wire(settings, shard_number(name)),
         clock=SystemClock(),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
@@ -200,6 +209,9 @@ async def running_engine(
             data / DIRECTORY_FILE, committer=ThreadCommitter("directory"), memory=page_memory(settings)
         )
         count = await directory.shards(settings.server.shards)
+        settings = msgspec.structs.replace(
+            settings, server=msgspec.structs.replace(settings.server, shards=count)
+        )
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]

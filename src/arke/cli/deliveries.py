@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.operations.jobs import DestinationBatches, RunFacts
+    from arke.operations.jobs import DestinationBatches, OwedDevice, RunFacts
 
 batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
 
@@ -140,6 +140,12 @@ Destination = Annotated[
 ]
 
 
+def _again(owed: OwedDevice) -> str:
+    """How often it was tried, and when it is sent again by itself."""
+    tries = f", {owed.tries} messages" if owed.tries > 1 else ""
+    return f"{tries}, again from {owed.next}" if owed.next is not None else tries
+
+
 @undelivered_app.command("list")
 def list_owed(
     destination: Destination = None,
@@ -162,7 +168,7 @@ def list_owed(
         segments = ", ".join(f"{alias}={status}" for alias, status in owed.segments.items())
         ids = ", ".join(owed.ids)
         sys.stdout.write(
-            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}: {owed.reason}\n"
+            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}: {owed.reason}{_again(owed)}\n"
         )
     if not json:
         sys.stdout.write(f"{count:,} owed\n")

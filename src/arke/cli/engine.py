@@ -105,13 +105,21 @@ def _show(figures: Status) -> None:
             else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
         )
         sys.stdout.write(
-            f"destination {label(row.id, row.name)}: circuit {row.circuit}\n"
+            f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}\n"
             f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
             f"{row.retries:,} retries{latency}\n"
-            f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
+            f"  owed {row.owed:,} devices{_next(row.owed_next)}, {row.backlog:,} journal entries behind\n"
             + (f"  answers {answers}\n" if answers else "")
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
+
+
+def _pause(pause_s: float) -> str:
+    return f", to be left alone for {pause_s:.0f} s" if pause_s else ""
+
+
+def _next(at: str | None) -> str:
+    return f", sent again from {at}" if at is not None else ""
 
 
 def _batch(run: RunFacts) -> str:

@@ -7,7 +7,7 @@ deadline of its own.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -25,16 +25,26 @@ if TYPE_CHECKING:
 TIMEOUT_S = 3.0
 RETRY_DELAY_S = 0.1
 
+PASSING: Final = frozenset({401, 403, 408, 425, 429})
+"""The 4xx that say nothing of what the message holds."""
+_UNREACHABLE: Final = frozenset({"dns", "connect", "tls"})
+_TIMEOUTS_UNREACHED: Final = frozenset({"timeout_dns", "timeout_connect", "timeout_tls"})
+
 Fields = list[tuple[str, str]]
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """What all messages of a shard leave through. `timeout_s` bounds an attempt; a retry waits `retry_delay_s`."""
+    """What all messages of a shard leave through. `timeout_s` bounds an attempt; a retry waits `retry_delay_s`.
+
+    `shard` is the shard's number, from 0, and how many there are: each keeps to its share of a destination's
+    bounds.
+    """
 
     poster: Poster
     secrets: Secrets
     timeout_s: float = TIMEOUT_S
     retry_delay_s: float = RETRY_DELAY_S
+    shard: tuple[int, int] = (0, 1)
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -51,13 +61,32 @@ class Delivery(msgspec.Struct, frozen=True):
     """How a delivery ended after `attempts` (0 to 2).
 
     `answer` is what the ledger records: a status, or the stable name of what failed. `sent` says whether the
-    destination may have received the message.
+    destination may have received the message; `refused`: it answered that it does not take what the message holds;
+    `unreachable`: there was no connection to it.
     """
 
     acknowledged: bool
     answer: str
     attempts: int
     sent: bool = True
+    refused: bool = False
+    unreachable: bool = False
+
+
+class Retries(Protocol):
+    """Says when a retry may leave."""
+
+    def failed(self, answer: Answer) -> None:
+        """An attempt failed, with this answer."""
+        ...
+
+    async def turn(self, message: Message) -> bool:
+        """Wait until the message's retry may leave. False: it never may."""
+        ...
+
+    def answered(self) -> None:
+        """The retry has ended."""
+        ...
 
 
 class Channel:
@@ -102,15 +131,32 @@ class Channel:
             )
         return fields
 
-    async def deliver(self, message: Message, fields: Fields) -> Delivery:
+    async def connect(self) -> bool:
+        """Have a connection ready for the next message. False: none can be made."""
+        destination = self.destination
+        failure = await self._wire.poster.connect(
+            destination.id, self._endpoint, destination.tls, timeout_s=self._wire.timeout_s
+        )
+        return failure is None
+
+    async def deliver(self, message: Message, fields: Fields, retries: Retries) -> Delivery:
         """Send a message with its signatures, and send it once more if that failed. Never a third time."""
         success = self.destination.success
         first = await self._attempt(message, fields, 1)
         if first.status in success:
             return Delivery(True, first.code, attempts=1)
+        retries.failed(first)
         await asyncio.sleep(self._wire.retry_delay_s)
-        second = await self._attempt(message, fields, 2)
-        return Delivery(second.status in success, second.code, attempts=2, sent=first.sent or second.sent)
+        if not await retries.turn(message):
+            return _failed(first, 1, sent=first.sent)
+        try:
+            second = await self._attempt(message, fields, 2)
+        finally:
+            retries.answered()
+        if second.status in success:
+            return Delivery(True, second.code, attempts=2)
+        retries.failed(second)
+        return _failed(second, 2, sent=first.sent or second.sent)
 
     async def _attempt(self, message: Message, fields: Fields, attempt: int) -> Answer:
         """Send at most one request. The deadline covers fetching a token, too."""
@@ -148,3 +194,16 @@ def _same_credentials(before: Destination, now: Destination) -> bool:
     from the network may not refer to.
     """
     return before.oauth2 == now.oauth2 and before.confined == now.confined
+
+
+def _failed(answer: Answer, attempts: int, *, sent: bool) -> Delivery:
+    """How a delivery ended whose last attempt got this answer."""
+    status = answer.status
+    return Delivery(
+        False,
+        answer.code,
+        attempts,
+        sent=sent,
+        refused=status is not None and 400 <= status < 500 and status not in PASSING,
+        unreachable=answer.reason in _UNREACHABLE or answer.cause in _TIMEOUTS_UNREACHED,
+    )

@@ -231,7 +231,8 @@ def _state(
     if side is None or not destination.enabled:
         return "off", "the destination is switched off"
     if side.owed_since is not None:
-        return "owed", f"owed since {utc_text(side.owed_since)}: {side.owed_reason}"
+        again = f", sent again from {utc_text(side.owed_due)}" if side.owed_due is not None else ""
+        return "owed", f"owed since {utc_text(side.owed_since)}: {side.owed_reason}{again}"
     if side.pending:
         return "pending", "a message is waiting or under way"
     if not side.sampled:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.delivery.circuit import CircuitState
+from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
-    newest run.
+    newest run. `circuit` is that of the shard where it is worst, `pause_s` for how long the endpoint still wants to
+    be left alone. `owed_next` is when the first of what is owed is sent again by itself, at the earliest (RFC
+    3339); None: nothing is.
     """
 
     id: int
@@ -32,8 +36,10 @@ class DestinationStatus(msgspec.Struct):
     retries: int = 0
     nothing_to_tell: int = 0
     owed: int = 0
+    owed_next: str | None = None
     backlog: int = 0
-    circuit: str = "closed"
+    circuit: CircuitState = "closed"
+    pause_s: float = 0.0
     answers: dict[str, int] = {}
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -109,9 +115,13 @@ class StatusOperations:
         )
 
 
+_WORST: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
+
+
 def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus]) -> None:
     """Sum up every shard's lanes by destination."""
     latencies: dict[int, list[float]] = {}
+    due: dict[int, int] = {}
     for lane in lanes:
         status = found.get(lane.destination)
         if status is None:
@@ -125,10 +135,15 @@ def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus])
         status.nothing_to_tell += figures.nothing_to_tell
         status.owed += lane.owed
         status.backlog += lane.backlog
-        status.circuit = "open" if lane.circuit_open else status.circuit
+        status.circuit = max(status.circuit, lane.circuit, key=_WORST.index)
+        status.pause_s = max(status.pause_s, round(lane.pause_s, 1))
+        if lane.owed_due is not None:
+            due[lane.destination] = min(lane.owed_due, due.get(lane.destination, lane.owed_due))
         for answer, count in figures.answers.items():
             status.answers[answer] = status.answers.get(answer, 0) + count
         latencies.setdefault(lane.destination, []).extend(figures.latencies_ms)
+    for destination_id, at in due.items():
+        found[destination_id].owed_next = utc_text(at)
     for destination_id, values in latencies.items():
         values.sort()
         if values:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
+from arke.delivery.circuit import CircuitState
 from arke.delivery.observer import DestinationFigures
 from arke.domain.batch import BatchRun
 from arke.domain.ledger import LedgerRow
@@ -37,13 +38,17 @@ def answer_type(kind: type[Question[Any]]) -> Any:
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """One lane: what it did, what waits, what is owed, and whether its circuit is open."""
+    """One lane: what it did, what waits, what is owed and when the first of it is sent again by itself (epoch
+    seconds; None: not at all), its circuit, and for how long the endpoint still wants to be left alone.
+    """
 
     destination: int
     owed: int
     backlog: int
-    circuit_open: bool
+    circuit: CircuitState
     figures: DestinationFigures
+    owed_due: int | None = None
+    pause_s: float = 0.0
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
@@ -67,7 +72,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
     """One device's news that a destination has not acknowledged (SPEC 9: `undelivered list`).
 
-    `segments` maps an alias to the status that is owed; `ids` are `dpid:id`; `since` is RFC 3339.
+    `segments` maps an alias to the status that is owed; `ids` are `dpid:id`; `since` is RFC 3339, and so is `next`:
+    when it is sent again by itself at the earliest, None where it is not. `tries`: messages that failed.
     """
 
     destination: int
@@ -76,6 +82,8 @@ class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
     segments: dict[str, int]
     since: str
     reason: str
+    tries: int = 0
+    next: str | None = None
 
 
 class OwedPage(msgspec.Struct, frozen=True):
@@ -92,6 +100,8 @@ class Telling(msgspec.Struct, frozen=True):
     pending: bool
     owed_since: int | None
     owed_reason: str | None
+    owed_tries: int
+    owed_due: int | None
     sampled: bool
     would_tell: dict[str, dict[str, int]]
 

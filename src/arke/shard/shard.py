@@ -538,9 +538,17 @@ class Shard:
             figures = self.observer.figures(destination_id)
             if not latencies:
                 figures.latencies_ms = []
+            now = asyncio.get_running_loop().time()
+            resends = lane.owed_count > 0 and lane.route.destination.owed == "auto"
             lanes.append(
                 LaneStatus(
-                    destination_id, lane.owed_count, lane.backlog, lane.sender.circuit.is_open, figures
+                    destination_id,
+                    lane.owed_count,
+                    lane.backlog,
+                    lane.sender.circuit.state(now),
+                    figures,
+                    owed_due=await self.store.next_owed(destination_id) if resends else None,
+                    pause_s=lane.sender.pace.paused_s(now),
                 )
             )
         return ShardStatus(

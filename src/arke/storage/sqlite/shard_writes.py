@@ -61,7 +61,7 @@ class ShardWrites:
         self._run("drop_owed", writes.no_longer_owed)
         self._run(
             "put_owed",
-            [(owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed],
+            [msgspec.structs.astuple(owed) for owed in writes.owed],
         )
         self._run("move_cursor", list(writes.cursors.items()))
         self._run(

@@ -156,6 +156,17 @@ class SqliteShardStore:
     async def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
         return self._reads.owed_page(destination, after, limit)
 
+    async def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
+        return self._reads.owed_due(destination, until, after, limit)
+
+    async def owed_tried(
+        self, destination: int, until: float, after: tuple[float, int], limit: int
+    ) -> list[Owed]:
+        return self._reads.owed_tried(destination, until, after, limit)
+
+    async def next_owed(self, destination: int) -> int | None:
+        return self._reads.next_owed(destination)
+
     async def owed_counts(self) -> dict[int, int]:
         return self._reads.owed_counts()
 
