@@ -11,6 +11,7 @@ from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
 from arke.domain.event_time import MAX_AHEAD_S
 from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
@@ -30,7 +31,7 @@ LIVE_FOR_S = 2.0
 
 
 class Ingestion:
-    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight."""
+    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight; `figures` count refusals."""
 
     def __init__(
         self, catalog: LiveCatalog, identity: Identity, links: Links, shards: Shards, clock: Clock
@@ -42,6 +43,7 @@ class Ingestion:
         self._clock = clock
         self._taken_at = 0.0
         self.room = Room()
+        self.figures = IntakeFigures()
 
     def integration_codes(self) -> Mapping[str, int]:
         return self._catalog.integration_codes()
@@ -181,6 +183,7 @@ class Ingestion:
             memberships=incoming.memberships,
             region=incoming.region,
             trait_source=incoming.trait_source,
+            event_id=incoming.event_id,
         )
 
     async def _dispatch(
