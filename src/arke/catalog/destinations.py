@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path as FilePath
 
+    from arke.catalog.endpoints import TlsChecker
     from arke.catalog.fields import Fields
     from arke.catalog.place import Findings
     from arke.catalog.values import Confined
@@ -39,12 +40,13 @@ class Checkers(NamedTuple):
     """Checks that the delivery side owns; whoever wires the program passes them in.
 
     `template(text, language, content_type)` compiles a body template and returns warnings; `url(text)` reads
-    an endpoint's address as it will be dialled. Both raise InvalidInput. `confined`: the catalog came over the
-    network, and may refer to what this allows.
+    an endpoint's address as it will be dialled. Both raise InvalidInput. `tls`: a `TlsChecker`.
+    `confined`: the catalog came over the network, and may refer to what this allows.
     """
 
     template: Callable[[str, TemplateLanguage, str], Sequence[str]] | None = None
     url: Callable[[str], object] | None = None
+    tls: TlsChecker | None = None
     confined: Confined | None = None
 
 
@@ -74,7 +76,7 @@ def read_destination(
         signatures=read_signatures(fields, confined),
         standard_webhooks=read_webhooks(fields, confined),
         oauth2=read_oauth2(fields, checkers.url, confined),
-        tls=read_tls(fields, base_dir, confined),
+        tls=read_tls(fields, base_dir, confined, checkers.tls),
         success=_success(fields),
         template=template,
         template_language=language,
