@@ -20,7 +20,9 @@ from arke.delivery.https.failure import PostFailed
 from arke.delivery.https.proxy import ProxySetting
 from arke.delivery.https.tls import TlsContexts, build_context
 from arke.delivery.https.tls_files import file_problems
+from arke.delivery.refusals import Refusals
 from arke.delivery.secrets import Confinement, Secrets
+from arke.delivery.templates.output import is_json
 from arke.domain.catalog import Catalog, Tls
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
@@ -85,6 +87,7 @@ def https_wire(settings: Settings) -> Wire:
     return Wire(
         client,
         secrets,
+        refusals=Refusals(SystemClock()),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
     )
@@ -283,4 +286,4 @@ def catalog_checkers() -> Checkers:
     def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
         return compile_template(text, language, content_type=content_type).warnings
 
-    return Checkers(template=template, url=parse_endpoint, tls=file_problems)
+    return Checkers(template=template, url=parse_endpoint, json=is_json, tls=file_problems)

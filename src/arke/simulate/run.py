@@ -11,7 +11,7 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, InvalidInput, ScriptError
 from arke.intake.ndjson import left_out, refusal
-from arke.onboarding.columns import columns_beside
+from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
 from arke.privacy.request_file import read_id

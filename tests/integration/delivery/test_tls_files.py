@@ -126,6 +126,14 @@ def test_each_file_has_its_own_problem(files: Path) -> None:
     assert [problem.message.partition(":")[0] for problem in found.errors] == ["ca_file", "client_key"]
 
 
+def test_a_token_server_s_files_are_looked_at_as_well(files: Path) -> None:
+    """Those of `oauth2.tls`, at their own place."""
+    token = "token_url: https://auth.example/, credentials: env:A, tls: {ca_file: empty}"
+    oauth2 = f"ca_file: ca.pem }}\n    oauth2: {{ {token} "
+        (6, "ca_file: the file is empty")
+    ]
+
+
 @pytest.mark.parametrize(
     ("tls", "field"),
     [("ca_file: old.pem", "ca_file"), ("client_cert: old.pem, client_key: old.key", "client_cert")],
