@@ -130,6 +130,8 @@ def test_a_token_server_s_files_are_looked_at_as_well(files: Path) -> None:
     """Those of `oauth2.tls`, at their own place."""
     token = "token_url: https://auth.example/, credentials: env:A, tls: {ca_file: empty}"
     oauth2 = f"ca_file: ca.pem }}\n    oauth2: {{ {token} "
+    found = examined(oauth2, files)
+    assert [(problem.line, problem.message) for problem in found.errors] == [
         (6, "ca_file: the file is empty")
     ]
 
