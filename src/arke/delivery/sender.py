@@ -10,6 +10,7 @@ import msgspec
 
 from arke.delivery.channel import Channel, Delivery, Message
 from arke.delivery.circuit import MOST_IN_FLIGHT, Circuit, Concurrency
+from arke.delivery.https.ports import Answer
 from arke.delivery.pace import Pace, RetryLine
 from arke.delivery.window import BATCH, OWED
 from arke.errors import ArkeError, InvalidInput, SecretUnresolved
@@ -211,7 +212,7 @@ class Sender:
         dpid, kind, share = key
         at = self._clock.now()
         spoken = kind if kind != OWED else "realtime" if destination.realtime else BATCH
-        message = Message(destination, message_id(destination.id, parts, run), spoken, b"", at)
+        message = Message(destination, message_id(destination.id, parts, run), spoken, b"", at, len(parts))
         try:
             body = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
@@ -273,10 +274,12 @@ class Sender:
         self.circuit.failed(now, probe=probe, unreachable=delivery.unreachable)
 
     async def _deliver(self, message: Message) -> Delivery:
+        channel = self._channel_to(message.destination)
         try:
-            channel = self._channel_to(message.destination)
             fields = channel.sign(message)
         except (SecretUnresolved, InvalidInput) as error:
+            unsent = Answer(reason="secret", cause=error.code, detail=str(error))
+            channel.refused(message, unsent, [], attempts=0)
             return Delivery(False, error.code, attempts=0, sent=False)
         return await channel.deliver(message, fields, self)
 

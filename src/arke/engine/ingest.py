@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
+from arke.domain.event_time import MAX_AHEAD_S
 from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
@@ -26,12 +28,10 @@ if TYPE_CHECKING:
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
-EARLY_S = 300
-"""How far ahead of the clock the time of an event may be."""
 
 
 class Ingestion:
-    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight."""
+    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight; `figures` count refusals."""
 
     def __init__(
         self, catalog: LiveCatalog, identity: Identity, links: Links, shards: Shards, clock: Clock
@@ -43,6 +43,7 @@ class Ingestion:
         self._clock = clock
         self._taken_at = 0.0
         self.room = Room()
+        self.figures = IntakeFigures()
 
     def integration_codes(self) -> Mapping[str, int]:
         return self._catalog.integration_codes()
@@ -132,7 +133,7 @@ class Ingestion:
             wrong = [self._membership_problem(segment) for segment in incoming.memberships]
             if None not in wrong:  # nothing else is said, so it is worth sending again
                 return wrong[0]
-        if incoming.ts is not None and incoming.ts > now + EARLY_S:
+        if incoming.ts is not None and incoming.ts > now + MAX_AHEAD_S:
             return EventError("bad_ts", "ts lies more than 5 minutes ahead")
         return None
 
@@ -182,6 +183,7 @@ class Ingestion:
             memberships=incoming.memberships,
             region=incoming.region,
             trait_source=incoming.trait_source,
+            event_id=incoming.event_id,
         )
 
     async def _dispatch(

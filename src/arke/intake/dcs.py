@@ -13,9 +13,11 @@ import msgspec
 
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ids import ECID_DPID, is_uuid, parse_dpid
+from arke.domain.rules.commas import may_have_parts
 from arke.errors import EventError
 from arke.intake import dcs_codes as codes
 from arke.intake import declared_ids, query
+from arke.intake.event_ids import event_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,11 +46,14 @@ _IDENTITY_KEYS: Final = {
     "dpid",
     "dpuuid",
 }
+_EVENT_KEYS: Final = {"d_event_id"}
 _TRAIT_KEYS: Final = {"d_sid", "d_tdpid", "d_tdpid_ic"}
 _ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "redir"}
 _CONSENT_KEYS: Final = {"d_coppa", "gdpr", "gdpr_consent"}
 _RESERVED_KEYS: Final = {"d_dst_filter", "d_rs"}
-PROTOCOL_KEYS: Final = _IDENTITY_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+PROTOCOL_KEYS: Final = (
+    _IDENTITY_KEYS | _EVENT_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+)
 """Keys that steer the request; every other key is a signal."""
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]{1,6}\])*", re.ASCII)
@@ -152,6 +157,11 @@ def _refusal(grouped: Mapping[str, list[str]], visitor: Visitor, *, consent_need
     mid = _first(grouped, "d_mid")
     if "d_mid" in grouped and not is_uuid(mid):
         return codes.invalid_ecid(mid)
+    if name := _first(grouped, "d_event_id"):
+        try:
+            event_id(name)
+        except EventError as problem:
+            return codes.invalid_parameters(problem.message)
     org = _first(grouped, "d_orgid")
     if "d_orgid" in grouped and _ORG.fullmatch(org) is None:
         return codes.invalid_org(org)
@@ -171,7 +181,7 @@ def _with_event(
         # Nobody is left to whom the event could belong: a fresh UUID a call would only pile up strangers.
         return msgspec.structs.replace(answer, errors=tuple(errors))
     signals = _signals(grouped, visitor)
-    if len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS) or any(len(v) > MAX_VALUES for v in signals.values()):
+    if len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS) or any(map(_too_many, signals.items())):
         too_many = codes.invalid_parameters(f"more than {MAX_SIGNALS} keys or values")
         return msgspec.structs.replace(answer, errors=(too_many,))
     traits, traits_ok = _trait_ids(grouped)
@@ -180,23 +190,30 @@ def _with_event(
         signals, traits = {}, ()
     if not (traits_ok and source_ok):
         errors.append(codes.TRAITS_NOT_EVALUATED)
-    event = IncomingEvent(uuid=uuid, ids=ids, signals=signals, traits=traits, trait_source=source)
+    event = IncomingEvent(
+        uuid=uuid,
+        ids=ids,
+        signals=signals,
+        traits=traits,
+        trait_source=source,
+        event_id=_first(grouped, "d_event_id") or None,
+    )
     return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
 
 
 def _signals(grouped: dict[str, list[str]], visitor: Visitor) -> dict[str, list[str]]:
-    """Every key that does not steer the request, and the headers; `k=a,b` and `k=a&k=b` say the same."""
+    """Every key that does not steer the request, and the headers. Rules see a value as a whole and by the parts
+    between its commas (`arke.domain.rules.commas`).
+    """
     signals = {"h_" + name: [visitor.headers[name]] for name in HEADER_SIGNALS if visitor.headers.get(name)}
-    for key, values in grouped.items():
-        if key in PROTOCOL_KEYS:
-            continue
-        if key.startswith("h_"):
-            signals[key] = values
-        elif any("," in value for value in values):
-            signals[key] = [item for value in values for item in value.split(",") if item]
-        else:
-            signals[key] = values
+    signals |= {key: values for key, values in grouped.items() if key not in PROTOCOL_KEYS}
     return signals
+
+
+def _too_many(signal: tuple[str, list[str]]) -> bool:
+    """Whether a key has more values than are taken, each part of one that has commas counted."""
+    key, values = signal
+    return len(values) + may_have_parts(key) * sum(value.count(",") for value in values) > MAX_VALUES
 
 
 def _trait_ids(grouped: dict[str, list[str]]) -> tuple[tuple[int, ...], bool]:

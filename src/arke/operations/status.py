@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.shard.protocol import LaneStatus
 
+NAMES_SHOWN: Final = 100
+"""Keys that no rule asks for, and traits that nobody realises: those named."""
+
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
     newest run. `circuit` is that of the shard where it is worst, `pause_s` for how long the endpoint still wants to
     be left alone. `owed_next` is when the first of what is owed is sent again by itself, at the earliest (RFC
-    3339); None: nothing is.
+    3339); None: nothing is. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
     """
 
     id: int
@@ -34,6 +38,7 @@ class DestinationStatus(msgspec.Struct):
     users: int = 0
     users_acknowledged: int = 0
     retries: int = 0
+    sloppy: int = 0
     nothing_to_tell: int = 0
     owed: int = 0
     owed_next: str | None = None
@@ -52,6 +57,10 @@ class Status(msgspec.Struct, frozen=True):
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     `privacy_requests_large` counts privacy requests about suspiciously many ids.
+    `refused_by_code` and `ids_dropped` count events that were refused and ids that were left out of others, by the
+    code that their senders were answered with. Of `events`, `repeated` had an `event_id` that had counted.
+    `unasked_keys` are names of keys that no rule asks for, those that came most first; `never_realised` are traits
+    that nobody has realised since their rule is as it is, the first of `traits_never_realised`.
     `audit`: how many entries the audit has, and the seal of the last.
     """
 
@@ -71,6 +80,12 @@ class Status(msgspec.Struct, frozen=True):
     takeovers_refused: int = 0
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
+    refused_by_code: dict[str, int] = {}
+    ids_dropped: dict[str, int] = {}
+    repeated: int = 0
+    unasked_keys: list[str] = []
+    traits_never_realised: int = 0
+    never_realised: list[int] = []
 
 
 class StatusOperations:
@@ -82,7 +97,7 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        parts = await engine.shards.ask_all(AskStatus(latencies=True))
+        parts = await engine.shards.ask_all(AskStatus(latencies=True, fit=True))
         found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
@@ -95,6 +110,11 @@ class StatusOperations:
         self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
     ) -> Status:
         engine = self._engine
+        refused = engine.events.figures.events_refused
+        unasked = Counter[str]()
+        for part in parts:
+            unasked.update(part.unasked)
+        unrealised = sorted(set(parts[0].unrealised).intersection(*(part.unrealised for part in parts)))
         return Status(
             ready=engine.events.ready() and all(part.ready for part in parts),
             catalog_version=engine.live.version,
@@ -112,6 +132,12 @@ class StatusOperations:
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
+            refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
+            ids_dropped=dict(engine.events.figures.ids_dropped),
+            repeated=sum(part.repeated for part in parts),
+            unasked_keys=[name for name, _ in unasked.most_common(NAMES_SHOWN)],
+            traits_never_realised=len(unrealised),
+            never_realised=unrealised[:NAMES_SHOWN],
         )
 
 
@@ -132,6 +158,7 @@ def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus])
         status.users += figures.users
         status.users_acknowledged += figures.users_acknowledged
         status.retries += figures.retries
+        status.sloppy += figures.sloppy
         status.nothing_to_tell += figures.nothing_to_tell
         status.owed += lane.owed
         status.backlog += lane.backlog

@@ -12,7 +12,7 @@ import msgspec
 
 from arke.delivery.circuit import CircuitState
 from arke.delivery.observer import DestinationFigures
-from arke.domain.batch import BatchRun
+from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.errors import rebuild
@@ -54,6 +54,8 @@ class LaneStatus(msgspec.Struct, frozen=True):
 class ShardStatus(msgspec.Struct, frozen=True):
     """One shard's figures since it started; `profiles` and `seq` of all time; `taken` is how far its log was taken.
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
+    Of its `events`, `repeated` had counted before. `unasked` are keys that no rule asks for, with how many sampled
+    events had each; `unrealised` traits that nobody has realised since their rule is as it is.
     """
 
     ready: bool
@@ -67,6 +69,9 @@ class ShardStatus(msgspec.Struct, frozen=True):
     catalog_version: int
     backfilled: float
     lanes: list[LaneStatus]
+    repeated: int = 0
+    unasked: dict[str, int] = {}
+    unrealised: list[int] = []
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +166,13 @@ class Forecasted(msgspec.Struct, frozen=True):
     sample: Sample
 
 
+class Behind(msgspec.Struct, frozen=True):
+    """Per destination, how many of the profiles looked at have something for it that it has not acknowledged."""
+
+    users: dict[int, int]
+    sample: Sample
+
+
 class Submit(Question[list[Result]], tag=True, frozen=True):
     """Apply commands, in order; answered when durable, one result a command. `first` is the number of the first of
     them in the shard's log, the others follow (see `EventLog`).
@@ -186,9 +198,10 @@ class Switch(Question[None], tag=True, frozen=True):
 
 
 class AskStatus(Question[ShardStatus], tag=True, frozen=True):
-    """How the shard is doing."""
+    """How the shard is doing; with `latencies`, and with what shows how rules and events `fit`, if asked for."""
 
     latencies: bool = False
+    fit: bool = False
 
 
 class AskProfile(Question[Dossier], tag=True, frozen=True):
@@ -242,6 +255,13 @@ class AskForecast(Question[Forecasted], tag=True, frozen=True):
     keep: bool
 
 
+class AskBehind(Question[Behind], tag=True, frozen=True):
+    """How many devices are to be told something by each destination that a prepared catalog switches on again."""
+
+    version: int
+    destinations: tuple[int, ...]
+
+
 class Drain(Question[None], tag=True, frozen=True):
     """Wait until every lane that can send has nothing left, or for `timeout_s`."""
 
@@ -256,7 +276,7 @@ class RunBatch(Question[BatchRun | None], tag=True, frozen=True):
     destination: int
     number: int
     at: int
-    everything: bool
+    scope: Scope
     wait_s: float
 
 
@@ -289,6 +309,7 @@ AnyQuestion = (
     | AskOwed
     | AskEstimate
     | AskForecast
+    | AskBehind
     | RunBatch
     | AskBatches
     | Compact

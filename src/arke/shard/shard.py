@@ -17,6 +17,7 @@ import msgspec
 from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
+from arke.domain.time import DAY_S
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
@@ -33,6 +34,7 @@ from arke.shard.commands import (
 from arke.shard.inspection import Inspection
 from arke.shard.protocol import (
     AskBatches,
+    AskBehind,
     AskEstimate,
     AskForecast,
     AskOwed,
@@ -50,6 +52,7 @@ from arke.shard.protocol import (
 )
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
 from arke.shard.what_if import WhatIf
 from arke.storage.ports.shard import GroupWrites
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
     from arke.delivery.channel import Wire
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
-    from arke.shard.protocol import Forecasted, Question
+    from arke.shard.protocol import Behind, Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -84,6 +87,8 @@ HOUSEKEEPING_S = 1.0
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
 LOOK_AGAIN_S = 30.0
+TRIMMED_TOGETHER = 10_000
+"""Counted events forgotten at a time."""
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
 
@@ -145,8 +150,10 @@ class Shard:
         self._stopping = False
         self._ready = True
         self._events = 0
+        self._repeated = 0
         self._changes = 0
         self._groups = 0
+        self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
 
     # --- life -------------------------------------------------------------------------------------------
@@ -351,6 +358,7 @@ class Shard:
         self._ready = True
         self._taken = max(self._taken, seen_to)
         self.runner.committed(result)
+        self._unasked.look(commands, self.runner.ruling.compiled.matcher.keys)
         self._answer(taken, result)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
@@ -361,6 +369,7 @@ class Shard:
                 waiting.future.set_result(answers)
         self._groups += 1
         self._events += sum(isinstance(one, Sight) for waiting in taken for one in waiting.commands)
+        self._repeated += result.repeated
         for destination_id in result.closed:
             if destination_id in self.lanes:
                 self.lanes[destination_id].owed_count -= 1
@@ -400,7 +409,7 @@ class Shard:
                     lane.reroute(routing.routes[destination_id])
 
     async def _tidy_up(self) -> None:
-        pruned = 0.0
+        pruned, forgetting = 0.0, False
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
@@ -411,6 +420,10 @@ class Shard:
                     pruned = self._clock.now()
                     needed = await self._needed_from()
                     await self._write(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
+                    forgetting = True
+                if forgetting:
+                    gone = await self._write(self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER)
+                    forgetting = gone == TRIMMED_TOGETHER
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
@@ -453,7 +466,7 @@ class Shard:
             case Switch():
                 return await self._switch(asked.version)
             case AskStatus():
-                return await self._status(latencies=asked.latencies)
+                return await self._status(latencies=asked.latencies, fit=asked.fit)
             case AskProfile():
                 return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
             case AskStanding():
@@ -468,8 +481,8 @@ class Shard:
                 return await self.store.batches()
             case AskEstimate():
                 return await self._what_if.estimate(asked, self.runner.ruling.compiled)
-            case AskForecast():
-                return await self._forecast(asked)
+            case AskForecast() | AskBehind():
+                return await self._ahead(asked)
             case Drain():
                 return await self._drain(asked.timeout_s)
 
@@ -479,8 +492,11 @@ class Shard:
             raise InvalidInput(f"catalog version {version} was not prepared")
         return ruling
 
-    async def _forecast(self, request: AskForecast) -> Forecasted:
+    async def _ahead(self, request: AskForecast | AskBehind) -> Forecasted | Behind:
+        """What a prepared catalog would set in motion."""
         after = self._prepared_ruling(request.version)
+        if isinstance(request, AskBehind):
+            return await self._what_if.behind(request, after.routing(self.now))
         if not request.keep:
             self._prepared.clear()
         return await self._what_if.forecast(request, self.runner.ruling.compiled, after.compiled)
@@ -507,7 +523,7 @@ class Shard:
         known = await self.store.batch(request.destination)
         if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
-            begin = BeginBatch(request.destination, request.number, request.at, request.everything)
+            begin = BeginBatch(request.destination, request.number, request.at, request.scope)
             await self.one(begin)
             known, lane = await self.store.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile
@@ -532,7 +548,7 @@ class Shard:
     def _settled(self) -> bool:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
-    async def _status(self, *, latencies: bool) -> ShardStatus:
+    async def _status(self, *, latencies: bool, fit: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id)
@@ -558,6 +574,9 @@ class Shard:
             taken=self._taken,
             queued=self._queued,
             events=self._events,
+            repeated=self._repeated,
+            unasked=self._unasked.shown(self.runner.ruling.compiled.matcher.keys) if fit else {},
+            unrealised=self.runner.unrealised if fit else [],
             changes=self._changes,
             groups=self._groups,
             catalog_version=self.runner.ruling.version,

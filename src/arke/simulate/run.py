@@ -11,7 +11,7 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, InvalidInput, ScriptError
 from arke.intake.ndjson import left_out, refusal
-from arke.onboarding.columns import columns_beside
+from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
 from arke.privacy.request_file import read_id
@@ -76,8 +76,7 @@ class Simulation:
         engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
         await engine.catalogs.apply(catalog)
-        if self._schedule:
-            engine.batches.start_schedule()
+        engine.batches.start_schedule(by_the_clock=self._schedule)
         for step in steps:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, clock, network, script, step)

@@ -12,7 +12,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Destination, OAuth2, Signature
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from reachable import Reachable
+from reachable import AtOnce, Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,19 +34,6 @@ WITH_TOKEN = Destination(
     oauth2=OAuth2(token_url="https://token.example.com/", credentials="env:ARKE_BASIC"),
 )
 UNSENT = Answer(reason="connect", cause="connect_refused")
-
-
-class AtOnce:
-    """Retries leave whenever they like."""
-
-    def failed(self, answer: Answer) -> None:
-        """Nobody asks for a pause."""
-
-    async def turn(self, message: Message) -> bool:
-        return True
-
-    def answered(self) -> None:
-        """Nobody waits."""
 
 
 class Network(Reachable):

@@ -37,6 +37,8 @@ def sight(group: Group, command: Sight) -> Result:
     uid, profile = group.devices[event.uuid]
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
+    if event.event_id is not None and not group.counts(uid, event):
+        return Seen(Accepted(uuid=event.uuid, segments=_segments_of(profile)))
     now = event.at
     routing = group.ruling.routing(now)
     ledgered: Iterable[int] = ()
@@ -49,8 +51,13 @@ def sight(group: Group, command: Sight) -> Result:
     effect = apply_event(group.ruling.compiled, profile, event, now)
     told = destinations_to_tell(routing, profile, effect.changes, changed_dpids, now, ledgered)
     group.write(uid, profile, now, effect.changes, told, "realtime", touched=bool(changed_dpids))
-    segments = sorted(number for number, held in profile.segments.items() if held.status)
-    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
+    if effect.realised:
+        group.note_realised(effect.realised)
+    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=_segments_of(profile)))
+
+
+def _segments_of(profile: Profile) -> tuple[int, ...]:
+    return tuple(sorted(number for number, held in profile.segments.items() if held.status))
 
 
 def link_ids(
