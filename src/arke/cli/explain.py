@@ -70,7 +70,8 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
 
 
 def _destination(destination: DestinationFacts) -> Iterator[str]:
-    yield f"  {label(destination.id, destination.name)}: {destination.state}: {destination.why}"
+    again = f", sent again from {destination.owed_next}" if destination.owed_next is not None else ""
+    yield f"  {label(destination.id, destination.name)}: {destination.state}: {destination.why}{again}"
     for partner in destination.ids:
         told = ", ".join(f"{alias}={status}" for alias, status in partner.told.items()) or "nothing"
         yield f"      {partner.dpid}:{partner.id} was told {told}"

@@ -82,13 +82,18 @@ class IdFacts(msgspec.Struct, frozen=True):
 
 
 class DestinationFacts(msgspec.Struct, frozen=True):
-    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off."""
+    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off. Of what is owed:
+    how many messages failed (`owed_tries`), and when it is sent again by itself at the earliest (`owed_next`, RFC
+    3339; None: it is not).
+    """
 
     id: int
     name: str
     state: str
     why: str
     ids: list[IdFacts]
+    owed_tries: int = 0
+    owed_next: str | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -203,7 +208,9 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
     facts = []
     for destination in catalog.destinations:
         rows = [row for row in dossier.ledger if row.destination == destination.id]
-        state, why = _state(destination, profile, sides.get(destination.id), rows)
+        side = sides.get(destination.id)
+        state, why = _state(destination, profile, side, rows)
+        due = side.owed_due if side is not None else None
         facts.append(
             DestinationFacts(
                 id=destination.id,
@@ -211,6 +218,8 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
                 state=state,
                 why=why,
                 ids=[_id_facts(row) for row in rows],
+                owed_tries=side.owed_tries if side is not None else 0,
+                owed_next=utc_text(due) if due is not None else None,
             )
         )
     return facts
@@ -231,8 +240,7 @@ def _state(
     if side is None or not destination.enabled:
         return "off", "the destination is switched off"
     if side.owed_since is not None:
-        again = f", sent again from {utc_text(side.owed_due)}" if side.owed_due is not None else ""
-        return "owed", f"owed since {utc_text(side.owed_since)}: {side.owed_reason}{again}"
+        return "owed", f"owed since {utc_text(side.owed_since)}: {side.owed_reason}"
     if side.pending:
         return "pending", "a message is waiting or under way"
     if not side.sampled:
