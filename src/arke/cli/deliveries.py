@@ -144,8 +144,9 @@ Destination = Annotated[
 
 def _again(owed: OwedDevice) -> str:
     """How often it was tried, and when it is sent again by itself."""
-    tries = f", {owed.tries} messages" if owed.tries > 1 else ""
-    return f"{tries}, again from {owed.next}" if owed.next is not None else tries
+    said = [f"{owed.tries:,} messages"] if owed.tries > 1 else []
+    said += [f"again from {owed.next}"] if owed.next is not None else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 @undelivered_app.command("list")
@@ -170,7 +171,7 @@ def list_owed(
         segments = ", ".join(f"{alias}={status}" for alias, status in owed.segments.items())
         ids = ", ".join(owed.ids)
         sys.stdout.write(
-            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}: {owed.reason}{_again(owed)}\n"
+            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}{_again(owed)}: {owed.reason}\n"
         )
     if not json:
         sys.stdout.write(f"{count:,} owed\n")

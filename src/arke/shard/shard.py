@@ -563,7 +563,7 @@ class Shard:
                     lane.backlog,
                     lane.sender.circuit.state(now),
                     figures,
-                    owed_due=await self.store.next_owed(destination_id) if resends else None,
+                    owed_due=(await self.store.next_owed(destination_id) or self.now) if resends else None,
                     pause_s=lane.sender.pace.paused_s(now),
                 )
             )
