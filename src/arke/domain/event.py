@@ -29,9 +29,10 @@ class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
 class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event as the intake parses it, before its device is known. `ts` in epoch seconds; None: when it arrives.
 
-    `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
-    statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
-    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody.
+    `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are
+    declared statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's
+    traits (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `browser`:
+    the sender is the device itself, and is to be known again, whoever it names.
     """
 
     uuid: str | None = None
@@ -43,6 +44,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ts: int | None = None
     trait_source: int | None = None
     public: bool = False
+    browser: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
+from arke.domain.homes import is_home
 from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
+    from arke.domain.identity import Housed, IdKey
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity, Resolved
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
@@ -34,9 +37,16 @@ class Ingestion:
     """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight."""
 
     def __init__(
-        self, catalog: LiveCatalog, identity: Identity, links: Links, shards: Shards, clock: Clock
+        self,
+        catalog: LiveCatalog,
+        identity: Identity,
+        links: Links,
+        homes: Homes,
+        shards: Shards,
+        clock: Clock,
     ) -> None:
         self._catalog = catalog
+        self._homes = homes
         self._identity = identity
         self._links = links
         self._shards = shards
@@ -89,6 +99,8 @@ class Ingestion:
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
+        joined: dict[int, Sequence[IdKey]] = {}
+        people: dict[int, tuple[Housed, ...]] = {}
         for number, resolved in zip(sound, await self._identity.resolve(named, now, away=away), strict=True):
             incoming = events[number]
             if resolved.suppressed:
@@ -102,9 +114,20 @@ class Ingestion:
                 withheld = msgspec.structs.replace(withheld, traits=left_out)
             if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
                 reserved[number] = resolved.by_id, withheld
-            sight = Sight(self._event(incoming, resolved, now, left_out), resolved.arriving)
-            waiting.setdefault(self._shards.number_of(resolved.uuid), []).append((number, sight))
-        await self._dispatch(waiting, answers)
+            event = self._event(incoming, resolved, now, left_out)
+            if resolved.homes:
+                people[number] = resolved.homes
+                for housed in resolved.homes:
+                    self._wait(waiting, number, at_home(event, housed))
+            if not is_home(resolved.uuid):
+                self._wait(waiting, number, Sight(event, resolved.arriving))
+                if resolved.joined:
+                    joined[number] = resolved.joined
+        if people:
+            await self._homes.move_in({housed.key for homes in people.values() for housed in homes})
+        await self._dispatch(waiting, answers, joined)
+        if people:
+            await self._spread(people, answers)
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
@@ -147,13 +170,21 @@ class Ingestion:
             trait_source=incoming.trait_source,
         )
 
+    def _wait(self, waiting: dict[int, list[tuple[int, Sight]]], number: int, sight: Sight) -> None:
+        waiting.setdefault(self._shards.number_of(sight.event.uuid), []).append((number, sight))
+
     async def _dispatch(
-        self, waiting: dict[int, list[tuple[int, Sight]]], answers: list[Accepted | EventError | None]
+        self,
+        waiting: dict[int, list[tuple[int, Sight]]],
+        answers: list[Accepted | EventError | None],
+        joined: Mapping[int, Sequence[IdKey]],
     ) -> None:
         """Make new identities durable, then the events, all shards at once."""
         if not waiting:
             return
         await self._links.commit()
+        if joined:
+            await self._carry(waiting, joined)
         parts = list(waiting.items())
         waiting.clear()
         outcomes = await asyncio.gather(
@@ -172,7 +203,52 @@ class Ingestion:
                 raise outcome
             else:
                 for (number, sight), result in zip(sights, outcome, strict=True):
-                    answers[number] = _answer(sight, result)
+                    answer = _answer(sight, result)
+                    # Of several answers about one event an error counts, and else the device's.
+                    if not isinstance(answers[number], EventError) and (
+                        answers[number] is None
+                        or isinstance(answer, EventError)
+                        or not is_home(sight.event.uuid)
+                    ):
+                        answers[number] = answer
+
+    async def _carry(
+        self, waiting: dict[int, list[tuple[int, Sight]]], joined: Mapping[int, Sequence[IdKey]]
+    ) -> None:
+        """Devices that come to people hear with this very event what their homes hold. If a home is away they hear
+        it later, as whoever joins.
+        """
+        try:
+            known = await self._homes.held({key for keys in joined.values() for key in keys})
+        except (Unavailable, Overloaded):
+            return
+        if not known:
+            return
+        for sights in waiting.values():
+            for place, (number, sight) in enumerate(sights):
+                held = tuple(known[key] for key in joined.get(number, ()) if key in known)
+                if held and not is_home(sight.event.uuid):
+                    sights[place] = number, msgspec.structs.replace(sight, held=held)
+
+    async def _spread(
+        self, people: Mapping[int, tuple[Housed, ...]], answers: list[Accepted | EventError | None]
+    ) -> None:
+        """What was said of people is durable at their homes: bring it to their other devices."""
+        stored = {number: answer.uuid for number in people if isinstance(answer := answers[number], Accepted)}
+        try:
+            await self._homes.spread(
+                (housed.key, uuid) for number, uuid in stored.items() for housed in people[number]
+            )
+        except (Unavailable, Overloaded) as error:
+            for number in stored:
+                answers[number] = EventError(error.code, f"not stored, send it again: {error}")
+
+
+def at_home(event: Event, housed: Housed) -> Sight:
+    """An event as the home of a person hears it: in no region, under the person's id alone."""
+    return Sight(
+        msgspec.structs.replace(event, uuid=housed.home, ids=(housed.id,), region=None), housed.arriving
+    )
 
 
 def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:

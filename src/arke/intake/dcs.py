@@ -180,7 +180,9 @@ def _with_event(
         signals, traits = {}, ()
     if not (traits_ok and source_ok):
         errors.append(codes.TRAITS_NOT_EVALUATED)
-    event = IncomingEvent(uuid=uuid, ids=ids, signals=signals, traits=traits, trait_source=source)
+    event = IncomingEvent(
+        uuid=uuid, ids=ids, signals=signals, traits=traits, trait_source=source, browser=True
+    )
     return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
 
 

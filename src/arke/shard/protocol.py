@@ -13,7 +13,7 @@ import msgspec
 from arke.delivery.observer import DestinationFigures
 from arke.domain.batch import BatchRun
 from arke.domain.ledger import LedgerRow
-from arke.domain.profile import Profile
+from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
 from arke.shard.commands import Command, Result
 
@@ -47,8 +47,9 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
-    """One shard's figures since it started; `profiles` and `seq` of all time; `taken` is how far its log was taken.
-    `backfilled` is the share of its profiles that were evaluated under the catalog in force.
+    """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time; `taken`
+    is how far its log was taken. `backfilled` is the share of its profiles that were evaluated under the
+    catalog in force.
     """
 
     ready: bool
@@ -62,6 +63,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     catalog_version: int
     backfilled: float
     lanes: list[LaneStatus]
+    people: int = 0
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +195,12 @@ class AskStanding(Question[Standing], tag=True, frozen=True):
     uuid: str
 
 
+class AskHeld(Question[dict[str, Held]], tag=True, frozen=True):
+    """What homes of people hold, by their keys, for those that hold anything."""
+
+    homes: tuple[str, ...]
+
+
 class Compact(Question[bool], tag=True, frozen=True):
     """Leave nothing of what was deleted in the store's files. False: a reader was in
     the way; ask again."""
@@ -276,6 +284,7 @@ AnyQuestion = (
     | AskStatus
     | AskProfile
     | AskStanding
+    | AskHeld
     | AskOwed
     | AskEstimate
     | AskForecast
