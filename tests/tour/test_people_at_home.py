@@ -1,4 +1,6 @@
-"""What is said of people rather than devices is kept at their homes, whether or not a device is known (FIELD C1, C2)."""
+"""What is said of people rather than devices is kept at their homes, whether or not a device is known
+(FIELD C1, C2).
+"""
 
 from __future__ import annotations
 

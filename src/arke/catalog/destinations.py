@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from arke.catalog.endpoints import read_oauth2, read_signatures, read_tls, read_url, read_webhooks
-from arke.catalog.values import duration_ms, hour_of_day, iso_day
+from arke.catalog.values import duration_ms, hour_of_day, iso_day, time_zone
 from arke.domain.catalog import BatchSchedule, Destination, Mapping
 from arke.errors import InvalidInput, RuleError
 
@@ -27,7 +27,7 @@ DESTINATION_FIELDS = (
     *("template", "template_language", "content_type"),
     *("sample_rate_denominator", "supports_unsegment", "on_unmap", "auto_alias", "enabled", "segments"),
 )
-BATCH_FIELDS = ("every", "at")
+BATCH_FIELDS = ("every", "at", "timezone")
 MAPPING_FIELDS = ("segment", "alias", "start", "end")
 
 TemplateLanguage = Literal["macros", "jinja2"]
@@ -109,7 +109,11 @@ def _batch(fields: Fields) -> BatchSchedule | None:
     if entry is None:
         return BatchSchedule()
     every_ms = duration_ms(entry, "every", 86_400_000, low="24h", high="366d")
-    return BatchSchedule(every_s=every_ms // 1_000, at=hour_of_day(entry, "at", "02:00"))
+    return BatchSchedule(
+        every_s=every_ms // 1_000,
+        at=hour_of_day(entry, "at", "02:00"),
+        timezone=time_zone(entry, "timezone", "UTC"),
+    )
 
 
 def _template(

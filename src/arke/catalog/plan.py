@@ -199,9 +199,9 @@ def _entry(value: Any) -> str:
             return f"{_without_query(token_url)} with {credentials}"
         case StandardWebhooks(key=key):
             return key
-        case BatchSchedule(every_s=every_s, at=at):
+        case BatchSchedule(every_s=every_s, at=at, timezone=timezone):
             every = f"{every_s // 3_600}h" if every_s % 3_600 == 0 else f"{every_s}s"
-            return f"every {every} at {at}"
+            return f"every {every} at {at}" + ("" if timezone == "UTC" else f" {timezone}")
         case Tls():
             parts = ((name, getattr(value, name)) for name in ("ca_file", "client_cert", "client_key"))
             return ", ".join(f"{name} {path}" for name, path in parts if path) or "system trust"

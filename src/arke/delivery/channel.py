@@ -51,13 +51,14 @@ class Delivery(msgspec.Struct, frozen=True):
     """How a delivery ended after `attempts` (0 to 2).
 
     `answer` is what the ledger records: a status, or the stable name of what failed. `sent` says whether the
-    destination may have received the message.
+    destination may have received the message; `sloppy` counts answers that were not well-formed.
     """
 
     acknowledged: bool
     answer: str
     attempts: int
     sent: bool = True
+    sloppy: int = 0
 
 
 class Channel:
@@ -107,10 +108,16 @@ class Channel:
         success = self.destination.success
         first = await self._attempt(message, fields, 1)
         if first.status in success:
-            return Delivery(True, first.code, attempts=1)
+            return Delivery(True, first.code, attempts=1, sloppy=int(first.sloppy))
         await asyncio.sleep(self._wire.retry_delay_s)
         second = await self._attempt(message, fields, 2)
-        return Delivery(second.status in success, second.code, attempts=2, sent=first.sent or second.sent)
+        return Delivery(
+            second.status in success,
+            second.code,
+            attempts=2,
+            sent=first.sent or second.sent,
+            sloppy=first.sloppy + second.sloppy,
+        )
 
     async def _attempt(self, message: Message, fields: Fields, attempt: int) -> Answer:
         """Send at most one request. The deadline covers fetching a token, too."""

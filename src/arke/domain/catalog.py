@@ -116,10 +116,13 @@ class Tls(Frozen, frozen=True):
 
 
 class BatchSchedule(Frozen, frozen=True):
-    """When the daily batch runs: every `every_s` seconds (at least 24 h), at `at` ("HH:MM", UTC)."""
+    """When the daily batch runs: every `every_s` seconds (at least 24 h), at `at` ("HH:MM") by the clocks of
+    `timezone` (an IANA name).
+    """
 
     every_s: int = 86_400
     at: str = "02:00"
+    timezone: str = "UTC"
 
 
 class StandardWebhooks(Frozen, frozen=True):

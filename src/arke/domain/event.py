@@ -26,13 +26,22 @@ class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
     generation: int = 0
 
 
+class LeftOut(msgspec.Struct, frozen=True, gc=False):
+    """A part of an event that was left out, by the code and text that tell its sender why; the rest counts."""
+
+    part: Literal["id", "trait", "membership", "time"]
+    code: str
+    message: str
+
+
 class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event as the intake parses it, before its device is known. `ts` in epoch seconds; None: when it arrives.
 
     `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are
     declared statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's
     traits (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `browser`:
-    the sender is the device itself, and is to be known again, whoever it names.
+    the sender is the device itself, and is to be known again, whoever it names. `left_out`
+    is what its door could not read of it.
     """
 
     uuid: str | None = None
@@ -45,6 +54,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     trait_source: int | None = None
     public: bool = False
     browser: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,7 +89,8 @@ NOTHING_WITHHELD = Withheld()
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards.
 
-    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it.
+    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `left_out` is what was
+    left out of the event besides what is withheld.
     """
 
     uuid: str
@@ -88,3 +99,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     opted_out: bool = False
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
+    left_out: tuple[LeftOut, ...] = ()

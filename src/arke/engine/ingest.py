@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
+from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
+from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
 from arke.engine.identity import Away
+from arke.engine.sightings import Sightings
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
-    from arke.domain.identity import Housed, IdKey
+    from arke.domain.identity import Housed
     from arke.engine.homes import Homes
     from arke.engine.identity import Identity, Resolved
     from arke.engine.links import Links
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
-EARLY_S = 300
-"""How far ahead of the clock the time of an event may be."""
 
 
 class Ingestion:
@@ -93,47 +93,38 @@ class Ingestion:
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
-        waiting: dict[int, list[tuple[int, Sight]]] = {}
+        sightings = Sightings(self._shards)
         reserved: dict[int, tuple[bool, Withheld]] = {}
+        left_out: dict[int, tuple[LeftOut, ...]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
-        joined: dict[int, Sequence[IdKey]] = {}
-        people: dict[int, tuple[Housed, ...]] = {}
         for number, resolved in zip(sound, await self._identity.resolve(named, now, away=away), strict=True):
             incoming = events[number]
-            if resolved.suppressed:
-                answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
-                continue
-            if resolved.away:
-                answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
+            if (answer := _not_taken(resolved)) is not None:
+                answers[number] = answer
                 continue
             withheld = resolved.withheld
-            if left_out := self._left_out(incoming):
-                withheld = msgspec.structs.replace(withheld, traits=left_out)
+            if forbidden := self._not_declarable(incoming):
+                withheld = msgspec.structs.replace(withheld, traits=forbidden)
             if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
                 reserved[number] = resolved.by_id, withheld
-            event = self._event(incoming, resolved, now, left_out)
-            if resolved.homes:
-                people[number] = resolved.homes
-                for housed in resolved.homes:
-                    self._wait(waiting, number, at_home(event, housed))
-            if not is_home(resolved.uuid):
-                self._wait(waiting, number, Sight(event, resolved.arriving))
-                if resolved.joined:
-                    joined[number] = resolved.joined
-        if people:
-            await self._homes.move_in({housed.key for homes in people.values() for housed in homes})
-        await self._dispatch(waiting, answers, joined)
-        if people:
-            await self._spread(people, answers)
+            if incoming.left_out or incoming.traits or incoming.memberships:
+                incoming = self._known_parts(incoming)
+                if incoming.left_out:
+                    left_out[number] = incoming.left_out
+            sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
+        await self._dispatch(sightings, answers)
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
+        for number, parts in left_out.items():
+            if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
+                answers[number] = msgspec.structs.replace(answer, left_out=parts)
         return [answer for answer in answers if answer is not None]
 
-    def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
+    def _not_declarable(self, incoming: IncomingEvent) -> tuple[int, ...]:
         """The traits that it declares at the public door and not just anybody may."""
         if not incoming.public:
             return ()
@@ -143,17 +134,46 @@ class Ingestion:
         for declared in incoming.ids:
             if not self._catalog.known_dpid(declared.dpid):
                 return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
-        for segment_id in incoming.memberships:
-            external = self._catalog.external.get(segment_id)
-            if external is None:
-                return EventError("unknown_segment", f"no segment {segment_id} in the catalog")
-            if not external:
-                return EventError(
-                    "not_external", f"segment {segment_id} has a rule: its membership is computed, not told"
-                )
-        if incoming.ts is not None and incoming.ts > now + EARLY_S:
+        if incoming.memberships and not (incoming.signals or incoming.traits):
+            wrong = [self._membership_problem(segment) for segment in incoming.memberships]
+            if None not in wrong:  # nothing else is said, so it is worth sending again
+                return wrong[0]
+        if incoming.ts is not None and incoming.ts > now + MAX_AHEAD_S:
             return EventError("bad_ts", "ts lies more than 5 minutes ahead")
         return None
+
+    def _membership_problem(self, segment_id: int) -> EventError | None:
+        """Why nobody may declare who is in this segment."""
+        external = self._catalog.external.get(segment_id)
+        if external is None:
+            return EventError("unknown_segment", f"no segment {segment_id} in the catalog")
+        if not external:
+            return EventError(
+                "not_external", f"segment {segment_id} has a rule: its membership is computed, not told"
+            )
+        return None
+
+    def _known_parts(self, incoming: IncomingEvent) -> IncomingEvent:
+        """The event without traits and memberships that cannot be declared, and with a word about each of them.
+        Of those that a public sender may not declare the door has one of its own.
+        """
+        wrong: list[LeftOut] = []
+        if not incoming.public:
+            known = self._catalog.traits
+            wrong += [
+                LeftOut("trait", "unknown_trait", f"no trait {trait} in the catalog")
+                for trait in dict.fromkeys(incoming.traits)
+                if trait not in known
+            ]
+        kept = incoming.memberships
+        for segment_id in incoming.memberships:
+            problem = self._membership_problem(segment_id)
+            if problem is not None:
+                wrong.append(LeftOut("membership", problem.reason, problem.message))
+                kept = {number: status for number, status in kept.items() if number != segment_id}
+        if not wrong:
+            return incoming
+        return msgspec.structs.replace(incoming, memberships=kept, left_out=(*incoming.left_out, *wrong))
 
     def _event(self, incoming: IncomingEvent, resolved: Resolved, now: int, left_out: Sequence[int]) -> Event:
         return Event(
@@ -170,23 +190,19 @@ class Ingestion:
             trait_source=incoming.trait_source,
         )
 
-    def _wait(self, waiting: dict[int, list[tuple[int, Sight]]], number: int, sight: Sight) -> None:
-        waiting.setdefault(self._shards.number_of(sight.event.uuid), []).append((number, sight))
-
-    async def _dispatch(
-        self,
-        waiting: dict[int, list[tuple[int, Sight]]],
-        answers: list[Accepted | EventError | None],
-        joined: Mapping[int, Sequence[IdKey]],
-    ) -> None:
-        """Make new identities durable, then the events, all shards at once."""
-        if not waiting:
+    async def _dispatch(self, sightings: Sightings, answers: list[Accepted | EventError | None]) -> None:
+        """Make new identities durable, then the events, all shards at once; then what was said of people goes to
+        their other devices.
+        """
+        if not sightings.by_shard:
             return
         await self._links.commit()
-        if joined:
-            await self._carry(waiting, joined)
-        parts = list(waiting.items())
-        waiting.clear()
+        if sightings.homes:
+            await self._homes.move_in({one.key for homes in sightings.homes.values() for one in homes})
+        if sightings.joined:
+            await self._carry(sightings)
+        parts = list(sightings.by_shard.items())
+        sightings.by_shard = {}
         outcomes = await asyncio.gather(
             *(self._shards.send(shard, [sight for _, sight in sights]) for shard, sights in parts),
             return_exceptions=True,
@@ -203,52 +219,53 @@ class Ingestion:
                 raise outcome
             else:
                 for (number, sight), result in zip(sights, outcome, strict=True):
-                    answer = _answer(sight, result)
-                    # Of several answers about one event an error counts, and else the device's.
-                    if not isinstance(answers[number], EventError) and (
-                        answers[number] is None
-                        or isinstance(answer, EventError)
-                        or not is_home(sight.event.uuid)
-                    ):
-                        answers[number] = answer
+                    answers[number] = _of_both(answers[number], _answer(sight, result))
+        if sightings.homes:
+            await self._spread(sightings.homes, answers)
 
-    async def _carry(
-        self, waiting: dict[int, list[tuple[int, Sight]]], joined: Mapping[int, Sequence[IdKey]]
-    ) -> None:
+    async def _carry(self, sightings: Sightings) -> None:
         """Devices that come to people hear with this very event what their homes hold. If a home is away they hear
         it later, as whoever joins.
         """
         try:
-            known = await self._homes.held({key for keys in joined.values() for key in keys})
+            known = await self._homes.held({key for keys in sightings.joined.values() for key in keys})
         except (Unavailable, Overloaded):
             return
-        if not known:
-            return
-        for sights in waiting.values():
-            for place, (number, sight) in enumerate(sights):
-                held = tuple(known[key] for key in joined.get(number, ()) if key in known)
-                if held and not is_home(sight.event.uuid):
-                    sights[place] = number, msgspec.structs.replace(sight, held=held)
+        if known:
+            sightings.carry(known)
 
     async def _spread(
-        self, people: Mapping[int, tuple[Housed, ...]], answers: list[Accepted | EventError | None]
+        self, homes_of: Mapping[int, tuple[Housed, ...]], answers: list[Accepted | EventError | None]
     ) -> None:
         """What was said of people is durable at their homes: bring it to their other devices."""
-        stored = {number: answer.uuid for number in people if isinstance(answer := answers[number], Accepted)}
+        stored = {
+            number: answer.uuid
+            for number in homes_of
+            if isinstance(answer := answers[number], Accepted) and not answer.opted_out
+        }
         try:
             await self._homes.spread(
-                (housed.key, uuid) for number, uuid in stored.items() for housed in people[number]
+                (housed.key, uuid) for number, uuid in stored.items() for housed in homes_of[number]
             )
         except (Unavailable, Overloaded) as error:
             for number in stored:
                 answers[number] = EventError(error.code, f"not stored, send it again: {error}")
 
 
-def at_home(event: Event, housed: Housed) -> Sight:
-    """An event as the home of a person hears it: in no region, under the person's id alone."""
-    return Sight(
-        msgspec.structs.replace(event, uuid=housed.home, ids=(housed.id,), region=None), housed.arriving
-    )
+def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
+    """The answer to an event of which nothing is taken."""
+    if resolved.suppressed:
+        return Accepted(uuid=resolved.uuid, opted_out=True)
+    if resolved.away:
+        return EventError("shard_down", "not stored, send it again: its shard is away")
+    return None
+
+
+def _of_both(known: Accepted | EventError | None, other: Accepted | EventError) -> Accepted | EventError:
+    """The answer for one event from two: an error counts, and else the device's rather than that of a home."""
+    if known is None or isinstance(other, EventError):
+        return other
+    return other if isinstance(known, Accepted) and is_home(known.uuid) else known
 
 
 def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:

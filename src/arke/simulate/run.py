@@ -10,8 +10,8 @@ import msgspec
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, InvalidInput, ScriptError
-from arke.intake.ndjson import refusal
-from arke.onboarding.columns import columns_beside
+from arke.intake.ndjson import left_out, refusal
+from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
 from arke.privacy.request_file import read_id
@@ -76,8 +76,7 @@ class Simulation:
         engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
         await engine.catalogs.apply(catalog)
-        if self._schedule:
-            engine.batches.start_schedule()
+        engine.batches.start_schedule(by_the_clock=self._schedule)
         for step in steps:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, clock, network, script, step)
@@ -102,6 +101,8 @@ class Simulation:
             refused = refusal(answer)
             if refused is not None:
                 self.complain(f"{where}: event refused: {refused.reason}: {refused.message}")
+            for left in left_out(answer):
+                self.complain(f"{where}: left out: {left.code}: {left.message}")
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
                 self.complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")

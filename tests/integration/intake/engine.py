@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+from arke.domain.event import Accepted, DeclaredId, IncomingEvent, LeftOut
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
@@ -71,7 +71,17 @@ class RecordingEngine:
         if self.refuse_signal is not None and self.refuse_signal in event.signals:
             return EventError("not_wanted", "the engine does not want this")
         self.events.append(event)
-        return Accepted(uuid=event.uuid or FRESH, traits=(1000, 1001), segments=(14356,))
+        unknown = tuple(
+            LeftOut("trait", "unknown_trait", f"no trait {trait}")
+            for trait in event.traits
+            if trait == 99_999
+        )
+        return Accepted(
+            uuid=event.uuid or FRESH,
+            traits=(1000, 1001),
+            segments=(14356,),
+            left_out=(*event.left_out, *unknown),
+        )
 
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         self.opt_outs.append((uuid, ids))

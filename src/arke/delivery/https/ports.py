@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.request import OutboundRequest
+    from arke.domain.catalog import Tls
 
 Reason = Literal[
     "dns",  # the host name has no address, or the resolver failed
     "egress_refused",  # the name leads to an address Arke must not talk to
+    "proxy",  # the way to the proxy, or the proxy's refusal; `cause` says which
     "connect",  # TCP: refused, unreachable, or the client is closed
     "tls",  # handshake, certificate or local TLS files
     "timeout",  # the total deadline passed; `cause` names the phase
@@ -33,7 +36,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `cause` refines `reason` into a stable string (`tls_certificate_expired`, `timeout_headers`); `detail`
     is a sentence for people and holds neither secrets nor anything the peer sent. `sent` says whether a
     request was handed to the wire. `peer` is the address that was dialled. `truncated` means that the body
-    exceeded the limit of the request and was not read further.
+    exceeded the limit of the request and was not read further; `sloppy`, that it was not well-formed.
     """
 
     status: int | None = None
@@ -47,6 +50,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peer: str = ""
     body: bytes = b""
     truncated: bool = False
+    sloppy: bool = False
 
     @property
     def code(self) -> str:
@@ -56,6 +60,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def __repr__(self) -> str:
         """Without the body: a token response carries a secret."""
         return f"Answer({self.code}, {self.elapsed_ms:.1f} ms, {len(self.body)} bytes)"
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """Why there is no answer; the fields mean what they mean in an `Answer`."""
+
+    reason: Reason
+    cause: str
+    detail: str
 
 
 class Poster(Protocol):
@@ -70,13 +82,23 @@ class Poster(Protocol):
         """
         ...
 
+    async def connect(
+        self, destination: int, endpoint: Endpoint, tls: Tls, *, timeout_s: float
+    ) -> Failure | None:
+        """Open a connection to a destination's endpoint and keep it for a first attempt; nothing is sent over it.
+
+        Return None, or why there is no connection. As with `post`, network failures never raise and `timeout_s`
+        bounds the whole call.
+        """
+        ...
+
     async def close(self) -> None:
         """Drop every connection. Safe twice."""
         ...
 
 
 class Resolver(Protocol):
-    """Turns a host name into numeric addresses, in the order they should be tried.
+    """Turns a host name into numeric addresses, in the order they should be tried. Nothing is remembered.
 
     Raises OSError (`socket.gaierror` included) when there is no answer.
     """
