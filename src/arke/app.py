@@ -16,9 +16,13 @@ from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.dialer import SystemResolver
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.failure import PostFailed
 from arke.delivery.https.proxy import ProxySetting
-from arke.delivery.https.tls import TlsContexts
+from arke.delivery.https.tls import TlsContexts, build_context
+from arke.delivery.https.tls_files import file_problems
+from arke.delivery.refusals import Refusals
 from arke.delivery.secrets import Confinement, Secrets
+from arke.delivery.templates.output import is_json
 from arke.domain.catalog import Catalog, Tls
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
@@ -32,13 +36,14 @@ from arke.engine.live_catalog import CatchUp, LiveCatalog
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
+from arke.errors import SettingsError
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
 from arke.operations.engine import Engine
 from arke.privacy.fulfilment import Privacy
 from arke.privacy.opt_outs import OptOuts
-from arke.settings import Settings
+from arke.settings import Egress, Settings
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter, ThreadCommitter
@@ -83,9 +88,21 @@ def https_wire(settings: Settings) -> Wire:
     return Wire(
         client,
         secrets,
+        refusals=Refusals(SystemClock()),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
     )
+
+
+def check_egress(egress: Egress) -> None:
+    """Say what is wrong once and at the start, and not by every shard. Raises SettingsError."""
+    EgressPolicy(egress.allow_cidrs)
+    if egress.proxy_ca_file:
+        try:
+            build_context(Tls(ca_file=egress.proxy_ca_file), Confinement())
+        except PostFailed as error:
+            detail = error.failure.detail.removeprefix("tls.ca_file ")
+            raise SettingsError(f"egress.proxy_ca_file {detail}") from None
 
 
 def confined_to(settings: Settings) -> Confinement:
@@ -201,7 +218,7 @@ async def running_engine(
     need not be `delivering`.
     Raises DataExposed, DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
     """
-    EgressPolicy(settings.egress.allow_cidrs)  # a wrong range is said here, and not by every shard
+    check_egress(settings.egress)
     lock = DataLock(data)
     try:
         directory = SqliteDirectory(
@@ -272,4 +289,4 @@ def catalog_checkers() -> Checkers:
     def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
         return compile_template(text, language, content_type=content_type).warnings
 
-    return Checkers(template=template, url=parse_endpoint)
+    return Checkers(template=template, url=parse_endpoint, json=is_json, tls=file_problems)

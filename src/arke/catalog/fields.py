@@ -71,6 +71,10 @@ class Fields:
         """A problem with one field; where it is missing, it is reported at the mapping."""
         self._findings.error(self.at(key), message, hint)
 
+    def warn(self, key: str, message: str, hint: str | None = None) -> None:
+        """Something doubtful about one field."""
+        self._findings.warn(self.at(key), message, hint)
+
     def missing(self, key: str, hint: str | None = None) -> None:
         if key not in self._values:
             self._findings.error(self.path, f"{key} is missing", hint)

@@ -13,6 +13,7 @@ from arke.domain.homes import is_home
 from arke.engine.identity import Away
 from arke.engine.sightings import Sightings
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
@@ -34,7 +35,7 @@ LIVE_FOR_S = 2.0
 
 
 class Ingestion:
-    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight."""
+    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight; `figures` count refusals."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Ingestion:
         self._clock = clock
         self._taken_at = 0.0
         self.room = Room()
+        self.figures = IntakeFigures()
 
     def integration_codes(self) -> Mapping[str, int]:
         return self._catalog.integration_codes()
@@ -188,6 +190,7 @@ class Ingestion:
             memberships=incoming.memberships,
             region=incoming.region,
             trait_source=incoming.trait_source,
+            event_id=incoming.event_id,
         )
 
     async def _dispatch(self, sightings: Sightings, answers: list[Accepted | EventError | None]) -> None:

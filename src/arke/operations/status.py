@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from arke.operations.engine import Engine
     from arke.shard.protocol import LaneStatus
+
+NAMES_SHOWN: Final = 100
+"""Keys that no rule asks for, and traits that nobody realises: those named."""
 
 
 class DestinationStatus(msgspec.Struct):
@@ -48,6 +52,10 @@ class Status(msgspec.Struct, frozen=True):
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     `privacy_requests_large` counts privacy requests about suspiciously many ids.
+    `refused_by_code` and `ids_dropped` count events that were refused and ids that were left out of others, by the
+    code that their senders were answered with. Of `events`, `repeated` had an `event_id` that had counted.
+    `unasked_keys` are names of keys that no rule asks for, those that came most first; `never_realised` are traits
+    that nobody has realised since their rule is as it is, the first of `traits_never_realised`.
     `audit`: how many entries the audit has, and the seal of the last.
     """
 
@@ -68,6 +76,12 @@ class Status(msgspec.Struct, frozen=True):
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
     people: int = 0
+    refused_by_code: dict[str, int] = {}
+    ids_dropped: dict[str, int] = {}
+    repeated: int = 0
+    unasked_keys: list[str] = []
+    traits_never_realised: int = 0
+    never_realised: list[int] = []
 
 
 class StatusOperations:
@@ -79,7 +93,7 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        parts = await engine.shards.ask_all(AskStatus(latencies=True))
+        parts = await engine.shards.ask_all(AskStatus(latencies=True, fit=True))
         found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
@@ -92,6 +106,11 @@ class StatusOperations:
         self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
     ) -> Status:
         engine = self._engine
+        refused = engine.events.figures.events_refused
+        unasked = Counter[str]()
+        for part in parts:
+            unasked.update(part.unasked)
+        unrealised = sorted(set(parts[0].unrealised).intersection(*(part.unrealised for part in parts)))
         return Status(
             ready=engine.events.ready() and all(part.ready for part in parts),
             catalog_version=engine.live.version,
@@ -110,6 +129,12 @@ class StatusOperations:
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
+            refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
+            ids_dropped=dict(engine.events.figures.ids_dropped),
+            repeated=sum(part.repeated for part in parts),
+            unasked_keys=[name for name, _ in unasked.most_common(NAMES_SHOWN)],
+            traits_never_realised=len(unrealised),
+            never_realised=unrealised[:NAMES_SHOWN],
         )
 
 

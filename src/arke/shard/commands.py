@@ -175,6 +175,8 @@ class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True):
 
     def need(self, needs: Needs) -> None:
         needs.devices.append(self.event.uuid)
+        if self.event.event_id is not None:
+            needs.counted.add((self.event.uuid, self.event.event_id))
 
 
 class Unlink(ForDevice[Unlinked], tag=True, frozen=True):

@@ -47,9 +47,11 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
-    """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time; `taken`
-    is how far its log was taken. `backfilled` is the share of its profiles that were evaluated under the
-    catalog in force.
+    """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time;
+    `taken` is how far its log was taken.
+    `backfilled` is the share of its profiles that were evaluated under the catalog in force.
+    Of its `events`, `repeated` had counted before. `unasked` are keys that no rule asks for, with how many sampled
+    events had each; `unrealised` traits that nobody has realised since their rule is as it is.
     """
 
     ready: bool
@@ -64,6 +66,9 @@ class ShardStatus(msgspec.Struct, frozen=True):
     backfilled: float
     lanes: list[LaneStatus]
     people: int = 0
+    repeated: int = 0
+    unasked: dict[str, int] = {}
+    unrealised: list[int] = []
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,9 +190,10 @@ class Switch(Question[None], tag=True, frozen=True):
 
 
 class AskStatus(Question[ShardStatus], tag=True, frozen=True):
-    """How the shard is doing."""
+    """How the shard is doing; with `latencies`, and with what shows how rules and events `fit`, if asked for."""
 
     latencies: bool = False
+    fit: bool = False
 
 
 class AskProfile(Question[Dossier], tag=True, frozen=True):

@@ -18,6 +18,7 @@ from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
+from arke.domain.time import DAY_S
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
@@ -53,6 +54,7 @@ from arke.shard.protocol import (
 )
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
 from arke.shard.what_if import WhatIf
 from arke.storage.ports.shard import GroupWrites
@@ -87,6 +89,8 @@ HOUSEKEEPING_S = 1.0
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
 LOOK_AGAIN_S = 30.0
+TRIMMED_TOGETHER = 10_000
+"""Counted events forgotten at a time."""
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
 
@@ -148,8 +152,10 @@ class Shard:
         self._stopping = False
         self._ready = True
         self._events = 0
+        self._repeated = 0
         self._changes = 0
         self._groups = 0
+        self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
 
     # --- life -------------------------------------------------------------------------------------------
@@ -354,6 +360,7 @@ class Shard:
         self._ready = True
         self._taken = max(self._taken, seen_to)
         self.runner.committed(result)
+        self._unasked.look(commands, self.runner.ruling.compiled.matcher.keys)
         self._answer(taken, result)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
@@ -369,6 +376,7 @@ class Shard:
             for waiting in taken
             for one in waiting.commands
         )
+        self._repeated += result.repeated
         for destination_id in result.closed:
             if destination_id in self.lanes:
                 self.lanes[destination_id].owed_count -= 1
@@ -408,7 +416,7 @@ class Shard:
                     lane.reroute(routing.routes[destination_id])
 
     async def _tidy_up(self) -> None:
-        pruned = 0.0
+        pruned, forgetting = 0.0, False
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
@@ -419,6 +427,10 @@ class Shard:
                     pruned = self._clock.now()
                     needed = await self._needed_from()
                     await self._write(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
+                    forgetting = True
+                if forgetting:
+                    gone = await self._write(self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER)
+                    forgetting = gone == TRIMMED_TOGETHER
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
@@ -461,7 +473,7 @@ class Shard:
             case Switch():
                 return await self._switch(asked.version)
             case AskStatus():
-                return await self._status(latencies=asked.latencies)
+                return await self._status(latencies=asked.latencies, fit=asked.fit)
             case AskProfile() | AskStanding() | AskHeld() | AskOwed():
                 return await self._look(asked)
             case Compact():
@@ -551,7 +563,7 @@ class Shard:
     def _settled(self) -> bool:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
-    async def _status(self, *, latencies: bool) -> ShardStatus:
+    async def _status(self, *, latencies: bool, fit: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id)
@@ -570,6 +582,9 @@ class Shard:
             taken=self._taken,
             queued=self._queued,
             events=self._events,
+            repeated=self._repeated,
+            unasked=self._unasked.shown(self.runner.ruling.compiled.matcher.keys) if fit else {},
+            unrealised=self.runner.unrealised if fit else [],
             changes=self._changes,
             groups=self._groups,
             catalog_version=self.runner.ruling.version,

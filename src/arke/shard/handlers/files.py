@@ -60,6 +60,7 @@ def _apply_lines(
     realised = sorted(trait_id for trait_id, kept in held.items() if kept)
     profile.heard = max(profile.heard, command.ts)
     changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, command.at)
+    group.note_realised([trait_id for trait_id in realised if trait_id in compiled.once])
     group.write_unseen(uid, profile, command.at, changes, "file")
     return len(replaced)
 

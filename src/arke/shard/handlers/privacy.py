@@ -73,6 +73,7 @@ def erase(group: Group, command: Erase) -> Result:
         profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in ids]
         group.writes.profiles[uid] = profile
         return Erased(())
+    group.writes.uncounted.append(uid)
     owed = tuple(owed.destination for owed in group.owed_of(uid))
     group.writes.no_longer_owed += [(destination_id, uid) for destination_id in owed]
     group.closed += owed

@@ -38,6 +38,8 @@ def sight(group: Group, command: Sight) -> Result:
     uid, profile = group.devices[event.uuid]
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
+    if event.event_id is not None and not group.counts(uid, event):
+        return Seen(Accepted(uuid=event.uuid, segments=_segments_of(profile)))
     now = event.at
     routing = group.ruling.routing(now)
     ledgered: Iterable[int] = ()
@@ -58,8 +60,13 @@ def sight(group: Group, command: Sight) -> Result:
     else:
         told = destinations_to_tell(routing, profile, changes, changed_dpids, now, ledgered)
         group.write(uid, profile, now, changes, told, "realtime", touched=bool(changed_dpids))
-    segments = sorted(number for number, held in profile.segments.items() if held.status)
-    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
+    if effect.realised:
+        group.note_realised(effect.realised)
+    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=_segments_of(profile)))
+
+
+def _segments_of(profile: Profile) -> tuple[int, ...]:
+    return tuple(sorted(number for number, held in profile.segments.items() if held.status))
 
 
 def link_ids(

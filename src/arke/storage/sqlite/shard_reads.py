@@ -16,12 +16,15 @@ from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, S
 from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import apsw
 
     from arke.storage.keyed_hash import KeyedHash
     from arke.storage.ports.shard import Needs
+
+Counted = dict[tuple[str, str], int]
+"""When an event counted, by (UUID, event id)."""
 
 SQL: Final = statements(Path(__file__).parent / "queries" / "shard.sql")
 
@@ -87,6 +90,19 @@ class ShardReads:
         for row in self._rows_of("owed_rows", uids):
             found[row[1]].owed.append(Owed(*row))
         return found
+
+    def counted(
+        self, asked: Iterable[tuple[str, str]], devices: Mapping[str, tuple[int, Profile]]
+    ) -> Counted:
+        """When these events counted, of those that have."""
+        found: Counted = {}
+        for uuid, event_id in asked:
+            for (at,) in self._rows("counted_event", (devices[uuid][0], self._hashes.uid(event_id))):
+                found[uuid, event_id] = at
+        return found
+
+    def realised_traits(self) -> dict[int, int]:
+        return dict(self._rows("realised_traits"))
 
     # --- pages ------------------------------------------------------------------------------------------
 
@@ -163,6 +179,8 @@ class ShardReads:
         loaded = Loaded()
         if needs.devices:
             loaded.devices, loaded.fresh = self._load_devices(needs.devices)
+        if needs.counted:
+            loaded.counted = self.counted(needs.counted, loaded.devices)
         if needs.due or needs.walked:
             loaded.due = {asked: self.due(*asked) for asked in needs.due}
             loaded.walked = {asked: self.uids(*asked) for asked in needs.walked}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from arke.storage.keyed_hash import KeyedHash
     from arke.storage.ports.shard import GroupWrites
 
 INSERTED_TOGETHER: Final = (64, 16, 4, 1)
@@ -40,9 +41,10 @@ NOTHING_GONE: Final = Gone(0, 0)
 class ShardWrites:
     """Writes over the one connection that writes."""
 
-    def __init__(self, connection: apsw.Connection, where: str) -> None:
+    def __init__(self, connection: apsw.Connection, where: str, hashes: KeyedHash) -> None:
         self._connection = connection
         self._where = where
+        self._hashes = hashes
 
     def commit(self, writes: GroupWrites, people: int = 0) -> Gone:
         """Returns how many profiles went. `people`: how many of the new ones are homes of people."""
@@ -66,6 +68,7 @@ class ShardWrites:
             )
             self._commit_owed(writes)
             self._commit_walks(writes)
+            self._commit_counted(writes)
             gone = self._commit_erased(writes) if writes.erased or writes.overwritten else NOTHING_GONE
             if people != gone.people:
                 self._connection.execute(SQL["add_people"], (people - gone.people,))
@@ -91,6 +94,13 @@ class ShardWrites:
         if writes.backfill_position is not None:
             self._connection.execute(SQL["put_backfill_position"], (_encode(writes.backfill_position),))
 
+    def _commit_counted(self, writes: GroupWrites) -> None:
+        self._run("erase_counted_events", [(uid,) for uid in writes.uncounted])
+        self._run(
+            "put_counted_event", [(uid, self._hashes.uid(event), at) for uid, event, at in writes.counted]
+        )
+        self._run("put_realised_trait", list(writes.realised.items()))
+
     def _commit_erased(self, writes: GroupWrites) -> Gone:
         """Whatever else is kept about a device by its uid goes here too."""
         connection = self._connection
@@ -101,6 +111,7 @@ class ShardWrites:
             people += stored is not None and is_home(decode_profile(stored[1]).uuid)
             connection.execute(SQL["erase_ledger"], (uid,))
             connection.execute(SQL["erase_owed"], (uid,))
+            connection.execute(SQL["erase_counted_events"], (uid,))
             connection.execute(SQL["erase_profile"], (uid,))
             gone += connection.changes()
             behind = SQL["profiles"].replace("{uids}", str(next_uid(uid)))
@@ -112,6 +123,11 @@ class ShardWrites:
     def trim_journal(self, before_seq: int, before_at: int) -> int:
         with transaction(self._connection, self._where):
             self._connection.execute(SQL["trim_journal"], (before_seq, before_at))
+            return self._connection.changes()
+
+    def trim_counted(self, until_at: int, limit: int) -> int:
+        with transaction(self._connection, self._where):
+            self._connection.execute(SQL["trim_counted_events"], (until_at, limit))
             return self._connection.changes()
 
     def _run(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:

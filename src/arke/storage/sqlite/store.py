@@ -67,7 +67,7 @@ class SqliteShardStore:
             self._connection = open_database(path, SHARD, memory)
             self.hashes = KeyedHash(self._stored_key(key))
             self._own = ShardReads(self._connection, str(path), self.hashes)
-            self._writes = ShardWrites(self._connection, str(path))
+            self._writes = ShardWrites(self._connection, str(path), self.hashes)
             self._reading = self._connection if path == MEMORY else self._second_connection(memory)
             self._reads = ShardReads(self._reading, str(path), self.hashes)
             self._profiles = self._own.count_profiles()
@@ -116,6 +116,9 @@ class SqliteShardStore:
 
     async def trim_journal(self, before_seq: int, before_at: int) -> int:
         return await self._committer.run(self._writes.trim_journal, before_seq, before_at)
+
+    async def trim_counted(self, until_at: int, limit: int) -> int:
+        return await self._committer.run(self._writes.trim_counted, until_at, limit)
 
     async def tidy(self) -> None:
         if self._path != MEMORY:
@@ -178,6 +181,9 @@ class SqliteShardStore:
 
     async def backfill_position(self) -> tuple[int, int | None] | None:
         return self._reads.backfill_position()
+
+    async def realised_traits(self) -> dict[int, int]:
+        return self._reads.realised_traits()
 
     async def count_profiles(self) -> int:
         """Counted when opened and kept from then on: counting rows takes a walk through all of them."""

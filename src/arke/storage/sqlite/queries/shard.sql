@@ -76,6 +76,26 @@ SELECT value FROM meta WHERE key = 'uid_key'
 -- name: keep_uid_key
 INSERT INTO meta VALUES ('uid_key', ?)
 
+-- name: counted_event
+SELECT at FROM counted_event WHERE uid = ? AND name = ?
+
+-- name: put_counted_event
+INSERT INTO counted_event VALUES (?, ?, ?) ON CONFLICT (uid, name) DO UPDATE SET at = excluded.at
+
+-- name: erase_counted_events
+DELETE FROM counted_event WHERE uid = ?
+
+-- name: trim_counted_events
+DELETE FROM counted_event WHERE (uid, name) IN (
+  SELECT uid, name FROM counted_event WHERE at <= ? ORDER BY at LIMIT ?
+)
+
+-- name: realised_traits
+SELECT trait, rule FROM realised_trait
+
+-- name: put_realised_trait
+INSERT INTO realised_trait VALUES (?, ?) ON CONFLICT (trait) DO UPDATE SET rule = excluded.rule
+
 -- name: put_profile
 INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body
 
