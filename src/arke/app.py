@@ -252,6 +252,7 @@ async def running_engine(
                 engine.batches.start_schedule()
             engine.watch()
             if delivering:
+                engine.homes.start()
                 await engine.privacy.start()
             yield engine
         finally:

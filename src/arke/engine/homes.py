@@ -92,9 +92,14 @@ class Homes:
     # --- moving in --------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Have what earlier versions filed in the directory move into homes. Raises StoreUnavailable."""
+        """See whether earlier versions filed anything in the directory: it moves into a home before
+        anything else is said of the person. Raises StoreUnavailable.
+        """
         self._filed = bool(await self._files.filed_page(1))
-        if self._filed:
+
+    def start(self) -> None:
+        """Have all of it move in, page by page; a command that only looks leaves that to the next engine."""
+        if self._filed and not self._background.running:
             self._background.spawn(self._move_all(), "homes")
 
     async def until_idle(self, timeout_s: float) -> None:
