@@ -30,6 +30,7 @@ from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
 from arke.engine.file_desk import FileDesk
+from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
 from arke.engine.links import Joins, Links, Moves
@@ -183,13 +184,14 @@ def engine_over(
     )
     live = LiveCatalog()
     shards = Shards(ports, identity.suppressed)
-    moves = Moves(identity, clock, shards)
-    joins = Joins(directory.files, clock, shards)
+    homes = Homes(identity, directory.files, shards, clock)
+    moves = Moves(identity, clock, shards, homes)
+    joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
-    events = Ingestion(live, identity, links, shards, clock)
+    events = Ingestion(live, identity, links, homes, shards, clock)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
-    privacy = Privacy(directory, identity, shards, live, clock)
+    privacy = Privacy(directory, identity, homes, shards, live, clock)
     return Engine(
         directory=directory,
         compiler=compiler,
@@ -200,7 +202,8 @@ def engine_over(
         links=links,
         moves=moves,
         joins=joins,
-        files=FileDesk(live, identity, links, shards, joins, events, audit),
+        homes=homes,
+        files=FileDesk(live, identity, links, shards, joins, homes, clock, events, audit),
         catalogs=CatalogSwitch(
             live, directory.catalogs, identity, shards, batches, clock=clock, compiler=compiler
         ),
@@ -261,6 +264,7 @@ async def running_engine(
                 engine.batches.start_schedule()
             engine.watch()
             if delivering:
+                engine.homes.start()
                 await engine.privacy.start()
             yield engine
         finally:

@@ -75,9 +75,10 @@ def status(
 
 def _show(figures: Status) -> None:
     ready = "ready" if figures.ready else "NOT READY"
+    people = f", and {figures.people:,} of people" if figures.people else ""
     sys.stdout.write(
         f"{ready}, catalog version {figures.catalog_version}, {figures.shards} shard(s)\n"
-        f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
+        f"{figures.profiles:,} profiles stored{people}; since the start {figures.events:,} events, "
         f"{figures.changes:,} membership changes\n"
     )
     if figures.refused:

@@ -8,6 +8,7 @@ import msgspec
 
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import whole_number
+from arke.domain.homes import is_home
 from arke.domain.ids import is_uuid
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
@@ -82,9 +83,10 @@ class IdFacts(msgspec.Struct, frozen=True):
 
 
 class DestinationFacts(msgspec.Struct, frozen=True):
-    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off. Of what is owed:
-    how many messages failed (`owed_tries`), and when it is sent again by itself at the earliest (`owed_next`, RFC
-    3339; None: it is not).
+    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off.
+
+    `owed_tries`: messages that failed of what is owed; `owed_next`: when it is sent again by itself, the earliest,
+    RFC 3339, None: it is not.
     """
 
     id: int
@@ -97,10 +99,13 @@ class DestinationFacts(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Everything Arke can say about one device."""
+    """Everything Arke can say about one device, or about a `person` for whom none speaks: then `uuid` is the key of
+    the person's home, `DPID:ID`.
+    """
 
     uuid: str
     known: bool
+    person: bool = False
     seen: str | None = None
     opted_out: bool = False
     ids: list[str] = []
@@ -118,6 +123,7 @@ def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
     return Explanation(
         uuid=profile.uuid,
         known=True,
+        person=is_home(profile.uuid),
         seen=utc_text(profile.seen) if profile.seen else None,
         opted_out=bool(profile.opted_out),
         ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
@@ -248,7 +254,9 @@ def _state(
     if profile.opted_out and not rows:
         return "nothing", "the device opted out: nothing is told about it"
     takes = set(destination.user_dpids)
-    if 0 not in takes and not any(partner.dpid in takes for partner in profile.ids):
+    if (0 not in takes or is_home(profile.uuid)) and not any(
+        partner.dpid in takes for partner in profile.ids
+    ):
         return "no_partner_id", f"no id of the data sources it takes ({', '.join(map(str, sorted(takes)))})"
     if rows:
         return "told", "everything sent was acknowledged"
@@ -286,7 +294,7 @@ class PeopleOperations:
             if owner is None:
                 return Explanation(uuid="", known=False)
             uuid = owner.uuid
-        if uuid is None or not is_uuid(uuid):
+        elif uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
         dossier = await dossier_of(self._engine.shards, uuid)
         return explain(self._engine.live.catalog, uuid, dossier)

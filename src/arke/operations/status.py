@@ -52,7 +52,8 @@ class DestinationStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
+    """The engine's health and figures. Counters since it started; of all time `profiles`, of devices, and `people`,
+    whose profiles are apart from their devices'; `backfilled` is the
     share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
@@ -80,6 +81,7 @@ class Status(msgspec.Struct, frozen=True):
     takeovers_refused: int = 0
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
+    people: int = 0
     refused_by_code: dict[str, int] = {}
     ids_dropped: dict[str, int] = {}
     repeated: int = 0
@@ -120,6 +122,7 @@ class StatusOperations:
             catalog_version=engine.live.version,
             shards=len(parts),
             profiles=sum(part.profiles for part in parts),
+            people=sum(part.people for part in parts),
             events=sum(part.events for part in parts),
             changes=sum(part.changes for part in parts),
             queued=sum(part.queued for part in parts),

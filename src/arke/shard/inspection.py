@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from arke.domain.ledger import TOLD_1
 from arke.domain.time import utc_text
+from arke.evaluation.evaluate import held_by
 from arke.shard.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling
 from arke.telling.tellings import tellings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from arke.delivery.lane import Lane
     from arke.domain.ledger import LedgerEntry, Owed
-    from arke.domain.profile import Profile
+    from arke.domain.profile import Held, Profile
     from arke.shard.protocol import AskOwed
     from arke.storage.ports.shard import DeviceStates, LaneReader
     from arke.telling.records import Route
@@ -65,6 +66,12 @@ class Inspection:
                 )
             )
         return Dossier(profile, rows, sides, now)
+
+    async def held(self, homes: Sequence[str], now: int) -> dict[str, Held]:
+        """What these homes of people hold for the people's devices."""
+        found = {home: await self._reader.device(home) for home in homes}
+        held = {home: held_by(one.profile, now) for home, one in found.items() if one is not None}
+        return {home: one for home, one in held.items() if one is not None}
 
     async def standing(self, uuid: str) -> Standing:
         """How far destinations are with a device that withdrew."""

@@ -14,7 +14,7 @@ from arke.delivery.circuit import CircuitState
 from arke.delivery.observer import DestinationFigures
 from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
-from arke.domain.profile import Profile
+from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
 from arke.shard.commands import Command, Result
 
@@ -52,7 +52,8 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
-    """One shard's figures since it started; `profiles` and `seq` of all time; `taken` is how far its log was taken.
+    """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time;
+    `taken` is how far its log was taken.
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
     Of its `events`, `repeated` had counted before. `unasked` are keys that no rule asks for, with how many sampled
     events had each; `unrealised` traits that nobody has realised since their rule is as it is.
@@ -69,6 +70,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     catalog_version: int
     backfilled: float
     lanes: list[LaneStatus]
+    people: int = 0
     repeated: int = 0
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
@@ -216,6 +218,12 @@ class AskStanding(Question[Standing], tag=True, frozen=True):
     uuid: str
 
 
+class AskHeld(Question[dict[str, Held]], tag=True, frozen=True):
+    """What homes of people hold, by their keys, for those that hold anything."""
+
+    homes: tuple[str, ...]
+
+
 class Compact(Question[bool], tag=True, frozen=True):
     """Leave nothing of what was deleted in the store's files. False: a reader was in
     the way; ask again."""
@@ -306,6 +314,7 @@ AnyQuestion = (
     | AskStatus
     | AskProfile
     | AskStanding
+    | AskHeld
     | AskOwed
     | AskEstimate
     | AskForecast

@@ -17,6 +17,7 @@ import msgspec
 from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
+from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
@@ -37,6 +38,7 @@ from arke.shard.protocol import (
     AskBehind,
     AskEstimate,
     AskForecast,
+    AskHeld,
     AskOwed,
     AskProfile,
     AskStanding,
@@ -368,7 +370,12 @@ class Shard:
             if not waiting.future.done():
                 waiting.future.set_result(answers)
         self._groups += 1
-        self._events += sum(isinstance(one, Sight) for waiting in taken for one in waiting.commands)
+        self._events += sum(
+            # What the home of a person hears beside a device is the same event.
+            isinstance(one, Sight) and not (one.arriving and is_home(one.event.uuid))
+            for waiting in taken
+            for one in waiting.commands
+        )
         self._repeated += result.repeated
         for destination_id in result.closed:
             if destination_id in self.lanes:
@@ -467,14 +474,10 @@ class Shard:
                 return await self._switch(asked.version)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile():
-                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
-            case AskStanding():
-                return await self._inspection.standing(asked.uuid)
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed():
+                return await self._look(asked)
             case Compact():
                 return await self._write(self.store.expunge)
-            case AskOwed():
-                return await self._inspection.owed_page(asked, self._routing_now())
             case RunBatch():
                 return await self._run_batch(asked)
             case AskBatches():
@@ -485,6 +488,18 @@ class Shard:
                 return await self._ahead(asked)
             case Drain():
                 return await self._drain(asked.timeout_s)
+
+    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed) -> Any:
+        """What is held, and changes nothing."""
+        match asked:
+            case AskProfile():
+                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
+            case AskStanding():
+                return await self._inspection.standing(asked.uuid)
+            case AskHeld():
+                return await self._inspection.held(asked.homes, self.now)
+            case AskOwed():
+                return await self._inspection.owed_page(asked, self._routing_now())
 
     def _prepared_ruling(self, version: int) -> Ruling:
         ruling = self._prepared.get(version)
@@ -569,7 +584,8 @@ class Shard:
             )
         return ShardStatus(
             ready=self._ready,
-            profiles=await self.store.count_profiles(),
+            profiles=await self.store.count_profiles() - (people := await self.store.count_people()),
+            people=people,
             seq=await self.store.last_seq(),
             taken=self._taken,
             queued=self._queued,

@@ -246,6 +246,10 @@ class ProfileScan(Protocol):
         """How many there are; cheap."""
         ...
 
+    async def count_people(self) -> int:
+        """How many of them are homes of people; cheap."""
+        ...
+
     async def uids(self, after: int, limit: int) -> list[int]:
         """Up to `limit` stored uids greater than `after`, ascending."""
         ...

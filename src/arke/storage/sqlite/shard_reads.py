@@ -164,6 +164,11 @@ class ShardReads:
     def batches(self) -> list[BatchRun]:
         return [_decode_batch(body) for (body,) in self._rows("batches")]
 
+    def count_people(self) -> int:
+        for (count,) in self._rows("count_people"):
+            return int(count)
+        return 0
+
     def next_due(self) -> int | None:
         ((at,),) = self._rows("next_due")
         return None if at is None else int(at)

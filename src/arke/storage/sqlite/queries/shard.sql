@@ -68,6 +68,13 @@ SELECT value FROM meta WHERE key = 'refreshed'
 -- name: count_profiles
 SELECT count(*) FROM profile
 
+-- name: count_people
+-- Counted with each group: only a profile itself says whether it is a person's home.
+SELECT value FROM meta WHERE key = 'people'
+
+-- name: add_people
+INSERT INTO meta VALUES ('people', ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value
+
 -- name: uids
 SELECT uid FROM profile WHERE uid > ? ORDER BY uid LIMIT ?
 
