@@ -425,6 +425,16 @@ class Lane:
             self._feed.retry_postponed(self._window)
         self._wake.set()
 
+    @property
+    def acknowledged_at(self) -> float | None:
+        """When the endpoint last acknowledged something to this lane; None: not since it started."""
+        return self._owed.acknowledged_at
+
+    def acknowledged_elsewhere(self, at: float) -> None:
+        """The endpoint acknowledged something to another shard's lane."""
+        if self._owed.acknowledged_elsewhere(at, self._clock.now()):
+            self._wake.set()
+
     # --- what is owed -----------------------------------------------------------------------------------
 
     @property

@@ -45,13 +45,18 @@ class OwedFeed:
         self._store = store
         self._ready: deque[Owed] = deque()
         self._open: set[int] = set()
-        self._acknowledged_at = -1.0
+        self._acknowledged_at = self._anywhere_at = -1.0
         self._after: tuple[float, int] = START
         self._back_at: float | None = None
         self._believed_back = False
         self._next_at = 0.0
         self._blocked = False
         self.paging: asyncio.Task[None] | None = None
+
+    @property
+    def acknowledged_at(self) -> float | None:
+        """When the endpoint last acknowledged something to this shard; None: not since the lane started."""
+        return self._acknowledged_at if self._acknowledged_at >= 0 else None
 
     # --- where it stands --------------------------------------------------------------------------------
 
@@ -80,10 +85,22 @@ class OwedFeed:
 
     def acknowledged(self, now: float) -> None:
         """The endpoint acknowledged something."""
-        self._acknowledged_at = now
-        if self._blocked:  # those that are due have waited for this
-            self._blocked = False
-            self._next_at = now
+        self._acknowledged_at = self._anywhere_at = now
+        self._unblock(now)
+
+    def acknowledged_elsewhere(self, at: float, now: float) -> bool:
+        """It acknowledged something to another shard. True: some may have waited for this."""
+        if at <= self._anywhere_at:
+            return False
+        self._anywhere_at = at
+        return self._unblock(now)
+
+    def _unblock(self, now: float) -> bool:
+        """Those that are due may have waited for an acknowledgement."""
+        if self._blocked:
+            self._blocked, self._next_at = False, now
+            return True
+        return False
 
     def is_back(self, now: float) -> None:
         """The endpoint is back after it failed throughout: what failed since it last acknowledged anything waits no
@@ -126,7 +143,7 @@ class OwedFeed:
                 self._after = (page[-1].tried, page[-1].uid)
         else:
             page = await self._store.owed_due(self._destination, int(now), (int(key), uid), PAGE)
-            wanted = [owed for owed in page if owed.tried <= self._acknowledged_at]
+            wanted = [owed for owed in page if owed.tried <= self._anywhere_at]
             self._blocked |= len(wanted) < len(page)
             if page:
                 self._after = (page[-1].due, page[-1].uid)

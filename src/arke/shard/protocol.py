@@ -270,6 +270,14 @@ class AskBehind(Question[Behind], tag=True, frozen=True):
     destinations: tuple[int, ...]
 
 
+class ShareAcknowledgements(Question[dict[int, float]], tag=True, frozen=True):
+    """When each destination last acknowledged something here, of those that did since the shard started.
+    `elsewhere` is the same for the other shards.
+    """
+
+    elsewhere: dict[int, float]
+
+
 class Drain(Question[None], tag=True, frozen=True):
     """Wait until every lane that can send has nothing left, or for `timeout_s`."""
 
@@ -322,6 +330,7 @@ AnyQuestion = (
     | RunBatch
     | AskBatches
     | Compact
+    | ShareAcknowledgements
     | Drain
 )
 """All kinds of questions: what a frame may hold."""

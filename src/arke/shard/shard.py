@@ -49,6 +49,7 @@ from arke.shard.protocol import (
     Prepare,
     RunBatch,
     ShardStatus,
+    ShareAcknowledgements,
     Submit,
     Switch,
 )
@@ -486,6 +487,8 @@ class Shard:
                 return await self._what_if.estimate(asked, self.runner.ruling.compiled)
             case AskForecast() | AskBehind():
                 return await self._ahead(asked)
+            case ShareAcknowledgements():
+                return self._share_acknowledgements(asked.elsewhere)
             case Drain():
                 return await self._drain(asked.timeout_s)
 
@@ -500,6 +503,13 @@ class Shard:
                 return await self._inspection.held(asked.homes, self.now)
             case AskOwed():
                 return await self._inspection.owed_page(asked, self._routing_now())
+
+    def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
+        for number, at in elsewhere.items():
+            if number in self.lanes:
+                self.lanes[number].acknowledged_elsewhere(at)
+        found = {number: lane.acknowledged_at for number, lane in self.lanes.items()}
+        return {number: at for number, at in found.items() if at is not None}
 
     def _prepared_ruling(self, version: int) -> Ruling:
         ruling = self._prepared.get(version)
