@@ -22,6 +22,7 @@ from arke.domain.ids import (
 )
 from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
+from arke.intake.event_ids import event_id
 from arke.intake.signals import flat_signals
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
     region: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     ts: str | int | float | None = None
     sent_at: str | int | float | None = None
+    event_id: str | int | None = None
 
 
 class _Entries(msgspec.Struct):
@@ -100,6 +102,7 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
         memberships=_memberships(wire.memberships) if wire.memberships else {},
         region=wire.region,
         ts=_time(wire, now, left_out),
+        event_id=None if wire.event_id is None else event_id(wire.event_id),
         left_out=tuple(left_out),
     )
 
