@@ -52,7 +52,8 @@ class _Figures:
     def collect(self) -> Iterator[Metric]:
         status = self._status
         yield GaugeMetricFamily("arke_ready", "1 if events can be stored", value=int(status.ready))
-        yield GaugeMetricFamily("arke_profiles", "Stored profiles", value=status.profiles)
+        yield GaugeMetricFamily("arke_profiles", "Stored profiles of devices", value=status.profiles)
+        yield GaugeMetricFamily("arke_people", "Stored profiles of people", value=status.people)
         yield GaugeMetricFamily("arke_queued", "Commands waiting for a group", value=status.queued)
         yield GaugeMetricFamily("arke_catalog_version", "Catalog in force", value=status.catalog_version)
         yield GaugeMetricFamily(

@@ -75,9 +75,10 @@ def status(
 
 def _show(figures: Status) -> None:
     ready = "ready" if figures.ready else "NOT READY"
+    people = f", and {figures.people:,} of people" if figures.people else ""
     sys.stdout.write(
         f"{ready}, catalog version {figures.catalog_version}, {figures.shards} shard(s)\n"
-        f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
+        f"{figures.profiles:,} profiles stored{people}; since the start {figures.events:,} events, "
         f"{figures.changes:,} membership changes\n"
     )
     if figures.refused:
@@ -111,10 +112,10 @@ def _show(figures: Status) -> None:
             else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
         )
         sys.stdout.write(
-            f"destination {label(row.id, row.name)}: circuit {row.circuit}\n"
+            f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}\n"
             f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
             f"{row.retries:,} retries{latency}\n"
-            f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
+            f"  owed {row.owed:,} devices{_next(row.owed_next)}, {row.backlog:,} journal entries behind\n"
             + (f"  answers {answers}\n" if answers else "")
             + (
                 f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted\n"
@@ -123,6 +124,14 @@ def _show(figures: Status) -> None:
             )
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
+
+
+def _pause(pause_s: float) -> str:
+    return f", to be left alone for {pause_s:.0f} s" if pause_s else ""
+
+
+def _next(at: str | None) -> str:
+    return f", sent again from {at}" if at is not None else ""
 
 
 def _show_intake(figures: Status) -> None:

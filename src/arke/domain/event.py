@@ -42,8 +42,9 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
     statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
     (d_tdpid). `event_id` is its sender's name for it: sent again for the same device within a day, it counts once.
-    `public` says that the sender showed no token, so that it may be anybody. `left_out` is what its
-    door could not read of it.
+    `public` says that the sender showed no token, so that it may be anybody. `browser`: the
+    sender is the device itself, and is to be known again, whoever it names. `left_out` is what its door could not
+    read of it.
     """
 
     uuid: str | None = None
@@ -56,6 +57,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     trait_source: int | None = None
     event_id: str | None = None
     public: bool = False
+    browser: bool = False
     left_out: tuple[LeftOut, ...] = ()
 
 

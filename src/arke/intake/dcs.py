@@ -197,6 +197,7 @@ def _with_event(
         traits=traits,
         trait_source=source,
         event_id=_first(grouped, "d_event_id") or None,
+        browser=True,
     )
     return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
 

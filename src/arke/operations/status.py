@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.delivery.circuit import CircuitState
+from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.shard.protocol import AskStatus, ShardStatus
@@ -24,7 +26,9 @@ NAMES_SHOWN: Final = 100
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
-    newest run. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
+    newest run. `circuit` is that of the shard where it is worst, `pause_s` for how long the endpoint still wants to
+    be left alone. `owed_next` is when the first of what is owed is sent again by itself, at the earliest (RFC
+    3339); None: nothing is. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
     """
 
     id: int
@@ -37,8 +41,10 @@ class DestinationStatus(msgspec.Struct):
     sloppy: int = 0
     nothing_to_tell: int = 0
     owed: int = 0
+    owed_next: str | None = None
     backlog: int = 0
-    circuit: str = "closed"
+    circuit: CircuitState = "closed"
+    pause_s: float = 0.0
     answers: dict[str, int] = {}
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -46,7 +52,8 @@ class DestinationStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
+    """The engine's health and figures. Counters since it started; of all time `profiles`, of devices, and `people`,
+    whose profiles are apart from their devices'; `backfilled` is the
     share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
@@ -74,6 +81,7 @@ class Status(msgspec.Struct, frozen=True):
     takeovers_refused: int = 0
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
+    people: int = 0
     refused_by_code: dict[str, int] = {}
     ids_dropped: dict[str, int] = {}
     repeated: int = 0
@@ -114,6 +122,7 @@ class StatusOperations:
             catalog_version=engine.live.version,
             shards=len(parts),
             profiles=sum(part.profiles for part in parts),
+            people=sum(part.people for part in parts),
             events=sum(part.events for part in parts),
             changes=sum(part.changes for part in parts),
             queued=sum(part.queued for part in parts),
@@ -135,9 +144,13 @@ class StatusOperations:
         )
 
 
+_WORST: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
+
+
 def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus]) -> None:
     """Sum up every shard's lanes by destination."""
     latencies: dict[int, list[float]] = {}
+    due: dict[int, int] = {}
     for lane in lanes:
         status = found.get(lane.destination)
         if status is None:
@@ -152,10 +165,15 @@ def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus])
         status.nothing_to_tell += figures.nothing_to_tell
         status.owed += lane.owed
         status.backlog += lane.backlog
-        status.circuit = "open" if lane.circuit_open else status.circuit
+        status.circuit = max(status.circuit, lane.circuit, key=_WORST.index)
+        status.pause_s = max(status.pause_s, round(lane.pause_s, 1))
+        if lane.owed_due is not None:
+            due[lane.destination] = min(lane.owed_due, due.get(lane.destination, lane.owed_due))
         for answer, count in figures.answers.items():
             status.answers[answer] = status.answers.get(answer, 0) + count
         latencies.setdefault(lane.destination, []).extend(figures.latencies_ms)
+    for destination_id, at in due.items():
+        found[destination_id].owed_next = utc_text(at)
     for destination_id, values in latencies.items():
         values.sort()
         if values:

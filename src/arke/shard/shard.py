@@ -17,6 +17,7 @@ import msgspec
 from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
+from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
@@ -37,6 +38,7 @@ from arke.shard.protocol import (
     AskBehind,
     AskEstimate,
     AskForecast,
+    AskHeld,
     AskOwed,
     AskProfile,
     AskStanding,
@@ -47,6 +49,7 @@ from arke.shard.protocol import (
     Prepare,
     RunBatch,
     ShardStatus,
+    ShareAcknowledgements,
     Submit,
     Switch,
 )
@@ -368,7 +371,12 @@ class Shard:
             if not waiting.future.done():
                 waiting.future.set_result(answers)
         self._groups += 1
-        self._events += sum(isinstance(one, Sight) for waiting in taken for one in waiting.commands)
+        self._events += sum(
+            # What the home of a person hears beside a device is the same event.
+            isinstance(one, Sight) and not (one.arriving and is_home(one.event.uuid))
+            for waiting in taken
+            for one in waiting.commands
+        )
         self._repeated += result.repeated
         for destination_id in result.closed:
             if destination_id in self.lanes:
@@ -467,14 +475,10 @@ class Shard:
                 return await self._switch(asked.version)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile():
-                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
-            case AskStanding():
-                return await self._inspection.standing(asked.uuid)
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed():
+                return await self._look(asked)
             case Compact():
                 return await self._write(self.store.expunge)
-            case AskOwed():
-                return await self._inspection.owed_page(asked, self._routing_now())
             case RunBatch():
                 return await self._run_batch(asked)
             case AskBatches():
@@ -483,8 +487,29 @@ class Shard:
                 return await self._what_if.estimate(asked, self.runner.ruling.compiled)
             case AskForecast() | AskBehind():
                 return await self._ahead(asked)
+            case ShareAcknowledgements():
+                return self._share_acknowledgements(asked.elsewhere)
             case Drain():
                 return await self._drain(asked.timeout_s)
+
+    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed) -> Any:
+        """What is held, and changes nothing."""
+        match asked:
+            case AskProfile():
+                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
+            case AskStanding():
+                return await self._inspection.standing(asked.uuid)
+            case AskHeld():
+                return await self._inspection.held(asked.homes, self.now)
+            case AskOwed():
+                return await self._inspection.owed_page(asked, self._routing_now())
+
+    def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
+        for number, at in elsewhere.items():
+            if number in self.lanes:
+                self.lanes[number].acknowledged_elsewhere(at)
+        found = {number: lane.acknowledged_at for number, lane in self.lanes.items()}
+        return {number: at for number, at in found.items() if at is not None}
 
     def _prepared_ruling(self, version: int) -> Ruling:
         ruling = self._prepared.get(version)
@@ -554,14 +579,23 @@ class Shard:
             figures = self.observer.figures(destination_id)
             if not latencies:
                 figures.latencies_ms = []
+            now = asyncio.get_running_loop().time()
+            resends = lane.owed_count > 0 and lane.route.destination.owed == "auto"
             lanes.append(
                 LaneStatus(
-                    destination_id, lane.owed_count, lane.backlog, lane.sender.circuit.is_open, figures
+                    destination_id,
+                    lane.owed_count,
+                    lane.backlog,
+                    lane.sender.circuit.state(now),
+                    figures,
+                    owed_due=(await self.store.next_owed(destination_id) or self.now) if resends else None,
+                    pause_s=lane.sender.pace.paused_s(now),
                 )
             )
         return ShardStatus(
             ready=self._ready,
-            profiles=await self.store.count_profiles(),
+            profiles=await self.store.count_profiles() - (people := await self.store.count_people()),
+            people=people,
             seq=await self.store.last_seq(),
             taken=self._taken,
             queued=self._queued,

@@ -106,7 +106,9 @@ class Simulation:
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
                 self.complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
-            network.respond(step.respond.destination, step.respond.status, step.respond.times)
+            network.respond(
+                step.respond.destination, step.respond.status, step.respond.times, step.respond.retry_after
+            )
         elif step.apply is not None:
             path = script.parent / step.apply
             if not path.is_file():

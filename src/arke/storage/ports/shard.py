@@ -194,6 +194,22 @@ class OwedReader(Protocol):
         """Up to `limit` owed devices after (destination, uid), in that order; None: of all destinations."""
         ...
 
+    async def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
+        """Up to `limit` of a destination's owed that are due at `until`, after (due, uid), in that order."""
+        ...
+
+    async def owed_tried(
+        self, destination: int, until: float, after: tuple[float, int], limit: int
+    ) -> list[Owed]:
+        """Up to `limit` of a destination's owed that were tried last at `until` or before, after (tried, uid), in
+        that order.
+        """
+        ...
+
+    async def next_owed(self, destination: int) -> int | None:
+        """When the first of a destination's owed is due; None where nothing is owed."""
+        ...
+
     async def owed_counts(self) -> dict[int, int]:
         """How many devices each destination is owed."""
         ...
@@ -228,6 +244,10 @@ class ProfileScan(Protocol):
 
     async def count_profiles(self) -> int:
         """How many there are; cheap."""
+        ...
+
+    async def count_people(self) -> int:
+        """How many of them are homes of people; cheap."""
         ...
 
     async def uids(self, after: int, limit: int) -> list[int]:

@@ -113,6 +113,16 @@ class ShardReads:
             rows = self._rows("owed_page_of_destination", (*after, destination, limit))
         return [Owed(*row) for row in rows]
 
+    def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
+        return [Owed(*row) for row in self._rows("owed_due", (destination, until, *after, limit))]
+
+    def owed_tried(self, destination: int, until: float, after: tuple[float, int], limit: int) -> list[Owed]:
+        return [Owed(*row) for row in self._rows("owed_tried", (destination, until, *after, limit))]
+
+    def next_owed(self, destination: int) -> int | None:
+        ((due,),) = self._rows("next_owed", (destination,))
+        return None if due is None else int(due)
+
     def owed_counts(self) -> dict[int, int]:
         return dict(self._rows("owed_counts"))
 
@@ -153,6 +163,11 @@ class ShardReads:
 
     def batches(self) -> list[BatchRun]:
         return [_decode_batch(body) for (body,) in self._rows("batches")]
+
+    def count_people(self) -> int:
+        for (count,) in self._rows("count_people"):
+            return int(count)
+        return 0
 
     def next_due(self) -> int | None:
         ((at,),) = self._rows("next_due")
