@@ -222,6 +222,7 @@ class Shard:
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
                 held=self._held,
+                in_hand=await self.store.owed_in_hand(destination_id),
             )
             self.lanes[destination_id] = lane
             run = runs.get(destination_id)
