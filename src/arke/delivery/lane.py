@@ -281,7 +281,11 @@ class Lane:
         else:
             if device.kind != BATCH:
                 self._observer.nothing_to_tell(self.route.destination.id)
-            self._close(device, no_longer_owed=device.owed)
+            if device.owed:  # open until that is durable: read again before, it would be counted off twice
+                self._in_doubt.discard(device.uid)
+                self._record_rows(device)
+            else:
+                self._close(device)
 
     def _record_rows(self, device: OpenDevice) -> None:
         device.sending = True
@@ -379,14 +383,8 @@ class Lane:
             self._owed.is_back(self._clock.now())
             self._wake.set()
 
-    def _close(self, device: OpenDevice, *, no_longer_owed: bool = False) -> None:
+    def _close(self, device: OpenDevice) -> None:
         self._window.close(device)
-        if no_longer_owed:
-            self._in_doubt.discard(device.uid)
-            self.owed_count -= 1
-            self._books.record_beside(
-                RecordDeliveries(self.route.destination.id, no_longer_owed=(device.uid,))
-            )
         quiet = self._quiet.pop(device.uid, None)
         if quiet is not None:
             quiet.set()
