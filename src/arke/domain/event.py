@@ -26,12 +26,20 @@ class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
     generation: int = 0
 
 
+class Warned(msgspec.Struct, frozen=True, array_like=True):
+    """Something of an event was left out, or is of no use, and the rest was taken: a stable code, and words."""
+
+    code: str
+    message: str
+
+
 class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event as the intake parses it, before its device is known. `ts` in epoch seconds; None: when it arrives.
 
     `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
     statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
-    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody.
+    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `warnings` tell what its
+    reader left out.
     """
 
     uuid: str | None = None
@@ -43,6 +51,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ts: int | None = None
     trait_source: int | None = None
     public: bool = False
+    warnings: tuple[Warned, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,7 +86,8 @@ NOTHING_WITHHELD = Withheld()
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards.
 
-    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it.
+    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `warnings`: what was
+    left out, whoever the sender is.
     """
 
     uuid: str
@@ -86,3 +96,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     opted_out: bool = False
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
+    warnings: tuple[Warned, ...] = ()

@@ -14,10 +14,11 @@ from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
+    from arke.domain.ids import IdRules
     from arke.engine.identity import Identity, Resolved
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
@@ -44,11 +45,9 @@ class Ingestion:
         self._taken_at = 0.0
         self.room = Room()
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return self._catalog.integration_codes()
-
-    def known_dpid(self, dpid: int) -> bool:
-        return self._catalog.known_dpid(dpid)
+    @property
+    def ids(self) -> IdRules:
+        return self._catalog.ids
 
     def only_by_token(self, dpid: int) -> bool:
         return self._catalog.only_by_token(dpid)
@@ -108,6 +107,9 @@ class Ingestion:
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
+        for number, incoming in enumerate(events):
+            if incoming.warnings and isinstance(answer := answers[number], Accepted):
+                answers[number] = msgspec.structs.replace(answer, warnings=incoming.warnings)
         return [answer for answer in answers if answer is not None]
 
     def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
@@ -118,7 +120,7 @@ class Ingestion:
 
     def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
         for declared in incoming.ids:
-            if not self._catalog.known_dpid(declared.dpid):
+            if not self._catalog.ids.known(declared.dpid):
                 return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
         for segment_id in incoming.memberships:
             external = self._catalog.external.get(segment_id)

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.digits import whole_number
+from arke.domain.event import Accepted
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, come_again, header, respond_and_hang_up, respond_json
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
 from arke.intake.ndjson import parse_event_line, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arke.clock import Clock
-    from arke.domain.event import IncomingEvent
+    from arke.domain.event import IncomingEvent, Warned
     from arke.intake.asgi import BodyReader, Message, Receive, Scope, Send
     from arke.intake.ports import Ingest
     from arke.intake.room import Reservation
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
     """Why one line was refused."""
+
+    line: int
+    code: str
+    message: str
+
+
+class LineWarning(msgspec.Struct, frozen=True, gc=False):
+    """What was left out of one line that was taken."""
 
     line: int
     code: str
@@ -76,6 +85,8 @@ class _Upload:
         self._pending_rejections: list[Rejection] = []
         self._rejected: list[Rejection] = []
         self._rejected_total = 0
+        self._warnings: list[LineWarning] = []
+        self._warnings_total = 0
         self._accepted = 0
         self._done_through = 0
         self._place: Reservation | None = None
@@ -118,6 +129,10 @@ class _Upload:
         body: dict[str, object] = {"accepted": self._accepted, "rejected": self._rejected}
         if self._rejected_total > len(self._rejected):
             body["rejected_total"] = self._rejected_total
+        if self._warnings:
+            body["warnings"] = self._warnings
+        if self._warnings_total > len(self._warnings):
+            body["warnings_total"] = self._warnings_total
         return body
 
     def stopped(self, code: str, message: str) -> dict[str, object]:
@@ -210,6 +225,8 @@ class _Upload:
                     self._reject(line, refused.reason, refused.message)
                 else:
                     self._accepted += 1
+                    if isinstance(result, Accepted) and result.warnings:
+                        self._warn(line, result.warnings)
         else:
             await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
         self._list_rejections(self._pending_rejections)
@@ -221,6 +238,11 @@ class _Upload:
         self._rejected_total += len(rejections)
         self._rejected += rejections[: max(0, self._settings.max_rejections - len(self._rejected))]
         self._pending_rejections = []
+
+    def _warn(self, line: int, warnings: Sequence[Warned]) -> None:
+        self._warnings_total += len(warnings)
+        room = max(0, self._settings.max_rejections - len(self._warnings))
+        self._warnings += [LineWarning(line, one.code, one.message) for one in warnings[:room]]
 
     def _too_large(self) -> BodyRefused:
         limit = self._settings.max_bulk_bytes
