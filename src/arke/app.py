@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
-from arke.data_directory import DIRECTORY_FILE, open_private
+from arke.data_directory import DIRECTORY_FILE, DataLock
 from arke.delivery.body import TemplateLanguage, compile_template
 from arke.delivery.channel import Wire
 from arke.delivery.https.client import HttpsClient
@@ -32,7 +30,6 @@ from arke.engine.live_catalog import CatchUp, LiveCatalog
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
-from arke.errors import DataLocked
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
@@ -59,27 +56,7 @@ if TYPE_CHECKING:
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
-LOCK_FILE = "lock"
 INBOX_FOLDER = "inbox"
-
-
-class DataLock:
-    """Holds a data directory for one process. The kernel lets go when the process ends, however it ends."""
-
-    def __init__(self, data: Path) -> None:
-        """Raises DataExposed, DataLocked."""
-        open_private(data)
-        self._descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._descriptor)
-            raise DataLocked(
-                f"{data}: another arke has this data directory open: use it through that one, or stop it"
-            ) from None
-
-    def release(self) -> None:
-        os.close(self._descriptor)
 
 
 def ruling_of(request: Prepare) -> Ruling:
@@ -92,7 +69,10 @@ def https_wire(settings: Settings) -> Wire:
     """The wire to real destinations."""
     confinement = confined_to(settings)
     client = HttpsClient(
-        EgressPolicy(settings.egress.allow_cidrs), SystemResolver(), contexts=TlsContexts(confinement)
+        EgressPolicy(settings.egress.allow_cidrs),
+        SystemResolver(),
+        contexts=TlsContexts(confinement),
+        connection_life_s=settings.egress.connection_life_s,
     )
     return Wire(
         client,

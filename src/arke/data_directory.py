@@ -1,16 +1,19 @@
-"""The data directory belongs to one user alone: what is in it are people, keys and the proof of what was done. Its
-socket is reached by a path of any length.
+"""The data directory belongs to one user alone: what is in it are people, keys and the proof of what was done. One
+process at a time has it open. Its socket is reached by a path of any length.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
+import socket
 import stat
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from arke.errors import InvalidInput
+from arke.errors import DataLocked, InvalidInput
 from arke.log import get_logger
 
 if TYPE_CHECKING:
@@ -19,10 +22,15 @@ if TYPE_CHECKING:
 
 DIRECTORY_FILE = "directory.db"
 SOCKET_FILE = "engine.sock"
+LOCK_FILE = "lock"
 
 PRIVATE_UMASK = 0o077
 OTHERS = 0o077
 MAY_WRITE = 0o022
+
+START_S = 10.0
+"""How long an engine is given to start, or another command to end, before a command says that it cannot go on."""
+LOOK_AGAIN_S = 0.05
 
 log = get_logger("engine")
 
@@ -89,3 +97,69 @@ def reachable(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
+
+
+class DataLock:
+    """Holds a data directory for one process. The kernel lets go when the process ends, however it ends."""
+
+    def __init__(self, data: Path) -> None:
+        """Wait for another command to end. Raises DataExposed, DataLocked."""
+        open_private(data)
+        self._descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = time.monotonic() + START_S
+        while not _lock(self._descriptor):
+            running = _answers(data / SOCKET_FILE)
+            if running or time.monotonic() >= end:
+                os.close(self._descriptor)
+                waited = "" if running else f", and after {START_S:.0f} s no engine answers"
+                raise DataLocked(
+                    f"{data}: another arke has this data directory open{waited}: "
+                    "use it through that one, or stop it"
+                )
+            time.sleep(LOOK_AGAIN_S)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def engine_runs(data: Path) -> bool:
+    """Whether an engine answers at the directory's socket. Where another process has the directory open, which may
+    be an engine that starts, it is given START_S to answer, or to let go.
+    """
+    end = time.monotonic() + START_S
+    while not (runs := _answers(data / SOCKET_FILE)) and is_locked(data) and time.monotonic() < end:
+        time.sleep(LOOK_AGAIN_S)
+    return runs
+
+
+def _answers(path: Path) -> bool:
+    """Whether an engine listens; a socket file left by a crash does not."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with reachable(path) as name:
+            probe.connect(name)
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
+
+
+def is_locked(data: Path) -> bool:
+    """Whether another process has the directory open."""
+    try:
+        descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -17,6 +17,7 @@ ArkeError
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   ├── ShardDown           a shard's process is gone and being restarted
+│   ├── ShardFailed         a shard met an error that nobody foresaw
 │   └── DataLocked          another process has this data directory open
 ├── FileRefused             a data file that cannot be loaded as a whole; knows its reason
 ├── SecretUnresolved        a secret reference leads nowhere (the message names the reference, never a value)
@@ -221,6 +222,12 @@ class ShardDown(Unavailable):
     """A shard's process is gone and being restarted."""
 
     code = "shard_down"
+
+
+class ShardFailed(Unavailable):
+    """A shard met an error that nobody foresaw; its log says which. The shard is there, and goes on."""
+
+    code = "shard_failed"
 
 
 class DataLocked(Unavailable):

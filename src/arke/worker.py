@@ -20,7 +20,7 @@ import msgspec
 
 from arke.background import Background
 from arke.data_directory import PRIVATE_UMASK
-from arke.errors import ArkeError, ShardDown
+from arke.errors import ArkeError, ShardFailed
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
 from arke.shard.protocol import Prepare, Question, Refusal, Switch
@@ -98,7 +98,7 @@ async def _answered(shard: Shard, call: Call) -> bytes:
         )
         # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
         more = f": {error}" if isinstance(call.question, Prepare | Switch) else ""
-        return refusal_frame(call.number, Refusal.of(ShardDown(f"{type(error).__name__}{more}")))
+        return refusal_frame(call.number, Refusal.of(ShardFailed(f"{type(error).__name__}{more}")))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke import __version__
+from arke import __version__, data_directory
+from arke.data_directory import DataLock, engine_runs, is_locked
+from arke.errors import DataLocked
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device, visit
-from e2e.engine_process import OPEN, EngineProcess, request
+from e2e.engine_process import ARKE, OPEN, EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
 from patience import PATIENCE_S, wait_until
 
@@ -268,6 +271,47 @@ class TestOneEngineADirectory:
             ": another arke has this data directory open: use it through that one, or stop it\n"
         )
         assert engine.ready()
+
+    def test_a_command_waits_for_an_engine_that_is_starting(self, tmp_path: Path) -> None:
+        """Nothing answers at the socket while the directory is already taken: the stores are being opened."""
+        engine = EngineProcess(tmp_path)
+        engine.start().stop()
+        starting = subprocess.Popen(
+            [ARKE, "up", "--data", str(engine.data), "--intake-port", "0", "--admin-port", "0"]
+        )
+        try:
+            wait_until(lambda: is_locked(engine.data), "the engine to take the directory")
+            done = engine.arke("status", "--json")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert json.loads(done.stdout)["catalog_version"] == 0
+        finally:
+            starting.terminate()
+            starting.wait(PATIENCE_S)
+
+    def test_a_command_waits_for_another_one_that_ends(self, engine: EngineProcess, tmp_path: Path) -> None:
+        data = tmp_path / "data"
+        lock = DataLock(data)
+        reached: list[bool] = []
+        asking = threading.Thread(target=lambda: reached.append(engine_runs(data)))
+        asking.start()
+        lock.release()
+        asking.join(PATIENCE_S)
+        assert reached == [False]  # it opens the store itself, at once
+        assert not engine_runs(data)
+        assert engine_runs(engine.data)
+
+    def test_an_engine_that_never_answers_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(data_directory, "START_S", 0.0)
+        lock = DataLock(tmp_path / "data")
+        try:
+            with pytest.raises(
+                DataLocked, match=r"another arke has this data directory open, and after 0 s no"
+            ):
+                DataLock(tmp_path / "data")
+        finally:
+            lock.release()
 
     def test_the_number_of_shards_stays(self, engine: EngineProcess, tmp_path: Path) -> None:
         single = EngineProcess(tmp_path)

@@ -69,11 +69,24 @@ def test_the_stamp_is_when_it_was_told(stage: Stage) -> None:
 
 
 def test_a_computed_segment_cannot_be_told(stage: Stage) -> None:
-    """The event is refused and says why; unknown segments likewise. Nothing of it counts."""
+    """An event that says nothing else is refused and says why; unknown segments likewise."""
     stage.catalog(destination(1), traits=[trait(1)], segments=[segment(1, "1T")])
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"1": 1})
-    stage.see("05-01 12:01:00", memberships={"99": 1}, signals={"c_trait": "1"})
+    stage.see("05-01 12:01:00", memberships={"99": 1})
     assert stage.play() == []
     computed, unknown = stage.summary.complaints
     assert computed.startswith(f"{stage.script}:1: event refused: not_external: segment 1 has a rule")
     assert unknown == f"{stage.script}:2: event refused: unknown_segment: no segment 99 in the catalog"
+
+
+def test_what_cannot_be_declared_does_not_cost_the_rest(stage: Stage) -> None:
+    """Unknown segments and traits are left out of an event that says more, and each is named."""
+    stage.catalog(destination(1, 2), traits=[trait(1)], segments=[segment(1, "1T"), segment(2)])
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], memberships={"99": 1, "1": 1, "2": 1}, traits=[1, 77])
+    (request,) = stage.play()
+    assert request.told == {"1": "1", "2": "1"}
+    assert [complaint.removeprefix(f"{stage.script}:1: ") for complaint in stage.summary.complaints] == [
+        "left out: unknown_trait: no trait 77 in the catalog",
+        "left out: unknown_segment: no segment 99 in the catalog",
+        "left out: not_external: segment 1 has a rule: its membership is computed, not told",
+    ]

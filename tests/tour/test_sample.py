@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 TRAITS = [trait(1), trait(2), trait(3)]
 SEGMENTS = [segment(10, "1T AND NOT 3T"), segment(20, "2T")]
 DEVICES = [f"{number:038d}" for number in range(1, 100)]
-SAMPLED = next(uuid for uuid in DEVICES if zlib.crc32(uuid.encode()) % 4 == 0)
-OUTSIDE = next(uuid for uuid in DEVICES if zlib.crc32(uuid.encode()) % 4)
+
+
+def drawn(uuid: str) -> int:
+    digest = hashlib.blake2b(uuid.encode(), digest_size=8, salt=b"arke sample").digest()
+    return int.from_bytes(digest, "big")
+
+
+SAMPLED = next(uuid for uuid in DEVICES if drawn(uuid) % 4 == 0)
+OUTSIDE = next(uuid for uuid in DEVICES if drawn(uuid) % 4)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import msgspec
 
 from arke.api.client import Client
 from arke.api.session import Session
-from arke.data_directory import SOCKET_FILE, check_private, reachable
+from arke.data_directory import SOCKET_FILE, check_private, engine_runs, reachable
 from arke.errors import EngineUnreachable, InvalidInput
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ def connect(
     """
     if url is not None:
         return Client(_remote(url, token, insecure=insecure))
-    path = engine_socket(data)
-    if _answers(path):
+    if engine_runs(data):
         check_private(data)
-        return Client(over_socket(path))
+        return Client(over_socket(engine_socket(data)))
     from arke.api.in_process import InProcess
 
     return Client(InProcess(data, settings))
@@ -88,19 +87,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _answers(path: Path) -> bool:
-    """Whether an engine listens; a socket file left by a crash does not."""
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with reachable(path) as name:
-            probe.connect(name)
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
 
 
 TIMEOUT_S = 300.0

@@ -26,9 +26,10 @@ class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
     generation: int = 0
 
 
-class Warned(msgspec.Struct, frozen=True, array_like=True):
-    """Something of an event was left out, or is of no use, and the rest was taken: a stable code, and words."""
+class LeftOut(msgspec.Struct, frozen=True, gc=False):
+    """A part of an event that was left out, by the code and text that tell its sender why; the rest counts."""
 
+    part: Literal["id", "trait", "membership", "time"]
     code: str
     message: str
 
@@ -38,8 +39,8 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
     statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
-    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `warnings` tell what its
-    reader left out.
+    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `left_out` is what its
+    door could not read of it.
     """
 
     uuid: str | None = None
@@ -51,7 +52,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ts: int | None = None
     trait_source: int | None = None
     public: bool = False
-    warnings: tuple[Warned, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,8 +87,8 @@ NOTHING_WITHHELD = Withheld()
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards.
 
-    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `warnings`: what was
-    left out, whoever the sender is.
+    `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `left_out` is what was
+    left out of the event besides what is withheld.
     """
 
     uuid: str
@@ -96,4 +97,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     opted_out: bool = False
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
-    warnings: tuple[Warned, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

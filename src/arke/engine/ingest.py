@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.event import NOTHING_WITHHELD, Accepted, Event
+from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
+from arke.domain.event_time import MAX_AHEAD_S
 from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
-EARLY_S = 300
-"""How far ahead of the clock the time of an event may be."""
 
 
 class Ingestion:
@@ -84,6 +83,7 @@ class Ingestion:
         answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
         waiting: dict[int, list[tuple[int, Sight]]] = {}
         reserved: dict[int, tuple[bool, Withheld]] = {}
+        left_out: dict[int, tuple[LeftOut, ...]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
@@ -97,22 +97,26 @@ class Ingestion:
                 answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
                 continue
             withheld = resolved.withheld
-            if left_out := self._left_out(incoming):
-                withheld = msgspec.structs.replace(withheld, traits=left_out)
+            if forbidden := self._not_declarable(incoming):
+                withheld = msgspec.structs.replace(withheld, traits=forbidden)
             if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
                 reserved[number] = resolved.by_id, withheld
-            sight = Sight(self._event(incoming, resolved, now, left_out), resolved.arriving)
+            if incoming.left_out or incoming.traits or incoming.memberships:
+                incoming = self._known_parts(incoming)
+                if incoming.left_out:
+                    left_out[number] = incoming.left_out
+            sight = Sight(self._event(incoming, resolved, now, forbidden), resolved.arriving)
             waiting.setdefault(self._shards.number_of(resolved.uuid), []).append((number, sight))
         await self._dispatch(waiting, answers)
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
-        for number, incoming in enumerate(events):
-            if incoming.warnings and isinstance(answer := answers[number], Accepted):
-                answers[number] = msgspec.structs.replace(answer, warnings=incoming.warnings)
+        for number, parts in left_out.items():
+            if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
+                answers[number] = msgspec.structs.replace(answer, left_out=parts)
         return [answer for answer in answers if answer is not None]
 
-    def _left_out(self, incoming: IncomingEvent) -> tuple[int, ...]:
+    def _not_declarable(self, incoming: IncomingEvent) -> tuple[int, ...]:
         """The traits that it declares at the public door and not just anybody may."""
         if not incoming.public:
             return ()
@@ -122,17 +126,46 @@ class Ingestion:
         for declared in incoming.ids:
             if not self._catalog.ids.known(declared.dpid):
                 return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
-        for segment_id in incoming.memberships:
-            external = self._catalog.external.get(segment_id)
-            if external is None:
-                return EventError("unknown_segment", f"no segment {segment_id} in the catalog")
-            if not external:
-                return EventError(
-                    "not_external", f"segment {segment_id} has a rule: its membership is computed, not told"
-                )
-        if incoming.ts is not None and incoming.ts > now + EARLY_S:
+        if incoming.memberships and not (incoming.signals or incoming.traits):
+            wrong = [self._membership_problem(segment) for segment in incoming.memberships]
+            if None not in wrong:  # nothing else is said, so it is worth sending again
+                return wrong[0]
+        if incoming.ts is not None and incoming.ts > now + MAX_AHEAD_S:
             return EventError("bad_ts", "ts lies more than 5 minutes ahead")
         return None
+
+    def _membership_problem(self, segment_id: int) -> EventError | None:
+        """Why nobody may declare who is in this segment."""
+        external = self._catalog.external.get(segment_id)
+        if external is None:
+            return EventError("unknown_segment", f"no segment {segment_id} in the catalog")
+        if not external:
+            return EventError(
+                "not_external", f"segment {segment_id} has a rule: its membership is computed, not told"
+            )
+        return None
+
+    def _known_parts(self, incoming: IncomingEvent) -> IncomingEvent:
+        """The event without traits and memberships that cannot be declared, and with a word about each of them.
+        Of those that a public sender may not declare the door has one of its own.
+        """
+        wrong: list[LeftOut] = []
+        if not incoming.public:
+            known = self._catalog.traits
+            wrong += [
+                LeftOut("trait", "unknown_trait", f"no trait {trait} in the catalog")
+                for trait in dict.fromkeys(incoming.traits)
+                if trait not in known
+            ]
+        kept = incoming.memberships
+        for segment_id in incoming.memberships:
+            problem = self._membership_problem(segment_id)
+            if problem is not None:
+                wrong.append(LeftOut("membership", problem.reason, problem.message))
+                kept = {number: status for number, status in kept.items() if number != segment_id}
+        if not wrong:
+            return incoming
+        return msgspec.structs.replace(incoming, memberships=kept, left_out=(*incoming.left_out, *wrong))
 
     def _event(self, incoming: IncomingEvent, resolved: Resolved, now: int, left_out: Sequence[int]) -> Event:
         return Event(

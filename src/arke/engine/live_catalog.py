@@ -28,6 +28,7 @@ class LiveCatalog:
         self.ids = IdRules(catalog)
         self.external = {segment.id: segment.external for segment in catalog.segments}
         """Whether senders declare a segment's memberships, by its id."""
+        self.traits = frozenset(trait.id for trait in catalog.traits)
         self.declarable = frozenset(trait.id for trait in catalog.traits if trait.d_sid)
         """The traits that anybody may declare (`d_sid`)."""
         self.cross_device = frozenset(

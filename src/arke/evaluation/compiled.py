@@ -89,11 +89,7 @@ class CompiledCatalog:
     def expiry(self, trait_id: int, last: int) -> int:
         """When a trait last realised at `last` expires, in epoch seconds, or NEVER (SPEC section 12: TTL)."""
         ttl_days = self.ttl_days.get(trait_id)
-        if ttl_days is None:
-            return 0
-        if ttl_days == 1:
-            return (last // DAY_S + 2) * DAY_S
-        return last + ttl_days * DAY_S if ttl_days else NEVER
+        return 0 if ttl_days is None else expiry_of(ttl_days, last)
 
     def trait_due(self, trait_id: int, state: TraitState, now: int) -> int:
         """When time alone may next change a membership through this trait: epoch seconds, later than `now`.
@@ -119,6 +115,15 @@ class CompiledCatalog:
                 state.old and first <= state.old_until <= last
             ):
                 yield from self._by_window[trait_id, window_s]
+
+
+def expiry_of(ttl_days: int, last: int) -> int:
+    """When a trait of this time to live expires that was last realised at `last`; NEVER for 0 days. One day ends
+    with the next day in UTC, more days are 24 hours each (SPEC section 12: TTL).
+    """
+    if ttl_days == 1:
+        return (last // DAY_S + 2) * DAY_S
+    return last + ttl_days * DAY_S if ttl_days else NEVER
 
 
 def fingerprint_of(catalog: Catalog) -> int:

@@ -13,33 +13,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.digits import whole_number
-from arke.domain.event import Accepted
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, come_again, header, respond_and_hang_up, respond_json
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
-from arke.intake.ndjson import parse_event_line, refusal
+from arke.intake.ndjson import left_out, parse_event_line, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from arke.clock import Clock
-    from arke.domain.event import IncomingEvent, Warned
+    from arke.domain.event import IncomingEvent
     from arke.intake.asgi import BodyReader, Message, Receive, Scope, Send
     from arke.intake.ports import Ingest
     from arke.intake.room import Reservation
     from arke.intake.settings import IntakeSettings
 
 
-class Rejection(msgspec.Struct, frozen=True, gc=False):
-    """Why one line was refused."""
-
-    line: int
-    code: str
-    message: str
-
-
-class LineWarning(msgspec.Struct, frozen=True, gc=False):
-    """What was left out of one line that was taken."""
+class Remark(msgspec.Struct, frozen=True, gc=False):
+    """Why one line was refused, or a part of it was left out."""
 
     line: int
     code: str
@@ -82,11 +73,9 @@ class _Upload:
         self._size = 0
         self._events: list[IncomingEvent] = []
         self._event_lines: list[int] = []
-        self._pending_rejections: list[Rejection] = []
-        self._rejected: list[Rejection] = []
-        self._rejected_total = 0
-        self._warnings: list[LineWarning] = []
-        self._warnings_total = 0
+        self._pending_rejections: list[Remark] = []
+        self._rejected = _Remarks("rejected", settings.max_rejections)
+        self._warnings = _Remarks("warnings", settings.max_rejections)
         self._accepted = 0
         self._done_through = 0
         self._place: Reservation | None = None
@@ -125,22 +114,13 @@ class _Upload:
         await self._store()
 
     def receipt(self) -> dict[str, object]:
-        self._rejected.sort(key=lambda rejection: rejection.line)
-        body: dict[str, object] = {"accepted": self._accepted, "rejected": self._rejected}
-        if self._rejected_total > len(self._rejected):
-            body["rejected_total"] = self._rejected_total
-        if self._warnings:
-            body["warnings"] = self._warnings
-        if self._warnings_total > len(self._warnings):
-            body["warnings_total"] = self._warnings_total
-        return body
+        rejected, warnings = self._rejected.shown(), self._warnings.shown()
+        return {"accepted": self._accepted, **rejected, **(warnings if warnings["warnings"] else {})}
 
     def stopped(self, code: str, message: str) -> dict[str, object]:
         """The receipt of a request that ended early; lines from `next_line` on are to be sent again."""
         next_line = self._event_lines[0] if self._event_lines else self._done_through + 1
-        self._list_rejections(
-            [rejection for rejection in self._pending_rejections if rejection.line < next_line]
-        )
+        self._rejected.add([one for one in self._pending_rejections if one.line < next_line])
         return {**self.receipt(), "next_line": next_line, "error": {"code": code, "message": message}}
 
     async def _next(self, receive: Receive) -> Message:
@@ -212,7 +192,7 @@ class _Upload:
             self._event_lines.append(number)
 
     def _reject(self, line: int, code: str, message: str) -> None:
-        self._pending_rejections.append(Rejection(line, code, message))
+        self._pending_rejections.append(Remark(line, code, message))
 
     async def _store(self) -> None:
         """Hand the group to the engine. If that raises, the group stays as it is, for `stopped` to read."""
@@ -225,25 +205,34 @@ class _Upload:
                     self._reject(line, refused.reason, refused.message)
                 else:
                     self._accepted += 1
-                    if isinstance(result, Accepted) and result.warnings:
-                        self._warn(line, result.warnings)
+                    if parts := left_out(result):
+                        self._warnings.add([Remark(line, part.code, part.message) for part in parts])
         else:
             await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
-        self._list_rejections(self._pending_rejections)
-        self._events, self._event_lines = [], []
+        self._rejected.add(self._pending_rejections)
+        self._events, self._event_lines, self._pending_rejections = [], [], []
         self._done_through = self._lines.number
         self._leave(answered=stored)
-
-    def _list_rejections(self, rejections: list[Rejection]) -> None:
-        self._rejected_total += len(rejections)
-        self._rejected += rejections[: max(0, self._settings.max_rejections - len(self._rejected))]
-        self._pending_rejections = []
-
-    def _warn(self, line: int, warnings: Sequence[Warned]) -> None:
-        self._warnings_total += len(warnings)
-        room = max(0, self._settings.max_rejections - len(self._warnings))
-        self._warnings += [LineWarning(line, one.code, one.message) for one in warnings[:room]]
 
     def _too_large(self) -> BodyRefused:
         limit = self._settings.max_bulk_bytes
         return BodyRefused(413, "body_too_large", f"the body is larger than {limit} bytes: send it in parts")
+
+
+class _Remarks:
+    """What an answer lists under a name: so many remarks, by line, and how many there were."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._listed: list[Remark] = []
+        self._total = 0
+
+    def add(self, remarks: list[Remark]) -> None:
+        self._total += len(remarks)
+        self._listed += remarks[: max(0, self._most - len(self._listed))]
+
+    def shown(self) -> dict[str, object]:
+        self._listed.sort(key=lambda remark: remark.line)
+        listed: dict[str, object] = {self._name: self._listed}
+        return {**listed, f"{self._name}_total": self._total} if self._total > len(self._listed) else listed

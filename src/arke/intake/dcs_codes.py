@@ -25,6 +25,12 @@ def invalid_org(value: str) -> DcsError:
 
 
 TRAITS_NOT_EVALUATED: Final = DcsError(10, "Unable to evaluate traits")
+
+
+def trait_not_evaluated(why: str) -> DcsError:
+    return DcsError(10, f"{TRAITS_NOT_EVALUATED.msg}: {why}")
+
+
 NO_HOST: Final = DcsError(100, "Could not retrieve host name for the request")
 
 

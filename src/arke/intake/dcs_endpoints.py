@@ -19,7 +19,7 @@ from arke.tokens import PREFIX
 
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
-    from arke.domain.event import Accepted, Withheld
+    from arke.domain.event import Accepted
     from arke.intake.asgi import Header, Receive, Scope, Send
     from arke.intake.dcs import DcsRequest, Visitor
     from arke.intake.dcs_codes import DcsError
@@ -130,7 +130,7 @@ class DcsEndpoints:
             return None, [*errors, codes.unspecified(result.message)]
         if result.opted_out:
             return None, [*errors, codes.OPTED_OUT]
-        return result, [*errors, *_warnings(result.withheld)]
+        return result, [*errors, *_warnings(result)]
 
     async def _answer(
         self,
@@ -191,12 +191,14 @@ def visitor(scope: Scope) -> Visitor:
     )
 
 
-def _warnings(withheld: Withheld) -> list[DcsError]:
+def _warnings(accepted: Accepted) -> list[DcsError]:
     """The warnings for what was left out of an event that was stored."""
+    withheld = accepted.withheld
     return [
         *(codes.unauthorized_id(declared.dpid, declared.id) for declared in withheld.ids),
         *(codes.not_taken_over(declared.id) for declared in withheld.takeovers),
         *([codes.TRAITS_NOT_EVALUATED] if withheld.traits else []),
+        *(codes.trait_not_evaluated(left.message) for left in accepted.left_out if left.part == "trait"),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.domain.event import DeclaredId, Warned
+from arke.domain.event import DeclaredId, LeftOut
 from arke.domain.ids import IdProblem, IdRules
 from arke.errors import EventError
 
@@ -31,31 +31,31 @@ _PROBLEMS: Final[dict[IdProblem, tuple[str, str]]] = {
 
 
 def with_read_ids(event: IncomingEvent, rules: IdRules) -> IncomingEvent:
-    """The event with its ids as they are kept, and a warning for each that is left out. Raises `EventError` where
+    """The event with its ids as they are kept, and a word for each that is left out. Raises `EventError` where
     nobody is left whom it could be about.
     """
     kept: list[DeclaredId] = []
-    warnings: list[Warned] = []
+    left_out: list[LeftOut] = []
     changed = False
     for at, declared in enumerate(event.ids):
         found = rules.read(declared.dpid, declared.id)
         if isinstance(found, IdProblem):
-            warnings.append(_warning(at, declared.dpid, found, rules))
+            left_out.append(_left_out(at, declared.dpid, found, rules))
         elif found is declared.id:
             kept.append(declared)
         else:
             kept.append(DeclaredId(declared.dpid, found, declared.state))
             changed = True
-    if warnings and not kept and event.uuid is None:
-        first = warnings[0]
+    if left_out and not kept and event.uuid is None:
+        first = left_out[0]
         raise EventError(
             "all_ids_invalid", f"all of its ids are invalid (104): {first.message} ({first.code})"
         )
-    if not warnings and not changed:
+    if not left_out and not changed:
         return event
-    return msgspec.structs.replace(event, ids=tuple(kept), warnings=(*event.warnings, *warnings))
+    return msgspec.structs.replace(event, ids=tuple(kept), left_out=(*event.left_out, *left_out))
 
 
-def _warning(at: int, dpid: int, problem: IdProblem, rules: IdRules) -> Warned:
+def _left_out(at: int, dpid: int, problem: IdProblem, rules: IdRules) -> LeftOut:
     code, text = _PROBLEMS[problem]
-    return Warned(code, f"ids[{at}].id {text.format(dpid=dpid, wanted=rules.wanted(dpid))}")
+    return LeftOut("id", code, f"ids[{at}].id {text.format(dpid=dpid, wanted=rules.wanted(dpid))}")

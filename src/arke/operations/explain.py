@@ -11,9 +11,10 @@ from arke.domain.digits import whole_number
 from arke.domain.ids import is_uuid
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
-from arke.domain.time import DAY_S, utc_text
+from arke.domain.time import utc_text
 from arke.domain.token import LOCAL
 from arke.errors import InvalidInput
+from arke.evaluation.compiled import expiry_of
 from arke.privacy.access import TOLD
 from arke.shard.protocol import AskProfile, Dossier
 
@@ -127,17 +128,14 @@ def _traits(catalog: Catalog, profile: Profile) -> list[TraitFacts]:
     facts = []
     for trait_id, state in sorted(profile.traits.items()):
         trait = known.get(trait_id)
-        ttl_days = trait.ttl_days if trait is not None else 0
-        expires = state.last + ttl_days * DAY_S
-        if ttl_days == 1:
-            expires = (state.last // DAY_S + 2) * DAY_S
+        expires = expiry_of(trait.ttl_days, state.last) if trait is not None else NEVER
         facts.append(
             TraitFacts(
                 id=trait_id,
                 name=trait.name if trait is not None else "",
                 count=state.old + len(state.times),
                 last=utc_text(state.last),
-                expires=utc_text(expires) if ttl_days and expires < NEVER else None,
+                expires=utc_text(expires) if expires < NEVER else None,
             )
         )
     return facts

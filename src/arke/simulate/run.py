@@ -11,7 +11,7 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
 from arke.intake.event_ids import with_read_ids
-from arke.intake.ndjson import refusal
+from arke.intake.ndjson import left_out, refusal
 from arke.onboarding.columns import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
-    from arke.domain.event import IncomingEvent
+    from arke.domain.event import Accepted, IncomingEvent
     from arke.operations.engine import Engine
     from arke.shard.shard import Shard
 
@@ -78,8 +78,7 @@ class Simulation:
         engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
         await engine.catalogs.apply(catalog)
-        if self._schedule:
-            engine.batches.start_schedule()
+        engine.batches.start_schedule(by_the_clock=self._schedule)
         for step in steps:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, clock, network, script, step)
@@ -126,17 +125,16 @@ class Simulation:
 
     async def _event(self, engine: Engine, event: IncomingEvent, where: str) -> None:
         """Its ids are read by the catalog of this moment."""
+        answer: Accepted | EventError
         try:
-            event = with_read_ids(event, engine.live.ids)
-        except EventError as refused:
+            (answer,) = await engine.events.ingest([with_read_ids(event, engine.live.ids)])
+        except EventError as error:
+            answer = error
+        refused = refusal(answer)
+        if refused is not None:
             self.complain(f"{where}: event refused: {refused.reason}: {refused.message}")
-            return
-        for warning in event.warnings:
-            self.complain(f"{where}: left out: {warning.code}: {warning.message}")
-        (answer,) = await engine.events.ingest([event])
-        refusal_ = refusal(answer)
-        if refusal_ is not None:
-            self.complain(f"{where}: event refused: {refusal_.reason}: {refusal_.message}")
+        for left in left_out(answer):
+            self.complain(f"{where}: left out: {left.code}: {left.message}")
 
     async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:
         """Runs to completion at this moment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +12,10 @@ from arke.domain.message import UserEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+SAMPLE_SALT = b"arke sample"
+"""Of the hash that draws samples."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -33,9 +37,14 @@ class Route(msgspec.Struct, frozen=True):
         yield from self.retired.items()
 
     def samples(self, uuid: str) -> bool:
-        """Whether the device is in this destination's outbound sample: stable for a device."""
+        """Whether the device is in this destination's outbound sample: stable for a device, and by another hash
+        than the one that chooses its shard, so that every shard has its part of the sample.
+        """
         denominator = self.destination.sample_rate_denominator
-        return denominator == 1 or zlib.crc32(uuid.encode()) % denominator == 0
+        if denominator == 1:
+            return True
+        digest = hashlib.blake2b(uuid.encode(), digest_size=8, salt=SAMPLE_SALT).digest()
+        return int.from_bytes(digest, "big") % denominator == 0
 
 
 class ToTell(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.domain.catalog import Catalog, DataSource
-from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+from arke.domain.event import Accepted, DeclaredId, IncomingEvent, LeftOut
 from arke.domain.ids import IdRules
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
@@ -73,8 +73,16 @@ class RecordingEngine:
         if self.refuse_signal is not None and self.refuse_signal in event.signals:
             return EventError("not_wanted", "the engine does not want this")
         self.events.append(event)
+        unknown = tuple(
+            LeftOut("trait", "unknown_trait", f"no trait {trait}")
+            for trait in event.traits
+            if trait == 99_999
+        )
         return Accepted(
-            uuid=event.uuid or FRESH, traits=(1000, 1001), segments=(14356,), warnings=event.warnings
+            uuid=event.uuid or FRESH,
+            traits=(1000, 1001),
+            segments=(14356,),
+            left_out=(*event.left_out, *unknown),
         )
 
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:

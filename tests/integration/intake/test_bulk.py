@@ -59,6 +59,19 @@ def test_one_bad_line_costs_only_itself(intake: Server, engine: RecordingEngine)
     assert all(one["message"] for one in answer["rejected"])
 
 
+def test_what_was_left_out_of_a_line_is_named(intake: Server) -> None:
+    body = b'{}\n{"traits":[99999,1000]}\nbad\n{"traits":[99999]}'
+    answer = told(intake.bulk(body))
+    assert (answer["accepted"], [one["line"] for one in answer["rejected"]]) == (3, [3])
+    unknown = {"code": "unknown_trait", "message": "no trait 99999"}
+    assert answer["warnings"] == [{"line": 2, **unknown}, {"line": 4, **unknown}]
+
+
+def test_the_list_of_what_was_left_out_is_bounded(intake: Server) -> None:
+    answer = told(intake.bulk(b'{"traits":[99999]}\n' * 1_200))
+    assert (len(answer["warnings"]), answer["warnings_total"]) == (1_000, 1_200)
+
+
 @pytest.mark.parametrize("body", [b"", b"\n\n", b"\r\n"])
 def test_an_empty_body_is_fine(intake: Server, engine: RecordingEngine, body: bytes) -> None:
     assert told(intake.bulk(body)) == {"accepted": 0, "rejected": []}

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from hashlib import blake2b
+from itertools import count, islice
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.change import Change
 from arke.domain.profile import NEVER, Membership, Profile, SendMark
 from arke.domain.time import day_start_ts
+from arke.engine.shards import Shards
 from arke.telling.records import Route
 from arke.telling.routing import Routing
 from arke.telling.triggers import REMIND_AFTER_S, destinations_to_tell
+
+if TYPE_CHECKING:
+    from arke.engine.identity.admission import Suppressed
+    from arke.shard.protocol import ShardPort
 
 DAY = 86_400
 NOW = day_start_ts("2026-05-01")
@@ -87,11 +99,23 @@ def test_one_in_n_devices_is_in_the_sample() -> None:
 
 
 def _first_sampled(route: Route) -> list[int]:
-    from itertools import count, islice
-    from zlib import crc32
-
     denominator = route.destination.sample_rate_denominator
-    return list(islice((number for number in count() if crc32(b"%038d" % number) % denominator == 0), 3))
+    return list(islice((number for number in count() if _drawn(number) % denominator == 0), 3))
+
+
+def _drawn(number: int) -> int:
+    return int.from_bytes(blake2b(b"%038d" % number, digest_size=8, salt=b"arke sample").digest(), "big")
+
+
+@pytest.mark.parametrize("shards", [2, 3, 8])
+def test_every_shard_has_its_part_of_the_sample(shards: int) -> None:
+    """Drawn by the hash that chooses the shard, one device in two would be the devices of one shard of two."""
+    route = routing(destination(1, sample_rate_denominator=shards)).routes[1]
+    homes = Shards([cast("ShardPort", None)] * shards, cast("Suppressed", None))
+    uuids = [f"{number:038d}" for number in range(1_000 * shards)]
+    sampled = Counter(homes.number_of(uuid) for uuid in uuids if route.samples(uuid))
+    assert set(sampled) == set(range(shards))
+    assert all(1_000 / shards * 0.7 < found < 1_000 / shards * 1.3 for found in sampled.values())
 
 
 def device(*held: int, mark: int = 0, **sends: SendMark) -> Profile:
