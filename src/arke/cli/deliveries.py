@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.operations.jobs import DestinationBatches, RunFacts
+    from arke.operations.jobs import DestinationBatches, OwedDevice, RunFacts
 
 batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
 
@@ -142,6 +142,13 @@ Destination = Annotated[
 ]
 
 
+def _again(owed: OwedDevice) -> str:
+    """How often it was tried, and when it is sent again by itself."""
+    said = [f"{owed.tries:,} messages"] if owed.tries > 1 else []
+    said += [f"again from {owed.next}"] if owed.next is not None else []
+    return f" ({', '.join(said)})" if said else ""
+
+
 @undelivered_app.command("list")
 def list_owed(
     destination: Destination = None,
@@ -164,7 +171,7 @@ def list_owed(
         segments = ", ".join(f"{alias}={status}" for alias, status in owed.segments.items())
         ids = ", ".join(owed.ids)
         sys.stdout.write(
-            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}: {owed.reason}\n"
+            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}{_again(owed)}: {owed.reason}\n"
         )
     if not json:
         sys.stdout.write(f"{count:,} owed\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from arke.delivery.window import BATCH, OpenDevice, Part
+from arke.delivery.window import BATCH, OWED, OpenDevice, Part
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow
 from arke.domain.message_body import encode_user
 from arke.domain.recording import after_batch
@@ -43,13 +43,15 @@ class Builder:
     def build(
         self, route: Route, device: OpenDevice, states: DeviceStates, feed: BatchFeed | None
     ) -> tuple[Built, list[Part]]:
-        """What comes of a device by its state. Sets its `owed`, `unsure` and `rows`. `feed` brings the devices of
+        """What comes of a device by its state. Sets its `debt`, `unsure` and `rows`. `feed` brings the devices of
         a batch.
         """
         destination_id = route.destination.id
         ledger = states.ledgers.get(device.uid, {})
         owed = states.owed.get(device.uid)
-        device.owed = owed is not None
+        brought, device.debt = device.debt, owed
+        if device.kind == OWED and (owed is None or brought is None or owed.tries != brought.tries):
+            return Built.TRIED, []
         if owed is not None and self._was_tried(device, owed, feed):
             return Built.TRIED, []
         try:
@@ -76,6 +78,8 @@ class Builder:
         """
         if device.kind == BATCH:
             return feed is not None and feed.tried(device.uid, owed)
+        if device.kind == OWED:
+            return False
         return device.first <= self._recovered_until and owed.seq >= device.last
 
     def _tellings(
@@ -92,6 +96,10 @@ class Builder:
         if device.kind == BATCH and feed is not None:
             asked, device.unsure = feed.asked(device.uid)
             return tellings(route, profile, ledger, uncertain=device.unsure, asked=asked)
+        if device.kind == OWED and not route.destination.realtime:
+            return tellings(
+                route, profile, ledger, asked="batch"
+            )  # so that its next batch need not repeat it
         found = tellings(route, profile, ledger)
         device.unsure = device.first <= self._recovered_until
         if not device.unsure:

@@ -121,6 +121,13 @@ class DcsEndpoints:
         self, request: DcsRequest, place: Reservation, *, public: bool
     ) -> tuple[Accepted | None, list[DcsError]]:
         """Store the event, durably, if there is one. Returns what was accepted, and the errors to answer."""
+        accepted, errors = await self._stored(request, place, public=public)
+        self._ingest.figures.answered(errors, stored=accepted is not None)
+        return accepted, errors
+
+    async def _stored(
+        self, request: DcsRequest, place: Reservation, *, public: bool
+    ) -> tuple[Accepted | None, list[DcsError]]:
         errors = list(request.errors)
         if request.event is None:
             return None, errors
