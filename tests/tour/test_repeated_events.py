@@ -38,6 +38,16 @@ def test_nothing_of_the_second_one_counts(stage: Stage) -> None:
     assert stage.play() == []
 
 
+def test_its_ids_are_linked_all_the_same(stage: Stage) -> None:
+    """An id that it brings besides is the device's, as of any event: the next one is told under it."""
+    often(stage, 1)
+    stage.see("05-01 12:00:00", DEVICE, event_id="e1")
+    stage.see("05-01 12:01:00", DEVICE, 1, ids=[(COOKIES, "a")], event_id="e1")
+    stage.see("05-01 12:02:00", DEVICE, 1)
+    (request,) = stage.play()
+    assert request.users.keys() == {"a"}
+
+
 def test_a_day_later_it_is_another_event(stage: Stage) -> None:
     often(stage, 2)
     stage.see("05-01 12:00:00", DEVICE, 1, ids=[(COOKIES, "a")], event_id="e1")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from arke.operations.jobs import RunFacts
     from arke.operations.status import Status
+    from arke.shard.protocol import LastRefusal
 
 LISTED = 20
 """Keys and traits that a line names."""
@@ -117,6 +118,7 @@ def _show(figures: Status) -> None:
             f"{row.retries:,} retries{latency}\n"
             f"  owed {row.owed:,} devices{_next(row.owed_next)}, {row.backlog:,} journal entries behind\n"
             + (f"  answers {answers}\n" if answers else "")
+            + (_refused(row.id, row.refused) if row.refused is not None else "")
             + (
                 f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted\n"
                 if row.sloppy
@@ -124,6 +126,14 @@ def _show(figures: Status) -> None:
             )
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
+
+
+def _refused(destination: int, refused: LastRefusal) -> str:
+    times = f", {refused.times:,} times in a row" if refused.times > 1 else ""
+    return (
+        f"  refused last at {refused.at}: {refused.answer}{times}: "
+        f"`arke undelivered refusals --destination {destination}`\n"
+    )
 
 
 def _pause(pause_s: float) -> str:

@@ -7,37 +7,32 @@ deadline of its own.
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from arke.delivery.authentication import AUTHORIZATION, Fields, secret_fields
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
-from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest, carried
+from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.refusals import Refusals, refused_by
 from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_keys_of
-from arke.domain.secret_text import is_reference, name_and_password
-from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.delivery.https.ports import Poster
     from arke.delivery.secrets import Secrets
-    from arke.domain.catalog import BasicAuth, Destination
+    from arke.domain.catalog import Destination
 
 TIMEOUT_S = 3.0
 RETRY_DELAY_S = 0.1
-AUTHORIZATION = "Authorization"
 _DOUBTS_THE_TOKEN = frozenset({401, 403})
 
 PASSING: Final = frozenset({401, 403, 408, 425, 429})
 """The 4xx that say nothing of what the message holds."""
 _UNREACHABLE: Final = frozenset({"dns", "connect", "tls"})
 _TIMEOUTS_UNREACHED: Final = frozenset({"timeout_dns", "timeout_connect", "timeout_tls"})
-
-Fields = list[tuple[str, str]]
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -141,41 +136,12 @@ class Channel:
         """The header fields that both attempts of a message send. Raises SecretUnresolved."""
         destination, secrets = self.destination, self._wire.secrets
         confined, at = destination.confined, int(message.at)
-        fields: Fields = []
-        if destination.basic_auth is not None:
-            fields.append((AUTHORIZATION, self._basic(destination.basic_auth)))
-        for one in destination.headers:
-            if one.secret:
-                fields.append((one.name, self._header_secret(one.value)))
+        fields = secret_fields(destination, secrets)
         fields += signature_headers(destination.signatures, secrets, message.body, at, confined=confined)
         if destination.standard_webhooks is not None:
             keys = webhook_keys_of(destination.standard_webhooks, secrets, confined=confined)
             fields += standard_webhooks_headers(keys, message.id, at, message.body)
         return fields
-
-    def _secret(self, reference: str) -> str:
-        return self._wire.secrets.value(reference, confined=self.destination.confined)
-
-    def _header_secret(self, reference: str) -> str:
-        """A secret that a header carries as it is. Raises SecretUnresolved."""
-        value = self._secret(reference)
-        if not carried(value):
-            raise SecretUnresolved(f"{reference}: the secret has characters that a header cannot carry")
-        return value
-
-    def _basic(self, auth: BasicAuth) -> str:
-        """The value of the header Authorization. Raises SecretUnresolved."""
-        if auth.pair is not None:
-            try:
-                name, password = name_and_password(self._secret(auth.pair))
-            except InvalidInput as error:
-                raise SecretUnresolved(f"{auth.pair}: {error}") from None
-        else:
-            name = self._secret(auth.username) if is_reference(auth.username) else auth.username
-            password = self._secret(auth.password or "")
-            if ":" in name:
-                raise SecretUnresolved(f"{auth.username}: a user name must not hold a colon")
-        return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
 
     async def connect(self) -> bool:
         """Have a connection ready for the next message. False: none can be made."""
@@ -213,6 +179,7 @@ class Channel:
         secrets = [value for name, value in fields if name.lower() in self._hidden]
         if self.tokens is not None:
             secrets += self.tokens.secret_texts()
+        now = self._clock.now()
         refused = refused_by(
             answer,
             secrets,
@@ -221,9 +188,9 @@ class Channel:
             kind=message.kind,
             users=message.users,
             attempts=attempts,
-            at=self._clock.now(),
+            at=now,
         )
-        self._wire.refusals.add(refused)
+        self._wire.refusals.add(refused, now)
 
     async def _attempt(
         self, message: Message, fields: Fields, attempt: int, asker: object

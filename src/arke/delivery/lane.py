@@ -36,7 +36,7 @@ from arke.errors import Unavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
@@ -77,8 +77,11 @@ class Lane:
         recovered_until: int,
         owed_count: int,
         held: Container[int],
+        in_hand: Iterable[int] = (),
     ) -> None:
-        """`held` are the devices that the shard holds still: nothing is built for them."""
+        """`held` are the devices that the shard holds still: nothing is built for them. `in_hand` are owed devices
+        that an earlier lane may have told more than it could write down.
+        """
         self.route = route
         self._store = store
         self._clock = clock
@@ -89,12 +92,13 @@ class Lane:
         self.owed_count = owed_count
         self._held = held
         self._wake = asyncio.Event()
-        self._builder = Builder(recovered_until)
+        self._in_doubt = set(in_hand)
+        self._builder = Builder(recovered_until, self._in_doubt)
         destination = route.destination
         self._books = Bookkeeper(recorder, destination.id, cursor)
         self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer)
         self._quiet: dict[int, asyncio.Event] = {}
-        self._owed = OwedFeed(destination.id, store)
+        self._owed = OwedFeed(destination.id, store, self)
         self._feed: BatchFeed | None = None
         self._last_run = 0
         self._recorded = asyncio.Event()
@@ -152,7 +156,7 @@ class Lane:
 
     def unsure(self, uid: int) -> bool:
         """Whether a crash may have hidden what the device was told: its records from then are not done with."""
-        if self._window.read_seq < self._recovered_until:
+        if self._window.read_seq < self._recovered_until or uid in self._in_doubt:
             return True
         if self._feed is not None and self._feed.recovering:
             return True
@@ -277,7 +281,11 @@ class Lane:
         else:
             if device.kind != BATCH:
                 self._observer.nothing_to_tell(self.route.destination.id)
-            self._close(device, no_longer_owed=device.owed)
+            if device.owed:  # open until that is durable: read again before, it would be counted off twice
+                self._in_doubt.discard(device.uid)
+                self._record_rows(device)
+            else:
+                self._close(device)
 
     def _record_rows(self, device: OpenDevice) -> None:
         device.sending = True
@@ -356,6 +364,7 @@ class Lane:
         for owed in outcome.owed:
             self._owed.failed(owed.due)
         for device in outcome.finished:
+            self._in_doubt.discard(device.uid)
             self.owed_count += (device.failure is not None) and not device.owed
             self.owed_count -= (device.failure is None) and device.owed
             self._close(device)
@@ -374,13 +383,8 @@ class Lane:
             self._owed.is_back(self._clock.now())
             self._wake.set()
 
-    def _close(self, device: OpenDevice, *, no_longer_owed: bool = False) -> None:
+    def _close(self, device: OpenDevice) -> None:
         self._window.close(device)
-        if no_longer_owed:
-            self.owed_count -= 1
-            self._books.record_beside(
-                RecordDeliveries(self.route.destination.id, no_longer_owed=(device.uid,))
-            )
         quiet = self._quiet.pop(device.uid, None)
         if quiet is not None:
             quiet.set()
@@ -516,6 +520,9 @@ class Lane:
         """Commit how far the batch has come; False: the lane is stopping without."""
         return await self._books.record(RecordDeliveries(self.route.destination.id, batch=progress))
 
+    async def record_in_hand(self, uids: list[int]) -> bool:
+        return await self._books.record(RecordDeliveries(self.route.destination.id, in_hand=tuple(uids)))
+
     def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
         return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
 
@@ -598,7 +605,8 @@ class Lane:
         self._reach()
         await self._refill()
         await self._expand()
-        fed = await self._resend_some() | await self._feed_some()
+        fed = self.owed_count > 0 and await self._resend_some()
+        fed |= await self._feed_some()
         self._form()
         await self._books.record_cursor(self._window.cursor)
         if fed or (self._behind() and self._room() > 0):

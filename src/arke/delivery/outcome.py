@@ -32,6 +32,7 @@ fewer.
 class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
     far the lane and its batch have come. `remind`: UUIDs of devices that are owed and told when they are next seen.
+    `in_hand`: devices that are owed and about to be sent again.
     """
 
     destination: int
@@ -41,6 +42,7 @@ class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     cursor: int | None = None
     batch: BatchProgress | None = None
     remind: tuple[str, ...] = ()
+    in_hand: tuple[int, ...] = ()
 
     @property
     def key(self) -> None:

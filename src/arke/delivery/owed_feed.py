@@ -3,7 +3,9 @@ since, after pauses that grow with each failure; and at once when an endpoint is
 
     store --page--> ready --take--> the lane's window --close--> done: acknowledged, or due again later
 
-Pages are short and one is read at a time, so a million devices take no more memory than a few hundred.
+Before anything of a page is sent, that it is in hand is durable: after a crash these devices are told as if a
+message had told them what they were by then, with every loss that their profiles remember. Pages are short and one
+is read at a time, so a million devices take no more memory than a few hundred.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arke.log import get_logger
 
@@ -32,6 +34,14 @@ START = (-1, -1)
 log = get_logger("lane")
 
 
+class HandRecorder(Protocol):
+    """Commits what is in hand."""
+
+    async def record_in_hand(self, uids: list[int]) -> bool:
+        """Durable on return; False: it is not to go on."""
+        ...
+
+
 class OwedFeed:
     """One destination's owed on one shard. Times are the clock's, in epoch seconds.
 
@@ -40,9 +50,10 @@ class OwedFeed:
     met by the next one.
     """
 
-    def __init__(self, destination: int, store: OwedReader) -> None:
+    def __init__(self, destination: int, store: OwedReader, recorder: HandRecorder) -> None:
         self._destination = destination
         self._store = store
+        self._recorder = recorder
         self._ready: deque[Owed] = deque()
         self._open: set[int] = set()
         self._acknowledged_at = self._anywhere_at = -1.0
@@ -120,18 +131,22 @@ class OwedFeed:
     # --- candidates -------------------------------------------------------------------------------------
 
     async def read_page(self, now: float) -> None:
-        """Read the next of them. If the store does not give them, whoever asked asks again."""
+        """Read the next of them, and make durable that they are in hand. If the store does not give them, whoever
+        asked asks again.
+        """
         try:
             page, more = await self._next_page(now)
             if not more:
                 await self._end_pass(now)
+            page = [owed for owed in page if owed.uid not in self._open]
+            if page and not await self._recorder.record_in_hand([owed.uid for owed in page]):
+                return
         except Exception as error:  # noqa: BLE001 - it must not end silently, whatever it meets
             log.error("owed_not_read", destination=self._destination, error=type(error).__name__)
             self._next_at = now + LEAST_PAUSE_S
             return
-        fresh = [owed for owed in page if owed.uid not in self._open]
-        self._ready.extend(fresh)
-        self._open.update(owed.uid for owed in fresh)
+        self._ready.extend(page)
+        self._open.update(owed.uid for owed in page)
 
     async def _next_page(self, now: float) -> tuple[list[Owed], bool]:
         """Those of the next page that may be sent, and whether more follow in this pass."""

@@ -326,12 +326,10 @@ def message_id(destination_id: int, parts: Sequence[Part], run: int | None = Non
     one about what is owed is another message. `run` is the number of the batch run that it belongs to.
     """
     said = [
-        f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}{_again(part.device)}"
+        f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}"
+        if part.device.debt is None
+        else f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}:{part.device.debt.tries}"
         for part in parts
     ]
     source = f"{destination_id}" if run is None else f"{destination_id}/{run}"
     return hashlib.blake2b(f"{source}{''.join(said)}".encode(), digest_size=12).hexdigest()
-
-
-def _again(device: OpenDevice) -> str:
-    return f":{device.debt.tries}" if device.debt is not None else ""

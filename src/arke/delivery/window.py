@@ -282,8 +282,9 @@ class Window:
         if device.reading or device.stale or device.sending or device.parts or device.uid in self._waiting:
             raise OutOfTurn(f"{device}")
         device.parts = len(parts)
+        kind, share = device.kind, device.share
         for part in parts:
-            buffer = self._buffers.setdefault((part.telling.dpid, device.kind, device.share), [])
+            buffer = self._buffers.setdefault((part.telling.dpid, kind, share), [])
             # A device that was taken back and built again keeps its place: news must not postpone its linger.
             if not buffer or _turn(buffer[-1]) <= _turn(part):
                 buffer.append(part)

@@ -57,10 +57,10 @@ class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Entries(msgspec.Struct):
-    """The objects of a line whose keys are the sender's own, undecoded."""
+    """The objects of a line whose keys are the sender's own, their values undecoded."""
 
-    signals: dict[str, msgspec.Raw] = {}
-    memberships: dict[str, msgspec.Raw] = {}
+    signals: msgspec.Raw = msgspec.Raw(b"{}")
+    memberships: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _ENTRY_TYPES: Final[dict[str, Any]] = {"signals": Any, "memberships": _Status | None}
@@ -202,7 +202,9 @@ def _with_key(problem: str, line: bytes) -> str:
     entries = msgspec.json.decode(line, type=_Entries)
     for field, kind in _ENTRY_TYPES.items():
         if f"$.{field}{_NO_KEY}" in problem:
-            for key, value in getattr(entries, field).items():
+            for key, value in msgspec.json.decode(
+                getattr(entries, field), type=dict[str, msgspec.Raw]
+            ).items():
                 try:
                     msgspec.json.decode(value, type=kind)
                 except msgspec.ValidationError:

@@ -11,7 +11,7 @@ from arke.delivery.circuit import CircuitState
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
-from arke.shard.protocol import AskStatus, ShardStatus
+from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
 from arke.storage.ports.directory import AuditEnd
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ NAMES_SHOWN: Final = 100
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
-    newest run. `circuit` is that of the shard where it is worst, `pause_s` for how long the endpoint still wants to
-    be left alone. `owed_next` is when the first of what is owed is sent again by itself, at the earliest (RFC
-    3339); None: nothing is. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
+    newest run, `refused` the newest message that was not acknowledged. `circuit` is that of the shard where it is
+    worst, `pause_s` for how long the endpoint still wants to be left alone. `owed_next` is when the first of what
+    is owed is sent again by itself, at the earliest (RFC 3339); None: nothing is. `sloppy`: answers that were not
+    well-formed HTTP, and counted by their status.
     """
 
     id: int
@@ -49,6 +50,7 @@ class DestinationStatus(msgspec.Struct):
     p50_ms: float | None = None
     p99_ms: float | None = None
     batch: RunFacts | None = None
+    refused: LastRefusal | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -105,6 +107,7 @@ class StatusOperations:
             if run.destination in found:  # the catalog may have changed since
                 found[run.destination].batch = run
         _add_lanes(found, (lane for part in parts for lane in part.lanes))
+        _add_refusals(found, parts)
         audit = await engine.directory.audit.end()
         return self._status(parts, list(found.values()), audit)
 
@@ -142,6 +145,15 @@ class StatusOperations:
             traits_never_realised=len(unrealised),
             never_realised=unrealised[:NAMES_SHOWN],
         )
+
+
+def _add_refusals(found: dict[int, DestinationStatus], parts: Iterable[ShardStatus]) -> None:
+    """The newest of every shard's last refusals."""
+    for part in parts:
+        for destination, refused in part.refused.items():
+            status = found.get(destination)
+            if status is not None and (status.refused is None or status.refused.at < refused.at):
+                status.refused = refused
 
 
 _WORST: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")

@@ -12,6 +12,7 @@ import msgspec
 
 from arke.delivery.circuit import CircuitState
 from arke.delivery.observer import DestinationFigures
+from arke.delivery.refusals import Refused
 from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Held, Profile
@@ -51,6 +52,14 @@ class LaneStatus(msgspec.Struct, frozen=True):
     pause_s: float = 0.0
 
 
+class LastRefusal(msgspec.Struct, frozen=True):
+    """When a destination last refused a message, and how; what it said is shown to fewer (`AskRefusals`)."""
+
+    at: str
+    answer: str
+    times: int = 1
+
+
 class ShardStatus(msgspec.Struct, frozen=True):
     """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time;
     `taken` is how far its log was taken.
@@ -74,6 +83,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     repeated: int = 0
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
+    refused: dict[int, LastRefusal] = {}
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,6 +247,12 @@ class AskOwed(Question[OwedPage], tag=True, frozen=True):
     limit: int
 
 
+class AskRefusals(Question[list[Refused]], tag=True, frozen=True):
+    """The newest refusals of a destination, or of all."""
+
+    destination: int | None
+
+
 class AskEstimate(Question[Estimated], tag=True, frozen=True):
     """How many stored profiles a segment rule would hold now.
 
@@ -324,6 +340,7 @@ AnyQuestion = (
     | AskStanding
     | AskHeld
     | AskOwed
+    | AskRefusals
     | AskEstimate
     | AskForecast
     | AskBehind

@@ -41,11 +41,13 @@ from arke.shard.protocol import (
     AskHeld,
     AskOwed,
     AskProfile,
+    AskRefusals,
     AskStanding,
     AskStatus,
     Compact,
     Drain,
     LaneStatus,
+    LastRefusal,
     Prepare,
     RunBatch,
     ShardStatus,
@@ -222,6 +224,7 @@ class Shard:
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
                 held=self._held,
+                in_hand=await self.store.owed_in_hand(destination_id),
             )
             self.lanes[destination_id] = lane
             run = runs.get(destination_id)
@@ -475,7 +478,7 @@ class Shard:
                 return await self._switch(asked.version)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile() | AskStanding() | AskHeld() | AskOwed():
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
                 return await self._look(asked)
             case Compact():
                 return await self._write(self.store.expunge)
@@ -492,7 +495,7 @@ class Shard:
             case Drain():
                 return await self._drain(asked.timeout_s)
 
-    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed) -> Any:
+    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
         """What is held, and changes nothing."""
         match asked:
             case AskProfile():
@@ -503,6 +506,8 @@ class Shard:
                 return await self._inspection.held(asked.homes, self.now)
             case AskOwed():
                 return await self._inspection.owed_page(asked, self._routing_now())
+            case AskRefusals():
+                return self._wire.refusals.of(asked.destination, self.now)
 
     def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
         for number, at in elsewhere.items():
@@ -608,6 +613,10 @@ class Shard:
             catalog_version=self.runner.ruling.version,
             backfilled=await self._backfilled(),
             lanes=lanes,
+            refused={
+                number: LastRefusal(one.at, one.answer, one.times)
+                for number, one in self._wire.refusals.newest(self.now).items()
+            },
         )
 
     async def _backfilled(self) -> float:

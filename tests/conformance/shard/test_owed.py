@@ -75,3 +75,12 @@ async def test_those_that_failed_come_by_when(store: ShardStore) -> None:
     assert await store.owed_tried(1, 10.5, FIRST, 100) == [owed[1], owed[0]]
     assert await store.owed_tried(1, 11.0, (10.25, 6), 1) == [owed[0]]
     assert await store.owed_tried(1, 11.0, (10.5, -1), 100) == [owed[0], owed[2]]
+
+
+async def test_what_is_in_hand_is_known_until_it_ends(store: ShardStore) -> None:
+    await store.commit(GroupWrites(owed=[again(uid, 1.0, 1) for uid in (5, 6, 7)]))
+    await store.commit(GroupWrites(in_hand=[(1, 5), (1, 6), (1, 99)]))
+    assert sorted(await store.owed_in_hand(1)) == [5, 6]
+    await store.commit(GroupWrites(owed=[again(5, 2.0, 2)], no_longer_owed=[(1, 6)]))
+    assert await store.owed_in_hand(1) == []
+    assert await store.owed_counts() == {1: 2}, "what was not owed is not owed for it"

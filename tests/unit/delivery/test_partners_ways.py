@@ -89,7 +89,7 @@ class Bench:
 
     @property
     def refusals(self) -> list[Refused]:
-        return self.wire.refusals.of(423)
+        return self.wire.refusals.of(423, self.clock.now())
 
 
 def destination(**options: Any) -> Destination:

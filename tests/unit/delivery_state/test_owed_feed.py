@@ -18,6 +18,7 @@ class Rows:
     def __init__(self, *rows: Owed) -> None:
         self.rows = list(rows)
         self.reads = 0
+        self.in_hand: list[int] = []
 
     async def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
         self.reads += 1
@@ -34,11 +35,22 @@ class Rows:
     async def next_owed(self, destination: int) -> int | None:
         return min((one.due for one in self.rows), default=None)
 
+    async def owed_in_hand(self, destination: int) -> list[int]:
+        raise NotImplementedError
+
+    async def record_in_hand(self, uids: list[int]) -> bool:
+        self.in_hand += uids
+        return True
+
     async def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
         raise NotImplementedError
 
     async def owed_counts(self) -> dict[int, int]:
         raise NotImplementedError
+
+
+def feed_of(rows: Rows) -> OwedFeed:
+    return OwedFeed(DESTINATION, rows, rows)
 
 
 def row(uid: int, tried: float, due: int, *, share: int = 0) -> Owed:
@@ -55,7 +67,7 @@ def taken(feed: OwedFeed, now: float) -> list[int]:
 
 
 def test_nobody_goes_before_the_endpoint_has_acknowledged_something_since() -> None:
-    feed = OwedFeed(DESTINATION, Rows(row(1, 100.0, 160), row(2, 50.0, 110)))
+    feed = feed_of(Rows(row(1, 100.0, 160), row(2, 50.0, 110)))
     assert taken(feed, 1_000) == []
     assert feed.waits_until() == inf, (
         "until the endpoint acknowledges something, there is nothing to wait for"
@@ -65,7 +77,7 @@ def test_nobody_goes_before_the_endpoint_has_acknowledged_something_since() -> N
 
 
 def test_an_acknowledgement_from_before_does_not_count() -> None:
-    feed = OwedFeed(DESTINATION, Rows(row(1, 100.0, 160), row(2, 50.0, 110)))
+    feed = feed_of(Rows(row(1, 100.0, 160), row(2, 50.0, 110)))
     feed.acknowledged(75.0)
     assert taken(feed, 200) == [2]
 
@@ -73,7 +85,7 @@ def test_an_acknowledgement_from_before_does_not_count() -> None:
 def test_one_that_another_shard_heard_counts() -> None:
     """But it does not say since when the endpoint failed here."""
     rows = Rows(row(1, 100.0, 160), row(2, 120.0, 5_000))
-    feed = OwedFeed(DESTINATION, rows)
+    feed = feed_of(rows)
     assert taken(feed, 200) == []
     assert feed.acknowledged_elsewhere(150.0, 200)
     assert not feed.acknowledged_elsewhere(149.0, 200), "that is older"
@@ -85,7 +97,7 @@ def test_one_that_another_shard_heard_counts() -> None:
 
 
 def test_those_that_are_not_due_wait_for_their_moment() -> None:
-    feed = OwedFeed(DESTINATION, Rows(row(1, 100.0, 160), row(2, 100.0, 400)))
+    feed = feed_of(Rows(row(1, 100.0, 160), row(2, 100.0, 400)))
     feed.acknowledged(150.0)
     assert taken(feed, 155) == []
     assert feed.waits_until() == 160
@@ -97,7 +109,7 @@ def test_the_return_of_an_endpoint_releases_what_failed_since() -> None:
     rows = Rows(
         row(1, 90.0, 5_000), row(2, 110.0, 5_000), row(3, 120.0, 9_000), row(4, 120.0, 5_000, share=1)
     )
-    feed = OwedFeed(DESTINATION, rows)
+    feed = feed_of(rows)
     feed.acknowledged(100.0)
     feed.is_back(130.0)
     feed.acknowledged(130.0)
@@ -107,7 +119,7 @@ def test_the_return_of_an_endpoint_releases_what_failed_since() -> None:
 def test_it_is_released_once() -> None:
     """Until something fails again: an endpoint that is reached, and answers nothing, is not met over and over."""
     rows = Rows(row(1, 110.0, 5_000, share=1))
-    feed = OwedFeed(DESTINATION, rows)
+    feed = feed_of(rows)
     feed.is_back(130.0)
     assert taken(feed, 130) == []
     reads = rows.reads
@@ -118,7 +130,7 @@ def test_it_is_released_once() -> None:
 
 def test_few_are_held_however_many_there_are() -> None:
     rows = Rows(*(row(uid, 1.0, 10) for uid in range(10 * owed_feed.PAGE)))
-    feed = OwedFeed(DESTINATION, rows)
+    feed = feed_of(rows)
     feed.acknowledged(50.0)
     asyncio.run(feed.read_page(100))
     assert not feed.wants_page(100)
@@ -132,8 +144,17 @@ def test_few_are_held_however_many_there_are() -> None:
 
 
 def test_whoever_is_in_the_window_or_held_is_left() -> None:
-    feed = OwedFeed(DESTINATION, Rows(*(row(uid, 1.0, 10) for uid in range(3))))
+    feed = feed_of(Rows(*(row(uid, 1.0, 10) for uid in range(3))))
     feed.acknowledged(50.0)
     asyncio.run(feed.read_page(100))
     assert [owed.uid for owed in feed.take(10, {0}, {1})] == [2]
     assert feed.waits_until() == 100 + owed_feed.LEAST_PAUSE_S, "a later pass meets them again"
+
+
+def test_who_is_to_be_sent_is_in_hand_first() -> None:
+    """Durably, before anybody can take one."""
+    rows = Rows(row(1, 1.0, 10), row(2, 1.0, 10), row(3, 1.0, 900))
+    feed = feed_of(rows)
+    feed.acknowledged(50.0)
+    asyncio.run(feed.read_page(100))
+    assert rows.in_hand == [1, 2]

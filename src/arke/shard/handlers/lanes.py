@@ -19,6 +19,7 @@ def report(group: Group, report: RecordDeliveries) -> Result:
         group.write_ledger(row)
     group.writes.owed.extend(report.owed)
     group.writes.no_longer_owed.extend((report.destination, uid) for uid in report.no_longer_owed)
+    group.writes.in_hand.extend((report.destination, uid) for uid in report.in_hand)
     if report.cursor is not None:
         group.writes.cursors[report.destination] = report.cursor
     if report.batch is not None:

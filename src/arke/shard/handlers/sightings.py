@@ -16,7 +16,7 @@ from arke.telling.triggers import destinations_to_tell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from arke.domain.event import DeclaredId
+    from arke.domain.event import DeclaredId, Event
     from arke.domain.profile import Profile
     from arke.shard.commands import Result, Sight
     from arke.shard.group import Group
@@ -39,7 +39,7 @@ def sight(group: Group, command: Sight) -> Result:
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
     if event.event_id is not None and not group.counts(uid, event):
-        return Seen(Accepted(uuid=event.uuid, segments=_segments_of(profile)))
+        event = _repeated(event)
     now = event.at
     routing = group.ruling.routing(now)
     ledgered: Iterable[int] = ()
@@ -62,11 +62,15 @@ def sight(group: Group, command: Sight) -> Result:
         group.write(uid, profile, now, changes, told, "realtime", touched=bool(changed_dpids))
     if effect.realised:
         group.note_realised(effect.realised)
-    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=_segments_of(profile)))
+    segments = sorted(number for number, held in profile.segments.items() if held.status)
+    return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
 
 
-def _segments_of(profile: Profile) -> tuple[int, ...]:
-    return tuple(sorted(number for number, held in profile.segments.items() if held.status))
+def _repeated(event: Event) -> Event:
+    """What is left of an event that has counted: that the device is there, under these ids. The directory has
+    linked them, so the device does.
+    """
+    return msgspec.structs.replace(event, signals={}, traits=(), memberships={}, region=None)
 
 
 def link_ids(

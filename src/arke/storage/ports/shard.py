@@ -111,6 +111,8 @@ class GroupWrites(msgspec.Struct):
     forgotten: list[LedgerKey] = []
     owed: list[Owed] = []
     no_longer_owed: list[tuple[int, int]] = []
+    in_hand: list[tuple[int, int]] = []
+    """(destination, uid) of debts that are about to be sent again. Those that are not there any more stay so."""
     cursors: dict[int, int] = {}
     wakes: dict[int, tuple[int, int]] = {}
     """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
@@ -139,6 +141,7 @@ class GroupWrites(msgspec.Struct):
             or self.forgotten
             or self.owed
             or self.no_longer_owed
+            or self.in_hand
             or self.cursors
             or self.wakes
             or self.backfill_position
@@ -203,6 +206,12 @@ class OwedReader(Protocol):
     ) -> list[Owed]:
         """Up to `limit` of a destination's owed that were tried last at `until` or before, after (tried, uid), in
         that order.
+        """
+        ...
+
+    async def owed_in_hand(self, destination: int) -> list[int]:
+        """The devices whose debts were taken in hand (`GroupWrites.in_hand`), and have neither been paid nor failed
+        since.
         """
         ...
 

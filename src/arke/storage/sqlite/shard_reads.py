@@ -119,6 +119,9 @@ class ShardReads:
     def owed_tried(self, destination: int, until: float, after: tuple[float, int], limit: int) -> list[Owed]:
         return [Owed(*row) for row in self._rows("owed_tried", (destination, until, *after, limit))]
 
+    def owed_in_hand(self, destination: int) -> list[int]:
+        return [uid for (uid,) in self._rows("owed_in_hand", (destination,))]
+
     def next_owed(self, destination: int) -> int | None:
         ((due,),) = self._rows("next_owed", (destination,))
         return None if due is None else int(due)

@@ -80,6 +80,7 @@ class ShardWrites:
             "put_owed",
             [msgspec.structs.astuple(owed) for owed in writes.owed],
         )
+        self._run("take_owed_in_hand", writes.in_hand)
         self._run("move_cursor", list(writes.cursors.items()))
         self._run(
             "put_batch", [(run.destination, run.number, _encode(run)) for run in writes.batches.values()]

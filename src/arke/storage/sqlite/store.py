@@ -172,6 +172,9 @@ class SqliteShardStore:
     ) -> list[Owed]:
         return self._reads.owed_tried(destination, until, after, limit)
 
+    async def owed_in_hand(self, destination: int) -> list[int]:
+        return self._reads.owed_in_hand(destination)
+
     async def next_owed(self, destination: int) -> int | None:
         return self._reads.next_owed(destination)
 

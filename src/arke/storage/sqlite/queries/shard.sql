@@ -32,6 +32,9 @@ WHERE destination = ? AND due <= ? AND (due, uid) > (?, ?) ORDER BY due, uid LIM
 SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed
 WHERE destination = ? AND tried <= ? AND (tried, uid) > (?, ?) ORDER BY tried, uid LIMIT ?
 
+-- name: owed_in_hand
+SELECT uid FROM owed WHERE destination = ? AND in_hand
+
 -- name: next_owed
 SELECT min(due) FROM owed WHERE destination = ?
 
@@ -122,9 +125,12 @@ DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?
 
 -- name: put_owed
 -- Since when it is owed stays.
-INSERT INTO owed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO owed (destination, uid, since, seq, reason, tries, tried, due, share) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, tries = excluded.tries,
-  tried = excluded.tried, due = excluded.due, share = excluded.share
+  tried = excluded.tried, due = excluded.due, share = excluded.share, in_hand = 0
+
+-- name: take_owed_in_hand
+UPDATE owed SET in_hand = 1 WHERE destination = ? AND uid = ?
 
 -- name: drop_owed
 DELETE FROM owed WHERE destination = ? AND uid = ?
