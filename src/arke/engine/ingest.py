@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
     from arke.domain.identity import Housed
+    from arke.domain.ids import IdRules
     from arke.engine.homes import Homes
     from arke.engine.identity import Identity, Resolved
     from arke.engine.links import Links
@@ -56,11 +57,9 @@ class Ingestion:
         self.room = Room()
         self.figures = IntakeFigures()
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return self._catalog.integration_codes()
-
-    def known_dpid(self, dpid: int) -> bool:
-        return self._catalog.known_dpid(dpid)
+    @property
+    def ids(self) -> IdRules:
+        return self._catalog.ids
 
     def only_by_token(self, dpid: int) -> bool:
         return self._catalog.only_by_token(dpid)
@@ -134,7 +133,7 @@ class Ingestion:
 
     def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
         for declared in incoming.ids:
-            if not self._catalog.known_dpid(declared.dpid):
+            if not self._catalog.ids.known(declared.dpid):
                 return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
         if incoming.memberships and not (incoming.signals or incoming.traits):
             wrong = [self._membership_problem(segment) for segment in incoming.memberships]

@@ -8,7 +8,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from arke.domain.catalog import Catalog, DataSource
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent, LeftOut
+from arke.domain.ids import IdRules
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
@@ -19,7 +21,7 @@ from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from arke.doors.names import TrustedProxies
 
@@ -90,11 +92,14 @@ class RecordingEngine:
         self.public_opt_outs.append(public)
         return Accepted(uuid=uuid or FRESH, opted_out=True)
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return {"acme": 12345}
-
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid in (123, 124, 125, 126, 12345)
+    ids = IdRules(
+        Catalog(
+            data_sources=(
+                DataSource(id=12345, integration_code="acme"),
+                *(DataSource(id=dpid) for dpid in (123, 124, 125, 126)),
+            )
+        )
+    )
 
     def only_by_token(self, dpid: int) -> bool:
         return dpid == 126
