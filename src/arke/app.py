@@ -179,6 +179,7 @@ def engine_over(
         directory,
         entropy,
         takeovers_per_device=given.identity.takeovers_per_device,
+        devices_per_id=given.identity.max_devices_per_id,
         cached_ids=given.memory.ids,
         cached_people=given.memory.people,
     )
@@ -214,6 +215,7 @@ def engine_over(
         opt_outs=OptOuts(privacy, identity),
         doorkeeper=Doorkeeper(directory.tokens, clock),
         audit=audit,
+        clock=clock,
     )
 
 

@@ -91,9 +91,12 @@ class Memory(Section, frozen=True):
 
 
 class IdentityRules(Section, frozen=True):
-    """How many ids of other devices one device may come to have a UTC day at the public door."""
+    """How many ids of other devices one device may come to have a UTC day at the public door. An id on more than
+    `max_devices_per_id` devices a UTC day is reported.
+    """
 
     takeovers_per_device: Annotated[int, msgspec.Meta(ge=0)] = 10
+    max_devices_per_id: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
 
 
 class Answers(Section, frozen=True):

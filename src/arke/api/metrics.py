@@ -71,6 +71,17 @@ class _Figures:
             "Ids that stayed with their device: another had taken as many as it may a day",
             value=status.takeovers_refused,
         )
+        ids = GaugeMetricFamily(
+            "arke_shared_ids", "Ids that very many devices shared lately", labels=["data_source"]
+        )
+        devices = GaugeMetricFamily(
+            "arke_shared_id_devices", "Devices that shared one of them on a day", labels=["data_source"]
+        )
+        for one in status.shared_ids:
+            ids.add_metric([str(one.data_source)], one.ids)
+            devices.add_metric([str(one.data_source)], one.devices)
+        yield ids
+        yield devices
         yield CounterMetricFamily(
             "arke_privacy_requests_large",
             "Privacy requests about suspiciously many ids",

@@ -94,6 +94,11 @@ def _show(figures: Status) -> None:
         )
     if figures.takeovers_refused:
         sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
+    for one in figures.shared_ids:
+        sys.stdout.write(
+            f"data source {one.data_source}: {one.ids:,} id(s) that up to {one.devices:,} devices shared on a day: "
+            "most likely what a tag sends for everybody; `deny` it in the catalog\n"
+        )
     if figures.audit is not None:
         sys.stdout.write(
             f"audit: {figures.audit.entries:,} entries, the last one's seal {figures.audit.seal or 'none'}\n"

@@ -44,7 +44,7 @@ def explain(
 
 def _lines(facts: Explanation, asked: str) -> Iterator[str]:
     if not facts.known:
-        yield f"{asked}: never seen by this engine"
+        yield f"{asked}: never seen by this engine" + (f": {facts.why}" if facts.why else "")
         return
     kind = "person" if facts.person else "device"
     yield f"{kind} {facts.uuid}" + ("  (opted out)" if facts.opted_out else "")

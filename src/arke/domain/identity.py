@@ -64,6 +64,16 @@ class Housed(NamedTuple):
         return (self.key,) if self.silent else ()
 
 
+class SharedId(NamedTuple):
+    """An id that more devices shared on one day than may share one: of which data source it is, by how many, as far
+    as they were counted, and the last such day (days since 1970, UTC).
+    """
+
+    dpid: int
+    devices: int
+    day: int
+
+
 DeviceDay = tuple[str, int]
 """A device on a day: (UUID, days since 1970, UTC)."""
 
@@ -85,7 +95,7 @@ class Move(msgspec.Struct, frozen=True):
 
 class Claims(msgspec.Struct):
     """Mappings that are to be stored together, decided at `at`: new owners of ids, the moves that follow from them,
-    devices of people, and how many ids a device has taken over on a day, by now.
+    devices of people, how many ids a device has taken over on a day, by now, and ids that very many devices share.
 
     `before`: the generation of the mapping that each of `owners` takes the place of; 0, or none given: nobody had
     the id. An owner under that same generation stays, and only its state is another.
@@ -97,3 +107,4 @@ class Claims(msgspec.Struct):
     moves: list[Move] = []
     people: dict[PersonKey, PersonRow] = {}
     takeovers: dict[DeviceDay, int] = {}
+    shared: dict[IdKey, SharedId] = {}

@@ -83,7 +83,7 @@ class CatalogSwitch:
 
     def _use(self, version: int, catalog: Catalog) -> None:
         self._live.use(version, catalog)
-        self._identity.know(self._live.cross_device, self._live.by_token)
+        self._identity.know(self._live.cross_device, self._live.by_token, self._live.ids)
 
     async def apply(self, catalog: Catalog, *, dry_run: bool = False, note: str = "") -> Applied:
         """Switch to another catalog. Nothing changes if any shard cannot take it. Whom it moves is forecast before

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from arke.clock import Clock
     from arke.engine.audit import Audit
     from arke.engine.batches import Batches
     from arke.engine.catalog_switch import CatalogSwitch
@@ -52,6 +53,7 @@ class Engine:
     opt_outs: OptOuts
     doorkeeper: Doorkeeper
     audit: Audit
+    clock: Clock
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""

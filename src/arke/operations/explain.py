@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import whole_number
 from arke.domain.homes import is_home
-from arke.domain.ids import is_uuid
+from arke.domain.ids import IdProblem, is_uuid
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.time import utc_text
@@ -17,10 +17,12 @@ from arke.domain.token import LOCAL
 from arke.errors import InvalidInput
 from arke.evaluation.compiled import expiry_of
 from arke.privacy.access import TOLD
+from arke.privacy.sought import others_of
 from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment
+    from arke.domain.identity import IdKey
     from arke.domain.ledger import LedgerRow
     from arke.domain.profile import Membership, Profile
     from arke.engine.shards import Shards
@@ -100,7 +102,7 @@ class DestinationFacts(msgspec.Struct, frozen=True):
 
 class Explanation(msgspec.Struct, frozen=True):
     """Everything Arke can say about one device, or about a `person` for whom none speaks: then `uuid` is the key of
-    the person's home, `DPID:ID`.
+    the person's home, `DPID:ID`. `why`: the id that was asked for can lead to nobody.
     """
 
     uuid: str
@@ -113,6 +115,7 @@ class Explanation(msgspec.Struct, frozen=True):
     traits: list[TraitFacts] = []
     segments: list[SegmentFacts] = []
     destinations: list[DestinationFacts] = []
+    why: str = ""
 
 
 def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
@@ -290,14 +293,24 @@ class PeopleOperations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            owner = await self._engine.identity.owner((number, partner_id))
-            if owner is None:
-                return Explanation(uuid="", known=False)
-            uuid = owner.uuid
+            found = await self._found((number, partner_id))
+            if isinstance(found, Explanation):
+                return found
+            uuid = found
         elif uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
         dossier = await dossier_of(self._engine.shards, uuid)
         return explain(self._engine.live.catalog, uuid, dossier)
+
+    async def _found(self, key: IdKey) -> str | Explanation:
+        """Whom an id leads to, in whatever spelling it is kept; or why it leads to nobody."""
+        rules, identity = self._engine.live.ids, self._engine.identity
+        sought = rules.sought(*key)
+        own = [] if isinstance(sought, IdProblem) else [(key[0], sought)]
+        for one in (*own, *sorted(others_of(rules, key))):
+            if (owner := await identity.owner(one)) is not None:
+                return owner.uuid
+        return Explanation(uuid="", known=False, why=sought.value if isinstance(sought, IdProblem) else "")
 
 
 async def dossier_of(shards: Shards, uuid: str) -> Dossier:

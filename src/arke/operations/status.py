@@ -17,6 +17,7 @@ from arke.storage.ports.directory import AuditEnd
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from arke.domain.identity import SharedId
     from arke.operations.engine import Engine
     from arke.shard.protocol import LaneStatus
 
@@ -53,11 +54,20 @@ class DestinationStatus(msgspec.Struct):
     refused: LastRefusal | None = None
 
 
+class SharedIds(msgspec.Struct, frozen=True):
+    """How many ids of a data source more devices share than may, and how many share the most shared one a day."""
+
+    data_source: int
+    ids: int
+    devices: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """The engine's health and figures. Counters since it started; of all time `profiles`, of devices, and `people`,
     whose profiles are apart from their devices'; `backfilled` is the
     share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
+    `shared_ids`: by data source, the ids that very many devices shared on one of the last 7 days.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     `privacy_requests_large` counts privacy requests about suspiciously many ids.
     `refused_by_code` and `ids_dropped` count events that were refused and ids that were left out of others, by the
@@ -81,6 +91,7 @@ class Status(msgspec.Struct, frozen=True):
     room: int = 0
     refused: int = 0
     takeovers_refused: int = 0
+    shared_ids: list[SharedIds] = []
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
     people: int = 0
@@ -136,6 +147,7 @@ class StatusOperations:
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
+            shared_ids=_by_source(engine.identity.shared_lately(int(engine.clock.now()))),
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
             refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
@@ -157,6 +169,13 @@ def _add_refusals(found: dict[int, DestinationStatus], parts: Iterable[ShardStat
 
 
 _WORST: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
+
+
+def _by_source(shared: Iterable[SharedId]) -> list[SharedIds]:
+    devices: dict[int, list[int]] = {}
+    for one in shared:
+        devices.setdefault(one.dpid, []).append(one.devices)
+    return [SharedIds(dpid, len(counts), max(counts)) for dpid, counts in sorted(devices.items())]
 
 
 def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus]) -> None:

@@ -109,7 +109,7 @@ class Privacy:
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._background = Background()
-        self.suppression = Suppression(directory, identity, clock)
+        self.suppression = Suppression(directory, identity, catalog, clock)
         self.large = LargeRequests(clock)
 
     # --- life -------------------------------------------------------------------------------------------
@@ -148,6 +148,7 @@ class Privacy:
         """Take requests: durable and suppressed on return; the rest follows. Returns their numbers."""
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
+        await self._look_for([request for request in requests if not request.public])
         numbers = await self._directory.requests.open(_bodies(requests), now)
         for number, request in zip(numbers, requests, strict=True):
             request.number = number
@@ -157,6 +158,20 @@ class Privacy:
         await self.start()
         self._news.set()
         return numbers
+
+    async def _look_for(self, requests: Sequence[PrivacyRequest]) -> None:
+        """Whether anybody is known by what was asked for. That cannot be said while a shard is away: a request is
+        taken all the same.
+        """
+        ids = {key for request in requests for key in request.ids}
+        known: set[IdKey] = {*await self._identity.owners(ids), *await self._housed(ids)}
+        for request in requests:
+            if known.isdisjoint(request.ids):
+                try:
+                    found = await self._standings([Subject(uuid) for uuid in request.uuids])
+                except POSTPONED:
+                    continue
+                request.nobody = not any(standing.known for standing in found)
 
     async def _owned(self, requests: Sequence[PrivacyRequest]) -> list[tuple[PrivacyRequest, set[IdKey]]]:
         return [(request, await self.suppression.owned(request)) for request in requests]

@@ -46,7 +46,7 @@ _ACTIONS: Final[dict[str, Literal["access", "delete", "opt_out"]]] = {
 
 class _UserId(msgspec.Struct):
     namespace: str | int
-    value: str
+    value: str | int
     type: str = "namespaceId"
 
 
@@ -61,10 +61,13 @@ class _File(msgspec.Struct):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Whom something is asked for: by UUIDs and by ids."""
+    """Whom something is asked for: by UUIDs and by ids, as they are written. `where` says in an error whose these
+    are.
+    """
 
     uuids: tuple[str, ...] = ()
     ids: tuple[IdKey, ...] = ()
+    where: str = "--id"
 
     def asked(self, action: Action) -> Asked:
         return Asked(action, self.uuids, self.ids)
@@ -121,11 +124,11 @@ def _wanted(number: int, user: _User, known: NameSpaces) -> Wanted:
     for place, named in enumerate(user.user_ids, 1):
         where = f"user {number}, id {place}"
         if str(named.namespace) in _CORE:
-            uuids[check_uuid(named.value, where)] = None
+            uuids[check_uuid(str(named.value), where)] = None
         else:
             dpid = _data_source(named, known, where)
-            ids[dpid, check_id(known.ids, dpid, named.value, where)] = None
-    return Wanted(tuple(uuids), tuple(ids))
+            ids[dpid, check_id(known.ids, dpid, str(named.value), where)] = None
+    return Wanted(tuple(uuids), tuple(ids), f"user {number}")
 
 
 def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
@@ -143,15 +146,13 @@ def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
 
 
 def check_id(rules: IdRules, dpid: int, value: str, where: str) -> str:
-    """The id, or InvalidInput. Its data source may have left the catalog, or an earlier version taken ids of
-    another form: what was left behind is still there.
+    """The id as it is written, or InvalidInput. Its data source may have left the catalog, or an earlier version
+    taken ids of another form: what was left behind is still there, so whoever can look for it decides.
     """
     found = rules.sought(dpid, value)
-    if isinstance(found, IdProblem):
-        if found is IdProblem.MALFORMED or found in NOBODYS:
-            raise InvalidInput(f"{where}: {found.value}")
-        return value
-    return found
+    if found is IdProblem.MALFORMED or found in NOBODYS:
+        raise InvalidInput(f"{where}: {found.value}")
+    return value
 
 
 def check_uuid(text: str, where: str) -> str:
@@ -163,8 +164,14 @@ def check_uuid(text: str, where: str) -> str:
 
 def read_id(text: str, rules: IdRules) -> IdKey:
     """`DPID:ID` as people write it. Raises InvalidInput."""
+    number, partner_id = split_id(text)
+    return number, check_id(rules, number, partner_id, "--id")
+
+
+def split_id(text: str) -> IdKey:
+    """The same, whatever the id is. Raises InvalidInput."""
     dpid, colon, partner_id = text.partition(":")
     number = parse_dpid(dpid)
     if not colon or number is None or not partner_id:
         raise InvalidInput("an id is written DPID:ID, for example 12345:abc")
-    return number, check_id(rules, number, partner_id, "--id")
+    return number, partner_id

@@ -90,7 +90,9 @@ class Inspection:
             if number in held or lane.holds(uid) or (number in concerned and lane.unsure(uid))
         ]
         owed = [owed.destination for owed in device.owed]
-        return Standing([(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy)
+        return Standing(
+            [(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy, known=True
+        )
 
     async def _is_pending(self, lane: Lane, uid: int) -> bool:
         """Whether a lane has the device in hand, or has yet to come to it in the journal."""

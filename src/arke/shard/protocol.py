@@ -133,14 +133,16 @@ class Dossier(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What destinations know of one device. `ids` are those on its profile; `owed` the destinations that it
-    is owed to, `busy` those that have it in hand, or that a crash may have told more than the ledger knows.
+    """What destinations know of one device, if it is `known`. `ids` are those on its profile; `owed` the
+    destinations that it is owed to, `busy` those that have it in hand, or that a crash may have told more than the
+    ledger knows.
     """
 
     ids: list[tuple[int, str]] = []
     ledger: list[LedgerRow] = []
     owed: list[int] = []
     busy: list[int] = []
+    known: bool = False
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -14,9 +14,10 @@ from arke.intake.ndjson import left_out, refusal
 from arke.intake.partner_ids import with_read_ids
 from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
-from arke.privacy.request import Asked
-from arke.privacy.request_file import read_id
+from arke.privacy.request_file import Wanted, read_id
+from arke.privacy.sought import as_kept
 from arke.simulate.network import Sent, SimulatedNetwork, UnsentObserver
+from arke.simulate.script import Privacy as ScriptedRequest
 from arke.simulate.script import Step, read_script
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -120,10 +121,16 @@ class Simulation:
         elif step.onboard is not None:
             await self._onboard(engine, clock, script.parent / step.onboard.file, where)
         elif step.privacy is not None:
-            who = step.privacy
-            uuids = (who.uuid,) if who.uuid is not None else ()
+            await self._privacy(engine, step.privacy, where)
+
+    async def _privacy(self, engine: Engine, who: ScriptedRequest, where: str) -> None:
+        uuids = (who.uuid,) if who.uuid is not None else ()
+        try:
             ids = (read_id(who.name, engine.live.ids),) if who.name is not None else ()
-            await engine.privacy.request([Asked(who.action, uuids, ids)])
+            wanted = await as_kept([Wanted(uuids, ids)], engine.live.ids, engine.identity, engine.homes)
+        except InvalidInput as error:
+            raise ScriptError(f"{where}: privacy: {error}") from None
+        await engine.privacy.request([one.asked(who.action) for one in wanted])
 
     async def _event(self, engine: Engine, event: IncomingEvent, where: str) -> None:
         """Its ids are read by the catalog of this moment."""

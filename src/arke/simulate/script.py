@@ -44,8 +44,8 @@ class OnboardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Id(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An id as events declare it."""
 
-    dpid: int
-    id: str
+    dpid: int | str
+    id: str | int
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

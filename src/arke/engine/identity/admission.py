@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import DeclaredId
     from arke.domain.identity import IdKey, Owner
+    from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Mappings
     from arke.engine.identity.people import Sources
     from arke.storage.ports.identities import Lifted, SuppressionList
@@ -38,6 +39,8 @@ class Suppressed:
         self._keyed = hashes
         self.hashes: set[bytes] = set()
         self._lifted: dict[bytes, int] = {}
+        self.rules: IdRules | None = None
+        """Of the live catalog: an id may have been suppressed in another spelling than it comes in now."""
         self._changing = asyncio.Lock()
         """The memory follows the list in the order in which the list changes."""
 
@@ -52,7 +55,7 @@ class Suppressed:
             return False
         if uuid is not None and self._keyed.digest(uuid) in self.hashes:
             return True
-        return any(self._keyed.digest(f"{declared.dpid}:{declared.id}") in self.hashes for declared in ids)
+        return any(self.id((declared.dpid, declared.id)) for declared in ids)
 
     def device(self, uuid: str) -> bool:
         """Whether nothing may be taken about a device."""
@@ -60,7 +63,12 @@ class Suppressed:
 
     def id(self, key: IdKey) -> bool:
         """The same for a partner id."""
-        return bool(self.hashes) and self._keyed.digest(f"{key[0]}:{key[1]}") in self.hashes
+        if not self.hashes:
+            return False
+        if self._keyed.digest(f"{key[0]}:{key[1]}") in self.hashes:
+            return True
+        others = self.rules.spellings(*key) if self.rules is not None else ()
+        return any(self._keyed.digest(f"{key[0]}:{other}") in self.hashes for other in others)
 
     async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""

@@ -10,12 +10,14 @@ from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Absent, Lacking
 from arke.engine.identity.people import People, Sources, housed
 from arke.engine.identity.resolving import Away, Resolver
+from arke.engine.identity.sharing import DEVICES_PER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Container, Mapping, Sequence
 
     from arke.clock import Entropy
-    from arke.domain.identity import Housed, IdKey, Move, Owner
+    from arke.domain.identity import Housed, IdKey, Move, Owner, SharedId
+    from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Moving
     from arke.engine.identity.resolving import Naming, Resolved
     from arke.storage.ports.directory import Directory
@@ -39,11 +41,16 @@ class Identity:
         entropy: Entropy,
         *,
         takeovers_per_device: int = TAKEOVERS_PER_DEVICE,
+        devices_per_id: int = DEVICES_PER_ID,
         cached_ids: int = CACHED_IDS,
         cached_people: int = CACHED_PEOPLE,
     ) -> None:
         self._mappings = Mappings(
-            directory.identities, directory.hashes, cached_ids=cached_ids, cached_people=cached_people
+            directory.identities,
+            directory.hashes,
+            cached_ids=cached_ids,
+            cached_people=cached_people,
+            devices_per_id=devices_per_id,
         )
         self._memory = self._mappings.memory
         self._people = People(self._mappings, directory.identities)
@@ -56,9 +63,17 @@ class Identity:
         await self._mappings.start()
         await self.suppressed.start()
 
-    def know(self, cross_device: frozenset[int], by_token: frozenset[int] = frozenset()) -> None:
-        """From the live catalog, the DPIDs of people rather than devices, and those that a token declares."""
+    def know(
+        self,
+        cross_device: frozenset[int],
+        by_token: frozenset[int] = frozenset(),
+        rules: IdRules | None = None,
+    ) -> None:
+        """From the live catalog, the DPIDs of people rather than devices, and those that a token declares, and what
+        ids may be.
+        """
         self._resolver.sources = Sources(cross_device, by_token)
+        self.suppressed.rules = rules
 
     def is_cross_device(self, dpid: int) -> bool:
         return dpid in self._resolver.sources.cross_device
@@ -70,6 +85,14 @@ class Identity:
     def takeovers_refused(self) -> int:
         """At the public door, since the start."""
         return self._door.refused
+
+    def shared(self, keys: Collection[IdKey]) -> dict[IdKey, SharedId]:
+        """Those of these ids that very many devices shared on one day."""
+        return self._mappings.sharing.of(keys)
+
+    def shared_lately(self, now: int) -> list[SharedId]:
+        """Every id that very many devices shared on one of the last days."""
+        return self._mappings.sharing.lately(now)
 
     # --- resolving --------------------------------------------------------------------------------------
 

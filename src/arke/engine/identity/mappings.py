@@ -12,6 +12,7 @@ import msgspec
 from arke.domain.homes import is_home
 from arke.domain.identity import Claims, Move, Owner
 from arke.engine.identity.memory import Memory
+from arke.engine.identity.sharing import DEVICES_PER_ID, Sharing
 from arke.errors import StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
 
@@ -86,12 +87,19 @@ class Mappings:
     """
 
     def __init__(
-        self, identities: Identities, hashes: KeyedHash, *, cached_ids: int, cached_people: int
+        self,
+        identities: Identities,
+        hashes: KeyedHash,
+        *,
+        cached_ids: int,
+        cached_people: int,
+        devices_per_id: int = DEVICES_PER_ID,
     ) -> None:
         self._identities = identities
         self._hashes = hashes
         self.memory = Memory(identities, cached_ids=cached_ids, cached_people=cached_people)
         self.moving = Moving()
+        self.sharing = Sharing(devices_per_id, hashes)
         self.joined = False
         self.linked: list[IdKey] = []
         self._generation = 0
@@ -104,6 +112,7 @@ class Mappings:
         """Read where the directory was left. Before anything else."""
         self._generation = self._stored_generation = await self._identities.last_generation()
         self.moving.add(await self._identities.moves())
+        self.sharing.start(await self._identities.shared())
 
     def new_generation(self) -> int:
         """The number of a new mapping."""
@@ -124,6 +133,7 @@ class Mappings:
         owner = Owner(uuid, self._generation, state, first)
         if before is not None:
             self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
+            self.note_shared(key, before.uuid, uuid, now)
         return self.own(key, owner, now)
 
     def own(self, key: IdKey, owner: Owner, now: int) -> Owner:
@@ -139,6 +149,14 @@ class Mappings:
         claims.owners[key] = self.memory.owners[key] = owner
         claims.at = now
         return owner
+
+    def note_shared(self, key: IdKey, before: str, uuid: str, now: int) -> None:
+        """An id is on two devices, or was; a person's home is none."""
+        if is_home(before) or is_home(uuid):
+            return
+        shared = self.sharing.note(key, before, uuid, now)
+        if shared is not None:
+            self._batch.claims.shared[key] = shared
 
     def add_move(self, move: Move) -> None:
         self._batch.claims.moves.append(move)

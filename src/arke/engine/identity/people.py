@@ -66,6 +66,8 @@ class People:
             if row is None or declared.state not in (0, row.state):
                 generation = mappings.new_generation()
                 mappings.own(key, owner, now)  # so that whoever leans on this link waits for it
+                if row is None:
+                    mappings.note_shared(key, owner.uuid, uuid, now)
                 mappings.link_person((*key, uuid), PersonRow(generation, declared.state), now)
         return owner
 

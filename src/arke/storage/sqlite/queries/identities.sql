@@ -72,6 +72,16 @@ INSERT INTO takeover VALUES (?, ?, ?) ON CONFLICT (day, device) DO UPDATE SET co
 -- name: prune_takeovers
 DELETE FROM takeover WHERE (day, device) IN (SELECT day, device FROM takeover WHERE day < ? LIMIT ?)
 
+-- name: shared
+SELECT id, dpid, devices, day FROM shared_id ORDER BY day
+
+-- name: note_shared
+INSERT INTO shared_id VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET devices = max(devices, excluded.devices), day = excluded.day
+
+-- name: prune_shared
+DELETE FROM shared_id WHERE day < ?
+
 -- name: forget_ids_of_device
 DELETE FROM identity WHERE uuid = ? RETURNING dpid, id, uuid, first
 
