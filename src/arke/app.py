@@ -69,7 +69,10 @@ def https_wire(settings: Settings) -> Wire:
     """The wire to real destinations."""
     confinement = confined_to(settings)
     client = HttpsClient(
-        EgressPolicy(settings.egress.allow_cidrs), SystemResolver(), contexts=TlsContexts(confinement)
+        EgressPolicy(settings.egress.allow_cidrs),
+        SystemResolver(),
+        contexts=TlsContexts(confinement),
+        connection_life_s=settings.egress.connection_life_s,
     )
     return Wire(
         client,

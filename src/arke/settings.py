@@ -53,9 +53,12 @@ class Auth(Section, frozen=True):
 
 
 class Egress(Section, frozen=True):
-    """Address ranges that destinations may use although they are private or local, e.g. 127.0.0.0/8."""
+    """The way out. `allow_cidrs`: ranges that destinations may use although they are private or local, e.g.
+    127.0.0.0/8. A connection is used for `connection_life_s`; the next one looks its name up anew.
+    """
 
     allow_cidrs: tuple[str, ...] = ()
+    connection_life_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
 
 
 class Delivery(Section, frozen=True):

@@ -32,6 +32,12 @@ async def test_old_runs_make_room_and_the_newest_slot_stays(directory: Directory
     assert numbers == [*range(BATCH_RUNS_KEPT + 10, 10, -1), 5]
 
 
+async def test_how_destinations_stand(directory: Directory) -> None:
+    await directory.runs.note_presence({1: "on", 2: "away"})
+    await directory.runs.note_presence({1: "away", 3: "back"})
+    assert await directory.runs.presence() == {1: "away", 3: "back"}
+
+
 async def test_since_when_schedules_are_in_force(directory: Directory) -> None:
     await directory.runs.schedule_since({1: 100, 2: 200})
     await directory.runs.schedule_since({2: 200, 3: 300})

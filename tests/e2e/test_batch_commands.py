@@ -171,3 +171,36 @@ def test_a_killed_engine_goes_on_with_its_run(well: ReceiverThread, tmp_path: Pa
             assert all(well.segments_of(f"p{number}") == {"10329", "10331"} for number in numbers)
     finally:
         well.misbehave()
+
+
+def test_a_destination_that_is_on_again_is_told_what_changed_meanwhile(
+    well: ReceiverThread, tmp_path: Path
+) -> None:
+    """By itself, over two shards; `apply`, dry or not, says of how many users. No batch is scheduled."""
+    options: dict[str, Any] = {"batch": False}
+    with EngineProcess(tmp_path, shards=2) as engine:
+        engine.apply(catalog([destination(WELL, well.url, well.ca_file, **options)]))
+        engine.accept(*(visit(number, "camera") for number in range(200, 204)))
+        wait_until(lambda: well.segments_of("p203"), "the messages")
+        engine.apply(catalog([destination(WELL, well.url, well.ca_file, enabled=False, **options)]))
+        engine.accept(*(visit(number, "bag") for number in (202, 203)))
+        engine.accept(*(visit(number, "camera") for number in (204, 205, 206)))
+        back = tmp_path / "back.yaml"
+        back.write_text(catalog([destination(WELL, well.url, well.ca_file, **options)]))
+        said = f"destination {WELL} is on again: a run tells it what changed meanwhile (5 users)"
+        assert said in engine.arke("apply", str(back), "--dry-run").stdout.splitlines()
+        applied = json.loads(engine.arke("apply", str(back), "--json").stdout)
+        assert (applied["lines"][-1], applied["returning"]) == (
+            said,
+            [{"destination": WELL, "users": 5, "exact": True}],
+        )
+        wait_until(lambda: all(well.segments_of(f"p{number}") for number in range(204, 207)), "the gains")
+        wait_until(lambda: well.segments_of("p202") == well.segments_of("p203") == {"10329"}, "the losses")
+        wait_until(lambda: not batches(engine)[0]["running"], "its end")
+        (run,) = batches(engine)[0]["runs"]
+        assert (run["trigger"], run["mode"], counts(run)) == ("return", "catch_up", (5, 5, 0))
+
+
+def batches(engine: EngineProcess) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(engine.arke("batch", "status", "--json").stdout)
+    return found

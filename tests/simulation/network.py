@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from arke.delivery.https.ports import Answer
+from reachable import Reachable
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -77,7 +78,7 @@ class Network:
         return RESET if verdict == "reset" else Answer(status=status, sent=True)
 
 
-class Uplink:
+class Uplink(Reachable):
     """One engine's way into the network (a `Poster`)."""
 
     def __init__(self, network: Network, life: int) -> None:
@@ -86,6 +87,3 @@ class Uplink:
 
     async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         return await self._network.carry(self._life, request.body, timeout_s)
-
-    async def close(self) -> None:
-        """Nothing is open."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tour.command_stage import CommandStage, batch_only, heard_live, nights, of_kind, with_batch
+from tour.command_stage import NIGHTLY, CommandStage, batch_only, heard_live, nights, of_kind, with_batch
 from tour.stage import COOKIES, OTHER, destination, segment, trait
 
 TRAITS = [trait(1), trait(2)]
@@ -198,7 +198,9 @@ def test_a_paused_segment_is_left_out(scene: CommandStage) -> None:
 
 
 def test_a_destination_that_is_switched_off_and_on(scene: CommandStage) -> None:
-    """While off nothing reaches it, on command neither; then the next batch tells what changed meanwhile."""
+    """While off nothing reaches it, on command neither. On again, a run tells what changed meanwhile, at once; the
+    next batch does not repeat it.
+    """
     scene.catalog(with_batch(10, 30), traits=TRAITS, segments=SEGMENTS)
     off = scene.catalog(with_batch(10, 30, enabled=False), traits=TRAITS, segments=SEGMENTS)
     on = scene.catalog(with_batch(10, 30), traits=TRAITS, segments=SEGMENTS)
@@ -210,7 +212,60 @@ def test_a_destination_that_is_switched_off_and_on(scene: CommandStage) -> None:
     scene.advance("05-05 12:00:00")
     requests = [request for request in scene.requests(schedule=True) if request.clock > "05-01 14"]
     assert [request.kind for request in requests] == ["batch"]
-    assert nights(requests) == [("05-04 02:00", {A30: "1"})]
+    assert nights(requests) == [("05-03 13:00", {A30: "1"})]
+
+
+@pytest.mark.parametrize("batch", [NIGHTLY, False], ids=["batches", "real time alone"])
+@pytest.mark.parametrize("away", ["switched off", "out of the catalog"])
+def test_what_changed_while_a_destination_was_away(scene: CommandStage, away: str, batch: object) -> None:
+    """Gains and losses, by events and by time alone, of devices that nobody sees again. A second time off and on
+    finds nothing left to tell.
+    """
+    options = {"batch": batch}
+    traits = [trait(1, ttl_days=2), trait(2)]
+    without = [with_batch(10, 30, enabled=False, **options)] if away == "switched off" else []
+    scene.catalog(with_batch(10, 30, **options), traits=traits, segments=SEGMENTS)
+    off = scene.catalog(*without, traits=traits, segments=SEGMENTS)
+    on = scene.catalog(with_batch(10, 30, **options), traits=traits, segments=SEGMENTS)
+    scene.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    scene.apply("05-01 14:00:00", off)
+    scene.see("05-01 15:00:00", OTHER, ids=[(COOKIES, "b")], signals={"c_trait": "2"})
+    scene.apply("05-09 13:00:00", on)
+    scene.apply("05-10 13:00:00", off)
+    scene.apply("05-11 13:00:00", on)
+    scene.advance("05-13 12:00:00")
+    requests = [request for request in scene.requests(schedule=True) if request.clock > "05-01 14"]
+    assert nights(requests) == [("05-09 13:00", {A10: "0", ("b", "30"): "1"})]
+    assert len(requests) == len(of_kind(requests, "batch"))
+
+
+def test_what_a_run_could_not_tell_a_destination_that_is_back(scene: CommandStage) -> None:
+    """It is owed, and the next night tells it."""
+    scene.catalog(with_batch(10, 30), traits=TRAITS, segments=SEGMENTS)
+    off = scene.catalog(with_batch(10, 30, enabled=False), traits=TRAITS, segments=SEGMENTS)
+    on = scene.catalog(with_batch(10, 30), traits=TRAITS, segments=SEGMENTS)
+    begin(scene)
+    scene.apply("05-01 14:00:00", off)
+    scene.see("05-01 15:00:00", signals={"c_trait": "2"})
+    scene.respond("05-01 15:30:00", 500, 2)
+    scene.apply("05-01 16:00:00", on)
+    scene.advance("05-03 12:00:00")
+    requests = [request for request in scene.requests(schedule=True) if request.clock > "05-01 14"]
+    assert [(request.clock[:11], request.status) for request in requests] == [
+        ("05-01 16:00", 500),
+        ("05-01 16:00", 500),
+        ("05-02 02:00", 200),
+    ]
+
+
+def test_a_destination_that_was_never_on_has_nothing_to_catch_up(scene: CommandStage) -> None:
+    """New ones begin with who is seen, whether they were added switched off or not: nobody else is told."""
+    scene.catalog(destination(10, batch=False, enabled=False), traits=TRAITS, segments=SEGMENTS)
+    on = scene.catalog(destination(10, batch=False), traits=TRAITS, segments=SEGMENTS)
+    scene.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": "1"})
+    scene.apply("05-02 12:00:00", on)
+    scene.advance("05-09 12:00:00")
+    assert scene.requests(schedule=True) == []
 
 
 def test_losses_while_a_destination_is_off(scene: CommandStage) -> None:
@@ -223,7 +278,7 @@ def test_losses_while_a_destination_is_off(scene: CommandStage) -> None:
     scene.apply("05-01 14:00:00", off)
     scene.apply("05-20 13:00:00", on)
     scene.advance("05-22 12:00:00")
-    assert nights(scene.requests(schedule=True))[-1:] == [("05-21 02:00", {A10: "0"})]
+    assert nights(scene.requests(schedule=True))[-1:] == [("05-20 13:00", {A10: "0"})]
 
 
 def test_real_time_off_and_on_again(scene: CommandStage) -> None:

@@ -154,3 +154,11 @@ def test_answers_of_a_destination_that_is_not_there_are_told(stage: Stage) -> No
     stage.respond("05-01 00:00:00", 500, 2, destination=999)
     assert stage.play() == []
     assert stage.summary.complaints == [f"{stage.script}:1: respond: no destination 999 in the catalog"]
+
+
+@pytest.mark.parametrize("at", [1_777_636_800, "1777636800", 1_777_636_800_000, "2026-05-01T12:00:00Z"])
+def test_the_time_of_a_line_may_be_epoch_time(stage: Stage, at: str | int) -> None:
+    stage.catalog(destination(1), traits=[trait(1)], segments=[segment(1, "1T")])
+    event = {"uuid": DEVICE, "ids": [{"dpid": COOKIES, "id": "a"}], "signals": {"c_trait": "1"}}
+    stage.script.write_text(json.dumps({"at": at, "event": event}) + "\n")
+    assert json.loads(arke(stage).stdout)["at"] == "2026-05-01T12:00:00.100Z"

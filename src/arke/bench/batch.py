@@ -128,7 +128,7 @@ async def _measured(path: Path, where: Sink, users: int) -> Ran:
             before_mb, peak = own_mb(), [0.0]
             watching = asyncio.create_task(_watch(peak))
             started, cpu = time.perf_counter(), time.process_time()
-            done = await shard.call(RunBatch(DESTINATION, 2, shard.now, False, WAIT_S))
+            done = await shard.call(RunBatch(DESTINATION, 2, shard.now, "changes", WAIT_S))
             seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu
             watching.cancel()
         if done is None:

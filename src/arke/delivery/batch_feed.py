@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from arke.domain.batch import OWED, WALK, BatchCounts, BatchProgress
 from arke.log import get_logger
@@ -21,7 +21,7 @@ from arke.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from arke.domain.batch import BatchRun, Position
+    from arke.domain.batch import BatchRun, Mode, Position
     from arke.domain.ledger import Owed
     from arke.storage.ports.shard import LaneReader
     from arke.telling.tellings import Asked
@@ -31,6 +31,9 @@ PAGE = 256
 MOST_PAGES = 4
 """Pages that are read and not done: what a crash may repeat, and what one slow device can hold up."""
 RETRY_AFTER_S = 1.0
+
+ASKED: Final[dict[Mode, Asked]] = {"resync": "resync", "catch_up": "catch_up"}
+"""What devices are to be told by a run's mode; else what changed since the last batch."""
 
 Candidates = list[tuple["Position", int]]
 
@@ -169,7 +172,7 @@ class BatchFeed:
         position = self._open.get(uid)
         if position is not None and position <= self._recovered:
             return "resync", True
-        return ("resync" if self.run.mode == "resync" else "batch"), False
+        return ASKED.get(self.run.mode, "batch"), False
 
     def resyncs(self, uid: int) -> bool:
         """Whether the device is told what it may have been told before: if that fails, it is still to be told."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 MOST_UID = 1 << 62
 """Device numbers lie below this; they are hashes, so a walk through them goes evenly."""
 
-Mode = Literal["changes", "full", "resync"]
+Mode = Literal["changes", "full", "catch_up", "resync"]
 """`changes`: the owed, then the journal since the last run. `full`: every stored device, because the journal
-does not tell all that has changed. `resync`: every stored device, and everything that holds is told again.
+does not tell all that has changed. `catch_up`: every stored device, and only what it has not acknowledged is told.
+`resync`: every stored device, and everything that holds is told again.
+"""
+
+Scope = Literal["changes", "catch_up", "resync"]
+"""What a run is asked for. Whether `changes` come down to the mode `full` is each shard's finding."""
+
+TRIGGERED: Final[dict[str, Scope]] = {"resync": "resync", "return": "catch_up"}
+"""The scope of runs by what set them off; of others it is the changes."""
+
+Presence = Literal["on", "away", "back"]
+"""A destination is on in the catalog in force; it was on and is not now; it is on again, and what changed meanwhile
+is still to be told.
 """
 
 Position = tuple[int, int]
@@ -70,19 +82,25 @@ class BatchRun(msgspec.Struct, array_like=True, frozen=True):
         destination: int,
         number: int,
         at: int,
-        everything: bool,
+        scope: Scope,
         last_seq: int,
         first_seq: int,
         mark: int,
     ) -> BatchRun:
         """Make the run that follows `before`, which has finished (None: there was none). `first_seq` is the oldest
-        journal position that is still stored, `last_seq` the newest; `everything` asks for a resync.
+        journal position that is still stored, `last_seq` the newest. The batch after a
+        catch-up is full: that one did not say all that a batch says.
         """
         from_seq = before.to_seq if before is not None else 0
         mode: Mode = "changes"
-        if everything:
-            mode = "resync"
-        elif before is None or before.mark != mark or (from_seq < last_seq and first_seq > from_seq + 1):
+        if scope != "changes":
+            mode = scope
+        elif (
+            before is None
+            or before.mode == "catch_up"
+            or before.mark != mark
+            or (from_seq < last_seq and first_seq > from_seq + 1)
+        ):
             mode = "full"
         start = (OWED if mode == "changes" else WALK, -1)
         return BatchRun(destination, number, at, mode, from_seq, last_seq, mark, start, start)
@@ -131,9 +149,9 @@ class BatchProgress(msgspec.Struct, array_like=True, frozen=True):
 class BatchRecord(msgspec.Struct, frozen=True):
     """One batch run of a destination over all shards, as the directory stores it. Times in epoch seconds.
 
-    `slot` is when the run was due, None where a person asked for it; `trigger` is `schedule`, `command` or
-    `resync`. `counts` are filled in when the run has finished. `abandoned` says that the destination left the
-    catalog before the run's end.
+    `slot` is when the run was due, None where a person asked for it; `trigger` is `schedule`, `command`, `resync`
+    or `return` (the destination is on again). `counts` are filled in when the run has finished. `abandoned` says
+    that the destination left the catalog before the run's end.
     """
 
     destination: int

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.background import Background, Pause, retry
-from arke.domain.batch import BatchCounts, BatchRecord, BatchRun
+from arke.domain.batch import TRIGGERED, BatchCounts, BatchRecord, BatchRun, Mode, Presence
 from arke.engine.schedule import due_slot, next_slot
 from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBatches, RunBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog, Destination
@@ -36,6 +36,8 @@ PAUSE = Pause(1.0)
 LOOK_EVERY_S = 30.0
 """How long the scheduler sleeps at most: a machine's clock may jump, and its timers do not."""
 HISTORY = 10
+MODES: tuple[Mode, ...] = ("resync", "catch_up", "full", "changes")
+"""From the widest to the narrowest."""
 
 log = get_logger("batches")
 
@@ -44,7 +46,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One run as it is shown. Times in epoch seconds; `share` is about how much of it is done, 0 to 1.
 
     `users` are entries (a device under one partner id): `acknowledged` and `owed` ones add up to it. `mode` is
-    changes, full or resync, `trigger` schedule, command or resync.
+    changes, full, catch_up or resync, `trigger` schedule, command, resync or return.
     """
 
     destination: int
@@ -97,6 +99,8 @@ class Batches:
         self._destinations: dict[int, Destination] = {}
         self._since: dict[int, int] = {}
         self._slots: dict[int, int | None] = {}
+        self._presence: dict[int, Presence] = {}
+        self._by_the_clock = True
         self._running: dict[int, BatchRecord] = {}
         self._starting = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -115,7 +119,22 @@ class Batches:
         if since != known:
             await self._runs.schedule_since(since)
         self._since = since
+        stood = await self._runs.presence()
+        self._presence = presence_after(stood, self._delivering())
+        if self._presence != stood:
+            await self._runs.note_presence(self._presence)
+        if self._schedule.running:
+            await self._catch_up()
         self._look()
+
+    def _delivering(self) -> set[int]:
+        return {number for number, destination in self._destinations.items() if destination.enabled}
+
+    def returning(self, catalog: Catalog) -> list[int]:
+        """The destinations that this catalog would switch on again."""
+        on = {destination.id for destination in catalog.destinations if destination.enabled}
+        after = presence_after(self._presence, on)
+        return sorted(number for number, state in after.items() if state == "back")
 
     def _scheduled(self) -> list[int]:
         return [
@@ -129,7 +148,9 @@ class Batches:
         for record in await self._runs.unfinished():
             self._spawn(record)
 
-    def start_schedule(self) -> None:
+    def start_schedule(self, *, by_the_clock: bool = True) -> None:
+        """Runs begin by themselves from now on: for destinations that are on again, and `by_the_clock`."""
+        self._by_the_clock = by_the_clock
         if not self._schedule.running:
             self._schedule.spawn(self._keep_schedule(), "batch-schedule")
 
@@ -241,7 +262,10 @@ class Batches:
 
     async def _start_due(self) -> float | None:
         """Start what is due; returns how long nothing else will be, None where nothing is scheduled."""
+        await self._catch_up()
         soonest: float | None = self._look_every_s
+        if not self._by_the_clock:
+            return soonest
         for number, since in sorted(self._since.items()):
             destination = self._destinations.get(number)
             if destination is None or destination.batch is None or number in self._running:
@@ -255,6 +279,18 @@ class Batches:
             wait_s = next_slot(destination.batch, since, last) - now
             soonest = wait_s if soonest is None else min(soonest, wait_s)
         return soonest
+
+    async def _catch_up(self) -> None:
+        """Tell destinations that are on again what changed meanwhile; where a run has not finished, after it.
+        A crash between the two steps makes a second run, which finds nothing left to tell.
+        """
+        for number in sorted(self._presence):
+            if self._presence[number] != "back" or number in self._running:
+                continue
+            with contextlib.suppress(InvalidInput, BatchRunning):  # the catalog, or a person, was quicker
+                await self.start(number, "return")
+                self._presence = {**self._presence, number: "on"}
+                await self._runs.note_presence(self._presence)
 
     async def _wait(self, changed: asyncio.Event, timeout_s: float | None) -> None:
         with contextlib.suppress(TimeoutError):
@@ -342,8 +378,8 @@ class Batches:
 
 
 def _request(record: BatchRecord, wait_s: float) -> RunBatch:
-    everything = record.trigger == "resync"
-    return RunBatch(record.destination, record.number, record.at, everything, wait_s)
+    scope = TRIGGERED.get(record.trigger, "changes")
+    return RunBatch(record.destination, record.number, record.at, scope, wait_s)
 
 
 def _own(record: BatchRecord, parts: Sequence[BatchRun]) -> list[BatchRun]:
@@ -353,4 +389,13 @@ def _own(record: BatchRecord, parts: Sequence[BatchRun]) -> list[BatchRun]:
 
 def _mode(parts: Sequence[BatchRun]) -> str:
     """Shards choose for themselves how they find what has changed: the widest way names the run."""
-    return next((mode for mode in ("resync", "full", "changes") if any(p.mode == mode for p in parts)), "")
+    return next((mode for mode in MODES if any(p.mode == mode for p in parts)), "")
+
+
+def presence_after(before: Mapping[int, Presence], on: Collection[int]) -> dict[int, Presence]:
+    """How destinations stand when these are on, by how they stood before. A new one has nothing to catch up."""
+    after: dict[int, Presence] = {}
+    for number in sorted({*before, *on}):
+        was = before.get(number, "on")
+        after[number] = "away" if number not in on else "on" if was == "on" else "back"
+    return after

@@ -12,10 +12,10 @@ from arke.background import Pause, retry
 from arke.catalog import stored as stored_form
 from arke.catalog.consequences import retired
 from arke.catalog.plan import Plan, plan
-from arke.engine.what_if import Forecast, forecast_from, question
+from arke.engine.what_if import Forecast, Returning, forecast_from, question, returning_from
 from arke.errors import InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger
-from arke.shard.protocol import AskStatus, Prepare, Switch
+from arke.shard.protocol import AskBehind, AskStatus, Prepare, Switch
 from arke.storage.ports.directory import StoredCatalog
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Applied(msgspec.Struct, frozen=True):
     plan: Plan
     version: int | None
     forecast: Forecast
+    returning: list[Returning] = []
 
 
 class CatalogSwitch:
@@ -97,9 +98,10 @@ class CatalogSwitch:
             stored = await self._next_version(catalog, body, steps, note)
             request = Prepare(stored.version, stored.body, stored.mapping_versions, stored.retired)
             await self._shards.ask_all(request)
+            returning = await self._returning(request, self._batches.returning(catalog))
             forecast = await self._forecast(request, steps, catalog, keep=not dry_run)
             if dry_run:
-                return Applied(steps, None, forecast)
+                return Applied(steps, None, forecast, returning)
             await self._catalogs.add(stored)
             try:
                 await asyncio.gather(*(self._switch(n, request) for n in range(len(self._shards))))
@@ -108,7 +110,7 @@ class CatalogSwitch:
             await retry(
                 partial(self._batches.follow_catalog, catalog), PAUSE, on=REFUSED, log=log, event=POSTPONED
             )
-            return Applied(steps, stored.version, forecast)
+            return Applied(steps, stored.version, forecast, returning)
 
     async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
         """Apply an earlier catalog again, as a new version. None: the one before the current one."""
@@ -148,6 +150,16 @@ class CatalogSwitch:
             *(self._ask_prepared(shard, prepared, ask) for shard in range(len(self._shards)))
         )
         return await self._compiler.run(forecast_from, parts, self._live.catalog, catalog, len(ask.moving))
+
+    async def _returning(self, prepared: Prepare, destinations: list[int]) -> list[Returning]:
+        """What destinations that a prepared catalog switches on again are to be told, asked of all shards."""
+        if not destinations:
+            return []
+        ask = AskBehind(prepared.version, tuple(destinations))
+        parts = await asyncio.gather(
+            *(self._ask_prepared(shard, prepared, ask) for shard in range(len(self._shards)))
+        )
+        return returning_from(parts, destinations)
 
     async def _profiles(self) -> int:
         """How many are stored."""

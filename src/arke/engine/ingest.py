@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
+from arke.domain.event_time import MAX_AHEAD_S
 from arke.engine.identity import Away
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.room import Room
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
-EARLY_S = 300
-"""How far ahead of the clock the time of an event may be."""
 
 
 class Ingestion:
@@ -132,7 +131,7 @@ class Ingestion:
             wrong = [self._membership_problem(segment) for segment in incoming.memberships]
             if None not in wrong:  # nothing else is said, so it is worth sending again
                 return wrong[0]
-        if incoming.ts is not None and incoming.ts > now + EARLY_S:
+        if incoming.ts is not None and incoming.ts > now + MAX_AHEAD_S:
             return EventError("bad_ts", "ts lies more than 5 minutes ahead")
         return None
 

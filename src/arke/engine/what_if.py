@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.protocol import Forecasted
+    from arke.shard.protocol import Behind, Forecasted
     from arke.storage.committer import Committer
 
 SAMPLED_ABOVE = 100_000
@@ -190,6 +190,30 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     def _basis(self) -> str:
         return "" if self.exact else f" (estimated from {self.looked_at:,} of {self.stored:,} profiles)"
+
+
+class Returning(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination that an edit switches on again, and of how many users it is told what changed meanwhile."""
+
+    destination: int
+    users: int
+    exact: bool
+
+    def line(self) -> str:
+        users = f"{'' if self.exact else 'about '}{self.users:,} user{'' if self.users == 1 else 's'}"
+        return f"destination {self.destination} is on again: a run tells it what changed meanwhile ({users})"
+
+
+def returning_from(parts: Sequence[Behind], destinations: Sequence[int]) -> list[Returning]:
+    """How many users each destination is to be told of, from every shard's sample."""
+    return [
+        Returning(
+            destination=number,
+            users=round(sum(scaled(p.users[number], p.sample.looked, p.sample.stored) for p in parts)),
+            exact=all(part.sample.exact for part in parts),
+        )
+        for number in destinations
+    ]
 
 
 def question(plan: Plan, version: int, *, keep: bool) -> AskForecast:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from arke.domain.catalog import MAX_ID
-from arke.domain.event import MAX_EVENT_AGE_S, DeclaredId, IncomingEvent
+from arke.domain.event import DeclaredId, IncomingEvent, LeftOut
+from arke.domain.event_time import TimeProblem, believable, happened_at, moment
 from arke.domain.ids import (
     DEVICE_ID_FORMATS,
     ECID_DPID,
@@ -21,19 +22,16 @@ from arke.domain.ids import (
 )
 from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
+from arke.intake.signals import flat_signals
 
 if TYPE_CHECKING:
-    from arke.domain.event import Accepted, LeftOut
+    from arke.domain.event import Accepted
     from arke.intake.ports import NameSpaces
 
 MAX_LINE_BYTES: Final = 32 * 1024
-MAX_PROPERTIES: Final = 256
 MAX_NUMBERS: Final = 1_000
-MAX_AHEAD_S: Final = 5 * 60
-"""How far a sender's clock may run ahead of ours."""
+_KEY_SHOWN_CHARS: Final = 80
 
-_Scalar = str | int | float | bool
-_Value = str | int | float | bool | Annotated[list[_Scalar], Meta(max_length=MAX_PROPERTIES)]
 _Number = Annotated[int, Meta(gt=0, le=MAX_ID)]
 _Status = Annotated[int, Meta(ge=0, le=1)]
 
@@ -43,57 +41,97 @@ class WireId(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
     dpid: _Number
     id: str
-    state: Literal[0, 1, 2] = 0
+    state: Literal[0, 1, 2] | None = 0
 
 
 class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
-    """A line as SPEC section 7 draws it. `null` is not a value: a field is there or it is not."""
+    """A line as SPEC section 7 draws it. `null` says that something is not there, wherever it stands."""
 
-    uuid: str | msgspec.UnsetType = msgspec.UNSET
-    ids: list[WireId] = []
-    signals: Annotated[dict[str, _Value], Meta(max_length=MAX_PROPERTIES)] = {}
-    traits: Annotated[list[_Number], Meta(max_length=MAX_NUMBERS)] = []
-    memberships: Annotated[dict[_Number, _Status], Meta(max_length=MAX_NUMBERS)] = {}
-    region: Annotated[int, Meta(ge=0, le=65_535)] | msgspec.UnsetType = msgspec.UNSET
-    ts: Annotated[datetime, Meta(tz=True)] | msgspec.UnsetType = msgspec.UNSET
+    uuid: str | None = None
+    ids: list[WireId] | None = None
+    signals: dict[str, Any] | None = None
+    traits: Annotated[list[_Number | None], Meta(max_length=MAX_NUMBERS)] | None = None
+    memberships: Annotated[dict[_Number, _Status | None], Meta(max_length=MAX_NUMBERS)] | None = None
+    region: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+    ts: str | int | float | None = None
+    sent_at: str | int | float | None = None
+
+
+class _Entries(msgspec.Struct):
+    """The objects of a line whose keys are the sender's own, undecoded."""
+
+    signals: dict[str, msgspec.Raw] = {}
+    memberships: dict[str, msgspec.Raw] = {}
+
+
+_ENTRY_TYPES: Final[dict[str, Any]] = {"signals": Any, "memberships": _Status | None}
 
 
 _UNKNOWN_FIELD: Final = re.compile(r"unknown field `(.*?)`", re.DOTALL)
 _TOO_LONG: Final = re.compile(r"of length <= (\d+)")
 _decode: Final = msgspec.json.Decoder(WireEvent).decode
+_NO_KEY: Final = "[...]"
+"""Stands in msgspec's messages for the key of an object."""
 
 
 def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> IncomingEvent:
     """The event of a line. `now` in epoch seconds; with `known`, ids of unknown data sources are refused.
 
-    Raises `EventError`, whose `reason` is one of the codes of docs/reference/intake.md. A `ts` slightly ahead
-    becomes `now`: an event cannot happen after it was received.
+    Raises `EventError`, whose `reason` is one of the codes of docs/reference/intake.md.
     """
     if len(line) > MAX_LINE_BYTES:
         raise EventError("line_too_long", f"the line is longer than {MAX_LINE_BYTES} bytes")
     try:
         wire = _decode(line)
     except msgspec.ValidationError as problem:
-        raise _bad_field(str(problem)) from None
+        raise _bad_field(str(problem), line) from None
     except UnicodeDecodeError:
         raise EventError("bad_encoding", "the line is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
         raise EventError("bad_json", f"not a JSON object: {_place(problem)}") from None
-    uuid = None
-    if wire.uuid is not msgspec.UNSET:
-        uuid = wire.uuid
-        if not is_uuid(uuid):
-            raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
-    ids = _ids(wire.ids, known) if wire.ids else ()
+    if wire.uuid is not None and not is_uuid(wire.uuid):
+        raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
+    left_out: list[LeftOut] = []
     return IncomingEvent(
-        uuid=uuid,
-        ids=ids,
-        signals={key: _texts(value) for key, value in wire.signals.items()} if wire.signals else {},
-        traits=tuple(wire.traits),
-        memberships=wire.memberships,
-        region=None if wire.region is msgspec.UNSET else wire.region,
-        ts=None if wire.ts is msgspec.UNSET else _moment(wire.ts, now),
+        uuid=wire.uuid,
+        ids=_ids(wire.ids, known) if wire.ids else (),
+        signals=flat_signals(wire.signals) if wire.signals else {},
+        traits=tuple([trait for trait in wire.traits if trait is not None]) if wire.traits else (),
+        memberships=_memberships(wire.memberships) if wire.memberships else {},
+        region=wire.region,
+        ts=_time(wire, now, left_out),
+        left_out=tuple(left_out),
     )
+
+
+def _memberships(wire: dict[int, int | None]) -> dict[int, int]:
+    return {segment: status for segment, status in wire.items() if status is not None}
+
+
+def _time(wire: WireEvent, now: int, left_out: list[LeftOut]) -> int | None:
+    """When it happened, in epoch seconds; None where the line does not say it."""
+    sent_at = None if wire.sent_at is None else _moment("sent_at", wire.sent_at)
+    if wire.ts is None:
+        return None
+    ts = _moment("ts", wire.ts)
+    if sent_at is not None and not believable(ts, now, sent_at):
+        text = "sent_at does not fit ts and the time of arrival: ts is taken as it is"
+        left_out.append(LeftOut("time", "bad_sent_at", text))
+        sent_at = None
+    at = happened_at(ts, now, sent_at)
+    if isinstance(at, TimeProblem):
+        raise EventError(at.name.lower(), f"ts {at.value}")
+    return at
+
+
+def _moment(field: str, value: str | float) -> int:
+    at = moment(value)
+    if at is None or not math.isfinite(at):
+        raise EventError(
+            "bad_field",
+            f"`{field}` must be a time with a timezone (2026-01-01T00:00:00Z), or epoch seconds or milliseconds",
+        )
+    return int(at)
 
 
 _ID_PROBLEMS: Final = {
@@ -119,35 +157,7 @@ def _ids(wire: list[WireId], known: NameSpaces | None) -> tuple[DeclaredId, ...]
             raise EventError(
                 "unknown_data_source", f"ids[{at}].dpid {dpid} is not in the catalog: add it to data_sources"
             )
-    return tuple([DeclaredId(item.dpid, item.id, item.state) for item in wire])
-
-
-def _texts(value: _Value) -> list[str]:
-    """A signal's values as the texts rules compare; numbers and truth values as JSON writes them."""
-    if type(value) is str:
-        return [value]
-    if isinstance(value, list):
-        return [item if type(item) is str else _text(item) for item in value]
-    return [_text(value)]
-
-
-def _text(value: _Scalar) -> str:
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
-
-
-def _moment(ts: datetime, now: int) -> int:
-    at = int(ts.timestamp())
-    if now - at > MAX_EVENT_AGE_S:
-        raise EventError("too_old", f"ts is more than {MAX_EVENT_AGE_S // 86_400} days ago")
-    if at - now > MAX_AHEAD_S:
-        raise EventError("in_future", f"ts is more than {MAX_AHEAD_S // 60} minutes ahead: check the clock")
-    return min(at, now)
+    return tuple([DeclaredId(item.dpid, item.id, item.state or 0) for item in wire])
 
 
 def refusal(answer: Accepted | EventError) -> EventError | None:
@@ -164,8 +174,10 @@ def left_out(answer: Accepted | EventError) -> tuple[LeftOut, ...]:
     return () if isinstance(answer, EventError) else answer.left_out
 
 
-def _bad_field(problem: str) -> EventError:
+def _bad_field(problem: str, line: bytes) -> EventError:
     """What msgspec found, in the words of the line: its `$.ids[0]` becomes `ids[0]`."""
+    if _NO_KEY in problem:
+        problem = _with_key(problem, line)
     unknown = _UNKNOWN_FIELD.search(problem)
     if unknown is not None:
         name = unknown[1][:64]
@@ -174,12 +186,26 @@ def _bad_field(problem: str) -> EventError:
         hint = f": did you mean `{close[0]}`?" if close else f"; known: {', '.join(fields)}"
         return EventError("unknown_field", f"unknown field `{name}`{hint}")
     text = problem.replace("`$.", "`").replace(" - at `$`", "").replace(" - at `key in $`", "")
+    text = text.replace(" | null", "")
     if text.startswith("Expected `object`") and " - at " not in text:
         return EventError("bad_json", f"not a JSON object: {text}")
     limit = _TOO_LONG.search(problem)
     if limit is not None:
         return EventError("too_many_properties", text)
     return EventError("bad_field", text)
+
+
+def _with_key(problem: str, line: bytes) -> str:
+    """The same with the key whose value, or which itself, is at fault."""
+    entries = msgspec.json.decode(line, type=_Entries)
+    for field, kind in _ENTRY_TYPES.items():
+        if f"$.{field}{_NO_KEY}" in problem:
+            for key, value in getattr(entries, field).items():
+                try:
+                    msgspec.json.decode(value, type=kind)
+                except msgspec.ValidationError:
+                    return problem.replace(_NO_KEY, f".{key[:_KEY_SHOWN_CHARS]}", 1)
+    return problem
 
 
 def _place(problem: Exception) -> str:

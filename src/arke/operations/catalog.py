@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.token import LOCAL
-from arke.engine.what_if import MAX_SAMPLE, SAMPLED_ABOVE, Estimate, SegmentForecast
+from arke.engine.what_if import MAX_SAMPLE, SAMPLED_ABOVE, Estimate, Returning, SegmentForecast
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class AppliedReport(msgspec.Struct, frozen=True):
 
     `profiles` are concerned, `profiles_moved` enter or leave a segment, of `profiles_stored`: counted if
     `profiles_exact`, otherwise estimated from `profiles_looked_at`. `segments` are those that may have moved;
-    `alarms` say what somebody should know before it is applied.
+    `alarms` say what somebody should know before it is applied. `returning` are destinations that are on again.
     """
 
     version: int | None
@@ -42,6 +42,7 @@ class AppliedReport(msgspec.Struct, frozen=True):
     profiles_stored: int
     profiles_exact: bool
     segments: list[SegmentForecast]
+    returning: list[Returning]
 
 
 class CatalogOperations:
@@ -107,7 +108,7 @@ def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedR
     return AppliedReport(
         version=applied.version,
         dry_run=dry_run,
-        lines=applied.plan.lines() + forecast.lines(),
+        lines=applied.plan.lines() + forecast.lines() + [one.line() for one in applied.returning],
         warnings=warnings,
         alarms=forecast.alarms(),
         profiles=forecast.concerned,
@@ -116,4 +117,5 @@ def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedR
         profiles_stored=forecast.stored,
         profiles_exact=forecast.exact,
         segments=forecast.segments,
+        returning=applied.returning,
     )

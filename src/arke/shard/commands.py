@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 import msgspec
 
 from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
+from arke.domain.batch import Scope
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
 from arke.errors import StoreUnavailable
@@ -292,14 +293,12 @@ class Backfill(ForShard[Evaluated], tag=True, frozen=True):
 
 
 class BeginBatch(ForShard[Done], tag=True, frozen=True):
-    """Begin run `number` of a destination's batches; `everything`: a resync. Nothing happens where the
-    run was begun before.
-    """
+    """Begin run `number` of a destination's batches. Nothing happens where the run was begun before."""
 
     destination: int
     number: int
     at: int
-    everything: bool
+    scope: Scope
 
     def need(self, needs: Needs) -> None:
         needs.batches.add(self.destination)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
 import msgspec
 
 from arke.delivery.observer import DestinationFigures
-from arke.domain.batch import BatchRun
+from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.errors import rebuild
@@ -151,6 +151,13 @@ class Forecasted(msgspec.Struct, frozen=True):
     sample: Sample
 
 
+class Behind(msgspec.Struct, frozen=True):
+    """Per destination, how many of the profiles looked at have something for it that it has not acknowledged."""
+
+    users: dict[int, int]
+    sample: Sample
+
+
 class Submit(Question[list[Result]], tag=True, frozen=True):
     """Apply commands, in order; answered when durable, one result a command. `first` is the number of the first of
     them in the shard's log, the others follow (see `EventLog`).
@@ -232,6 +239,13 @@ class AskForecast(Question[Forecasted], tag=True, frozen=True):
     keep: bool
 
 
+class AskBehind(Question[Behind], tag=True, frozen=True):
+    """How many devices are to be told something by each destination that a prepared catalog switches on again."""
+
+    version: int
+    destinations: tuple[int, ...]
+
+
 class Drain(Question[None], tag=True, frozen=True):
     """Wait until every lane that can send has nothing left, or for `timeout_s`."""
 
@@ -246,7 +260,7 @@ class RunBatch(Question[BatchRun | None], tag=True, frozen=True):
     destination: int
     number: int
     at: int
-    everything: bool
+    scope: Scope
     wait_s: float
 
 
@@ -279,6 +293,7 @@ AnyQuestion = (
     | AskOwed
     | AskEstimate
     | AskForecast
+    | AskBehind
     | RunBatch
     | AskBatches
     | Compact

@@ -33,6 +33,7 @@ from arke.shard.commands import (
 from arke.shard.inspection import Inspection
 from arke.shard.protocol import (
     AskBatches,
+    AskBehind,
     AskEstimate,
     AskForecast,
     AskOwed,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from arke.delivery.channel import Wire
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
-    from arke.shard.protocol import Forecasted, Question
+    from arke.shard.protocol import Behind, Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -468,8 +469,8 @@ class Shard:
                 return await self.store.batches()
             case AskEstimate():
                 return await self._what_if.estimate(asked, self.runner.ruling.compiled)
-            case AskForecast():
-                return await self._forecast(asked)
+            case AskForecast() | AskBehind():
+                return await self._ahead(asked)
             case Drain():
                 return await self._drain(asked.timeout_s)
 
@@ -479,8 +480,11 @@ class Shard:
             raise InvalidInput(f"catalog version {version} was not prepared")
         return ruling
 
-    async def _forecast(self, request: AskForecast) -> Forecasted:
+    async def _ahead(self, request: AskForecast | AskBehind) -> Forecasted | Behind:
+        """What a prepared catalog would set in motion."""
         after = self._prepared_ruling(request.version)
+        if isinstance(request, AskBehind):
+            return await self._what_if.behind(request, after.routing(self.now))
         if not request.keep:
             self._prepared.clear()
         return await self._what_if.forecast(request, self.runner.ruling.compiled, after.compiled)
@@ -507,7 +511,7 @@ class Shard:
         known = await self.store.batch(request.destination)
         if known is None or (known.number < request.number and known.finished_at is not None):
             await self.walks.sweep()  # what is due by now belongs to this run
-            begin = BeginBatch(request.destination, request.number, request.at, request.everything)
+            begin = BeginBatch(request.destination, request.number, request.at, request.scope)
             await self.one(begin)
             known, lane = await self.store.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile

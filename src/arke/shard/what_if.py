@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING
 from arke.domain.profile import decode_profile
 from arke.domain.rules.segment import compile_segment_rule
 from arke.evaluation.what_if import EditProbe, RuleProbe
-from arke.shard.protocol import Estimated, Flow, Forecasted, Sample
+from arke.shard.protocol import Behind, Estimated, Flow, Forecasted, Sample
+from arke.telling.tellings import tellings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.clock import Clock
     from arke.evaluation.compiled import CompiledCatalog
-    from arke.shard.protocol import AskEstimate, AskForecast
-    from arke.storage.ports.shard import ProfileScan
+    from arke.shard.protocol import AskBehind, AskEstimate, AskForecast
+    from arke.storage.ports.shard import DeviceStates, LaneReader
+    from arke.telling.records import Route
+    from arke.telling.routing import Routing
 
 PAGE = 128
 """Profiles read at once."""
+DEVICES = 32
+"""Devices read at once with what they were told."""
 TURN_S = 0.002
 """After this live work has its turn."""
 FORECAST_PROFILES = 10_000
@@ -37,7 +42,7 @@ FORECAST_AT_LEAST = 20
 class WhatIf:
     """Looks through stored profiles for one question at a time; the next one waits."""
 
-    def __init__(self, reader: ProfileScan, clock: Clock) -> None:
+    def __init__(self, reader: LaneReader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -64,6 +69,25 @@ class WhatIf:
             tally.look, FORECAST_PROFILES, budget_s=FORECAST_S, at_least=FORECAST_AT_LEAST
         )
         return Forecasted(tally.concerned, tally.moved, tally.flows, sample)
+
+    async def behind(self, request: AskBehind, routing: Routing) -> Behind:
+        """How many devices have something to tell that these destinations have not acknowledged."""
+        loop = asyncio.get_running_loop()
+        users = dict.fromkeys(request.destinations, 0)
+        looked, after = 0, -1
+        async with self._turn:
+            end = loop.time() + FORECAST_S
+            while looked < FORECAST_PROFILES and (loop.time() < end or looked < FORECAST_AT_LEAST):
+                page = await self._reader.uids(after, DEVICES)
+                for number in request.destinations:
+                    states = await self._reader.devices(page, number, owed=False)
+                    users[number] += sum(_is_behind(routing.routes[number], states, uid) for uid in page)
+                    await asyncio.sleep(0)
+                looked += len(page)
+                if len(page) < DEVICES:
+                    return Behind(users, Sample(looked, looked, exact=True))
+                after = page[-1]
+        return Behind(users, await self._part(looked))
 
     async def _sample(
         self,
@@ -102,6 +126,13 @@ class WhatIf:
         """A sample that may not be everything."""
         stored = await self._reader.count_profiles()
         return Sample(looked, max(looked, stored), exact=looked >= stored)
+
+
+def _is_behind(route: Route, states: DeviceStates, uid: int) -> bool:
+    profile = states.profiles.get(uid)
+    return profile is not None and bool(
+        tellings(route, profile, states.ledgers.get(uid, {}), asked="catch_up")
+    )
 
 
 class _Tally:

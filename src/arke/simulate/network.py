@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.channel import Delivery
+    from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.request import OutboundRequest
+    from arke.domain.catalog import Tls
 
 HIDDEN_HEADERS = frozenset({"authorization"})
 _TOKEN = b'{"token_type":"Bearer","access_token":"simulated"}'
@@ -81,6 +83,16 @@ class SimulatedNetwork:
             )
         )
         return Answer(status=status, sent=True)
+
+    async def connect(
+        self,
+        destination: int,
+        endpoint: Endpoint,
+        tls: Tls,
+        *,
+        timeout_s: float,
+    ) -> None:
+        """Everybody can be reached: what is scripted are answers."""
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -76,8 +76,7 @@ class Simulation:
         engine, shard = memory_engine(network, clock, SeededEntropy(seed), observer)
         await shard.start()
         await engine.catalogs.apply(catalog)
-        if self._schedule:
-            engine.batches.start_schedule()
+        engine.batches.start_schedule(by_the_clock=self._schedule)
         for step in steps:
             await clock.sleep_until(step.at)
             await self._step(engine, shard, clock, network, script, step)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from arke.domain.event_time import moment
 from arke.domain.ids import is_uuid
 from arke.errors import EventError, ScriptError
 from arke.intake.ndjson import parse_event_line
@@ -137,10 +139,11 @@ def _privacy(request: Privacy) -> Privacy:
 
 
 def _moment(value: Any, where: str) -> float:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ScriptError(f'{where}: "at" must be a time like "2026-01-01T00:00:00Z"') from None
-    if moment.tzinfo is None:
-        raise ScriptError(f'{where}: "at" needs a zone: end it with Z')
-    return moment.timestamp()
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        at = moment(value)
+        if at is not None:
+            return at
+        with suppress(ValueError, TypeError):
+            if datetime.fromisoformat(str(value)).tzinfo is None:
+                raise ScriptError(f'{where}: "at" needs a zone: end it with Z')
+    raise ScriptError(f'{where}: "at" must be a time like "2026-01-01T00:00:00Z"')

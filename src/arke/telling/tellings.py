@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.telling.records import Route
 
-Asked = Literal["realtime", "batch", "resync"]
+Asked = Literal["realtime", "batch", "catch_up", "resync"]
 """`realtime`: all that holds, and the losses it has not acknowledged. `batch`: the net change since the last one,
-and whatever is not acknowledged. `resync`: all that holds, and the losses of both.
+and whatever is not acknowledged. `catch_up`: what is not acknowledged. `resync`: all that holds, and the losses of
+both.
 """
 
 _NOTHING_TOLD = LedgerEntry(0, {}, [])
@@ -50,7 +51,7 @@ def tellings(
     """What each partner id of a device is to be told. `uncertain`: a crash may have hidden what was told,
     so every loss that the profile remembers is repeated, of mappings that are gone too.
     """
-    batch = asked != "realtime"
+    batch = asked in ("batch", "resync")
     ones = _ones(route, profile)
     active = {state.alias for state in ones}
     if not route.samples(profile.uuid):
@@ -72,6 +73,8 @@ def tellings(
             zeros = _zeros(route, profile, entry, holding, uncertain=uncertain, batch=batch)
         states = (*ones, *zeros) if present else tuple(zeros)
         dropped: tuple[str, ...] = ()
+        if asked == "catch_up":
+            states = _unacknowledged(states, entry or _NOTHING_TOLD)
         if batch and entry is not None:
             if asked == "batch":
                 states = _changed(states, entry)
@@ -103,6 +106,10 @@ def _changed(states: tuple[SegmentState, ...], entry: LedgerEntry) -> tuple[Segm
             or not entry.acknowledges(state.alias, active=state.active)
         ]
     )
+
+
+def _unacknowledged(states: tuple[SegmentState, ...], entry: LedgerEntry) -> tuple[SegmentState, ...]:
+    return tuple([one for one in states if not entry.acknowledges(one.alias, active=one.active)])
 
 
 def _dropped(

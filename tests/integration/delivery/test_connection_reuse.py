@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.delivery.https import connection as connections
-from integration.delivery.client import client, message, retry, run_on
+from integration.delivery.client import Names, client, message, retry, run_on
 from integration.delivery.raw_server import OK, Peer, RawServer, answering
 from patience import PATIENCE_S, eventually
 
@@ -180,6 +180,74 @@ def test_idle_connections_age_and_are_bounded(
         await asyncio.gather(*(bounded.post(retry(request)) for _ in range(10)))
         await until_open(bounded, 3)
         await bounded.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        run_on(loop, main)
+
+
+def test_a_connection_lives_a_minute_at_most(certificates: Certificates) -> None:
+    """A busy connection is not used beyond its life; the next one goes where the name leads by then."""
+    names = Names()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began, ahead = loop.time(), 0.0
+        loop.time = lambda: began + ahead  # type: ignore[method-assign]
+        poster = client(names, connection_life_s=60.0)
+        request = message(server.port, certificates.trust)
+        reused = []
+        for _ in range(14):  # one request every 10 seconds, more often than idle connections are closed
+            reused.append((await poster.post(request)).reused)
+            ahead += 10.0
+        assert (
+            reused.count(False) == 3
+        )  # lives end after 48 to 60 seconds, so that they do not end all at once
+        assert len(names.asked) == 3
+        await poster.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        asyncio.run(main())
+
+
+def test_what_is_in_flight_outlives_its_connection_s_life(certificates: Certificates) -> None:
+    """The answer is awaited; then the connection is closed and not kept."""
+
+    async def main() -> None:
+        poster = client(connection_life_s=0.001)
+        request = message(server.port, certificates.trust)
+        assert [(await poster.post(request)).status for _ in range(3)] == [200] * 3
+        await until_open(poster, 0)
+        await poster.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        asyncio.run(main())
+    assert server.connections == 3
+
+
+def test_connecting_sends_nothing_and_leaves_a_connection_for_the_first_attempt(
+    certificates: Certificates, loop: str
+) -> None:
+    """An endpoint that is back is known without a message; one that is not says why."""
+
+    async def main() -> None:
+        poster = client()
+        request = message(server.port, certificates.trust)
+        assert await poster.connect(1, request.endpoint, request.tls, timeout_s=PATIENCE_S) is None
+        assert (server.connections, server.requests) == (1, [])
+        answer = await poster.post(request)
+        assert (answer.status, answer.reused) == (200, False)
+        assert server.connections == 1
+        elsewhere = message(1, certificates.trust)
+        failure = await poster.connect(1, elsewhere.endpoint, elsewhere.tls, timeout_s=PATIENCE_S)
+        assert failure is not None
+        assert (failure.reason, failure.cause) == ("connect", "connect_refused")
+        late = await poster.connect(1, request.endpoint, request.tls, timeout_s=0.0)
+        assert late is not None
+        assert late.reason == "timeout"
+        await poster.close()
+        closed = await poster.connect(1, request.endpoint, request.tls, timeout_s=PATIENCE_S)
+        assert closed is not None
+        assert closed.cause == "client_closed"
 
     with RawServer(answering(OK), certificates.good) as server:
         run_on(loop, main)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,7 @@ from arke.delivery.https.tls import TlsContexts
 from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST
-from integration.delivery.client import Names, client, message, retry
+from integration.delivery.client import Names, client, message, retry, run_on
 from integration.delivery.raw_server import OK, RawServer, answering
 from unit.delivery.egress_corpus import FORBIDDEN_ADDRESSES, FORBIDDEN_V4, FORBIDDEN_V6, REFUSED_URLS
 
@@ -66,10 +68,10 @@ def literal_url(address: str) -> str:
 
 
 def test_zero_connections_over_the_whole_corpus(wire: Wire) -> None:
-    """Refused URLs, forbidden literals, forbidden DNS answers, alone and beside a public address."""
+    """Refused URLs, forbidden literals, names that lead to forbidden addresses and to no other."""
     answers = [[address] for address in FORBIDDEN_ADDRESSES]
-    answers += [["8.8.8.8", address] for address in FORBIDDEN_ADDRESSES]
-    answers += [[address, "2606:4700:4700::1111"] for address in FORBIDDEN_ADDRESSES]
+    answers += [["10.0.0.1", address] for address in FORBIDDEN_ADDRESSES]
+    answers += [[address, "fd00:ec2::254"] for address in FORBIDDEN_ADDRESSES]
     assert len(answers) + len(REFUSED_URLS) >= 200
 
     async def main() -> None:
@@ -91,6 +93,24 @@ def test_zero_connections_over_the_whole_corpus(wire: Wire) -> None:
 
     asyncio.run(main())
     assert wire.connects == []
+
+
+def test_forbidden_addresses_among_allowed_ones_are_left_out(certificates: Certificates, wire: Wire) -> None:
+    """Wherever they stand: the connection goes to an allowed address, and no other is ever tried."""
+
+    async def main() -> None:
+        for address in FORBIDDEN_ADDRESSES:
+            if "127." in address:
+                continue  # opened for the server of this test
+            for found in ([address, "127.0.0.1"], ["127.0.0.1", address]):
+                poster = client(Names(dsp_test=found))
+                answer = await poster.post(message(server.port, certificates.trust))
+                assert (answer.status, answer.peer) == (200, "127.0.0.1"), found
+                await poster.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        asyncio.run(main())
+    assert set(wire.connects) == {"127.0.0.1"}
 
 
 def test_rebinding_cannot_move_the_connection(certificates: Certificates, wire: Wire) -> None:
@@ -149,6 +169,45 @@ def test_the_next_address_is_tried_when_one_does_not_answer(certificates: Certif
         asyncio.run(main())
     assert wire.connects == ["127.0.0.2", "127.0.0.1"]
     assert len(server.requests) == 1
+
+
+def test_many_dead_addresses_cost_their_head_starts_only(certificates: Certificates, wire: Wire) -> None:
+    """Five addresses of which the last alone is there, one of them silent; the next time it is tried first."""
+    dead = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]
+
+    async def main() -> None:
+        poster = client(Names(dsp_test=[*dead, "127.0.0.1"]))
+        request = message(server.port, certificates.trust)
+        assert (await poster.post(request)).peer == "127.0.0.1"
+        assert wire.connects == [*dead, "127.0.0.1"]
+        assert (await poster.post(retry(request))).peer == "127.0.0.1"
+        assert wire.connects == [*dead, "127.0.0.1", "127.0.0.1"]
+        await poster.close()
+
+    with RawServer(answering(OK), certificates.good) as server:
+        asyncio.run(main())
+    assert len(server.requests) == 2
+
+
+def test_a_silent_address_is_passed_after_its_head_start(certificates: Certificates, loop: str) -> None:
+    """It takes the connection and says nothing: another address is tried beside it, and nothing stays open."""
+
+    async def main() -> None:
+        poster = client(Names(dsp_test=["127.0.0.9", "127.0.0.1"]))
+        answer = await poster.post(message(server.port, certificates.trust))
+        assert (answer.status, answer.peer) == (200, "127.0.0.1")
+        assert poster.open_connections == 1
+        await poster.close()
+
+    with RawServer(answering(OK), certificates.good) as server, silent(server.port):
+        run_on(loop, main)
+
+
+@contextmanager
+def silent(port: int) -> Iterator[None]:
+    """A listener whose connections nobody serves."""
+    with socket.create_server(("127.0.0.9", port)):
+        yield
 
 
 def test_names_and_ports_that_lead_nowhere(certificates: Certificates) -> None:

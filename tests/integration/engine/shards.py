@@ -20,6 +20,7 @@ from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, catalog, destination, device
+from reachable import Reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from arke.storage.ports.shard import ShardReader, StoredDevice
 
 
-class NotingPoster:
+class NotingPoster(Reachable):
     """Answers every attempt with `status` (None: as if the connection broke) and keeps the requests."""
 
     def __init__(self, status: int | None = 200) -> None:
@@ -44,9 +45,6 @@ class NotingPoster:
         if self.status is None:
             return Answer(reason="reset", cause="reset", sent=True)
         return Answer(status=self.status, sent=True)
-
-    async def close(self) -> None:
-        return
 
 
 def prepared(version: int = 1, text: str | None = None) -> Prepare:

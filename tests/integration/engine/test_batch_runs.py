@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from arke.domain.batch import Scope
     from arke.shard.shard import Shard
 
 DESTINATION = 1
@@ -90,9 +91,9 @@ async def see(shard: Shard, numbers: Iterable[int]) -> None:
     await shard.submit([told_sight(number) for number in numbers])
 
 
-async def run_batch(shard: Shard, number: int, *, everything: bool = False) -> BatchRun:
+async def run_batch(shard: Shard, number: int, scope: Scope = "changes") -> BatchRun:
     """Run to the end; the run as it was kept."""
-    run = await shard.call(RunBatch(DESTINATION, number, shard.now, everything, PATIENCE_S))
+    run = await shard.call(RunBatch(DESTINATION, number, shard.now, scope, PATIENCE_S))
     assert run is not None
     assert run.finished_at is not None
     return run
@@ -190,7 +191,7 @@ class TestCrash:
             async with running_shard(open_store(tmp_path), first, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
-                await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
+                await shard.call(RunBatch(DESTINATION, 1, shard.now, "changes", 0.0))
                 await eventually(lambda: len(first.posted) > 20, "some messages")
 
         async def go_on() -> None:
@@ -221,7 +222,7 @@ class TestCatalogEdits:
             async with running_shard(store, poster, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
-                begin = RunBatch(DESTINATION, 1, shard.now, False, 0.0)
+                begin = RunBatch(DESTINATION, 1, shard.now, "changes", 0.0)
                 await shard.call(begin)
                 await eventually(lambda: len(poster.posted) > 20, "some messages")
                 await switch(shard, 2, off)
@@ -245,7 +246,7 @@ class TestCatalogEdits:
             async with running_shard(store, poster, request=prepared(text=BATCH_ONLY)) as shard:
                 for start in range(0, 1_000, 500):
                     await see(shard, range(start, start + 500))
-                await shard.call(RunBatch(DESTINATION, 1, shard.now, False, 0.0))
+                await shard.call(RunBatch(DESTINATION, 1, shard.now, "changes", 0.0))
                 await eventually(lambda: len(poster.posted) > 20, "some messages")
                 await shard.call(prepared(2, edited))
                 await shard.call(Switch(2))
@@ -399,7 +400,7 @@ class TestWhatIsLeftBehind:
                 open_store(tmp_path), BatchPoster(), request=prepared(text=BATCH_ONLY)
             ) as shard:
                 await see(shard, [1])
-                await shard.submit([BeginBatch(DESTINATION, 1, shard.now, everything=False)])
+                await shard.submit([BeginBatch(DESTINATION, 1, shard.now, scope="changes")])
                 assert (await run_batch(shard, 1)).counts == acknowledged(1, 1)
 
         asyncio.run(work())
@@ -413,7 +414,7 @@ class TestWhatIsLeftBehind:
                 await see(shard, range(30))
                 await run_batch(shard, 1)
                 await shard.submit([told_sight(0, status=0)])
-                run = await run_batch(shard, 2, everything=True)
+                run = await run_batch(shard, 2, "resync")
                 assert (run.mode, run.counts) == ("resync", acknowledged(30, 3))
                 assert (await run_batch(shard, 3)).counts == BatchCounts()
                 later = {user: said for one in poster.posted[3:] for user, said in users_of(one).items()}

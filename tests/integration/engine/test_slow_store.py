@@ -413,4 +413,4 @@ class TestStanding:
 
 
 async def _run_batch(world: World) -> BatchRun | None:
-    return await world.shard.call(RunBatch(DESTINATION, 1, world.shard.now, False, 600.0))
+    return await world.shard.call(RunBatch(DESTINATION, 1, world.shard.now, "changes", 600.0))

@@ -12,6 +12,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Destination, OAuth2, Signature
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from reachable import Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ WITH_TOKEN = Destination(
 UNSENT = Answer(reason="connect", cause="connect_refused")
 
 
-class Network:
+class Network(Reachable):
     """Gives the answers that it is made with, one after the other; tokens are `t1`, `t2`, ..., after `token_s`."""
 
     def __init__(self, answers: Iterable[Answer | int], token_s: float = 0.0) -> None:
@@ -55,9 +56,6 @@ class Network:
         self.timeouts_s.append(timeout_s)
         answer = self._answers.pop(0)
         return Answer(status=answer, sent=True) if isinstance(answer, int) else answer
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 @pytest.fixture(autouse=True)

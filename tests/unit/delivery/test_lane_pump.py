@@ -13,6 +13,7 @@ from arke.delivery.https.ports import Answer
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from reachable import Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,7 @@ CATALOG = Catalog(
 )
 
 
-class ScriptedPoster:
+class ScriptedPoster(Reachable):
     """Answers each attempt with the next status, then with 200; notes when each came."""
 
     def __init__(self, loop: VirtualTimeLoop, statuses: Iterable[int] = ()) -> None:
@@ -51,9 +52,6 @@ class ScriptedPoster:
         status = self._statuses.pop(0) if self._statuses else 200
         self.attempts.append((self._loop.time(), status))
         return Answer(status=status, sent=True)
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
 
 def seen(*partner_ids: str) -> list[IncomingEvent]:

@@ -16,6 +16,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.secrets import Secrets
 from patience import PATIENCE_S
+from reachable import Reachable
 
 if TYPE_CHECKING:
     from arke.delivery.https.request import OutboundRequest
@@ -35,7 +36,7 @@ REQUEST = (
 )
 
 
-class TokenServer:
+class TokenServer(Reachable):
     """A poster that answers like a token server: tokens named by number, or what a test puts in."""
 
     def __init__(self, **fields: object) -> None:
@@ -52,9 +53,6 @@ class TokenServer:
         if self.answer is not None:
             return self.answer
         return answer({"token_type": "bearer", "access_token": f"t{number}", **self.fields})
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def answer(body: object, status: int = 200) -> Answer:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.delivery.https.failure import Failure
+from arke.delivery.https.ports import Failure
 from arke.delivery.https.response import MAX_HEAD_BYTES, Response, ResponseReader
 
 LIMIT = 16

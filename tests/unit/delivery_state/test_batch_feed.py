@@ -127,7 +127,7 @@ def test_a_run_is_full_where_the_journal_does_not_tell_all() -> None:
             destination=D,
             number=2,
             at=0,
-            everything=everything,
+            scope="resync" if everything else "changes",
             last_seq=20,
             first_seq=first_seq,
             mark=mark,

@@ -19,6 +19,7 @@ from arke.operations.status import Status
 from arke.operations.subjects import Operations
 from arke.receiver import AudienceState, parse
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from reachable import Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def test_a_figure_that_is_off_is_named(found: Callable[[], list[str]], says: str
     assert any(says in problem for problem in found())
 
 
-class KeepingPoster:
+class KeepingPoster(Reachable):
     """Acknowledges everything and keeps the bodies."""
 
     def __init__(self) -> None:
@@ -111,9 +112,6 @@ class KeepingPoster:
     async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         self.bodies.append(request.body)
         return Answer(status=200, sent=True)
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
 
 CATALOG = Catalog(

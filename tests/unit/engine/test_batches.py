@@ -347,3 +347,84 @@ def test_a_shard_that_answers_something_else_is_asked_again() -> None:
 
     shard = Mute()
     play(story, shard)
+
+
+def triggers(world: World) -> list[str]:
+    """What set off each run, oldest first."""
+    return [record.trigger for record in reversed(at_once(world.directory.runs.newest(D, 100)))]
+
+
+@pytest.mark.parametrize("gone", [(), (acme(enabled=False),)], ids=["removed", "switched off"])
+def test_a_destination_that_is_back_is_told_once(gone: tuple[Destination, ...]) -> None:
+    """Whatever happens afterwards: other edits, and a new start."""
+
+    async def story(world: World) -> None:
+        world.batches.start_schedule()
+        await world.apply(*gone)
+        await world.apply(acme(batch=None))
+        await world.until(1)
+        await world.apply(acme(batch=None, name="again"))
+        await world.batches.stop()
+        world.fresh()
+        await world.apply(acme(batch=None))
+        world.batches.start_schedule()
+        await world.until(2)
+
+    assert triggers(play(story)) == ["return"]
+
+
+def test_a_destination_that_comes_back_while_nobody_runs_batches_is_told_at_the_next_start() -> None:
+    """As by `arke apply` beside no engine, or where the engine died in the moment of the edit."""
+
+    async def story(world: World) -> None:
+        await world.apply(acme(enabled=False))
+        await world.apply(acme(batch=None))
+        assert world.batches.returning(Catalog(destinations=(acme(),))) == [D]
+        world.fresh()
+        await world.apply(acme(batch=None))
+        assert triggers(world) == []
+        world.batches.start_schedule()
+        await world.until(1)
+        assert world.batches.returning(Catalog(destinations=(acme(),))) == []
+
+    assert triggers(play(story)) == ["return"]
+
+
+def test_a_run_that_had_begun_before_is_finished_first() -> None:
+    async def story(world: World) -> None:
+        world.batches.start_schedule()
+        world.shards[0].takes_s = 1.0
+        await world.batches.start(D, "command")
+        await world.apply(acme(enabled=False))
+        await world.apply(acme(batch=None))
+        assert triggers(world) == ["command"]
+        await world.until(1)
+
+    world = play(story, FakeShard(1000.0))
+    assert triggers(world) == ["command", "return"]
+    assert at_once(world.directory.runs.unfinished()) == []
+
+
+def test_one_that_goes_away_again_before_its_run_is_told_when_it_is_back_for_good() -> None:
+    async def story(world: World) -> None:
+        await world.apply()
+        await world.apply(acme(batch=None))
+        await world.apply()
+        world.batches.start_schedule()
+        await world.until(1)
+        assert triggers(world) == []
+        await world.apply(acme(batch=None))
+        await world.until(2)
+
+    assert triggers(play(story)) == ["return"]
+
+
+def test_a_new_destination_has_nothing_to_catch_up() -> None:
+    async def story(world: World) -> None:
+        world.batches.start_schedule()
+        new = msgspec.structs.replace(acme(batch=None), id=7)
+        await world.apply(acme(batch=None), msgspec.structs.replace(new, enabled=False))
+        await world.apply(acme(batch=None), new)
+        await world.until(1)
+
+    assert at_once(play(story).directory.runs.newest(7, 10)) == []

@@ -67,12 +67,82 @@ def test_an_empty_event_is_a_new_device() -> None:
         (True, ["true"]),
         (False, ["false"]),
         ([], []),
+        ([None], []),
+        (["a", None, "b"], ["a", "b"]),
         (["a", 1, 2.5, True], ["a", "1", "2.5", "true"]),
         (12345678901234567890123, ["12345678901234567890123"]),
     ],
 )
 def test_signal_values_become_the_texts_rules_compare(value: Any, texts: list[str]) -> None:
     assert parse({"signals": {"k": value}}).signals == {"k": texts}
+
+
+@pytest.mark.parametrize(
+    ("signals", "flat"),
+    [
+        ({"c_a": 1, "c_bad": None}, {"c_a": ["1"]}),
+        ({"a": {}}, {}),
+        ({"a": {"b": None}}, {}),
+        ({"c_contextdata": {"a": {"media": {"genre": "news"}}}}, {"c_contextdata.a.media.genre": ["news"]}),
+        ({"a": {"b": [1, None, True], "c": "x"}, "d": ""}, {"a.b": ["1", "true"], "a.c": ["x"], "d": [""]}),
+        ({"a": [{"b": "A", "n": 1}, None, {"b": "B"}]}, {"a": [], "a.b": ["A", "B"], "a.n": ["1"]}),
+        ({"a.b": "1", "a": {"b": 2}}, {"a.b": ["1", "2"]}),
+        ({"a": {"b": 2}, "a.b": "1"}, {"a.b": ["2", "1"]}),
+        ({"Prénom": {"né": "é"}}, {"Prénom.né": ["é"]}),
+    ],
+)
+def test_what_is_nested_gets_keys_with_dots_and_null_is_not_there(
+    signals: dict[str, Any], flat: dict[str, list[str]]
+) -> None:
+    assert parse({"signals": signals}).signals == flat
+
+
+def test_null_says_that_a_field_is_not_there() -> None:
+    names = ("uuid", "ids", "signals", "traits", "memberships", "region", "ts", "sent_at")
+    assert parse(dict.fromkeys(names)) == IncomingEvent()
+    assert parse({"traits": [7, None], "memberships": {"1": None, "2": 0}}) == IncomingEvent(
+        traits=(7,), memberships={2: 0}
+    )
+    assert parse({"ids": [{"dpid": 12345, "id": "a", "state": None}]}).ids == (DeclaredId(12345, "a", 0),)
+
+
+@pytest.mark.parametrize(
+    ("ts", "sent_at", "at"),
+    [
+        (NOW + 3_600, NOW + 3_600 + 2, NOW - 2),  # a clock that is an hour ahead
+        (NOW - 86_400 - 7, NOW - 86_400, NOW - 7),  # one that is a day late
+        (100, 160, NOW - 60),  # one that began at 1970
+        (NOW - 5, NOW - 5, NOW),
+        (NOW - 50, NOW - 60, NOW),  # sent before it happened, by a little
+        ((NOW + 90) * 1000, str((NOW + 100) * 1000), NOW - 10),
+        ("2026-01-01T01:00:00+00:00", "2026-01-01T01:00:30Z", NOW - 30),
+    ],
+)
+def test_the_sender_s_clock_is_corrected(ts: Any, sent_at: Any, at: int) -> None:
+    event = parse({"ts": ts, "sent_at": sent_at})
+    assert (event.ts, event.left_out) == (at, ())
+
+
+@pytest.mark.parametrize("sent_at", [0, NOW - 3_600, NOW + 131 * 86_400, "9999-12-31T23:59:59Z"])
+def test_a_time_of_sending_that_cannot_be_is_left_out(sent_at: Any) -> None:
+    event = parse({"ts": NOW - 10, "sent_at": sent_at})
+    assert event.ts == NOW - 10
+    assert [(left.part, left.code) for left in event.left_out] == [("time", "bad_sent_at")]
+
+
+def test_a_time_of_sending_alone_says_nothing() -> None:
+    assert parse({"sent_at": NOW - 900}) == IncomingEvent()
+
+
+@pytest.mark.parametrize(
+    "ts",
+    [
+        *(NOW - 3, (NOW - 3) * 1000, NOW - 2.5, (NOW - 3) * 1000 + 999, f"{NOW - 3}", f"{NOW - 3}.5"),
+        *(f"{(NOW - 3) * 1000}", float((NOW - 3) * 1000)),
+    ],
+)
+def test_a_time_may_be_epoch_seconds_or_milliseconds(ts: Any) -> None:
+    assert parse({"ts": ts}).ts == NOW - 3
 
 
 @pytest.mark.parametrize(
@@ -104,7 +174,6 @@ def test_time_stamps(ts: str, at: int) -> None:
         (b'{"uuid":"\xff"}', "bad_encoding", "UTF-8"),
         (b"[]", "bad_json", "array"),
         (b"null", "bad_json", "null"),
-        (b'{"uuid":null}', "bad_field", "uuid"),
         (b'{"uuid":42}', "bad_field", "uuid"),
         (b'{"uuid":"42"}', "bad_uuid", "38"),
         (b'{"uuid":""}', "bad_uuid", "38"),
@@ -125,23 +194,45 @@ def test_time_stamps(ts: str, at: int) -> None:
         (b'{"ids":[{"dpid":20914,"id":"%b"}]}' % IDFA.encode(), "bad_device_id", "20914"),
         (b'{"ids":[{"dpid":20914,"id":"00000000-0000-0000-0000-000000000000"}]}', "blocked_id", "zeros"),
         (b'{"ids":[%b]}' % b",".join([b'{"dpid":1,"id":"a"}'] * 11), "too_many_ids", "11"),
-        (b'{"signals":{"a":{}}}', "bad_field", "signals"),
-        (b'{"signals":{"a":null}}', "bad_field", "signals"),
-        (b'{"signals":{"a":[["x"]]}}', "bad_field", "signals"),
-        (b'{"signals":{"a":1e999}}', "bad_field", "range"),
+        (b'{"signals":{"a":[["x"]]}}', "bad_field", "`signals.a` holds a list within a list"),
+        (b'{"signals":{"a":{"b":[["x"]]}}}', "bad_field", "`signals.a.b` holds a list"),
+        (b'{"signals":{"ok":1,"a":1e999}}', "bad_field", "out of range - at `signals.a`"),
+        (b'{"signals":{"ok":1,"a":{"b":1e999}}}', "bad_field", "out of range - at `signals.a[...]`"),
+        (
+            b'{"signals":{"a":%b1%b}}' % (b'{"b":' * 9, b"}" * 9),
+            "bad_field",
+            "a.b.b.b.b.b.b.b.b` lies more than 8",
+        ),
         (b'{"signals":[]}', "bad_field", "signals"),
         (b'{"signals":{%b}}' % b",".join(b'"k%d":1' % n for n in range(257)), "too_many_properties", "256"),
-        (b'{"signals":{"a":[%b]}}' % b",".join([b"1"] * 257), "too_many_properties", "256"),
+        (b'{"signals":{"a":[%b]}}' % b",".join([b"1"] * 257), "too_many_properties", "`signals.a` has 257"),
+        (
+            b'{"signals":{"a":[%b],"b":1}}' % b",".join([b'{"c":[1,2,3]}'] * 86),
+            "too_many_properties",
+            "`signals.a.c` has more than 256",
+        ),
+        (
+            b'{"signals":{"a":{%b}}}' % b",".join(b'"k%d":1' % n for n in range(257)),
+            "too_many_properties",
+            "257 keys",
+        ),
         (b'{"traits":["1000"]}', "bad_field", "traits[0]"),
         (b'{"traits":[0]}', "bad_field", "traits[0]"),
         (b'{"traits":[%b]}' % b",".join([b"1"] * 1001), "too_many_properties", "1000"),
-        (b'{"memberships":{"14356":2}}', "bad_field", "memberships"),
+        (b'{"memberships":{"1":1,"14356":2}}', "bad_field", "memberships.14356"),
         (b'{"memberships":{"14356":true}}', "bad_field", "memberships"),
         (b'{"memberships":{"x":1}}', "bad_field", "memberships"),
         (b'{"memberships":{"-1":1}}', "bad_field", "memberships"),
         (b'{"region":-1}', "bad_field", "region"),
         (b'{"region":"6"}', "bad_field", "region"),
-        (b'{"ts":1767225600}', "bad_field", "ts"),
+        (b'{"ts":true}', "bad_field", "ts"),
+        (b'{"ts":"2026-01-01T00:00:00Z","sent_at":"now"}', "bad_field", "`sent_at`"),
+        (b'{"ts":1767225901}', "in_future", "5 minutes"),
+        (b'{"ts":1767225901000}', "in_future", "5 minutes"),
+        (b'{"ts":1.0e300}', "in_future", "5 minutes"),
+        (b'{"ts":-1}', "too_old", "130 days"),
+        (b'{"ts":0}', "too_old", "130 days"),
+        (b'{"ts":"1767225600,0"}', "bad_field", "ts"),
         (b'{"ts":"yesterday"}', "bad_field", "ts"),
         (b'{"ts":"2026-01-01T00:00:00"}', "bad_field", "timezone"),
         (b'{"ts":"2026-01-01"}', "bad_field", "ts"),
@@ -196,7 +287,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-fields = st.sampled_from(["uuid", "ids", "signals", "traits", "memberships", "region", "ts", "x"])
+fields = st.sampled_from(["uuid", "ids", "signals", "traits", "memberships", "region", "ts", "sent_at", "x"])
 
 
 @settings(max_examples=500)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arke.domain.event_time import TimeProblem
 from arke.domain.ids import DEVICE_ID_FORMATS
 from arke.intake import dcs
 from arke.intake.http import METHODS
@@ -28,7 +29,9 @@ def test_every_dcs_code_has_its_row_and_no_row_is_idle() -> None:
 
 
 def test_every_bulk_code_is_listed() -> None:
-    emitted = set(re.findall(r'EventError\(\s*"(\w+)"', SOURCE["ndjson.py"]))
+    emitted = {problem.name.lower() for problem in TimeProblem}
+    for name in ("ndjson.py", "signals.py"):
+        emitted |= set(re.findall(r'(?:EventError\(\s*|LeftOut\("\w+", )"(\w+)"', SOURCE[name]))
     emitted |= set(re.findall(r'_reject\(\w+, "(\w+)"', SOURCE["bulk.py"]))
     for name in ("bulk.py", "line_stream.py"):
         emitted |= set(re.findall(r'BodyRefused\(\s*\d+,\s*"(\w+)"', SOURCE[name]))

@@ -11,10 +11,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from arke.clock import Clock, SystemClock
-from arke.delivery.https.connection import IDLE_TIMEOUT_S, MAX_IDLE, Pool
+from arke.delivery.https.connection import CONNECTION_LIFE_S, IDLE_TIMEOUT_S, MAX_IDLE, Pool
 from arke.delivery.https.dialer import Dialer, Stage, SystemResolver
-from arke.delivery.https.failure import Failure, PostFailed, timeout_failure
-from arke.delivery.https.ports import Answer, Resolver
+from arke.delivery.https.failure import PostFailed, timeout_failure
+from arke.delivery.https.ports import Answer, Failure, Resolver
 from arke.delivery.https.tls import TlsContexts
 from arke.domain.digits import whole_number
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from arke.delivery.https.connection import Connection
     from arke.delivery.https.egress import EgressPolicy
+    from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.request import OutboundRequest
     from arke.delivery.https.response import Response
     from arke.domain.catalog import Tls
@@ -48,6 +49,7 @@ class HttpsClient:
         *,
         clock: Clock | None = None,
         contexts: TlsContexts | None = None,
+        connection_life_s: float = CONNECTION_LIFE_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         max_idle: int = MAX_IDLE,
         max_connecting: int = MAX_CONNECTING,
@@ -55,7 +57,7 @@ class HttpsClient:
         self._dialer = Dialer(policy, resolver or SystemResolver())
         self._clock = clock or SystemClock()
         self._contexts = contexts or TlsContexts()
-        self._pool = Pool(idle_timeout_s=idle_timeout_s, max_idle=max_idle)
+        self._pool = Pool(life_s=connection_life_s, idle_timeout_s=idle_timeout_s, max_idle=max_idle)
         self._max_connecting = max_connecting
         self._turns: dict[_Key, _Turns] = {}
         self._live: set[Connection] = set()
@@ -84,7 +86,7 @@ class HttpsClient:
             if connection is None:
                 stage = Stage()
                 connection = await self._connected(
-                    request, key, context, deadline=deadline, timeout_s=timeout_s, fresh=fresh, stage=stage
+                    endpoint, key, context, deadline=deadline, timeout_s=timeout_s, fresh=fresh, stage=stage
                 )
         except PostFailed as error:
             return _unsent(error.failure, stage.peer if stage else "", loop.time() - started)
@@ -120,6 +122,32 @@ class HttpsClient:
             truncated=outcome.truncated,
         )
 
+    async def connect(
+        self,
+        destination: int,  # noqa: ARG002 - for networks that are scripted
+        endpoint: Endpoint,
+        tls: Tls,
+        *,
+        timeout_s: float,
+    ) -> Failure | None:
+        """Open a new connection, however many are idle, and put it into the pool; see `ports.Poster`."""
+        now = asyncio.get_running_loop().time()
+        key = (endpoint.host, endpoint.port, tls)
+        try:
+            connection = await self._connected(
+                endpoint,
+                key,
+                self._context(tls),
+                deadline=now + timeout_s,
+                timeout_s=timeout_s,
+                fresh=True,
+                stage=Stage(),
+            )
+        except PostFailed as error:
+            return error.failure
+        self._pool.put(key, connection, None, asyncio.get_running_loop().time())
+        return None
+
     async def close(self) -> None:
         """Drop every connection, also those in use. Safe twice; later posts fail with `client_closed`."""
         self._closed = True
@@ -140,7 +168,7 @@ class HttpsClient:
 
     async def _connected(
         self,
-        request: OutboundRequest,
+        endpoint: Endpoint,
         key: _Key,
         context: ssl.SSLContext,
         *,
@@ -155,9 +183,8 @@ class HttpsClient:
                 idle = None if fresh else self._pool.take(key, context, asyncio.get_running_loop().time())
                 if idle is not None:
                     return idle
-                connection = await self._dialer.dial(
-                    request.endpoint, context, deadline=deadline, stage=stage, owner=self
-                )
+                connection = await self._dialer.dial(endpoint, context, stage=stage, owner=self)
+                connection.ends = asyncio.get_running_loop().time() + self._pool.next_life_s()
                 self._live.add(connection)
         except TimeoutError:
             raise _timed_out(stage.name, timeout_s) from None

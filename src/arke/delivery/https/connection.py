@@ -6,10 +6,12 @@ Written on asyncio's transport layer rather than its streams: measured 1.5 times
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from arke.delivery.https.failure import Failure, lost_failure, timeout_failure
+from arke.delivery.https.failure import lost_failure, timeout_failure
+from arke.delivery.https.ports import Failure
 from arke.delivery.https.response import Response, ResponseReader
 
 if TYPE_CHECKING:
@@ -18,9 +20,13 @@ if TYPE_CHECKING:
 
 Outcome = Response | Failure
 
+CONNECTION_LIFE_S: Final = 60.0
+LIFE_SPREAD: Final = 0.2
+"""Lives end this share of them apart, at most, so that connections of one burst are not all replaced at once."""
 IDLE_TIMEOUT_S: Final = 15.0
 MAX_IDLE: Final = 1024
 _SWEEP_S = 1.0
+_GOLDEN = 0.618
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?([0-9]{1,6})", re.IGNORECASE)
 
 
@@ -40,7 +46,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_deadline", "_loop", "_lost", "_owner", "_reader", "_timeout_s", "_timer", "_transport", "_waiter",
-        "_writing_paused", "context", "idle_until", "peer", "used",
+        "_writing_paused", "context", "ends", "idle_until", "peer", "used",
     )  # fmt: skip
 
     def __init__(self, peer: str, context: ssl.SSLContext, owner: ConnectionOwner) -> None:
@@ -48,6 +54,8 @@ class Connection(asyncio.Protocol):
         self.context = context
         self.used = False
         self.idle_until = 0.0
+        self.ends = math.inf
+        """When it is not to be used any more, in loop time; what is in flight then finishes."""
         self._deadline = 0.0
         self._loop = asyncio.get_running_loop()
         self._lost = False
@@ -160,10 +168,19 @@ class Pool:
     """Idle connections by key (host, port, TLS profile).
 
     The most recently used connection is taken first, so that after a peak the surplus ages and is closed. When
-    there are more than `max_idle` in all, the connection that has been idle for longest is closed.
+    there are more than `max_idle` in all, the connection that has been idle for longest is closed. None is taken
+    `life_s` after it was opened, however busy: the next one goes where the name leads by then.
     """
 
-    def __init__(self, *, idle_timeout_s: float = IDLE_TIMEOUT_S, max_idle: int = MAX_IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        life_s: float = CONNECTION_LIFE_S,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        max_idle: int = MAX_IDLE,
+    ) -> None:
+        self._life_s = life_s
+        self._lives = 0
         self._idle_timeout_s = idle_timeout_s
         self._max_idle = max_idle
         self._stacks: dict[Hashable, list[Connection]] = {}
@@ -189,8 +206,8 @@ class Pool:
         lifetime_s = self._idle_timeout_s
         if keep_alive is not None:
             lifetime_s = min(lifetime_s, _server_timeout_s(keep_alive, lifetime_s))
-        connection.idle_until = now + lifetime_s
-        if lifetime_s <= 0 or self._max_idle <= 0:
+        connection.idle_until = min(now + lifetime_s, connection.ends)
+        if connection.idle_until <= now or self._max_idle <= 0:
             connection.close()
             return
         self._keys[connection] = key
@@ -201,6 +218,11 @@ class Pool:
             oldest.close()
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(_SWEEP_S, self._close_aged)
+
+    def next_life_s(self) -> float:
+        """How long the next connection may live: the most, or up to a fifth less, spread evenly."""
+        self._lives += 1
+        return self._life_s * (1 - LIFE_SPREAD * (self._lives * _GOLDEN % 1.0))
 
     def discard(self, connection: Connection) -> None:
         """Remove a connection from the pool, where it may not be."""

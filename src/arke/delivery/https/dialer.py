@@ -1,4 +1,4 @@
-"""Dialling: resolve once, judge every address, connect to a judged address, verify the name over TLS."""
+"""Dialling: resolve anew, judge every address, race to those that are allowed, verify the name over TLS."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from arke.delivery.https.addresses import RecentAddresses, first_to_connect, interleaved
 from arke.delivery.https.connection import Connection
 from arke.delivery.https.failure import PostFailed, connect_failure, dns_failure, tls_failure
 from arke.errors import EgressRefused
@@ -15,14 +16,15 @@ from arke.errors import EgressRefused
 if TYPE_CHECKING:
     import ssl
 
+    from arke.delivery.https.addresses import Progress
     from arke.delivery.https.connection import ConnectionOwner
     from arke.delivery.https.egress import EgressPolicy
     from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.ports import Resolver
 
 MAX_LOOKUPS: Final = 64
-
-MAX_ADDRESSES_TRIED: Final = 4
+MAX_ADDRESSES_TRIED: Final = 12
+"""More would not get their turn before the deadline, with the head start that each has."""
 CLOSE_NOTIFY_S: Final = 1.0
 
 
@@ -93,6 +95,10 @@ class Stage:
         self.name = "queue"
         self.peer = ""
 
+    def reached(self, name: str, peer: str) -> None:
+        self.name = name
+        self.peer = peer
+
 
 class Dialer:
     """Opens verified TLS connections to addresses that the egress policy has passed."""
@@ -100,63 +106,53 @@ class Dialer:
     def __init__(self, policy: EgressPolicy, resolver: Resolver) -> None:
         self._policy = policy
         self._resolver = resolver
+        self._worked = RecentAddresses()
 
     async def dial(
-        self,
-        endpoint: Endpoint,
-        context: ssl.SSLContext,
-        *,
-        deadline: float,
-        stage: Stage,
-        owner: ConnectionOwner,
+        self, endpoint: Endpoint, context: ssl.SSLContext, *, stage: Stage, owner: ConnectionOwner
     ) -> Connection:
         """Connect; raises PostFailed. The caller bounds the whole by cancelling at the deadline."""
         stage.name = "dns"
         addresses = await self._judged_addresses(endpoint)
-        stage.name = "connect"
-        connected = await self._connect_any(addresses, endpoint.port, deadline, stage)
-        stage.name = "tls"
-        return await self._secure(connected, endpoint, context, stage.peer, owner)
+        where = endpoint.host, endpoint.port
+        self._worked.to_front(where, addresses)
+
+        async def attempt(address: str, progress: Progress) -> Connection:
+            stage.reached("connect", address)
+            connected = await _connect(address, endpoint.port)
+            progress.connected = True
+            stage.reached("tls", address)
+            return await self._secure(connected, endpoint, context, address, owner)
+
+        connection = await first_to_connect(addresses, attempt)
+        stage.peer = connection.peer
+        self._worked.note(where, connection.peer)
+        return connection
 
     async def _judged_addresses(self, endpoint: Endpoint) -> list[str]:
-        """Every address of the host; one forbidden among them refuses the host."""
+        """The addresses of the host that Arke may talk to, in the order to try; a host without any is refused."""
         if endpoint.literal:
-            addresses = [endpoint.host]
+            found = [endpoint.host]
         else:
             try:
-                found = await self._resolver.resolve(endpoint.host, endpoint.port)
+                answers = await self._resolver.resolve(endpoint.host, endpoint.port)
             except OSError as error:
                 failure = dns_failure(endpoint.host, error)
                 raise PostFailed(failure.reason, failure.cause, failure.detail) from None
-            addresses = list(dict.fromkeys(address for _, address in found))
-        if not addresses:
+            found = interleaved([address for _, address in answers])
+        if not found:
             raise PostFailed("dns", "dns_no_such_name", f"the name {endpoint.host} has no address")
-        try:
-            for address in addresses:
-                self._policy.check(address)
-        except EgressRefused as error:
-            raise PostFailed("egress_refused", "egress_refused", f"{endpoint.host}: {error}") from None
-        return addresses
-
-    async def _connect_any(
-        self, addresses: list[str], port: int, deadline: float, stage: Stage
-    ) -> socket.socket:
-        """TCP to the first address that takes it; each but the last gets an equal share of the time left."""
-        loop = asyncio.get_running_loop()
-        tried = addresses[:MAX_ADDRESSES_TRIED]
-        for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
-            stage.peer = address
-            share_ends = loop.time() + (deadline - loop.time()) / left
+        allowed, refusal = [], None
+        for address in found:
             try:
-                async with asyncio.timeout_at(share_ends if left > 1 else None):
-                    return await _connect(address, port)
-            except TimeoutError as error:
-                if left == 1:  # the system's own ETIMEDOUT
-                    raise _connect_failed(address, error) from None
-            except OSError as error:
-                if left == 1:
-                    raise _connect_failed(address, error) from None
-        raise AssertionError("at least one address is always tried")
+                self._policy.check(address)
+            except EgressRefused as error:
+                refusal = refusal or error
+            else:
+                allowed.append(address)
+        if not allowed:
+            raise PostFailed("egress_refused", "egress_refused", f"{endpoint.host}: {refusal}") from None
+        return allowed[:MAX_ADDRESSES_TRIED]
 
     async def _secure(
         self,
@@ -185,19 +181,19 @@ class Dialer:
         return connection
 
 
-def _connect_failed(address: str, error: OSError) -> PostFailed:
-    failure = connect_failure(address, error)
-    return PostFailed(failure.reason, failure.cause, failure.detail)
-
-
 async def _connect(address: str, port: int) -> socket.socket:
+    """TCP to an address; raises PostFailed."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    connecting = socket.socket(family, socket.SOCK_STREAM)
     try:
-        connecting.setblocking(False)
-        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(connecting, (address, port))
-    except BaseException:
-        connecting.close()
-        raise
+        connecting = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connecting.setblocking(False)
+            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(connecting, (address, port))
+        except BaseException:
+            connecting.close()
+            raise
+    except OSError as error:
+        failure = connect_failure(address, error)
+        raise PostFailed(failure.reason, failure.cause, failure.detail) from None
     return connecting

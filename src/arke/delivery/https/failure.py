@@ -7,20 +7,10 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from arke.delivery.https.ports import Reason
+from arke.delivery.https.ports import Failure, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-class Failure(msgspec.Struct, frozen=True, gc=False):
-    """A failed post; the fields mean what they mean in `ports.Answer`."""
-
-    reason: Reason
-    cause: str
-    detail: str
 
 
 class PostFailed(Exception):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.request import OutboundRequest
+    from arke.domain.catalog import Tls
 
 Reason = Literal[
     "dns",  # the host name has no address, or the resolver failed
@@ -58,6 +60,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"Answer({self.code}, {self.elapsed_ms:.1f} ms, {len(self.body)} bytes)"
 
 
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """Why there is no answer; the fields mean what they mean in an `Answer`."""
+
+    reason: Reason
+    cause: str
+    detail: str
+
+
 class Poster(Protocol):
     """Sends requests, each at most once."""
 
@@ -70,13 +80,23 @@ class Poster(Protocol):
         """
         ...
 
+    async def connect(
+        self, destination: int, endpoint: Endpoint, tls: Tls, *, timeout_s: float
+    ) -> Failure | None:
+        """Open a connection to a destination's endpoint and keep it for a first attempt; nothing is sent over it.
+
+        Return None, or why there is no connection. As with `post`, network failures never raise and `timeout_s`
+        bounds the whole call.
+        """
+        ...
+
     async def close(self) -> None:
         """Drop every connection. Safe twice."""
         ...
 
 
 class Resolver(Protocol):
-    """Turns a host name into numeric addresses, in the order they should be tried.
+    """Turns a host name into numeric addresses, in the order they should be tried. Nothing is remembered.
 
     Raises OSError (`socket.gaierror` included) when there is no answer.
     """

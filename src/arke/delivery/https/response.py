@@ -7,7 +7,7 @@ from typing import Final
 import httptools
 import msgspec
 
-from arke.delivery.https.failure import Failure
+from arke.delivery.https.ports import Failure
 
 MAX_HEAD_BYTES: Final = 16_384
 MAX_FRAMING_BYTES: Final = 65_536  # chunk sizes, chunk extensions and trailers on top of head and body

@@ -47,7 +47,7 @@ def begin_batch(group: Group, command: BeginBatch) -> Result:
         destination=command.destination,
         number=command.number,
         at=command.at,
-        everything=command.everything,
+        scope=command.scope,
         last_seq=group.next_seq - 1,
         first_seq=group.loaded.first_seq,
         mark=group.ruling.routing(command.at).routes[command.destination].mark,

@@ -15,7 +15,7 @@ from arke.storage.keyed_hash import KeyedHash
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from arke.domain.batch import BatchRecord
+    from arke.domain.batch import BatchRecord, Presence
     from arke.domain.identity import IdKey
     from arke.domain.token import Token
     from arke.storage.ports.files import FileStore
@@ -163,6 +163,14 @@ class Runs(Protocol):
 
     async def schedule_since(self, since: Mapping[int, int]) -> None:
         """Replace what `scheduled_since` answers."""
+        ...
+
+    async def presence(self) -> dict[int, Presence]:
+        """Of every destination that was ever on, how it stands."""
+        ...
+
+    async def note_presence(self, presence: Mapping[int, Presence]) -> None:
+        """Replace what `presence` answers."""
         ...
 
 

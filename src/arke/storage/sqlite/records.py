@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from arke.domain.batch import Presence
     from arke.domain.identity import IdKey
     from arke.storage.sqlite.connection import Bindings, Database
     from arke.storage.sqlite.files import SqliteFiles
@@ -208,6 +209,16 @@ class SqliteRuns:
     def _schedule_since(self, since: Mapping[int, int]) -> None:
         self._database.connection.execute(RUNS["forget_schedules"])
         self._database.connection.executemany(RUNS["schedule"], since.items())
+
+    async def presence(self) -> dict[int, Presence]:
+        return dict(self._database.rows(RUNS["presence"]))
+
+    async def note_presence(self, presence: Mapping[int, Presence]) -> None:
+        await self._database.write(self._note_presence, dict(presence))
+
+    def _note_presence(self, presence: Mapping[int, Presence]) -> None:
+        self._database.connection.execute(RUNS["forget_presence"])
+        self._database.connection.executemany(RUNS["note_presence"], presence.items())
 
 
 class SqliteTokens:

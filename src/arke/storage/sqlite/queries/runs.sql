@@ -27,3 +27,12 @@ DELETE FROM batch_schedule
 
 -- name: schedule
 INSERT INTO batch_schedule VALUES (?, ?)
+
+-- name: presence
+SELECT destination, state FROM presence
+
+-- name: forget_presence
+DELETE FROM presence
+
+-- name: note_presence
+INSERT INTO presence VALUES (?, ?)

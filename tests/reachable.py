@@ -1,0 +1,22 @@
+"""What networks for tests share: everybody can be reached, and nothing is kept open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.ports import Failure
+    from arke.domain.catalog import Tls
+
+
+class Reachable:
+    """The part of a `Poster` that most networks do not care about; `post` is their own."""
+
+    async def connect(
+        self, destination: int, endpoint: Endpoint, tls: Tls, *, timeout_s: float
+    ) -> Failure | None:
+        return None
+
+    async def close(self) -> None:
+        """Nothing is open."""
