@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, onboarding, running_engine
+from arke.app import confined_to, consent_rules, onboarding, running_engine
 from arke.clock import SystemClock
 from arke.data_directory import SOCKET_FILE, reachable
 from arke.doors.bounds import Bounds
@@ -23,7 +23,7 @@ from arke.doors.server import raise_file_limit
 from arke.errors import SettingsError
 from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
-from arke.intake.settings import ConsentRules, IntakeSettings, OptOutSettings
+from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
@@ -138,11 +138,7 @@ def intake_settings(settings: Settings) -> IntakeSettings:
             per_minute=settings.privacy.opt_outs_per_minute,
             origins=parse_origins(settings.privacy.opt_out_origins),
         ),
-        consent=ConsentRules(
-            tcf_vendor=settings.privacy.tcf_vendor,
-            tcf_purposes=settings.privacy.tcf_purposes,
-            honour=frozenset(settings.privacy.honour),
-        ),
+        consent=consent_rules(settings),
     )
 
 

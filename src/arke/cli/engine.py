@@ -11,6 +11,7 @@ from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, cli
 from arke.domain.digits import MAX_PORT
 
 if TYPE_CHECKING:
+    from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
     from arke.operations.status import Status
 
@@ -86,6 +87,7 @@ def _show(figures: Status) -> None:
         )
     if figures.takeovers_refused:
         sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
+    sys.stdout.write(_consent(figures.consent))
     if figures.audit is not None:
         sys.stdout.write(
             f"audit: {figures.audit.entries:,} entries, the last one's seal {figures.audit.seal or 'none'}\n"
@@ -112,6 +114,14 @@ def _show(figures: Status) -> None:
             + (f"  answers {answers}\n" if answers else "")
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
+
+
+def _consent(rules: ConsentRules) -> str:
+    vendor = "TC strings are not decoded"
+    if rules.tcf_vendor is not None:
+        vendor = f"TCF vendor {rules.tcf_vendor}, purposes {', '.join(map(str, rules.tcf_purposes))}"
+    honoured = f"honours {', '.join(rules.honour)}" if rules.honour else "opt-outs of the US are not honoured"
+    return f"consent: {vendor}; {honoured}\n"
 
 
 def _batch(run: RunFacts) -> str:

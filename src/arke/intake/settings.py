@@ -26,7 +26,7 @@ class ConsentRules(msgspec.Struct, frozen=True, kw_only=True):
 
     tcf_vendor: int | None = None
     tcf_purposes: tuple[int, ...] = (1, 10)
-    honour: frozenset[str] = frozenset()
+    honour: tuple[str, ...] = ()
 
 
 class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):

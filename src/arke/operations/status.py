@@ -8,6 +8,7 @@ import msgspec
 
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.intake.settings import ConsentRules
 from arke.shard.protocol import AskStatus, ShardStatus
 from arke.storage.ports.directory import AuditEnd
 
@@ -46,7 +47,7 @@ class Status(msgspec.Struct, frozen=True):
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     `privacy_requests_large` counts privacy requests about suspiciously many ids.
-    `audit`: how many entries the audit has, and the seal of the last.
+    `audit`: how many entries the audit has, and the seal of the last. `consent`: what the intake asks for.
     """
 
     ready: bool
@@ -65,6 +66,7 @@ class Status(msgspec.Struct, frozen=True):
     takeovers_refused: int = 0
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
+    consent: ConsentRules = ConsentRules()
 
 
 class StatusOperations:
@@ -106,6 +108,7 @@ class StatusOperations:
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
+            consent=engine.consent,
         )
 
 

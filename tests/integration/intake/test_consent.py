@@ -19,7 +19,7 @@ COOKIE = f"Cookie: demdex={UUID}"
 TOKEN = f"Authorization: Bearer {SECRET}"
 DECLINED = f"gdpr=1&gdpr_consent={tc_string()}"
 AGREED = f"gdpr=1&gdpr_consent={tc_string({1, 10}, {565})}"
-RULES = ConsentRules(tcf_vendor=565, honour=frozenset({"gpc", "us_privacy", "gpp"}))
+RULES = ConsentRules(tcf_vendor=565, honour=("gpc", "us_privacy", "gpp"))
 DOORS = ["/event?d_rtbd=json&", "/ibs:dpid=123&dpuuid=x&", "/id?d_rtbd=json&", "/firstevent?"]
 
 

@@ -45,9 +45,15 @@ def test_every_purpose_and_the_vendor_are_needed(
 def test_publishers_restrict_purposes_of_vendors(ranges: bool) -> None:
     """0: not at all. 1: by consent alone. 2: by legitimate interest alone, to which somebody may object."""
 
-    def permitted(kind: int, of: tuple[int, int], purpose: int = 10, **agreed: set[int]) -> bool:
-        given = {"purposes": {1, 10}, "vendors": {565}, "interest": set(), "interest_vendors": set()}
-        text = tc_string(**(given | agreed), restrictions=[(purpose, kind, [(3, 4), of])], ranges=ranges)
+    def permitted(kind: int, of: tuple[int, int], purpose: int = 10, unobjected: int | None = None) -> bool:
+        text = tc_string(
+            {1, 10},
+            {565},
+            interest=set() if unobjected is None else {10},
+            interest_vendors=set() if unobjected is None else {unobjected},
+            restrictions=[(purpose, kind, [(3, 4), of])],
+            ranges=ranges,
+        )
         return permits(text, 565, (1, 10))
 
     assert not permitted(0, (565, 565))
@@ -55,8 +61,8 @@ def test_publishers_restrict_purposes_of_vendors(ranges: bool) -> None:
     assert permitted(0, (566, 600))
     assert permitted(1, (565, 565))
     assert not permitted(2, (565, 565))
-    assert permitted(2, (565, 565), interest={10}, interest_vendors={565})
-    assert not permitted(2, (565, 565), interest={10}, interest_vendors={564})
+    assert permitted(2, (565, 565), unobjected=565)
+    assert not permitted(2, (565, 565), unobjected=564)
     assert permitted(2, (565, 565), purpose=1)
 
 
