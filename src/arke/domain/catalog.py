@@ -10,6 +10,7 @@ from arke.domain.time import day_start_ts
 
 DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 Declarer = Literal["anyone", "token"]
+IdForm = Literal["sha256", "md5", "email_sha256", "upper", "lower", "uuid"]
 TraitKind = Literal["rule_based", "onboarded"]
 HmacAlgorithm = Literal["sha1", "sha256", "md5"]
 
@@ -26,7 +27,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 class DataSource(Frozen, frozen=True):
     """A name space of ids; `id` is its DPID.
 
-    With `declared_by: token` only senders with a token may link its ids to devices.
+    With `declared_by: token` only senders with a token may link its ids to devices. Of each id one spelling is
+    kept, which `id_form` says; what is not of that form, or in `deny`, in any letter case, is no id.
     """
 
     id: int
@@ -34,6 +36,8 @@ class DataSource(Frozen, frozen=True):
     integration_code: str | None = None
     kind: DataSourceKind = "cookie"
     declared_by: Declarer = "anyone"
+    id_form: IdForm | None = None
+    deny: tuple[str, ...] = ()
 
 
 class Trait(Frozen, frozen=True):

@@ -92,7 +92,7 @@ class FileDesk:
         await self._audit.record(actor, "file_loaded", detail)
 
     def known(self, dpid: int) -> bool:
-        return dpid == 0 or self._catalog.known_dpid(dpid)
+        return dpid == 0 or self._catalog.ids.known(dpid)
 
     def of_people(self, dpid: int) -> bool:
         return self._identity.is_cross_device(dpid)

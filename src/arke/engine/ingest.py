@@ -15,10 +15,11 @@ from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
+    from arke.domain.ids import IdRules
     from arke.engine.identity import Identity, Resolved
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
@@ -43,11 +44,9 @@ class Ingestion:
         self._taken_at = 0.0
         self.room = Room()
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return self._catalog.integration_codes()
-
-    def known_dpid(self, dpid: int) -> bool:
-        return self._catalog.known_dpid(dpid)
+    @property
+    def ids(self) -> IdRules:
+        return self._catalog.ids
 
     def only_by_token(self, dpid: int) -> bool:
         return self._catalog.only_by_token(dpid)
@@ -125,7 +124,7 @@ class Ingestion:
 
     def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
         for declared in incoming.ids:
-            if not self._catalog.known_dpid(declared.dpid):
+            if not self._catalog.ids.known(declared.dpid):
                 return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
         if incoming.memberships and not (incoming.signals or incoming.traits):
             wrong = [self._membership_problem(segment) for segment in incoming.memberships]

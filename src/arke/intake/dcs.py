@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.domain.ids import ECID_DPID, is_uuid, parse_dpid
+from arke.domain.ids import ECID_DPID, NOBODYS, IdProblem, IdRules, is_uuid, parse_dpid
 from arke.errors import EventError
 from arke.intake import consent, declared_ids, query
 from arke.intake import dcs_codes as codes
@@ -99,7 +99,7 @@ def parse(
     known: NameSpaces,
     *,
     plus_is_space: bool = True,
-    rules: ConsentRules = _UNDECODED,
+    consent_rules: ConsentRules = _UNDECODED,
     opting_out: bool = False,
 ) -> DcsRequest:
     """Read a request's parameters. Never raises for what they contain.
@@ -107,7 +107,7 @@ def parse(
     `opting_out` says that missing consent is no reason to refuse: an opt-out needs none.
     """
     try:
-        grouped = _group(query.pairs(raw, plus_is_space=plus_is_space))
+        grouped = _group(query.pairs(raw, plus_is_space=plus_is_space, plain_plus=_IDENTITY_KEYS))
     except EventError as wrong:
         # The whole request is disregarded; the wish for a JSON answer is still honoured where it is legible.
         wants_json = b"d_rtbd=json" in raw
@@ -116,15 +116,16 @@ def parse(
     problem = _unanswerable(grouped, visitor)
     if problem is not None:
         return msgspec.structs.replace(answer, errors=(problem,))
-    refusal = None if opting_out else consent.judge(grouped, rules, gpc=visitor.gpc)
-    problem = _misnamed(grouped)
+    refusal = None if opting_out else consent.judge(grouped, consent_rules, gpc=visitor.gpc)
+    ids = known.ids
+    problem = _misnamed(grouped, ids)
     if refusal is not None:
         known_by = refusal.withdraws and problem is None
-        named = _with_event(answer, grouped, visitor, known).event if known_by else None
+        named = _with_event(answer, grouped, visitor, ids).event if known_by else None
         return msgspec.structs.replace(answer, errors=(refusal.error,), withdrawn=named)
     if problem is not None:
         return msgspec.structs.replace(answer, errors=(problem,))
-    return _with_event(answer, grouped, visitor, known)
+    return _with_event(answer, grouped, visitor, ids)
 
 
 def _group(found: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -172,13 +173,13 @@ def _unanswerable(grouped: Mapping[str, list[str]], visitor: Visitor) -> DcsErro
     return None
 
 
-def _misnamed(grouped: Mapping[str, list[str]]) -> DcsError | None:
+def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | None:
     """What is wrong with whom the request names, so that it is disregarded, or None."""
     uuid = _first(grouped, "d_uuid")
     if "d_uuid" in grouped and not is_uuid(uuid):
         return codes.invalid_uuid(uuid)
     mid = _first(grouped, "d_mid")
-    if "d_mid" in grouped and not is_uuid(mid):
+    if "d_mid" in grouped and rules.read(ECID_DPID, mid) in (IdProblem.MALFORMED, IdProblem.NOT_A_UUID):
         return codes.invalid_ecid(mid)
     org = _first(grouped, "d_orgid")
     if "d_orgid" in grouped and _ORG.fullmatch(org) is None:
@@ -187,13 +188,16 @@ def _misnamed(grouped: Mapping[str, list[str]]) -> DcsError | None:
 
 
 def _with_event(
-    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, known: NameSpaces
+    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, rules: IdRules
 ) -> DcsRequest:
-    ids, problems = declared_ids.check(declared_ids.collect(grouped), known)
-    errors = list(problems)
+    ids, errors = declared_ids.check(declared_ids.collect(grouped), rules)
     uuid = _first(grouped, "d_uuid") or (visitor.cookie_uuid if answer.use_cookies else None)
     mid = _first(grouped, "d_mid")
-    if mid:
+    if mid and rules.read(ECID_DPID, mid) in NOBODYS:
+        errors.insert(0, codes.blocked_id(mid))
+        if not ids and codes.ALL_IDS_INVALID not in errors:
+            errors.append(codes.ALL_IDS_INVALID)
+    elif mid:
         ids = (DeclaredId(ECID_DPID, mid), *ids)
     if uuid is None and not ids and codes.ALL_IDS_INVALID in errors:
         # Nobody is left to whom the event could belong: a fresh UUID a call would only pile up strangers.
@@ -203,7 +207,7 @@ def _with_event(
         too_many = codes.invalid_parameters(f"more than {MAX_SIGNALS} keys or values")
         return msgspec.structs.replace(answer, errors=(too_many,))
     traits, traits_ok = _trait_ids(grouped)
-    source, source_ok = _trait_source(grouped, known)
+    source, source_ok = _trait_source(grouped, rules)
     if not source_ok:
         signals, traits = {}, ()
     if not (traits_ok and source_ok):
@@ -235,13 +239,13 @@ def _trait_ids(grouped: dict[str, list[str]]) -> tuple[tuple[int, ...], bool]:
     return traits[:MAX_VALUES], None not in numbers and len(traits) <= MAX_VALUES
 
 
-def _trait_source(grouped: dict[str, list[str]], known: NameSpaces) -> tuple[int | None, bool]:
+def _trait_source(grouped: dict[str, list[str]], rules: IdRules) -> tuple[int | None, bool]:
     """The data source whose traits alone are evaluated, and whether what was asked for exists."""
     source: int | None = None
     if "d_tdpid" in grouped:
         source = parse_dpid(_first(grouped, "d_tdpid"))
     elif "d_tdpid_ic" in grouped:
-        source = declared_ids.resolve_code(_first(grouped, "d_tdpid_ic"), known)
+        source = rules.codes.get(_first(grouped, "d_tdpid_ic"))
     else:
         return None, True
     return source, source is not None

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+    from arke.domain.ids import IdRules
     from arke.errors import EventError
     from arke.intake.room import Reservation
 
 
 class NameSpaces(Protocol):
-    """Which id name spaces the live catalog knows. Both calls are cheap: they are made per declared id."""
+    """Which id name spaces the live catalog knows, and what may be an id in each."""
 
-    def integration_codes(self) -> Mapping[str, int]:
-        """Integration code to DPID."""
+    @property
+    def ids(self) -> IdRules:
+        """Of the catalog in force: asked for anew by each request."""
         ...
-
-    def known_dpid(self, dpid: int) -> bool: ...
 
 
 class Ingest(NameSpaces, Protocol):

@@ -73,7 +73,11 @@ class Reception:
     ) -> DcsRequest:
         """What a request says; with `only_ids` nothing but whose event it is."""
         request = dcs.parse(
-            raw, visitor(scope), self._ingest, plus_is_space=plus_is_space, rules=self._settings.consent
+            raw,
+            visitor(scope),
+            self._ingest,
+            plus_is_space=plus_is_space,
+            consent_rules=self._settings.consent,
         )
         if only_ids and request.event is not None:
             event = msgspec.structs.replace(request.event, signals={}, traits=())

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from arke.errors import FileRefused
 from arke.onboarding.items import Items
-from arke.onboarding.parsing import meant, refused_id, text_of
+from arke.onboarding.parsing import NoId, meant, read_id, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from arke.domain.ids import IdRules
     from arke.onboarding.columns import Columns
     from arke.onboarding.items import TraitBook
     from arke.onboarding.parsing import Statement
@@ -27,19 +28,19 @@ _FLAGS = {"": None, "1": 1, "true": 1, "yes": 1, "0": 0, "-1": 0, "false": 0, "n
 
 
 class TableRows:
-    """What rows say, given as column -> values. `book` may be exchanged between chunks."""
+    """What rows say, given as column -> values. `book` and `rules` may be exchanged between chunks."""
 
-    def __init__(self, columns: Columns, book: TraitBook) -> None:
+    def __init__(self, columns: Columns, book: TraitBook, rules: IdRules) -> None:
         self.book = book
+        self.rules = rules
         self._columns = columns
 
     def read(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> Statement | None:
         """The row is received already."""
         columns = self._columns
-        partner_id = "".join(row[columns.id.column]).strip()
-        problem = refused_id(columns.id.dpid, partner_id)
-        if problem is not None:
-            tally.refuse(problem[0], number, problem[1])
+        id_ = read_id(self.rules, columns.id.dpid, "".join(row[columns.id.column]).strip())
+        if isinstance(id_, NoId):
+            tally.refuse(id_.kind, number, id_.why)
             return None
         items = Items()
         for named, into in ((columns.traits, self._trait), (columns.memberships, self._membership)):
@@ -59,7 +60,7 @@ class TableRows:
             tally.refuse("no_trait", number)
             return None
         removing = columns.mode == "sync"
-        return meant(number, (columns.id.dpid, partner_id), items, self.book, tally, removing=removing)
+        return meant(number, (columns.id.dpid, id_), items, self.book, tally, removing=removing)
 
     @staticmethod
     def _trait(items: Items, trait_id: int, flag: int) -> None:

@@ -136,7 +136,7 @@ class PrivacyOperations:
             return read_request(ask.file, action, self._engine.live)
         if ask.uuid is not None:
             return [Wanted((check_uuid(ask.uuid, "--uuid"),))]
-        return [Wanted((), (read_id(ask.id or ""),))]
+        return [Wanted((), (read_id(ask.id or "", self._engine.live.ids),))]
 
     async def lift(self, ask: LiftAsk, *, actor: str) -> LiftReport:
         """Take somebody again. Raises InvalidInput, also where nothing is suppressed."""
@@ -147,7 +147,7 @@ class PrivacyOperations:
         if ask.uuid is not None:
             text = check_uuid(ask.uuid, "--uuid")
         else:
-            dpid, partner_id = read_id(ask.id or "")
+            dpid, partner_id = read_id(ask.id or "", self._engine.live.ids)
             text = f"{dpid}:{partner_id}"
         if not await self._engine.privacy.suppression.lift(text):
             raise InvalidInput("it is not suppressed: there is nothing to lift")

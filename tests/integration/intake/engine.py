@@ -8,7 +8,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from arke.domain.catalog import Catalog, DataSource
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent, LeftOut
+from arke.domain.ids import IdRules
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
@@ -18,7 +20,7 @@ from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from arke.doors.names import TrustedProxies
 
@@ -93,11 +95,14 @@ class RecordingEngine:
     def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
         return any(one == (uuid, ()) or (uuid is None and one[1] == tuple(ids)) for one in self.opt_outs)
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return {"acme": 12345}
-
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid in (123, 124, 125, 126, 12345)
+    ids = IdRules(
+        Catalog(
+            data_sources=(
+                DataSource(id=12345, integration_code="acme"),
+                *(DataSource(id=dpid) for dpid in (123, 124, 125, 126)),
+            )
+        )
+    )
 
     def only_by_token(self, dpid: int) -> bool:
         return dpid == 126
