@@ -16,9 +16,12 @@ from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.dialer import SystemResolver
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.proxy import ProxySetting
 from arke.delivery.https.tls import TlsContexts
+from arke.delivery.refusals import Refusals
 from arke.delivery.secrets import Confinement, Secrets
-from arke.domain.catalog import Catalog
+from arke.delivery.templates.output import is_json
+from arke.domain.catalog import Catalog, Tls
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
@@ -69,15 +72,20 @@ def ruling_of(request: Prepare) -> Ruling:
 def https_wire(settings: Settings) -> Wire:
     """The wire to real destinations."""
     confinement = confined_to(settings)
+    secrets = Secrets(confinement)
+    egress = settings.egress
     client = HttpsClient(
-        EgressPolicy(settings.egress.allow_cidrs),
+        EgressPolicy(egress.allow_cidrs),
         SystemResolver(),
+        proxy=ProxySetting(egress.proxy, secrets) if egress.proxy else None,
+        proxy_tls=Tls(ca_file=egress.proxy_ca_file or None),
         contexts=TlsContexts(confinement),
-        connection_life_s=settings.egress.connection_life_s,
+        connection_life_s=egress.connection_life_s,
     )
     return Wire(
         client,
-        Secrets(confinement),
+        secrets,
+        refusals=Refusals(SystemClock()),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
     )
@@ -274,4 +282,4 @@ def catalog_checkers() -> Checkers:
     def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
         return compile_template(text, language, content_type=content_type).warnings
 
-    return Checkers(template=template, url=parse_endpoint)
+    return Checkers(template=template, url=parse_endpoint, json=is_json)

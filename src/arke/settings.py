@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 
 import msgspec
 
+from arke.delivery.https.proxy import check_proxy
 from arke.domain.consent.tcf import MAX_VENDOR, PURPOSES
 from arke.domain.digits import MAX_PORT, whole_number
-from arke.errors import SettingsError
+from arke.errors import InvalidInput, SettingsError
 from arke.intake.origins import listeners, parse_origins
 
 if TYPE_CHECKING:
@@ -54,11 +55,22 @@ class Auth(Section, frozen=True):
 
 class Egress(Section, frozen=True):
     """The way out. `allow_cidrs`: ranges that destinations may use although they are private or local, e.g.
-    127.0.0.0/8. A connection is used for `connection_life_s`; the next one looks its name up anew.
+    127.0.0.0/8. A connection is used for `connection_life_s`; the next one looks its name up anew. `proxy`: the
+    URL of the proxy that everything leaves through, or a reference to it; `proxy_ca_file` is whom an https proxy's
+    certificate must be signed by.
     """
 
     allow_cidrs: tuple[str, ...] = ()
     connection_life_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
+    proxy: str = ""
+    proxy_ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        if self.proxy:
+            try:
+                check_proxy(self.proxy)
+            except InvalidInput as error:
+                raise ValueError(f"proxy: {error}") from None
 
 
 class Delivery(Section, frozen=True):

@@ -91,6 +91,28 @@ def test_a_file_is_loaded_the_same_with_and_without_a_running_engine(engine: Eng
     assert actions.count("file_loaded") == 2
 
 
+def test_a_file_that_is_mostly_refused_fails_the_command(engine: EngineProcess) -> None:
+    """It counts all the same; alike without a running engine, and when it is given again."""
+    engine.accept({"uuid": device(1), "ids": [{"dpid": COOKIES, "id": "abc"}]})
+    (engine.folder / FILE).write_bytes(b"abc\td_sid=1\nbroken\n")
+    half = f"ftp_dpm_{COOKIES}_{AT + 1}.sync"
+    (engine.folder / half).write_bytes(b"abc\td_sid=2\nbroken\nabc\n")
+    for _ in range(2):
+        assert onboard(engine, FILE)[0] == 0
+        code, (receipt,), said = onboard(engine, half)
+        assert (code, receipt.state, receipt.refused) == (1, "done", 2)
+        assert said == f"{half}: 2 of 3 lines (66.7%) were refused, more than 50% (--max-refused)\n"
+        assert onboard(engine, "--max-refused", "5%", FILE)[0] == 1
+        assert onboard(engine, "--max-refused", "0", FILE)[0] == 1
+        assert onboard(engine, "--max-refused", "70%", FILE, half)[0] == 0
+        code, receipts, said = onboard(engine, "--max-refused", "many", FILE)
+        assert (code, receipts) == (2, [])
+        assert "--max-refused: 'many' is neither a share nor a number" in said
+        engine.stop()
+    engine.start()
+    assert held(engine, 1) == {1, 2}
+
+
 BROKEN = {
     f"{FILE}.gz": ("truncated", gzip.compress(os.urandom(50_000))[:20_000]),
     f"{FILE}.1.gz": ("bad_gzip", b"never packed"),

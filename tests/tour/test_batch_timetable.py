@@ -48,6 +48,12 @@ def test_at_another_time_of_day(scene: CommandStage) -> None:
     assert told_ids(scene) == [(f"05-0{day} 14:30", [f"a{day}"]) for day in DAYS]
 
 
+def test_by_the_clocks_of_a_time_zone(scene: CommandStage) -> None:
+    """`timezone: Asia/Kolkata`: two in the morning there is half past eight in the evening, UTC."""
+    something_every_noon(scene, batch_only(1, batch={"at": "02:00", "timezone": "Asia/Kolkata"}))
+    assert told_ids(scene) == [(f"05-0{day} 20:30", [f"a{day}"]) for day in DAYS]
+
+
 def test_every_other_day(scene: CommandStage) -> None:
     """`every: 48h`: at 02:00, two days apart, nothing skipped and nothing twice."""
     something_every_noon(scene, batch_only(1, batch={"every": "48h", "at": "02:00"}))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.api.endpoint import B, Endpoint, P, R
     from arke.api.session import FileProgress, Session
-    from arke.onboarding.columns import Outgoing
+    from arke.onboarding.columns_file import Outgoing
     from arke.operations.callers import NewToken, TokenFacts
     from arke.operations.catalog import AppliedReport, Estimate
     from arke.operations.explain import Explanation

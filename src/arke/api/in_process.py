@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from arke.api.session import Call, FileProgress, Reply
-    from arke.onboarding.columns import Outgoing
+    from arke.onboarding.columns_file import Outgoing
     from arke.operations.engine import Engine
     from arke.operations.jobs import Receipt
     from arke.settings import Settings

@@ -21,6 +21,7 @@ DESTINATION_COUNTERS = {
     "users": "User entries in those messages",
     "users_acknowledged": "User entries acknowledged",
     "retries": "Second attempts",
+    "sloppy": "Answers that were not well-formed HTTP and counted by their status",
     "nothing_to_tell": "Devices set off that had nothing to say (no partner id, or not sampled)",
 }
 DESTINATION_GAUGES = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from arke.api.endpoint import B, Endpoint, P, R, Route, Stream
-    from arke.onboarding.columns import Outgoing
+    from arke.onboarding.columns_file import Outgoing
     from arke.operations.jobs import Receipt
 
 FileProgress = Callable[[str, int, int], None]

@@ -27,7 +27,7 @@ from arke.data_directory import DIRECTORY_FILE
 from arke.domain.catalog import Catalog, DataSource, Destination, Segment, Tls, Trait
 from arke.domain.profile import Profile, TraitState
 from arke.domain.time import DAY_S
-from arke.onboarding.columns import Outgoing
+from arke.onboarding.columns_file import Outgoing
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from arke.catalog.endpoints import read_oauth2, read_signatures, read_tls, read_url, read_webhooks
-from arke.catalog.values import duration_ms, hour_of_day, iso_day
-from arke.domain.catalog import BatchSchedule, Destination, Mapping
+from arke.catalog.credentials import read_basic_auth, read_headers, read_oauth2
+from arke.catalog.endpoints import read_content_type, read_tls, read_url
+from arke.catalog.signatures import read_signatures, read_webhooks
+from arke.catalog.values import duration_ms, hour_of_day, iso_day, time_zone
+from arke.domain.catalog import BatchSchedule, Destination, HttpMethod, Mapping
 from arke.errors import InvalidInput, RuleError
 
 if TYPE_CHECKING:
@@ -23,11 +25,13 @@ MAX_SAMPLE_RATE_DENOMINATOR = 1_000_000_000
 
 DESTINATION_FIELDS = (
     *("id", "name", "url", "client_id", "user_dpids", "realtime", "batch", "max_users_per_request", "linger"),
-    *("signatures", "standard_webhooks", "oauth2", "tls", "success"),
-    *("template", "template_language", "content_type"),
+    *("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls", "success"),
+    *("template", "template_language", "content_type", "method"),
     *("sample_rate_denominator", "supports_unsegment", "on_unmap", "auto_alias", "enabled", "segments"),
 )
-BATCH_FIELDS = ("every", "at")
+REFERRING_FIELDS = ("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls")
+"""Fields that may refer to secrets and files."""
+BATCH_FIELDS = ("every", "at", "timezone")
 MAPPING_FIELDS = ("segment", "alias", "start", "end")
 
 TemplateLanguage = Literal["macros", "jinja2"]
@@ -39,12 +43,13 @@ class Checkers(NamedTuple):
     """Checks that the delivery side owns; whoever wires the program passes them in.
 
     `template(text, language, content_type)` compiles a body template and returns warnings; `url(text)` reads
-    an endpoint's address as it will be dialled. Both raise InvalidInput. `confined`: the catalog came over the
-    network, and may refer to what this allows.
+    an endpoint's address as it will be dialled. Both raise InvalidInput. `json(content_type)`: whether a body of
+    this type is JSON. `confined`: the catalog came over the network, and may refer to what this allows.
     """
 
     template: Callable[[str, TemplateLanguage, str], Sequence[str]] | None = None
     url: Callable[[str], object] | None = None
+    json: Callable[[str], bool] | None = None
     confined: Confined | None = None
 
 
@@ -60,7 +65,8 @@ def read_destination(
         )
     template, language, content_type = _template(fields, findings, checkers)
     confined = checkers.confined
-    refers = any(fields.has(key) for key in ("signatures", "standard_webhooks", "oauth2", "tls"))
+    refers = any(fields.has(key) for key in REFERRING_FIELDS)
+    signatures = read_signatures(fields, confined)
     return Destination(
         id=fields.required_id("id"),
         url=read_url(fields, "url", checkers.url),
@@ -71,10 +77,13 @@ def read_destination(
         batch=batch,
         max_users_per_request=fields.integer("max_users_per_request", 10, low=1, high=1_000),
         linger_ms=duration_ms(fields, "linger", 100, low="0ms", high="30s"),
-        signatures=read_signatures(fields, confined),
+        signatures=signatures,
         standard_webhooks=read_webhooks(fields, confined),
-        oauth2=read_oauth2(fields, checkers.url, confined),
+        oauth2=read_oauth2(fields, base_dir, checkers.url, confined),
+        basic_auth=read_basic_auth(fields, confined),
+        headers=read_headers(fields, signatures, confined),
         tls=read_tls(fields, base_dir, confined),
+        method=fields.choice("method", HttpMethod, "POST"),
         success=_success(fields),
         template=template,
         template_language=language,
@@ -109,7 +118,11 @@ def _batch(fields: Fields) -> BatchSchedule | None:
     if entry is None:
         return BatchSchedule()
     every_ms = duration_ms(entry, "every", 86_400_000, low="24h", high="366d")
-    return BatchSchedule(every_s=every_ms // 1_000, at=hour_of_day(entry, "at", "02:00"))
+    return BatchSchedule(
+        every_s=every_ms // 1_000,
+        at=hour_of_day(entry, "at", "02:00"),
+        timezone=time_zone(entry, "timezone", "UTC"),
+    )
 
 
 def _template(
@@ -117,13 +130,16 @@ def _template(
 ) -> tuple[str | None, TemplateLanguage, str]:
     text = fields.text("template", max_length=MAX_TEMPLATE_LENGTH, one_line=False)
     language: TemplateLanguage = fields.choice("template_language", TemplateLanguage, "macros")
-    content_type = fields.text("content_type") or "application/json"
+    content_type = read_content_type(fields)
     if not fields.has("template"):
-        for key in ("template_language", "content_type"):
-            if fields.has(key):
-                fields.error(
-                    key, f"{key} needs a template", "without one the body is Arke's own JSON message"
-                )
+        if fields.has("template_language"):
+            hint = "without one the body is Arke's own JSON message"
+            fields.error("template_language", "template_language needs a template", hint)
+        if checkers.json is not None and not checkers.json(content_type):
+            message = f"content_type is {content_type}, but without a template the body is JSON"
+            findings.warn(
+                fields.at("content_type"), message, "give the destination a template, or a JSON type"
+            )
     elif text is not None and checkers.template is not None:
         try:
             warnings = checkers.template(text, language, content_type)

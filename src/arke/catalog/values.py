@@ -1,11 +1,14 @@
-"""Values with a form of their own: durations (`100ms`, `24h`), days (`2026-01-31`), hours (`02:00`), and references
-to secrets.
+"""Values with a form of their own: durations (`100ms`, `24h`), days (`2026-01-31`), hours (`02:00`), time zones
+(`Europe/Berlin`), and references to secrets.
 """
 
 from __future__ import annotations
 
 import re
+import zoneinfo
 from datetime import date
+from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from arke.catalog.fields import shown, type_name
@@ -44,7 +47,7 @@ def parse_duration_ms(text: str) -> int | None:
 
 
 def hour_of_day(fields: Fields, key: str, default: str) -> str:
-    """An hour and minute, UTC, as `HH:MM`."""
+    """An hour and minute as `HH:MM`."""
     value = fields.raw(key)
     if value is None:
         return default
@@ -55,6 +58,41 @@ def hour_of_day(fields: Fields, key: str, default: str) -> str:
         key, f"{key} must be an hour of the day (UTC), not {given}", 'write it "02:00", from 00:00 to 23:59'
     )
     return default
+
+
+def time_zone(fields: Fields, key: str, default: str) -> str:
+    """A time zone by its IANA name."""
+    value = fields.raw(key)
+    if value is None:
+        return default
+    if isinstance(value, str) and _is_zone(value):
+        return value
+    given = shown(value) if isinstance(value, str) else type_name(value)
+    fields.error(key, f"{key} must be a time zone, not {given}", _zone_hint(value))
+    return default
+
+
+def _is_zone(name: str) -> bool:
+    # What is not in the list may still be a file: `posixrules`, `right/UTC`, or one of the machine's own.
+    return name == "UTC" or name in _zones()
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _zone_hint(value: object) -> str:
+    example = "an IANA name such as Europe/Berlin, or UTC"
+    if not isinstance(value, str):
+        return example
+    wanted = re.sub(r"[\s_-]+", "_", value.strip()).casefold()
+    by_name = {name.casefold(): name for name in _zones()}
+    cities = {name.rpartition("/")[2]: name for name in sorted(by_name, reverse=True)}
+    near = get_close_matches(wanted, by_name, 1, 0.8)
+    if not near:
+        near = [cities[city] for city in get_close_matches(wanted, cities, 1, 0.9)]
+    return f"did you mean {by_name[near[0]]!r}?" if near else example
 
 
 def iso_day(fields: Fields, key: str) -> str | None:

@@ -12,17 +12,19 @@ from arke.catalog.events import BadSyntax, Event, place_of
 from arke.catalog.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from arke.catalog.events import Kind, Scalar
 
 _UNREADABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def yaml_events(text: str) -> Iterator[Event]:
-    """The events of the one document in `text`. Raises `BadSyntax`."""
+def yaml_events(text: str, scalar: Callable[[str], Scalar] | None = None) -> Iterator[Event]:
+    """The events of the one document in `text`. `scalar` reads what stands without quotes, `plain_scalar` by
+    default. Raises `BadSyntax`.
+    """
     try:
-        yield from _events(text)
+        yield from _events(text, scalar or plain_scalar)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = ", ".join(part for part in (error.context, error.problem) if part)
@@ -32,7 +34,7 @@ def yaml_events(text: str) -> Iterator[Event]:
         raise BadSyntax(_unreadable(text), message, "control characters must be escaped") from None
 
 
-def _events(text: str) -> Iterator[Event]:
+def _events(text: str, scalar: Callable[[str], Scalar]) -> Iterator[Event]:
     parser: Any = CParser(text)
     documents = 0
     while (event := parser.get_event()) is not None:
@@ -40,7 +42,7 @@ def _events(text: str) -> Iterator[Event]:
         if kind is yaml.ScalarEvent:
             if event.tag is not None:
                 raise _tagged(event)
-            value = plain_scalar(event.value) if event.implicit[0] else event.value
+            value = scalar(event.value) if event.implicit[0] else event.value
             yield Event("scalar", value, event.start_mark, event.end_mark, event.style or "")
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             if event.tag is not None:

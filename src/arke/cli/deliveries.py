@@ -106,7 +106,9 @@ def _lines(batches: DestinationBatches) -> Iterator[str]:
     due = "no schedule" if batches.next_due is None else f"next due {_moment(batches.next_due)}"
     if not batches.enabled:
         due = "switched off"
-    every = "" if batches.every_s is None else f" (every {batches.every_s // 3600} h at {batches.at} UTC)"
+    every = ""
+    if batches.every_s is not None:
+        every = f" (every {batches.every_s // 3600} h at {batches.at} {batches.timezone})"
     yield f"destination {label(batches.destination, batches.name)}: {due}{every}"
     for facts in batches.runs:
         yield f"  {_line(facts)}"

@@ -112,6 +112,11 @@ def _show(figures: Status) -> None:
             f"{row.retries:,} retries{latency}\n"
             f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
             + (f"  answers {answers}\n" if answers else "")
+            + (
+                f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted\n"
+                if row.sloppy
+                else ""
+            )
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
 

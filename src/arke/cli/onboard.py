@@ -22,6 +22,10 @@ def onboard(
         Path | None,
         typer.Option("--columns", help="How the columns of tables are read. Default: FILE.columns.yaml."),
     ] = None,
+    max_refused: Annotated[
+        str,
+        typer.Option("--max-refused", help="Exit code 1 if more of a file's lines are refused: 5%, or 100."),
+    ] = "50%",
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -30,13 +34,18 @@ def onboard(
     json: Json = False,
 ) -> None:
     """Load files, in the order of the times in their names, and show what became of their lines."""
-    from arke.onboarding.columns import outgoing
+    from arke.onboarding.allowance import parse_allowance
+    from arke.onboarding.columns_file import outgoing
 
+    allowance = parse_allowance(max_refused, "--max-refused")
     sent = outgoing(files, columns)
     failed = False
     for receipt in client(data, url, token, config, insecure=insecure).onboard(sent, _progress):
-        failed = failed or receipt.state != "done"
         _show(receipt, json=json)
+        too_many = receipt.beyond(allowance)
+        if too_many:
+            sys.stderr.write(f"{receipt.file}: {too_many} (--max-refused)\n")
+        failed = failed or bool(too_many) or receipt.state != "done"
     if failed:
         raise typer.Exit(1)
 

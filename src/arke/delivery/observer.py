@@ -19,13 +19,16 @@ LATENCIES_KEPT = 5_000
 
 
 class DestinationFigures(msgspec.Struct):
-    """What one destination's lane has done since the engine started. `answers` counts final answers."""
+    """What one destination's lane has done since the engine started. `answers` counts final answers, `sloppy` those
+    that were not well-formed.
+    """
 
     messages: int = 0
     acknowledged: int = 0
     users: int = 0
     users_acknowledged: int = 0
     retries: int = 0
+    sloppy: int = 0
     nothing_to_tell: int = 0
     answers: dict[str, int] = {}
     latencies_ms: list[float] = []
@@ -50,6 +53,7 @@ class FiguresObserver:
         figures.messages += 1
         figures.users += len(latencies_s)
         figures.retries += max(0, delivery.attempts - 1)  # 0 attempts: nothing could be sent at all
+        figures.sloppy += delivery.sloppy
         self._answers.setdefault(destination_id, Counter())[delivery.answer] += 1
         if delivery.acknowledged:
             figures.acknowledged += 1

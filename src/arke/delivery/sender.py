@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from arke.delivery.channel import Channel, Delivery, Message
+from arke.delivery.https.ports import Answer
 from arke.errors import ArkeError, InvalidInput, SecretUnresolved
 from arke.log import get_logger
 
@@ -177,7 +178,7 @@ class Sender:
     ) -> None:
         dpid, kind = key
         at = self._clock.now()
-        message = Message(destination, message_id(destination.id, parts, run), kind, b"", at)
+        message = Message(destination, message_id(destination.id, parts, run), kind, b"", at, len(parts))
         try:
             body = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
@@ -205,10 +206,12 @@ class Sender:
         await self._owner.delivered(parts, message, delivery)
 
     async def _deliver(self, message: Message) -> Delivery:
+        channel = self._channel_to(message.destination)
         try:
-            channel = self._channel_to(message.destination)
             fields = channel.sign(message)
         except (SecretUnresolved, InvalidInput) as error:
+            unsent = Answer(reason="secret", cause=error.code, detail=str(error))
+            channel.refused(message, unsent, [], attempts=0)
             return Delivery(False, error.code, attempts=0, sent=False)
         return await channel.deliver(message, fields)
 

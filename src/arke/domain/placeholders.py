@@ -18,7 +18,7 @@ ABSENT: Final = (
     *("undefined", "null", "nil", "none", "nan", "-nan", "infinity", "-infinity", "void", "\\n", "nul"),
     *("n/a", "#n/a", "n.a.", "#null!", "#ref!", "#value!", "#name?", "#div/0!"),
     *("unset", "not set", "not_set", "not-set", "notset", "not available", "not_available", "not provided"),
-    *("not_provided", "true", "false", "-1", "-1.0"),
+    *("not_provided", "true", "false", "0", "-0", "0.0", "0.00", "0,0", "0x0", "-1", "-1.0"),
 )
 """What languages, data bases and spreadsheets write for a value that is not there, in lower case."""
 STAND_INS: Final = (
@@ -36,8 +36,10 @@ COMMON_DEVICE_IDS: Final = ("9774d56d682e549c", "02:00:00:00:00:00", "ff:ff:ff:f
 
 _WORDS: Final = frozenset((*ABSENT, *STAND_INS, *FIELD_NAMES, *COMMON_DEVICE_IDS, ""))
 _QUOTES_AND_BLANKS: Final = " \t\u00a0\"'`"
-_ZEROS: Final = "0-.,:+"
-"""A text of nothing but these is a zero, however long: the advertising id of who limits tracking, for one."""
+_MANY_ZEROS: Final = 12
+"""Zeros, and nothing else but signs between them, that no counter has: those of a MAC address are the fewest. Fewer
+may be the first of a row of numbers (`00`), but for zero itself.
+"""
 
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME: Final = r"[a-z_][a-z0-9_.-]*"
@@ -51,7 +53,7 @@ _WHOLE: Final = re.compile(
     r"|%[-0-9.$]*l{0,2}[sduifgx@]"  # %s, %d, %1$s, %@
     rf"|@+{_NAME}@+|#+{_NAME}#+|\*?\|+{_NAME}\|+\*?"  # @@x@@, ##x##, |x|, *|x|*
     r"|__[a-z][a-z_]*__[0-9]?"  # __ID__
-    r"|[?*_#-]+|x{8}(?:-x{4}){3}-x{12}"  # ???, ***, xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx
+    r"|[-?*_#.,:;+=/]+|x{8}(?:-x{4}){3}-x{12}"  # -, ???, ***, xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx
     r"|ffffffff-ffff-ffff-ffff-ffffffffffff",
     re.DOTALL,
 )
@@ -71,14 +73,14 @@ def is_placeholder(text: str) -> bool:
         return (
             plain in _WORDS
             or plain in _HASHED
-            or (plain[0] == "0" and not plain.replace("x", "", 1).strip("0"))
+            or (plain[0] == "0" and len(plain) >= _MANY_ZEROS and not plain.strip("0"))
         )
     if "%" in plain:
         plain = unquote(plain)  # %7B%7Buid%7D%7D: encoded once too often
     plain = plain.strip(_QUOTES_AND_BLANKS)
     return (
         plain in _WORDS
-        or not plain.strip(_ZEROS)
+        or (plain.count("0") >= _MANY_ZEROS and not plain.strip("0-.,:"))
         or _WHOLE.fullmatch(plain) is not None
         or (_OPENS.search(plain) is not None and _ANYWHERE.search(plain) is not None)
     )

@@ -73,6 +73,7 @@ class DestinationBatches(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     every_s: int | None
     at: str | None
+    timezone: str | None
     next_due: int | None
     running: bool
     runs: list[RunFacts]
@@ -320,6 +321,7 @@ class Batches:
             enabled=destination.enabled,
             every_s=destination.batch.every_s if destination.batch is not None else None,
             at=destination.batch.at if destination.batch is not None else None,
+            timezone=destination.batch.timezone if destination.batch is not None else None,
             next_due=self._next_due(destination),
             running=destination.id in self._running,
             runs=[self._facts(record, parts) for record in await self._runs.newest(destination.id, HISTORY)],

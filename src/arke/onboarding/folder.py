@@ -21,7 +21,7 @@ import msgspec
 from arke.background import POSTPONED, every
 from arke.errors import InvalidInput
 from arke.log import get_logger
-from arke.onboarding.columns import SUFFIX, columns_beside
+from arke.onboarding.columns_file import SUFFIX, columns_beside
 from arke.onboarding.loading import failure
 from arke.onboarding.names import parse_name
 from arke.onboarding.source import facts_of, open_folder

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.digits import whole_number
-from arke.domain.rules.boolean import terms
+from arke.domain.rules.commas import parted
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.trait import compile_trait_rule
 
@@ -156,7 +156,7 @@ class TraitBook:
             if trait.rule is not None
         ]
         self._matcher = TraitMatcher(rules) if rules else None
-        self._keys = {term.key for _, rule in rules for term in terms(rule.expression)}
+        self._keys = self._matcher.keys if self._matcher is not None else frozenset()
 
     def read(self, items: Items, *, removing: bool = True) -> Meaning:
         """`removing` False: an overwriting file, where `d_unsid` means nothing."""
@@ -174,8 +174,9 @@ class TraitBook:
                 signals += len(values)
                 if key == CODE_KEY:
                     for code in values:
-                        found.update(self._by_code.get(code, ()))
-                        unused += code not in self._by_code and key not in self._keys
+                        traits = [self._by_code[part] for part in parted([code]) if part in self._by_code]
+                        found.update(*traits)
+                        unused += not traits and key not in self._keys
                 elif key not in self._keys:
                     unused += len(values)
         return Meaning(

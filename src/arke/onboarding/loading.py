@@ -17,10 +17,11 @@ from arke.domain.token import LOCAL
 from arke.errors import ArkeError, FileRefused, InvalidInput
 from arke.log import get_logger
 from arke.onboarding.applying import Applier
-from arke.onboarding.columns import Columns, check_memberships, parse_columns
+from arke.onboarding.columns import Columns, check_memberships
+from arke.onboarding.columns_file import parse_columns
 from arke.onboarding.names import FileName, parse_name
 from arke.onboarding.reading import Reading
-from arke.onboarding.receipt import Receipt, Tally
+from arke.onboarding.receipt import MAX_REFUSED, Receipt, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +95,8 @@ class Loader:
         else:
             where = f"the columns file of {name}"
             mapping = parse_columns(columns, where)
+            if parsed.form == "parquet" and not mapping.header:
+                raise InvalidInput(f"{where}: a Parquet file names its columns: leave `header: false` out")
             external = {segment.id: segment.external for segment in self._target.catalog.segments}
             check_memberships(mapping, external, where)
             parsed = mapping.named(parsed)
@@ -152,6 +155,7 @@ class Loader:
         finally:
             self._target.ended()
         receipt = self._receipt(job, "done", tally, record, survey)
+        receipt.warnings += reading.warnings
         await self._files.finish(record.number, msgspec.json.encode(receipt))
         await self._target.loaded(actor, f"{job.name.name}: {tally.stored} of {tally.received} lines")
         await self.prune()
@@ -216,7 +220,7 @@ class Loader:
         now = int(self._clock.now())
         name = job.name
         id_sync = name.kind == "id_sync"
-        return Receipt(
+        receipt = Receipt(
             file=name.name,
             kind=name.kind,
             state="done" if state == "done" else "failed",
@@ -228,6 +232,10 @@ class Loader:
             **msgspec.structs.asdict(tally),
             warnings=self._warnings(name),
         )
+        too_many = receipt.beyond(MAX_REFUSED)
+        if too_many:
+            receipt.warnings.append(too_many)
+        return receipt
 
     def _warnings(self, name: FileName) -> list[str]:
         if name.kind == "id_sync" and self._target.of_people(name.dpids[0]):

@@ -35,7 +35,7 @@ _ENVIRONMENT = {
 
 
 class ParquetRows:
-    """The rows of a Parquet file, numbered from 1. `found`: how often it has each of the columns to read. `rows`
+    """The rows of a Parquet file, numbered from 1. `found`: which of its columns is which of those to read. `rows`
     may be asked for once; `close` at any time.
     """
 

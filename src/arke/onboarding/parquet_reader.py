@@ -11,12 +11,12 @@ import os
 import resource
 import struct
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from arke.intake.line_stream import RATIO_GRACE_BYTES
+from arke.onboarding.head import Found, find
 from arke.onboarding.source import MAX_LINE_BYTES, MAX_RATIO, MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ BATCH_ROWS = 256
 FRAME_BYTES = 1 << 20
 """Rows are handed out when they have come to so much: a frame is at most this and one row."""
 READ_BYTES = 64 * 1024
+EXACT = 1 << 53
+"""Whole numbers up to here are what they were before they became floats."""
 LENGTH = struct.Struct("<I")
 
 Row = list[list[str]] | None
@@ -44,10 +46,10 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True, tag=True):
-    """The file can be read. `count` is what it says of its rows; `found`: how often it has the columns to read."""
+    """The file can be read. `count` is what it says of its rows; `found`: its columns, next to those to read."""
 
     count: int
-    found: dict[str, int]
+    found: Found
 
 
 class Rows(msgspec.Struct, frozen=True, tag=True):
@@ -137,7 +139,6 @@ class _Reader:
 
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
-        self._names = job.names
         self._most = max(RATIO_GRACE_BYTES, min(job.size * MAX_RATIO, MAX_UNPACKED_BYTES))
         self._out = 0
         source: BinaryIO = os.fdopen(job.descriptor, "rb", buffering=0)
@@ -146,7 +147,10 @@ class _Reader:
             "thrift_string_size_limit": MAX_FOOTER_STRINGS,
             "thrift_container_size_limit": MAX_FOOTER_ITEMS,
         }
-        metadata = parquet.ParquetFile(pa.PythonFile(source, mode="r"), **limits).metadata
+        opened = parquet.ParquetFile(pa.PythonFile(source, mode="r"), **limits)
+        metadata = opened.metadata
+        found = find(opened.schema_arrow.names, job.names)
+        self._names = [found.matches[name][0] if found.matches[name] else name for name in job.names]
         self._check(metadata)
         self._file = parquet.ParquetFile(
             pa.PythonFile(source, mode="r"),
@@ -156,14 +160,17 @@ class _Reader:
             pre_buffer=False,
             **limits,
         )
-        have = Counter(self._file.schema_arrow.names)
-        self.head = Head(metadata.num_rows, {name: have[name] for name in self._names})
+        self.head = Head(metadata.num_rows, found)
 
     def _check(self, metadata: Any) -> None:
         """Refuse what the metadata admit."""
         wanted = frozenset(self._names)
         schema = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-        places = [place for place, path in enumerate(schema) if path.split(".", 1)[0] in wanted]
+        places = [
+            place
+            for place, path in enumerate(schema)
+            if path in wanted or any(path.startswith(f"{name}.") for name in wanted)
+        ]
         unpacked = sum(
             metadata.row_group(number).column(place).total_uncompressed_size
             for number in range(metadata.num_row_groups)
@@ -272,7 +279,8 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, bool):
         return ["1" if value else "0"]
     if isinstance(value, float) and value.is_integer():
-        return [str(int(value))]
+        # Beyond that the digits are not those that were written: as an id it is refused.
+        return [str(int(value)) if abs(value) <= EXACT else f"{value:e}"]
     return [str(value)]
 
 

@@ -10,12 +10,13 @@ import msgspec
 
 from arke.domain.ids import IdRules
 from arke.errors import FileRefused
+from arke.onboarding.head import chosen, misspelt
 from arke.onboarding.items import TraitBook
 from arke.onboarding.parquet import ParquetRows
 from arke.onboarding.parsing import IdLines, IdRow, Statement, TraitLines
 from arke.onboarding.receipt import Tally
 from arke.onboarding.source import DataFile, Survey
-from arke.onboarding.tables import CsvLines, TableRows, check_columns
+from arke.onboarding.tables import CsvLines, TableRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +61,14 @@ class Reading:
         self._rows: Iterator[tuple[int, Row]] = iter(())
         self._last = 0
         self.book: TraitBook | None = None
+        self.warnings: list[str] = []
 
     def survey(self) -> Survey:
         """Also tells apart the same table read by other columns. Raises FileRefused, InvalidInput."""
         survey = self._file.survey()
         if self._columns is None:
             return survey
-        digest = hashlib.blake2b(survey.digest + msgspec.json.encode(self._columns), digest_size=16)
+        digest = hashlib.blake2b(survey.digest + self._columns.fingerprint, digest_size=16)
         lines = survey.lines
         if self._name.form == "parquet":
             lines = self._opened(self._columns).count
@@ -89,13 +91,14 @@ class Reading:
                 self._rows = self._opened(self._columns).rows(after)
                 return
             self._parse = CsvLines(self._file, self._columns, self._table)
+            self.warnings = misspelt(self._parse.found)
         self._entries = self._file.lines(after)
 
     def _opened(self, columns: Columns) -> ParquetRows:
         """The Parquet file, opened once. Raises FileRefused, InvalidInput."""
         if self._parquet is None:
             self._parquet = ParquetRows(self._file, columns.names)
-            check_columns(columns, self._parquet.found)
+            self.warnings = misspelt(chosen(self._parquet.found))
         return self._parquet
 
     def under(self, catalog: Catalog) -> None:

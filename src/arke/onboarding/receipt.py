@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from arke.onboarding.allowance import Allowance, percent_of
+
 ErrorClass = Literal[
     "format",
     "too_long",
@@ -20,6 +22,13 @@ ErrorClass = Literal[
 ]
 SAMPLES = 10
 """Samples kept of each class of errors: line numbers and reasons, nothing of the lines themselves."""
+
+MAX_REFUSED = Allowance(percent=50.0)
+"""Beyond this a receipt warns, and a command fails unless it is told otherwise."""
+BLAMELESS = frozenset({"no_matching_id", "opted_out"})
+"""Classes of lines that are not stored because of whom they are about."""
+BAD_CELL = "cell"
+"""Under which the samples of cells that cannot be read are kept."""
 
 MEANINGS: dict[ErrorClass, str] = {
     "format": "cannot be read",
@@ -46,7 +55,7 @@ class Tally(msgspec.Struct, kw_only=True):
     """Counters of lines. `received` = `stored` + the sum of `errors`. `devices`: different ones that lines
     were stored for; `signals`: key-values read, `unused` those that no trait asks for; `realised`, `removed`
     and `told` (external segments) count what stored lines did; `invalid_traits` are traits of other data
-    sources, in `invalid_lines` lines.
+    sources, in `invalid_lines` lines; `bad_cells` are cells of tables that could not be read.
     """
 
     received: int = 0
@@ -61,14 +70,28 @@ class Tally(msgspec.Struct, kw_only=True):
     linked: int = 0
     invalid_traits: int = 0
     invalid_lines: int = 0
+    bad_cells: int = 0
     samples: dict[str, list[Sample]] = msgspec.field(default_factory=dict)
 
     def refuse(self, kind: ErrorClass, line: int, why: str | None = None) -> None:
         """A line that is not stored."""
         self.errors[kind] = self.errors.get(kind, 0) + 1
+        self._sample(kind, line, why or MEANINGS[kind])
+
+    @property
+    def refused(self) -> int:
+        """Lines with which something is wrong."""
+        return sum(count for kind, count in self.errors.items() if kind not in BLAMELESS)
+
+    def bad_cell(self, line: int, why: str) -> None:
+        """A cell that cannot be read; what else stands in its line counts."""
+        self.bad_cells += 1
+        self._sample(BAD_CELL, line, why)
+
+    def _sample(self, kind: str, line: int, why: str) -> None:
         samples = self.samples.setdefault(kind, [])
         if len(samples) < SAMPLES:
-            samples.append(Sample(line, why or MEANINGS[kind]))
+            samples.append(Sample(line, why))
 
     def add(self, other: Tally) -> None:
         for name in _COUNTERS:
@@ -82,7 +105,7 @@ class Tally(msgspec.Struct, kw_only=True):
 
 _COUNTERS = (
     *("received", "stored", "devices", "signals", "unused", "realised", "removed", "told", "linked"),
-    *("invalid_traits", "invalid_lines"),
+    *("invalid_traits", "invalid_lines", "bad_cells"),
 )
 
 
@@ -104,6 +127,18 @@ class Receipt(Tally, kw_only=True):
     digest: str = ""
     warnings: list[str] = []
 
+    def beyond(self, allowance: Allowance) -> str:
+        """Why so many refused lines are too many; empty where they are not. Ids of nobody who is known, and people
+        who opted out, are no fault of a line; but where nothing at all was stored, the ids themselves look wrong.
+        """
+        refused = self.refused if self.stored else sum(self.errors.values())
+        if allowance.admits(refused, self.received):
+            return ""
+        return (
+            f"{refused:,} of {self.received:,} lines ({percent_of(refused, self.received)}) were refused, "
+            f"more than {allowance}"
+        )
+
     def lines(self) -> list[str]:
         """For people."""
         head = f"{self.file}: {self.state}"
@@ -113,9 +148,9 @@ class Receipt(Tally, kw_only=True):
             head += f": this very file was loaded before ({self.begun}); nothing was changed. Then:"
         shown = [head, *(f"  warning: {warning}" for warning in self.warnings)]
         if self.received:
-            errors = sum(self.errors.values())
             shown.append(
-                f"  {self.received:,} lines received = {self.stored:,} stored + {errors:,} not stored"
+                f"  {self.received:,} lines received = {self.stored:,} stored + {sum(self.errors.values()):,} "
+                "not stored"
             )
         if self.stored:
             shown.append(
@@ -127,6 +162,8 @@ class Receipt(Tally, kw_only=True):
                 f"  {self.signals:,} signals, {self.unused:,} of no use; {self.invalid_traits:,} traits of "
                 f"other data sources in {self.invalid_lines:,} lines"
             )
+        if self.bad_cells:
+            shown.append(f"  {self.bad_cells:,} cells not read: {_reasons(self.samples[BAD_CELL])}")
         for kind, count in sorted(self.errors.items()):
             shown.append(f"  {count:,} {kind}: {_reasons(self.samples[kind])}")
         return shown

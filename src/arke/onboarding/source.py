@@ -34,6 +34,7 @@ MAX_UNPACKED_BYTES = 64 << 30
 """Of a packed file, unpacked: with the ratio, the bound on the work one file can make."""
 MAX_RATIO = 100
 PART_BYTES = 256 * 1024
+_MARK = "\ufeff".encode()
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -128,13 +129,24 @@ class DataFile:
     def lines(self, after: int) -> Iterator[tuple[int, bytes | None]]:
         """Lines behind number `after`, with their numbers; None for one that is too long."""
         splitter = LineSplitter(MAX_LINE_BYTES)
-        for part in self._parts(None):
+        for part in self._without_mark():
             for line in splitter.feed(part):
                 if splitter.number > after:
                     yield splitter.number, line
         for line in splitter.finish():
             if splitter.number > after:
                 yield splitter.number, line
+
+    def _without_mark(self) -> Iterator[bytes]:
+        """The file unpacked, without the byte order mark that some programs put before UTF-8."""
+        parts = self._parts(None)
+        start = b""
+        for part in parts:
+            start += part
+            if len(start) >= len(_MARK):
+                break
+        yield start.removeprefix(_MARK)
+        yield from parts
 
     def _parts(self, digest: hashlib.blake2b | None) -> Iterator[bytes]:
         """The file unpacked. Raises FileRefused."""

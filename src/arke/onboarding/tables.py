@@ -6,10 +6,13 @@ A line of a CSV file is a row: values in quotes hold no line ends. Parquet: `par
 from __future__ import annotations
 
 import csv
-from collections import Counter
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from arke.errors import FileRefused
+from arke.onboarding.cells import flag_of, id_of, lost_digits
+from arke.onboarding.head import chosen, find
 from arke.onboarding.items import Items
 from arke.onboarding.parsing import NoId, meant, read_id, text_of
 
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
     from arke.onboarding.receipt import Tally
     from arke.onboarding.source import DataFile
 
+HEADLESS_LINES = 100
+"""Lines of a file without a head that are looked at for the number of its columns."""
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_FLAGS = {"": None, "1": 1, "true": 1, "yes": 1, "0": 0, "-1": 0, "false": 0, "no": 0}
 
 
 class TableRows:
@@ -34,33 +38,61 @@ class TableRows:
         self.book = book
         self.rules = rules
         self._columns = columns
+        self._nulls = frozenset(columns.nulls)
+        always = columns.always
+        self._always_realised = [trait for trait, flag in always.trait_flags.items() if flag]
+        self._always_removed = [trait for trait, flag in always.trait_flags.items() if not flag]
 
     def read(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> Statement | None:
         """The row is received already."""
         columns = self._columns
-        id_ = read_id(self.rules, columns.id.dpid, "".join(row[columns.id.column]).strip())
-        if isinstance(id_, NoId):
-            tally.refuse(id_.kind, number, id_.why)
+        id_ = self._id(number, row, tally)
+        if id_ is None:
             return None
-        items = Items()
-        for named, into in ((columns.traits, self._trait), (columns.memberships, self._membership)):
-            for column, subject in named.items():
-                text = ",".join(row[column]).strip().lower()
-                if text not in _FLAGS:
-                    tally.refuse("format", number, f"column {column!r} holds neither 1 nor 0")
-                    return None
-                flag = _FLAGS[text]
-                if flag is not None:
-                    into(items, subject, flag)
+        items = Items(
+            [*self._always_realised], [*self._always_removed], memberships={**columns.always.memberships}
+        )
+        unread = self._flags(number, row, items, tally)
         for column, key in columns.signals.items():
             for value in row[column]:
-                if value:
+                if value and value.strip() not in self._nulls:
                     items.signal(key, value)
         if items.empty:
-            tally.refuse("no_trait", number)
+            tally.refuse("format" if unread else "no_trait", number, unread)
             return None
         removing = columns.mode == "sync"
         return meant(number, (columns.id.dpid, id_), items, self.book, tally, removing=removing)
+
+    def _id(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> str | None:
+        """The id of a row; None where it is refused."""
+        dpid = self._columns.id.dpid
+        text = id_of("".join(row[self._columns.id.column]).strip())
+        id_ = read_id(self.rules, dpid, "" if text in self._nulls else text)
+        if not isinstance(id_, NoId) and lost_digits(text):
+            id_ = NoId("format", "the id is a number that has lost digits: write ids as text")
+        if isinstance(id_, NoId):
+            tally.refuse(id_.kind, number, id_.why)
+            return None
+        return id_
+
+    def _flags(self, number: int, row: Mapping[str, list[str]], items: Items, tally: Tally) -> str | None:
+        """Read the cells of traits and memberships. A cell that is no flag costs only itself: why, for the last."""
+        unread = None
+        for named, into in (
+            (self._columns.traits, self._trait),
+            (self._columns.memberships, self._membership),
+        ):
+            for column, subject in named.items():
+                text = ",".join(row[column]).strip()
+                if not text or text in self._nulls:
+                    continue
+                flag = flag_of(text)
+                if flag is None:
+                    unread = f"column {column!r} holds neither 1 nor 0"
+                    tally.bad_cell(number, unread)
+                else:
+                    into(items, subject, flag)
+        return unread
 
     @staticmethod
     def _trait(items: Items, trait_id: int, flag: int) -> None:
@@ -72,32 +104,46 @@ class TableRows:
 
 
 class CsvLines:
-    """Parses the lines of a CSV file; the first one names the columns."""
+    """Parses the lines of a CSV file. The first one names the columns, unless they are named by their numbers."""
 
     def __init__(self, file: DataFile, columns: Columns, rows: TableRows) -> None:
         """Raises FileRefused when a column is not there."""
         self.rows = rows
         self._delimiter = columns.delimiter
-        head = next(file.lines(0), (1, None))[1]
+        self._rows_from = 2 if columns.header else 1
+        names = self._head(file) if columns.header else self._numbers(file)
+        if len(names) == 1 and columns.id.column not in names:
+            _check_delimiter(names[0], self._delimiter)
+        self._width = len(names)
+        places = {name: place for place, name in enumerate(names)}
+        self.found = chosen(find(names, columns.names))
+        self._places = {name: places[spelling] for name, spelling in self.found.items()}
+
+    def _head(self, file: DataFile) -> list[str]:
         try:
-            names = [name.strip() for name in self._fields((head or b"").decode())]
+            head = next(file.lines(0), (1, None))[1]
+            return [name.strip() for name in self._fields((head or b"").decode())]
         except (csv.Error, UnicodeDecodeError):
             raise FileRefused(
                 "no_such_column",
                 "the first line, of the columns' names, is no UTF-8 text or leaves a quote open",
             ) from None
-        if len(names) == 1 and columns.id.column not in names:
-            _check_delimiter(names[0], self._delimiter)
-        check_columns(columns, Counter(names))
-        self._width = len(names)
-        places = {name: place for place, name in enumerate(names)}
-        self._places = {name: places[name] for name in columns.names}
+
+    def _numbers(self, file: DataFile) -> list[str]:
+        """The numbers of as many columns as the first line has that can be read."""
+        for _, line in islice(file.lines(0), HEADLESS_LINES):
+            with suppress(csv.Error, UnicodeDecodeError):
+                if line and not line.isspace():
+                    return [str(number) for number in range(len(self._fields(line.decode())))]
+        raise FileRefused(
+            "no_such_column", f"none of the first {HEADLESS_LINES} lines can be read as a row of columns"
+        )
 
     def _fields(self, text: str) -> list[str]:
         return next(csv.reader((text,), delimiter=self._delimiter, strict=True), [])
 
     def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Statement | None:
-        text = text_of(number, raw, tally) if number > 1 else None
+        text = text_of(number, raw, tally) if number >= self._rows_from else None
         if text is None:
             return None
         try:
@@ -106,7 +152,8 @@ class CsvLines:
             tally.refuse("format", number, "a quote is not closed, or stands in the wrong place")
             return None
         if len(fields) != self._width:
-            tally.refuse("format", number, f"the row has {len(fields)} columns; the head has {self._width}")
+            first = "the head" if self._rows_from == 2 else "the first row"
+            tally.refuse("format", number, f"the row has {len(fields)} columns; {first} has {self._width}")
             return None
         row = {name: [fields[place]] for name, place in self._places.items()}
         return self.rows.read(number, row, tally)
@@ -121,13 +168,3 @@ def _check_delimiter(head: str, delimiter: str) -> None:
                 f"the head has no {_DELIMITERS.get(delimiter, repr(delimiter))} but {name}s: set `delimiter` "
                 "in the columns file",
             )
-
-
-def check_columns(columns: Columns, found: Mapping[str, int]) -> None:
-    """Each column that is read must be there once; `found`: how often a file has them. Raises FileRefused."""
-    for problem, wrong in (
-        ("no column", [name for name in columns.names if not found.get(name, 0)]),
-        ("more than one column", [name for name in columns.names if found.get(name, 0) > 1]),
-    ):
-        if wrong:
-            raise FileRefused("no_such_column", f"the file has {problem} {', '.join(map(repr, wrong))}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
-    newest run.
+    newest run. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
     """
 
     id: int
@@ -31,6 +31,7 @@ class DestinationStatus(msgspec.Struct):
     users: int = 0
     users_acknowledged: int = 0
     retries: int = 0
+    sloppy: int = 0
     nothing_to_tell: int = 0
     owed: int = 0
     backlog: int = 0
@@ -125,6 +126,7 @@ def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus])
         status.users += figures.users
         status.users_acknowledged += figures.users_acknowledged
         status.retries += figures.retries
+        status.sloppy += figures.sloppy
         status.nothing_to_tell += figures.nothing_to_tell
         status.owed += lane.owed
         status.backlog += lane.backlog

@@ -1,53 +1,23 @@
-"""Secrets by reference (`env:NAME`, `file:PATH`) and the command line's key specifications.
-
-The kit resolves them itself, so that it can be used without the engine.
-"""
+"""The command line's key specifications; secrets are references there too (`env:NAME`, `file:PATH`)."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Final, cast, get_args
 
+from arke.delivery import secrets
+from arke.delivery.secrets import check_reference
 from arke.domain.catalog import HmacAlgorithm
-from arke.errors import InvalidInput, SecretUnresolved
+from arke.errors import InvalidInput
 from arke.receiver.verifier import DEFAULT_HEADER, SigningKey
 
-_MAX_SECRET_BYTES: Final = 65_536
-_REFERENCE: Final = re.compile(r"(env|file):(.+)", re.DOTALL)
 _HEADER_AND_ALGORITHM: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([A-Za-z0-9]+):((?:env|file):.+)")
 
 
 def resolve_secret(reference: str) -> bytes:
-    """The value behind a reference. A file's last line break is not part of the secret."""
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        # The text is not repeated: somebody may have typed the secret itself.
-        raise InvalidInput("a secret is given by reference: env:NAME or file:PATH")
-    kind, place = match.groups()
-    value = _from_environment(place) if kind == "env" else _from_file(Path(place))
-    if not value:
-        raise SecretUnresolved(f"{reference} is empty")
-    return value
-
-
-def _from_environment(name: str) -> bytes:
-    value = os.environ.get(name)
-    if value is None:
-        raise SecretUnresolved(f"env:{name}: the environment variable {name} is not set")
-    return value.encode()
-
-
-def _from_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            value = file.read(_MAX_SECRET_BYTES + 1)
-    except OSError as error:
-        raise SecretUnresolved(f"file:{path}: {error.strerror}") from None
-    if len(value) > _MAX_SECRET_BYTES:
-        raise SecretUnresolved(f"file:{path} is larger than {_MAX_SECRET_BYTES} bytes")
-    return value.removesuffix(b"\n").removesuffix(b"\r")
+    """The value behind a reference. Raises InvalidInput for what is none, SecretUnresolved."""
+    check_reference(reference)
+    return secrets.resolve_secret(reference).encode()
 
 
 def signing_key(

@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from arke.delivery.https.request import OutboundRequest
     from arke.domain.catalog import Tls
 
-HIDDEN_HEADERS = frozenset({"authorization"})
 _TOKEN = b'{"token_type":"Bearer","access_token":"simulated"}'
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """One line of the output."""
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the output. `method` is there where it is not POST."""
 
     at: str
     destination: int
@@ -35,6 +34,7 @@ class Sent(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str | list[str]]
     body: str
+    method: str | None = None
 
 
 class Witness(Protocol):
@@ -80,6 +80,7 @@ class SimulatedNetwork:
                 status=status,
                 headers=_headers(request),
                 body=request.body.decode(),
+                method=request.method if request.method != "POST" else None,
             )
         )
         return Answer(status=status, sent=True)
@@ -117,7 +118,7 @@ def _headers(request: OutboundRequest) -> dict[str, str | list[str]]:
     """Header fields as sent, credentials left out; a name that is sent twice has a list."""
     found: dict[str, str | list[str]] = {}
     for name, value in request.headers():
-        shown = "(hidden)" if name.lower() in HIDDEN_HEADERS else value
+        shown = "(hidden)" if name.lower() in request.hidden else value
         before = found.get(name)
         if before is None:
             found[name] = shown

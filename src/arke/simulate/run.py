@@ -12,7 +12,7 @@ from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
 from arke.intake.event_ids import with_read_ids
 from arke.intake.ndjson import left_out, refusal
-from arke.onboarding.columns import columns_beside
+from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
 from arke.privacy.request_file import read_id

@@ -139,8 +139,11 @@ CASES = {
         once(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
         ),
-        "bad_response_not_http",
+        200,
     ),
+    "a folded header": Case(once(b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nok"), 200),
+    "bare line feeds": Case(once(b"HTTP/1.1 200 OK\nServer: ours\n\n"), 200),
+    "sloppy refusal": Case(once(b"HTTP/1.1 503 No\nContent-Length : 0\n\n"), 503),
     "redirect": Case(
         answering(b"HTTP/1.1 307 Go\r\nLocation: https://dsp.test/\r\nContent-Length: 0\r\n\r\n"), 307
     ),

@@ -25,11 +25,11 @@ class Ticks:
 
 
 def test_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both kinds resolve; a file loses exactly one line break at its end."""
-    monkeypatch.setenv("ARKE_TEST_KEY", "from the environment")
-    (tmp_path / "key").write_bytes(b"from a file\n\n")
+    """Both kinds resolve, and line ends at the end are no part of either."""
+    monkeypatch.setenv("ARKE_TEST_KEY", "from the environment\n")
+    (tmp_path / "key").write_bytes(b"from a file\r\n\n")
     assert resolve_secret("env:ARKE_TEST_KEY") == "from the environment"
-    assert resolve_secret(f"file:{tmp_path / 'key'}") == "from a file\n"
+    assert resolve_secret(f"file:{tmp_path / 'key'}") == "from a file"
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
     other = {
         "auth.intake": "open",
         "egress.allow_cidrs": "10.0.0.0/8, 127.0.0.0/8",
+        "egress.proxy": "http://proxy.example:3128",
         "answers.memberships": "off",
         "answers.origins": "https://shop.example, https://a.example:8443",
         "privacy.public_opt_out": "ids",

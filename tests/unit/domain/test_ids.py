@@ -57,7 +57,7 @@ MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 SHA1_OF_NOTHING = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 PLACEHOLDERS = (
     "undefined", "null", "NULL", "(null)", "nil", "NaN", "None", "none", "N/A", "#N/A", "\\N", "void", "true",
-    "[object Object]", "[object Undefined]", "0", "-1", "0.0", "000", "0x0", "-", "--", "  ", '"null"', "''",
+    "[object Object]", "[object Undefined]", "0", "-1", "0.0", "0x0", "-", "--", "...", "  ", '"null"', "''",
     "{{uid}}", "{{ user.id }}", "${DD_UUID}", "${GDPR_CONSENT_565}", "$UID", "$$ID$$", "$(id)", "%%ID%%", "%ID%",
     "%s", "%1$s", "%recipient.id%", "__ID__", "__UserId__", "[ID]", "[[ID]]", "<id>", "<%= id %>", "<nil>", "{id}",
     "{0}", "{}", "{%id%}", "#{x}", "%{x}", "@{x}", "@@x@@", "##x##", "*|UID|*", "user-${ID}", "a{{b}}c",
@@ -80,7 +80,8 @@ def test_a_placeholder_is_nobodys_id(text: str, dpid: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["10", "1", "-5", "007", "0abc", "0x1f", "a", "x", "n", "na", "test1", "tester", "guest-7", "nullisland",
+    ["10", "1", "-5", "007", "00", "000", "0-0",
+     "0abc", "0x1f", "a", "x", "n", "na", "test1", "tester", "guest-7", "nullisland",
      "{6d92078a-8246-4ba4-ae5b-76104861e7dc}", "11111111-1111-1111-1111-111111111111", UPPER, LOWER, "ab+c/d==",
      "$2b$10$N9qo8uLOickgx2ZMRZoMye", "$device:18c1-x", "ann@example.com", "100%", "%41bc", "a:b", "1-0",
      "0" * 37 + "1", "f" * 64, "_x_", "__a-b__", "a__b__c", "[1", "user(1)", "#1", "@ann", "\u540d\u524d", "Ünal"],

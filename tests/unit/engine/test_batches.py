@@ -308,6 +308,21 @@ def test_a_run_behind_one_that_was_abandoned_begins_when_that_one_has_ended() ->
     play(story, shard)
 
 
+def test_the_zone_of_a_schedule_is_shown_and_may_be_edited() -> None:
+    """The slot that has run counts in the new zone: the next one is on the next day there."""
+
+    async def story(world: World) -> None:
+        world.batches.start_schedule()
+        await world.until(5)
+        await world.apply(acme(batch=BatchSchedule(at="02:00", timezone="Asia/Kolkata")))
+        (status,) = await world.batches.status()
+        assert (status.at, status.timezone) == ("02:00", "Asia/Kolkata")
+        assert status.next_due == START + 44.5 * HOUR_S
+        await world.until(46)
+
+    assert play(story).slots == [2, 44.5]
+
+
 def test_what_is_due_and_what_is_not_scheduled() -> None:
     async def story(world: World) -> None:
         (status,) = await world.batches.status()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arke.domain.catalog import Catalog, Trait
-from arke.onboarding.columns import parse_columns
+from arke.onboarding.columns_file import parse_columns
 from arke.onboarding.names import parse_name
 from arke.onboarding.reading import Reading
 from arke.onboarding.receipt import Tally

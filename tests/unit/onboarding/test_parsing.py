@@ -168,3 +168,25 @@ def test_a_row_of_an_id_sync_file_holds_an_id_a_column() -> None:
     tally = Tally()
     assert parse(5, f"abc\tjane\t{IDFA}".encode(), tally) is None
     assert tally.errors == {"invalid_uuid": 1}
+
+
+def test_in_files_too_values_match_by_their_parts_and_rules_name_any_key() -> None:
+    rules = ('"my key" == "a, b"', '"my key" == b', "c_utm:source.Prénom == x", "product == tablet")
+    traits = tuple(
+        Trait(id=number, kind="onboarded", rule=rule, integration_code=str(50 + number))
+        for number, rule in enumerate(rules, 1)
+    )
+    book, tally = TraitBook(Catalog(traits=traits), 501), Tally()
+    parse = TraitLines(parse_name(COOKIES), book)
+    for number, (items, realised) in enumerate(
+        [
+            ('"my key"="a, b"', (1, 2)),
+            ("c_utm:source.Prénom=x", (3,)),
+            ('"product"="phone,tablet","ic"="51,99"', (1, 4)),
+        ],
+        1,
+    ):
+        told = parse(number, f"abc\t{items}".encode(), tally)
+        assert told is not None
+        assert told.line.realise == realised
+    assert (tally.signals, tally.unused) == (4, 0)

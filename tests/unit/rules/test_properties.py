@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arke.domain.rules.comparison import quoted
+from arke.domain.rules.comparison import quoted, written
 from arke.domain.rules.expression import And, Expression, Not, Or
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.segment import SegmentRule, compile_segment_rule
@@ -21,7 +21,7 @@ Signals = dict[str, list[str]]
 DAY_S = 86_400
 NOW = 1_000 * DAY_S
 
-KEYS = ("k0", "k1", "k-2")
+KEYS = ("k0", "k1", "k-2", "k.3:é", "k 4")
 WORDS = (
     "",
     "a",
@@ -39,6 +39,9 @@ WORDS = (
     "-1",
     "1e1",
     "x7",
+    "a,b",
+    "b, Aa,5",
+    ",",
     "a\\",
 )
 NUMBERS = ("-1", "0", "5", "5.0", "7.5", "10", "9007199254740993")
@@ -48,7 +51,7 @@ REGEXES = ("a.*", "a?b", "(a|b)+", "^ab.*$", "[ab]{2}", "x\\d", "aa*", "s.*", "a
 
 @st.composite
 def comparisons(draw: st.DrawFn) -> str:
-    key = draw(st.sampled_from(KEYS))
+    key = written(draw(st.sampled_from(KEYS)))
     kind = draw(st.sampled_from(("text", "text", "number", "range", "regex")))
     if kind == "number":
         return f"{key} {draw(st.sampled_from(('<', '<=', '>', '>=', '=>')))} {draw(st.sampled_from(NUMBERS))}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from arke.domain.rules.commas import MAX_PARTS
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.trait import compile_trait_rule
 
@@ -32,6 +33,34 @@ ROWS: list[tuple[str, Signals, bool]] = [
     ("c > 5", {"c": ["1", "9"]}, True),
     ("c > 5 AND c < 5", {"c": ["1", "9"]}, True),
     ("c startswith x", {"c": ["a", "xa"]}, True),
+    # A value with commas is a value as a whole and by its parts, without blanks around them.
+    ('c == "Home, Sweet"', {"c": ["Home, Sweet"]}, True),
+    ("c == Sweet", {"c": ["Home, Sweet"]}, True),
+    ("c == event1", {"c": ["event1,event2"]}, True),
+    ("c == event2", {"c": ["x", "event1,event2"]}, True),
+    ('c == "event1,event2"', {"c": ["event1,event2"]}, True),
+    ('c == "event2,event1"', {"c": ["event1,event2"]}, False),
+    ('c == "a,b"', {"c": ["a", "b"]}, False),
+    ("c == event", {"c": ["event1,event2"]}, False),
+    ("c != event1", {"c": ["event1,event2"]}, False),
+    ('c != "event1,event2"', {"c": ["event1,event2"]}, False),
+    ("c != event3", {"c": ["event1,event2"]}, True),
+    ('c contains "1,e"', {"c": ["event1,event2"]}, True),
+    ("c startswith b", {"c": ["a, b c"]}, True),
+    ("c endswith a", {"c": ["a, b c"]}, True),
+    ("c matcheswords b", {"c": ["a, b c"]}, True),
+    ('c matchesregex "event[0-9]"', {"c": ["event1,event2"]}, True),
+    ('c matchesregex "event.*,.*"', {"c": ["event1,event2"]}, True),
+    ("c > 9", {"c": ["5,10"]}, True),
+    ("c > 5 AND c < 5", {"c": ["1,9"]}, True),
+    ('c == ""', {"c": ["a,,b,"]}, False),
+    ('c == ","', {"c": [","]}, True),
+    ("c == x", {"c": [","]}, False),
+    ("c == b AND d == y", {"c": ["a,b"], "d": ["x,y"]}, True),
+    ('h_accept-language == "de"', {"h_accept-language": ["de,en;q=0.8"]}, False),
+    ('h_accept-language == "de,en;q=0.8"', {"h_accept-language": ["de,en;q=0.8"]}, True),
+    (f"c == {MAX_PARTS}", {"c": [",".join(map(str, range(1, 400)))]}, True),
+    (f"c == {MAX_PARTS + 1}", {"c": [",".join(map(str, range(1, 400)))]}, False),
     # Ordering compares numbers; what is none is false.
     ("c > 10", {"c": ["9"]}, False),
     ("c > 9", {"c": ["10"]}, True),
@@ -105,6 +134,9 @@ ROWS: list[tuple[str, Signals, bool]] = [
 IGNORING_CASE: list[tuple[str, Signals, bool]] = [
     ("c == Camera", {"c": ["cAMERA"]}, True),
     ("c == Camera", {"C": ["camera"]}, False),
+    ("c == Sweet", {"c": ["HOME, SWEET"]}, True),
+    ('c == "home, sweet"', {"c": ["HOME, SWEET"]}, True),
+    ("c != Sweet", {"c": ["HOME, SWEET"]}, False),
     ("c != Camera", {"c": ["cAMERA"]}, False),
     ("c != Camera", {"c": ["phone"]}, True),
     ("c == STRASSE", {"c": ["straße"]}, True),

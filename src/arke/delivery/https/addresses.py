@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arke.delivery.https.failure import PostFailed
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.delivery.https.connection import Connection
 
-    Attempt = Callable[[str, "Progress"], Coroutine[None, None, Connection]]
+    Attempt = Callable[[str, "Progress"], Coroutine[Any, Any, Connection]]
 
 HEAD_START_S: Final = 0.25
 TLS_HEAD_START_S: Final = 1.0

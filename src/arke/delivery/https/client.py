@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from arke.clock import Clock, SystemClock
 from arke.delivery.https.connection import CONNECTION_LIFE_S, IDLE_TIMEOUT_S, MAX_IDLE, Pool
-from arke.delivery.https.dialer import Dialer, Stage, SystemResolver
+from arke.delivery.https.dialer import Dialer, Stage, SystemResolver, WayOut
 from arke.delivery.https.failure import PostFailed, timeout_failure
 from arke.delivery.https.ports import Answer, Failure, Resolver
 from arke.delivery.https.tls import TlsContexts
+from arke.domain.catalog import Tls
 from arke.domain.digits import whole_number
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from arke.delivery.https.connection import Connection
     from arke.delivery.https.egress import EgressPolicy
     from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.proxy import ProxySetting
     from arke.delivery.https.request import OutboundRequest
     from arke.delivery.https.response import Response
-    from arke.domain.catalog import Tls
 
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
@@ -39,7 +40,8 @@ class HttpsClient:
     """Posts over pooled TLS connections; an implementation of `ports.Poster`.
 
     `max_connecting` bounds the connections being opened to one endpoint at a time, so that an endpoint that does
-    not answer cannot delay others. A client belongs to the event loop on which it is first used.
+    not answer cannot delay others. With a `proxy` everything leaves through it; `proxy_tls` is whom it is trusted
+    by. A client belongs to the event loop on which it is first used.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class HttpsClient:
         policy: EgressPolicy,
         resolver: Resolver | None = None,
         *,
+        proxy: ProxySetting | None = None,
+        proxy_tls: Tls = Tls(),  # noqa: B008 - immutable
         clock: Clock | None = None,
         contexts: TlsContexts | None = None,
         connection_life_s: float = CONNECTION_LIFE_S,
@@ -54,9 +58,10 @@ class HttpsClient:
         max_idle: int = MAX_IDLE,
         max_connecting: int = MAX_CONNECTING,
     ) -> None:
-        self._dialer = Dialer(policy, resolver or SystemResolver())
         self._clock = clock or SystemClock()
         self._contexts = contexts or TlsContexts()
+        way_out = None if proxy is None else WayOut(proxy, self._contexts, proxy_tls)
+        self._dialer = Dialer(policy, resolver or SystemResolver(), way_out)
         self._pool = Pool(life_s=connection_life_s, idle_timeout_s=idle_timeout_s, max_idle=max_idle)
         self._max_connecting = max_connecting
         self._turns: dict[_Key, _Turns] = {}
@@ -120,6 +125,7 @@ class HttpsClient:
             peer=connection.peer,
             body=outcome.body,
             truncated=outcome.truncated,
+            sloppy=outcome.sloppy,
         )
 
     async def connect(

@@ -45,8 +45,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_deadline", "_loop", "_lost", "_owner", "_reader", "_timeout_s", "_timer", "_transport", "_waiter",
-        "_writing_paused", "context", "ends", "idle_until", "peer", "used",
+        "_aborted", "_deadline", "_loop", "_lost", "_owner", "_reader", "_timeout_s", "_timer", "_transport",
+        "_waiter", "_writing_paused", "context", "ends", "idle_until", "peer", "used",
     )  # fmt: skip
 
     def __init__(self, peer: str, context: ssl.SSLContext, owner: ConnectionOwner) -> None:
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         self.idle_until = 0.0
         self.ends = math.inf
         """When it is not to be used any more, in loop time; what is in flight then finishes."""
+        self._aborted = False
         self._deadline = 0.0
         self._loop = asyncio.get_running_loop()
         self._lost = False
@@ -98,6 +99,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once, without TLS close_notify, which a bad peer can delay."""
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -110,6 +112,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._aborted:  # in a tunnel bytes may come before this
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None:

@@ -6,21 +6,25 @@ import asyncio
 import socket
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arke.delivery.https.addresses import RecentAddresses, first_to_connect, interleaved
 from arke.delivery.https.connection import Connection
+from arke.delivery.https.endpoint import Endpoint
 from arke.delivery.https.failure import PostFailed, connect_failure, dns_failure, tls_failure
+from arke.delivery.https.proxy import of_proxy, open_tunnel
+from arke.domain.catalog import Tls
 from arke.errors import EgressRefused
 
 if TYPE_CHECKING:
     import ssl
 
-    from arke.delivery.https.addresses import Progress
+    from arke.delivery.https.addresses import Attempt, Progress
     from arke.delivery.https.connection import ConnectionOwner
     from arke.delivery.https.egress import EgressPolicy
-    from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.ports import Resolver
+    from arke.delivery.https.proxy import ProxySetting
+    from arke.delivery.https.tls import TlsContexts
 
 MAX_LOOKUPS: Final = 64
 MAX_ADDRESSES_TRIED: Final = 12
@@ -100,22 +104,31 @@ class Stage:
         self.peer = peer
 
 
-class Dialer:
-    """Opens verified TLS connections to addresses that the egress policy has passed."""
+class WayOut(NamedTuple):
+    """The proxy that everything leaves through, and whom it is trusted by if it speaks TLS."""
 
-    def __init__(self, policy: EgressPolicy, resolver: Resolver) -> None:
+    proxy: ProxySetting
+    contexts: TlsContexts
+    tls: Tls = Tls()
+
+
+class Dialer:
+    """Opens verified TLS connections to addresses that the egress policy has passed, or through a proxy at such an
+    address, which then looks up the endpoint's name itself.
+    """
+
+    def __init__(self, policy: EgressPolicy, resolver: Resolver, way_out: WayOut | None = None) -> None:
         self._policy = policy
         self._resolver = resolver
+        self._way_out = way_out
         self._worked = RecentAddresses()
 
     async def dial(
         self, endpoint: Endpoint, context: ssl.SSLContext, *, stage: Stage, owner: ConnectionOwner
     ) -> Connection:
         """Connect; raises PostFailed. The caller bounds the whole by cancelling at the deadline."""
-        stage.name = "dns"
-        addresses = await self._judged_addresses(endpoint)
-        where = endpoint.host, endpoint.port
-        self._worked.to_front(where, addresses)
+        if self._way_out is not None:
+            return await self._dial_through(self._way_out, endpoint, context, stage, owner)
 
         async def attempt(address: str, progress: Progress) -> Connection:
             stage.reached("connect", address)
@@ -124,10 +137,52 @@ class Dialer:
             stage.reached("tls", address)
             return await self._secure(connected, endpoint, context, address, owner)
 
+        stage.name = "dns"
+        return await self._race(endpoint, await self._judged_addresses(endpoint), attempt, stage)
+
+    async def _race(
+        self, place: Endpoint, addresses: list[str], attempt: Attempt, stage: Stage
+    ) -> Connection:
+        where = place.host, place.port
+        self._worked.to_front(where, addresses)
         connection = await first_to_connect(addresses, attempt)
         stage.peer = connection.peer
         self._worked.note(where, connection.peer)
         return connection
+
+    async def _dial_through(
+        self,
+        way_out: WayOut,
+        endpoint: Endpoint,
+        context: ssl.SSLContext,
+        stage: Stage,
+        owner: ConnectionOwner,
+    ) -> Connection:
+        """Connect by the proxy. A name goes there as it is; an address is judged here."""
+        stage.name = "proxy"
+        if endpoint.literal:
+            self._allowed([endpoint.host], endpoint.host)
+        proxy = way_out.proxy.current()
+        login = way_out.proxy.login(proxy)
+        place = Endpoint(proxy.host, proxy.port, "/")
+        try:
+            proxy_context = way_out.contexts.get(way_out.tls) if proxy.secure else None
+            addresses = await self._judged_addresses(place)
+        except PostFailed as error:
+            raise of_proxy(proxy, error.failure) from None
+
+        async def attempt(address: str, progress: Progress) -> Connection:
+            stage.reached("proxy", address)
+            try:
+                connected = await _connect(address, proxy.port)
+            except PostFailed as error:
+                raise of_proxy(proxy, error.failure) from None
+            progress.connected = True
+            tunnel = await open_tunnel(connected, proxy, proxy_context, endpoint, login)
+            stage.reached("tls", address)
+            return await self._secure_tunnel(tunnel, endpoint, context, address, owner)
+
+        return await self._race(place, addresses, attempt, stage)
 
     async def _judged_addresses(self, endpoint: Endpoint) -> list[str]:
         """The addresses of the host that Arke may talk to, in the order to try; a host without any is refused."""
@@ -142,8 +197,12 @@ class Dialer:
             found = interleaved([address for _, address in answers])
         if not found:
             raise PostFailed("dns", "dns_no_such_name", f"the name {endpoint.host} has no address")
+        return self._allowed(found, endpoint.host)[:MAX_ADDRESSES_TRIED]
+
+    def _allowed(self, addresses: list[str], host: str) -> list[str]:
+        """Those that the policy passes; raises PostFailed where it passes none."""
         allowed, refusal = [], None
-        for address in found:
+        for address in addresses:
             try:
                 self._policy.check(address)
             except EgressRefused as error:
@@ -151,8 +210,8 @@ class Dialer:
             else:
                 allowed.append(address)
         if not allowed:
-            raise PostFailed("egress_refused", "egress_refused", f"{endpoint.host}: {refusal}") from None
-        return allowed[:MAX_ADDRESSES_TRIED]
+            raise PostFailed("egress_refused", "egress_refused", f"{host}: {refusal}")
+        return allowed
 
     async def _secure(
         self,
@@ -173,12 +232,45 @@ class Dialer:
             )
         except OSError as error:  # ssl.SSLError is one
             connected.close()
-            failure = tls_failure(error)
-            raise PostFailed(failure.reason, failure.cause, f"{endpoint.host}: {failure.detail}") from None
+            raise _insecure(endpoint, error) from None
         except BaseException:
             connected.close()
             raise
         return connection
+
+    async def _secure_tunnel(
+        self,
+        tunnel: asyncio.Transport,
+        endpoint: Endpoint,
+        context: ssl.SSLContext,
+        peer: str,
+        owner: ConnectionOwner,
+    ) -> Connection:
+        """The same through a proxy, which may itself be spoken to over TLS."""
+        connection = Connection(peer, context, owner)
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                tunnel,
+                connection,
+                context,
+                server_hostname=endpoint.host,
+                ssl_shutdown_timeout=CLOSE_NOTIFY_S,
+            )
+        except OSError as error:
+            tunnel.abort()
+            raise _insecure(endpoint, error) from None
+        except BaseException:
+            tunnel.abort()
+            raise
+        if secured is None:
+            raise _insecure(endpoint, ConnectionResetError())
+        connection.connection_made(secured)
+        return connection
+
+
+def _insecure(endpoint: Endpoint, error: OSError) -> PostFailed:
+    failure = tls_failure(error)
+    return PostFailed(failure.reason, failure.cause, f"{endpoint.host}: {failure.detail}")
 
 
 async def _connect(address: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Reason = Literal[
     "dns",  # the host name has no address, or the resolver failed
     "egress_refused",  # the name leads to an address Arke must not talk to
+    "proxy",  # the way to the proxy, or the proxy's refusal; `cause` says which
     "connect",  # TCP: refused, unreachable, or the client is closed
     "tls",  # handshake, certificate or local TLS files
     "timeout",  # the total deadline passed; `cause` names the phase
@@ -29,13 +30,22 @@ Reason = Literal[
 ]
 
 
+class TokenRefusal(msgspec.Struct, frozen=True, gc=False):
+    """What a token server said instead of giving a token (RFC 6749 section 5.2), as it said it."""
+
+    status: int
+    error: str = ""
+    description: str = ""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one post: either an HTTP status, or a reason why there is none.
 
     `cause` refines `reason` into a stable string (`tls_certificate_expired`, `timeout_headers`); `detail`
     is a sentence for people and holds neither secrets nor anything the peer sent. `sent` says whether a
     request was handed to the wire. `peer` is the address that was dialled. `truncated` means that the body
-    exceeded the limit of the request and was not read further.
+    exceeded the limit of the request and was not read further; `sloppy`, that it was not well-formed.
+    `token_refusal` is there where the token server refused; then `body` is what it answered.
     """
 
     status: int | None = None
@@ -49,6 +59,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peer: str = ""
     body: bytes = b""
     truncated: bool = False
+    sloppy: bool = False
+    token_refusal: TokenRefusal | None = None
 
     @property
     def code(self) -> str:

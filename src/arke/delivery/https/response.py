@@ -8,16 +8,20 @@ import httptools
 import msgspec
 
 from arke.delivery.https.ports import Failure
+from arke.delivery.https.sloppy import NotHttp, mended
 
 MAX_HEAD_BYTES: Final = 16_384
 MAX_FRAMING_BYTES: Final = 65_536  # chunk sizes, chunk extensions and trailers on top of head and body
 MAX_INFORMATIONAL: Final = 8
 _FIELD_OVERHEAD = 4  # ": " and the line break
+_TOO_LARGE: Final = f"the response headers exceed {MAX_HEAD_BYTES} bytes"
 _NOTED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"retry-after"})
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
-    """One response as far as it was read. `reusable`: the connection may carry another request."""
+    """One response as far as it was read. `reusable`: the connection may carry another request. `sloppy`: it was
+    not well-formed, and its status was understood all the same.
+    """
 
     status: int
     body: bytes
@@ -25,18 +29,21 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     reusable: bool
     retry_after: bytes | None
     keep_alive: bytes | None
+    sloppy: bool = False
 
 
 class ResponseReader:
     """Turns the bytes of one connection into responses, within the limits of this module.
 
     `begin` before each request; then `feed` until it returns something. A body longer than asked for counts
-    as a response with its status, `truncated` and not reusable: the rest is left unread.
+    as a response with its status, `truncated` and not reusable: the rest is left unread. So does one that is not
+    well-formed, as far as there is a status line (`sloppy.py`).
     """
 
     __slots__ = (
-        "_body", "_body_bytes", "_body_limit", "_complete", "_head_bytes", "_head_done", "_informational",
-        "_leftover", "_noted", "_parser", "_persistent", "_received", "_status",
+        "_body", "_body_bytes", "_body_limit", "_broken", "_complete", "_head_bytes", "_head_done",
+        "_informational", "_leftover", "_noted", "_parser", "_persistent", "_raw", "_received", "_sloppy",
+        "_status",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -45,6 +52,7 @@ class ResponseReader:
 
     def begin(self, body_limit: int) -> None:
         self._body_limit = body_limit
+        self._broken = False
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._complete = False
@@ -54,7 +62,9 @@ class ResponseReader:
         self._leftover = False
         self._noted: dict[bytes, bytes] | None = None
         self._persistent = False
+        self._raw = b""
         self._received = 0
+        self._sloppy = False
         self._status = 0
 
     @property
@@ -70,6 +80,13 @@ class ResponseReader:
     def feed(self, data: bytes) -> Response | Failure | None:
         """The response or why it is not acceptable; None while more bytes are needed."""
         self._received += len(data)
+        if not self._head_done and not self._sloppy:
+            self._raw = self._raw + data if self._raw else data
+        if self._broken:
+            return self._mend()
+        return self._read(data)
+
+    def _read(self, data: bytes) -> Response | Failure | None:
         malformed = False
         try:
             self._parser.feed_data(data)
@@ -96,18 +113,38 @@ class ResponseReader:
     def _judge_unfinished(self, *, malformed: bool) -> Response | Failure | None:
         if self._informational > MAX_INFORMATIONAL:
             return _bad("too_many_1xx", f"more than {MAX_INFORMATIONAL} interim (1xx) responses")
+        if malformed and not (self._head_done or self._sloppy or self._status == 101):
+            return self._mend()
         head_unfinished = not self._head_done and self._received > MAX_HEAD_BYTES
         if head_unfinished or self._head_bytes > MAX_HEAD_BYTES:
-            return _bad("headers_too_large", f"the response headers exceed {MAX_HEAD_BYTES} bytes")
+            return _bad("headers_too_large", _TOO_LARGE)
         if self._status == 101:
             return _bad("upgrade", "the server switched protocols without being asked")
         if self._body_bytes > self._body_limit:
             return self._response(truncated=True)
         if malformed:
-            return _bad("not_http", "the response is not well-formed HTTP/1.1")
+            self._sloppy = True  # the head was whole, and its status counts
+            return self._response()
         if self._received > MAX_HEAD_BYTES + self._body_limit + MAX_FRAMING_BYTES:
             return _bad("framing_too_large", "chunk extensions or trailers go on without end")
         return None
+
+    def _mend(self) -> Response | Failure | None:
+        """Go on with the head that this one should have been, as soon as it is whole."""
+        self._broken = True
+        try:
+            better = mended(self._raw)
+        except NotHttp:
+            return _bad("not_http", "the response is not HTTP/1.1, and has no status line either")
+        if better is None:
+            too_large = len(self._raw) > MAX_HEAD_BYTES
+            return _bad("headers_too_large", _TOO_LARGE) if too_large else None
+        received = self._received
+        self.begin(self._body_limit)
+        self._received = received
+        self._sloppy = True
+        self._parser = httptools.HttpResponseParser(self)
+        return self._read(better)
 
     def _response(self, *, truncated: bool = False, reusable: bool = False) -> Response | Failure:
         if self._status < 100:
@@ -118,9 +155,10 @@ class ResponseReader:
             self._status,
             body[: self._body_limit],
             truncated,
-            reusable,
+            reusable and not self._sloppy,
             noted.get(b"retry-after") if noted else None,
             noted.get(b"keep-alive") if noted else None,
+            self._sloppy,
         )
 
     # --- called by the parser; names are its own ---

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, final
 
@@ -26,6 +27,10 @@ _TextTest: TypeAlias = Callable[[str, str], bool]
 
 ORDERING: frozenset[str] = frozenset(("<", "<=", ">", ">="))
 
+JOINERS = {"AND": "and", "OR": "or", "NOT": "not"}
+"""Words that join comparisons, in any letter case, and the kind of token that each is."""
+
+_ASCII_KEY = re.compile(r"(?=[0-9_.:-]*[A-Za-z])[A-Za-z0-9_.:-]+")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _MAX_NUMBER_CHARS = 400
 _EXACT_BELOW = 2**53
@@ -43,9 +48,31 @@ class Comparison(Term, frozen=True):
     pattern: Any = None
 
     def __str__(self) -> str:
-        if self.operator in ORDERING:
-            return f"{self.key} {self.operator} {self.text.strip()}"
-        return f"{self.key} {self.operator} {quoted(self.text)}"
+        value = self.text.strip() if self.operator in ORDERING else quoted(self.text)
+        return f"{written(self.key)} {self.operator} {value}"
+
+
+def written(key: str) -> str:
+    """A key as a rule writes it: bare where it can be, else in double quotes."""
+    return key if is_bare_key(key) and key.upper() not in JOINERS else quoted(key)
+
+
+def is_bare_key(text: str) -> bool:
+    """Whether a key may stand without quotes: letters and digits of any script, `-`, `_`, `.` and `:`, and at least
+    one letter.
+    """
+    if _ASCII_KEY.fullmatch(text) is not None:
+        return True
+    return (
+        not text.isascii()
+        and any(character.isalpha() for character in text)
+        and all(_may_stand_bare(character) for character in text)
+    )
+
+
+def _may_stand_bare(character: str) -> bool:
+    """Marks, too: many scripts write vowels with them."""
+    return character.isalnum() or character in "-_.:" or unicodedata.category(character).startswith("M")
 
 
 def number_in(text: str) -> Number | None:

@@ -93,15 +93,15 @@ def operator_hint(text: str, key: str) -> str:
 
 def key_hint(text: str) -> str:
     """Why something is no key name."""
-    rule = "key names hold letters, digits, - and _, and at least one letter"
+    rule = "bare key names hold letters, digits, - _ . and :, and at least one letter"
     if text[:1] in {'"', "'"}:
-        return f"key names stand without quotes: {text[1:-1][:40]}"
-    bad = re.search(r"[^A-Za-z0-9_-]", text)
+        return "write the name of the key between these quotes"
+    bad = re.search(r"[^\w.:-]", text)
     if bad is None:
-        return rule
+        return f'{rule}; any other stands in quotes: "{text[:40]}"'
     if not bad[0].isprintable():
         return f"delete the invisible character U+{ord(bad[0]):04X}; {rule}"
-    return f"{bad[0]} cannot be part of it: {rule}"
+    return f'{bad[0]} needs quotes around the key: "{text[:40]}"; {rule}'
 
 
 def regex_hint(pattern: str) -> str:

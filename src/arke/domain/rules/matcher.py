@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from arke.domain.rules.anchors import Lead, Popularity, Rule, leads
 from arke.domain.rules.boolean import negations_inward, terms
+from arke.domain.rules.commas import may_have_parts, with_parts
 from arke.domain.rules.expression import Or
 from arke.domain.rules.key_index import Entry, KeyIndex
 from arke.domain.rules.trait import predicate_of, true_without_signals
@@ -30,20 +31,28 @@ _NEST_DEPTH = 4
 
 
 class TraitMatcher:
-    """An immutable index over trait rules. `match` gives the same result as `TraitRule.matches` of every rule."""
+    """An immutable index over trait rules. `match` gives the same result as `TraitRule.matches` of every rule.
+
+    `keys` are those that some rule asks for.
+    """
 
     def __init__(self, traits: Iterable[tuple[int, TraitRule]]) -> None:
+        keys: set[str] = set()
         exact: list[tuple[int, Rule]] = []
         folded: list[tuple[int, Rule]] = []
         for trait, rule in traits:
             (folded if rule.ignore_case else exact).append((trait, negations_inward(rule.expression)))
+            keys.update(rule.keys)
         predicates = _Predicates()
         self._exact = _Index(exact, predicates, depth=0)
         self._folded = _Index(folded, predicates, depth=0) if folded else None
         self._folded_keys = frozenset(term.key for _, rule in folded for term in terms(rule))
+        self.keys = frozenset(keys)
+        self._parted_keys = frozenset(key for key in keys if may_have_parts(key))
 
     def match(self, signals: Signals) -> list[int]:
         """The ids of the traits that an event with these signals realises, ascending."""
+        signals = with_parts(signals, self._parted_keys)
         found: set[int] = set()
         self._exact.collect(signals, signals, found)
         if self._folded is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.rules.boolean import holds_for, printed
+from arke.domain.rules.boolean import holds_for, printed, terms
+from arke.domain.rules.commas import may_have_parts, with_parts
 from arke.domain.rules.comparison import Comparison, Predicate, Signals, predicate
 from arke.domain.rules.expression import And, Expression, Not
 from arke.domain.rules.trait_syntax import parse_trait_rule
@@ -29,6 +30,11 @@ class TraitRule:
         self._predicate: Predicate | None = None
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The keys that it asks for."""
+        return frozenset(term.key for term in terms(self.expression))
+
+    @property
     def canonical(self) -> str:
         """The rule in one spelling: `key == "value"`, upper-case joiners, no needless parentheses."""
         return printed(self.expression, str)
@@ -38,7 +44,7 @@ class TraitRule:
         # Built on first use: a catalog of 100,000 rules is matched by its index, not rule by rule.
         if self._predicate is None:
             self._predicate = predicate_of(self.expression)
-        return self._predicate(signals)
+        return self._predicate(with_parts(signals, [key for key in self.keys if may_have_parts(key)]))
 
     def __repr__(self) -> str:
         return f"TraitRule({self.canonical!r})"

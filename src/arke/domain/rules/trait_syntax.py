@@ -3,9 +3,11 @@
     rule       = alternative { OR alternative }         alternative = factor { AND factor }
     factor     = NOT factor | ( rule ) | comparison | range
     comparison = key operator value                     range       = number order key [ order number ]
-    value      = "text" | 'text' | bareword             key         = letters, digits, -, _ (not only digits)
+    value      = "text" | 'text' | bareword             key         = "text" | 'text' | bare key
+    bare key   = letters and digits of any script, - _ . : (at least one letter)
 
-Accepted and printed in one form: `=` for `==`, `=>` for `>=`, operators and joiners in any letter case.
+What stands before an operator is a key, in quotes or not; what stands behind it is a value. Accepted and printed
+in one form: `=` for `==`, `=>` for `>=`, operators and joiners in any letter case.
 """
 
 from __future__ import annotations
@@ -16,7 +18,18 @@ from typing import TYPE_CHECKING, Any, cast
 import re2
 
 from arke.domain.rules.boolean import BooleanParser, all_of
-from arke.domain.rules.comparison import ORDERING, Comparison, Number, Operator, number_in, quoted, unquoted
+from arke.domain.rules.comparison import (
+    JOINERS,
+    ORDERING,
+    Comparison,
+    Number,
+    Operator,
+    is_bare_key,
+    number_in,
+    quoted,
+    unquoted,
+    written,
+)
 from arke.domain.rules.expression import Expression
 from arke.domain.rules.hints import joiner_hint, key_hint, operator_hint, regex_hint
 from arke.domain.rules.source import Source, Token, shown
@@ -42,7 +55,6 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_JOINERS = {"AND": "and", "OR": "or", "NOT": "not"}
 _SIGNS: dict[str, Operator] = {
     "==": "==",
     "=": "==",
@@ -61,7 +73,6 @@ _NAMES: dict[str, Operator] = {
     "matchesregex": "matchesregex",
 }
 _MIRRORED: dict[str, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_KEY = re.compile(r"(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]+")
 _WORD_ENDERS = frozenset(("end", "and", "or", "not", ")"))
 
 
@@ -77,7 +88,7 @@ def _tokens(source: Source) -> list[Token]:
         kind = cast("str", match.lastgroup)
         text, at = match[kind], match.start(kind)
         if kind == "word":
-            kind = _JOINERS.get(text.upper(), "word") if len(text) <= 3 else "word"
+            kind = JOINERS.get(text.upper(), "word") if len(text) <= 3 else "word"
         elif kind == "paren":
             kind = text
         elif kind == "end":
@@ -107,11 +118,10 @@ class _TraitParser(BooleanParser[Comparison]):
 
     def term(self) -> Expression[Comparison]:
         token = self.token
-        if token.kind == "word":
-            if _KEY.fullmatch(token.text) is not None:
-                return self._comparison()
-            if number_in(token.text) is not None and self.peek().kind == "sign":
-                return self._range()
+        if self._is_key():
+            return self._comparison()
+        if token.kind == "word" and number_in(token.text) is not None and self.peek().kind == "sign":
+            return self._range()
         if token.kind in {"word", "string"}:
             raise self.source.error(token.at, f"{shown(token.text)} is not a key name", key_hint(token.text))
         if token.kind in {"sign", "other"}:
@@ -145,8 +155,18 @@ class _TraitParser(BooleanParser[Comparison]):
             return f"a value of several words needs quotes: {quoted(f'{unquoted_value} {token.text}'[:60])}"
         return "join two comparisons with AND or OR"
 
+    def _is_key(self) -> bool:
+        token = self.token
+        if token.kind == "string":
+            return len(token.text) > 2
+        return token.kind == "word" and is_bare_key(token.text)
+
+    def _key(self) -> str:
+        token = self.advance()
+        return unquoted(token.text) if token.kind == "string" else token.text
+
     def _comparison(self) -> Comparison:
-        key = self.advance().text
+        key = self._key()
         operator, sign = self._operator(key)
         value, at = self._value(sign)
         return self._checked(key, operator, value, at)
@@ -155,20 +175,21 @@ class _TraitParser(BooleanParser[Comparison]):
         """`1.00 <= price <= 100.00`, which is `price >= 1.00 AND price <= 100.00`."""
         low = self.advance()
         operator, _ = self._operator(low.text)
-        key = self.token
-        if operator not in ORDERING or key.kind != "word" or _KEY.fullmatch(key.text) is None:
+        if operator not in ORDERING or not self._is_key():
             raise self.source.error(low.at, f"{shown(low.text)} is not a key name", key_hint(low.text))
-        self.advance()
-        parts = [self._checked(key.text, _MIRRORED[operator], low.text, low.at)]
+        key = self._key()
+        parts = [self._checked(key, _MIRRORED[operator], low.text, low.at)]
         if self.token.kind == "sign":
             sign = self.token
-            operator, _ = self._operator(key.text)
+            operator, _ = self._operator(key)
             if operator not in ORDERING:
                 raise self.source.error(
-                    sign.at, f"a range ends with < or <=, not {sign.text}", f"1.00 <= {key.text} <= 100.00"
+                    sign.at,
+                    f"a range ends with < or <=, not {sign.text}",
+                    f"1.00 <= {written(key)} <= 100.00",
                 )
             value, at = self._value(sign)
-            parts.append(self._checked(key.text, operator, value, at))
+            parts.append(self._checked(key, operator, value, at))
         return all_of(parts)
 
     def _operator(self, key: str) -> tuple[Operator, Token]:
@@ -183,10 +204,10 @@ class _TraitParser(BooleanParser[Comparison]):
             raise self.source.error(
                 token.at,
                 f"{shown(key)} is not compared with anything",
-                f'to ask only whether the key is there: {key} contains ""',
+                f'to ask only whether the key is there: {written(key)} contains ""',
             )
         raise self.source.error(
-            token.at, f"{shown(token.text)} is not an operator", operator_hint(token.text, key)
+            token.at, f"{shown(token.text)} is not an operator", operator_hint(token.text, written(key))
         )
 
     def _value(self, operator: Token) -> tuple[str, int]:
@@ -209,21 +230,24 @@ class _TraitParser(BooleanParser[Comparison]):
                 at, f"a value has at most {MAX_VALUE_CHARS:,} characters; this has {len(text):,}"
             )
         if operator in ORDERING:
-            return Comparison(key, operator, text, self._ignore_case, self._number(operator, text, at))
+            return Comparison(key, operator, text, self._ignore_case, self._number(key, operator, text, at))
         if operator == "matchesregex":
             return Comparison(key, operator, text, self._ignore_case, None, self._pattern(text, at))
         if operator == "matcheswords" and not text.strip():
-            raise self.source.error(at, "matcheswords needs a word to look for", f'{key} contains ""')
+            raise self.source.error(
+                at, "matcheswords needs a word to look for", f'{written(key)} contains ""'
+            )
         return Comparison(key, operator, text, self._ignore_case)
 
-    def _number(self, operator: str, text: str, at: int) -> Number:
+    def _number(self, key: str, operator: str, text: str, at: int) -> Number:
         number = number_in(text)
         if number is None:
-            raise self.source.error(
-                at,
-                f"{operator} compares numbers, and {shown(text)} is not one",
-                "write digits with at most one decimal point, such as 500 or 99.90; for text use == or !=",
-            )
+            hint = "write digits with at most one decimal point, such as 500 or 99.90; for text use == or !="
+            if number_in(key) is not None:
+                hint = (
+                    f"before an operator quotes make a key; a number stands without: {key} {operator} {text}"
+                )
+            raise self.source.error(at, f"{operator} compares numbers, and {shown(text)} is not one", hint)
         return number
 
     def _pattern(self, text: str, at: int) -> Any:

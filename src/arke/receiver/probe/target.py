@@ -73,7 +73,7 @@ def target_from_catalog(file: Path, destination: str, *, allow_cidrs: tuple[str,
             for item in found.signatures
         ),
         token_endpoint=None if oauth is None else parse_endpoint(oauth.token_url),
-        credentials="" if oauth is None else text_secret(oauth.credentials),
+        credentials="" if oauth is None or oauth.credentials is None else text_secret(oauth.credentials),
         success=found.success,
         ca_file=_path(found.tls.ca_file),
         client_cert=_path(found.tls.client_cert),
