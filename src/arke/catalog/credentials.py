@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path as FilePath
 
+    from arke.catalog.endpoints import TlsChecker
     from arke.catalog.fields import Fields
     from arke.catalog.values import Confined
     from arke.domain.catalog import Signature
@@ -86,6 +87,7 @@ def read_oauth2(
     base_dir: FilePath | None,
     checker: Callable[[str], object] | None,
     confined: Confined | None,
+    tls_checker: TlsChecker | None = None,
 ) -> OAuth2 | None:
     entry = fields.mapping("oauth2", OAUTH2_FIELDS)
     if entry is None:
@@ -101,7 +103,7 @@ def read_oauth2(
         credentials=credentials,
         auth=auth,
         params=_params(entry, auth, confined),
-        tls=read_tls(entry, base_dir, confined) if entry.has("tls") else None,
+        tls=read_tls(entry, base_dir, confined, tls_checker) if entry.has("tls") else None,
     )
 
 

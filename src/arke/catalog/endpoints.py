@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from arke.catalog.fields import shown
@@ -14,7 +15,7 @@ from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from arke.catalog.fields import Fields
     from arke.catalog.values import Confined
@@ -73,19 +74,42 @@ def _authority_problem(url: str, parts: SplitResult, port: int | None) -> tuple[
     return None
 
 
-def read_tls(fields: Fields, base_dir: FilePath | None, confined: Confined | None) -> Tls:
+class FileProblem(Protocol):
+    """Something wrong with the file that a field of `tls` names; a doubt is only a warning."""
+
+    @property
+    def field(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str: ...
+    @property
+    def doubt(self) -> bool: ...
+
+
+TlsChecker = Callable[[Tls, "Confined | None"], "Iterable[FileProblem]"]
+"""Looks into the files of a profile, which are there; the other argument opens those that came over the network."""
+
+
+def read_tls(
+    fields: Fields, base_dir: FilePath | None, confined: Confined | None, checker: TlsChecker | None = None
+) -> Tls:
     """Certificate files; a relative path counts from the catalog file and is stored absolute."""
     entry = fields.mapping("tls", TLS_FIELDS)
     if entry is None:
         return Tls()
     if entry.has("client_key") and not entry.has("client_cert"):
         entry.error("client_key", "client_key needs client_cert", "name the certificate this key belongs to")
-    return Tls(
+    tls = Tls(
         ca_file=_file(entry, "ca_file", base_dir, confined),
         client_cert=_file(entry, "client_cert", base_dir, confined),
         client_key=_file(entry, "client_key", base_dir, confined),
         confined=confined is not None,
     )
+    for problem in () if checker is None else checker(tls, confined):
+        report = entry.warn if problem.doubt else entry.error
+        report(problem.field, problem.message, problem.hint)
+    return tls
 
 
 def _file(fields: Fields, key: str, base_dir: FilePath | None, confined: Confined | None) -> str | None:

@@ -13,6 +13,8 @@ DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 Declarer = Literal["anyone", "token"]
 IdForm = Literal["sha256", "md5", "email_sha256", "upper", "lower", "uuid"]
 TraitKind = Literal["rule_based", "onboarded"]
+Resending = Literal["auto", "strict"]
+"""Whether what is owed is sent again by itself, or only for another reason."""
 HmacAlgorithm = Literal["sha1", "sha256", "sha512", "md5"]
 SignatureEncoding = Literal["base64", "hex"]
 TokenAuth = Literal["basic", "body"]
@@ -219,6 +221,10 @@ class Destination(Frozen, frozen=True):
     on_unmap: Literal["unsegment", "silent"] = "unsegment"
     auto_alias: Literal["segment_id", "integration_code"] = "segment_id"
     enabled: bool = True
+    owed: Resending = "auto"
+    max_concurrency: int | None = None
+    max_requests_per_second: float | None = None
+    max_bytes_per_request: int | None = None
     segments: tuple[Mapping, ...] = ()
     confined: bool = False
 

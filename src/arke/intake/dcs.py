@@ -17,6 +17,7 @@ from arke.domain.rules.commas import may_have_parts
 from arke.errors import EventError
 from arke.intake import consent, declared_ids, query
 from arke.intake import dcs_codes as codes
+from arke.intake.event_ids import event_id
 from arke.intake.settings import ConsentRules
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ _IDENTITY_KEYS: Final = {
     "dpid",
     "dpuuid",
 }
+_EVENT_KEYS: Final = {"d_event_id"}
 _TRAIT_KEYS: Final = {"d_sid", "d_tdpid", "d_tdpid_ic"}
 _ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "d_rd", "redir"}
 _CONSENT_KEYS: Final = {"d_coppa", *consent.KEYS}
 _RESERVED_KEYS: Final = {"d_dst_filter", "d_rs"}
-PROTOCOL_KEYS: Final = _IDENTITY_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+PROTOCOL_KEYS: Final = (
+    _IDENTITY_KEYS | _EVENT_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+)
 """Keys that steer the request; every other key is a signal."""
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]{1,6}\])*", re.ASCII)
@@ -182,6 +186,11 @@ def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | No
     mid = _first(grouped, "d_mid")
     if "d_mid" in grouped and rules.read(ECID_DPID, mid) in (IdProblem.MALFORMED, IdProblem.NOT_A_UUID):
         return codes.invalid_ecid(mid)
+    if name := _first(grouped, "d_event_id"):
+        try:
+            event_id(name)
+        except EventError as problem:
+            return codes.invalid_parameters(problem.message)
     org = _first(grouped, "d_orgid")
     if "d_orgid" in grouped and _ORG.fullmatch(org) is None:
         return codes.invalid_org(org)
@@ -213,7 +222,15 @@ def _with_event(
         signals, traits = {}, ()
     if not (traits_ok and source_ok):
         errors.append(codes.TRAITS_NOT_EVALUATED)
-    event = IncomingEvent(uuid=uuid, ids=ids, signals=signals, traits=traits, trait_source=source)
+    event = IncomingEvent(
+        uuid=uuid,
+        ids=ids,
+        signals=signals,
+        traits=traits,
+        trait_source=source,
+        event_id=_first(grouped, "d_event_id") or None,
+        browser=True,
+    )
     return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
 
 

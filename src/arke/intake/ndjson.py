@@ -16,7 +16,8 @@ from arke.domain.event_time import TimeProblem, believable, happened_at, moment
 from arke.domain.ids import is_uuid, parse_dpid
 from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
-from arke.intake.event_ids import with_read_ids
+from arke.intake.event_ids import event_id
+from arke.intake.partner_ids import with_read_ids
 from arke.intake.signals import flat_signals, text_of
 
 if TYPE_CHECKING:
@@ -52,13 +53,14 @@ class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
     region: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     ts: str | int | float | None = None
     sent_at: str | int | float | None = None
+    event_id: str | int | None = None
 
 
 class _Entries(msgspec.Struct):
-    """The objects of a line whose keys are the sender's own, undecoded."""
+    """The objects of a line whose keys are the sender's own, their values undecoded."""
 
-    signals: dict[str, msgspec.Raw] = {}
-    memberships: dict[str, msgspec.Raw] = {}
+    signals: msgspec.Raw = msgspec.Raw(b"{}")
+    memberships: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _ENTRY_TYPES: Final[dict[str, Any]] = {"signals": Any, "memberships": _Status | None}
@@ -72,7 +74,8 @@ _NO_KEY: Final = "[...]"
 
 
 def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> IncomingEvent:
-    """The event of a line. `now` in epoch seconds; with `known`, ids of unknown data sources are refused.
+    """The event of a line. `now` in epoch seconds; without `known` its ids are as declared, to be read later, as
+    `with_read_ids` does.
 
     Raises `EventError`, whose `reason` is one of the codes of docs/reference/intake.md.
     """
@@ -97,6 +100,7 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
         memberships=_memberships(wire.memberships) if wire.memberships else {},
         region=wire.region,
         ts=_time(wire, now, left_out),
+        event_id=None if wire.event_id is None else event_id(wire.event_id),
         left_out=tuple(left_out),
     )
     return with_read_ids(event, known.ids) if known is not None and event.ids else event
@@ -198,7 +202,9 @@ def _with_key(problem: str, line: bytes) -> str:
     entries = msgspec.json.decode(line, type=_Entries)
     for field, kind in _ENTRY_TYPES.items():
         if f"$.{field}{_NO_KEY}" in problem:
-            for key, value in getattr(entries, field).items():
+            for key, value in msgspec.json.decode(
+                getattr(entries, field), type=dict[str, msgspec.Raw]
+            ).items():
                 try:
                     msgspec.json.decode(value, type=kind)
                 except msgspec.ValidationError:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from arke.domain.event import Accepted, DeclaredId, IncomingEvent
     from arke.domain.ids import IdRules
     from arke.errors import EventError
+    from arke.intake.figures import IntakeFigures
     from arke.intake.room import Reservation
 
 
@@ -23,7 +24,9 @@ class NameSpaces(Protocol):
 
 
 class Ingest(NameSpaces, Protocol):
-    """Where events go."""
+    """Where events go. `figures` is told what the doors refuse."""
+
+    figures: IntakeFigures
 
     async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         """Room for events that have arrived and are not read yet, before anything is done about them.

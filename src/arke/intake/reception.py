@@ -80,7 +80,7 @@ class Reception:
             consent_rules=self._settings.consent,
         )
         if only_ids and request.event is not None:
-            event = msgspec.structs.replace(request.event, signals={}, traits=())
+            event = msgspec.structs.replace(request.event, signals={}, traits=(), event_id=None)
             request = msgspec.structs.replace(request, event=event)
         return request
 
@@ -88,6 +88,13 @@ class Reception:
         self, request: DcsRequest, place: Reservation, *, public: bool
     ) -> tuple[Accepted | None, list[DcsError]]:
         """Store the event, durably, if there is one. Returns what was accepted, and the errors to answer."""
+        accepted, errors = await self._stored(request, place, public=public)
+        self._ingest.figures.answered(errors, stored=accepted is not None)
+        return accepted, errors
+
+    async def _stored(
+        self, request: DcsRequest, place: Reservation, *, public: bool
+    ) -> tuple[Accepted | None, list[DcsError]]:
         errors = list(request.errors)
         if request.event is None:
             return None, errors

@@ -70,8 +70,11 @@ class VisitorIdEndpoint:
             return request, *await self._reception.store(request, place, public=public)
         accepted, errors = await self._reception.store(request, place, public=public)
         if accepted is not None and not accepted.by_id:
+            only_uuid = msgspec.structs.replace(event, ids=())  # the others are stored already
+            request = msgspec.structs.replace(request, event=only_uuid, errors=())
             request = self._with_ecid(request, accepted.uuid)
-            accepted, errors = await self._reception.store(request, place, public=public)
+            accepted, more = await self._reception.store(request, place, public=public)
+            errors += more
         return request, accepted, errors
 
     def _with_ecid(self, request: DcsRequest, uuid: str) -> DcsRequest:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from arke.engine.batches import Batches
     from arke.engine.catalog_switch import CatalogSwitch
     from arke.engine.file_desk import FileDesk
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
     from arke.engine.links import Joins, Links, Moves
@@ -42,6 +43,7 @@ class Engine:
     links: Links
     moves: Moves
     joins: Joins
+    homes: Homes
     files: FileDesk
     catalogs: CatalogSwitch
     batches: Batches
@@ -57,6 +59,7 @@ class Engine:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""
         await self.identity.start()
         await self.catalogs.load()
+        await self.homes.recover()
         self.moves.follow()
         self.joins.follow()
 
@@ -71,6 +74,7 @@ class Engine:
         """
         await self.moves.until_idle(timeout_s)
         await self.privacy.until_idle(timeout_s)
+        await self.homes.until_idle(timeout_s)
         await self.joins.until_idle(timeout_s)
         await self.shards.drain(timeout_s)
 
@@ -81,6 +85,7 @@ class Engine:
         await self.privacy.stop()
         await self.moves.stop()
         await self.joins.stop()
+        await self.homes.stop()
         await self.shards.stop()
         self.compiler.close()
         await self.directory.close()

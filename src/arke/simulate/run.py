@@ -10,8 +10,8 @@ import msgspec
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
-from arke.intake.event_ids import with_read_ids
 from arke.intake.ndjson import left_out, refusal
+from arke.intake.partner_ids import with_read_ids
 from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request import Asked
@@ -103,7 +103,9 @@ class Simulation:
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
                 self.complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
-            network.respond(step.respond.destination, step.respond.status, step.respond.times)
+            network.respond(
+                step.respond.destination, step.respond.status, step.respond.times, step.respond.retry_after
+            )
         elif step.apply is not None:
             path = script.parent / step.apply
             if not path.is_file():

@@ -14,6 +14,7 @@ from arke.domain.ids import IdRules
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
+from arke.intake.figures import IntakeFigures
 from arke.intake.http import intake_app, intake_server
 from arke.intake.room import Reservation, Room
 from arke.intake.settings import IntakeSettings
@@ -48,6 +49,7 @@ class RecordingEngine:
         self.is_ready = True
         self.full = False
         self.room = Room()
+        self.figures = IntakeFigures()
         self.calls = 0
         self.stored = threading.Event()
 

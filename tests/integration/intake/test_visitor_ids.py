@@ -83,8 +83,10 @@ def test_jsonp_for_old_libraries(intake: Server) -> None:
 def test_ids_of_somebody_new_get_an_ecid_beside_them(intake: Server, engine: RecordingEngine) -> None:
     told = content(intake.get(f"{WEB}&d_cid=123%01x"))
     assert told["d_mid"] == ecid(ORG, FRESH)
-    assert engine.events[-1].uuid == FRESH
-    assert engine.events[-1].ids == (DeclaredId(4, told["d_mid"]), DeclaredId(123, "x"))
+    assert [(event.uuid, event.ids) for event in engine.events] == [
+        (None, (DeclaredId(123, "x"),)),
+        (FRESH, (DeclaredId(4, told["d_mid"]),)),
+    ]
 
 
 def test_by_a_known_id_nobody_gets_another_of_its_device(intake: Server, engine: RecordingEngine) -> None:

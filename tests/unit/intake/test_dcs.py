@@ -188,7 +188,7 @@ def test_traits_of_one_source_only(text: str, source: int | None) -> None:
 @pytest.mark.parametrize("text", ["d_tdpid=x", "d_tdpid_ic=nobody"])
 def test_an_unknown_trait_source_evaluates_nothing_and_says_so(text: str) -> None:
     request = understand(text + "&c_a=1&d_sid=5&d_cid=123%01x")
-    assert request.event == IncomingEvent(ids=(DeclaredId(123, "x"),))
+    assert request.event == IncomingEvent(ids=(DeclaredId(123, "x"),), browser=True)
     assert codes_of(request) == [10]
 
 

@@ -203,6 +203,9 @@ def test_time_stamps(ts: str, at: int) -> None:
             "a.b.b.b.b.b.b.b.b` lies more than 8",
         ),
         (b'{"signals":[]}', "bad_field", "signals"),
+        (b'{"memberships":{"7":2},"signals":null}', "bad_field", "memberships.7"),
+        (b'{"memberships":{"7":2},"signals":[1]}', "bad_field", "memberships.7"),
+        (b'{"signals":{"a":1e999},"memberships":3}', "bad_field", "signals.a"),
         (b'{"signals":{%b}}' % b",".join(b'"k%d":1' % n for n in range(257)), "too_many_properties", "256"),
         (b'{"signals":{"a":[%b]}}' % b",".join([b"1"] * 257), "too_many_properties", "`signals.a` has 257"),
         (

@@ -177,7 +177,7 @@ def test_in_files_too_values_match_by_their_parts_and_rules_name_any_key() -> No
         for number, rule in enumerate(rules, 1)
     )
     book, tally = TraitBook(Catalog(traits=traits), 501), Tally()
-    parse = TraitLines(parse_name(COOKIES), book)
+    parse = TraitLines(parse_name(COOKIES), book, RULES)
     for number, (items, realised) in enumerate(
         [
             ('"my key"="a, b"', (1, 2)),
