@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
@@ -28,6 +30,7 @@ from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
 from arke.engine.file_desk import FileDesk
+from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
 from arke.engine.links import Joins, Links, Moves
@@ -36,6 +39,7 @@ from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
 from arke.errors import SettingsError
+from arke.intake.settings import ConsentRules
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
@@ -71,8 +75,8 @@ def ruling_of(request: Prepare) -> Ruling:
     return Ruling(catalog, request.version, request.mapping_versions, request.retired)
 
 
-def https_wire(settings: Settings) -> Wire:
-    """The wire to real destinations."""
+def https_wire(settings: Settings, shard: int = 0) -> Wire:
+    """The wire of a shard, by its number, to real destinations."""
     confinement = confined_to(settings)
     secrets = Secrets(confinement)
     egress = settings.egress
@@ -90,6 +94,7 @@ def https_wire(settings: Settings) -> Wire:
         refusals=Refusals(SystemClock()),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+        shard=(shard, settings.server.shards or 1),
     )
 
 
@@ -109,6 +114,12 @@ def confined_to(settings: Settings) -> Confinement:
     return Confinement(settings.secrets.env_prefix, settings.secrets.folders)
 
 
+def shard_number(name: str) -> int:
+    """By the name of its file, `shard-03`; 0 for a file of another name."""
+    _, _, number = name.rpartition("-")
+    return int(number) if number.isdecimal() else 0
+
+
 def page_memory(settings: Settings) -> PageMemory:
     """What connections to the store's files may keep in memory."""
     return PageMemory(settings.memory.pages_mb, settings.memory.mapped_mb)
@@ -125,7 +136,7 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
     return Shard(
         store,
         Ruling(Catalog(), 0, {}),
-        wire=https_wire(settings),
+        wire=https_wire(settings, shard_number(name)),
         clock=SystemClock(),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
@@ -174,13 +185,14 @@ def engine_over(
     )
     live = LiveCatalog()
     shards = Shards(ports, identity.suppressed)
-    moves = Moves(identity, clock, shards)
-    joins = Joins(directory.files, clock, shards)
+    homes = Homes(identity, directory.files, shards, clock)
+    moves = Moves(identity, clock, shards, homes)
+    joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
-    events = Ingestion(live, identity, links, shards, clock)
+    events = Ingestion(live, identity, links, homes, shards, clock)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
-    privacy = Privacy(directory, identity, shards, live, clock)
+    privacy = Privacy(directory, identity, homes, shards, live, clock)
     return Engine(
         directory=directory,
         compiler=compiler,
@@ -191,7 +203,8 @@ def engine_over(
         links=links,
         moves=moves,
         joins=joins,
-        files=FileDesk(live, identity, links, shards, joins, events, audit),
+        homes=homes,
+        files=FileDesk(live, identity, links, shards, joins, homes, clock, events, audit),
         catalogs=CatalogSwitch(
             live, directory.catalogs, identity, shards, batches, clock=clock, compiler=compiler
         ),
@@ -202,6 +215,15 @@ def engine_over(
         opt_outs=OptOuts(privacy, identity),
         doorkeeper=Doorkeeper(directory.tokens, clock),
         audit=audit,
+        consent=consent_rules(given),
+    )
+
+
+def consent_rules(settings: Settings) -> ConsentRules:
+    """What the settings say about consent."""
+    privacy = settings.privacy
+    return ConsentRules(
+        tcf_vendor=privacy.tcf_vendor, tcf_purposes=privacy.tcf_purposes, honour=privacy.honour
     )
 
 
@@ -222,6 +244,9 @@ async def running_engine(
             data / DIRECTORY_FILE, committer=ThreadCommitter("directory"), memory=page_memory(settings)
         )
         count = await directory.shards(settings.server.shards)
+        settings = msgspec.structs.replace(
+            settings, server=msgspec.structs.replace(settings.server, shards=count)
+        )
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]
@@ -249,6 +274,7 @@ async def running_engine(
                 engine.batches.start_schedule()
             engine.watch()
             if delivering:
+                engine.homes.start()
                 await engine.privacy.start()
             yield engine
         finally:

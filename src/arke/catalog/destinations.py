@@ -8,7 +8,7 @@ from arke.catalog.credentials import read_basic_auth, read_headers, read_oauth2
 from arke.catalog.endpoints import read_content_type, read_tls, read_url
 from arke.catalog.signatures import read_signatures, read_webhooks
 from arke.catalog.values import duration_ms, hour_of_day, iso_day, time_zone
-from arke.domain.catalog import BatchSchedule, Destination, HttpMethod, Mapping
+from arke.domain.catalog import BatchSchedule, Destination, HttpMethod, Mapping, Resending
 from arke.errors import InvalidInput, RuleError
 
 if TYPE_CHECKING:
@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 MAX_TEMPLATE_LENGTH = 1_048_576
 MAX_ALIAS_LENGTH = 255
 MAX_SAMPLE_RATE_DENOMINATOR = 1_000_000_000
+MAX_CONCURRENCY = 10_000
+MIN_REQUESTS_PER_SECOND = 0.01
+MAX_REQUESTS_PER_SECOND = 100_000
+MIN_BYTES_PER_REQUEST = 256
+MAX_BYTES_PER_REQUEST = 1 << 30
 
 DESTINATION_FIELDS = (
     *("id", "name", "url", "client_id", "user_dpids", "realtime", "batch", "max_users_per_request", "linger"),
     *("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls", "success"),
     *("template", "template_language", "content_type", "method"),
+    *("owed", "max_concurrency", "max_requests_per_second", "max_bytes_per_request"),
     *("sample_rate_denominator", "supports_unsegment", "on_unmap", "auto_alias", "enabled", "segments"),
 )
 REFERRING_FIELDS = ("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls")
@@ -98,6 +104,14 @@ def read_destination(
         on_unmap=fields.choice("on_unmap", OnUnmap, "unsegment"),
         auto_alias=fields.choice("auto_alias", AutoAlias, "segment_id"),
         enabled=fields.flag("enabled", default=True),
+        owed=fields.choice("owed", Resending, "auto"),
+        max_concurrency=fields.optional_integer("max_concurrency", low=1, high=MAX_CONCURRENCY),
+        max_requests_per_second=fields.optional_number(
+            "max_requests_per_second", low=MIN_REQUESTS_PER_SECOND, high=MAX_REQUESTS_PER_SECOND
+        ),
+        max_bytes_per_request=fields.optional_integer(
+            "max_bytes_per_request", low=MIN_BYTES_PER_REQUEST, high=MAX_BYTES_PER_REQUEST
+        ),
         segments=tuple(_mapping(entry) for entry in fields.mappings("segments", MAPPING_FIELDS)),
         confined=refers and confined is not None,
     )

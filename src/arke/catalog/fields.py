@@ -91,6 +91,21 @@ class Fields:
             return None
         return checked_integer(self.raw(key), self.at(key), key, self._findings, low=low, high=high)
 
+    def optional_number(self, key: str, *, low: float, high: float) -> float | None:
+        """A number, whole or not."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.error(
+                key, f"{key} must be a number, not {type_name(value)}", "write it without quotes or a unit"
+            )
+        elif not low <= value <= high:
+            self.error(key, f"{key} must be from {low:g} to {high:g}, not {value:g}")
+        else:
+            return float(value)
+        return None
+
     def required_id(self, key: str) -> int:
         """A positive id; 0 stands for one that is missing or wrong, and reported."""
         self.missing(key)

@@ -53,7 +53,7 @@ def access(
     found = client(data, url, token, config, insecure=insecure).privacy_access(_ask("access", uuid, id, file))
     text = msgspec.json.encode(found)
     sys.stdout.write((text if json else msgspec.json.format(text, indent=2)).decode() + "\n")
-    if not any(one.filed or any(device.known for device in one.devices) for one in found):
+    if not any(one.people or any(device.known for device in one.devices) for one in found):
         sys.stderr.write("arke: nothing is kept about them\n")
         raise typer.Exit(1)
 
@@ -203,8 +203,9 @@ def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:
 def _lines(report: PrivacyReport) -> Iterator[str]:
     ended = f"done {report.done}" if report.done else f"{report.state}: not finished"
     yield f"request {report.number}: {report.action.replace('_', '-')}, asked {report.asked}, {ended}"
-    yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)})"
-    if report.done and not report.devices:
+    people = f", {report.people} {'person' if report.people == 1 else 'people'}" if report.people else ""
+    yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)}{people})"
+    if report.done and not report.devices and not report.people:
         yield "  nobody was known by that"
     if report.lifted is not None:
         yield f"  lifted {report.lifted}: what it alone had suppressed is taken again"

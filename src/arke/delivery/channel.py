@@ -7,37 +7,40 @@ deadline of its own.
 from __future__ import annotations
 
 import asyncio
-import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from arke.delivery.authentication import AUTHORIZATION, Fields, secret_fields
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
-from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest, carried
+from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.refusals import Refusals, refused_by
 from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_keys_of
-from arke.domain.secret_text import is_reference, name_and_password
-from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.delivery.https.ports import Poster
     from arke.delivery.secrets import Secrets
-    from arke.domain.catalog import BasicAuth, Destination
+    from arke.domain.catalog import Destination
 
 TIMEOUT_S = 3.0
 RETRY_DELAY_S = 0.1
-AUTHORIZATION = "Authorization"
 _DOUBTS_THE_TOKEN = frozenset({401, 403})
 
-Fields = list[tuple[str, str]]
+PASSING: Final = frozenset({401, 403, 408, 425, 429})
+"""The 4xx that say nothing of what the message holds."""
+_UNREACHABLE: Final = frozenset({"dns", "connect", "tls"})
+_TIMEOUTS_UNREACHED: Final = frozenset({"timeout_dns", "timeout_connect", "timeout_tls"})
 
 
 class Wire(msgspec.Struct, frozen=True):
     """What all messages of a shard leave through, and where it is kept why some were refused. `timeout_s` bounds an
     attempt; a retry waits `retry_delay_s`.
+
+    `shard` is the shard's number, from 0, and how many there are: each keeps to its share of a destination's
+    bounds.
     """
 
     poster: Poster
@@ -45,6 +48,7 @@ class Wire(msgspec.Struct, frozen=True):
     refusals: Refusals = msgspec.field(default_factory=Refusals)
     timeout_s: float = TIMEOUT_S
     retry_delay_s: float = RETRY_DELAY_S
+    shard: tuple[int, int] = (0, 1)
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -64,7 +68,8 @@ class Delivery(msgspec.Struct, frozen=True):
     """How a delivery ended after `attempts` (0 to 2).
 
     `answer` is what the ledger records: a status, or the stable name of what failed. `sent` says whether the
-    destination may have received the message; `sloppy` counts answers that were not well-formed.
+    destination may have received the message; `sloppy` counts answers that were not well-formed; `refused`: it
+    answered that it does not take what the message holds; `unreachable`: there was no connection to it.
     """
 
     acknowledged: bool
@@ -72,6 +77,24 @@ class Delivery(msgspec.Struct, frozen=True):
     attempts: int
     sent: bool = True
     sloppy: int = 0
+    refused: bool = False
+    unreachable: bool = False
+
+
+class Retries(Protocol):
+    """Says when a retry may leave."""
+
+    def failed(self, answer: Answer) -> None:
+        """An attempt failed, with this answer."""
+        ...
+
+    async def turn(self, message: Message) -> bool:
+        """Wait until the message's retry may leave. False: it never may."""
+        ...
+
+    def answered(self) -> None:
+        """The retry has ended."""
+        ...
 
 
 class Channel:
@@ -113,66 +136,50 @@ class Channel:
         """The header fields that both attempts of a message send. Raises SecretUnresolved."""
         destination, secrets = self.destination, self._wire.secrets
         confined, at = destination.confined, int(message.at)
-        fields: Fields = []
-        if destination.basic_auth is not None:
-            fields.append((AUTHORIZATION, self._basic(destination.basic_auth)))
-        for one in destination.headers:
-            if one.secret:
-                fields.append((one.name, self._header_secret(one.value)))
+        fields = secret_fields(destination, secrets)
         fields += signature_headers(destination.signatures, secrets, message.body, at, confined=confined)
         if destination.standard_webhooks is not None:
             keys = webhook_keys_of(destination.standard_webhooks, secrets, confined=confined)
             fields += standard_webhooks_headers(keys, message.id, at, message.body)
         return fields
 
-    def _secret(self, reference: str) -> str:
-        return self._wire.secrets.value(reference, confined=self.destination.confined)
+    async def connect(self) -> bool:
+        """Have a connection ready for the next message. False: none can be made."""
+        destination = self.destination
+        failure = await self._wire.poster.connect(
+            destination.id, self._endpoint, destination.tls, timeout_s=self._wire.timeout_s
+        )
+        return failure is None
 
-    def _header_secret(self, reference: str) -> str:
-        """A secret that a header carries as it is. Raises SecretUnresolved."""
-        value = self._secret(reference)
-        if not carried(value):
-            raise SecretUnresolved(f"{reference}: the secret has characters that a header cannot carry")
-        return value
-
-    def _basic(self, auth: BasicAuth) -> str:
-        """The value of the header Authorization. Raises SecretUnresolved."""
-        if auth.pair is not None:
-            try:
-                name, password = name_and_password(self._secret(auth.pair))
-            except InvalidInput as error:
-                raise SecretUnresolved(f"{auth.pair}: {error}") from None
-        else:
-            name = self._secret(auth.username) if is_reference(auth.username) else auth.username
-            password = self._secret(auth.password or "")
-            if ":" in name:
-                raise SecretUnresolved(f"{auth.username}: a user name must not hold a colon")
-        return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
-
-    async def deliver(self, message: Message, fields: Fields) -> Delivery:
+    async def deliver(self, message: Message, fields: Fields, retries: Retries) -> Delivery:
         """Send a message with its signatures, and send it once more if that failed. Never a third time."""
         success = self.destination.success
         asker = object()
-        first, _ = await self._attempt(message, fields, 1, asker)
+        first, token = await self._attempt(message, fields, 1, asker)
         if first.status in success:
             return Delivery(True, first.code, attempts=1, sloppy=int(first.sloppy))
+        retries.failed(first)
         await asyncio.sleep(self._wire.retry_delay_s)
-        second, token = await self._attempt(message, fields, 2, asker)
-        if second.status not in success:
-            self.refused(message, second, fields if token is None else [token.header, *fields], attempts=2)
-        return Delivery(
-            second.status in success,
-            second.code,
-            attempts=2,
-            sent=first.sent or second.sent,
-            sloppy=first.sloppy + second.sloppy,
-        )
+        if not await retries.turn(message):
+            self.refused(message, first, _shown(fields, token), attempts=1)
+            return _failed(first, 1, sent=first.sent, sloppy=int(first.sloppy))
+        try:
+            second, token = await self._attempt(message, fields, 2, asker)
+        finally:
+            retries.answered()
+        sloppy = first.sloppy + second.sloppy
+        if second.status in success:
+            return Delivery(True, second.code, attempts=2, sloppy=sloppy)
+        retries.failed(second)
+        self.refused(message, second, _shown(fields, token), attempts=2)
+        return _failed(second, 2, sent=first.sent or second.sent, sloppy=sloppy)
 
     def refused(self, message: Message, answer: Answer, fields: Fields, *, attempts: int) -> None:
         """Keep why a message was not acknowledged, without the secrets that were in its header `fields`."""
         secrets = [value for name, value in fields if name.lower() in self._hidden]
         if self.tokens is not None:
             secrets += self.tokens.secret_texts()
+        now = self._clock.now()
         refused = refused_by(
             answer,
             secrets,
@@ -181,9 +188,9 @@ class Channel:
             kind=message.kind,
             users=message.users,
             attempts=attempts,
-            at=self._clock.now(),
+            at=now,
         )
-        self._wire.refusals.add(refused)
+        self._wire.refusals.add(refused, now)
 
     async def _attempt(
         self, message: Message, fields: Fields, attempt: int, asker: object
@@ -218,3 +225,22 @@ class Channel:
         """Cancel a token's fetch. Safe twice."""
         if self.tokens is not None:
             await self.tokens.close()
+
+
+def _failed(answer: Answer, attempts: int, *, sent: bool, sloppy: int) -> Delivery:
+    """How a delivery ended whose last attempt got this answer."""
+    status = answer.status
+    return Delivery(
+        False,
+        answer.code,
+        attempts,
+        sent=sent,
+        sloppy=sloppy,
+        refused=status is not None and 400 <= status < 500 and status not in PASSING,
+        unreachable=answer.reason in _UNREACHABLE or answer.cause in _TIMEOUTS_UNREACHED,
+    )
+
+
+def _shown(fields: Fields, token: AccessToken | None) -> Fields:
+    """The header fields of an attempt."""
+    return fields if token is None else [token.header, *fields]

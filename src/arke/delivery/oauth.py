@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import math
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
 
+from arke.delivery.authentication import token_request, token_secrets
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
-from arke.delivery.https.request import TOKEN, USER_AGENT, OutboundRequest, carried, exact_head
+from arke.delivery.https.request import TOKEN, USER_AGENT, OutboundRequest, exact_head
 from arke.delivery.token_response import (
     TOKEN_BODY_LIMIT_BYTES,
     lifetime_s,
@@ -168,10 +168,7 @@ class TokenSource:
 
     def _resolved(self) -> tuple[str, ...]:
         """The values of all secrets, the credentials first. Raises SecretUnresolved."""
-        references = [one.value for one in self._oauth.params if one.secret]
-        if self._oauth.credentials is not None:
-            references.insert(0, self._oauth.credentials)
-        return tuple(self._secrets.value(one, confined=self._confined) for one in references)
+        return token_secrets(self._oauth, self._secrets, confined=self._confined)
 
     def _fetched(self, task: asyncio.Task[AccessToken | Answer]) -> None:
         self._fetching = None
@@ -204,23 +201,8 @@ class TokenSource:
 
     def _request(self, secrets: tuple[str, ...]) -> OutboundRequest:
         """Raises InvalidInput where a secret cannot be sent."""
-        values = iter(secrets)
-        credentials = None if self._oauth.credentials is None else next(values)
-        form = [("grant_type", "client_credentials")]
-        fields = [("User-Agent", USER_AGENT)]
-        if credentials is not None and self._oauth.auth == "body":
-            form += zip(("client_id", "client_secret"), name_and_password(credentials), strict=True)
-        elif credentials is not None:
-            if not carried(f"Basic {credentials}"):
-                raise InvalidInput("it has characters that a header cannot carry")
-            fields.append(("Authorization", f"Basic {credentials}"))
-        form += [(one.name, next(values) if one.secret else one.value) for one in self._oauth.params]
-        body = urlencode(form).encode()
-        fields += [
-            ("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"),
-            ("Content-Length", str(len(body))),
-            ("Accept-Encoding", "gzip"),
-        ]
+        fields, body = token_request(self._oauth, secrets, USER_AGENT)
+        fields += [("Content-Length", str(len(body))), ("Accept-Encoding", "gzip")]
         return OutboundRequest(
             destination=self._destination,
             kind=TOKEN,

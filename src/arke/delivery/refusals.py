@@ -1,7 +1,7 @@
 """The newest refusals of each destination, so that an operator sees what it had to say.
 
-They are kept in memory only, a few of each destination: what a partner answers may hold ids of people, and what is
-written down would have to be found by a request for deletion. So a restart forgets them.
+They are kept in memory only, a few of each destination and for a week at most: what a partner answers may hold ids
+of people, and what is written down would have to be found by a request for deletion. So a restart forgets them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ KEPT: Final = 20
 """Refusals of one destination."""
 MAX_DESTINATIONS: Final = 200
 """Destinations whose refusals a shard keeps: those refused last."""
+KEPT_S: Final = 7 * 86_400
 BODY_SHOWN_BYTES: Final = 2_048
 TEXT_SHOWN_CHARS: Final = 500
 HIDDEN: Final = "(hidden)"
@@ -78,15 +79,22 @@ class Refusals:
         self._kept: OrderedDict[int, deque[Refused]] = OrderedDict()
         self._says: dict[int, Throttled] = {}
 
-    def of(self, destination: int | None) -> list[Refused]:
+    def of(self, destination: int | None, now: float) -> list[Refused]:
         """One destination's, or all, newest first."""
+        self._forget(now)
         found = (
-            self._kept.values() if destination is None else [self._kept.get(destination, deque[Refused]())]
+            self._kept.items() if destination is None else [(destination, self._kept.get(destination, ()))]
         )
-        return sorted((one for kept in found for one in reversed(kept)), key=lambda one: one.at, reverse=True)
+        return newest_first(one for _, kept in found for one in reversed(kept))
 
-    def add(self, refused: Refused) -> None:
+    def newest(self, now: float) -> dict[int, Refused]:
+        """The last of each destination."""
+        self._forget(now)
+        return {destination: kept[-1] for destination, kept in self._kept.items()}
+
+    def add(self, refused: Refused, now: float) -> None:
         """Keep a refusal. One that says the same as the one before takes its place."""
+        self._forget(now)
         kept = self._kept.setdefault(refused.destination, deque(maxlen=KEPT))
         self._kept.move_to_end(refused.destination)
         if kept and _said(kept[-1]) == _said(refused):
@@ -100,6 +108,15 @@ class Refusals:
             self._says.pop(gone, None)
         self._say(refused)
 
+    def _forget(self, now: float) -> None:
+        oldest = utc_text(max(0, int(now) - KEPT_S))
+        for destination in [*self._kept]:
+            kept = self._kept[destination]
+            while kept and kept[0].at < oldest:
+                kept.popleft()
+            if not kept:
+                del self._kept[destination]
+
     def _say(self, refused: Refused) -> None:
         if self._clock is None:
             return
@@ -107,6 +124,11 @@ class Refusals:
         if say is None:
             say = self._says[refused.destination] = Throttled(log, "delivery_refused", self._clock)
         say(destination=refused.destination, answer=refused.answer, users=refused.users)
+
+
+def newest_first(refused: Iterable[Refused]) -> list[Refused]:
+    """Of one second those first that come first."""
+    return sorted(refused, key=lambda one: one.at, reverse=True)
 
 
 def _said(refused: Refused) -> tuple[object, ...]:

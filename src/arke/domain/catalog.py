@@ -11,7 +11,10 @@ from arke.domain.time import day_start_ts
 
 DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 Declarer = Literal["anyone", "token"]
+IdForm = Literal["sha256", "md5", "email_sha256", "upper", "lower", "uuid"]
 TraitKind = Literal["rule_based", "onboarded"]
+Resending = Literal["auto", "strict"]
+"""Whether what is owed is sent again by itself, or only for another reason."""
 HmacAlgorithm = Literal["sha1", "sha256", "sha512", "md5"]
 SignatureEncoding = Literal["base64", "hex"]
 TokenAuth = Literal["basic", "body"]
@@ -30,7 +33,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 class DataSource(Frozen, frozen=True):
     """A name space of ids; `id` is its DPID.
 
-    With `declared_by: token` only senders with a token may link its ids to devices.
+    With `declared_by: token` only senders with a token may link its ids to devices. Of each id one spelling is
+    kept, which `id_form` says; what is not of that form, or in `deny`, in any letter case, is no id.
     """
 
     id: int
@@ -38,6 +42,8 @@ class DataSource(Frozen, frozen=True):
     integration_code: str | None = None
     kind: DataSourceKind = "cookie"
     declared_by: Declarer = "anyone"
+    id_form: IdForm | None = None
+    deny: tuple[str, ...] = ()
 
 
 class Trait(Frozen, frozen=True):
@@ -215,6 +221,10 @@ class Destination(Frozen, frozen=True):
     on_unmap: Literal["unsegment", "silent"] = "unsegment"
     auto_alias: Literal["segment_id", "integration_code"] = "segment_id"
     enabled: bool = True
+    owed: Resending = "auto"
+    max_concurrency: int | None = None
+    max_requests_per_second: float | None = None
+    max_bytes_per_request: int | None = None
     segments: tuple[Mapping, ...] = ()
     confined: bool = False
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from arke.domain.event import DeclaredId
+
 IdKey = tuple[int, str]
 """A partner id: (DPID, id)."""
 
@@ -17,9 +19,9 @@ MAX_DEVICES = 100
 class Owner(NamedTuple):
     """The device that owns a partner id, and the number of the mapping that made it the owner (higher is newer).
 
-    A cross-device id has several devices: here it is the one that speaks for it, and `state` the authentication
-    state with which the device took over. `first` is the keyed hash of the device that the id was linked to
-    first, None where that is this one.
+    A cross-device id has several devices: here it is the one that speaks for it, or the person's home where
+    none does, and `state` the authentication state with which the device took over. `first` is the keyed
+    hash of the device that the id was linked to first, None where that is this one.
     """
 
     uuid: str
@@ -33,7 +35,7 @@ class Owner(NamedTuple):
 
 
 PersonKey = tuple[int, str, str]
-"""One device of a person: (DPID, cross-device id, UUID)."""
+"""One device of a person: (DPID, cross-device id, UUID). The person's home has a row too, with its key."""
 
 
 class PersonRow(NamedTuple):
@@ -41,6 +43,25 @@ class PersonRow(NamedTuple):
 
     generation: int
     state: int
+
+
+class Housed(NamedTuple):
+    """The home of a person: its key, and the person's id as it is on it. `silent`: a device speaks for the
+    person.
+    """
+
+    home: str
+    id: DeclaredId
+    silent: bool
+
+    @property
+    def key(self) -> IdKey:
+        return self.id.dpid, self.id.id
+
+    @property
+    def arriving(self) -> tuple[IdKey, ...]:
+        """The id, where the home tells nobody about it."""
+        return (self.key,) if self.silent else ()
 
 
 DeviceDay = tuple[str, int]

@@ -163,7 +163,7 @@ class CatalogSwitch:
 
     async def _profiles(self) -> int:
         """How many are stored."""
-        return sum(part.profiles for part in await self._shards.ask_all(AskStatus()))
+        return sum(part.profiles + part.people for part in await self._shards.ask_all(AskStatus()))
 
     async def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
         before = await self._catalogs.get()

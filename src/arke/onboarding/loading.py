@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 COMMIT_LINES = 10_000
 """Lines between two commits of the position: what a crash makes do again."""
-FILED_DAYS = 120
-"""How long what was said of a cross-device id waits for a device."""
 RECORDS_DAYS = 400
 """How long a file is known again."""
 PEOPLE_FIRST = (
@@ -177,7 +175,7 @@ class Loader:
                     await self._worker.run(reading.under, self._target.catalog)
                 if not chunk.end:
                     ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
-                await applier.apply(chunk, reading.book)
+                await applier.apply(chunk)
                 tally.add(chunk.tally)
                 position = chunk.last
                 if chunk.end or position - committed >= COMMIT_LINES:
@@ -194,9 +192,9 @@ class Loader:
         self._worker.close()
 
     async def prune(self) -> None:
-        """Forget what was filed, and files, too long ago."""
+        """Forget files of too long ago."""
         now = int(self._clock.now())
-        await self._files.prune(now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
+        await self._files.prune(now - RECORDS_DAYS * DAY_S)
 
     def _failed(
         self,

@@ -14,11 +14,12 @@ from arke.errors import FileRefused
 from arke.onboarding.cells import flag_of, id_of, lost_digits
 from arke.onboarding.head import chosen, find
 from arke.onboarding.items import Items
-from arke.onboarding.parsing import meant, refused_id, text_of
+from arke.onboarding.parsing import NoId, meant, read_id, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from arke.domain.ids import IdRules
     from arke.onboarding.columns import Columns
     from arke.onboarding.items import TraitBook
     from arke.onboarding.parsing import Statement
@@ -31,10 +32,11 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 class TableRows:
-    """What rows say, given as column -> values. `book` may be exchanged between chunks."""
+    """What rows say, given as column -> values. `book` and `rules` may be exchanged between chunks."""
 
-    def __init__(self, columns: Columns, book: TraitBook) -> None:
+    def __init__(self, columns: Columns, book: TraitBook, rules: IdRules) -> None:
         self.book = book
+        self.rules = rules
         self._columns = columns
         self._nulls = frozenset(columns.nulls)
         always = columns.always
@@ -44,8 +46,8 @@ class TableRows:
     def read(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> Statement | None:
         """The row is received already."""
         columns = self._columns
-        partner_id = self._id(number, row, tally)
-        if partner_id is None:
+        id_ = self._id(number, row, tally)
+        if id_ is None:
             return None
         items = Items(
             [*self._always_realised], [*self._always_removed], memberships={**columns.always.memberships}
@@ -59,19 +61,19 @@ class TableRows:
             tally.refuse("format" if unread else "no_trait", number, unread)
             return None
         removing = columns.mode == "sync"
-        return meant(number, (columns.id.dpid, partner_id), items, self.book, tally, removing=removing)
+        return meant(number, (columns.id.dpid, id_), items, self.book, tally, removing=removing)
 
     def _id(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> str | None:
         """The id of a row; None where it is refused."""
         dpid = self._columns.id.dpid
         text = id_of("".join(row[self._columns.id.column]).strip())
-        problem = refused_id(dpid, "" if text in self._nulls else text)
-        if problem is None and lost_digits(text):
-            problem = "format", "the id is a number that has lost digits: write ids as text"
-        if problem is not None:
-            tally.refuse(problem[0], number, problem[1])
+        id_ = read_id(self.rules, dpid, "" if text in self._nulls else text)
+        if not isinstance(id_, NoId) and lost_digits(text):
+            id_ = NoId("format", "the id is a number that has lost digits: write ids as text")
+        if isinstance(id_, NoId):
+            tally.refuse(id_.kind, number, id_.why)
             return None
-        return text
+        return id_
 
     def _flags(self, number: int, row: Mapping[str, list[str]], items: Items, tally: Tally) -> str | None:
         """Read the cells of traits and memberships. A cell that is no flag costs only itself: why, for the last."""

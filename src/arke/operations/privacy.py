@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.homes import home_of
 from arke.domain.time import utc_text
 from arke.errors import InvalidInput
 from arke.operations.explain import dossier_of
-from arke.privacy.access import Access, KeptDevice, kept_device, kept_filings
+from arke.privacy.access import Access, KeptDevice, kept_device, kept_filing
 from arke.privacy.request import decode_request
 from arke.privacy.request_file import MAX_REQUEST_BYTES, Wanted, check_uuid, read_id, read_request
 
@@ -90,7 +91,8 @@ class DestinationProof(msgspec.Struct, frozen=True):
 
 
 class PrivacyReport(msgspec.Struct, frozen=True):
-    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for.
+    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for, and
+    `devices` and `people` how many were known by that: a person has a profile apart from the devices.
     `public`: it came through the public door, without a token. `suppressed` ids are never taken again for it,
     `spared` ones are free, because they had come from other devices; `large` if these are more than
     LARGE_REQUEST_IDS. `lifted`: when that was taken back.
@@ -104,6 +106,7 @@ class PrivacyReport(msgspec.Struct, frozen=True):
     names: list[str]
     devices: int
     destinations: list[DestinationProof]
+    people: int = 0
     public: bool = False
     suppressed: int = 0
     spared: int = 0
@@ -136,7 +139,7 @@ class PrivacyOperations:
             return read_request(ask.file, action, self._engine.live)
         if ask.uuid is not None:
             return [Wanted((check_uuid(ask.uuid, "--uuid"),))]
-        return [Wanted((), (read_id(ask.id or ""),))]
+        return [Wanted((), (read_id(ask.id or "", self._engine.live.ids),))]
 
     async def lift(self, ask: LiftAsk, *, actor: str) -> LiftReport:
         """Take somebody again. Raises InvalidInput, also where nothing is suppressed."""
@@ -147,7 +150,7 @@ class PrivacyOperations:
         if ask.uuid is not None:
             text = check_uuid(ask.uuid, "--uuid")
         else:
-            dpid, partner_id = read_id(ask.id or "")
+            dpid, partner_id = read_id(ask.id or "", self._engine.live.ids)
             text = f"{dpid}:{partner_id}"
         if not await self._engine.privacy.suppression.lift(text):
             raise InvalidInput("it is not suppressed: there is nothing to lift")
@@ -191,12 +194,21 @@ class PrivacyOperations:
         asked = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)]
         kept = [await self._kept(uuid) for uuid in devices]
         keys = {*ids, *((one.dpid, one.id) for device in kept for one in device.ids)}
+        people = {key for key in keys if engine.identity.is_cross_device(key[0])}
+        await engine.homes.move_in(people)
+        housed = sorted(await engine.identity.housed(people))
+        homes = {key: await dossier_of(engine.shards, home_of(key)) for key in housed}
         return Access(
             asked=", ".join(asked),
             suppressed=any(engine.identity.suppressed.device(uuid) for uuid in uuids)
             or any(engine.identity.suppressed.id(key) for key in ids),
             devices=kept,
-            filed=kept_filings(await engine.directory.files.filed(keys)),
+            filed=[kept_filing(key, one.profile) for key, one in homes.items() if one.profile is not None],
+            people=[
+                kept_device(engine.live.catalog, home_of(key), one)
+                for key, one in homes.items()
+                if one.profile is not None
+            ],
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:
@@ -229,6 +241,7 @@ def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> Priv
         names=request.names,
         devices=request.devices,
         destinations=[_destination(number, names.get(number, ""), verdict) for number in sorted(concerned)],
+        people=request.people,
         public=request.public,
         suppressed=request.suppressed,
         spared=request.spared,

@@ -66,7 +66,8 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class PrivacyRequest(msgspec.Struct):
-    """`names` are keyed hashes of what was asked for; `untold` what could not be told, and why. `suppressed` are
+    """`names` are keyed hashes of what was asked for; `devices` and `people` how many were known by that; `untold`
+    what could not be told, and why. `suppressed` are
     how many ids are never to be taken again for it, `spared` how many are free because they had come from other
     devices. `lifted` is when that was taken back. `number`, `at` and `done` (epoch seconds, 0 while open) come
     from the row it is stored in.
@@ -81,6 +82,7 @@ class PrivacyRequest(msgspec.Struct):
     proofs: list[Proof] = []
     untold: list[Missing] = []
     devices: int = 0
+    people: int = 0
     public: bool = False
     suppressed: int = 0
     spared: int = 0

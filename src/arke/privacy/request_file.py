@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from arke.domain.identity import IdKey
-from arke.domain.ids import IdProblem, id_problem, is_uuid, parse_dpid
+from arke.domain.ids import NOBODYS, IdProblem, IdRules, is_uuid, parse_dpid
 from arke.errors import InvalidInput
-from arke.intake.declared_ids import resolve_code
 from arke.privacy.request import Asked
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def _wanted(number: int, user: _User, known: NameSpaces) -> Wanted:
             uuids[check_uuid(named.value, where)] = None
         else:
             dpid = _data_source(named, known, where)
-            ids[dpid, check_id(dpid, named.value, where)] = None
+            ids[dpid, check_id(known.ids, dpid, named.value, where)] = None
     return Wanted(tuple(uuids), tuple(ids))
 
 
@@ -133,7 +132,7 @@ def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
     name = str(named.namespace)
     dpid: int | None = None
     if named.type == "integrationCode":
-        dpid = resolve_code(name, known)
+        dpid = known.ids.codes.get(name)
     elif named.type in ("namespaceId", "standard", "custom", "unregistered"):
         dpid = _STANDARD.get(name, parse_dpid(name))
     else:
@@ -143,14 +142,16 @@ def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
     return dpid
 
 
-def check_id(dpid: int, value: str, where: str) -> str:
+def check_id(rules: IdRules, dpid: int, value: str, where: str) -> str:
     """The id, or InvalidInput. Its data source may have left the catalog, or an earlier version taken ids of
     another form: what was left behind is still there.
     """
-    problem = id_problem(dpid, value)
-    if problem in (IdProblem.MALFORMED, IdProblem.NOBODY):
-        raise InvalidInput(f"{where}: {problem.value}")
-    return value
+    found = rules.sought(dpid, value)
+    if isinstance(found, IdProblem):
+        if found is IdProblem.MALFORMED or found in NOBODYS:
+            raise InvalidInput(f"{where}: {found.value}")
+        return value
+    return found
 
 
 def check_uuid(text: str, where: str) -> str:
@@ -160,10 +161,10 @@ def check_uuid(text: str, where: str) -> str:
     return text
 
 
-def read_id(text: str) -> IdKey:
+def read_id(text: str, rules: IdRules) -> IdKey:
     """`DPID:ID` as people write it. Raises InvalidInput."""
     dpid, colon, partner_id = text.partition(":")
     number = parse_dpid(dpid)
     if not colon or number is None or not partner_id:
         raise InvalidInput("an id is written DPID:ID, for example 12345:abc")
-    return number, check_id(number, partner_id, "--id")
+    return number, check_id(rules, number, partner_id, "--id")

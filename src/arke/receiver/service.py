@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from arke.clock import Clock, SystemClock
+from arke.domain.secret_text import name_and_password
 from arke.errors import InvalidInput
 from arke.receiver.connection import Reply
 from arke.receiver.faults import status_of
@@ -27,7 +28,7 @@ from arke.receiver.parser import parse
 from arke.receiver.verifier import VerificationError, bearer_token, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     OnMessage = Callable[[Message, Request], None]
 
@@ -100,11 +101,14 @@ class ReceiverService:
                 return Reply(answer=self._controlled(request))
             case "POST", "/oauth2/token" if self._tokens is not None:
                 return self._token_reply(request, self._tokens)
-            case "POST", _:
+            case "POST" | "PUT" | "PATCH", _:
                 return self._message_reply(request)
             case _:
+                allow = ("Allow", "POST, PUT, PATCH")
                 return Reply(
-                    answer=error_answer(405, "method_not_allowed", "messages come by POST", ("Allow", "POST"))
+                    answer=error_answer(
+                        405, "method_not_allowed", "messages come by POST, PUT or PATCH", allow
+                    )
                 )
 
     def report(self) -> dict[str, Any]:
@@ -205,10 +209,11 @@ class ReceiverService:
 
     def _issue(self, request: Request, tokens: TokenIssuer) -> tuple[str, Answer]:
         no_store = ("Cache-Control", "no-store")
-        if not tokens.knows(request.header("Authorization") or ""):
+        form = parse_qs(request.body.decode("latin-1"))
+        if not (tokens.knows(request.header("Authorization") or "") or tokens.named_in(form)):
             challenge = ("WWW-Authenticate", "Basic")
             return "bad_client", json_answer({"error": "invalid_client"}, 401, challenge, no_store)
-        if parse_qs(request.body.decode("latin-1")).get("grant_type") != ["client_credentials"]:
+        if form.get("grant_type") != ["client_credentials"]:
             return "bad_grant", json_answer({"error": "unsupported_grant_type"}, 400, no_store)
         content: dict[str, object] = {"token_type": "Bearer", "access_token": tokens.issue()}
         if self._config.announce_expiry:
@@ -278,6 +283,18 @@ class TokenIssuer:
         scheme, _, given = authorization.partition(" ")
         matches = hmac.compare_digest(given.encode("utf-8", "replace"), self._credentials)
         return scheme.lower() == "basic" and matches
+
+    def named_in(self, form: Mapping[str, list[str]]) -> bool:
+        """Whether a form names the client, as `client_id` and `client_secret`."""
+        try:
+            known = name_and_password(self._credentials.decode())
+        except (InvalidInput, UnicodeDecodeError):
+            return False  # opaque credentials
+        given = [form.get(name, []) for name in ("client_id", "client_secret")]
+        if any(len(values) != 1 for values in given):
+            return False
+        ours, theirs = (":".join(pair).encode() for pair in (known, [values[0] for values in given]))
+        return hmac.compare_digest(ours, theirs)
 
     def issue(self) -> str:
         """A fresh token of 256 bits; beyond the bound the oldest one is forgotten."""

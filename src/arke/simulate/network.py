@@ -55,11 +55,11 @@ class SimulatedNetwork:
     def __init__(self, clock: Clock, witness: Witness) -> None:
         self._clock = clock
         self._witness = witness
-        self._answers: dict[int, deque[int]] = {}
+        self._answers: dict[int, deque[tuple[int, int | None]]] = {}
 
-    def respond(self, destination: int, status: int, times: int) -> None:
-        """Queue `times` answers."""
-        self._answers.setdefault(destination, deque()).extend([status] * times)
+    def respond(self, destination: int, status: int, times: int, retry_after: int | None = None) -> None:
+        """Queue `times` answers. `retry_after`: in how many seconds the destination wants the next request."""
+        self._answers.setdefault(destination, deque()).extend([(status, retry_after)] * times)
 
     async def post(
         self,
@@ -70,7 +70,7 @@ class SimulatedNetwork:
         if request.kind == TOKEN:
             return Answer(status=200, body=_TOKEN, sent=True)
         answers = self._answers.get(request.destination)
-        status = answers.popleft() if answers else 200
+        status, retry_after = answers.popleft() if answers else (200, None)
         self._witness.sent(
             Sent(
                 at=rfc3339(self._clock.now()),
@@ -83,7 +83,8 @@ class SimulatedNetwork:
                 method=request.method if request.method != "POST" else None,
             )
         )
-        return Answer(status=status, sent=True)
+        wait_s = None if retry_after is None else float(retry_after)
+        return Answer(status=status, sent=True, retry_after_s=wait_s)
 
     async def connect(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from arke.receiver.http import Request
 
 KEY = SigningKey(secret=b"shared")
 
@@ -206,6 +210,58 @@ destinations:
     assert "opaque" not in repr(found)
     with pytest.raises(InvalidInput, match="it lists: 423"):
         target_from_catalog(file, "7", allow_cidrs=())
+
+
+def test_all_that_a_catalog_says_of_a_destination_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature with a time stamp, a token asked for in the form, headers, PUT."""
+    for name, value in {"KEY": "shared", "CLIENT": "me:secret", "API_KEY": "k-1"}.items():
+        monkeypatch.setenv(name, value)
+    scheme = {
+        "algorithm": "sha256",
+        "encoding": "hex",
+        "prefix": "t={timestamp},v1=",
+        "signs": "{timestamp}.{body}",
+    }
+    config = ReceiverConfig(
+        keys=(SigningKey(secret=b"shared", **scheme),),  # type: ignore[arg-type]
+        token_credentials=base64.b64encode(b"me:secret"),
+        directory=tmp_path / "ca",
+    )
+
+    async def main() -> tuple[ProbeReport, list[Request]]:
+        async with ReceiverServer(config) as server:
+            described = {
+                "id": 423,
+                "url": server.url,
+                "client_id": "1",
+                "method": "PUT",
+                "content_type": "application/json; charset=utf-8",
+                "headers": {"X-Api-Key": "env:API_KEY", "X-Version": 2},
+                "signatures": [{"key": "env:KEY", **scheme}],
+                "oauth2": {
+                    "token_url": server.token_url,
+                    "credentials": "env:CLIENT",
+                    "auth": "body",
+                    "params": {"scope": "audience:write"},
+                    "tls": {"ca_file": str(server.ca_file)},
+                },
+                "tls": {"ca_file": str(server.ca_file)},
+            }
+            file = tmp_path / "catalog.yaml"
+            file.write_text(json.dumps({"destinations": [described]}))
+            found = target_from_catalog(file, "423", allow_cidrs=("127.0.0.0/8",))
+            report = await probe(found, requests=2, patience_s=PATIENCE_S)
+            return report, [record.request for record in server.requests]
+
+    report, requests = asyncio.run(main())
+    assert {name: outcome for name, outcome in outcomes(report).items() if outcome in ("fail", "warn")} == {}
+    message = requests[1]
+    assert message.method == "PUT"
+    sent = dict(message.headers)
+    assert (sent["X-Api-Key"], sent["X-Version"]) == ("k-1", "2")
+    assert sent["Content-Type"] == "application/json; charset=utf-8"
 
 
 def test_percentiles_are_values_that_occurred() -> None:

@@ -72,6 +72,27 @@ AUDIENCE = [
     ),
     ("data_sources: [{id: §0}]", "id must be at least 1"),
     (
+        "data_sources: [{id: 1, id_form: §sha1}]",
+        "id_form must be sha256, md5, email_sha256, upper, lower or uuid",
+    ),
+    (
+        "data_sources: [{id: 4, id_form: §lower}]",
+        "ids of data source 4 are UUIDs of 38 digits (remove id_form)",
+    ),
+    ("data_sources: [{id: 20914, id_form: §upper}]", "20914 are UUIDs in lower case (write lower)"),
+    ("data_sources: [{id: 20915, id_form: §sha256}]", "20915 are UUIDs in upper case (write upper)"),
+    ("data_sources: [{id: 389146, id_form: §md5}]", "389146 are letters, digits and dashes"),
+    ("data_sources: [{id: 1, deny: §abc}]", "deny must be a list, not text"),
+    (
+        "data_sources: [{id: 1, deny: [a, §null]}]",
+        "an entry of deny must be text, not nothing (put it in quotes)",
+    ),
+    (
+        "data_sources: [{id: 1, deny: [§true]}]",
+        "an entry of deny must be text, not true or false (put it in quotes)",
+    ),
+    ("data_sources: [{id: 1, deny: [§'']}]", "an entry of deny has 1 to 512 characters"),
+    (
         "data_sources: [{id: 1, declared_by: §tokens}]",
         "declared_by must be anyone or token, not 'tokens' (did you mean token?)",
     ),

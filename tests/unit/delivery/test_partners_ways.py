@@ -30,7 +30,7 @@ from arke.domain.catalog import (
 from arke.errors import SecretUnresolved
 from arke.receiver import SigningKey, verify, verify_standard_webhooks
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from reachable import Reachable
+from reachable import AtOnce, Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -78,7 +78,7 @@ class Bench:
     async def deliver(self) -> Delivery:
         self.count += 1
         message = Message(self.channel.destination, f"m-{self.count}", "realtime", BODY, self.clock.now(), 3)
-        return await self.channel.deliver(message, self.channel.sign(message))
+        return await self.channel.deliver(message, self.channel.sign(message), AtOnce())
 
     def edit(self, **options: Any) -> None:
         """As a lane does after an edit of the catalog."""
@@ -89,7 +89,7 @@ class Bench:
 
     @property
     def refusals(self) -> list[Refused]:
-        return self.wire.refusals.of(423)
+        return self.wire.refusals.of(423, self.clock.now())
 
 
 def destination(**options: Any) -> Destination:

@@ -39,6 +39,8 @@ def scraped() -> dict[str, tuple[str, str]]:
         changes=1,
         queued=0,
         destinations=[destination],
+        refused_by_code={"bad_json": 1},
+        ids_dropped={"303": 1},
     )
     return {
         sample.name: (family.type, ", ".join(f"`{label}`" for label in sorted(sample.labels, reverse=True)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arke.domain.catalog import Catalog, Trait
+from arke.domain.catalog import Catalog, DataSource, Trait
+from arke.domain.ids import IdRules
 from arke.onboarding.items import Items, TraitBook
 from arke.onboarding.names import parse_name
 from arke.onboarding.parsing import IdLines, IdRow, Statement, TraitLines
@@ -23,12 +24,14 @@ CATALOG = Catalog(
         Trait(id=4, kind="onboarded"),
         Trait(id=5, kind="onboarded", data_source=502, integration_code="52"),
         Trait(id=6, kind="rule_based", data_source=501, rule='product == "tablet"'),
-    )
+    ),
+    data_sources=(DataSource(id=1234), DataSource(id=777)),
 )
+RULES = IdRules(CATALOG)
 
 
 def read(name: str, *lines: bytes | None) -> tuple[list[Statement], Tally]:
-    parse, tally = TraitLines(parse_name(name), TraitBook(CATALOG, 501)), Tally()
+    parse, tally = TraitLines(parse_name(name), TraitBook(CATALOG, 501), RULES), Tally()
     said = [parse(number, line, tally) for number, line in enumerate(lines, 1)]
     return [one for one in said if one is not None], tally
 
@@ -154,12 +157,12 @@ def test_rules_of_a_trait_book_follow_its_data_source() -> None:
 )
 def test_a_row_of_an_id_sync_file_is_not_processed(line: bytes, why: str) -> None:
     tally = Tally()
-    assert IdLines(parse_name("adobe_id_1234_777_1445374061.sync"))(1, line, tally) is None
+    assert IdLines(parse_name("adobe_id_1234_777_1445374061.sync"), RULES)(1, line, tally) is None
     assert why in tally.samples["format"][0].why
 
 
 def test_a_row_of_an_id_sync_file_holds_an_id_a_column() -> None:
-    parse = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"))
+    parse = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"), RULES)
     row = parse(4, f"{UUID}\tjane doe\t{IDFA}".encode(), Tally())
     assert row == IdRow(4, ((0, UUID), (777, "jane doe"), (20915, IDFA)))
     tally = Tally()
@@ -174,7 +177,7 @@ def test_in_files_too_values_match_by_their_parts_and_rules_name_any_key() -> No
         for number, rule in enumerate(rules, 1)
     )
     book, tally = TraitBook(Catalog(traits=traits), 501), Tally()
-    parse = TraitLines(parse_name(COOKIES), book)
+    parse = TraitLines(parse_name(COOKIES), book, RULES)
     for number, (items, realised) in enumerate(
         [
             ('"my key"="a, b"', (1, 2)),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from arke.domain.catalog import Catalog, DataSource
+from arke.domain.ids import IdRules
 from arke.errors import InvalidInput
 from arke.privacy.request_file import MAX_USERS, Wanted, read_id, read_request
 
@@ -16,11 +18,7 @@ UUID = "00000000000000000000000000000000000042"
 class Known:
     """A catalog with one integration code."""
 
-    def integration_codes(self) -> dict[str, int]:
-        return {"acme": 12345}
-
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid == 12345
+    ids = IdRules(Catalog(data_sources=(DataSource(id=12345, integration_code="acme"),)))
 
 
 def user(*ids: tuple[Any, str, str], action: str = "delete") -> dict[str, Any]:
@@ -106,7 +104,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str) -> None:
 
 def test_an_id_as_people_write_it() -> None:
     """The id may hold colons."""
-    assert read_id("12345:a:b") == (12345, "a:b")
+    assert read_id("12345:a:b", Known.ids) == (12345, "a:b")
     for wrong in ("12345", "x:y", "0:a", "5:", "-1:a", ":a"):
         with pytest.raises(InvalidInput):
-            read_id(wrong)
+            read_id(wrong, Known.ids)

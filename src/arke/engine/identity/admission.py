@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.event import NOTHING_WITHHELD, Withheld
+from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
@@ -132,9 +133,10 @@ class PublicDoor:
         for declared, owner in zip(ids, owners, strict=True):
             key = (declared.dpid, declared.id)
             foreign = owner is not None and owner.uuid != uuid
+            elsewhere = owner is not None and foreign and not is_home(owner.uuid)  # on another device
             if key[0] in sources.by_token or (closed and (owner is None or foreign)):
                 by_token.append(declared)
-            elif foreign and not self._may_take(uuid, key, now, sources):
+            elif elsewhere and not self._may_take(uuid, key, now, sources):
                 takeovers.append(declared)
             else:
                 granted.append((declared, owner))

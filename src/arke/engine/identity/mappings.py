@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from arke.domain.homes import is_home
 from arke.domain.identity import Claims, Move, Owner
 from arke.engine.identity.memory import Memory
 from arke.errors import StoreUnavailable
@@ -81,7 +82,7 @@ class Mappings:
 
     Of each id one mapping counts at a time, and a newer one has the higher generation. `moving`: those that the
     shards have not followed; only stored ones may be followed (`next_move`). `joined`: a cross-device id has
-    reached another device.
+    reached another device; `linked` are those since it was emptied last.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Mappings:
         self.memory = Memory(identities, cached_ids=cached_ids, cached_people=cached_people)
         self.moving = Moving()
         self.joined = False
+        self.linked: list[IdKey] = []
         self._generation = 0
         self._stored_generation = 0
         self._batch = Batch()
@@ -112,11 +114,10 @@ class Mappings:
 
     def take_over(self, key: IdKey, before: Owner | None, uuid: str, now: int, state: int = 0) -> Owner:
         """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
-        first = (
-            self.memory.firsts.get(key)
-            if before is None
-            else before.first or self._hashes.digest(before.uuid)
-        )
+        if before is None or is_home(before.uuid):
+            first = self.memory.firsts.get(key) if before is None else before.first
+        else:
+            first = before.first or self._hashes.digest(before.uuid)
         if first is not None and first == self._hashes.digest(uuid):
             first = None
         self._generation += 1
@@ -145,6 +146,14 @@ class Mappings:
 
     def link_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
         self.joined = True
+        self.linked.append(key[:2])
+        self._put_person(key, row, now)
+
+    def house_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
+        """The person has a home from now on."""
+        self._put_person(key, row, now)
+
+    def _put_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
         self._batch.claims.people[key] = self.memory.people[key] = row
         self._batch.claims.at = now
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from arke.receiver.probe.client import Exchange, Unanswered
@@ -61,9 +59,8 @@ async def check_formats(session: ProbeSession) -> None:
 async def check_refusals(session: ProbeSession) -> None:
     """Messages without a valid signature or token must be refused."""
     body = session.messages.body()
-    if session.target.keys:
-        false = base64.b64encode(hashlib.sha256(b"a wrong signature").digest()).decode()
-        wrong = [(key.header, false) for key in session.target.keys]
+    if session.signs:
+        wrong = session.signatures(body, wrong=True)
         await _check_refused(session, "wrong_signature", body, signatures=wrong)
         await _check_refused(session, "missing_signature", body, signatures=[])
     else:

@@ -20,6 +20,7 @@ from arke.errors import Unavailable
 if TYPE_CHECKING:
     from arke.delivery.https.egress import EgressPolicy
     from arke.delivery.https.endpoint import Endpoint
+    from arke.domain.catalog import HttpMethod
 
 MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 4_096
@@ -124,10 +125,12 @@ class ProbeClient:
             self._policy.check(address)
         return addresses[0]
 
-    async def post(self, body: bytes, headers: list[tuple[str, str]]) -> Exchange:
-        """Send one POST. A kept connection that the peer closed meanwhile is replaced once."""
+    async def send(
+        self, body: bytes, headers: list[tuple[str, str]], method: HttpMethod = "POST"
+    ) -> Exchange:
+        """Send one request. A kept connection that the peer closed meanwhile is replaced once."""
         started_s = time.perf_counter()
-        request = self._request(body, headers)
+        request = self._request(body, headers, method)
         reused = self.is_connected
         if not reused:
             await self.connect()
@@ -142,9 +145,9 @@ class ProbeClient:
         except _ClosedWithoutAnswer:
             raise Unanswered("answer", "the connection was closed without an answer") from None
 
-    def _request(self, body: bytes, headers: list[tuple[str, str]]) -> bytes:
+    def _request(self, body: bytes, headers: list[tuple[str, str]], method: HttpMethod) -> bytes:
         lines = [
-            f"POST {self._endpoint.target} HTTP/1.1",
+            f"{method} {self._endpoint.target} HTTP/1.1",
             f"Host: {self._endpoint.authority}",
             *(f"{name}: {value}" for name, value in headers),
             f"Content-Length: {len(body)}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from arke.delivery.https.endpoint import parse_endpoint
+from arke.domain.catalog import OAuth2
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver.probe.checks import (
     check_formats,
@@ -20,7 +21,7 @@ from arke.receiver.probe.checks import (
 )
 from arke.receiver.probe.session import Check, ProbeReport, ProbeSession
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog, text_secret
-from arke.receiver.references import hmac_algorithm, signing_key
+from arke.receiver.references import NO_SCHEME, Scheme, hmac_algorithm, signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ def probe_target(
     oauth_url: str | None,
     oauth_credentials: str | None,
     allow_cidrs: Sequence[str],
+    scheme: Scheme = NO_SCHEME,
     **options: Any,
 ) -> ProbeTarget:
     """The target an id or a URL names; options given win over what the catalog says."""
@@ -48,12 +50,15 @@ def probe_target(
         raise InvalidInput("--header takes the name of a header, such as X-Signature")
     if keys:
         chosen = hmac_algorithm(algorithm)
-        given["keys"] = tuple(signing_key(text, header=header, algorithm=chosen) for text in keys)
+        given["keys"] = tuple(
+            signing_key(text, header=header, algorithm=chosen, scheme=scheme) for text in keys
+        )
     if (oauth_url is None) != (oauth_credentials is None):
         raise InvalidInput("--oauth-url and --oauth-credentials belong together")
     if oauth_url is not None and oauth_credentials is not None:
         given["token_endpoint"] = parse_endpoint(oauth_url)
-        given["credentials"] = text_secret(oauth_credentials)
+        given |= {"credentials": text_secret(oauth_credentials), "param_secrets": ()}
+        given["oauth"] = OAuth2(token_url="", credentials="")
     if "://" in destination:
         target = ProbeTarget(endpoint=parse_endpoint(destination), allow_cidrs=tuple(allow_cidrs), **given)
     elif catalog is None:

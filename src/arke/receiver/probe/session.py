@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from arke.clock import SystemEntropy, new_uuid
+from arke.delivery.signing import standard_webhooks_headers
 from arke.receiver.probe.client import Exchange, ProbeClient, Unanswered
 from arke.receiver.probe.target import ProbeTarget
 from arke.receiver.verifier import sign
@@ -61,14 +62,11 @@ class ProbeSession:
         endpoint = self.target.token_endpoint
         if endpoint is None:
             return
-        client = ProbeClient(endpoint, self._context, self._policy, patience_s=self._patience_s)
-        headers = [
-            ("User-Agent", USER_AGENT),
-            ("Authorization", f"Basic {self.target.credentials}"),
-            ("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"),
-        ]
+        context = self.target.token_tls_context()
+        client = ProbeClient(endpoint, context, self._policy, patience_s=self._patience_s)
+        headers, body = self.target.token_form(USER_AGENT)
         try:
-            exchange = await client.post(b"grant_type=client_credentials", headers)
+            exchange = await client.send(body, headers)
         finally:
             await client.close()
         self._token = _token(exchange)
@@ -81,15 +79,34 @@ class ProbeSession:
         signatures: list[tuple[str, str]] | None = None,
     ) -> Exchange:
         """Post a message, signed and with the token; other ones, or None, may be given in their place."""
-        headers = [("User-Agent", USER_AGENT), ("Content-Type", "application/json"), *self.target.headers]
+        target = self.target
+        headers = [("User-Agent", USER_AGENT), ("Content-Type", target.content_type), *target.headers]
         chosen_token = self._token if token == "" else token
         if chosen_token is not None:
             headers.append(("Authorization", f"Bearer {chosen_token}"))
         headers += self.signatures(body) if signatures is None else signatures
-        return await self.client.post(body, headers)
+        return await self.client.send(body, headers, target.method)
 
-    def signatures(self, body: bytes) -> list[tuple[str, str]]:
-        return [(key.header, sign(body, key)) for key in self.target.keys]
+    @property
+    def signs(self) -> bool:
+        return bool(self.target.keys or self.target.webhook_keys)
+
+    def signatures(self, body: bytes, *, wrong: bool = False) -> list[tuple[str, str]]:
+        """The header fields that prove a message; `wrong`: made with keys that nobody has."""
+        now = int(time.time())
+        secret = secrets.token_bytes(32)
+        fields: list[tuple[str, str]] = []
+        stamps: dict[str, str] = {}
+        for key in self.target.keys:
+            used = msgspec.structs.replace(key, secret=secret) if wrong else key
+            fields.append((key.header, sign(body, used, now)))
+            if key.timestamp_header is not None:
+                stamps[key.timestamp_header] = str(now)
+        fields += stamps.items()
+        if self.target.webhook_keys:
+            keys = (secret,) if wrong else self.target.webhook_keys
+            fields += standard_webhooks_headers(keys, f"probe-{secrets.token_hex(8)}", now, body)
+        return fields
 
     def accepted(self, exchange: Exchange) -> bool:
         return exchange.status in self.target.success

@@ -1,4 +1,6 @@
-"""What the directory keeps of data files: how far each has come, and what was said of cross-device ids."""
+"""What the directory keeps of data files: how far each has come, and which devices are to hear what was said of
+their people.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ class FileRecord(NamedTuple):
 
 
 class Filed(msgspec.Struct, array_like=True):
-    """What files said of a cross-device id. `traits` maps those that hold to when they were realised,
-    `memberships` a segment to its status and when it was declared; `mark`: how far the last file has come.
+    """What files said of a cross-device id, as earlier versions kept it: now it is in the profile of the person's
+    home. `traits` maps those that hold to when they were realised, `memberships` a segment to its status and when
+    it was declared; `mark`: how far the last file had come.
     """
 
     traits: dict[int, int] = {}
@@ -37,7 +40,7 @@ class Filed(msgspec.Struct, array_like=True):
 
 
 class Joining(NamedTuple):
-    """A device that is to hear what is filed under an id."""
+    """A device that is to hear what the home of a person holds."""
 
     number: int
     dpid: int
@@ -57,12 +60,10 @@ class FileStore(Protocol):
         number: int,
         position: int,
         body: bytes,
-        filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
-        at: int,
     ) -> None:
-        """A file has come to `position`. `applied_to` are the devices to which what is now filed was applied
-        already: whoever else owns one of these ids joins.
+        """A file has come to `position`. `applied_to` are the people that it spoke of, each with the
+        devices to which it was applied: whoever else has one of these ids joins.
         """
         ...
 
@@ -71,21 +72,25 @@ class FileStore(Protocol):
         ...
 
     async def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:
-        """What is filed under these ids, where anything is."""
+        """What earlier versions filed under these ids, where it has not moved home."""
+        ...
+
+    async def filed_page(self, limit: int) -> dict[IdKey, Filed]:
+        """Some of all that has not moved home."""
         ...
 
     async def joining(self, limit: int) -> list[Joining]:
-        """Devices that still have to hear what is filed, oldest first."""
+        """Devices that still have to hear what is held at home, oldest first."""
         ...
 
     async def joined(self, done: Sequence[Joining]) -> None:
         """They have heard."""
         ...
 
-    async def forget_filed(self, keys: Collection[IdKey]) -> None:
-        """Erase what is filed under these ids."""
+    async def moved_home(self, keys: Collection[IdKey]) -> None:
+        """What was filed under these ids is in the homes of their people."""
         ...
 
-    async def prune(self, filed_before: int, files_before: int) -> None:
-        """Drop what was filed, and the records of files begun, before these times."""
+    async def prune(self, before: int) -> None:
+        """Drop the records of files begun before this time."""
         ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.homes import is_home
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import Known, Lifted
@@ -106,7 +107,6 @@ class SqliteIdentities:
             self._files.note_linked(people)
         if moves:
             run(IDENTITIES["add_move"], (msgspec.structs.astuple(move) for move in moves))
-        self._files.note_linked((*key, owner.uuid) for key, owner in owners.items())
         if claims.takeovers:
             self._count(claims.takeovers.items())
         newest = max((owner.generation for owner in owners.values()), default=0)
@@ -159,8 +159,9 @@ class SqliteIdentities:
             run(IDENTITIES["forget_person"], key)
             run(IDENTITIES["forget_moves"], key)
         for dpid, partner_id, owner, first in removed:
-            digest = self._hashes.digest(f"{dpid}:{partner_id}")
-            run(IDENTITIES["remember_first"], (digest, first or self._hashes.digest(owner)))
+            if first is not None or not is_home(owner):
+                digest = self._hashes.digest(f"{dpid}:{partner_id}")
+                run(IDENTITIES["remember_first"], (digest, first or self._hashes.digest(owner)))
         self._some_forgotten = self._some_forgotten or bool(removed)
         return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
 
