@@ -22,6 +22,7 @@ from arke.receiver import ReceiverConfig, ReceiverServer
 from arke.receiver.probe.session import ProbeMessages
 from arke.receiver.probe.target import ProbeTarget
 from patience import PATIENCE_S, eventually
+from reachable import AtOnce
 
 if TYPE_CHECKING:
     from arke.delivery.https.ports import Answer
@@ -151,9 +152,9 @@ def test_a_token_goes_stale_before_its_time(
             )
             channel = Channel(destination, Wire(poster, Secrets(), timeout_s=PATIENCE_S), SystemClock())
             message = Message(destination, "m1", "realtime", body("p1"), time.time())
-            assert (await channel.deliver(message, [])).attempts == 1
+            assert (await channel.deliver(message, [], AtOnce())).attempts == 1
             await asyncio.sleep(0.15)
-            late = await channel.deliver(message, [])
+            late = await channel.deliver(message, [], AtOnce())
             assert (late.acknowledged, late.attempts) == (True, 2)
             assert server.stats.tokens_issued == 2
             assert server.stats.misbehaved == {"stale-token": 1}
