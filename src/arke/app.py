@@ -39,6 +39,7 @@ from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
 from arke.errors import SettingsError
+from arke.intake.settings import ConsentRules
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
@@ -216,6 +217,15 @@ def engine_over(
         doorkeeper=Doorkeeper(directory.tokens, clock),
         audit=audit,
         clock=clock,
+        consent=consent_rules(given),
+    )
+
+
+def consent_rules(settings: Settings) -> ConsentRules:
+    """What the settings say about consent."""
+    privacy = settings.privacy
+    return ConsentRules(
+        tcf_vendor=privacy.tcf_vendor, tcf_purposes=privacy.tcf_purposes, honour=privacy.honour
     )
 
 

@@ -13,6 +13,7 @@ from arke.domain.digits import MAX_PORT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
     from arke.operations.status import Status
     from arke.shard.protocol import LastRefusal
@@ -99,6 +100,7 @@ def _show(figures: Status) -> None:
             f"data source {one.data_source}: {one.ids:,} id(s) that up to {one.devices:,} devices shared on a day: "
             "most likely what a tag sends for everybody; `deny` it in the catalog\n"
         )
+    sys.stdout.write(_consent(figures.consent))
     if figures.audit is not None:
         sys.stdout.write(
             f"audit: {figures.audit.entries:,} entries, the last one's seal {figures.audit.seal or 'none'}\n"
@@ -173,6 +175,14 @@ def _some(names: Sequence[str | int], more: int = 0) -> str:
     """The first few, and how many there are besides."""
     more += max(0, len(names) - LISTED)
     return ", ".join(map(str, names[:LISTED])) + (f" and {more:,} more" if more else "")
+
+
+def _consent(rules: ConsentRules) -> str:
+    vendor = "TC strings are not decoded"
+    if rules.tcf_vendor is not None:
+        vendor = f"TCF vendor {rules.tcf_vendor}, purposes {', '.join(map(str, rules.tcf_purposes))}"
+    honoured = f"honours {', '.join(rules.honour)}" if rules.honour else "opt-outs of the US are not honoured"
+    return f"consent: {vendor}; {honoured}\n"
 
 
 def _batch(run: RunFacts) -> str:

@@ -15,9 +15,10 @@ from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ids import ECID_DPID, NOBODYS, IdProblem, IdRules, is_uuid, parse_dpid
 from arke.domain.rules.commas import may_have_parts
 from arke.errors import EventError
+from arke.intake import consent, declared_ids, query
 from arke.intake import dcs_codes as codes
-from arke.intake import declared_ids, query
 from arke.intake.event_ids import event_id
+from arke.intake.settings import ConsentRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,8 +49,8 @@ _IDENTITY_KEYS: Final = {
 }
 _EVENT_KEYS: Final = {"d_event_id"}
 _TRAIT_KEYS: Final = {"d_sid", "d_tdpid", "d_tdpid_ic"}
-_ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "redir"}
-_CONSENT_KEYS: Final = {"d_coppa", "gdpr", "gdpr_consent"}
+_ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "d_rd", "redir"}
+_CONSENT_KEYS: Final = {"d_coppa", *consent.KEYS}
 _RESERVED_KEYS: Final = {"d_dst_filter", "d_rs"}
 PROTOCOL_KEYS: Final = (
     _IDENTITY_KEYS | _EVENT_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
@@ -62,20 +63,25 @@ MAX_CALLBACK_CHARS: Final = 128
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the HTTP headers say about who is asking. `cookie_uuid` is the device cookie, if it is a UUID."""
+    """What the HTTP headers say about who is asking. `cookie_uuid` is the device cookie, if it is a UUID. `gpc`:
+    the browser sends Global Privacy Control.
+    """
 
     headers: dict[str, str] = {}
     cookie_uuid: str | None = None
     opted_out: bool = False
+    gpc: bool = False
 
 
 class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request understood: what to store, and how its sender wants to be answered.
 
-    `explicit_uuid` tells a UUID that was passed (d_uuid) from one that came by cookie.
+    `explicit_uuid` tells a UUID that was passed (d_uuid) from one that came by cookie. `withdrawn`, instead of an
+    event, names whom a visitor's refusal to consent opts out.
     """
 
     event: IncomingEvent | None = None
+    withdrawn: IncomingEvent | None = None
     errors: tuple[DcsError, ...] = ()
     json: bool = False
     callback: str | None = None
@@ -86,10 +92,20 @@ class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
     gdpr: str = ""
     gdpr_consent: str = ""
     redirect: str | None = None
+    organisation: str = ""
+
+
+_UNDECODED: Final = ConsentRules()
 
 
 def parse(
-    raw: bytes, visitor: Visitor, known: NameSpaces, *, plus_is_space: bool = True, opting_out: bool = False
+    raw: bytes,
+    visitor: Visitor,
+    known: NameSpaces,
+    *,
+    plus_is_space: bool = True,
+    consent_rules: ConsentRules = _UNDECODED,
+    opting_out: bool = False,
 ) -> DcsRequest:
     """Read a request's parameters. Never raises for what they contain.
 
@@ -97,16 +113,24 @@ def parse(
     """
     try:
         grouped = _group(query.pairs(raw, plus_is_space=plus_is_space, plain_plus=_IDENTITY_KEYS))
-    except EventError as problem:
+    except EventError as wrong:
         # The whole request is disregarded; the wish for a JSON answer is still honoured where it is legible.
         wants_json = b"d_rtbd=json" in raw
-        return DcsRequest(errors=(codes.invalid_parameters(problem.message),), json=wants_json)
+        return DcsRequest(errors=(codes.invalid_parameters(wrong.message),), json=wants_json)
     answer = _answer_options(grouped)
-    rules = known.ids
-    refusal = _refusal(grouped, visitor, rules, consent_needed=not opting_out)
+    problem = _unanswerable(grouped, visitor)
+    if problem is not None:
+        return msgspec.structs.replace(answer, errors=(problem,))
+    refusal = None if opting_out else consent.judge(grouped, consent_rules, gpc=visitor.gpc)
+    ids = known.ids
+    problem = _misnamed(grouped, ids)
     if refusal is not None:
-        return msgspec.structs.replace(answer, errors=(refusal,))
-    return _with_event(answer, grouped, visitor, rules)
+        known_by = refusal.withdraws and problem is None
+        named = _with_event(answer, grouped, visitor, ids).event if known_by else None
+        return msgspec.structs.replace(answer, errors=(refusal.error,), withdrawn=named)
+    if problem is not None:
+        return msgspec.structs.replace(answer, errors=(problem,))
+    return _with_event(answer, grouped, visitor, ids)
 
 
 def _group(found: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -129,9 +153,10 @@ def _answer_options(grouped: Mapping[str, list[str]]) -> DcsRequest:
         wants_memberships=_first(grouped, "d_cts") in ("1", "2"),
         explicit_uuid="d_uuid" in grouped,
         use_cookies=_first(grouped, "d_coppa").lower() not in ("1", "true"),
-        gdpr=_first(grouped, "gdpr"),
+        gdpr="1" if consent.gdpr_applies(grouped) else "0",
         gdpr_consent=_first(grouped, "gdpr_consent"),
         redirect=_first(grouped, "redir") or None,
+        organisation=_first(grouped, "d_orgid"),
     )
 
 
@@ -142,18 +167,19 @@ def _safe_callback(grouped: Mapping[str, list[str]]) -> str | None:
     return name
 
 
-def _refusal(
-    grouped: Mapping[str, list[str]], visitor: Visitor, rules: IdRules, *, consent_needed: bool
-) -> DcsError | None:
-    """The one reason to disregard the whole request, gravest first, or None."""
+def _unanswerable(grouped: Mapping[str, list[str]], visitor: Visitor) -> DcsError | None:
+    """The gravest reason to disregard the whole request, whatever it is about, or None."""
     if not visitor.headers.get("host"):
         return codes.NO_HOST
     if visitor.opted_out:
         return codes.OPTED_OUT
     if "d_cb" in grouped and _safe_callback(grouped) is None:
         return codes.invalid_parameters("d_cb is not a function name")
-    if consent_needed and _first(grouped, "gdpr") == "1" and not _first(grouped, "gdpr_consent"):
-        return codes.NO_CONSENT
+    return None
+
+
+def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | None:
+    """What is wrong with whom the request names, so that it is disregarded, or None."""
     uuid = _first(grouped, "d_uuid")
     if "d_uuid" in grouped and not is_uuid(uuid):
         return codes.invalid_uuid(uuid)

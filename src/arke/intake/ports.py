@@ -68,6 +68,10 @@ class OptOutPort(Protocol):
         """
         ...
 
+    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        """Whether nothing is taken of an event that names these."""
+        ...
+
 
 class TokenPort(Protocol):
     """Who knows tokens."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
+    from arke.intake.settings import ConsentRules
     from arke.privacy.fulfilment import Privacy
     from arke.privacy.opt_outs import OptOuts
     from arke.storage.committer import Committer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """Intake and operations over all shards. `compiler` runs what takes long.
+    """Intake and operations over all shards. `compiler` runs what takes long, `consent` is asked for by the intake.
 
     The same services are a running engine (shards in processes of their own), commands that open the store
     themselves, tests, and `simulate` (one shard in memory on virtual time).
@@ -54,6 +55,7 @@ class Engine:
     doorkeeper: Doorkeeper
     audit: Audit
     clock: Clock
+    consent: ConsentRules
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""

@@ -11,6 +11,7 @@ from arke.delivery.circuit import CircuitState
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.intake.settings import ConsentRules
 from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
 from arke.storage.ports.directory import AuditEnd
 
@@ -74,7 +75,7 @@ class Status(msgspec.Struct, frozen=True):
     code that their senders were answered with. Of `events`, `repeated` had an `event_id` that had counted.
     `unasked_keys` are names of keys that no rule asks for, those that came most first; `never_realised` are traits
     that nobody has realised since their rule is as it is, the first of `traits_never_realised`.
-    `audit`: how many entries the audit has, and the seal of the last.
+    `audit`: how many entries the audit has, and the seal of the last. `consent`: what the intake asks for.
     """
 
     ready: bool
@@ -101,6 +102,7 @@ class Status(msgspec.Struct, frozen=True):
     unasked_keys: list[str] = []
     traits_never_realised: int = 0
     never_realised: list[int] = []
+    consent: ConsentRules = ConsentRules()
 
 
 class StatusOperations:
@@ -150,6 +152,7 @@ class StatusOperations:
             shared_ids=_by_source(engine.identity.shared_lately(int(engine.clock.now()))),
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
+            consent=engine.consent,
             refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
             ids_dropped=dict(engine.events.figures.ids_dropped),
             repeated=sum(part.repeated for part in parts),

@@ -94,4 +94,7 @@ def _start_text(server: ReceiverServer) -> str:
     ]
     lines.append(f"{'requires':>14}  {', '.join(demands) or 'nothing (give --key or --token-client)'}")
     lines += [f"{'misbehaves':>14}  {text}" for text in config.misbehave]
+    if any(text.startswith("move-dns") for text in config.misbehave):
+        cannot = "change what a name leads to: let it lead to both addresses, or change your hosts file"
+        lines.append(f"{'it cannot':>14}  {cannot}")
     return "\n".join([*lines, f"{'stop':>14}  Ctrl-C", ""])

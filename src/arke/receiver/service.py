@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import sqlite3
 import time
@@ -19,9 +20,10 @@ from arke.clock import Clock, SystemClock
 from arke.domain.secret_text import name_and_password
 from arke.errors import InvalidInput
 from arke.receiver.connection import Reply
+from arke.receiver.faults import status_of
 from arke.receiver.http import Answer, Record, Request, RequestLog, error_answer, json_answer
 from arke.receiver.message import Message, MessageError
-from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan, status_of
+from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan
 from arke.receiver.parser import parse
 from arke.receiver.verifier import VerificationError, bearer_token, verify
 
@@ -37,7 +39,9 @@ _log = logging.getLogger(__name__)
 
 
 class ReceiverStats(msgspec.Struct, kw_only=True):
-    """Counters since the start. `requests` are messages only, not tokens or questions about the state."""
+    """Counters since the start. `requests` are messages only, not tokens or questions about the state; `addresses`
+    counts connections by the address that they came to.
+    """
 
     requests: int = 0
     accepted: int = 0
@@ -47,11 +51,15 @@ class ReceiverStats(msgspec.Struct, kw_only=True):
     failed: dict[str, int] = {}
     misbehaved: dict[str, int] = {}
     connections: int = 0
+    addresses: dict[str, int] = {}
     tls_failures: int = 0
     tokens_issued: int = 0
 
     def fail(self, verdict: str) -> None:
         self.failed[verdict] = self.failed.get(verdict, 0) + 1
+
+    def reach(self, address: str) -> None:
+        self.addresses[address] = self.addresses.get(address, 0) + 1
 
     def misbehave(self, kind: str) -> None:
         self.misbehaved[kind] = self.misbehaved.get(kind, 0) + 1
@@ -115,7 +123,9 @@ class ReceiverService:
     # -- messages
 
     def _message_reply(self, request: Request) -> Reply:
-        fault = self._plan.for_request("message")
+        fault = self._plan.for_request(
+            "message", now_s=time.monotonic(), applies=lambda rule: self._concerns(rule, request)
+        )
         self.stats.requests += 1
         if fault is not None and fault.kind not in ANSWERS_ANYWAY:
             verdict, answer = "not_processed", Answer(status=500)
@@ -126,6 +136,14 @@ class ReceiverService:
         elif fault is None:
             self.stats.fail(verdict)
         return self._finish(request, verdict, answer, fault)
+
+    def _concerns(self, rule: Misbehaviour, request: Request) -> bool:
+        """Whether a fault that looks at requests is about this one."""
+        if rule.kind == "poison":
+            return _names(request.body, rule.value)
+        if rule.kind == "stale-token":
+            return self._tokens is not None and self._tokens.older_than(rule.seconds[0], _bearer(request))
+        return True
 
     def _finish(self, request: Request, verdict: str, answer: Answer, fault: Misbehaviour | None) -> Reply:
         if fault is not None:
@@ -180,15 +198,12 @@ class ReceiverService:
         return "accepted", json_answer({"accepted": len(message.users)})
 
     def _token_accepted(self, request: Request) -> bool:
-        try:
-            return self._tokens is not None and self._tokens.accepts(bearer_token(request.headers))
-        except VerificationError:
-            return False
+        return self._tokens is not None and self._tokens.accepts(_bearer(request))
 
     # -- tokens
 
     def _token_reply(self, request: Request, tokens: TokenIssuer) -> Reply:
-        fault = self._plan.for_request("token")
+        fault = self._plan.for_request("token", now_s=time.monotonic())
         verdict, answer = self._issue(request, tokens)
         return self._finish(request, verdict, answer, fault)
 
@@ -294,9 +309,28 @@ class TokenIssuer:
         expiry = self._expiry_by_hash.get(_hash(token))
         return expiry is not None and self._clock.now() < expiry
 
+    def older_than(self, seconds: float, token: str) -> bool:
+        """Whether this is one of its tokens, and was issued longer ago."""
+        expiry = self._expiry_by_hash.get(_hash(token))
+        return expiry is not None and self._clock.now() - (expiry - self.lifetime_s) > seconds
+
     def expire_all(self) -> None:
         """Make every token issued so far worthless: the next message gets a 401."""
         self._expiry_by_hash.clear()
+
+
+def _bearer(request: Request) -> str:
+    """The token of a request; empty where it has none."""
+    try:
+        return bearer_token(request.headers)
+    except VerificationError:
+        return ""
+
+
+def _names(body: bytes, user: str) -> bool:
+    """Whether a body, of whatever format, holds this id whole."""
+    whole = rb"(?<![\w-])%s(?![\w-])" % re.escape(user.encode())
+    return re.search(whole, body) is not None
 
 
 def _hash(token: str) -> bytes:

@@ -45,6 +45,7 @@ class RecordingEngine:
         self.fail_always: Exception | None = None
         self.refuse_signal: str | None = None
         self.opted_out: set[str] = set()
+        self.by_id = False
         self.is_ready = True
         self.full = False
         self.room = Room()
@@ -85,12 +86,16 @@ class RecordingEngine:
             traits=(1000, 1001),
             segments=(14356,),
             left_out=(*event.left_out, *unknown),
+            by_id=self.by_id and event.public and event.uuid is None,
         )
 
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
         self.opt_outs.append((uuid, ids))
         self.public_opt_outs.append(public)
         return Accepted(uuid=uuid or FRESH, opted_out=True)
+
+    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        return any(one == (uuid, ()) or (uuid is None and one[1] == tuple(ids)) for one in self.opt_outs)
 
     ids = IdRules(
         Catalog(
