@@ -186,6 +186,12 @@ def test_a_tag_that_asks_for_more_gets_an_empty_answer(
     assert engine.events == []
 
 
+def test_by_head_too(intake: Server) -> None:
+    asked = intake.send(b"HEAD /dest5.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert (asked.status, asked.body) == (200, b"")
+    assert int(asked.header("content-length") or 0) > 0
+
+
 def test_the_frame_of_a_tag_may_be_framed(intake: Server) -> None:
     """And runs nothing: everything else about it is as everywhere."""
     policy = intake.get("/dest5.html").header("content-security-policy")
