@@ -146,11 +146,25 @@ def probe(
         float,
         typer.Option(parser=seconds(0.1, 60), help="seconds to wait for an answer, to tell late from never."),
     ] = 10.0,
+    burst: Annotated[
+        int, typer.Option(parser=whole(0, 1_000), help="Messages at once, over four connections.")
+    ] = 20,
+    poison: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="An id that the endpoint may refuse, to send among good ones."),
+    ] = None,
+    idle: Annotated[
+        float,
+        typer.Option(
+            parser=seconds(0, 600), help="seconds to leave a connection idle, to see whether it stays."
+        ),
+    ] = 0.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Send well-formed sample messages to an endpoint and report, check by check, what it makes of them."""
+    """Send sample messages about made-up users to an endpoint and report, check by check, what it makes of them."""
     from arke.errors import ArkeError
     from arke.receiver.probe.command import probe_target, run_probe
+    from arke.receiver.probe.conduct import GARBAGE, Manner
     from arke.receiver.references import Scheme
 
     try:
@@ -171,7 +185,8 @@ def probe(
             oauth_credentials=oauth_credentials,
             allow_cidrs=allow_cidr or [],
         )
-        passed = run_probe(target, requests=requests, patience_s=patience, as_json=json)
+        manner = Manner(burst=burst, poison=poison or GARBAGE, idle_s=idle)
+        passed = run_probe(target, requests=requests, patience_s=patience, as_json=json, manner=manner)
     except ArkeError as error:
         typer.echo(f"arke: {error}", err=True)
         raise typer.Exit(2) from None

@@ -19,7 +19,7 @@ from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Destination, OAuth2, Tls
 from arke.errors import InvalidInput
 from arke.receiver import ReceiverConfig, ReceiverServer
-from arke.receiver.probe.session import ProbeMessages
+from arke.receiver.probe.messages import ProbeMessages
 from arke.receiver.probe.target import ProbeTarget
 from patience import PATIENCE_S, eventually
 from reachable import AtOnce

@@ -19,7 +19,9 @@ from arke.receiver.probe.checks import (
     check_refusals,
     check_take_back,
 )
-from arke.receiver.probe.session import Check, ProbeReport, ProbeSession
+from arke.receiver.probe.conduct import Manner, check_load, check_variants
+from arke.receiver.probe.report import Check, ProbeReport
+from arke.receiver.probe.session import ProbeSession
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog, text_secret
 from arke.receiver.references import NO_SCHEME, Scheme, hmac_algorithm, signing_key
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+PLAIN: Final = Manner()
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MARKS: Final = {"pass": "ok", "warn": "WARN", "fail": "FAIL", "skip": "-"}
 
@@ -70,13 +73,14 @@ def probe_target(
     return target
 
 
-def run_probe(target: ProbeTarget, *, requests: int, patience_s: float, as_json: bool) -> bool:
+def run_probe(
+    target: ProbeTarget, *, requests: int, patience_s: float, as_json: bool, manner: Manner = PLAIN
+) -> bool:
     """Probe and print; whether every check passed."""
+    on_check = None if as_json else _print_check
     try:
         report = asyncio.run(
-            probe(
-                target, requests=requests, patience_s=patience_s, on_check=None if as_json else _print_check
-            )
+            probe(target, requests=requests, patience_s=patience_s, manner=manner, on_check=on_check)
         )
     except EgressRefused as error:
         raise EgressRefused(f"{error}. For the probe: --allow-cidr") from None
@@ -86,7 +90,10 @@ def run_probe(target: ProbeTarget, *, requests: int, patience_s: float, as_json:
         failed = sum(check.outcome == "fail" for check in report.checks)
         warned = sum(check.outcome == "warn" for check in report.checks)
         verdict = "passed" if report.passed else f"{failed} failed"
-        sys.stdout.write(f"\n{report.endpoint}: {verdict}{f', {warned} warnings' if warned else ''}\n")
+        sys.stdout.write(
+            f"\n{report.endpoint}: {verdict}{f', {warned} warnings' if warned else ''}; "
+            f"{report.requests} requests were sent, all about made-up users\n"
+        )
     return report.passed
 
 
@@ -104,6 +111,7 @@ async def probe(
     *,
     requests: int = 20,
     patience_s: float = PATIENCE_S,
+    manner: Manner = PLAIN,
     on_check: Callable[[Check], None] | None = None,
 ) -> ProbeReport:
     """Run every check. Raises EgressRefused when the address is one that must not be talked to."""
@@ -111,7 +119,9 @@ async def probe(
     try:
         if await check_plain(session):
             await check_formats(session)
+            await check_variants(session, manner)
             await check_refusals(session)
+            await check_load(session, manner)
             await check_latency(session, requests=requests)
             await check_take_back(session)
         else:
@@ -122,5 +132,6 @@ async def probe(
     return ProbeReport(
         endpoint=str(target.endpoint),
         checks=checks,
+        requests=session.sent,
         passed=all(check.outcome != "fail" for check in checks),
     )
