@@ -112,7 +112,7 @@ class IdRules:
 
     def read(self, dpid: int, text: str) -> str | IdProblem:
         """The id as it is kept, or why the text is none. DPID 0 is the device's own UUID."""
-        if not (0 < len(text) <= MAX_ID_CHARS and (text.isalnum() or _CONTROL.search(text) is None)):
+        if not (0 < len(text) <= MAX_ID_CHARS and (text.isprintable() or _CONTROL.search(text) is None)):
             return IdProblem.MALFORMED
         rule = self._rules.get(dpid)
         if rule is None:

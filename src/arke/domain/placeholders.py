@@ -31,8 +31,13 @@ FIELD_NAMES: Final = (
     *("distinctid", "distinct_id", "anonymousid", "anonymous_id", "email", "dd_uuid", "idfa", "gaid"),
 )
 """The name of the field instead of what is in it."""
-COMMON_DEVICE_IDS: Final = ("9774d56d682e549c", "02:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
-"""What very many devices answer who are asked for an id: a fault of old Androids, and hidden MAC addresses."""
+COMMON_DEVICE_IDS: Final = (
+    *("9774d56d682e549c", "02:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"),
+    *("ffffffff-ffff-ffff-ffff-ffffffffffff", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
+)
+"""What very many devices answer who are asked for an id: a fault of old Androids, hidden MAC addresses, UUIDs that
+somebody has written down.
+"""
 
 _WORDS: Final = frozenset((*ABSENT, *STAND_INS, *FIELD_NAMES, *COMMON_DEVICE_IDS, ""))
 _QUOTES_AND_BLANKS: Final = " \t\u00a0\"'`"
@@ -53,11 +58,11 @@ _WHOLE: Final = re.compile(
     r"|%[-0-9.$]*l{0,2}[sduifgx@]"  # %s, %d, %1$s, %@
     rf"|@+{_NAME}@+|#+{_NAME}#+|\*?\|+{_NAME}\|+\*?"  # @@x@@, ##x##, |x|, *|x|*
     r"|__[a-z][a-z_]*__[0-9]?"  # __ID__
-    r"|[-?*_#.,:;+=/]+|x{8}(?:-x{4}){3}-x{12}"  # -, ???, ***, xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx
-    r"|ffffffff-ffff-ffff-ffff-ffffffffffff",
+    r"|[-?*_#.,:;+=/]+",  # -, ???, ***
     re.DOTALL,
 )
-_OPENS: Final = re.compile(r"[{(%\[]")
+_ordinary: Final = re.compile(r"[a-z0-9][a-z0-9.@+/=:_-]*").fullmatch
+"""Nothing in it opens a macro, nor may it be in quotes: most ids."""
 _ANYWHERE: Final = re.compile(
     r"[$#%@]\{[^{}]*\}"  # user-${ID}, #{id}, %{id}, @{id}
     r"|\$\([^()]*\)"  # $(id)
@@ -69,21 +74,22 @@ _ANYWHERE: Final = re.compile(
 def is_placeholder(text: str) -> bool:
     """Whether a text, in any letter case, stands for no id in particular: nobody's own, and so everybody's."""
     plain = text.casefold()
-    if plain.isalnum():
-        return (
-            plain in _WORDS
-            or plain in _HASHED
-            or (plain[0] == "0" and len(plain) >= _MANY_ZEROS and not plain.strip("0"))
-        )
+    if _ordinary(plain) is not None:
+        return plain in _WORDS or plain in _HASHED or (plain[0] == "0" and _is_zero(plain))
     if "%" in plain:
         plain = unquote(plain)  # %7B%7Buid%7D%7D: encoded once too often
     plain = plain.strip(_QUOTES_AND_BLANKS)
     return (
         plain in _WORDS
-        or (plain.count("0") >= _MANY_ZEROS and not plain.strip("0-.,:"))
+        or plain in _HASHED
+        or _is_zero(plain)
         or _WHOLE.fullmatch(plain) is not None
-        or (_OPENS.search(plain) is not None and _ANYWHERE.search(plain) is not None)
+        or _ANYWHERE.search(plain) is not None
     )
+
+
+def _is_zero(plain: str) -> bool:
+    return plain.count("0") >= _MANY_ZEROS and not plain.strip("0-.,:")
 
 
 def _hashes() -> Iterator[str]:

@@ -36,24 +36,24 @@ def with_read_ids(event: IncomingEvent, rules: IdRules) -> IncomingEvent:
     """
     kept: list[DeclaredId] = []
     left_out: list[LeftOut] = []
-    changed = False
+    read = rules.read
     for at, declared in enumerate(event.ids):
-        found = rules.read(declared.dpid, declared.id)
-        if isinstance(found, IdProblem):
-            left_out.append(_left_out(at, declared.dpid, found, rules))
-        elif found is declared.id:
+        found = read(declared.dpid, declared.id)
+        if found is declared.id:
             kept.append(declared)
+        elif isinstance(found, IdProblem):
+            left_out.append(_left_out(at, declared.dpid, found, rules))
         else:
             kept.append(DeclaredId(declared.dpid, found, declared.state))
-            changed = True
     if left_out and not kept and event.uuid is None:
         first = left_out[0]
         raise EventError(
             "all_ids_invalid", f"all of its ids are invalid (104): {first.message} ({first.code})"
         )
-    if not left_out and not changed:
+    ids = tuple(kept)
+    if ids == event.ids:
         return event
-    return msgspec.structs.replace(event, ids=tuple(kept), left_out=(*event.left_out, *left_out))
+    return msgspec.structs.replace(event, ids=ids, left_out=(*event.left_out, *left_out))
 
 
 def _left_out(at: int, dpid: int, problem: IdProblem, rules: IdRules) -> LeftOut:

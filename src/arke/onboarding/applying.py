@@ -135,11 +135,11 @@ class Applier:
         linked_rows: dict[int, bool | None] = {}
         for number, outcome in zip(numbers, outcomes, strict=True):
             linked_rows[number] = linked_rows.get(number) or outcome
-        columns = sum(dpid != 0 for dpid in self._name.dpids)
+        ids = {row.number: sum(dpid != 0 for dpid, _ in row.keys) for row in rows}
         for number, linked in linked_rows.items():
             if linked:
                 tally.stored += 1
-                tally.linked += columns
+                tally.linked += ids[number]
             else:
                 tally.refuse("internal" if linked is None else "opted_out", number)
 

@@ -170,11 +170,17 @@ class IdLines:
                 "format", number, f"the row has {len(ids)} columns; the name says {len(self._dpids)}"
             )
             return None
-        keys: list[IdKey] = []
-        for dpid, partner_id in zip(self._dpids, ids, strict=True):
-            id_ = read_id(self.rules, dpid, partner_id)
-            if isinstance(id_, NoId):
-                tally.refuse(id_.kind, number, id_.why)
-                return None
-            keys.append((dpid, id_))
+        return self._row(
+            number, [read_id(self.rules, *cell) for cell in zip(self._dpids, ids, strict=True)], tally
+        )
+
+    def _row(self, number: int, ids: list[str | NoId], tally: Tally) -> IdRow | None:
+        """The row without ids that are none, as long as the first one is one and has another to be linked to."""
+        keys = [(dpid, id_) for dpid, id_ in zip(self._dpids, ids, strict=True) if not isinstance(id_, NoId)]
+        wrong = [id_ for id_ in ids if isinstance(id_, NoId)]
+        if wrong and (ids[0] is wrong[0] or len(keys) < 2):
+            tally.refuse(wrong[0].kind, number, wrong[0].why)
+            return None
+        for one in wrong:
+            tally.bad_cell(number, one.why)
         return IdRow(number, tuple(keys))

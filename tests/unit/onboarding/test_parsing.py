@@ -14,6 +14,7 @@ from arke.shard.commands import FileLine
 
 IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
 GAID = "97987bca-ae59-4c7d-94ba-ee4f19ab8c21"
+ZEROS = "00000000-0000-0000-0000-000000000000"
 UUID = "59767559181262060060278870901087098252"
 
 CATALOG = Catalog(
@@ -159,6 +160,25 @@ def test_a_row_of_an_id_sync_file_is_not_processed(line: bytes, why: str) -> Non
     tally = Tally()
     assert IdLines(parse_name("adobe_id_1234_777_1445374061.sync"), RULES)(1, line, tally) is None
     assert why in tally.samples["format"][0].why
+
+
+@pytest.mark.parametrize(
+    ("row", "kept", "refused"),
+    [
+        (f"{UUID}\tjane\t{ZEROS}", ((0, UUID), (777, "jane")), {}),
+        (f"{UUID}\tundefined\t{IDFA}", ((0, UUID), (20915, IDFA)), {}),
+        (f"{UUID}\tundefined\t{ZEROS}", None, {"blocked_id": 1}),
+        (f"{UUID}\t\t{ZEROS}", None, {"format": 1}),
+        (f"{'0' * 38}\tjane\t{IDFA}", None, {"invalid_uuid": 1}),
+    ],
+)
+def test_an_id_that_is_none_costs_its_row_only_where_nothing_is_left_to_link(
+    row: str, kept: tuple[tuple[int, str], ...] | None, refused: dict[str, int]
+) -> None:
+    tally = Tally()
+    said = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"), RULES)(1, row.encode(), tally)
+    assert said == (IdRow(1, kept) if kept is not None else None)
+    assert (tally.errors, tally.bad_cells) == (refused, 0 if kept is None else 1)
 
 
 def test_a_row_of_an_id_sync_file_holds_an_id_a_column() -> None:
