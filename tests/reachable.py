@@ -1,12 +1,13 @@
-"""What networks for tests share: everybody can be reached, and nothing is kept open."""
+"""What networks for tests share: everybody can be reached, nothing is kept open, and retries need not wait."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from arke.delivery.channel import Message
     from arke.delivery.https.endpoint import Endpoint
-    from arke.delivery.https.ports import Failure
+    from arke.delivery.https.ports import Answer, Failure
     from arke.domain.catalog import Tls
 
 
@@ -20,3 +21,16 @@ class Reachable:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class AtOnce:
+    """Retries leave whenever they like."""
+
+    def failed(self, answer: Answer) -> None:
+        """Nobody asks for a pause."""
+
+    async def turn(self, message: Message) -> bool:
+        return True
+
+    def answered(self) -> None:
+        """Nobody waits."""

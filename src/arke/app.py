@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from arke.catalog import stored as stored_form
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
@@ -16,14 +18,19 @@ from arke.delivery.https.client import HttpsClient
 from arke.delivery.https.dialer import SystemResolver
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.failure import PostFailed
 from arke.delivery.https.proxy import ProxySetting
-from arke.delivery.https.tls import TlsContexts
+from arke.delivery.https.tls import TlsContexts, build_context
+from arke.delivery.https.tls_files import file_problems
+from arke.delivery.refusals import Refusals
 from arke.delivery.secrets import Confinement, Secrets
+from arke.delivery.templates.output import is_json
 from arke.domain.catalog import Catalog, Tls
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
 from arke.engine.file_desk import FileDesk
+from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
 from arke.engine.links import Joins, Links, Moves
@@ -31,13 +38,15 @@ from arke.engine.live_catalog import CatchUp, LiveCatalog
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
+from arke.errors import SettingsError
+from arke.intake.settings import ConsentRules
 from arke.onboarding.inbox import Inbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
 from arke.operations.engine import Engine
 from arke.privacy.fulfilment import Privacy
 from arke.privacy.opt_outs import OptOuts
-from arke.settings import Settings
+from arke.settings import Egress, Settings
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter, ThreadCommitter
@@ -66,8 +75,8 @@ def ruling_of(request: Prepare) -> Ruling:
     return Ruling(catalog, request.version, request.mapping_versions, request.retired)
 
 
-def https_wire(settings: Settings) -> Wire:
-    """The wire to real destinations."""
+def https_wire(settings: Settings, shard: int = 0) -> Wire:
+    """The wire of a shard, by its number, to real destinations."""
     confinement = confined_to(settings)
     secrets = Secrets(confinement)
     egress = settings.egress
@@ -82,14 +91,33 @@ def https_wire(settings: Settings) -> Wire:
     return Wire(
         client,
         secrets,
+        refusals=Refusals(SystemClock()),
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
+        shard=(shard, settings.server.shards or 1),
     )
+
+
+def check_egress(egress: Egress) -> None:
+    """Say what is wrong once and at the start, and not by every shard. Raises SettingsError."""
+    EgressPolicy(egress.allow_cidrs)
+    if egress.proxy_ca_file:
+        try:
+            build_context(Tls(ca_file=egress.proxy_ca_file), Confinement())
+        except PostFailed as error:
+            detail = error.failure.detail.removeprefix("tls.ca_file ")
+            raise SettingsError(f"egress.proxy_ca_file {detail}") from None
 
 
 def confined_to(settings: Settings) -> Confinement:
     """What a catalog that came over the network may refer to."""
     return Confinement(settings.secrets.env_prefix, settings.secrets.folders)
+
+
+def shard_number(name: str) -> int:
+    """By the name of its file, `shard-03`; 0 for a file of another name."""
+    _, _, number = name.rpartition("-")
+    return int(number) if number.isdecimal() else 0
 
 
 def page_memory(settings: Settings) -> PageMemory:
@@ -108,7 +136,7 @@ def shard_over(store: SqliteShardStore, name: str, settings: Settings, *, delive
     return Shard(
         store,
         Ruling(Catalog(), 0, {}),
-        wire=https_wire(settings),
+        wire=https_wire(settings, shard_number(name)),
         clock=SystemClock(),
         # A large catalog takes seconds to compile: meanwhile events and deliveries go on.
         compiler=ThreadCommitter(f"{name}-compile"),
@@ -152,18 +180,20 @@ def engine_over(
         directory,
         entropy,
         takeovers_per_device=given.identity.takeovers_per_device,
+        devices_per_id=given.identity.max_devices_per_id,
         cached_ids=given.memory.ids,
         cached_people=given.memory.people,
     )
     live = LiveCatalog()
     shards = Shards(ports, identity.suppressed)
-    moves = Moves(identity, clock, shards)
-    joins = Joins(directory.files, clock, shards)
+    homes = Homes(identity, directory.files, shards, clock)
+    moves = Moves(identity, clock, shards, homes)
+    joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
-    events = Ingestion(live, identity, links, shards, clock)
+    events = Ingestion(live, identity, links, homes, shards, clock)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
-    privacy = Privacy(directory, identity, shards, live, clock)
+    privacy = Privacy(directory, identity, homes, shards, live, clock)
     return Engine(
         directory=directory,
         compiler=compiler,
@@ -174,7 +204,8 @@ def engine_over(
         links=links,
         moves=moves,
         joins=joins,
-        files=FileDesk(live, identity, links, shards, joins, events, audit),
+        homes=homes,
+        files=FileDesk(live, identity, links, shards, joins, homes, clock, events, audit),
         catalogs=CatalogSwitch(
             live, directory.catalogs, identity, shards, batches, clock=clock, compiler=compiler
         ),
@@ -185,6 +216,16 @@ def engine_over(
         opt_outs=OptOuts(privacy, identity),
         doorkeeper=Doorkeeper(directory.tokens, clock),
         audit=audit,
+        clock=clock,
+        consent=consent_rules(given),
+    )
+
+
+def consent_rules(settings: Settings) -> ConsentRules:
+    """What the settings say about consent."""
+    privacy = settings.privacy
+    return ConsentRules(
+        tcf_vendor=privacy.tcf_vendor, tcf_purposes=privacy.tcf_purposes, honour=privacy.honour
     )
 
 
@@ -198,13 +239,16 @@ async def running_engine(
     need not be `delivering`.
     Raises DataExposed, DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
     """
-    EgressPolicy(settings.egress.allow_cidrs)  # a wrong range is said here, and not by every shard
+    check_egress(settings.egress)
     lock = DataLock(data)
     try:
         directory = SqliteDirectory(
             data / DIRECTORY_FILE, committer=ThreadCommitter("directory"), memory=page_memory(settings)
         )
         count = await directory.shards(settings.server.shards)
+        settings = msgspec.structs.replace(
+            settings, server=msgspec.structs.replace(settings.server, shards=count)
+        )
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]
@@ -232,6 +276,7 @@ async def running_engine(
                 engine.batches.start_schedule()
             engine.watch()
             if delivering:
+                engine.homes.start()
                 await engine.privacy.start()
             yield engine
         finally:
@@ -269,4 +314,4 @@ def catalog_checkers() -> Checkers:
     def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
         return compile_template(text, language, content_type=content_type).warnings
 
-    return Checkers(template=template, url=parse_endpoint)
+    return Checkers(template=template, url=parse_endpoint, json=is_json, tls=file_problems)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, onboarding, running_engine
+from arke.app import confined_to, consent_rules, onboarding, running_engine
 from arke.clock import SystemClock
 from arke.data_directory import SOCKET_FILE, reachable
 from arke.doors.bounds import Bounds
@@ -138,6 +138,7 @@ def intake_settings(settings: Settings) -> IntakeSettings:
             per_minute=settings.privacy.opt_outs_per_minute,
             origins=parse_origins(settings.privacy.opt_out_origins),
         ),
+        consent=consent_rules(settings),
     )
 
 

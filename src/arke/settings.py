@@ -9,11 +9,12 @@ import difflib
 import os
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
 from arke.delivery.https.proxy import check_proxy
+from arke.domain.consent.tcf import MAX_VENDOR, PURPOSES
 from arke.domain.digits import MAX_PORT, whole_number
 from arke.errors import InvalidInput, SettingsError
 from arke.intake.origins import listeners, parse_origins
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Purpose = Annotated[int, msgspec.Meta(ge=1, le=PURPOSES)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,9 +93,12 @@ class Memory(Section, frozen=True):
 
 
 class IdentityRules(Section, frozen=True):
-    """How many ids of other devices one device may come to have a UTC day at the public door."""
+    """How many ids of other devices one device may come to have a UTC day at the public door. An id on more than
+    `max_devices_per_id` devices a UTC day is reported.
+    """
 
     takeovers_per_device: Annotated[int, msgspec.Meta(ge=0)] = 10
+    max_devices_per_id: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
 
 
 class Answers(Section, frozen=True):
@@ -135,11 +140,17 @@ class Privacy(Section, frozen=True):
     """What the public door does for whom. `public_opt_out`: an opt-out without a token is for the cookie's device
     or a named UUID's ("device"), or also for the ids it declares and theirs ("ids", as Audience Manager has it).
     One address may opt out `opt_outs_per_minute`; `opt_out_origins`, if any are listed, are the pages that may.
+
+    TC strings are decoded once `tcf_vendor` is given: who has not agreed to it and to `tcf_purposes` opts out.
+    `honour`: opt-outs of the United States that hold for the request that carries them.
     """
 
     public_opt_out: Literal["device", "ids"] = "device"
     opt_outs_per_minute: PositiveInt = 60
     opt_out_origins: tuple[str, ...] = ()
+    tcf_vendor: Annotated[int, msgspec.Meta(ge=1, le=MAX_VENDOR)] | None = None
+    tcf_purposes: Annotated[tuple[Purpose, ...], msgspec.Meta(min_length=1)] = (1, 10)
+    honour: tuple[Literal["gpc", "us_privacy", "gpp"], ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -207,7 +218,8 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         try:
             section = msgspec.convert(changed, type(section), strict=False)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{variable}: {str(error).partition(' - at ')[0]}") from None
+            problem = str(error).partition(" - at ")[0]
+            raise SettingsError(f"{variable}: {_with_values(name, problem)}") from None
         settings = msgspec.structs.replace(settings, **{above[0]: section}) if above else section
     return settings
 
@@ -231,12 +243,29 @@ def _in_words(problem: str) -> tuple[str, str]:
     name = re.sub(r"\[.*", "", at.rstrip("`")).lstrip(".")
     unknown = re.search("unknown field `(.*)`", problem, re.DOTALL)
     if unknown is None:
-        return name, f"{name}: {problem}" if name else problem
+        return name, f"{name}: {_with_values(name, problem)}" if name else problem
     name = f"{name}.{unknown[1]}".lstrip(".")
     known = {*OPTIONS, *(option.partition(".")[0] for option in OPTIONS)}
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(OPTIONS)}"
     return name, f"unknown option {name!r} ({hint})"
+
+
+def _with_values(name: str, problem: str) -> str:
+    """What is wrong with an option; of a value that is none of a few, also which there are."""
+    wrong = re.fullmatch("Invalid enum value '(.*)'", problem, re.DOTALL)
+    if wrong is None:
+        return problem
+    *above, option = name.split(".")
+    section = type(getattr(Settings(), above[0])) if above else Settings
+    values = _values(get_type_hints(section)[option])
+    return f"{wrong[1]!r} is none of {', '.join(values)}"
+
+
+def _values(kind: object) -> list[str]:
+    """The texts that a type admits by name."""
+    found = [one for one in get_args(kind) if isinstance(one, str)]
+    return found or [value for one in get_args(kind) for value in _values(one)]
 
 
 def _place(text: str, name: str) -> str:

@@ -19,7 +19,8 @@ VERSIONS: Final = ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.2", "http/1.1", "
 ENDS: Final = ["\n", "\r", "\r\r\n", "\n\n", " \r\n"]
 HOSTS: Final = ["127.0.0.1", "[::1]:1", "evil.example", "", "a b", "[", "localhost:99999", "\xff", ","]
 TARGETS: Final = {
-    "intake": ["/event", "/event?d_rtbd=json", "/ibs:dpid=1&dpuuid=x", "/demoptout", "/v1/events",
+    "intake": ["/event", "/event?d_rtbd=json", "/ibs:dpid=1&dpuuid=x", "/demoptout", "/v1/events", "/id?d_cb=f",
+               "/event?d_rd=https%3A%2F%2Fa%2F%3F%25d_x%25", "/event?gdpr=1&gpp=DBABBg~BVqqqqpY", "/dest5.html",
                "/healthz", "/readyz"],
     "admin": ["/v1/status", "/v1/explain?uuid=1", "/v1/catalog", "/v1/estimate", "/v1/onboard?name=x", "/metrics",
               "/v1/privacy/requests", "/healthz", "/v1/tokens", "/v1/batches/1?destination=1", "/v1/undelivered"],

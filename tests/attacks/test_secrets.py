@@ -106,10 +106,25 @@ def test_nothing_else_resolves_and_nothing_is_learned(attacker: Attacker, tmp_pa
             {"signatures": [{"key": reference}]},
             {"standard_webhooks": {"key": reference}},
             {"oauth2": {"token_url": attacker.receiver.token_url, "credentials": reference}},
+            {"standard_webhooks": [{"key": "env:ARKE_SECRET_KEY"}, {"key": reference}]},
+            {"headers": {"X-Api-Key": reference}},
+            {"headers": {"X-Anything": reference}},
+            {"basic_auth": reference},
+            {"basic_auth": {"username": reference, "password": "env:ARKE_SECRET_KEY"}},
+            {"basic_auth": {"username": "me", "password": reference}},
+            {
+                "oauth2": {
+                    "token_url": attacker.receiver.token_url,
+                    "credentials": "env:ARKE_SECRET_KEY",
+                    "params": {"resource": reference},
+                }
+            },
         ]
         path = reference.removeprefix("file:")
         if path != reference:
             found += [{"tls": {"ca_file": path}}, {"tls": {"client_cert": path, "client_key": path}}]
+            token = {"token_url": attacker.receiver.token_url, "credentials": "env:ARKE_SECRET_KEY"}
+            found.append({"oauth2": token | {"tls": {"ca_file": path}}})
         return found
 
     for there, nothing in references(tmp_path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from arke.domain.homes import home_of
 from arke.domain.identity import MAX_DEVICES, Claims, IdKey, Move, Owner, PersonRow
 from arke.errors import StoreUnavailable
 from arke.storage.sqlite.identities import PRUNED_AT_ONCE
@@ -145,6 +146,18 @@ async def test_of_the_devices_of_a_person_the_oldest_go_but_never_the_owner(dire
     await identities.link(Claims(200, people=more))
     (devices,) = (await identities.devices([ANN])).values()
     assert devices == [*(f"U{n}" for n in range(MAX_DEVICES + 2, 3, -1)), "U0"]
+
+
+async def test_the_home_of_a_person_is_none_of_the_devices(directory: Directory) -> None:
+    """It has a row among them that never makes room, and is not listed."""
+    identities, home = directory.identities, (*ANN, home_of(ANN))
+    await identities.link(Claims(100, {ANN: Owner(home[2], 1)}, people={home: PersonRow(1, 0)}))
+    assert await identities.devices([ANN]) == {}
+    more = {(*ANN, f"U{n}"): PersonRow(n + 1, 0) for n in range(1, MAX_DEVICES + 3)}
+    await identities.link(Claims(200, {ANN: Owner("U1", 2)}, before={ANN: 1}, people=more))
+    (devices,) = (await identities.devices([ANN])).values()
+    assert (len(devices), home[2] in devices, "U1" in devices) == (MAX_DEVICES, False, True)
+    assert (await identities.look_up((), [home])).people == {home: PersonRow(1, 0)}
 
 
 async def test_all_of_it_outlives_the_directory(lasting: OpenDirectory, tmp_path: Any) -> None:

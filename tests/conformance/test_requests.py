@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arke.domain.homes import home_of
 from arke.domain.identity import Claims, Move, Owner, PersonRow
-from arke.storage.ports.files import Filed
 
 if TYPE_CHECKING:
     from arke.storage.ports.directory import Directory
@@ -53,13 +53,14 @@ async def test_what_is_finished_is_forgotten(directory: Directory) -> None:
     assert not await directory.remains()
 
 
-async def test_what_was_filed_of_them_is_forgotten_too(directory: Directory) -> None:
-    """And devices that go are to hear nothing any more."""
-    files = directory.files
-    number = (await files.begin("a.sync", b"1", 100)).number
-    await files.advance(number, 1, b"", {A: Filed({1: 100}), ANN: Filed({1: 100})}, {}, 100)
-    await directory.identities.link(Claims(100, {A: Owner("V", 1), ANN: Owner("U", 2)}))
+async def test_homes_of_people_are_forgotten_with_their_ids(directory: Directory) -> None:
+    """And devices that go are to hear nothing any more. The home of another person stays."""
+    files, identities, bob = directory.files, directory.identities, (ANN[0], "bob")
+    people = {(*key, home_of(key)): PersonRow(1, 0) for key in (ANN, bob)}
+    await identities.link(Claims(100, {key: Owner(home_of(key), 1) for key in (ANN, bob)}, people=people))
+    devices = {(*ANN, "V"): PersonRow(2, 0), (*bob, "U"): PersonRow(3, 0)}
+    await identities.link(Claims(100, people=devices))
     assert [one.uuid for one in await files.joining(10)] == ["V", "U"]
-    await directory.requests.finish({}, ["U"], [A], 200)
-    assert await files.filed([A, ANN]) == {ANN: Filed({1: 100})}
+    await directory.requests.finish({}, ["U", home_of(ANN)], [ANN], 200)
+    assert (await identities.look_up((), people)).people == {(*bob, home_of(bob)): PersonRow(1, 0)}
     assert await files.joining(10) == []

@@ -234,6 +234,14 @@ SETTINGS = {
         "[delivery]\n timeout_ms = 9000\n",
         "toml:2:2: delivery.timeout_ms: Expected `int` <= 3000",
     ),
+    "no such value": (
+        "[privacy]\n\nhonour = ['gpc', 'dnt']\n",
+        "toml:3:1: privacy.honour: 'dnt' is none of gpc, us_privacy, gpp",
+    ),
+    "no such purpose": (
+        "[privacy]\ntcf_purposes = [1, 30]\n",
+        "toml:2:1: privacy.tcf_purposes: Expected `int` <= 24",
+    ),
     "no address": ("[server]\nintake = 'here'\n", "server.intake: 'here' is not host:port"),
     "no network": ("[egress]\nallow_cidrs = ['127.0.0.1/99']\n", "egress.allow_cidrs"),
 }

@@ -71,15 +71,17 @@ def status(engine: EngineProcess) -> Any:
 class TestLooking:
     def test_undelivered_names_device_ids_segments_and_reason(self, engine: EngineProcess) -> None:
         (line,) = owed(engine)
-        assert list(line) == ["destination", "uuid", "ids", "segments", "since", "reason"]
+        assert list(line) == ["destination", "uuid", "ids", "segments", "since", "reason", "tries", "next"]
         assert line["since"].endswith("Z")
-        del line["since"]
+        assert line["next"] > line["since"]
+        del line["since"], line["next"]
         assert line == {
             "destination": FAILING,
             "uuid": device(1),
             "ids": [f"{DPID}:p1"],
             "segments": {str(IN_MARKET): 1, str(STILL_LOOKING): 1},
             "reason": "500",
+            "tries": 1,
         }
         done = engine.arke("undelivered", "list", "--destination", str(FAILING))
         assert done.stdout.startswith(f"{FAILING} {device(1)} [{DPID}:p1] ")

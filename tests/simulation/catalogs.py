@@ -1,7 +1,7 @@
 """The catalogs of the simulation: few traits, short lives, three destinations, and editions to switch between.
 
-No rule counts, and every edition knows all traits: so it does not matter how often an event arrived, nor under
-which edition, and the truth follows from the last edition alone.
+Every edition knows all traits: so it does not matter under which an event arrived, and the truth follows from the
+last edition alone. Some rules count, so it would matter how often one arrived, if it had no `event_id`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,24 @@ EDITIONS = 3
 
 _HELD: dict[int, Rule] = {trait: ("held", trait) for trait in TTL_DAYS}
 _RULES: tuple[dict[int, Rule], ...] = (
-    {11: _HELD[1], 12: ("and", _HELD[1], _HELD[2]), 13: ("and", _HELD[3], ("not", _HELD[2]))},
-    {11: ("or", _HELD[1], _HELD[2]), 12: ("and", _HELD[1], _HELD[2]), 14: _HELD[3]},
-    {11: _HELD[2], 13: ("and", _HELD[3], ("not", _HELD[1])), 14: _HELD[1]},
+    {
+        11: _HELD[1],
+        12: ("and", _HELD[1], _HELD[2]),
+        13: ("and", _HELD[3], ("not", _HELD[2])),
+        15: ("frequency", (3,), None, 0, "==", 3),
+    },
+    {
+        11: ("or", _HELD[1], _HELD[2]),
+        12: ("and", _HELD[1], _HELD[2]),
+        14: _HELD[3],
+        15: ("frequency", (2, 3), None, 0, "==", 4),
+    },
+    {
+        11: _HELD[2],
+        13: ("and", _HELD[3], ("not", _HELD[1])),
+        14: _HELD[1],
+        15: ("and", _HELD[3], ("frequency", (3,), None, 0, "<=", 2)),
+    },
 )
 
 

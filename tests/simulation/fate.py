@@ -62,4 +62,6 @@ class Fate:
             return "ok"
         if left:
             self._failing[destination] = left - 1
-        return self.random.choice(("500", "429", "204", "refused", "reset", "unheard", "slow"))
+        return self.random.choice(
+            ("500", "429", "204", "400", "later", "refused", "reset", "unheard", "slow")
+        )

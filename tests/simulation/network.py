@@ -6,12 +6,14 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from arke.delivery.https.ports import Answer
+from arke.delivery.https.ports import Answer, Failure
 from reachable import Reachable
 
 if TYPE_CHECKING:
     from arke.clock import Clock
+    from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.request import OutboundRequest
+    from arke.domain.catalog import Tls
     from simulation.fate import Fate
 
 RESET, TIMEOUT, REFUSED = (
@@ -19,6 +21,10 @@ RESET, TIMEOUT, REFUSED = (
     Answer(reason="timeout", cause="timeout_headers", sent=True),
     Answer(reason="connect", cause="connect_refused", sent=False),
 )
+
+UNREACHABLE = Failure("connect", "connect_refused", "nobody listens")
+STATUSES = {"ok": 200, "500": 500, "429": 429, "204": 204, "400": 400, "later": 503}
+RETRY_AFTER_S = (1, 30, 1_000)
 
 
 class Arrival(NamedTuple):
@@ -38,6 +44,7 @@ class Network:
         self._clock = clock
         self._fate = fate
         self.arrivals: list[Arrival] = []
+        self.down: set[int] = set()
         self.tries: dict[int, tuple[bytes, int]] = {}
         self._on_the_way: dict[int, Arrival] = {}
         self._number = 0
@@ -49,6 +56,14 @@ class Network:
                 self.arrivals.append(arrival._replace(at=self._clock.now()))
         self._on_the_way.clear()
 
+    async def connect(self, destination: int) -> Failure | None:
+        """A destination that refused the last request refuses connections for a while, too."""
+        await asyncio.sleep(0.001)
+        if destination in self.down and self._fate.verdict(destination) == "refused":
+            return UNREACHABLE
+        self.down.discard(destination)
+        return None
+
     async def carry(self, life: int, payload: bytes, timeout_s: float) -> Answer:
         """One request. A post of a dead engine ends in `Fate.point` or is cancelled; it never arrives late.
 
@@ -59,11 +74,13 @@ class Network:
         destination = int(json.loads(body)["AAM_Destination_Id"])
         verdict = fate.verdict(destination)
         if verdict == "refused":
+            self.down.add(destination)
             await asyncio.sleep(0.001)
             return REFUSED
+        self.down.discard(destination)
         self._number += 1
         number = self._number
-        status = {"ok": 200, "500": 500, "429": 429, "204": 204}.get(verdict, 0)
+        status = STATUSES.get(verdict, 0)
         self._on_the_way[number] = Arrival(0.0, life, destination, status, body)
         await asyncio.sleep(fate.latency_s())
         await fate.point()
@@ -75,7 +92,8 @@ class Network:
             await asyncio.sleep(timeout_s)
             return TIMEOUT
         await asyncio.sleep(fate.latency_s())
-        return RESET if verdict == "reset" else Answer(status=status, sent=True)
+        wait_s = float(fate.random.choice(RETRY_AFTER_S)) if verdict == "later" else None
+        return RESET if verdict == "reset" else Answer(status=status, sent=True, retry_after_s=wait_s)
 
 
 class Uplink(Reachable):
@@ -87,3 +105,8 @@ class Uplink(Reachable):
 
     async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
         return await self._network.carry(self._life, request.body, timeout_s)
+
+    async def connect(
+        self, destination: int, endpoint: Endpoint, tls: Tls, *, timeout_s: float
+    ) -> Failure | None:
+        return await self._network.connect(destination)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from arke.delivery import builder, lane
+from arke.operations.status import StatusOperations
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from model.oracle import DAY
 from simulation.catalogs import BY_UUID, COOKIES, DESTINATIONS, DEVICES, PARTNER_IDS, world
@@ -117,6 +118,8 @@ async def _play(seed: int, folder: Path, clock: VirtualClock) -> tuple[list[Arri
         await asyncio.sleep(CALM_S)
         await visitors.look_in()
     await machine.ask(lambda engine: engine.drain(120.0))
+    status = await machine.ask(lambda engine: StatusOperations(engine).read())
+    assert not any(one.owed for one in status.destinations), f"owed after the calm: {status.destinations}"
     truth = Truth(visitors, int(clock.now()))
     await machine.stop()
     assert max(count for _, count in network.tries.values()) <= ATTEMPTS, "requests of one message"

@@ -1,7 +1,8 @@
 """Visitors who send until they are answered, an operator who edits the catalog, and what is true after them.
 
-What they do may be done twice without harm: presence of traits at given times, tellings at given times, ids.
-So an event whose answer was lost is sent again as it was, and the truth is that of the events in order.
+What they do may be done twice without harm: traits in events with an `event_id`, tellings at given times, ids.
+So an event whose answer was lost is sent again as it was, some are sent twice at once, and the truth is that of the
+events in order.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Visitors:
 
     async def _visit(self, number: int) -> None:
         chance = self._fate.random
-        for _ in range(EVENTS_EACH):
+        for nth in range(EVENTS_EACH):
             await self._pause()
             if chance.random() < 0.3:
                 await self._link(number, chance.choice(PARTNER_IDS))
@@ -76,8 +77,9 @@ class Visitors:
                 ts=self._now(),
                 signals={"c_trait": [str(trait) for trait in sorted(traits)]} if traits else {},
                 memberships=told,
+                event_id=f"visit {nth}",
             )
-            await self._send(number, event, traits, told)
+            await self._send(number, event, traits, told, copies=chance.choice((1, 1, 2)))
 
     async def _link(self, number: int, partner_id: str) -> None:
         """One after the other: of two at once nobody could say which mapping is the newer. At the public door a
@@ -94,12 +96,12 @@ class Visitors:
                 self.owned[partner_id] = number
 
     async def _send(
-        self, number: int, event: IncomingEvent, traits: set[int], told: dict[int, int]
+        self, number: int, event: IncomingEvent, traits: set[int], told: dict[int, int], *, copies: int = 1
     ) -> Accepted:
         assert event.ts is not None
         while True:
             try:
-                (answer,) = await self._machine.ask(lambda engine: engine.events.ingest([event]))
+                answer, *_ = await self._machine.ask(lambda engine: engine.events.ingest([event] * copies))
             except (Died, ArkeError):
                 answer = None
             if isinstance(answer, Accepted):

@@ -118,7 +118,7 @@ def test_an_endpoint_that_fails_throughout_opens_the_circuit(stage: Stage) -> No
     Forty users, one a message, an endpoint that is down for ten minutes: every one of them that was not
     tried arrives when it is back, and nothing else than the tried ones is owed.
     """
-    stage.catalog(destination(1, max_users_per_request=1), segments=SEGMENTS)
+    stage.catalog(destination(1, max_users_per_request=1, owed="strict"), segments=SEGMENTS)
     stage.respond("05-01 11:00:00", 503, 60)
     for number in range(40):
         stage.see(
@@ -160,7 +160,7 @@ def test_other_destinations_notice_nothing(stage: Stage) -> None:
 
 def test_news_that_wait_behind_a_circuit_coalesce(stage: Stage) -> None:
     """A user who changes many times while the endpoint is away is sent once, as she is when it is back."""
-    stage.catalog(destination(1, 2, 3, max_users_per_request=1), segments=SEGMENTS)
+    stage.catalog(destination(1, 2, 3, max_users_per_request=1, owed="strict"), segments=SEGMENTS)
     stage.respond("05-01 11:00:00", 503, 12)
     for number in range(6):
         stage.see(

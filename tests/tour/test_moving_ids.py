@@ -105,7 +105,9 @@ def test_what_is_owed_goes_with_the_id(stage: Stage) -> None:
 
 def test_what_is_owed_about_another_id_stays(stage: Stage) -> None:
     """It waits for a reason to send: that another id has left is none until the device is seen."""
-    stage.catalog(destination(10, batch=False), traits=[trait(1)], segments=[segment(10, "1T")])
+    stage.catalog(
+        destination(10, batch=False, owed="strict"), traits=[trait(1)], segments=[segment(10, "1T")]
+    )
     stage.respond("05-01 12:00:00", 500, 2)
     stage.see("05-01 12:00:00", ids=[(COOKIES, "a"), (COOKIES, "b")], signals={"c_trait": "1"})
     stage.see("05-01 13:00:00", OTHER, ids=[(COOKIES, "a")])

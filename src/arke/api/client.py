@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arke.operations.callers import NewToken, TokenFacts
     from arke.operations.catalog import AppliedReport, Estimate
     from arke.operations.explain import Explanation
-    from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, ReplayReport, RunFacts
+    from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, Refused, ReplayReport, RunFacts
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
     from arke.operations.status import Status
 
@@ -68,6 +68,9 @@ class Client:
     def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
         with self._reach.session() as engine:
             yield from engine.each(table.UNDELIVERED, parameters.AnyDestination(destination))
+
+    def refusals(self, destination: int | None) -> list[Refused]:
+        return self.ask(table.REFUSALS, parameters.AnyDestination(destination))
 
     def replay(self, destination: int | None) -> ReplayReport:
         """Send what is owed; an engine of our own is stopped when it is sent."""

@@ -52,7 +52,8 @@ class _Figures:
     def collect(self) -> Iterator[Metric]:
         status = self._status
         yield GaugeMetricFamily("arke_ready", "1 if events can be stored", value=int(status.ready))
-        yield GaugeMetricFamily("arke_profiles", "Stored profiles", value=status.profiles)
+        yield GaugeMetricFamily("arke_profiles", "Stored profiles of devices", value=status.profiles)
+        yield GaugeMetricFamily("arke_people", "Stored profiles of people", value=status.people)
         yield GaugeMetricFamily("arke_queued", "Commands waiting for a group", value=status.queued)
         yield GaugeMetricFamily("arke_catalog_version", "Catalog in force", value=status.catalog_version)
         yield GaugeMetricFamily(
@@ -64,12 +65,23 @@ class _Figures:
             "arke_events_under_way", "Events let in, not answered", value=status.under_way
         )
         yield GaugeMetricFamily("arke_events_room", "Events that may be under way", value=status.room)
-        yield CounterMetricFamily("arke_events_refused", "Events answered 429", value=status.refused)
+        yield from self._intake()
         yield CounterMetricFamily(
             "arke_identity_takeovers_refused",
             "Ids that stayed with their device: another had taken as many as it may a day",
             value=status.takeovers_refused,
         )
+        ids = GaugeMetricFamily(
+            "arke_shared_ids", "Ids that very many devices shared lately", labels=["data_source"]
+        )
+        devices = GaugeMetricFamily(
+            "arke_shared_id_devices", "Devices that shared one of them on a day", labels=["data_source"]
+        )
+        for one in status.shared_ids:
+            ids.add_metric([str(one.data_source)], one.ids)
+            devices.add_metric([str(one.data_source)], one.devices)
+        yield ids
+        yield devices
         yield CounterMetricFamily(
             "arke_privacy_requests_large",
             "Privacy requests about suspiciously many ids",
@@ -91,6 +103,29 @@ class _Figures:
             refused.add_metric([door, kind], count)
         yield refused
         yield from self._destinations(status.destinations)
+
+    def _intake(self) -> Iterator[Metric]:
+        status = self._status
+        by_code = {
+            "events_refused": ("Events that were not taken, by code", status.refused_by_code),
+            "ids_dropped": ("Ids that were left out of events, by code", status.ids_dropped),
+        }
+        for name, (text, counts) in by_code.items():
+            counter = CounterMetricFamily(f"arke_{name}", text, labels=["code"])
+            for code, count in sorted(counts.items()):
+                counter.add_metric([code], count)
+            yield counter
+        yield CounterMetricFamily(
+            "arke_events_repeated", "Events whose event_id had counted", value=status.repeated
+        )
+        yield GaugeMetricFamily(
+            "arke_keys_unasked", "Keys that no rule asks for, in a sample", value=len(status.unasked_keys)
+        )
+        yield GaugeMetricFamily(
+            "arke_traits_never_realised",
+            "Traits that nobody has realised since their rule is as it is",
+            value=status.traits_never_realised,
+        )
 
     def _destinations(self, destinations: list[DestinationStatus]) -> Iterator[Metric]:
         for name, text in DESTINATION_COUNTERS.items():

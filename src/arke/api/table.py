@@ -25,7 +25,15 @@ from arke.api.parameters import (
 )
 from arke.operations.callers import AuditReport, NewToken, Revoked, TokenFacts
 from arke.operations.catalog import AppliedReport, Estimate
-from arke.operations.jobs import DestinationBatches, FileState, OwedDevice, ReplayReport, RunFacts, Ticket
+from arke.operations.jobs import (
+    DestinationBatches,
+    FileState,
+    OwedDevice,
+    Refused,
+    ReplayReport,
+    RunFacts,
+    Ticket,
+)
 from arke.operations.status import Status
 
 if TYPE_CHECKING:
@@ -119,6 +127,18 @@ UNDELIVERED: Final = Stream(
     body=NO_BODY,
     answer=OwedDevice,
     run=lambda on, asked: on.undelivered.each(asked.given.destination, actor=asked.actor),
+)
+
+
+REFUSALS: Final = Endpoint(
+    method="GET",
+    path="/v1/undelivered/refusals",
+    scope="operate",
+    summary="What destinations said of the messages that they refused last.",
+    parameters=AnyDestination,
+    body=NO_BODY,
+    answer=list[Refused],
+    run=lambda on, asked: on.undelivered.refusals(asked.given.destination, actor=asked.actor),
 )
 
 
@@ -319,6 +339,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     STATUS,
     people.EXPLAIN,
     UNDELIVERED,
+    REFUSALS,
     REPLAY,
     LIST_BATCHES,
     RUN_BATCH,

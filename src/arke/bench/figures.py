@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from arke.bench.profiling import ProfileTable
 
-Unit = Literal["x", "/s", "us", "ms", "", "MB"]
+Unit = Literal["x", "/s", "us", "ms", "s", "", "MB"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

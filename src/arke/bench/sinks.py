@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 import trustme
@@ -99,7 +99,7 @@ def sink(directory: Path) -> Iterator[Sink]:
 def nginx(directory: Path) -> Iterator[Sink]:
     """A running nginx with one worker that reads every body and answers 200."""
     directory.mkdir(exist_ok=True)
-    port = _free_port()
+    port = free_port()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
     issued = authority.issue_cert("localhost", "127.0.0.1")
@@ -168,7 +168,7 @@ def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
             process.stdout.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -209,7 +209,7 @@ class ProbeSink:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _SinkConnection(self), "127.0.0.1", 0, ssl=context)
+        self._server = await loop.create_server(lambda: SinkConnection(self), "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def arrived(self, body: bytes) -> None:
@@ -231,16 +231,29 @@ class ProbeSink:
             self._server.close()
 
 
-class _SinkConnection(asyncio.Protocol):
+class Taker(Protocol):
+    """Takes what is posted."""
+
+    def arrived(self, body: bytes) -> None:
+        """A request has come, and is answered 200."""
+        ...
+
+
+class SinkConnection(asyncio.Protocol):
     """Cuts requests out of the stream by their Content-Length."""
 
-    def __init__(self, sink: ProbeSink) -> None:
+    def __init__(self, sink: Taker) -> None:
         self._sink = sink
         self._transport: asyncio.Transport | None = None
         self._data = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._data += data

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from arke.catalog.fields import shown
-from arke.domain.catalog import DataSource, DataSourceKind, Declarer, Segment, Trait, TraitKind
+from arke.catalog.fields import shown, type_name
+from arke.domain.catalog import DataSource, DataSourceKind, Declarer, IdForm, Segment, Trait, TraitKind
+from arke.domain.id_forms import FORMS, WANTED
+from arke.domain.ids import DEVICE_ID_CASES, DEVICE_ID_FORMATS, MAX_ID_CHARS, UUID_SOURCES
+from arke.domain.placeholders import is_placeholder
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.rules.trait import compile_trait_rule
 from arke.errors import RuleError
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 RULE_BASED: TraitKind = "rule_based"
 MAX_TTL_DAYS = 36_500
 MAX_RULE_LENGTH = 131_072
+MAX_DENIED = 10_000
+"""Ids that a data source may deny."""
 
-DATA_SOURCE_FIELDS = ("id", "name", "integration_code", "kind", "declared_by")
+DATA_SOURCE_FIELDS = ("id", "name", "integration_code", "kind", "declared_by", "id_form", "deny")
 TRAIT_FIELDS = (
     *("id", "name", "data_source", "kind", "rule", "ttl_days", "ignore_case", "integration_code"),
     "d_sid",
@@ -44,14 +49,62 @@ class Placed(NamedTuple):
     path: Path
 
 
-def read_data_source(fields: Fields) -> DataSource:
+def read_data_source(fields: Fields, findings: Findings) -> DataSource:
+    dpid = fields.required_id("id")
+    form = _id_form(dpid, fields)
     return DataSource(
-        id=fields.required_id("id"),
+        id=dpid,
         name=fields.text("name") or "",
         integration_code=fields.text("integration_code"),
         kind=fields.choice("kind", DataSourceKind, "cookie"),
         declared_by=fields.choice("declared_by", Declarer, "anyone"),
+        id_form=form,
+        deny=_denied(form, fields, findings),
     )
+
+
+def _id_form(dpid: int, fields: Fields) -> IdForm | None:
+    """What it says of ids, where it can: a global data source has its form."""
+    if not fields.has("id_form"):
+        return None
+    form: IdForm = fields.choice("id_form", IdForm, "lower")
+    case = DEVICE_ID_CASES.get(dpid)
+    if dpid in UUID_SOURCES:
+        fields.error("id_form", f"ids of data source {dpid} are UUIDs of 38 digits", "remove id_form")
+    elif case is not None and form not in (case, "uuid"):
+        fields.error(
+            "id_form", f"ids of the global data source {dpid} are UUIDs in {case} case", f"write {case}"
+        )
+    elif dpid in DEVICE_ID_FORMATS and form not in ("upper", "lower", "uuid"):
+        fields.error("id_form", f"ids of the global data source {dpid} are letters, digits and dashes")
+    return form
+
+
+def _denied(form: IdForm | None, fields: Fields, findings: Findings) -> tuple[str, ...]:
+    """Whole numbers may do without quotes."""
+    values = fields.values("deny")
+    if len(values) > MAX_DENIED:
+        fields.error("deny", f"deny has {len(values):,} entries; at most {MAX_DENIED:,} are allowed")
+        return ()
+    found: list[str] = []
+    for index, value in enumerate(values):
+        path = fields.at("deny", index)
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(text, str):
+            findings.error(path, f"an entry of deny must be text, not {type_name(value)}", "put it in quotes")
+        elif not text or len(text) > MAX_ID_CHARS or not text.isprintable():
+            findings.error(path, f"an entry of deny has 1 to {MAX_ID_CHARS} characters that can be shown")
+        else:
+            _warn_of_no_use(text, form, path, findings)
+            found.append(text)
+    return tuple(dict.fromkeys(found))
+
+
+def _warn_of_no_use(text: str, form: IdForm | None, path: Path, findings: Findings) -> None:
+    if is_placeholder(text):
+        findings.warn(path, f"{shown(text)} is never taken as an id", "remove it from deny")
+    elif form is not None and FORMS[form](text) is None:
+        findings.warn(path, f"{shown(text)} can be no id here: by id_form it is {WANTED[form]}", "remove it")
 
 
 def read_trait(fields: Fields, findings: Findings) -> Trait:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from arke.catalog.endpoints import read_oauth2, read_signatures, read_tls, read_url, read_webhooks
+from arke.catalog.credentials import read_basic_auth, read_headers, read_oauth2
+from arke.catalog.endpoints import read_content_type, read_tls, read_url
+from arke.catalog.signatures import read_signatures, read_webhooks
 from arke.catalog.values import duration_ms, hour_of_day, iso_day, time_zone
-from arke.domain.catalog import BatchSchedule, Destination, Mapping
+from arke.domain.catalog import BatchSchedule, Destination, HttpMethod, Mapping, Resending
 from arke.errors import InvalidInput, RuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path as FilePath
 
+    from arke.catalog.endpoints import TlsChecker
     from arke.catalog.fields import Fields
     from arke.catalog.place import Findings
     from arke.catalog.values import Confined
@@ -20,13 +23,21 @@ if TYPE_CHECKING:
 MAX_TEMPLATE_LENGTH = 1_048_576
 MAX_ALIAS_LENGTH = 255
 MAX_SAMPLE_RATE_DENOMINATOR = 1_000_000_000
+MAX_CONCURRENCY = 10_000
+MIN_REQUESTS_PER_SECOND = 0.01
+MAX_REQUESTS_PER_SECOND = 100_000
+MIN_BYTES_PER_REQUEST = 256
+MAX_BYTES_PER_REQUEST = 1 << 30
 
 DESTINATION_FIELDS = (
     *("id", "name", "url", "client_id", "user_dpids", "realtime", "batch", "max_users_per_request", "linger"),
-    *("signatures", "standard_webhooks", "oauth2", "tls", "success"),
-    *("template", "template_language", "content_type"),
+    *("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls", "success"),
+    *("template", "template_language", "content_type", "method"),
+    *("owed", "max_concurrency", "max_requests_per_second", "max_bytes_per_request"),
     *("sample_rate_denominator", "supports_unsegment", "on_unmap", "auto_alias", "enabled", "segments"),
 )
+REFERRING_FIELDS = ("signatures", "standard_webhooks", "oauth2", "basic_auth", "headers", "tls")
+"""Fields that may refer to secrets and files."""
 BATCH_FIELDS = ("every", "at", "timezone")
 MAPPING_FIELDS = ("segment", "alias", "start", "end")
 
@@ -39,12 +50,15 @@ class Checkers(NamedTuple):
     """Checks that the delivery side owns; whoever wires the program passes them in.
 
     `template(text, language, content_type)` compiles a body template and returns warnings; `url(text)` reads
-    an endpoint's address as it will be dialled. Both raise InvalidInput. `confined`: the catalog came over the
-    network, and may refer to what this allows.
+    an endpoint's address as it will be dialled. Both raise InvalidInput. `json(content_type)`: whether a body of
+    this type is JSON. `tls`: a `TlsChecker`. `confined`: the catalog came over the network, and may refer to what
+    this allows.
     """
 
     template: Callable[[str, TemplateLanguage, str], Sequence[str]] | None = None
     url: Callable[[str], object] | None = None
+    json: Callable[[str], bool] | None = None
+    tls: TlsChecker | None = None
     confined: Confined | None = None
 
 
@@ -60,7 +74,8 @@ def read_destination(
         )
     template, language, content_type = _template(fields, findings, checkers)
     confined = checkers.confined
-    refers = any(fields.has(key) for key in ("signatures", "standard_webhooks", "oauth2", "tls"))
+    refers = any(fields.has(key) for key in REFERRING_FIELDS)
+    signatures = read_signatures(fields, confined)
     return Destination(
         id=fields.required_id("id"),
         url=read_url(fields, "url", checkers.url),
@@ -71,10 +86,13 @@ def read_destination(
         batch=batch,
         max_users_per_request=fields.integer("max_users_per_request", 10, low=1, high=1_000),
         linger_ms=duration_ms(fields, "linger", 100, low="0ms", high="30s"),
-        signatures=read_signatures(fields, confined),
+        signatures=signatures,
         standard_webhooks=read_webhooks(fields, confined),
-        oauth2=read_oauth2(fields, checkers.url, confined),
-        tls=read_tls(fields, base_dir, confined),
+        oauth2=read_oauth2(fields, base_dir, checkers.url, confined, checkers.tls),
+        basic_auth=read_basic_auth(fields, confined),
+        headers=read_headers(fields, signatures, confined),
+        tls=read_tls(fields, base_dir, confined, checkers.tls),
+        method=fields.choice("method", HttpMethod, "POST"),
         success=_success(fields),
         template=template,
         template_language=language,
@@ -86,6 +104,14 @@ def read_destination(
         on_unmap=fields.choice("on_unmap", OnUnmap, "unsegment"),
         auto_alias=fields.choice("auto_alias", AutoAlias, "segment_id"),
         enabled=fields.flag("enabled", default=True),
+        owed=fields.choice("owed", Resending, "auto"),
+        max_concurrency=fields.optional_integer("max_concurrency", low=1, high=MAX_CONCURRENCY),
+        max_requests_per_second=fields.optional_number(
+            "max_requests_per_second", low=MIN_REQUESTS_PER_SECOND, high=MAX_REQUESTS_PER_SECOND
+        ),
+        max_bytes_per_request=fields.optional_integer(
+            "max_bytes_per_request", low=MIN_BYTES_PER_REQUEST, high=MAX_BYTES_PER_REQUEST
+        ),
         segments=tuple(_mapping(entry) for entry in fields.mappings("segments", MAPPING_FIELDS)),
         confined=refers and confined is not None,
     )
@@ -121,13 +147,16 @@ def _template(
 ) -> tuple[str | None, TemplateLanguage, str]:
     text = fields.text("template", max_length=MAX_TEMPLATE_LENGTH, one_line=False)
     language: TemplateLanguage = fields.choice("template_language", TemplateLanguage, "macros")
-    content_type = fields.text("content_type") or "application/json"
+    content_type = read_content_type(fields)
     if not fields.has("template"):
-        for key in ("template_language", "content_type"):
-            if fields.has(key):
-                fields.error(
-                    key, f"{key} needs a template", "without one the body is Arke's own JSON message"
-                )
+        if fields.has("template_language"):
+            hint = "without one the body is Arke's own JSON message"
+            fields.error("template_language", "template_language needs a template", hint)
+        if checkers.json is not None and not checkers.json(content_type):
+            message = f"content_type is {content_type}, but without a template the body is JSON"
+            findings.warn(
+                fields.at("content_type"), message, "give the destination a template, or a JSON type"
+            )
     elif text is not None and checkers.template is not None:
         try:
             warnings = checkers.template(text, language, content_type)

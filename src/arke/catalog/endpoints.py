@@ -1,40 +1,33 @@
-"""How a destination is reached, as written in a catalog: URLs, signatures, OAuth, TLS files."""
+"""How a destination is reached, as written in a catalog: URL, type of the body, TLS files."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from arke.catalog.fields import shown
-from arke.catalog.values import NOT_FROM_AFAR, secret_reference
-from arke.domain.catalog import HmacAlgorithm, OAuth2, Signature, StandardWebhooks, Tls
+from arke.catalog.values import NOT_FROM_AFAR
+from arke.domain.catalog import Tls
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from arke.catalog.fields import Fields
     from arke.catalog.values import Confined
 
 MAX_URL_LENGTH = 2_048
 
-SIGNATURE_FIELDS = ("header", "algorithm", "key")
-OAUTH2_FIELDS = ("token_url", "credentials")
 TLS_FIELDS = ("ca_file", "client_cert", "client_key")
-WEBHOOKS_FIELDS = ("key",)
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
-_RESERVED_HEADERS = frozenset(
-    (
-        *("accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length"),
-        *("content-type", "cookie", "date", "expect", "host", "keep-alive", "proxy-authorization"),
-        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"),
-        *("webhook-id", "webhook-timestamp", "webhook-signature"),
-    )
-)
+_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_PARAMETER = re.compile(rf';[ ]*({_NAME})=({_NAME}|"[ !#-\[\]-~]*")[ ]*')
+_CONTENT_TYPE = re.compile(rf"({_NAME}/{_NAME})[ ]*((?:{_PARAMETER.pattern})*)")
+_UTF8 = frozenset({"utf-8", "utf8"})
 
 
 def read_url(fields: Fields, key: str, checker: Callable[[str], object] | None) -> str:
@@ -70,7 +63,10 @@ def _authority_problem(url: str, parts: SplitResult, port: int | None) -> tuple[
     if not parts.hostname or port == 0:
         return "is not a valid URL", "https://host/path, with a port from 1 to 65535 where one is needed"
     if "@" in parts.netloc:
-        return "must not hold a user name or password", "use oauth2 or signatures, with a secret reference"
+        return (
+            "must not hold a user name or password",
+            "use basic_auth, oauth2 or signatures",
+        )
     if "#" in url:
         return "must not have a fragment", "remove # and what follows"
     if " " in url or "\\" in url:
@@ -78,61 +74,42 @@ def _authority_problem(url: str, parts: SplitResult, port: int | None) -> tuple[
     return None
 
 
-def read_signatures(fields: Fields, confined: Confined | None) -> tuple[Signature, ...]:
-    signatures: list[Signature] = []
-    for entry in fields.mappings("signatures", SIGNATURE_FIELDS):
-        signature = Signature(
-            key=secret_reference(entry, "key", confined),
-            header=_header(entry, "header", "X-Signature"),
-            algorithm=entry.choice("algorithm", HmacAlgorithm, "sha1"),
-        )
-        if signature in signatures:
-            fields.error("signatures", "the same signature stands twice", "each entry is one key; remove one")
-        signatures.append(signature)
-    return tuple(signatures)
+class FileProblem(Protocol):
+    """Something wrong with the file that a field of `tls` names; a doubt is only a warning."""
+
+    @property
+    def field(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str: ...
+    @property
+    def doubt(self) -> bool: ...
 
 
-def _header(fields: Fields, key: str, default: str) -> str:
-    name = fields.text(key, max_length=100)
-    if name is None:
-        return default
-    if not _HEADER.match(name):
-        fields.error(
-            key, f"{shown(name)} is not a valid header name", "letters, digits and dashes, as X-Signature"
-        )
-    elif name.lower() in _RESERVED_HEADERS:
-        fields.error(key, f"the header {name} is reserved", "choose one of your own, as X-Signature")
-    return name
+TlsChecker = Callable[[Tls, "Confined | None"], "Iterable[FileProblem]"]
+"""Looks into the files of a profile, which are there; the other argument opens those that came over the network."""
 
 
-def read_webhooks(fields: Fields, confined: Confined | None) -> StandardWebhooks | None:
-    entry = fields.mapping("standard_webhooks", WEBHOOKS_FIELDS)
-    return None if entry is None else StandardWebhooks(key=secret_reference(entry, "key", confined))
-
-
-def read_oauth2(
-    fields: Fields, checker: Callable[[str], object] | None, confined: Confined | None
-) -> OAuth2 | None:
-    entry = fields.mapping("oauth2", OAUTH2_FIELDS)
-    if entry is None:
-        return None
-    token_url = read_url(entry, "token_url", checker)
-    return OAuth2(token_url=token_url, credentials=secret_reference(entry, "credentials", confined))
-
-
-def read_tls(fields: Fields, base_dir: FilePath | None, confined: Confined | None) -> Tls:
+def read_tls(
+    fields: Fields, base_dir: FilePath | None, confined: Confined | None, checker: TlsChecker | None = None
+) -> Tls:
     """Certificate files; a relative path counts from the catalog file and is stored absolute."""
     entry = fields.mapping("tls", TLS_FIELDS)
     if entry is None:
         return Tls()
     if entry.has("client_key") and not entry.has("client_cert"):
         entry.error("client_key", "client_key needs client_cert", "name the certificate this key belongs to")
-    return Tls(
+    tls = Tls(
         ca_file=_file(entry, "ca_file", base_dir, confined),
         client_cert=_file(entry, "client_cert", base_dir, confined),
         client_key=_file(entry, "client_key", base_dir, confined),
         confined=confined is not None,
     )
+    for problem in () if checker is None else checker(tls, confined):
+        report = entry.warn if problem.doubt else entry.error
+        report(problem.field, problem.message, problem.hint)
+    return tls
 
 
 def _file(fields: Fields, key: str, base_dir: FilePath | None, confined: Confined | None) -> str | None:
@@ -159,3 +136,21 @@ def _file(fields: Fields, key: str, base_dir: FilePath | None, confined: Confine
     elif not os.access(path, os.R_OK):
         fields.error(key, f"{key}: the file {path} cannot be read", "give this user permission to read it")
     return str(path)
+
+
+def read_content_type(fields: Fields) -> str:
+    """A media type with its parameters, such as `application/json; charset=utf-8`. Bodies are always UTF-8."""
+    default = "application/json"
+    text = fields.text("content_type")
+    if text is None:
+        return default
+    found = _CONTENT_TYPE.fullmatch(text)
+    if found is None:
+        hint = "type/subtype, with parameters where they are needed: application/json; charset=utf-8"
+        fields.error("content_type", f"{shown(text)} is not a content type", hint)
+        return default
+    for name, value in _PARAMETER.findall(found[2]):
+        charset = value.strip('"')
+        if name.lower() == "charset" and charset.lower() not in _UTF8:
+            fields.error("content_type", f"the charset cannot be {shown(charset)}", "bodies are UTF-8")
+    return text

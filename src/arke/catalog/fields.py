@@ -71,6 +71,10 @@ class Fields:
         """A problem with one field; where it is missing, it is reported at the mapping."""
         self._findings.error(self.at(key), message, hint)
 
+    def warn(self, key: str, message: str, hint: str | None = None) -> None:
+        """Something doubtful about one field."""
+        self._findings.warn(self.at(key), message, hint)
+
     def missing(self, key: str, hint: str | None = None) -> None:
         if key not in self._values:
             self._findings.error(self.path, f"{key} is missing", hint)
@@ -86,6 +90,21 @@ class Fields:
         if not self.has(key):
             return None
         return checked_integer(self.raw(key), self.at(key), key, self._findings, low=low, high=high)
+
+    def optional_number(self, key: str, *, low: float, high: float) -> float | None:
+        """A number, whole or not."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.error(
+                key, f"{key} must be a number, not {type_name(value)}", "write it without quotes or a unit"
+            )
+        elif not low <= value <= high:
+            self.error(key, f"{key} must be from {low:g} to {high:g}, not {value:g}")
+        else:
+            return float(value)
+        return None
 
     def required_id(self, key: str) -> int:
         """A positive id; 0 stands for one that is missing or wrong, and reported."""

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from arke.catalog.consequences import mapping_changes, rule_changes
-from arke.domain.catalog import BatchSchedule, Catalog, Destination, OAuth2, Signature, StandardWebhooks, Tls
+from arke.domain.catalog import (
+    BODY,
+    BasicAuth,
+    BatchSchedule,
+    Catalog,
+    Destination,
+    OAuth2,
+    Setting,
+    Signature,
+    StandardWebhooks,
+    Tls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -191,14 +202,34 @@ def _mapping(mapping: Mapping) -> str:
     return f"{mapping.segment}{alias}{start}{end}"
 
 
+def _signature(signature: Signature) -> str:
+    over = "" if signature.signs == BODY else f" over {signature.signs}"
+    encoding = "" if signature.encoding == "base64" else f" {signature.encoding}"
+    prefix = f" after {signature.prefix!r}" if signature.prefix else ""
+    stamp = f" stamped {signature.timestamp_header}" if signature.timestamp_header is not None else ""
+    return f"{signature.header} {signature.algorithm}{encoding}{prefix}{over}{stamp} {signature.key}"
+
+
+def _oauth2(oauth: OAuth2) -> str:
+    with_credentials = f" with {oauth.credentials}" if oauth.credentials is not None else ""
+    auth = "" if oauth.auth == "basic" else f" by {oauth.auth}"
+    params = f" and {', '.join(map(_entry, oauth.params))}" if oauth.params else ""
+    tls = f", trusting {_entry(oauth.tls)}" if oauth.tls is not None else ""
+    return f"{_without_query(oauth.token_url)}{with_credentials}{auth}{params}{tls}"
+
+
 def _entry(value: Any) -> str:
     match value:
-        case Signature(key=key, header=header, algorithm=algorithm):
-            return f"{header} {algorithm} {key}"
-        case OAuth2(token_url=token_url, credentials=credentials):
-            return f"{_without_query(token_url)} with {credentials}"
-        case StandardWebhooks(key=key):
-            return key
+        case Signature():
+            return _signature(value)
+        case OAuth2():
+            return _oauth2(value)
+        case BasicAuth(username=username, password=password, pair=pair):
+            return pair or f"{username} with {password}"
+        case Setting(name=name, value=text):
+            return f"{name}: {text}"
+        case StandardWebhooks():
+            return ", ".join(f"{one.key}{' raw' if one.raw else ''}" for one in value.keys)
         case BatchSchedule(every_s=every_s, at=at, timezone=timezone):
             every = f"{every_s // 3_600}h" if every_s % 3_600 == 0 else f"{every_s}s"
             return f"every {every} at {at}" + ("" if timezone == "UTC" else f" {timezone}")

@@ -64,7 +64,7 @@ def _read_parts(root: Fields, findings: Findings, base_dir: FilePath | None, che
     segments = _entries(root, "segments", SEGMENT_FIELDS)
     destinations = _entries(root, "destinations", DESTINATION_FIELDS)
     return Parts(
-        data_sources=[(read_data_source(fields), fields.path) for fields in sources],
+        data_sources=[(read_data_source(fields, findings), fields.path) for fields in sources],
         traits=[(read_trait(fields, findings), fields.path) for fields in traits],
         segments=[read_segment(fields, findings) for fields in segments],
         destinations=[

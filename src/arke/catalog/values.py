@@ -132,6 +132,8 @@ class Confined(Protocol):
 
     def has_file(self, path: str) -> bool: ...
 
+    def open(self, path: str) -> int: ...
+
 
 NOT_FROM_AFAR = (
     "a catalog from the network may refer to variables and files that the settings allow, [secrets] env_prefix and "

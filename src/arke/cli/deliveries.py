@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from arke.operations.jobs import DestinationBatches, RunFacts
+    from arke.operations.jobs import DestinationBatches, OwedDevice, Refused, RunFacts
 
 batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
 
@@ -142,6 +142,13 @@ Destination = Annotated[
 ]
 
 
+def _again(owed: OwedDevice) -> str:
+    """How often it was tried, and when it is sent again by itself."""
+    said = [f"{owed.tries:,} messages"] if owed.tries > 1 else []
+    said += [f"again from {owed.next}"] if owed.next is not None else []
+    return f" ({', '.join(said)})" if said else ""
+
+
 @undelivered_app.command("list")
 def list_owed(
     destination: Destination = None,
@@ -164,10 +171,49 @@ def list_owed(
         segments = ", ".join(f"{alias}={status}" for alias, status in owed.segments.items())
         ids = ", ".join(owed.ids)
         sys.stdout.write(
-            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}: {owed.reason}\n"
+            f"{owed.destination} {owed.uuid} [{ids}] {segments} since {owed.since}{_again(owed)}: {owed.reason}\n"
         )
     if not json:
         sys.stdout.write(f"{count:,} owed\n")
+
+
+@undelivered_app.command("refusals")
+def refusals(
+    destination: Destination = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Show what destinations said of the messages that they refused last, since the engine started."""
+    import msgspec
+
+    found = client(data, url, token, config, insecure=insecure).refusals(destination)
+    if json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return
+    for one in found:
+        sys.stdout.write("".join(f"{line}\n" for line in _refused_lines(one)))
+    if not found:
+        sys.stdout.write("nothing was refused since the engine started\n")
+
+
+def _refused_lines(one: Refused) -> Iterator[str]:
+    """`423 2026-01-02T02:00:04Z 400: message 5f.. (realtime) with 3 users, 2 attempts`, and what was said."""
+    times = f" ({one.times:,} times since {one.first_at})" if one.times > 1 else ""
+    yield (
+        f"{one.destination} {one.at} {one.answer}{times}: message {one.message} ({one.kind}) with {one.users:,} "
+        f"user{'s' * (one.users != 1)}, {one.attempts} attempt{'s' * (one.attempts != 1)}"
+    )
+    if one.detail:
+        yield f"  {one.detail}"
+    if one.oauth is not None:
+        said = ": ".join(text for text in (one.oauth.error, one.oauth.error_description) if text)
+        yield f"  the token server answered {one.oauth.status}{f', {said}' if said else ''}"
+    if one.body:
+        yield f"  {one.body}{' ...' if one.cut else ''}"
 
 
 @undelivered_app.command("replay")

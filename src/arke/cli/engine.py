@@ -11,8 +11,15 @@ from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, cli
 from arke.domain.digits import MAX_PORT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
     from arke.operations.status import Status
+    from arke.shard.protocol import LastRefusal
+
+LISTED = 20
+"""Keys and traits that a line names."""
 
 
 def up(
@@ -70,9 +77,10 @@ def status(
 
 def _show(figures: Status) -> None:
     ready = "ready" if figures.ready else "NOT READY"
+    people = f", and {figures.people:,} of people" if figures.people else ""
     sys.stdout.write(
         f"{ready}, catalog version {figures.catalog_version}, {figures.shards} shard(s)\n"
-        f"{figures.profiles:,} profiles stored; since the start {figures.events:,} events, "
+        f"{figures.profiles:,} profiles stored{people}; since the start {figures.events:,} events, "
         f"{figures.changes:,} membership changes\n"
     )
     if figures.refused:
@@ -80,12 +88,19 @@ def _show(figures: Status) -> None:
             f"overload: {figures.refused:,} events were refused with 429; {figures.under_way:,} under way, "
             f"room for {figures.room:,}\n"
         )
+    _show_intake(figures)
     if figures.backfilled < 1:
         sys.stdout.write(
             f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"
         )
     if figures.takeovers_refused:
         sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
+    for one in figures.shared_ids:
+        sys.stdout.write(
+            f"data source {one.data_source}: {one.ids:,} id(s) that up to {one.devices:,} devices shared on a day: "
+            "most likely what a tag sends for everybody; `deny` it in the catalog\n"
+        )
+    sys.stdout.write(_consent(figures.consent))
     if figures.audit is not None:
         sys.stdout.write(
             f"audit: {figures.audit.entries:,} entries, the last one's seal {figures.audit.seal or 'none'}\n"
@@ -105,11 +120,12 @@ def _show(figures: Status) -> None:
             else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
         )
         sys.stdout.write(
-            f"destination {label(row.id, row.name)}: circuit {row.circuit}\n"
+            f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}\n"
             f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
             f"{row.retries:,} retries{latency}\n"
-            f"  owed {row.owed:,} devices, {row.backlog:,} journal entries behind\n"
+            f"  owed {row.owed:,} devices{_next(row.owed_next)}, {row.backlog:,} journal entries behind\n"
             + (f"  answers {answers}\n" if answers else "")
+            + (_refused(row.id, row.refused) if row.refused is not None else "")
             + (
                 f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted\n"
                 if row.sloppy
@@ -117,6 +133,56 @@ def _show(figures: Status) -> None:
             )
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
         )
+
+
+def _refused(destination: int, refused: LastRefusal) -> str:
+    times = f", {refused.times:,} times in a row" if refused.times > 1 else ""
+    return (
+        f"  refused last at {refused.at}: {refused.answer}{times}: "
+        f"`arke undelivered refusals --destination {destination}`\n"
+    )
+
+
+def _pause(pause_s: float) -> str:
+    return f", to be left alone for {pause_s:.0f} s" if pause_s else ""
+
+
+def _next(at: str | None) -> str:
+    return f", sent again from {at}" if at is not None else ""
+
+
+def _show_intake(figures: Status) -> None:
+    """What did not count, and what may be spelt otherwise in rules than in events."""
+    for title, counts in (
+        ("events refused", figures.refused_by_code),
+        ("ids left out of events", figures.ids_dropped),
+    ):
+        if counts:
+            by_code = ", ".join(f"{code} x {count:,}" for code, count in sorted(counts.items()))
+            sys.stdout.write(f"{title}: {by_code}\n")
+    if figures.repeated:
+        sys.stdout.write(f"{figures.repeated:,} events had counted before (event_id)\n")
+    if figures.unasked_keys:
+        sys.stdout.write(f"keys that no rule asks for: {_some(figures.unasked_keys)}\n")
+    if figures.never_realised:
+        more = figures.traits_never_realised - len(figures.never_realised)
+        sys.stdout.write(
+            f"traits never realised by their present rule: {_some(figures.never_realised, more)}\n"
+        )
+
+
+def _some(names: Sequence[str | int], more: int = 0) -> str:
+    """The first few, and how many there are besides."""
+    more += max(0, len(names) - LISTED)
+    return ", ".join(map(str, names[:LISTED])) + (f" and {more:,} more" if more else "")
+
+
+def _consent(rules: ConsentRules) -> str:
+    vendor = "TC strings are not decoded"
+    if rules.tcf_vendor is not None:
+        vendor = f"TCF vendor {rules.tcf_vendor}, purposes {', '.join(map(str, rules.tcf_purposes))}"
+    honoured = f"honours {', '.join(rules.honour)}" if rules.honour else "opt-outs of the US are not honoured"
+    return f"consent: {vendor}; {honoured}\n"
 
 
 def _batch(run: RunFacts) -> str:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def explain(
     uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", show_default=False)] = None,
     id: Annotated[
-        str | None, typer.Option("--id", metavar="DPID:ID", help="Find the device by a partner id.")
+        str | None,
+        typer.Option("--id", metavar="DPID:ID", help="Find the device, or the person, by a partner id."),
     ] = None,
     data: Data = DATA,
     config: Config = None,
@@ -43,10 +44,13 @@ def explain(
 
 def _lines(facts: Explanation, asked: str) -> Iterator[str]:
     if not facts.known:
-        yield f"{asked}: never seen by this engine"
+        yield f"{asked}: never seen by this engine" + (f": {facts.why}" if facts.why else "")
         return
-    yield f"device {facts.uuid}" + ("  (opted out)" if facts.opted_out else "")
+    kind = "person" if facts.person else "device"
+    yield f"{kind} {facts.uuid}" + ("  (opted out)" if facts.opted_out else "")
     seen = f"last seen {facts.seen}" if facts.seen else "known from files, not seen yet"
+    if facts.person:
+        seen = "by what files and events say of the person: no device speaks"
     yield f"  {seen}" + (f" in regions {', '.join(map(str, facts.regions))}" if facts.regions else "")
     yield "  ids " + (", ".join(facts.ids) or "none but the UUID itself")
     yield ""
@@ -70,7 +74,8 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
 
 
 def _destination(destination: DestinationFacts) -> Iterator[str]:
-    yield f"  {label(destination.id, destination.name)}: {destination.state}: {destination.why}"
+    again = f", sent again from {destination.owed_next}" if destination.owed_next is not None else ""
+    yield f"  {label(destination.id, destination.name)}: {destination.state}: {destination.why}{again}"
     for partner in destination.ids:
         told = ", ".join(f"{alias}={status}" for alias, status in partner.told.items()) or "nothing"
         yield f"      {partner.dpid}:{partner.id} was told {told}"

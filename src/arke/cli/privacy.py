@@ -53,7 +53,7 @@ def access(
     found = client(data, url, token, config, insecure=insecure).privacy_access(_ask("access", uuid, id, file))
     text = msgspec.json.encode(found)
     sys.stdout.write((text if json else msgspec.json.format(text, indent=2)).decode() + "\n")
-    if not any(one.filed or any(device.known for device in one.devices) for one in found):
+    if not any(one.people or any(device.known for device in one.devices) for one in found):
         sys.stderr.write("arke: nothing is kept about them\n")
         raise typer.Exit(1)
 
@@ -75,6 +75,7 @@ def delete(
     engine = client(data, url, token, config, insecure=insecure)
     reports = engine.privacy_request(_ask("delete", uuid, id, file), wait)
     _show(reports, json=json)
+    _say_who_was_not_known(reports)
 
 
 @privacy_app.command("opt-out")
@@ -94,6 +95,7 @@ def opt_out(
     engine = client(data, url, token, config, insecure=insecure)
     reports = engine.privacy_request(_ask("opt_out", uuid, id, file), wait)
     _show(reports, json=json)
+    _say_who_was_not_known(reports)
 
 
 @privacy_app.command("lift")
@@ -188,6 +190,15 @@ def _show(reports: Sequence[PrivacyReport], *, json: bool) -> None:
         raise typer.Exit(1)
 
 
+def _say_who_was_not_known(reports: Sequence[PrivacyReport]) -> None:
+    """Exit code 1 where that was anybody: whoever asked may have made a slip."""
+    strangers = [str(report.number) for report in reports if report.nobody]
+    if strangers:
+        which = f"request {strangers[0]}" if len(strangers) == 1 else f"requests {', '.join(strangers)}"
+        sys.stderr.write(f"arke: nobody was known by what {which} asked for; it is suppressed all the same\n")
+        raise typer.Exit(1)
+
+
 def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:
     import msgspec
 
@@ -203,9 +214,13 @@ def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:
 def _lines(report: PrivacyReport) -> Iterator[str]:
     ended = f"done {report.done}" if report.done else f"{report.state}: not finished"
     yield f"request {report.number}: {report.action.replace('_', '-')}, asked {report.asked}, {ended}"
-    yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)})"
-    if report.done and not report.devices:
+    people = f", {report.people} {'person' if report.people == 1 else 'people'}" if report.people else ""
+    yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)}{people})"
+    if report.nobody or (report.done and not report.devices and not report.people):
         yield "  nobody was known by that"
+    for one in report.everybodys:
+        many = f"{one.devices:,} devices or more shared it on one day" if one.devices else "a placeholder"
+        yield f"  {one.dpid}:{one.id} is not suppressed: {many}; deny it in the catalog"
     if report.lifted is not None:
         yield f"  lifted {report.lifted}: what it alone had suppressed is taken again"
     if report.spared or report.large:

@@ -11,6 +11,16 @@ from arke.cli.options import seconds, whole
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import MAX_PORT
 
+Algorithm = Annotated[str, typer.Option(help="Of keys that name none: sha1, sha256, sha512, md5.")]
+Encoding = Annotated[str, typer.Option(help="How signatures are written: base64, hex.")]
+Prefix = Annotated[
+    str, typer.Option(help="What stands before a signature, as sha256=; {timestamp} in it is a time stamp.")
+]
+Signs = Annotated[str, typer.Option(help="What is signed, as {timestamp}.{body}.")]
+TimestampHeader = Annotated[
+    str | None, typer.Option("--timestamp-header", help="The header that carries the time stamp.")
+]
+
 
 def receiver(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -31,7 +41,11 @@ def receiver(
             help="[HEADER:ALG:]env:NAME|file:PATH, repeatable. A signature by one of them is then required.",
         ),
     ] = None,
-    algorithm: Annotated[str, typer.Option(help="Of keys that name none: sha1, sha256, md5.")] = "sha1",
+    algorithm: Algorithm = "sha1",
+    encoding: Encoding = "base64",
+    prefix: Prefix = "",
+    signs: Signs = "{body}",
+    timestamp_header: TimestampHeader = None,
     token_client: Annotated[
         str | None,
         typer.Option(
@@ -64,6 +78,7 @@ def receiver(
     """Run a reference destination: HTTPS, verifies, stores, and misbehaves on demand."""
     from arke.errors import ArkeError, SecretUnresolved
     from arke.receiver.command import configured, serve
+    from arke.receiver.references import Scheme
 
     try:
         config = configured(
@@ -75,6 +90,7 @@ def receiver(
             certificate_key=cert_key,
             keys=key or [],
             algorithm=algorithm,
+            scheme=Scheme(encoding=encoding, prefix=prefix, signs=signs, timestamp_header=timestamp_header),
             token_client=token_client,
             token_lifetime_s=token_ttl,
             client_ca=client_ca,
@@ -104,7 +120,11 @@ def probe(
         typer.Option(metavar="REF", help="[HEADER:ALG:]env:NAME|file:PATH to sign with. Repeatable."),
     ] = None,
     header: Annotated[str, typer.Option(help="Signature header of keys that name none.")] = "X-Signature",
-    algorithm: Annotated[str, typer.Option(help="Of keys that name none: sha1, sha256, md5.")] = "sha1",
+    algorithm: Algorithm = "sha1",
+    encoding: Encoding = "base64",
+    prefix: Prefix = "",
+    signs: Signs = "{body}",
+    timestamp_header: TimestampHeader = None,
     client_id: Annotated[str | None, typer.Option(help="Client_ID to send.")] = None,
     dpid: Annotated[
         int | None,
@@ -126,11 +146,26 @@ def probe(
         float,
         typer.Option(parser=seconds(0.1, 60), help="seconds to wait for an answer, to tell late from never."),
     ] = 10.0,
+    burst: Annotated[
+        int, typer.Option(parser=whole(0, 1_000), help="Messages at once, over four connections.")
+    ] = 20,
+    poison: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="An id that the endpoint may refuse, to send among good ones."),
+    ] = None,
+    idle: Annotated[
+        float,
+        typer.Option(
+            parser=seconds(0, 600), help="seconds to leave a connection idle, to see whether it stays."
+        ),
+    ] = 0.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Send well-formed sample messages to an endpoint and report, check by check, what it makes of them."""
+    """Send sample messages about made-up users to an endpoint and report, check by check, what it makes of them."""
     from arke.errors import ArkeError
     from arke.receiver.probe.command import probe_target, run_probe
+    from arke.receiver.probe.conduct import GARBAGE, Manner
+    from arke.receiver.references import Scheme
 
     try:
         target = probe_target(
@@ -142,6 +177,7 @@ def probe(
             keys=key or [],
             header=header,
             algorithm=algorithm,
+            scheme=Scheme(encoding=encoding, prefix=prefix, signs=signs, timestamp_header=timestamp_header),
             client_id=client_id,
             user_dpid=dpid,
             segment_id=segment,
@@ -149,7 +185,8 @@ def probe(
             oauth_credentials=oauth_credentials,
             allow_cidrs=allow_cidr or [],
         )
-        passed = run_probe(target, requests=requests, patience_s=patience, as_json=json)
+        manner = Manner(burst=burst, poison=poison or GARBAGE, idle_s=idle)
+        passed = run_probe(target, requests=requests, patience_s=patience, as_json=json, manner=manner)
     except ArkeError as error:
         typer.echo(f"arke: {error}", err=True)
         raise typer.Exit(2) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from arke.delivery.window import BATCH, OpenDevice, Part
+from arke.delivery.window import BATCH, OWED, OpenDevice, Part
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow
 from arke.domain.message_body import encode_user
 from arke.domain.recording import after_batch
@@ -14,13 +14,14 @@ from arke.telling.records import Telling
 from arke.telling.tellings import acknowledged, tellings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from arke.delivery.batch_feed import BatchFeed
     from arke.domain.ledger import Owed
     from arke.domain.profile import Profile
     from arke.storage.ports.shard import DeviceStates, Ledger
     from arke.telling.records import Route
+    from arke.telling.tellings import Asked
 
 log = get_logger("lane")
 
@@ -35,21 +36,26 @@ class Built(Enum):
 
 
 class Builder:
-    """Builds for one lane. After a crash, what lies up to `recovered_until` may have been told."""
+    """Builds for one lane. After a crash, what lies up to `recovered_until` may have been told, and so may devices
+    that are `in_doubt`.
+    """
 
-    def __init__(self, recovered_until: int) -> None:
+    def __init__(self, recovered_until: int, in_doubt: Container[int] = ()) -> None:
         self._recovered_until = recovered_until
+        self._in_doubt = in_doubt
 
     def build(
         self, route: Route, device: OpenDevice, states: DeviceStates, feed: BatchFeed | None
     ) -> tuple[Built, list[Part]]:
-        """What comes of a device by its state. Sets its `owed`, `unsure` and `rows`. `feed` brings the devices of
+        """What comes of a device by its state. Sets its `debt`, `unsure` and `rows`. `feed` brings the devices of
         a batch.
         """
         destination_id = route.destination.id
         ledger = states.ledgers.get(device.uid, {})
         owed = states.owed.get(device.uid)
-        device.owed = owed is not None
+        brought, device.debt = device.debt, owed
+        if device.kind == OWED and (owed is None or brought is None or owed.tries != brought.tries):
+            return Built.TRIED, []
         if owed is not None and self._was_tried(device, owed, feed):
             return Built.TRIED, []
         try:
@@ -76,6 +82,8 @@ class Builder:
         """
         if device.kind == BATCH:
             return feed is not None and feed.tried(device.uid, owed)
+        if device.kind == OWED:
+            return False
         return device.first <= self._recovered_until and owed.seq >= device.last
 
     def _tellings(
@@ -89,9 +97,20 @@ class Builder:
         """What the device's ids are to be told; after a crash, without what is known to be done."""
         if profile is None or not (ledger or profile.opted_out or route.samples(profile.uuid)):
             return []
+        in_doubt = device.uid in self._in_doubt
+        asked: Asked
         if device.kind == BATCH and feed is not None:
-            asked, device.unsure = feed.asked(device.uid)
+            asked, device.unsure = feed.asked(device.uid) if not in_doubt else ("resync", True)
             return tellings(route, profile, ledger, uncertain=device.unsure, asked=asked)
+        if (
+            device.kind == OWED and not route.destination.realtime
+        ):  # so that its next batch need not repeat it
+            device.unsure = in_doubt
+            asked = "resync" if in_doubt else "batch"
+            return tellings(route, profile, ledger, uncertain=in_doubt, asked=asked)
+        if in_doubt:
+            device.unsure = True
+            return tellings(route, profile, ledger, uncertain=True)
         found = tellings(route, profile, ledger)
         device.unsure = device.first <= self._recovered_until
         if not device.unsure:

@@ -7,51 +7,69 @@ deadline of its own.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from arke.delivery.authentication import AUTHORIZATION, Fields, secret_fields
 from arke.delivery.https.endpoint import parse_endpoint
+from arke.delivery.https.ports import Answer
 from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
-from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_key
+from arke.delivery.refusals import Refusals, refused_by
+from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_keys_of
 
 if TYPE_CHECKING:
     from arke.clock import Clock
-    from arke.delivery.https.ports import Answer, Poster
+    from arke.delivery.https.ports import Poster
     from arke.delivery.secrets import Secrets
     from arke.domain.catalog import Destination
 
 TIMEOUT_S = 3.0
 RETRY_DELAY_S = 0.1
+_DOUBTS_THE_TOKEN = frozenset({401, 403})
 
-Fields = list[tuple[str, str]]
+PASSING: Final = frozenset({401, 403, 408, 425, 429})
+"""The 4xx that say nothing of what the message holds."""
+_UNREACHABLE: Final = frozenset({"dns", "connect", "tls"})
+_TIMEOUTS_UNREACHED: Final = frozenset({"timeout_dns", "timeout_connect", "timeout_tls"})
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """What all messages of a shard leave through. `timeout_s` bounds an attempt; a retry waits `retry_delay_s`."""
+    """What all messages of a shard leave through, and where it is kept why some were refused. `timeout_s` bounds an
+    attempt; a retry waits `retry_delay_s`.
+
+    `shard` is the shard's number, from 0, and how many there are: each keeps to its share of a destination's
+    bounds.
+    """
 
     poster: Poster
     secrets: Secrets
+    refusals: Refusals = msgspec.field(default_factory=Refusals)
     timeout_s: float = TIMEOUT_S
     retry_delay_s: float = RETRY_DELAY_S
+    shard: tuple[int, int] = (0, 1)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message to a destination, with its exact bytes. `at` is the time it was made, in epoch seconds."""
+    """A message to a destination about some users, with its exact bytes. `at` is the time it was made, in epoch
+    seconds.
+    """
 
     destination: Destination
     id: str
     kind: str
     body: bytes
     at: float
+    users: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """How a delivery ended after `attempts` (0 to 2).
 
     `answer` is what the ledger records: a status, or the stable name of what failed. `sent` says whether the
-    destination may have received the message; `sloppy` counts answers that were not well-formed.
+    destination may have received the message; `sloppy` counts answers that were not well-formed; `refused`: it
+    answered that it does not take what the message holds; `unreachable`: there was no connection to it.
     """
 
     acknowledged: bool
@@ -59,6 +77,24 @@ class Delivery(msgspec.Struct, frozen=True):
     attempts: int
     sent: bool = True
     sloppy: int = 0
+    refused: bool = False
+    unreachable: bool = False
+
+
+class Retries(Protocol):
+    """Says when a retry may leave."""
+
+    def failed(self, answer: Answer) -> None:
+        """An attempt failed, with this answer."""
+        ...
+
+    async def turn(self, message: Message) -> bool:
+        """Wait until the message's retry may leave. False: it never may."""
+        ...
+
+    def answered(self) -> None:
+        """The retry has ended."""
+        ...
 
 
 class Channel:
@@ -70,64 +106,104 @@ class Channel:
         """`before` is the channel as it was before an edit of the destination. Raises InvalidInput."""
         self.destination = destination
         self._wire = wire
+        self._clock = clock
         self._endpoint = parse_endpoint(destination.url)
         constant = [("User-Agent", USER_AGENT), ("Content-Type", destination.content_type)]
+        constant += [(one.name, one.value) for one in destination.headers if not one.secret]
         self.tokens: TokenSource | None = None
-        if destination.oauth2 is not None:
-            if before is not None and _same_credentials(before.destination, destination):
-                self.tokens = before.tokens
+        oauth = destination.oauth2
+        if oauth is not None:
+            tls, confined = destination.tls, destination.confined
+            known = before.tokens if before is not None else None
+            if known is not None and known.serves(oauth, confined=confined, tls=tls):
+                self.tokens = known
             else:
                 self.tokens = TokenSource(
                     wire.poster,
                     clock,
                     wire.secrets,
+                    oauth,
                     destination=destination.id,
-                    endpoint=parse_endpoint(destination.oauth2.token_url),
-                    credentials=destination.oauth2.credentials,
-                    confined=destination.confined,
-                    tls=destination.tls,
+                    confined=confined,
+                    tls=tls,
                 )
             constant.append(("Accept-Encoding", "gzip"))
-        self._head = HeadTemplate(self._endpoint, constant)
+        self._head = HeadTemplate(self._endpoint, constant, destination.method)
+        secret = (one.name.lower() for one in destination.headers if one.secret)
+        self._hidden = frozenset((AUTHORIZATION.lower(), *secret))
 
     def sign(self, message: Message) -> Fields:
         """The header fields that both attempts of a message send. Raises SecretUnresolved."""
         destination, secrets = self.destination, self._wire.secrets
-        fields = signature_headers(
-            destination.signatures, secrets, message.body, confined=destination.confined
-        )
+        confined, at = destination.confined, int(message.at)
+        fields = secret_fields(destination, secrets)
+        fields += signature_headers(destination.signatures, secrets, message.body, at, confined=confined)
         if destination.standard_webhooks is not None:
-            secret = secrets.value(destination.standard_webhooks.key, confined=destination.confined)
-            fields += standard_webhooks_headers(
-                webhook_key(secret), message.id, int(message.at), message.body
-            )
+            keys = webhook_keys_of(destination.standard_webhooks, secrets, confined=confined)
+            fields += standard_webhooks_headers(keys, message.id, at, message.body)
         return fields
 
-    async def deliver(self, message: Message, fields: Fields) -> Delivery:
+    async def connect(self) -> bool:
+        """Have a connection ready for the next message. False: none can be made."""
+        destination = self.destination
+        failure = await self._wire.poster.connect(
+            destination.id, self._endpoint, destination.tls, timeout_s=self._wire.timeout_s
+        )
+        return failure is None
+
+    async def deliver(self, message: Message, fields: Fields, retries: Retries) -> Delivery:
         """Send a message with its signatures, and send it once more if that failed. Never a third time."""
         success = self.destination.success
-        first = await self._attempt(message, fields, 1)
+        asker = object()
+        first, token = await self._attempt(message, fields, 1, asker)
         if first.status in success:
             return Delivery(True, first.code, attempts=1, sloppy=int(first.sloppy))
+        retries.failed(first)
         await asyncio.sleep(self._wire.retry_delay_s)
-        second = await self._attempt(message, fields, 2)
-        return Delivery(
-            second.status in success,
-            second.code,
-            attempts=2,
-            sent=first.sent or second.sent,
-            sloppy=first.sloppy + second.sloppy,
-        )
+        if not await retries.turn(message):
+            self.refused(message, first, _shown(fields, token), attempts=1)
+            return _failed(first, 1, sent=first.sent, sloppy=int(first.sloppy))
+        try:
+            second, token = await self._attempt(message, fields, 2, asker)
+        finally:
+            retries.answered()
+        sloppy = first.sloppy + second.sloppy
+        if second.status in success:
+            return Delivery(True, second.code, attempts=2, sloppy=sloppy)
+        retries.failed(second)
+        self.refused(message, second, _shown(fields, token), attempts=2)
+        return _failed(second, 2, sent=first.sent or second.sent, sloppy=sloppy)
 
-    async def _attempt(self, message: Message, fields: Fields, attempt: int) -> Answer:
-        """Send at most one request. The deadline covers fetching a token, too."""
+    def refused(self, message: Message, answer: Answer, fields: Fields, *, attempts: int) -> None:
+        """Keep why a message was not acknowledged, without the secrets that were in its header `fields`."""
+        secrets = [value for name, value in fields if name.lower() in self._hidden]
+        if self.tokens is not None:
+            secrets += self.tokens.secret_texts()
+        now = self._clock.now()
+        refused = refused_by(
+            answer,
+            secrets,
+            destination=message.destination.id,
+            message=message.id,
+            kind=message.kind,
+            users=message.users,
+            attempts=attempts,
+            at=now,
+        )
+        self._wire.refusals.add(refused, now)
+
+    async def _attempt(
+        self, message: Message, fields: Fields, attempt: int, asker: object
+    ) -> tuple[Answer, AccessToken | None]:
+        """Send at most one request: its answer, and the token in it. The deadline covers fetching a token."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wire.timeout_s
-        token: AccessToken | Answer | None = None
+        token: AccessToken | None = None
         if self.tokens is not None:
-            token = await self.tokens.token(timeout_s=self._wire.timeout_s)
-            if not isinstance(token, AccessToken):
-                return token
+            got = await self.tokens.token(timeout_s=self._wire.timeout_s, asker=asker)
+            if isinstance(got, Answer):
+                return got, None
+            token = got
             fields = [token.header, *fields]
         request = OutboundRequest(
             destination=self.destination.id,
@@ -138,11 +214,12 @@ class Channel:
             head=self._head.complete(len(message.body), fields),
             body=message.body,
             tls=self.destination.tls,
+            hidden=self._hidden,
         )
         answer = await self._wire.poster.post(request, timeout_s=max(0.0, end - loop.time()))
-        if answer.status == 401 and self.tokens is not None and isinstance(token, AccessToken):
-            self.tokens.invalidate(token)  # so that the retry fetches a new one
-        return answer
+        if answer.status in _DOUBTS_THE_TOKEN and self.tokens is not None and token is not None:
+            self.tokens.refused(token, answer.status, asker, last=attempt == 2)
+        return answer, token
 
     async def close(self) -> None:
         """Cancel a token's fetch. Safe twice."""
@@ -150,8 +227,20 @@ class Channel:
             await self.tokens.close()
 
 
-def _same_credentials(before: Destination, now: Destination) -> bool:
-    """Whether a token fetched for one may be shown to the other: not what was fetched with a secret that a catalog
-    from the network may not refer to.
-    """
-    return before.oauth2 == now.oauth2 and before.confined == now.confined
+def _failed(answer: Answer, attempts: int, *, sent: bool, sloppy: int) -> Delivery:
+    """How a delivery ended whose last attempt got this answer."""
+    status = answer.status
+    return Delivery(
+        False,
+        answer.code,
+        attempts,
+        sent=sent,
+        sloppy=sloppy,
+        refused=status is not None and 400 <= status < 500 and status not in PASSING,
+        unreachable=answer.reason in _UNREACHABLE or answer.cause in _TIMEOUTS_UNREACHED,
+    )
+
+
+def _shown(fields: Fields, token: AccessToken | None) -> Fields:
+    """The header fields of an attempt."""
+    return fields if token is None else [token.header, *fields]

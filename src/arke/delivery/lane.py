@@ -13,30 +13,34 @@ trails the oldest device still open; after a crash the lane starts there, and th
 what was already done. Nothing waits in memory without bound: a lane that cannot send stops taking, and the
 journal keeps the rest.
 
-A batch run brings devices too (`arke.delivery.batch_feed`), behind real time: they get what room it leaves.
+Behind real time, in the room that it leaves, come what is owed and sent again by itself (`arke.delivery.owed_feed`)
+and a batch run (`arke.delivery.batch_feed`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from math import inf
+from typing import TYPE_CHECKING
 
 from arke.delivery.batch_feed import BatchFeed
+from arke.delivery.bookkeeper import RETRY_AFTER_S, Bookkeeper
 from arke.delivery.builder import Builder, Built
-from arke.delivery.outcome import RecordDeliveries, conclude, release
+from arke.delivery.outcome import RecordDeliveries, conclude, owe, release
+from arke.delivery.owed_feed import OwedFeed
 from arke.delivery.sender import Sender
-from arke.delivery.window import BATCH, OpenDevice, Part, Window
+from arke.delivery.window import BATCH, OWED, OpenDevice, Part, Window
 from arke.domain.batch import BatchCounts
-from arke.domain.ledger import Owed
 from arke.errors import Unavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
+    from arke.delivery.bookkeeper import Recorder
     from arke.delivery.channel import Delivery, Message, Wire
     from arke.delivery.observer import FiguresObserver
     from arke.domain.batch import BatchProgress, BatchRun
@@ -50,21 +54,9 @@ BUILT_AHEAD = 128
 has not left yet takes it back to be built again.
 """
 BATCH_CHUNK = 32
-"""A batch's devices built in one go: real time comes in between."""
-CURSOR_EVERY_S = 0.25
-RETRY_AFTER_S = 1.0
-STOPPING_TRIES = 5
-"""How often a lane that stops offers the store a report that it refuses."""
+"""Devices behind real time that are built in one go: real time comes in between."""
 
 log = get_logger("lane")
-
-
-class Recorder(Protocol):
-    """Commits what lanes have done."""
-
-    async def record(self, report: RecordDeliveries) -> None:
-        """Commit a report. Raises Unavailable when the store does not take it."""
-        ...
 
 
 class Lane:
@@ -85,30 +77,33 @@ class Lane:
         recovered_until: int,
         owed_count: int,
         held: Container[int],
+        in_hand: Iterable[int] = (),
     ) -> None:
-        """`held` are the devices that the shard holds still: nothing is built for them."""
+        """`held` are the devices that the shard holds still: nothing is built for them. `in_hand` are owed devices
+        that an earlier lane may have told more than it could write down.
+        """
         self.route = route
         self._store = store
         self._clock = clock
         self._observer = observer
         self._window = Window(cursor)
-        self._recorded_cursor = cursor
         self._journal_end = journal_end
         self._recovered_until = recovered_until
         self.owed_count = owed_count
         self._held = held
         self._wake = asyncio.Event()
-        self._builder = Builder(recovered_until)
-        self._recorder = recorder
-        self._recording: set[asyncio.Task[None]] = set()
-        self.sender = Sender(wire, bodies, self, clock=clock, observer=observer)
+        self._in_doubt = set(in_hand)
+        self._builder = Builder(recovered_until, self._in_doubt)
+        destination = route.destination
+        self._books = Bookkeeper(recorder, destination.id, cursor)
+        self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer)
         self._quiet: dict[int, asyncio.Event] = {}
+        self._owed = OwedFeed(destination.id, store, self)
         self._feed: BatchFeed | None = None
         self._last_run = 0
         self._recorded = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._cursor_due = 0.0
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -118,21 +113,28 @@ class Lane:
 
     async def stop(self) -> None:
         """Stop taking, let what is in flight finish (each is bounded by its deadline), keep the cursor."""
-        self._stopping = True
+        self._stopping = self._books.stopping = True
         self._wake.set()
         if self._task is not None:
             await self._task
-        while waited_for := self.sender.in_flight | self._recording:
+        self.sender.stop()
+        while waited_for := self.sender.in_flight | self._books.at_work:
             await asyncio.wait(waited_for)
-        self._cursor_due = 0.0
-        await self._record_cursor()
+        await self._books.record_cursor(self._window.cursor, at_once=True)
         await self._pause_batch()
         await self.sender.close()
 
     @property
     def idle(self) -> bool:
-        """Nothing is waiting, buffered or in flight, the journal is read to its end, and no batch runs."""
-        return not self._window and self._window.read_seq >= self._journal_end and self._feed is None
+        """Nothing is waiting, buffered or in flight, the journal is read to its end, no batch runs, and nothing
+        that is owed is being sent again.
+        """
+        return not self._anything_to_send and not (self._resends and self._owed.busy)
+
+    @property
+    def _anything_to_send(self) -> bool:
+        """Whether there is anything but what is owed."""
+        return bool(self._window) or self._window.read_seq < self._journal_end or self._feed is not None
 
     @property
     def backlog(self) -> int:
@@ -154,7 +156,7 @@ class Lane:
 
     def unsure(self, uid: int) -> bool:
         """Whether a crash may have hidden what the device was told: its records from then are not done with."""
-        if self._window.read_seq < self._recovered_until:
+        if self._window.read_seq < self._recovered_until or uid in self._in_doubt:
             return True
         if self._feed is not None and self._feed.recovering:
             return True
@@ -168,6 +170,9 @@ class Lane:
     def reroute(self, route: Route) -> None:
         """Go on under a changed catalog: what has not left yet is built again."""
         self.route = route
+        self.sender.go_by(route.destination)
+        if not self._resends:
+            self._owed.clear()
         self._window.take_all_back()
         self._wake.set()
 
@@ -191,7 +196,7 @@ class Lane:
         if journal_record.kind == "realtime" and not destination.realtime:
             return  # it was switched off since: the batch tells
         kind = "privacy" if journal_record.kind == "privacy" else "realtime"
-        from_batch = self._window.take(
+        loser = self._window.take(
             journal_record.seq,
             journal_record.uid,
             kind,
@@ -200,7 +205,9 @@ class Lane:
             self._linger_s(kind),
             catch_up=destination.id in journal_record.catch_up,
         )
-        if from_batch and self._feed is not None:
+        if loser == OWED:
+            self._owed.done(journal_record.uid)
+        elif loser == BATCH and self._feed is not None:
             self._feed.postpone(journal_record.uid)
 
     def _linger_s(self, kind: str) -> float:
@@ -274,35 +281,29 @@ class Lane:
         else:
             if device.kind != BATCH:
                 self._observer.nothing_to_tell(self.route.destination.id)
-            self._close(device, no_longer_owed=device.owed)
+            if device.owed:  # open until that is durable: read again before, it would be counted off twice
+                self._in_doubt.discard(device.uid)
+                self._record_rows(device)
+            else:
+                self._close(device)
 
     def _record_rows(self, device: OpenDevice) -> None:
         device.sending = True
         no_longer_owed = (device.uid,) if device.owed else ()
         self.owed_count -= device.owed
-        self._record_in_background(
-            RecordDeliveries(self.route.destination.id, device.rows, no_longer_owed=no_longer_owed), device
-        )
+        report = RecordDeliveries(self.route.destination.id, device.rows, no_longer_owed=no_longer_owed)
+        self._books.record_beside(report, lambda: self._close(device))
 
     def _owe(self, device: OpenDevice, reason: str) -> None:
         """Put a device that cannot be built among the owed; until that is durable it holds the cursor."""
         device.sending = True
-        owed = Owed(self.route.destination.id, device.uid, int(self._clock.now()), device.last, reason)
+        now = self._clock.now()
+        owed = owe(self.route.destination, device, reason, int(now), now)
         self.owed_count += not device.owed
+        self._owed.failed(owed.due)
         progress = self._progress(device.kind, BatchCounts(users=1, owed=1))
-        self._record_in_background(
-            RecordDeliveries(self.route.destination.id, owed=(owed,), batch=progress), device
-        )
-
-    def _record_in_background(self, report: RecordDeliveries, device: OpenDevice | None = None) -> None:
-        """Keep something that no message waits for; then close the device it is about."""
-
-        async def record() -> None:
-            if await self._record(report) and device is not None:
-                self._close(device)
-                self._wake.set()
-
-        _ = self._beside(record())
+        report = RecordDeliveries(self.route.destination.id, owed=(owed,), batch=progress)
+        self._books.record_beside(report, lambda: self._close(device))
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -314,12 +315,19 @@ class Lane:
         messages = self._window.messages(now, most, all_of_them=self._stopping)
         while self.sender.slots > 0 and (message := next(messages, None)) is not None:
             self.sender.send(destination, *message)
-        feed = self._feed
-        if feed is None or self._stopping:
+        if self._stopping:
             return
-        messages = self._window.messages(now, most, all_of_them=feed.flushing, batch=True)
-        while self._batch_slots() > 0 and (message := next(messages, None)) is not None:
-            self.sender.send(destination, *message, feed.run.number)
+        if self.owed_count:
+            flushing = not self._resends or self._owed.flushing(self._clock.now())
+            messages = self._window.messages(now, most, all_of_them=flushing, behind=OWED)
+            while self._slots_behind() > 0 and (message := next(messages, None)) is not None:
+                self.sender.send(destination, *message, behind=True)
+        feed = self._feed
+        if feed is None:
+            return
+        messages = self._window.messages(now, most, all_of_them=feed.flushing, behind=BATCH)
+        while self._slots_behind() > 0 and (message := next(messages, None)) is not None:
+            self.sender.send(destination, *message, feed.run.number, behind=True)
 
     async def delivered(self, parts: list[Part], message: Message, delivery: Delivery) -> None:
         """Commit the outcome of a message, then close the devices it completes.
@@ -329,14 +337,23 @@ class Lane:
         """
         while any(part.device.recording for part in parts):
             await self._recorded.wait()
-        outcome = conclude(parts, message, delivery, self._feed)
+        now = self._clock.now()
+        outcome = conclude(parts, message, delivery, self._feed, now)
+        if delivery.acknowledged:
+            self._owed.acknowledged(now)
         cursor = self._window.cursor
         users, acknowledged = len(parts), delivery.acknowledged
         counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
-        progress = self._progress(message.kind, counts)
-        recorded = await self._record(
+        progress = self._progress(parts[0].device.kind, counts)
+        recorded = await self._books.record(
             RecordDeliveries(
-                message.destination.id, outcome.rows, outcome.owed, outcome.no_longer_owed, cursor, progress
+                message.destination.id,
+                outcome.rows,
+                outcome.owed,
+                outcome.no_longer_owed,
+                cursor,
+                progress,
+                outcome.remind,
             )
         )
         release(parts, recorded=recorded)
@@ -344,8 +361,10 @@ class Lane:
         self._recorded = asyncio.Event()
         if not recorded:
             return  # the devices stay open, and the cursor before them: the next start does them again
-        self._recorded_cursor = max(self._recorded_cursor, cursor)
+        for owed in outcome.owed:
+            self._owed.failed(owed.due)
         for device in outcome.finished:
+            self._in_doubt.discard(device.uid)
             self.owed_count += (device.failure is not None) and not device.owed
             self.owed_count -= (device.failure is None) and device.owed
             self._close(device)
@@ -355,36 +374,17 @@ class Lane:
         """A message has left the sender: there may be room for another."""
         self._wake.set()
 
-    async def _record(self, report: RecordDeliveries) -> bool:
-        """Retry until the store takes the report: what a destination was told must not be forgotten. False: it did
-        not take it, and the lane is stopping.
-        """
-        tries_left = STOPPING_TRIES
-        while True:
-            try:
-                await self._recorder.record(report)
-            except Unavailable:
-                tries_left -= self._stopping
-                if not tries_left:
-                    return False
-                await asyncio.sleep(RETRY_AFTER_S)
-            else:
-                return True
+    def hurried(self, parts: Sequence[Part]) -> bool:
+        return any(part.device.uid in self._quiet for part in parts)
 
-    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Work that ends in a commit, in a background task; a lane that stops waits for it."""
-        task = asyncio.create_task(work)
-        self._recording.add(task)
-        task.add_done_callback(self._recording.discard)
-        return task
+    def is_back(self) -> None:
+        """The endpoint answers, which it did not: what failed over it is sent again before long."""
+        if self._resends:
+            self._owed.is_back(self._clock.now())
+            self._wake.set()
 
-    def _close(self, device: OpenDevice, *, no_longer_owed: bool = False) -> None:
+    def _close(self, device: OpenDevice) -> None:
         self._window.close(device)
-        if no_longer_owed:
-            self.owed_count -= 1
-            self._record_in_background(
-                RecordDeliveries(self.route.destination.id, no_longer_owed=(device.uid,))
-            )
         quiet = self._quiet.pop(device.uid, None)
         if quiet is not None:
             quiet.set()
@@ -399,10 +399,13 @@ class Lane:
                 deadline,
                 catch_up=device.again_catch_up,
             )
+        if device.kind == OWED:
+            self._owed.done(device.uid)
         if self._feed is not None:
             if device.kind == BATCH:
                 self._feed.done(device.uid)
             self._feed.released(device.uid)
+        self._wake.set()
 
     # --- holding a device still -------------------------------------------------------------------------
 
@@ -416,13 +419,79 @@ class Lane:
         if not device.sending:
             self._window.take_back(device)
             return
-        await self._quiet.setdefault(uid, asyncio.Event()).wait()
+        quiet = self._quiet.setdefault(uid, asyncio.Event())
+        self.sender.give_up_retry(device)
+        await quiet.wait()
 
     def wake(self) -> None:
         """Look again: a device may no longer be held."""
         if self._feed is not None:
             self._feed.retry_postponed(self._window)
         self._wake.set()
+
+    @property
+    def acknowledged_at(self) -> float | None:
+        """When the endpoint last acknowledged something to this lane; None: not since it started."""
+        return self._owed.acknowledged_at
+
+    def acknowledged_elsewhere(self, at: float) -> None:
+        """The endpoint acknowledged something to another shard's lane."""
+        if self._owed.acknowledged_elsewhere(at, self._clock.now()):
+            self._wake.set()
+
+    # --- what is owed -----------------------------------------------------------------------------------
+
+    @property
+    def _resends(self) -> bool:
+        """Whether what is owed is sent again by itself, once all that a crash may have hidden is done with."""
+        return (
+            self.owed_count > 0
+            and self.route.destination.owed == "auto"
+            and not self._stopping
+            and self._window.read_seq >= self._recovered_until
+        )
+
+    @property
+    def _may_reach_for_owed(self) -> bool:
+        return self._resends and self.sender.circuit.unreachable
+
+    def _reach(self) -> None:
+        """An endpoint that cannot be reached is tried while there is something for it."""
+        if self.sender.circuit.unreachable and (self._anything_to_send or self._resends):
+            self.sender.try_to_connect(self.route.destination)
+
+    async def _resend_some(self) -> bool:
+        """Build some of what is owed. Where the endpoint has just become reachable and has answered nothing yet,
+        only if there is nothing else to find out with. True: there may be room for more at once.
+        """
+        circuit, feed = self.sender.circuit, self._owed
+        if not self._resends:
+            return False
+        if circuit.is_open and not (circuit.connected and not self._anything_to_send and self.sender.open):
+            return False
+        if circuit.is_open:
+            feed.is_back(self._clock.now())
+        if feed.wants_page(self._clock.now()):
+            feed.paging = self._books.beside(self._owed_page())
+        room = self._room_behind()
+        if room <= 0:
+            return False
+        now = self._clock.now()
+        devices = []
+        for owed in feed.take(room, self._window, self._held):
+            device = self._window.admit_behind(owed.uid, OWED, owed.seq, now)
+            device.debt = owed
+            devices.append(device)
+        if devices:
+            await self._build(devices)
+        return bool(devices)
+
+    async def _owed_page(self) -> None:
+        try:
+            await self._owed.read_page(self._clock.now())
+        finally:
+            self._owed.paging = None
+            self._wake.set()
 
     # --- batches ----------------------------------------------------------------------------------------
 
@@ -449,18 +518,21 @@ class Lane:
 
     async def record_progress(self, progress: BatchProgress) -> bool:
         """Commit how far the batch has come; False: the lane is stopping without."""
-        return await self._record(RecordDeliveries(self.route.destination.id, batch=progress))
+        return await self._books.record(RecordDeliveries(self.route.destination.id, batch=progress))
+
+    async def record_in_hand(self, uids: list[int]) -> bool:
+        return await self._books.record(RecordDeliveries(self.route.destination.id, in_hand=tuple(uids)))
 
     def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
         return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
 
-    def _batch_slots(self) -> int:
-        return self.sender.batch_slots(shared=self.route.destination.realtime)
+    def _slots_behind(self) -> int:
+        return self.sender.slots_behind(shared=self.route.destination.realtime)
 
-    def _batch_room(self) -> int:
-        """How many more of a batch's devices it is worth building now."""
+    def _room_behind(self) -> int:
+        """How many more of the devices that go behind real time it is worth building now."""
         most = self.route.destination.max_users_per_request
-        return self._batch_slots() * most - self._window.batch_buffered(most)
+        return min(self._slots_behind() * most - self._window.buffered_behind(most), BATCH_CHUNK)
 
     async def _feed_some(self) -> bool:
         """Build some of a batch's devices, once all that a crash may have hidden in real time is done with.
@@ -473,13 +545,13 @@ class Lane:
             self._end_batch(feed)
             return False
         if feed.wants_page:
-            feed.paging = self._beside(self._page(feed))
-        room = min(self._batch_room(), BATCH_CHUNK)
+            feed.paging = self._books.beside(self._page(feed))
+        room = self._room_behind()
         if room <= 0:
             return False
         now = self._clock.now()
         devices = [
-            self._window.admit_from_batch(uid, feed.run.to_seq, now)
+            self._window.admit_behind(uid, BATCH, feed.run.to_seq, now)
             for uid in feed.take(room, self._window, self._held)
         ]
         if devices:
@@ -503,7 +575,7 @@ class Lane:
                 self._feed, self._last_run = None, feed.run.number
                 feed.ended.set()
 
-        _ = self._beside(end())
+        _ = self._books.beside(end())
 
     async def _pause_batch(self) -> None:
         """The lane stops: what it knows to be done need not be told again."""
@@ -530,11 +602,13 @@ class Lane:
         self._form()
 
     async def _turn_once(self) -> None:
+        self._reach()
         await self._refill()
         await self._expand()
-        fed = await self._feed_some()
+        fed = self.owed_count > 0 and await self._resend_some()
+        fed |= await self._feed_some()
         self._form()
-        await self._record_cursor()
+        await self._books.record_cursor(self._window.cursor)
         if fed or (self._behind() and self._room() > 0):
             await asyncio.sleep(0)
         else:
@@ -554,25 +628,17 @@ class Lane:
     def _next_wait_s(self) -> float | None:
         now = asyncio.get_running_loop().time()
         moments = []
-        circuit = self.sender.circuit
-        probe = circuit.waits_until()
-        if circuit.is_open and (probe is None or now < probe):
-            if probe is not None and not self.idle:
-                moments.append(probe)
-        elif self.sender.slots > 0:
-            moments += self._window.deadlines()
-        if self._window.cursor != self._recorded_cursor:
-            moments.append(self._cursor_due)
-        return max(0.0, min(moments) - now) if moments else None
-
-    async def _record_cursor(self) -> None:
-        cursor = self._window.cursor
-        now = asyncio.get_running_loop().time()
-        if cursor == self._recorded_cursor or now < self._cursor_due:
-            return
-        self._cursor_due = now + CURSOR_EVERY_S
-        try:
-            await self._recorder.record(RecordDeliveries(self.route.destination.id, cursor=cursor))
-        except Unavailable:
-            return  # a start finds out again what the cursor would have said
-        self._recorded_cursor = cursor
+        sends_at = self.sender.waits_until(now)
+        if sends_at is not None:
+            if sends_at > now:
+                if not self.idle or self._may_reach_for_owed:
+                    moments.append(sends_at)
+            elif self.sender.slots > 0:
+                moments += self._window.deadlines()
+        if self._resends and not self.sender.circuit.is_open:
+            moments.append(now + self._owed.waits_until() - self._clock.now())
+        cursor_due = self._books.cursor_due(self._window.cursor)
+        if cursor_due is not None:
+            moments.append(cursor_due)
+        least = min(moments, default=inf)
+        return max(0.0, least - now) if least < inf else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.window import BATCH
+from arke.delivery.window import BEHIND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class FiguresObserver:
         if delivery.acknowledged:
             figures.acknowledged += 1
             figures.users_acknowledged += len(latencies_s)
-            if kind != BATCH:  # nobody waits for those
+            if kind not in BEHIND:  # nobody waits for those
                 kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
                 kept.extend(latencies_s)
 

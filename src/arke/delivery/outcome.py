@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     from arke.delivery.batch_feed import BatchFeed
     from arke.delivery.channel import Delivery, Message
     from arke.delivery.window import Part
+    from arke.domain.catalog import Destination
     from arke.storage.ports.shard import Needs
+
+
+RESEND_AFTER_S: Final = (60, 300, 1_800, 7_200, 21_600, 86_400)
+"""When what is owed is due again after its first, second, ... failure; the last one from then on."""
+PART_AFTER_REFUSAL = 10
+"""Users of a refused message go, when next sent, in messages of a tenth of its size: alone where they were ten or
+fewer.
+"""
 
 
 class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
-    far the lane and its batch have come.
+    far the lane and its batch have come. `remind`: UUIDs of devices that are owed and told when they are next seen.
+    `in_hand`: devices that are owed and about to be sent again.
     """
 
     destination: int
@@ -31,6 +41,8 @@ class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     no_longer_owed: tuple[int, ...] = ()
     cursor: int | None = None
     batch: BatchProgress | None = None
+    remind: tuple[str, ...] = ()
+    in_hand: tuple[int, ...] = ()
 
     @property
     def key(self) -> None:
@@ -43,6 +55,7 @@ class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     def need(self, needs: Needs) -> None:
         if self.batch is not None:
             needs.batches.add(self.destination)
+        needs.devices.extend(self.remind)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -52,10 +65,14 @@ class Outcome(msgspec.Struct, frozen=True):
     owed: tuple[Owed, ...]
     no_longer_owed: tuple[int, ...]
     finished: tuple[OpenDevice, ...]
+    remind: tuple[str, ...] = ()
 
 
-def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: BatchFeed | None) -> Outcome:
-    """The outcome of a message for the devices in it, which are marked as being recorded until `release`.
+def conclude(
+    parts: Sequence[Part], message: Message, delivery: Delivery, feed: BatchFeed | None, now: float
+) -> Outcome:
+    """The outcome of a message, which ended `now`, for the devices in it, which are marked as being recorded until
+    `release`.
 
     `feed`, which brings a batch's devices, knows whether one may have been told the same before.
     """
@@ -66,6 +83,7 @@ def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: 
     owed: list[Owed] = []
     no_longer_owed: list[int] = []
     finished: list[OpenDevice] = []
+    remind: list[str] = []
     for part in parts:
         device, telling = part.device, part.telling
         entry = record(
@@ -86,14 +104,42 @@ def conclude(parts: Sequence[Part], message: Message, delivery: Delivery, feed: 
         device.parts -= 1
         if not delivery.acknowledged:
             device.failure = delivery.answer
+            device.refused = max(device.refused, len(parts) * delivery.refused)
         if device.parts == 0:
             finished.append(device)
             rows += device.rows
             if device.failure is not None:
-                owed.append(Owed(destination_id, device.uid, at, device.last, device.failure))
+                owed.append(owe(message.destination, device, device.failure, at, now))
+                remind.append(telling.entry.uuid)
             elif device.owed:
                 no_longer_owed.append(device.uid)
-    return Outcome(tuple(rows), tuple(owed), tuple(no_longer_owed), tuple(finished))
+    if message.destination.owed == "strict" or not message.destination.realtime:
+        remind.clear()
+    return Outcome(tuple(rows), tuple(owed), tuple(no_longer_owed), tuple(finished), tuple(remind))
+
+
+def owe(destination: Destination, device: OpenDevice, reason: str, at: int, now: float) -> Owed:
+    """What is owed about a device since a message of `at` failed that ended `now`: when it is due again, and with
+    how many others it may be sent.
+    """
+    before = device.debt
+    tries = 1 if before is None else before.tries + 1
+    pause_s = RESEND_AFTER_S[min(tries, len(RESEND_AFTER_S)) - 1]
+    share = device.share
+    if device.refused:
+        part = max(1, device.refused // PART_AFTER_REFUSAL)
+        share = min(share, part) if share else part
+    return Owed(
+        destination.id,
+        device.uid,
+        at,
+        device.last,
+        reason,
+        tries,
+        tried=now,
+        due=int(now) + pause_s,
+        share=share,
+    )
 
 
 def release(parts: Sequence[Part], *, recorded: bool) -> None:

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from arke.domain.secret_text import secret_text
 from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
@@ -117,19 +118,10 @@ class Secrets:
         stamp = _stamp(reference)
         if entry is None or stamp is None or stamp != entry.stamp:
             self._entries.pop(key, None)
-            value, stamp = self._confined(reference) if confined else _resolve(reference)
+            value, stamp = _resolve(reference, self._confinement if confined else None)
             self._entries[key] = entry = _Entry(value, stamp)
         entry.fresh_until = now + self._recheck_s
         return entry.value
-
-    def _confined(self, reference: str) -> tuple[str, _Stamp | None]:
-        """One text for what is not there and what must not be: whoever wrote the reference learns nothing."""
-        try:
-            return _resolve(reference, self._confinement)
-        except SecretUnresolved:
-            raise SecretUnresolved(
-                f"{reference}: there is nothing by this name that a catalog from the network may refer to"
-            ) from None
 
     def __repr__(self) -> str:
         return f"Secrets({len(self._entries)} resolved)"
@@ -160,22 +152,35 @@ def _stamp_of(status: os.stat_result) -> _Stamp:
 
 
 def _resolve(reference: str, confinement: Confinement | None = None) -> tuple[str, _Stamp | None]:
+    """Raises SecretUnresolved. Of a confined one, only what is wrong with a secret that may be referred to."""
+    try:
+        raw, stamp = _find(reference, confinement)
+    except SecretUnresolved:
+        if confinement is None:
+            raise
+        # One text for what is not there and what must not be: whoever wrote the reference learns nothing.
+        raise SecretUnresolved(
+            f"{reference}: there is nothing by this name that a catalog from the network may refer to"
+        ) from None
+    try:
+        return secret_text(raw), stamp
+    except InvalidInput as error:
+        raise SecretUnresolved(f"{reference}: {error}") from None
+
+
+def _find(reference: str, confinement: Confinement | None) -> tuple[str | bytes, _Stamp | None]:
     if not _REFERENCE.fullmatch(reference):
         raise SecretUnresolved("a secret is not a reference (env:NAME or file:PATH)")
     kind, _, where = reference.partition(":")
-    stamp: _Stamp | None = None
-    if kind == "env":
-        value = os.environ.get(where) if confinement is None else confinement.variable(where)
-        if value is None:
-            raise SecretUnresolved(f"{reference}: this environment variable is not set")
-    else:
-        value, stamp = _read(reference, where, confinement)
-    if not value:
-        raise SecretUnresolved(f"{reference}: the secret is empty")
-    return value, stamp
+    if kind == "file":
+        return _read(reference, where, confinement)
+    value = os.environ.get(where) if confinement is None else confinement.variable(where)
+    if value is None:
+        raise SecretUnresolved(f"{reference}: this environment variable is not set")
+    return value, None
 
 
-def _read(reference: str, path: str, confinement: Confinement | None) -> tuple[str, _Stamp]:
+def _read(reference: str, path: str, confinement: Confinement | None) -> tuple[bytes, _Stamp]:
     """Read a small regular file. O_NONBLOCK: a named pipe must not hang the engine."""
     raw = None
     try:
@@ -197,8 +202,4 @@ def _read(reference: str, path: str, confinement: Confinement | None) -> tuple[s
         raise SecretUnresolved(f"{reference}: this is not a regular file")
     if len(raw) > MAX_SECRET_BYTES:
         raise SecretUnresolved(f"{reference}: the file is larger than {MAX_SECRET_BYTES} bytes")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise SecretUnresolved(f"{reference}: the file is not UTF-8 text") from None
-    return text.removesuffix("\n").removesuffix("\r"), _stamp_of(status)
+    return raw, _stamp_of(status)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from arke.delivery.channel import Channel, Delivery, Message
+from arke.delivery.circuit import MOST_IN_FLIGHT, Circuit, Concurrency
+from arke.delivery.https.ports import Answer
+from arke.delivery.pace import Pace, RetryLine
+from arke.delivery.window import BATCH, OWED
 from arke.errors import ArkeError, InvalidInput, SecretUnresolved
 from arke.log import get_logger
 
@@ -18,68 +22,15 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
     from arke.delivery.channel import Wire
+    from arke.delivery.https.ports import Answer
     from arke.delivery.observer import FiguresObserver
-    from arke.delivery.window import Key, Part
+    from arke.delivery.window import Key, OpenDevice, Part
     from arke.domain.catalog import Destination
 
-THRESHOLD = 5
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
-
-FIRST_IN_FLIGHT = 8
-MOST_IN_FLIGHT = 512
+TOO_LARGE = "too_large"
+"""Why a user is owed whose body alone is larger than `max_bytes_per_request`: nothing was sent."""
 
 log = get_logger("lane")
-
-
-class Circuit:
-    """An endpoint that fails throughout stops costing messages until it answers again. Times are in seconds of the
-    caller's monotonic clock.
-
-    closed --(`THRESHOLD` messages in a row owed)--> open --(pause over)--> half open: one message goes out
-      ^                                               ^                         |
-      +---------------- acknowledged -----------------|------- owed ------------+
-    """
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._pause_s = FIRST_PAUSE_S
-        self._open_until: float | None = None
-        self._probing = False
-
-    @property
-    def is_open(self) -> bool:
-        return self._open_until is not None
-
-    def allows(self, now: float) -> bool:
-        """Whether a message may leave now."""
-        return self._open_until is None or (not self._probing and now >= self._open_until)
-
-    def waits_until(self) -> float | None:
-        """When the next probe is due; None while closed or while a probe is in flight."""
-        return None if self._probing else self._open_until
-
-    def sent(self) -> bool:
-        """A message left. True: it is the probe."""
-        self._probing = self._open_until is not None
-        return self._probing
-
-    def acknowledged(self) -> None:
-        self._failures = 0
-        self._pause_s = FIRST_PAUSE_S
-        self._open_until = None
-        self._probing = False
-
-    def failed(self, now: float, *, probe: bool = False) -> None:
-        """A message is owed after both attempts. One that left before the circuit opened is no `probe`."""
-        self._failures += 1
-        if self._open_until is not None:
-            if probe:
-                self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-                self._open_until = now + self._pause_s
-                self._probing = False
-        elif self._failures >= THRESHOLD:
-            self._open_until = now + self._pause_s
 
 
 class SenderOwner(Protocol):
@@ -93,33 +44,27 @@ class SenderOwner(Protocol):
         """There is room for another message."""
         ...
 
+    def is_back(self) -> None:
+        """The endpoint has acknowledged something after it failed throughout."""
+        ...
 
-class Concurrency:
-    """How many messages may be in flight: between 1 and `most`.
-
-    Each acknowledgement adds one while at least half of the limit is in use, so the limit grows by up to half in a
-    round trip; a failure halves it. Were it to grow only while all of it is in use, it would grow by one in a round
-    trip, since an outcome's commit is part of every round trip.
-    """
-
-    def __init__(self, most: int = MOST_IN_FLIGHT) -> None:
-        self._most = most
-        self.limit = min(FIRST_IN_FLIGHT, most)
-
-    def acknowledged(self, in_flight: int) -> None:
-        """A message was acknowledged while `in_flight` were out, itself included."""
-        if 2 * in_flight >= self.limit and self.limit < self._most:
-            self.limit += 1
-
-    def failed(self) -> None:
-        self.limit = max(1, self.limit // 2)
+    def hurried(self, parts: Sequence[Part]) -> bool:
+        """Whether somebody waits until one of these is no longer in flight."""
+        ...
 
 
 class Sender:
     """Sends one destination's messages concurrently and reports to its `owner` how each ended."""
 
     def __init__(
-        self, wire: Wire, bodies: BodyBuilder, owner: SenderOwner, *, clock: Clock, observer: FiguresObserver
+        self,
+        destination: Destination,
+        wire: Wire,
+        bodies: BodyBuilder,
+        owner: SenderOwner,
+        *,
+        clock: Clock,
+        observer: FiguresObserver,
     ) -> None:
         self._wire = wire
         self._bodies = bodies
@@ -129,88 +74,235 @@ class Sender:
         self._channel: Channel | None = None
         self.circuit = Circuit()
         self.concurrency = Concurrency()
+        self.pace = Pace()
+        self._line = RetryLine(self.pace)
         self.in_flight: set[asyncio.Task[None]] = set()
-        self._of_batch: set[asyncio.Task[None]] = set()
+        self._behind: set[asyncio.Task[None]] = set()
+        self._on_the_way: dict[str, Sequence[Part]] = {}
+        self._connecting: asyncio.Task[None] | None = None
+        self.go_by(destination)
+
+    def go_by(self, destination: Destination) -> None:
+        """Keep to the destination's bounds from now on: to this shard's share of them."""
+        number, shards = self._wire.shard
+        most = destination.max_concurrency
+        if most is not None:
+            most = max(1, most // shards + (number < most % shards))
+        rate = destination.max_requests_per_second
+        self.concurrency.bound(min(most or MOST_IN_FLIGHT, MOST_IN_FLIGHT))
+        self.pace.limit(None if rate is None else rate / shards)
 
     @property
     def open(self) -> bool:
         """Whether the endpoint is believed to take messages, or it is time to find out."""
-        return self.circuit.allows(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        return self.circuit.allows(now) and not self.pace.paused_s(now)
 
     @property
     def slots(self) -> int:
         """How many more messages may leave now; one, to find out whether an endpoint that failed is back."""
-        if not self.open:
+        now = asyncio.get_running_loop().time()
+        if not self.circuit.allows(now):
             return 0
         free = self.concurrency.limit - len(self.in_flight)
-        return min(1, free) if self.circuit.is_open else free
+        return self.pace.free(now, min(1, free) if self.circuit.is_open else free)
 
-    def batch_slots(self, *, shared: bool) -> int:
-        """How many more messages of a batch may leave now: half of the limit, where real time needs the rest."""
+    @property
+    def waits_for(self) -> Literal["circuit_open", "retry_after", "waiting"]:
+        """Why something waits that has not been attempted."""
+        if self.circuit.is_open:
+            return "circuit_open"
+        paused = self.pace.paused_s(asyncio.get_running_loop().time())
+        return "retry_after" if paused else "waiting"
+
+    def slots_behind(self, *, shared: bool) -> int:
+        """How many more messages may leave now of those that go behind real time: half of the limit, where real
+        time needs the rest.
+        """
         limit = self.concurrency.limit
         if shared:
             limit = (limit + 1) // 2  # rounded up: half in use is what lets the limit grow
-        return min(limit - len(self._of_batch), self.slots)
+        return min(limit - len(self._behind), self.slots)
 
-    def send(self, destination: Destination, key: Key, parts: list[Part], run: int | None = None) -> None:
-        """Send a message in a background task. `run` is the number of the batch run that it belongs to."""
+    def waits_until(self, now: float) -> float | None:
+        """When a message may leave that may not now; None where only an answer can tell. Past or `now`: it may, or
+        a connection has to be made first.
+        """
+        if self._connecting is not None:
+            return None
+        if not self.circuit.allows(now):
+            return self.circuit.waits_until()
+        if len(self.in_flight) >= self.concurrency.limit:
+            return None
+        return self.pace.waits_until(now)
+
+    def send(
+        self,
+        destination: Destination,
+        key: Key,
+        parts: list[Part],
+        run: int | None = None,
+        *,
+        behind: bool = False,
+    ) -> None:
+        """Send a message in a background task. `run` is the number of the batch run that it belongs to; `behind`:
+        it goes behind real time.
+        """
+        self.pace.take(asyncio.get_running_loop().time())
         work = self._send(destination, key, parts, run, probe=self.circuit.sent())
         task = asyncio.create_task(work)
         self.in_flight.add(task)
-        if run is not None:
-            self._of_batch.add(task)
+        if behind:
+            self._behind.add(task)
         task.add_done_callback(self._landed)
+
+    def give_up_retry(self, device: OpenDevice) -> None:
+        """Somebody waits until nothing about a device is in flight: it is owed, if a retry is far off."""
+        if not self._retries_are_far_off():
+            return
+        for message, parts in self._on_the_way.items():
+            if any(part.device is device for part in parts):
+                self._line.give_up(message)
+                return
+
+    def stop(self) -> None:
+        """No retry waits any longer for an endpoint that wants to be left alone."""
+        self._line.close()
 
     async def close(self) -> None:
         """Cancel what no message waits for any more. Safe twice."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
         if self._channel is not None:
             await self._channel.close()
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """Only now is there room for another: a pump woken earlier still counted this one as in flight."""
         self.in_flight.discard(task)
-        self._of_batch.discard(task)
+        self._behind.discard(task)
         self._owner.freed()
 
+    # --- an endpoint that cannot be reached ---------------------------------------------------------------
+
+    def try_to_connect(self, destination: Destination) -> None:
+        """Find out, if it is time to, whether the endpoint can be reached again. Costs no message."""
+        due = self.circuit.waits_until()
+        if not self.circuit.unreachable or due is None or self._connecting is not None:
+            return
+        if asyncio.get_running_loop().time() >= due:
+            self._connecting = asyncio.create_task(self._connect(destination))
+
+    async def _connect(self, destination: Destination) -> None:
+        made = False
+        try:
+            made = await self._channel_to(destination).connect()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            log.error("connecting_failed", destination=destination.id, error=type(error).__name__)
+        finally:
+            self._connecting = None
+            self.circuit.tried_to_connect(asyncio.get_running_loop().time(), made=made)
+            self._owner.freed()
+
+    # --- one message ------------------------------------------------------------------------------------
+
     async def _send(
-        self, destination: Destination, key: Key, parts: list[Part], run: int | None, *, probe: bool
+        self, destination: Destination, key: Key, parts: Sequence[Part], run: int | None, *, probe: bool
     ) -> None:
-        dpid, kind = key
+        dpid, kind, share = key
         at = self._clock.now()
-        message = Message(destination, message_id(destination.id, parts, run), kind, b"", at)
+        spoken = kind if kind != OWED else "realtime" if destination.realtime else BATCH
+        message = Message(destination, message_id(destination.id, parts, run), spoken, b"", at, len(parts))
         try:
             body = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
             )
+            fitting = _fitting(destination, body, len(parts))
+            if fitting < len(parts) and len(parts) > 1:
+                await self._send_in_pieces(destination, key, parts, run, fitting, probe=probe)
+                return
             message = msgspec.structs.replace(message, body=body)
-            delivery = await self._deliver(message)
+            self._on_the_way[message.id] = parts
+            delivery = await self._deliver(message) if fitting else Delivery(False, TOO_LARGE, 0, sent=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, these devices are owed and the lane goes on
             if len(parts) > 1 and not message.body:
                 # One user's data broke the body: the others go without it.
-                for part in parts:
-                    await self._send(destination, key, [part], run, probe=probe)
+                await self._send_in_pieces(destination, key, parts, run, 1, probe=probe)
                 return
             code = error.code if isinstance(error, ArkeError) else "internal"
             log.error("delivery_failed", destination=destination.id, error=type(error).__name__)
             delivery = Delivery(False, code, attempts=0, sent=False)
-        if delivery.acknowledged:
-            self.concurrency.acknowledged(len(self.in_flight))
-            self.circuit.acknowledged()
-        else:
-            self.concurrency.failed()
-            self.circuit.failed(asyncio.get_running_loop().time(), probe=probe)
+        finally:
+            self._on_the_way.pop(message.id, None)
+        self._learn(delivery, refused_before=share > 0, probe=probe)
         done = self._clock.now()
         latencies_s = [done - part.device.accepted for part in parts]
         self._observer.delivered(destination.id, kind, delivery, latencies_s)
-        await self._owner.delivered(parts, message, delivery)
+        await self._owner.delivered(list(parts), message, delivery)
+
+    async def _send_in_pieces(
+        self,
+        destination: Destination,
+        key: Key,
+        parts: Sequence[Part],
+        run: int | None,
+        users: int,
+        *,
+        probe: bool,
+    ) -> None:
+        """The same as several messages of so many users at most, one after the other."""
+        for start in range(0, len(parts), users):
+            piece = parts[start : start + users]
+            if start and await self._line.turn(message_id(destination.id, piece, run)):
+                self._line.answered()
+            await self._send(destination, key, piece, run, probe=probe)
+
+    def _learn(self, delivery: Delivery, *, refused_before: bool, probe: bool) -> None:
+        """What the end of a message says of the endpoint. That it takes no users of a size it was never sent, and
+        those that it has refused before no better today, says nothing.
+        """
+        if delivery.acknowledged:
+            self.concurrency.acknowledged(len(self.in_flight))
+            if self.circuit.is_open:
+                self._owner.is_back()
+            self.circuit.acknowledged()
+            return
+        if (delivery.answer == TOO_LARGE or (delivery.refused and refused_before)) and not probe:
+            return
+        self.concurrency.failed()
+        now = asyncio.get_running_loop().time()
+        self.circuit.failed(now, probe=probe, unreachable=delivery.unreachable)
 
     async def _deliver(self, message: Message) -> Delivery:
+        channel = self._channel_to(message.destination)
         try:
-            channel = self._channel_to(message.destination)
             fields = channel.sign(message)
         except (SecretUnresolved, InvalidInput) as error:
+            unsent = Answer(reason="secret", cause=error.code, detail=str(error))
+            channel.refused(message, unsent, [], attempts=0)
             return Delivery(False, error.code, attempts=0, sent=False)
-        return await channel.deliver(message, fields)
+        return await channel.deliver(message, fields, self)
+
+    # --- retries (see `Retries`) --------------------------------------------------------------------------
+
+    def failed(self, answer: Answer) -> None:
+        """The endpoint may want to be left alone."""
+        if answer.status in (429, 503) and answer.retry_after_s:
+            now = asyncio.get_running_loop().time()
+            if self.pace.pause(answer.retry_after_s, now):
+                self.concurrency.failed()
+
+    async def turn(self, message: Message) -> bool:
+        if self._retries_are_far_off() and self._owner.hurried(self._on_the_way.get(message.id, ())):
+            return False
+        return await self._line.turn(message.id)
+
+    def answered(self) -> None:
+        self._line.answered()
+
+    def _retries_are_far_off(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self.pace.waits_until(now) - now > self._wire.timeout_s
 
     def _channel_to(self, destination: Destination) -> Channel:
         """The channel, made anew when an edit of the catalog has changed the destination."""
@@ -219,10 +311,25 @@ class Sender:
         return self._channel
 
 
-def message_id(destination_id: int, parts: Sequence[Part], run: int | None = None) -> str:
-    """The id of a message. It depends on what the message says alone, so that a message sent again has the same id.
-    `run` is the number of the batch run that it belongs to.
+def _fitting(destination: Destination, body: bytes, users: int) -> int:
+    """How many of a message's users fit into `max_bytes_per_request`, going by its body; all, or at least one of
+    several. 0: it is one, and does not.
     """
-    said = [f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}" for part in parts]
+    most = destination.max_bytes_per_request
+    if most is None or len(body) <= most:
+        return users
+    return max(1, users * most // len(body)) if users > 1 else 0
+
+
+def message_id(destination_id: int, parts: Sequence[Part], run: int | None = None) -> str:
+    """The id of a message. It depends on what the message says alone, so that a message sent again has the same id;
+    one about what is owed is another message. `run` is the number of the batch run that it belongs to.
+    """
+    said = [
+        f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}"
+        if part.device.debt is None
+        else f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}:{part.device.debt.tries}"
+        for part in parts
+    ]
     source = f"{destination_id}" if run is None else f"{destination_id}/{run}"
     return hashlib.blake2b(f"{source}{''.join(said)}".encode(), digest_size=12).hexdigest()

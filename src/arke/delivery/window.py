@@ -21,22 +21,28 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.ledger import LedgerEntry, LedgerRow
+from arke.domain.ledger import LedgerEntry, LedgerRow, Owed
 from arke.telling.records import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
 BATCH = "batch"
-"""The kind of devices that a batch brings. They come from no journal position, so they do not hold the cursor,
-and they wait for a full message.
+"""The kind of devices that a batch brings."""
+OWED = "owed"
+"""The kind of devices that are owed and sent again by themselves. Their messages are real time's, or a batch's
+where the destination takes no others.
+"""
+BEHIND = frozenset({BATCH, OWED})
+"""Kinds that go behind real time. They come from no journal position, so they do not hold the cursor, and they wait
+for a full message.
 """
 
 MOST_DEVICES = 4_096
 """Devices held at most; beyond them the journal is the queue."""
 
-Key = tuple[int, str]
-"""What one message has in common: (DPID, kind)."""
+Key = tuple[int, str, int]
+"""What one message has in common: (DPID, kind, how many users it may have at most; 0: as many as any)."""
 
 
 class OpenDevice(msgspec.Struct):
@@ -45,7 +51,8 @@ class OpenDevice(msgspec.Struct):
     `first` and `last` are the journal positions it covers, `parts` its entries in buffers or in flight,
     `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
     something changed while it was not seen. `unsure`: a crash may have hidden what it was told. `rows` are
-    ledger rows to keep that no message tells of.
+    ledger rows to keep that no message tells of. `debt` is what is owed about it; `refused`: how many users the
+    largest of its messages had that was refused for what it held, 0 where none was.
     """
 
     uid: int
@@ -64,10 +71,20 @@ class OpenDevice(msgspec.Struct):
     again_kind: str = ""
     again_catch_up: bool = False
     failure: str | None = None
-    owed: bool = False
+    refused: int = 0
+    debt: Owed | None = None
     catch_up: bool = False
     unsure: bool = False
     rows: tuple[LedgerRow, ...] = ()
+
+    @property
+    def owed(self) -> bool:
+        return self.debt is not None
+
+    @property
+    def share(self) -> int:
+        """How many users its messages may have at most; 0: as many as any."""
+        return self.debt.share if self.debt is not None else 0
 
 
 class OutOfTurn(AssertionError):
@@ -129,15 +146,15 @@ class Window:
         linger_s: float,
         *,
         catch_up: bool = False,
-    ) -> bool:
+    ) -> str:
         """News about a device at a journal position. The newest state wins: a device that has not left yet
-        is built again; one that has is told again afterwards. True: a batch loses the device to it.
+        is built again; one that has is told again afterwards. Returns the kind that loses the device to it, if any.
         """
         device = self._open.get(uid)
         if device is None:
             self._order.append((seq, uid))
             self.admit(uid, seq, seq, kind, accepted, now + linger_s, catch_up=catch_up)
-            return False
+            return ""
         if device.sending:
             if not device.again:
                 self._order.append((seq, uid))
@@ -146,9 +163,9 @@ class Window:
             device.again = seq
             device.again_kind = "privacy" if "privacy" in (kind, device.again_kind) else kind
             device.again_catch_up &= catch_up
-            return False
-        from_batch = device.kind == BATCH
-        if from_batch:
+            return ""
+        loser = device.kind if device.kind in BEHIND else ""
+        if loser:
             self._order.append((seq, uid))
             device.first, device.kind, device.accepted = seq, kind, accepted
             device.deadline, device.catch_up = now + linger_s, catch_up
@@ -157,7 +174,7 @@ class Window:
         if kind == "privacy":  # goes out at once, whatever the device was waiting for
             device.kind, device.deadline = kind, now
         self.take_back(device)
-        return from_batch
+        return loser
 
     def admit(
         self,
@@ -173,10 +190,10 @@ class Window:
         device = OpenDevice(uid, first, last, kind, accepted, deadline, catch_up=catch_up)
         self._open[uid] = self._waiting[uid] = device
 
-    def admit_from_batch(self, uid: int, least: int, accepted: float) -> OpenDevice:
-        """A device that a batch brings, with a state that is no older than the journal position `least`."""
+    def admit_behind(self, uid: int, kind: str, least: int, accepted: float) -> OpenDevice:
+        """A device that comes from no journal position, with a state that is no older than `least`."""
         last = max(self.read_seq, least)
-        self.admit(uid, last + 1, last, BATCH, accepted, inf)
+        self.admit(uid, last + 1, last, kind, accepted, inf)
         return self._open[uid]
 
     def anything_sending(self) -> bool:
@@ -249,20 +266,25 @@ class Window:
 
     @property
     def buffered(self) -> int:
-        """Entries built and not sent, but for a batch's."""
-        return sum(len(buffer) for (_, kind), buffer in self._buffers.items() if kind != BATCH)
+        """Entries built and not sent, but for those that go behind real time."""
+        return sum(len(buffer) for key, buffer in self._buffers.items() if key[1] not in BEHIND)
 
-    def batch_buffered(self, most: int) -> int:
-        """A batch's entries in full messages of `most`."""
-        return sum(len(buffer) // most * most for (_, kind), buffer in self._buffers.items() if kind == BATCH)
+    def buffered_behind(self, most: int) -> int:
+        """How much room the full messages of those take that go behind real time, at `most` a message."""
+        return sum(
+            len(buffer) // _users(key, most) * most
+            for key, buffer in self._buffers.items()
+            if key[1] in BEHIND
+        )
 
     def put(self, device: OpenDevice, parts: list[Part]) -> None:
         """Buffer the entries of a device that was built, each with others of its id type."""
         if device.reading or device.stale or device.sending or device.parts or device.uid in self._waiting:
             raise OutOfTurn(f"{device}")
         device.parts = len(parts)
+        kind, share = device.kind, device.share
         for part in parts:
-            buffer = self._buffers.setdefault((part.telling.dpid, device.kind), [])
+            buffer = self._buffers.setdefault((part.telling.dpid, kind, share), [])
             # A device that was taken back and built again keeps its place: news must not postpone its linger.
             if not buffer or _turn(buffer[-1]) <= _turn(part):
                 buffer.append(part)
@@ -270,16 +292,17 @@ class Window:
                 insort(buffer, part, key=_turn)
 
     def messages(
-        self, now: float, most: int, *, all_of_them: bool, batch: bool = False
+        self, now: float, most: int, *, all_of_them: bool, behind: str = ""
     ) -> Iterator[tuple[Key, list[Part]]]:
-        """Messages that are full or have waited long enough, or all; taking one is sending it. A `batch`'s, or
-        all others.
+        """Messages that are full or have waited long enough, or all; taking one is sending it. Those of a kind that
+        goes `behind` real time, or those of real time.
         """
         for key, buffer in list(self._buffers.items()):
-            if (key[1] == BATCH) != batch:
+            if (key[1] if key[1] in BEHIND else "") != behind:
                 continue
-            while buffer and (len(buffer) >= most or all_of_them or buffer[0].device.deadline <= now):
-                parts, buffer[:] = buffer[:most], buffer[most:]
+            users = _users(key, most)
+            while buffer and (len(buffer) >= users or all_of_them or buffer[0].device.deadline <= now):
+                parts, buffer[:] = buffer[:users], buffer[users:]
                 for part in parts:
                     part.device.sending = True
                 yield key, parts
@@ -290,9 +313,14 @@ class Window:
         """When the oldest entry of each buffer has waited long enough."""
         return [
             buffer[0].device.deadline
-            for (_, kind), buffer in self._buffers.items()
-            if buffer and kind != BATCH
+            for key, buffer in self._buffers.items()
+            if buffer and key[1] not in BEHIND
         ]
+
+
+def _users(key: Key, most: int) -> int:
+    """How many users a message may have."""
+    return min(most, key[2]) if key[2] else most
 
 
 def _turn(part: Part) -> tuple[float, int]:

@@ -6,12 +6,19 @@ from typing import Literal
 
 import msgspec
 
+from arke.domain.secret_text import is_reference
 from arke.domain.time import day_start_ts
 
 DataSourceKind = Literal["cookie", "mobile", "cross_device"]
 Declarer = Literal["anyone", "token"]
+IdForm = Literal["sha256", "md5", "email_sha256", "upper", "lower", "uuid"]
 TraitKind = Literal["rule_based", "onboarded"]
-HmacAlgorithm = Literal["sha1", "sha256", "md5"]
+Resending = Literal["auto", "strict"]
+"""Whether what is owed is sent again by itself, or only for another reason."""
+HmacAlgorithm = Literal["sha1", "sha256", "sha512", "md5"]
+SignatureEncoding = Literal["base64", "hex"]
+TokenAuth = Literal["basic", "body"]
+HttpMethod = Literal["POST", "PUT", "PATCH"]
 
 MAX_ID = 2**31 - 1
 """The largest number of a data source, trait, segment or destination: all that events and data files can name."""
@@ -26,7 +33,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 class DataSource(Frozen, frozen=True):
     """A name space of ids; `id` is its DPID.
 
-    With `declared_by: token` only senders with a token may link its ids to devices.
+    With `declared_by: token` only senders with a token may link its ids to devices. Of each id one spelling is
+    kept, which `id_form` says; what is not of that form, or in `deny`, in any letter case, is no id.
     """
 
     id: int
@@ -34,6 +42,8 @@ class DataSource(Frozen, frozen=True):
     integration_code: str | None = None
     kind: DataSourceKind = "cookie"
     declared_by: Declarer = "anyone"
+    id_form: IdForm | None = None
+    deny: tuple[str, ...] = ()
 
 
 class Trait(Frozen, frozen=True):
@@ -91,19 +101,25 @@ class Mapping(Frozen, frozen=True):
         return self.end is None or now < day_start_ts(self.end)
 
 
+TIMESTAMP = "{timestamp}"
+BODY = "{body}"
+
+
 class Signature(Frozen, frozen=True):
-    """One signing key: header, algorithm and a secret reference."""
+    """One signing key, a secret reference, and the header that carries what it signs.
+
+    The HMAC is over `signs`, in which `{body}` is the body and `{timestamp}` the epoch second at which the message
+    was made. The header is `prefix`, where `{timestamp}` may stand too, and the HMAC in its `encoding`;
+    `timestamp_header` carries that second in a header of its own.
+    """
 
     key: str
     header: str = "X-Signature"
     algorithm: HmacAlgorithm = "sha1"
-
-
-class OAuth2(Frozen, frozen=True):
-    """Client credentials; `credentials` is a secret reference whose value follows `Basic ` verbatim."""
-
-    token_url: str
-    credentials: str
+    encoding: SignatureEncoding = "base64"
+    prefix: str = ""
+    signs: str = BODY
+    timestamp_header: str | None = None
 
 
 class Tls(Frozen, frozen=True):
@@ -113,6 +129,39 @@ class Tls(Frozen, frozen=True):
     client_cert: str | None = None
     client_key: str | None = None
     confined: bool = False
+
+
+class Setting(Frozen, frozen=True):
+    """A name with what is sent under it: a constant, or a reference to a secret."""
+
+    name: str
+    value: str
+
+    @property
+    def secret(self) -> bool:
+        return is_reference(self.value)
+
+
+class BasicAuth(Frozen, frozen=True):
+    """HTTP Basic: `username` and the reference `password`, or the reference `pair` to `NAME:PASSWORD`."""
+
+    username: str = ""
+    password: str | None = None
+    pair: str | None = None
+
+
+class OAuth2(Frozen, frozen=True):
+    """Client credentials. `credentials` is a secret reference: with `auth: basic` its value follows `Basic `
+    verbatim, with `auth: body` it becomes `client_id` and `client_secret` of the form.
+
+    `params` are further fields of the form. `tls` None: the destination's own.
+    """
+
+    token_url: str
+    credentials: str | None = None
+    auth: TokenAuth = "basic"
+    params: tuple[Setting, ...] = ()
+    tls: Tls | None = None
 
 
 class BatchSchedule(Frozen, frozen=True):
@@ -126,9 +175,18 @@ class BatchSchedule(Frozen, frozen=True):
 
 
 class StandardWebhooks(Frozen, frozen=True):
-    """Optional Standard Webhooks headers; `key` is a secret reference (`whsec_` base64 or raw)."""
+    """Standard Webhooks headers, signed by `key`, a secret reference, and by those of `more` while keys rotate.
+
+    `raw`: a secret's text is the key, whatever it looks like.
+    """
 
     key: str
+    raw: bool = False
+    more: tuple[StandardWebhooks, ...] = ()
+
+    @property
+    def keys(self) -> tuple[StandardWebhooks, ...]:
+        return (self, *self.more)
 
 
 class Destination(Frozen, frozen=True):
@@ -150,7 +208,10 @@ class Destination(Frozen, frozen=True):
     signatures: tuple[Signature, ...] = ()
     standard_webhooks: StandardWebhooks | None = None
     oauth2: OAuth2 | None = None
+    basic_auth: BasicAuth | None = None
+    headers: tuple[Setting, ...] = ()
     tls: Tls = Tls()
+    method: HttpMethod = "POST"
     success: tuple[int, ...] = (200,)
     template: str | None = None
     template_language: Literal["macros", "jinja2"] = "macros"
@@ -160,6 +221,10 @@ class Destination(Frozen, frozen=True):
     on_unmap: Literal["unsegment", "silent"] = "unsegment"
     auto_alias: Literal["segment_id", "integration_code"] = "segment_id"
     enabled: bool = True
+    owed: Resending = "auto"
+    max_concurrency: int | None = None
+    max_requests_per_second: float | None = None
+    max_bytes_per_request: int | None = None
     segments: tuple[Mapping, ...] = ()
     confined: bool = False
 

@@ -9,6 +9,8 @@ import msgspec
 MAX_EVENT_AGE_S = 130 * 86_400
 """Events may be this old (SPEC section 12: late events)."""
 
+MAX_EVENT_ID_CHARS = 128
+
 AuthState = Literal[0, 1, 2]
 """0 unknown, 1 authenticated, 2 logged out (dossier 13)."""
 
@@ -39,8 +41,10 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     `signals` maps a key to all its values. `traits` are declared directly (d_sid). `memberships` are declared
     statuses (1 or 0) of external segments. `trait_source` limits evaluation to one data source's traits
-    (d_tdpid). `public` says that the sender showed no token, so that it may be anybody. `left_out` is what its
-    door could not read of it.
+    (d_tdpid). `event_id` is its sender's name for it: sent again for the same device within a day, it counts once.
+    `public` says that the sender showed no token, so that it may be anybody. `browser`: the
+    sender is the device itself, and is to be known again, whoever it names. `left_out` is what its door could not
+    read of it.
     """
 
     uuid: str | None = None
@@ -51,7 +55,9 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     region: int | None = None
     ts: int | None = None
     trait_source: int | None = None
+    event_id: str | None = None
     public: bool = False
+    browser: bool = False
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -67,6 +73,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memberships: dict[int, int] = {}
     region: int | None = None
     trait_source: int | None = None
+    event_id: str | None = None
 
 
 class Withheld(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +92,8 @@ NOTHING_WITHHELD = Withheld()
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The durable answer for one event. `traits` realised by it, `segments` the device is in afterwards.
+    """The durable answer for one event. `traits` realised by it (none, if it had counted before), `segments` the
+    device is in afterwards.
 
     `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `left_out` is what was
     left out of the event besides what is withheld.

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from arke.domain.event import DeclaredId
+
 IdKey = tuple[int, str]
 """A partner id: (DPID, id)."""
 
@@ -17,9 +19,9 @@ MAX_DEVICES = 100
 class Owner(NamedTuple):
     """The device that owns a partner id, and the number of the mapping that made it the owner (higher is newer).
 
-    A cross-device id has several devices: here it is the one that speaks for it, and `state` the authentication
-    state with which the device took over. `first` is the keyed hash of the device that the id was linked to
-    first, None where that is this one.
+    A cross-device id has several devices: here it is the one that speaks for it, or the person's home where
+    none does, and `state` the authentication state with which the device took over. `first` is the keyed
+    hash of the device that the id was linked to first, None where that is this one.
     """
 
     uuid: str
@@ -33,7 +35,7 @@ class Owner(NamedTuple):
 
 
 PersonKey = tuple[int, str, str]
-"""One device of a person: (DPID, cross-device id, UUID)."""
+"""One device of a person: (DPID, cross-device id, UUID). The person's home has a row too, with its key."""
 
 
 class PersonRow(NamedTuple):
@@ -41,6 +43,35 @@ class PersonRow(NamedTuple):
 
     generation: int
     state: int
+
+
+class Housed(NamedTuple):
+    """The home of a person: its key, and the person's id as it is on it. `silent`: a device speaks for the
+    person.
+    """
+
+    home: str
+    id: DeclaredId
+    silent: bool
+
+    @property
+    def key(self) -> IdKey:
+        return self.id.dpid, self.id.id
+
+    @property
+    def arriving(self) -> tuple[IdKey, ...]:
+        """The id, where the home tells nobody about it."""
+        return (self.key,) if self.silent else ()
+
+
+class SharedId(NamedTuple):
+    """An id that more devices shared on one day than may share one: of which data source it is, by how many, as far
+    as they were counted, and the last such day (days since 1970, UTC).
+    """
+
+    dpid: int
+    devices: int
+    day: int
 
 
 DeviceDay = tuple[str, int]
@@ -64,7 +95,7 @@ class Move(msgspec.Struct, frozen=True):
 
 class Claims(msgspec.Struct):
     """Mappings that are to be stored together, decided at `at`: new owners of ids, the moves that follow from them,
-    devices of people, and how many ids a device has taken over on a day, by now.
+    devices of people, how many ids a device has taken over on a day, by now, and ids that very many devices share.
 
     `before`: the generation of the mapping that each of `owners` takes the place of; 0, or none given: nobody had
     the id. An owner under that same generation stays, and only its state is another.
@@ -76,3 +107,4 @@ class Claims(msgspec.Struct):
     moves: list[Move] = []
     people: dict[PersonKey, PersonRow] = {}
     takeovers: dict[DeviceDay, int] = {}
+    shared: dict[IdKey, SharedId] = {}

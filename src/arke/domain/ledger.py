@@ -62,6 +62,8 @@ class Owed(msgspec.Struct, array_like=True, frozen=True):
     """A device whose state a destination should know and has not acknowledged after its second attempt.
 
     `since` in epoch seconds; `seq` is the journal position that the message covered; `reason` is how it failed.
+    `tries` messages have failed since, the last of them at `tried`; at `due` it is sent again by itself. `share`:
+    how many users a message with this one may have at most, because one of more was refused; 0: as many as any.
     """
 
     destination: int
@@ -69,6 +71,10 @@ class Owed(msgspec.Struct, array_like=True, frozen=True):
     since: int
     seq: int
     reason: str
+    tries: int = 1
+    tried: float = 0.0
+    due: int = 0
+    share: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

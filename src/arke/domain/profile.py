@@ -1,4 +1,4 @@
-"""A profile: everything Arke knows of one device, as it is stored.
+"""A profile: everything Arke knows of one device, or of a person (see `domain/homes.py`), as it is stored.
 
 The structs are array-like and mutable: a shard decodes one, applies an event and encodes it again, which is
 the hottest path of the engine (shared measurements: decode 9.7 us, encode 3.9 us for a 448-byte profile).
@@ -130,6 +130,16 @@ class Profile(msgspec.Struct, array_like=True):
     heard: int = 0
     wake: int = NEVER
     file: FileMark | None = None
+
+
+class Held(msgspec.Struct, array_like=True, frozen=True):
+    """What a person's home holds for every device of the person: traits, the statuses of external segments with
+    when they were declared, and when the person was last heard of.
+    """
+
+    traits: dict[int, TraitState] = {}
+    memberships: dict[int, tuple[int, int]] = {}
+    heard: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -83,7 +83,7 @@ class CatalogSwitch:
 
     def _use(self, version: int, catalog: Catalog) -> None:
         self._live.use(version, catalog)
-        self._identity.know(self._live.cross_device, self._live.by_token)
+        self._identity.know(self._live.cross_device, self._live.by_token, self._live.ids)
 
     async def apply(self, catalog: Catalog, *, dry_run: bool = False, note: str = "") -> Applied:
         """Switch to another catalog. Nothing changes if any shard cannot take it. Whom it moves is forecast before
@@ -163,7 +163,7 @@ class CatalogSwitch:
 
     async def _profiles(self) -> int:
         """How many are stored."""
-        return sum(part.profiles for part in await self._shards.ask_all(AskStatus()))
+        return sum(part.profiles + part.people for part in await self._shards.ask_all(AskStatus()))
 
     async def _next_version(self, catalog: Catalog, body: bytes, steps: Plan, note: str) -> StoredCatalog:
         before = await self._catalogs.get()

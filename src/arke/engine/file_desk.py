@@ -14,15 +14,18 @@ import msgspec
 
 from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
+from arke.domain.homes import is_home, person_of
 from arke.engine.identity import Named
 from arke.shard.commands import Asks, Failed, Link, Linked, Onboarded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from arke.clock import Clock
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
     from arke.engine.audit import Audit
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
     from arke.engine.links import Joins, Links
@@ -62,6 +65,8 @@ class FileDesk:
         links: Links,
         shards: Shards,
         joins: Joins,
+        homes: Homes,
+        clock: Clock,
         events: Ingestion,
         audit: Audit,
     ) -> None:
@@ -70,6 +75,8 @@ class FileDesk:
         self._links = links
         self._shards = shards
         self._joins = joins
+        self._homes = homes
+        self._clock = clock
         self._events = events
         self._audit = audit
         self.loading: Loading | None = None
@@ -92,7 +99,7 @@ class FileDesk:
         await self._audit.record(actor, "file_loaded", detail)
 
     def known(self, dpid: int) -> bool:
-        return dpid == 0 or self._catalog.known_dpid(dpid)
+        return dpid == 0 or self._catalog.ids.known(dpid)
 
     def of_people(self, dpid: int) -> bool:
         return self._identity.is_cross_device(dpid)
@@ -103,13 +110,41 @@ class FileDesk:
         found.update((key, (key[1],)) for key in keys if key[0] == 0)
         return found
 
+    async def homes(self, keys: Collection[IdKey]) -> dict[IdKey, str]:
+        people = [key for key in keys if not self._identity.suppressed.id(key)]
+        homes: dict[IdKey, str] = {}
+        for start in range(0, len(people), RESOLVED):
+            part = people[start : start + RESOLVED]
+            await self._homes.move_in(part)
+            housed = await self._identity.house(part, int(self._clock.now()))
+            # Before anybody else is served: a failed write is told only to whoever waits for it.
+            await self._links.commit()
+            homes.update((key, one.home) for key, one in housed.items())
+        return homes
+
     def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
         if key[0] != 0 and self._identity.suppressed.id(key):
             return True
         return bool(devices) and all(self._identity.suppressed.device(uuid) for uuid in devices)
 
     async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
-        return await self._run([(command.uuid, command) for command in commands])
+        housed = await self._identity.at_home({person_of(one.uuid) for one in commands if is_home(one.uuid)})
+        sent: list[tuple[str, Onboard]] = []
+        refused: set[int] = set()
+        for place, command in enumerate(commands):
+            if not is_home(command.uuid):
+                sent.append((command.uuid, command))
+            elif self._identity.suppressed.id(key := person_of(command.uuid)):
+                refused.add(place)
+            else:
+                one = housed[key]
+                arrives = msgspec.structs.replace(command, ids=(one.id,), arriving=one.arriving)
+                sent.append((command.uuid, arrives))
+        ran = await self._run(sent)
+        answers = iter(ran)
+        return [
+            Onboarded(refused=True) if place in refused else next(answers) for place in range(len(commands))
+        ]
 
     async def link(self, rows: Sequence[tuple[str | None, tuple[IdKey, ...]]], now: int) -> list[bool | None]:
         commands: list[tuple[str, Link]] = []
@@ -130,7 +165,7 @@ class FileDesk:
             outcomes[place] = None if isinstance(result, Failed) else not result.refused
         return outcomes
 
-    def filed(self) -> None:
+    def told_people(self) -> None:
         self._joins.follow()
 
     async def _run(self, commands: Sequence[tuple[str, Asks[R]]]) -> list[R | Failed]:

@@ -9,8 +9,11 @@ import msgspec
 
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
 from arke.domain.event_time import MAX_AHEAD_S
+from arke.domain.homes import is_home
 from arke.engine.identity import Away
+from arke.engine.sightings import Sightings
 from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
+    from arke.domain.identity import Housed
+    from arke.domain.ids import IdRules
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity, Resolved
     from arke.engine.links import Links
     from arke.engine.live_catalog import LiveCatalog
@@ -30,24 +36,30 @@ LIVE_FOR_S = 2.0
 
 
 class Ingestion:
-    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight."""
+    """Implements `arke.intake.ports.Ingest`. `room` bounds the events in flight; `figures` count refusals."""
 
     def __init__(
-        self, catalog: LiveCatalog, identity: Identity, links: Links, shards: Shards, clock: Clock
+        self,
+        catalog: LiveCatalog,
+        identity: Identity,
+        links: Links,
+        homes: Homes,
+        shards: Shards,
+        clock: Clock,
     ) -> None:
         self._catalog = catalog
+        self._homes = homes
         self._identity = identity
         self._links = links
         self._shards = shards
         self._clock = clock
         self._taken_at = 0.0
         self.room = Room()
+        self.figures = IntakeFigures()
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return self._catalog.integration_codes()
-
-    def known_dpid(self, dpid: int) -> bool:
-        return self._catalog.known_dpid(dpid)
+    @property
+    def ids(self) -> IdRules:
+        return self._catalog.ids
 
     def only_by_token(self, dpid: int) -> bool:
         return self._catalog.only_by_token(dpid)
@@ -82,7 +94,7 @@ class Ingestion:
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
-        waiting: dict[int, list[tuple[int, Sight]]] = {}
+        sightings = Sightings(self._shards)
         reserved: dict[int, tuple[bool, Withheld]] = {}
         left_out: dict[int, tuple[LeftOut, ...]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]
@@ -91,11 +103,8 @@ class Ingestion:
         away = Away(self._shards, gone) if gone else None
         for number, resolved in zip(sound, await self._identity.resolve(named, now, away=away), strict=True):
             incoming = events[number]
-            if resolved.suppressed:
-                answers[number] = Accepted(uuid=resolved.uuid, opted_out=True)
-                continue
-            if resolved.away:
-                answers[number] = EventError("shard_down", "not stored, send it again: its shard is away")
+            if (answer := _not_taken(resolved)) is not None:
+                answers[number] = answer
                 continue
             withheld = resolved.withheld
             if forbidden := self._not_declarable(incoming):
@@ -106,9 +115,8 @@ class Ingestion:
                 incoming = self._known_parts(incoming)
                 if incoming.left_out:
                     left_out[number] = incoming.left_out
-            sight = Sight(self._event(incoming, resolved, now, forbidden), resolved.arriving)
-            waiting.setdefault(self._shards.number_of(resolved.uuid), []).append((number, sight))
-        await self._dispatch(waiting, answers)
+            sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
+        await self._dispatch(sightings, answers)
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
@@ -125,7 +133,7 @@ class Ingestion:
 
     def _problem(self, incoming: IncomingEvent, now: int) -> EventError | None:
         for declared in incoming.ids:
-            if not self._catalog.known_dpid(declared.dpid):
+            if not self._catalog.ids.known(declared.dpid):
                 return EventError("unknown_data_source", f"no data source {declared.dpid} in the catalog")
         if incoming.memberships and not (incoming.signals or incoming.traits):
             wrong = [self._membership_problem(segment) for segment in incoming.memberships]
@@ -181,17 +189,22 @@ class Ingestion:
             memberships=incoming.memberships,
             region=incoming.region,
             trait_source=incoming.trait_source,
+            event_id=incoming.event_id,
         )
 
-    async def _dispatch(
-        self, waiting: dict[int, list[tuple[int, Sight]]], answers: list[Accepted | EventError | None]
-    ) -> None:
-        """Make new identities durable, then the events, all shards at once."""
-        if not waiting:
+    async def _dispatch(self, sightings: Sightings, answers: list[Accepted | EventError | None]) -> None:
+        """Make new identities durable, then the events, all shards at once; then what was said of people goes to
+        their other devices.
+        """
+        if not sightings.by_shard:
             return
         await self._links.commit()
-        parts = list(waiting.items())
-        waiting.clear()
+        if sightings.homes:
+            await self._homes.move_in({one.key for homes in sightings.homes.values() for one in homes})
+        if sightings.joined:
+            await self._carry(sightings)
+        parts = list(sightings.by_shard.items())
+        sightings.by_shard = {}
         outcomes = await asyncio.gather(
             *(self._shards.send(shard, [sight for _, sight in sights]) for shard, sights in parts),
             return_exceptions=True,
@@ -208,7 +221,53 @@ class Ingestion:
                 raise outcome
             else:
                 for (number, sight), result in zip(sights, outcome, strict=True):
-                    answers[number] = _answer(sight, result)
+                    answers[number] = _of_both(answers[number], _answer(sight, result))
+        if sightings.homes:
+            await self._spread(sightings.homes, answers)
+
+    async def _carry(self, sightings: Sightings) -> None:
+        """Devices that come to people hear with this very event what their homes hold. If a home is away they hear
+        it later, as whoever joins.
+        """
+        try:
+            known = await self._homes.held({key for keys in sightings.joined.values() for key in keys})
+        except (Unavailable, Overloaded):
+            return
+        if known:
+            sightings.carry(known)
+
+    async def _spread(
+        self, homes_of: Mapping[int, tuple[Housed, ...]], answers: list[Accepted | EventError | None]
+    ) -> None:
+        """What was said of people is durable at their homes: bring it to their other devices."""
+        stored = {
+            number: answer.uuid
+            for number in homes_of
+            if isinstance(answer := answers[number], Accepted) and not answer.opted_out
+        }
+        try:
+            await self._homes.spread(
+                (housed.key, uuid) for number, uuid in stored.items() for housed in homes_of[number]
+            )
+        except (Unavailable, Overloaded) as error:
+            for number in stored:
+                answers[number] = EventError(error.code, f"not stored, send it again: {error}")
+
+
+def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
+    """The answer to an event of which nothing is taken."""
+    if resolved.suppressed:
+        return Accepted(uuid=resolved.uuid, opted_out=True)
+    if resolved.away:
+        return EventError("shard_down", "not stored, send it again: its shard is away")
+    return None
+
+
+def _of_both(known: Accepted | EventError | None, other: Accepted | EventError) -> Accepted | EventError:
+    """The answer for one event from two: an error counts, and else the device's rather than that of a home."""
+    if known is None or isinstance(other, EventError):
+        return other
+    return other if isinstance(known, Accepted) and is_home(known.uuid) else known
 
 
 def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:

@@ -1,13 +1,12 @@
 """Ids that were linked to devices: made durable before the events that link them, then followed by the shards.
 
-Two things follow in the background, so that an event waits for neither: an id that changed hands moves to its
-new device, and a customer id that reaches a device after a file spoke of it brings what is filed. The directory
-remembers what is not done.
+Two things follow in the background, so that an event waits for neither: an id that changed hands moves to
+its new device, and a customer id that reaches a device brings what is held at the person's home. The
+directory remembers what is not done.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,17 +14,16 @@ from typing import TYPE_CHECKING
 from arke.background import Background, Pause, every, retry
 from arke.errors import StoreUnavailable, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Adopt, FileLine, Forget, Onboard, Unlink
+from arke.shard.commands import Adopt, Forget, Unlink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from arke.clock import Clock
     from arke.domain.identity import IdKey, Move
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.shards import Shards
     from arke.storage.ports.directory import Directory
-    from arke.storage.ports.files import Filed, FileStore
+    from arke.storage.ports.files import FileStore
 
 WATCH_EVERY_S = 0.5
 
@@ -85,8 +83,9 @@ class Moves:
     Each step may be repeated, and the directory knows what is not done: it may be stopped at any point.
     """
 
-    def __init__(self, identity: Identity, clock: Clock, shards: Shards) -> None:
+    def __init__(self, identity: Identity, clock: Clock, shards: Shards, homes: Homes) -> None:
         self._identity = identity
+        self._homes = homes
         self._clock = clock
         self._shards = shards
         self._followed: set[IdKey] = set()
@@ -124,6 +123,9 @@ class Moves:
         # As of now: the old device may have spoken of the id until this moment.
         dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
         left = await self._shards.one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
+        if self._identity.is_cross_device(dpid):
+            # What it is in because of the person it is in before it speaks: nobody is told a 0 in between.
+            await self._homes.bring([(move.key, move.new_uuid)])
         await self._shards.one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, left.rows))
         if left.rows:
             await self._shards.one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
@@ -131,12 +133,11 @@ class Moves:
 
 
 class Joins:
-    """Brings what is filed under ids to the devices that were linked to them. Each step may be repeated."""
+    """Brings what is held at home to the devices that have come to people. Each step may be repeated."""
 
-    def __init__(self, files: FileStore, clock: Clock, shards: Shards) -> None:
+    def __init__(self, files: FileStore, homes: Homes) -> None:
         self._files = files
-        self._clock = clock
-        self._shards = shards
+        self._homes = homes
         self._background = Background()
         self._again = False
 
@@ -163,30 +164,6 @@ class Joins:
         page = await self._files.joining(PAGE)
         if not page:
             return False
-        known = await self._files.filed({(one.dpid, one.id) for one in page})
-        now = int(self._clock.now())
-        await asyncio.gather(
-            *(
-                self._bring(one.uuid, filed, now)
-                for one in page
-                if (filed := known.get((one.dpid, one.id))) is not None
-            )
-        )
+        await self._homes.bring(((one.dpid, one.id), one.uuid) for one in page)
         await self._files.joined(page)
         return True
-
-    async def _bring(self, uuid: str, filed: Filed, now: int) -> None:
-        for ts, line in _by_time(filed):
-            await self._shards.one(uuid, Onboard(uuid, 0, ts, now, (line,)))
-
-
-def _by_time(filed: Filed) -> Iterator[tuple[int, FileLine]]:
-    """What is filed, as one line a point in time."""
-    traits: dict[int, list[int]] = {}
-    memberships: dict[int, dict[int, int]] = {}
-    for trait_id, ts in filed.traits.items():
-        traits.setdefault(ts, []).append(trait_id)
-    for segment_id, (status, ts) in filed.memberships.items():
-        memberships.setdefault(ts, {})[segment_id] = status
-    for ts in sorted(traits.keys() | memberships.keys()):
-        yield ts, FileLine(1, tuple(sorted(traits.get(ts, ()))), (), memberships.get(ts, {}))

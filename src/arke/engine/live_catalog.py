@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.catalog import GLOBAL_DATA_SOURCES, Catalog
+from arke.domain.catalog import Catalog
+from arke.domain.ids import IdRules
 from arke.shard.protocol import AskStatus, Prepare, Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from arke.shard.protocol import ShardPort
     from arke.storage.ports.directory import Catalogs
 
@@ -26,14 +25,7 @@ class LiveCatalog:
         """Go by this one from now on."""
         self.version = version
         self.catalog = catalog
-        declared = {source.id for source in catalog.data_sources}
-        addressed = {dpid for destination in catalog.destinations for dpid in destination.user_dpids}
-        self._known_dpids = (declared | addressed | GLOBAL_DATA_SOURCES) - {0}
-        self._codes = {
-            source.integration_code: source.id
-            for source in catalog.data_sources
-            if source.integration_code is not None
-        } | {f"DSID_{dpid}": dpid for dpid in GLOBAL_DATA_SOURCES}
+        self.ids = IdRules(catalog)
         self.external = {segment.id: segment.external for segment in catalog.segments}
         """Whether senders declare a segment's memberships, by its id."""
         self.traits = frozenset(trait.id for trait in catalog.traits)
@@ -45,12 +37,6 @@ class LiveCatalog:
         self.by_token = frozenset(
             source.id for source in catalog.data_sources if source.declared_by == "token"
         )
-
-    def integration_codes(self) -> Mapping[str, int]:
-        return self._codes
-
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid in self._known_dpids
 
     def only_by_token(self, dpid: int) -> bool:
         return dpid in self.by_token

@@ -8,9 +8,9 @@ import zlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from arke.background import Background, every
-from arke.errors import Overloaded, Unavailable
+from arke.errors import ArkeError, Overloaded, Unavailable
 from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight, answer_of
-from arke.shard.protocol import AskStatus, Drain
+from arke.shard.protocol import AskStatus, Drain, ShareAcknowledgements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ R = TypeVar("R")
 MAX_IN_FLIGHT = 50_000
 """Commands on their way to shards; beyond it whoever sends more is told to come again."""
 WATCH_EVERY_S = 0.5
+SHARE_EVERY_S = 1.0
 
 NONE_AWAY: frozenset[int] = frozenset()
 
@@ -42,6 +43,7 @@ class Shards:
         self._suppressed = suppressed
         self._down: set[int] = set()
         self._in_flight = 0
+        self._acknowledged: dict[int, float] = {}
         self._background = Background()
 
     def __len__(self) -> int:
@@ -123,12 +125,23 @@ class Shards:
     def watch(self) -> None:
         """Look after shards that are away, so that they are tried again once they answer."""
         self._background.spawn(every(WATCH_EVERY_S, self._look), "shards-watch")
+        if len(self) > 1:
+            self._background.spawn(every(SHARE_EVERY_S, self._share), "shards-share")
 
     async def _look(self) -> None:
         for number in tuple(self._down):
             with contextlib.suppress(Unavailable):
                 if (await self.ask(number, AskStatus())).ready:
                     self._down.discard(number)
+
+    async def _share(self) -> None:
+        """Each shard learns when destinations acknowledged something to the others: some wait for it."""
+        for number in range(len(self)):
+            with contextlib.suppress(ArkeError):
+                for destination, at in (
+                    await self.ask(number, ShareAcknowledgements(self._acknowledged))
+                ).items():
+                    self._acknowledged[destination] = max(at, self._acknowledged.get(destination, at))
 
     async def stop(self) -> None:
         """Every shard commits what it has taken and ends."""

@@ -18,7 +18,7 @@ from arke.domain.time import DAY_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arke.domain.catalog import Catalog, Segment
+    from arke.domain.catalog import Catalog, Segment, Trait
 
 SPARE_DAYS = 30
 SPARE_STAMPS = 16
@@ -31,12 +31,14 @@ class CompiledCatalog:
     `fingerprint` is the catalog's fingerprint (see `fingerprint_of`). `on_first` and `on_every` map a trait to the
     segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
     ask only whether the trait is held. So the cost of an event follows the traits that match it, not all traits.
+    `rule_marks` tell the rules of a trait apart.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.fingerprint = fingerprint_of(catalog)
         self.traits = {trait.id: trait for trait in catalog.traits}
+        self.rule_marks = {trait.id: _rule_mark(trait) for trait in catalog.traits}
         self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
         self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
         by_source: dict[int, set[int]] = {}
@@ -124,6 +126,14 @@ def expiry_of(ttl_days: int, last: int) -> int:
     if ttl_days == 1:
         return (last // DAY_S + 2) * DAY_S
     return last + ttl_days * DAY_S if ttl_days else NEVER
+
+
+def _rule_mark(trait: Trait) -> int:
+    """A hash of what decides when a trait is realised."""
+    said = f"{trait.kind} {trait.ignore_case} {trait.integration_code} {trait.rule}"
+    return int.from_bytes(
+        hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=7).digest(), "little"
+    )
 
 
 def fingerprint_of(catalog: Catalog) -> int:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.change import Change, Effect
-from arke.domain.profile import DECLARED, NEVER, Membership, Profile
+from arke.domain.profile import DECLARED, NEVER, Held, Membership, Profile
 from arke.domain.time import DAY_S
-from arke.evaluation.realise import drop_beyond_cap, forget, realise
+from arke.evaluation.realise import drop_beyond_cap, forget, merge, realise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,6 +60,46 @@ def apply_file(
         return []
     known = [trait_id for trait_id in realised if trait_id in compiled.once]
     return _apply(compiled, profile, known, removed, memberships, ts, now)
+
+
+def apply_held(compiled: CompiledCatalog, profile: Profile, held: Held, now: int) -> list[Change]:
+    """Bring a device up to what the home of its person holds, in place. May be repeated: each realisation counts
+    once, and of two statuses the one that was declared later.
+    """
+    profile.heard = max(profile.heard, held.heard)
+    if now >= profile.heard + INACTIVE_S:
+        return []
+    declared: dict[int, dict[int, int]] = {}
+    for segment_id, (status, ts) in held.memberships.items():
+        declared.setdefault(ts, {})[segment_id] = status
+    changes = []
+    for ts in sorted(declared) or (now,):
+        changes += _apply(compiled, profile, (), (), declared.get(ts, {}), ts, now)
+    affected: set[int] = set()
+    for trait_id in held.traits.keys() & compiled.traits.keys():
+        newly = merge(compiled, profile, trait_id, held.traits[trait_id], now)
+        if newly is not None:
+            affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
+            profile.due = min(profile.due, compiled.trait_due(trait_id, profile.traits[trait_id], now))
+    for trait_id in drop_beyond_cap(profile):
+        affected.update(compiled.on_first.get(trait_id, ()))
+    return [*changes, *_decide(compiled, profile, affected, {}, now)]
+
+
+def held_by(profile: Profile, now: int) -> Held | None:
+    """What a person's home holds for the person's devices; None where that is nothing: a home falls silent as a
+    device does, and one that opted out holds nothing.
+    """
+    if profile.opted_out or (profile.heard and now >= profile.heard + INACTIVE_S):
+        return None
+    memberships = {
+        segment_id: (membership.status, membership.verified)
+        for segment_id, membership in profile.segments.items()
+        if membership.reason == DECLARED
+    }
+    if not profile.traits and not memberships:
+        return None
+    return Held(profile.traits, memberships, profile.heard)
 
 
 def _apply(

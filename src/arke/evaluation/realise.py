@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import MAX_REALISATIONS, Profile, TraitState
@@ -41,6 +42,30 @@ def realise(compiled: CompiledCatalog, profile: Profile, trait_id: int, ts: int,
     _summarise(compiled, trait_id, state, now)
     profile.realisations += 1
     return newly
+
+
+def merge(
+    compiled: CompiledCatalog, profile: Profile, trait_id: int, held: TraitState, now: int
+) -> bool | None:
+    """Add what a person's home holds of a trait, each realisation once however often this is done: the device may
+    have had a part of them already. Returns as `realise`, None where nothing is new.
+    """
+    if compiled.expiry(trait_id, held.last) <= now:
+        return None
+    state = profile.traits.get(trait_id)
+    before = TraitState(0, 0, []) if state is None else state
+    if trait_id in compiled.once:
+        last = max(before.last, held.last)
+        merged = TraitState(last, 0, [last])
+    else:
+        times = sorted((Counter(before.times) | Counter(held.times)).elements())
+        old_until = max(before.old_until, held.old_until)
+        merged = TraitState(max(before.last, held.last), max(before.old, held.old), times, old_until)
+    if merged == state:
+        return None
+    profile.realisations += merged.old + len(merged.times) - before.old - len(before.times)
+    profile.traits[trait_id] = merged
+    return state is None
 
 
 def drop_beyond_cap(profile: Profile) -> set[int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.homes import is_silent
 from arke.domain.profile import decode_profile
 from arke.evaluation.evaluate import INACTIVE_S, pass_time
 
@@ -42,7 +43,7 @@ class RuleProbe:
         if self._mentions is not None and self._mentions(body) is None:
             return False
         profile = decode_profile(body)
-        if profile.opted_out or (profile.heard and now >= profile.heard + INACTIVE_S):
+        if profile.opted_out or is_silent(profile) or (profile.heard and now >= profile.heard + INACTIVE_S):
             return False
         traits, expiry = profile.traits, self._compiled.expiry
         named = self._rule.traits
@@ -75,6 +76,8 @@ class EditProbe:
 
     def _under(self, compiled: CompiledCatalog, body: bytes, now: int) -> set[int]:
         profile: Profile = decode_profile(body)
+        if is_silent(profile):  # the device that speaks for the person counts
+            return set()
         if not profile.opted_out:
             pass_time(compiled, profile, now)
         return {

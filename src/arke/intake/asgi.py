@@ -66,10 +66,16 @@ class BodyReader:
             return
 
 
-async def respond(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    headers: list[Header],
+    standing: tuple[Header, ...] = STANDING_HEADERS,
+) -> None:
     """Send a whole answer at once."""
     length = (b"content-length", str(len(body)).encode())
-    all_headers = [*headers, *STANDING_HEADERS]
+    all_headers = [*headers, *standing]
     if status != 204:
         all_headers.append(length)
     await send({"type": "http.response.start", "status": status, "headers": all_headers})

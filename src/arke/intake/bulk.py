@@ -120,7 +120,7 @@ class _Upload:
     def stopped(self, code: str, message: str) -> dict[str, object]:
         """The receipt of a request that ended early; lines from `next_line` on are to be sent again."""
         next_line = self._event_lines[0] if self._event_lines else self._done_through + 1
-        self._rejected.add([one for one in self._pending_rejections if one.line < next_line])
+        self._settle([one for one in self._pending_rejections if one.line < next_line])
         return {**self.receipt(), "next_line": next_line, "error": {"code": code, "message": message}}
 
     async def _next(self, receive: Receive) -> Message:
@@ -206,13 +206,20 @@ class _Upload:
                 else:
                     self._accepted += 1
                     if parts := left_out(result):
+                        self._ingest.figures.left_out(parts)
                         self._warnings.add([Remark(line, part.code, part.message) for part in parts])
         else:
             await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
-        self._rejected.add(self._pending_rejections)
+        self._settle(self._pending_rejections)
         self._events, self._event_lines, self._pending_rejections = [], [], []
         self._done_through = self._lines.number
         self._leave(answered=stored)
+
+    def _settle(self, rejections: list[Remark]) -> None:
+        """These lines are rejected for good: nobody sends them again because of this answer."""
+        self._rejected.add(rejections)
+        for rejection in rejections:
+            self._ingest.figures.refused(rejection.code)
 
     def _too_large(self) -> BodyRefused:
         limit = self._settings.max_bulk_bytes

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.domain.ids import ECID_DPID, is_uuid, parse_dpid
+from arke.domain.ids import ECID_DPID, NOBODYS, IdProblem, IdRules, is_uuid, parse_dpid
 from arke.domain.rules.commas import may_have_parts
 from arke.errors import EventError
+from arke.intake import consent, declared_ids, query
 from arke.intake import dcs_codes as codes
-from arke.intake import declared_ids, query
+from arke.intake.event_ids import event_id
+from arke.intake.settings import ConsentRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,11 +47,14 @@ _IDENTITY_KEYS: Final = {
     "dpid",
     "dpuuid",
 }
+_EVENT_KEYS: Final = {"d_event_id"}
 _TRAIT_KEYS: Final = {"d_sid", "d_tdpid", "d_tdpid_ic"}
-_ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "redir"}
-_CONSENT_KEYS: Final = {"d_coppa", "gdpr", "gdpr_consent"}
+_ANSWER_KEYS: Final = {"d_rtbd", "d_cb", "d_dst", "d_jsonv", "d_cts", "d_nsid", "d_rd", "redir"}
+_CONSENT_KEYS: Final = {"d_coppa", *consent.KEYS}
 _RESERVED_KEYS: Final = {"d_dst_filter", "d_rs"}
-PROTOCOL_KEYS: Final = _IDENTITY_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+PROTOCOL_KEYS: Final = (
+    _IDENTITY_KEYS | _EVENT_KEYS | _TRAIT_KEYS | _ANSWER_KEYS | _CONSENT_KEYS | _RESERVED_KEYS
+)
 """Keys that steer the request; every other key is a signal."""
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]{1,6}\])*", re.ASCII)
@@ -58,20 +63,25 @@ MAX_CALLBACK_CHARS: Final = 128
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the HTTP headers say about who is asking. `cookie_uuid` is the device cookie, if it is a UUID."""
+    """What the HTTP headers say about who is asking. `cookie_uuid` is the device cookie, if it is a UUID. `gpc`:
+    the browser sends Global Privacy Control.
+    """
 
     headers: dict[str, str] = {}
     cookie_uuid: str | None = None
     opted_out: bool = False
+    gpc: bool = False
 
 
 class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request understood: what to store, and how its sender wants to be answered.
 
-    `explicit_uuid` tells a UUID that was passed (d_uuid) from one that came by cookie.
+    `explicit_uuid` tells a UUID that was passed (d_uuid) from one that came by cookie. `withdrawn`, instead of an
+    event, names whom a visitor's refusal to consent opts out.
     """
 
     event: IncomingEvent | None = None
+    withdrawn: IncomingEvent | None = None
     errors: tuple[DcsError, ...] = ()
     json: bool = False
     callback: str | None = None
@@ -82,26 +92,45 @@ class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
     gdpr: str = ""
     gdpr_consent: str = ""
     redirect: str | None = None
+    organisation: str = ""
+
+
+_UNDECODED: Final = ConsentRules()
 
 
 def parse(
-    raw: bytes, visitor: Visitor, known: NameSpaces, *, plus_is_space: bool = True, opting_out: bool = False
+    raw: bytes,
+    visitor: Visitor,
+    known: NameSpaces,
+    *,
+    plus_is_space: bool = True,
+    consent_rules: ConsentRules = _UNDECODED,
+    opting_out: bool = False,
 ) -> DcsRequest:
     """Read a request's parameters. Never raises for what they contain.
 
     `opting_out` says that missing consent is no reason to refuse: an opt-out needs none.
     """
     try:
-        grouped = _group(query.pairs(raw, plus_is_space=plus_is_space))
-    except EventError as problem:
+        grouped = _group(query.pairs(raw, plus_is_space=plus_is_space, plain_plus=_IDENTITY_KEYS))
+    except EventError as wrong:
         # The whole request is disregarded; the wish for a JSON answer is still honoured where it is legible.
         wants_json = b"d_rtbd=json" in raw
-        return DcsRequest(errors=(codes.invalid_parameters(problem.message),), json=wants_json)
+        return DcsRequest(errors=(codes.invalid_parameters(wrong.message),), json=wants_json)
     answer = _answer_options(grouped)
-    refusal = _refusal(grouped, visitor, consent_needed=not opting_out)
+    problem = _unanswerable(grouped, visitor)
+    if problem is not None:
+        return msgspec.structs.replace(answer, errors=(problem,))
+    refusal = None if opting_out else consent.judge(grouped, consent_rules, gpc=visitor.gpc)
+    ids = known.ids
+    problem = _misnamed(grouped, ids)
     if refusal is not None:
-        return msgspec.structs.replace(answer, errors=(refusal,))
-    return _with_event(answer, grouped, visitor, known)
+        known_by = refusal.withdraws and problem is None
+        named = _with_event(answer, grouped, visitor, ids).event if known_by else None
+        return msgspec.structs.replace(answer, errors=(refusal.error,), withdrawn=named)
+    if problem is not None:
+        return msgspec.structs.replace(answer, errors=(problem,))
+    return _with_event(answer, grouped, visitor, ids)
 
 
 def _group(found: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -124,9 +153,10 @@ def _answer_options(grouped: Mapping[str, list[str]]) -> DcsRequest:
         wants_memberships=_first(grouped, "d_cts") in ("1", "2"),
         explicit_uuid="d_uuid" in grouped,
         use_cookies=_first(grouped, "d_coppa").lower() not in ("1", "true"),
-        gdpr=_first(grouped, "gdpr"),
+        gdpr="1" if consent.gdpr_applies(grouped) else "0",
         gdpr_consent=_first(grouped, "gdpr_consent"),
         redirect=_first(grouped, "redir") or None,
+        organisation=_first(grouped, "d_orgid"),
     )
 
 
@@ -137,22 +167,30 @@ def _safe_callback(grouped: Mapping[str, list[str]]) -> str | None:
     return name
 
 
-def _refusal(grouped: Mapping[str, list[str]], visitor: Visitor, *, consent_needed: bool) -> DcsError | None:
-    """The one reason to disregard the whole request, gravest first, or None."""
+def _unanswerable(grouped: Mapping[str, list[str]], visitor: Visitor) -> DcsError | None:
+    """The gravest reason to disregard the whole request, whatever it is about, or None."""
     if not visitor.headers.get("host"):
         return codes.NO_HOST
     if visitor.opted_out:
         return codes.OPTED_OUT
     if "d_cb" in grouped and _safe_callback(grouped) is None:
         return codes.invalid_parameters("d_cb is not a function name")
-    if consent_needed and _first(grouped, "gdpr") == "1" and not _first(grouped, "gdpr_consent"):
-        return codes.NO_CONSENT
+    return None
+
+
+def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | None:
+    """What is wrong with whom the request names, so that it is disregarded, or None."""
     uuid = _first(grouped, "d_uuid")
     if "d_uuid" in grouped and not is_uuid(uuid):
         return codes.invalid_uuid(uuid)
     mid = _first(grouped, "d_mid")
-    if "d_mid" in grouped and not is_uuid(mid):
+    if "d_mid" in grouped and rules.read(ECID_DPID, mid) in (IdProblem.MALFORMED, IdProblem.NOT_A_UUID):
         return codes.invalid_ecid(mid)
+    if name := _first(grouped, "d_event_id"):
+        try:
+            event_id(name)
+        except EventError as problem:
+            return codes.invalid_parameters(problem.message)
     org = _first(grouped, "d_orgid")
     if "d_orgid" in grouped and _ORG.fullmatch(org) is None:
         return codes.invalid_org(org)
@@ -160,13 +198,16 @@ def _refusal(grouped: Mapping[str, list[str]], visitor: Visitor, *, consent_need
 
 
 def _with_event(
-    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, known: NameSpaces
+    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, rules: IdRules
 ) -> DcsRequest:
-    ids, problems = declared_ids.check(declared_ids.collect(grouped), known)
-    errors = list(problems)
+    ids, errors = declared_ids.check(declared_ids.collect(grouped), rules)
     uuid = _first(grouped, "d_uuid") or (visitor.cookie_uuid if answer.use_cookies else None)
     mid = _first(grouped, "d_mid")
-    if mid:
+    if mid and rules.read(ECID_DPID, mid) in NOBODYS:
+        errors.insert(0, codes.blocked_id(mid))
+        if not ids and codes.ALL_IDS_INVALID not in errors:
+            errors.append(codes.ALL_IDS_INVALID)
+    elif mid:
         ids = (DeclaredId(ECID_DPID, mid), *ids)
     if uuid is None and not ids and codes.ALL_IDS_INVALID in errors:
         # Nobody is left to whom the event could belong: a fresh UUID a call would only pile up strangers.
@@ -176,12 +217,20 @@ def _with_event(
         too_many = codes.invalid_parameters(f"more than {MAX_SIGNALS} keys or values")
         return msgspec.structs.replace(answer, errors=(too_many,))
     traits, traits_ok = _trait_ids(grouped)
-    source, source_ok = _trait_source(grouped, known)
+    source, source_ok = _trait_source(grouped, rules)
     if not source_ok:
         signals, traits = {}, ()
     if not (traits_ok and source_ok):
         errors.append(codes.TRAITS_NOT_EVALUATED)
-    event = IncomingEvent(uuid=uuid, ids=ids, signals=signals, traits=traits, trait_source=source)
+    event = IncomingEvent(
+        uuid=uuid,
+        ids=ids,
+        signals=signals,
+        traits=traits,
+        trait_source=source,
+        event_id=_first(grouped, "d_event_id") or None,
+        browser=True,
+    )
     return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
 
 
@@ -208,13 +257,13 @@ def _trait_ids(grouped: dict[str, list[str]]) -> tuple[tuple[int, ...], bool]:
     return traits[:MAX_VALUES], None not in numbers and len(traits) <= MAX_VALUES
 
 
-def _trait_source(grouped: dict[str, list[str]], known: NameSpaces) -> tuple[int | None, bool]:
+def _trait_source(grouped: dict[str, list[str]], rules: IdRules) -> tuple[int | None, bool]:
     """The data source whose traits alone are evaluated, and whether what was asked for exists."""
     source: int | None = None
     if "d_tdpid" in grouped:
         source = parse_dpid(_first(grouped, "d_tdpid"))
     elif "d_tdpid_ic" in grouped:
-        source = declared_ids.resolve_code(_first(grouped, "d_tdpid_ic"), known)
+        source = rules.codes.get(_first(grouped, "d_tdpid_ic"))
     else:
         return None, True
     return source, source is not None

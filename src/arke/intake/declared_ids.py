@@ -8,20 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arke.domain.event import DeclaredId
-from arke.domain.ids import (
-    DEVICE_ID_FORMATS,
-    GLOBAL_CODES,
-    IdProblem,
-    id_problem,
-    parse_dpid,
-)
+from arke.domain.ids import IdProblem, IdRules, parse_dpid
 from arke.intake import dcs_codes as codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from arke.intake.dcs_codes import DcsError
-    from arke.intake.ports import NameSpaces
 
 MAX_IDS: Final = 10
 MAX_IDS_PER_NAME_SPACE: Final = 3
@@ -54,14 +47,14 @@ def collect(parameters: Mapping[str, Sequence[str]]) -> list[Claim]:
     return claims
 
 
-def check(claims: Sequence[Claim], known: NameSpaces) -> tuple[tuple[DeclaredId, ...], list[DcsError]]:
+def check(claims: Sequence[Claim], rules: IdRules) -> tuple[tuple[DeclaredId, ...], list[DcsError]]:
     """The ids to use and what was wrong with the others. 104 is added when none of several is usable."""
     errors: list[DcsError] = []
     kept: dict[tuple[int, str], DeclaredId] = {}
     per_name_space: dict[int, int] = {}
     found = 0
     for claim in claims:
-        declared = _read(claim, known, errors)
+        declared = _read(claim, rules, errors)
         if declared is None:
             continue
         key = (declared.dpid, declared.id)
@@ -85,12 +78,6 @@ def check(claims: Sequence[Claim], known: NameSpaces) -> tuple[tuple[DeclaredId,
     return tuple(kept.values()), errors
 
 
-def resolve_code(code: str, known: NameSpaces) -> int | None:
-    """The DPID of an integration code: the catalog's, else that of a global data source."""
-    dpid = known.integration_codes().get(code)
-    return dpid if dpid is not None else GLOBAL_CODES.get(code)
-
-
 def _split(text: str, *, by_code: bool) -> Claim:
     parts = text.split(SEPARATOR)
     if len(parts) > 3:
@@ -99,23 +86,35 @@ def _split(text: str, *, by_code: bool) -> Claim:
     return Claim(space, value, state, by_code)
 
 
-def _read(claim: Claim, known: NameSpaces, errors: list[DcsError]) -> DeclaredId | None:
+def _read(claim: Claim, rules: IdRules, errors: list[DcsError]) -> DeclaredId | None:
     """One claim as an id, or None after saying why not."""
-    dpid = resolve_code(claim.name_space, known) if claim.by_code else parse_dpid(claim.name_space)
+    dpid = _coded(claim.name_space, rules) if claim.by_code else parse_dpid(claim.name_space)
     state = _STATES.get(claim.state)
-    problem = id_problem(dpid or -1, claim.value)
-    malformed = claim.malformed or problem in (IdProblem.MALFORMED, IdProblem.NOT_A_UUID)
-    if dpid is None or state is None or malformed:
+    if dpid is None or state is None or claim.malformed:
         errors.append(codes.invalid_id(claim.name_space, claim.value))
         return None
-    if dpid not in DEVICE_ID_FORMATS and not known.known_dpid(dpid):
-        errors.append(codes.unauthorized_id(dpid, claim.value))
+    found = rules.read(dpid, claim.value)
+    if isinstance(found, IdProblem):
+        errors += refusals(found, dpid, claim.name_space, claim.value)
         return None
-    if problem is IdProblem.DEVICE_FORM:
-        # Also the SDK's `DSID_20915%011`, where the state stands in the place of the missing id.
-        errors += (codes.invalid_id(claim.name_space, claim.value), codes.INVALID_DEVICE_ID)
-        return None
-    if problem is IdProblem.NOBODY:
-        errors.append(codes.blocked_id(claim.value))
-        return None
-    return DeclaredId(dpid, claim.value, state)
+    return DeclaredId(dpid, found, state)
+
+
+def refusals(problem: IdProblem, dpid: int, name_space: str, value: str) -> list[DcsError]:
+    """What is answered for an id that is none."""
+    match problem:
+        case IdProblem.UNKNOWN_SOURCE:
+            return [codes.unauthorized_id(dpid, value)]
+        case IdProblem.NOBODY | IdProblem.DENIED:
+            return [codes.blocked_id(value)]
+        case IdProblem.DEVICE_FORM:
+            # Also the SDK's `DSID_20915%011`, where the state stands in the place of the missing id.
+            return [codes.invalid_id(name_space, value), codes.INVALID_DEVICE_ID]
+        case IdProblem.MALFORMED | IdProblem.NOT_A_UUID | IdProblem.FORM:
+            return [codes.invalid_id(name_space, value)]
+
+
+def _coded(code: str, rules: IdRules) -> int | None:
+    """The data source of an integration code; a blank in it may have been written as a plus."""
+    dpid = rules.codes.get(code)
+    return rules.codes.get(code.replace("+", " ")) if dpid is None and "+" in code else dpid

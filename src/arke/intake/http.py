@@ -23,11 +23,15 @@ from arke.intake.asgi import (
     respond_error,
     respond_json,
 )
+from arke.intake.blank import BLANKS
 from arke.intake.bulk import BulkIntake
 from arke.intake.dcs_endpoints import DcsEndpoints
 from arke.intake.line_stream import BodyRefused
+from arke.intake.opt_outs import OptOuts
 from arke.intake.origins import cors
+from arke.intake.reception import Reception
 from arke.intake.settings import IntakeSettings
+from arke.intake.visitor_id_endpoint import VisitorIdEndpoint
 
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
@@ -39,11 +43,17 @@ if TYPE_CHECKING:
 IBS: Final = b"/ibs:"
 IBS_ESCAPED: Final = b"/ibs%3a"
 
+EVENTS: Final = ("/event", "/firstevent")
+"""Audience Manager has two, and sends a browser without its cookie from one to the other with the same event."""
+
 METHODS: Final[dict[str, tuple[str, ...]]] = {
     "/event": ("GET", "POST", "OPTIONS"),
+    "/firstevent": ("GET", "POST", "OPTIONS"),
     "/ibs:": ("GET", "OPTIONS"),
+    "/id": ("GET", "POST", "OPTIONS"),
     "/demoptout": ("GET",),
     "/demoptout.jpg": ("GET",),
+    **dict.fromkeys(BLANKS, ("GET", "HEAD")),
     "/v1/events": ("POST",),
     "/healthz": ("GET", "HEAD"),
     "/readyz": ("GET", "HEAD"),
@@ -82,7 +92,10 @@ class _Intake:
         self._ingest = ingest
         self._tokens = tokens
         self._settings = settings
-        self._dcs = DcsEndpoints(ingest, opt_outs, tokens, settings, entropy, clock)
+        public_opt_outs = OptOuts(opt_outs, ingest, settings.opt_outs, clock)
+        reception = Reception(ingest, public_opt_outs, tokens, settings)
+        self._dcs = DcsEndpoints(reception, ingest, public_opt_outs, settings, entropy)
+        self._visitor_ids = VisitorIdEndpoint(reception, ingest, settings, entropy)
         self._bulk = BulkIntake(ingest, settings, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,15 +131,19 @@ class _Intake:
         elif len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
             limit = self._settings.max_url_bytes
             raise BodyRefused(414, "url_too_long", f"the address is longer than {limit} bytes: use POST")
-        elif route == "/event":
+        elif route in EVENTS:
             await self._dcs.event(scope, receive, send)
         elif route == "/v1/events":
             await self._authorize(scope)
             await self._bulk(scope, receive, send)
         elif route == "/ibs:":
             await self._dcs.id_sync(scope, _ibs_parameters(scope), send)
+        elif route == "/id":
+            await self._visitor_ids(scope, receive, send)
         elif route in ("/demoptout", "/demoptout.jpg"):
             await self._dcs.opt_out(scope, send)
+        elif (blank := BLANKS.get(route)) is not None:
+            await respond(send, 200, blank.body, [(b"content-type", blank.kind)], blank.standing)
         else:
             await self._health(route, send)
 

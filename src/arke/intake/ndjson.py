@@ -13,16 +13,12 @@ from msgspec import Meta
 from arke.domain.catalog import MAX_ID
 from arke.domain.event import DeclaredId, IncomingEvent, LeftOut
 from arke.domain.event_time import TimeProblem, believable, happened_at, moment
-from arke.domain.ids import (
-    DEVICE_ID_FORMATS,
-    ECID_DPID,
-    IdProblem,
-    id_problem,
-    is_uuid,
-)
+from arke.domain.ids import is_uuid, parse_dpid
 from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
-from arke.intake.signals import flat_signals
+from arke.intake.event_ids import event_id
+from arke.intake.partner_ids import with_read_ids
+from arke.intake.signals import flat_signals, text_of
 
 if TYPE_CHECKING:
     from arke.domain.event import Accepted
@@ -37,11 +33,13 @@ _Status = Annotated[int, Meta(ge=0, le=1)]
 
 
 class WireId(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An id as it stands in a line."""
+    """An id as it stands in a line: numbers where texts belong, and the other way round, are taken for what they
+    say. An id that is `null` or a truth value is as good as none.
+    """
 
-    dpid: _Number
-    id: str
-    state: Literal[0, 1, 2] | None = 0
+    dpid: _Number | str
+    id: str | int | float | bool | None
+    state: Literal[0, 1, 2, "0", "1", "2"] | None = 0
 
 
 class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,13 +53,14 @@ class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
     region: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     ts: str | int | float | None = None
     sent_at: str | int | float | None = None
+    event_id: str | int | None = None
 
 
 class _Entries(msgspec.Struct):
-    """The objects of a line whose keys are the sender's own, undecoded."""
+    """The objects of a line whose keys are the sender's own, their values undecoded."""
 
-    signals: dict[str, msgspec.Raw] = {}
-    memberships: dict[str, msgspec.Raw] = {}
+    signals: msgspec.Raw = msgspec.Raw(b"{}")
+    memberships: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _ENTRY_TYPES: Final[dict[str, Any]] = {"signals": Any, "memberships": _Status | None}
@@ -75,7 +74,8 @@ _NO_KEY: Final = "[...]"
 
 
 def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> IncomingEvent:
-    """The event of a line. `now` in epoch seconds; with `known`, ids of unknown data sources are refused.
+    """The event of a line. `now` in epoch seconds; without `known` its ids are as declared, to be read later, as
+    `with_read_ids` does.
 
     Raises `EventError`, whose `reason` is one of the codes of docs/reference/intake.md.
     """
@@ -92,16 +92,18 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
     if wire.uuid is not None and not is_uuid(wire.uuid):
         raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
     left_out: list[LeftOut] = []
-    return IncomingEvent(
+    event = IncomingEvent(
         uuid=wire.uuid,
-        ids=_ids(wire.ids, known) if wire.ids else (),
+        ids=_ids(wire.ids) if wire.ids else (),
         signals=flat_signals(wire.signals) if wire.signals else {},
         traits=tuple([trait for trait in wire.traits if trait is not None]) if wire.traits else (),
         memberships=_memberships(wire.memberships) if wire.memberships else {},
         region=wire.region,
         ts=_time(wire, now, left_out),
+        event_id=None if wire.event_id is None else event_id(wire.event_id),
         left_out=tuple(left_out),
     )
+    return with_read_ids(event, known.ids) if known is not None and event.ids else event
 
 
 def _memberships(wire: dict[int, int | None]) -> dict[int, int]:
@@ -134,30 +136,30 @@ def _moment(field: str, value: str | float) -> int:
     return int(at)
 
 
-_ID_PROBLEMS: Final = {
-    IdProblem.MALFORMED: ("bad_id", "must be 1 to 512 characters, none a control character"),
-    IdProblem.NOT_A_UUID: ("bad_id", "must be 38 decimal digits: data source {dpid} is the ECID"),
-    IdProblem.DEVICE_FORM: ("bad_device_id", "does not have the form of data source {dpid}"),
-    IdProblem.NOBODY: ("blocked_id", "is all zeros: tracking is limited, it names nobody"),
-}
-
-
-def _ids(wire: list[WireId], known: NameSpaces | None) -> tuple[DeclaredId, ...]:
+def _ids(wire: list[WireId]) -> tuple[DeclaredId, ...]:
     if len(wire) > MAX_IDS:
         raise EventError("too_many_ids", f"an event may declare {MAX_IDS} ids, this one has {len(wire)}")
-    for at, item in enumerate(wire):
-        dpid, value = item.dpid, item.id
-        problem = id_problem(dpid, value)
-        if problem is not None:
-            code, text = _ID_PROBLEMS[problem]
-            raise EventError(code, f"ids[{at}].id {text.format(dpid=dpid)}")
-        if dpid in DEVICE_ID_FORMATS or dpid == ECID_DPID:
-            continue  # every catalog knows them
-        if known is not None and not known.known_dpid(dpid):
-            raise EventError(
-                "unknown_data_source", f"ids[{at}].dpid {dpid} is not in the catalog: add it to data_sources"
+    return tuple(
+        [
+            DeclaredId(
+                item.dpid if type(item.dpid) is int else _dpid(item.dpid, at),
+                item.id if type(item.id) is str else _id(item.id),
+                int(item.state or 0),
             )
-    return tuple([DeclaredId(item.dpid, item.id, item.state or 0) for item in wire])
+            for at, item in enumerate(wire)
+        ]
+    )
+
+
+def _dpid(value: int | str, at: int) -> int:
+    number = parse_dpid(str(value))
+    if number is None:
+        raise EventError("bad_field", f"ids[{at}].dpid is no data source: a number from 1 to {MAX_ID}")
+    return number
+
+
+def _id(value: str | float | None) -> str:
+    return "" if value is None else text_of(value)
 
 
 def refusal(answer: Accepted | EventError) -> EventError | None:
@@ -200,7 +202,9 @@ def _with_key(problem: str, line: bytes) -> str:
     entries = msgspec.json.decode(line, type=_Entries)
     for field, kind in _ENTRY_TYPES.items():
         if f"$.{field}{_NO_KEY}" in problem:
-            for key, value in getattr(entries, field).items():
+            for key, value in msgspec.json.decode(
+                getattr(entries, field), type=dict[str, msgspec.Raw]
+            ).items():
                 try:
                     msgspec.json.decode(value, type=kind)
                 except msgspec.ValidationError:

@@ -13,7 +13,7 @@ from arke.log import Throttled, get_logger
 
 if TYPE_CHECKING:
     from arke.clock import Clock
-    from arke.domain.event import IncomingEvent
+    from arke.domain.event import DeclaredId, IncomingEvent
     from arke.intake.asgi import Scope
     from arke.intake.dcs import DcsRequest
     from arke.intake.dcs_codes import DcsError
@@ -60,13 +60,8 @@ class OptOuts:
         done = not event.ids  # naming nobody, the browser's mark is what counts
         ids = event.ids
         if public:
-            nobody = self._settings.whom == "device"
-            errors = [
-                codes.not_yours_to_opt_out(one.dpid, one.id)
-                for one in ids
-                if nobody or self._ingest.only_by_token(one.dpid)
-            ]
-            ids = tuple(one for one in ids if not nobody and not self._ingest.only_by_token(one.dpid))
+            ids = self._own_word(event.ids)
+            errors = [codes.not_yours_to_opt_out(one.dpid, one.id) for one in event.ids if one not in ids]
         if ids:
             await self._port.opt_out(None, ids, public=public)
             done = True
@@ -77,6 +72,34 @@ class OptOuts:
             await self._port.opt_out(cookie_uuid, (), public=public)
             done = True
         return [*errors, codes.OPTED_OUT] if done else errors
+
+    async def withdraw(
+        self, scope: Scope, request: DcsRequest, event: IncomingEvent, *, public: bool
+    ) -> None:
+        """Opt out whom a request names whose visitor does not agree to be known: by the same right as `/demoptout`
+        would, and only once. Where the address has used up its turns, or the page may not opt out, nothing happens.
+        """
+        ids = event.ids if not public else self._own_word(event.ids)
+        if event.uuid is None and not ids:
+            return
+        if self._port.has_opted_out(event.uuid, () if event.uuid is not None else ids):
+            return
+        try:
+            may = not public or self.may(scope)
+        except Overloaded:
+            return
+        if not may:
+            return
+        if event.uuid is not None:
+            await self._port.opt_out(event.uuid, (), public=public)
+        if ids and not request.explicit_uuid:
+            await self._port.opt_out(None, ids, public=public)
+
+    def _own_word(self, ids: tuple[DeclaredId, ...]) -> tuple[DeclaredId, ...]:
+        """Of declared ids those that anybody may opt out."""
+        if self._settings.whom == "device":
+            return ()
+        return tuple(one for one in ids if not self._ingest.only_by_token(one.dpid))
 
 
 WINDOW_S: Final = 60.0

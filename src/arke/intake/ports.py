@@ -5,25 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+    from arke.domain.ids import IdRules
     from arke.errors import EventError
+    from arke.intake.figures import IntakeFigures
     from arke.intake.room import Reservation
 
 
 class NameSpaces(Protocol):
-    """Which id name spaces the live catalog knows. Both calls are cheap: they are made per declared id."""
+    """Which id name spaces the live catalog knows, and what may be an id in each."""
 
-    def integration_codes(self) -> Mapping[str, int]:
-        """Integration code to DPID."""
+    @property
+    def ids(self) -> IdRules:
+        """Of the catalog in force: asked for anew by each request."""
         ...
-
-    def known_dpid(self, dpid: int) -> bool: ...
 
 
 class Ingest(NameSpaces, Protocol):
-    """Where events go."""
+    """Where events go. `figures` is told what the doors refuse."""
+
+    figures: IntakeFigures
 
     async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         """Room for events that have arrived and are not read yet, before anything is done about them.
@@ -63,6 +66,10 @@ class OptOutPort(Protocol):
 
         `uuid`, where given, is the device meant: it takes precedence over what `ids` map to (dossier 13).
         """
+        ...
+
+    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        """Whether nothing is taken of an event that names these."""
         ...
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arke.errors import EventError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 MAX_PAIRS: Final = 512
 """Parameters a request may carry; more is refused as badly formed before any of it is looked at."""
@@ -29,8 +32,12 @@ def decode(raw: bytes, *, plus_is_space: bool = True) -> str:
         raise EventError("bad_encoding", "a parameter is not UTF-8") from None
 
 
-def pairs(raw: bytes, *, plus_is_space: bool = True) -> list[tuple[str, str]]:
-    """All parameters in order, decoded; a key without `=` has the value "". Raises `EventError`."""
+def pairs(
+    raw: bytes, *, plus_is_space: bool = True, plain_plus: Container[str] = ()
+) -> list[tuple[str, str]]:
+    """All parameters in order, decoded; a key without `=` has the value "". In the values of the keys `plain_plus`
+    a plus is a plus, whatever it is elsewhere. Raises `EventError`.
+    """
     if raw.count(b"&") >= MAX_PAIRS:
         raise EventError("too_many_properties", f"more than {MAX_PAIRS} parameters")
     found = []
@@ -40,7 +47,8 @@ def pairs(raw: bytes, *, plus_is_space: bool = True) -> list[tuple[str, str]]:
         key, _, value = part.partition(b"=")
         name = decode(key, plus_is_space=plus_is_space)
         if name:
-            found.append((name, decode(value, plus_is_space=plus_is_space)))
+            blank = plus_is_space and name not in plain_plus
+            found.append((name, decode(value, plus_is_space=blank)))
     return found
 
 

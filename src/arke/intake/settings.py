@@ -19,6 +19,16 @@ class OptOutSettings(msgspec.Struct, frozen=True, kw_only=True):
     origins: frozenset[Origin] = frozenset()
 
 
+class ConsentRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose consent is asked for, and which opt-outs are honoured. `tcf_vendor` (None: TC strings are not decoded)
+    needs the visitor's agreement to `tcf_purposes`. `honour`: any of "gpc", "us_privacy", "gpp".
+    """
+
+    tcf_vendor: int | None = None
+    tcf_purposes: tuple[int, ...] = (1, 10)
+    honour: tuple[str, ...] = ()
+
+
 class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the intake answers and where it draws the line.
 
@@ -37,6 +47,7 @@ class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     opt_out_cookie_max_age_s: int = 10 * 365 * 86_400
 
     opt_outs: OptOutSettings = OptOutSettings()
+    consent: ConsentRules = ConsentRules()
 
     max_url_bytes: int = 8 * 1024
     max_form_bytes: int = 32 * 1024

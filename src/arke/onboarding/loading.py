@@ -8,7 +8,6 @@ receipt is the same with a crash and without.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -34,15 +33,12 @@ if TYPE_CHECKING:
     from arke.onboarding.source import Survey
     from arke.onboarding.target import Target
     from arke.storage.committer import Committer
-    from arke.storage.ports.feeds import Subject
     from arke.storage.ports.files import FileRecord, FileStore
 
     Progress = Callable[[int, int], None]
 
 COMMIT_LINES = 10_000
 """Lines between two commits of the position: what a crash makes do again."""
-FILED_DAYS = 120
-"""How long what was said of a cross-device id waits for a device."""
 RECORDS_DAYS = 400
 """How long a file is known again."""
 PEOPLE_FIRST = (
@@ -179,18 +175,17 @@ class Loader:
         return record
 
     async def _admit(self, mirror: Mirror, reading: Reading, file: int) -> None:
-        """Read a mirror's file before anything of it counts: how many it says are in. Raises FileRefused."""
-        lines: Counter[Subject] = Counter()
+        """Read a mirror's file before anything of it counts: whom it names. Raises FileRefused."""
+        mirror.check_time()
         received = 0
         await self._worker.run(reading.start, 0, self._target.catalog)
         end = False
         while not end:
             chunk = await self._worker.run(reading.chunk)
-            for statement in chunk.statements:
-                lines.update(mirror.said_in(statement.line))
+            await mirror.name(file, chunk.statements, chunk.unsure)
             received += chunk.tally.received
             end = chunk.end
-        await mirror.admit(file, lines, received)
+        await mirror.admit(file, received)
 
     async def _leave(self, mirror: Mirror, applier: Applier, file: int, position: int, tally: Tally) -> None:
         """Whoever was in, and was not named. Raises FileRefused."""
@@ -218,7 +213,7 @@ class Loader:
                     await self._worker.run(reading.under, self._target.catalog)
                 if not chunk.end:
                     ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
-                await applier.apply(chunk, reading.book)
+                await applier.apply(chunk)
                 tally.add(chunk.tally)
                 position = chunk.last
                 if chunk.end or position - committed >= COMMIT_LINES:
@@ -235,9 +230,9 @@ class Loader:
         self._worker.close()
 
     async def prune(self) -> None:
-        """Forget what was filed, and files, too long ago."""
+        """Forget files of too long ago."""
         now = int(self._clock.now())
-        await self._files.prune(now - FILED_DAYS * DAY_S, now - RECORDS_DAYS * DAY_S)
+        await self._files.prune(now - RECORDS_DAYS * DAY_S)
 
     def _failed(
         self,

@@ -1,8 +1,8 @@
 """A file that is the whole audience: who was in by its feed, and is absent from it, leaves.
 
-A feed is a trait or segment with the data source of the ids and, where the columns file gives one, a name: so the same
-export under another file name goes on where the last one was. Who is in is kept in the directory before a shard is
-told, so that whatever becomes of a file, the next one knows whom it may have brought in.
+A feed is a trait or segment with the data source of the ids and, where the columns file gives one, a name: so the
+same export under another file name goes on where the last one was. Who is in is kept in the directory before a
+shard is told, so that whatever becomes of a file, the next one knows whom it may have brought in.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import msgspec
 from arke.domain.time import utc_text
 from arke.errors import FileRefused
 from arke.onboarding.allowance import parse_allowance, percent_of
-from arke.onboarding.parsing import Statement
 from arke.shard.commands import FileLine
 from arke.storage.ports.feeds import Holding, Subject
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from arke.domain.identity import IdKey
     from arke.onboarding.allowance import Allowance
     from arke.onboarding.columns import Columns
+    from arke.onboarding.parsing import Statement
     from arke.storage.ports.feeds import Feed, FeedStore
 
+ALLOW = "If it is meant, load the file once with `mirror_guard: 100%` in its columns file"
 PAGE = 500
 """Ids looked at between two turns of the event loop; those of them that leave are told together."""
 
@@ -40,7 +40,7 @@ async def open_mirror(store: FeedStore, columns: Columns | None, at: int) -> Mir
 
 
 class Mirror:
-    """The feeds of one file. `is_begun_by` and `is_stale`, then `admit`; `hold` with each chunk, `absent` at last."""
+    """The feeds of one file. `check_time`, `name` and `admit`; `hold` with each chunk, `absent` at last."""
 
     def __init__(self, store: FeedStore, feeds: Sequence[Feed], guard: Allowance, at: int) -> None:
         self._store = store
@@ -54,51 +54,71 @@ class Mirror:
         return all(feed.file == file for feed in self._feeds.values())
 
     def is_stale(self, file: int) -> bool:
-        """Whether what is recorded of a file says nothing any more: it has no time in its name, so it says what holds
-        now, and another file has come since it was loaded.
+        """Whether what is recorded of a file says nothing any more: another file has come since it was loaded,
+        and none with a later time in its name.
         """
-        return not self._at and not self.is_begun_by(file)
+        return not self.is_begun_by(file) and (not self._at or self._at >= self._newest)
 
-    async def admit(self, file: int, lines: Counter[Subject], received: int) -> None:
-        """Let a file with so many rows of each subject rule the feeds. Raises FileRefused for one that is older than
-        what they have, or much smaller.
-        """
-        newest = max(feed.at for feed in self._feeds.values())
-        if self._at and self._at < newest:
+    @property
+    def _newest(self) -> int:
+        return max(feed.at for feed in self._feeds.values())
+
+    async def name(
+        self, file: int, statements: Sequence[Statement], unsure: Sequence[tuple[IdKey, Subject]]
+    ) -> None:
+        """Note whom a file names, before anything of it counts."""
+        await self._store.name(file, [*self._held_by(statements), *self._kept_by(unsure)])
+
+    def check_time(self) -> None:
+        """Raises FileRefused for a file that is older than one that was loaded."""
+        if self._at and self._at < self._newest:
             raise FileRefused(
                 "older",
-                f"its name says {utc_text(self._at)}, and this feed has come to {utc_text(newest)} already: who is in is "
-                "left as the newer file says",
+                f"its name says {utc_text(self._at)}, and this feed has come to {utc_text(self._newest)} already: "
+                "who is in is left as the newer file says",
             )
-        before = any(feed.lines for feed in self._feeds.values())
-        if not received and not before:
-            raise FileRefused("empty", "the file has no lines")
+
+    async def admit(self, file: int, received: int) -> None:
+        """Let a file rule the feeds, once all that it names is noted. Raises FileRefused where too many would
+        leave.
+        """
+        held = 0
         for subject, feed in self._feeds.items():
-            lost = feed.lines - lines[subject]
-            if lost > 0 and not self._guard.admits(lost, feed.lines):
+            census = await self._store.count(feed.number, file)
+            held += census.held
+            if census.absent and not self._guard.admits(census.absent, census.held):
+                share = percent_of(census.absent, census.held)
                 raise FileRefused(
                     "mirror_guard",
-                    f"{subject} would go from {feed.lines:,} rows to {lines[subject]:,}: {lost:,} fewer "
-                    f"({percent_of(lost, feed.lines)}) is more than {self._guard}. Nothing was changed. If it is meant, "
-                    "load the file with `mirror_guard: 100%` in its columns file",
+                    f"{census.absent:,} of {census.held:,} ids would leave {subject} ({share}), more than the "
+                    f"{self._guard} that may: nothing was changed. {ALLOW}",
                 )
-        await self._store.begin(
-            file, self._at, {feed.number: lines[subject] for subject, feed in self._feeds.items()}
-        )
+        if not received and not held:
+            raise FileRefused("empty", "the file has no lines")
+        await self._store.begin(file, self._at, [feed.number for feed in self._feeds.values()])
 
     async def check_stored(self, stored: int) -> None:
         """Raises FileRefused where nothing of the file was stored, and everybody would leave for it."""
-        held = 0
-        for feed in self._feeds.values():
-            held += len(await self._store.page(feed.number, "", 1))
-        if held and not stored and not self._guard.admits(1, 1):
+        if stored:
+            return
+        held = sum([(await self._store.count(feed.number, 0)).held for feed in self._feeds.values()])
+        if held and not self._guard.admits(held, held):
             raise FileRefused(
                 "mirror_guard",
-                "none of its lines was stored, and everybody who is in would leave. If it is meant, load the file with "
-                "`mirror_guard: 100%` in its columns file",
+                f"none of its lines was stored, and everybody who is in would leave. {ALLOW}",
             )
 
-    def said_in(self, line: FileLine) -> Iterator[Subject]:
+    def _held_by(self, statements: Sequence[Statement]) -> list[Holding]:
+        return [
+            Holding(self._feeds[subject].number, statement.key[1])
+            for statement in statements
+            for subject in self._said_in(statement.line)
+        ]
+
+    def _kept_by(self, unsure: Sequence[tuple[IdKey, Subject]]) -> list[Holding]:
+        return [Holding(self._feeds[subject].number, key[1]) for key, subject in unsure]
+
+    def _said_in(self, line: FileLine) -> Iterator[Subject]:
         """What a line says that somebody is in, of what is mirrored."""
         for number in line.realise:
             if (trait := Subject("trait", number)) in self._feeds:
@@ -111,12 +131,7 @@ class Mirror:
         self, file: int, statements: Sequence[Statement], unsure: Sequence[tuple[IdKey, Subject]]
     ) -> None:
         """Durable on return: whom these lines bring in, and who stays in for a cell that could not be read."""
-        held = [
-            Holding(self._feeds[subject].number, statement.key[1])
-            for statement in statements
-            for subject in self.said_in(statement.line)
-        ]
-        kept = [Holding(self._feeds[subject].number, key[1]) for key, subject in unsure]
+        held, kept = self._held_by(statements), self._kept_by(unsure)
         if held or kept:
             await self._store.hold(file, held, kept)
 

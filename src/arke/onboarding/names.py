@@ -2,7 +2,7 @@
 
 `ftp_dpm_<DPID>[_<TARGET>]_<TIME>(.sync|.overwrite)[.<SPLIT>][.gz]`, `ftp_dpm_odc_...` with a column of id
 types, `adobe_id_<MASTER>_<DPID>..._<TIME>.sync[.<SPLIT>][.gz]` and `c2c_id_...` (dossier 15 and 16), and
-tables (`.csv`, `.csv.gz`, `.parquet`), of which only the columns file tells more. A table's name may say a time too:
+tables (`.csv`, `.csv.gz`, `.parquet`), of which only the columns file tells more. A table's name may say a time:
 `people_1777600000.csv`, `people-2026-11-29.csv.gz`, `people_20261129T0200.parquet`, UTC.
 """
 
@@ -89,8 +89,10 @@ def _time_in(name: str) -> int:
         return int(seconds[-1])
     for year, _, month, day, hour, minute, second in reversed(_DAY.findall(name)):
         with suppress(ValueError):  # the 31st of June
-            told = datetime(*map(int, (year, month, day, hour or 0, minute or 0, second or 0)), tzinfo=UTC)
-            return int(told.timestamp())
+            day_told = datetime(int(year), int(month), int(day), tzinfo=UTC)
+            return (
+                int(day_told.timestamp()) + 3600 * int(hour or 0) + 60 * int(minute or 0) + int(second or 0)
+            )
     return 0
 
 

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from arke.domain.ids import (
-    DEVICE_ID_FORMATS,
-    IdProblem,
-    id_problem,
-)
+from arke.domain.ids import DEVICE_ID_FORMATS, IdProblem, IdRules
 from arke.onboarding.items import Malformed, read_items
 from arke.shard.commands import FileLine
 
@@ -51,22 +47,33 @@ _REFUSED: Final[dict[IdProblem, tuple[ErrorClass, str]]] = {
     IdProblem.MALFORMED: ("format", "control characters in the id, or more than 512 of any"),
     IdProblem.NOT_A_UUID: ("invalid_uuid", "the id is no UUID of 38 digits"),
     IdProblem.DEVICE_FORM: ("invalid_device_id", "the id has not the form that ids of its data source have"),
-    IdProblem.NOBODY: ("invalid_device_id", "the all-zero id stands for nobody"),
+    IdProblem.UNKNOWN_SOURCE: ("format", "its data source is not in the catalog"),
+    IdProblem.FORM: ("invalid_device_id", "the id has not the form that the catalog prescribes (id_form)"),
+    IdProblem.NOBODY: ("blocked_id", "the id is a placeholder, a macro that nobody filled in, or all zeros"),
+    IdProblem.DENIED: ("blocked_id", "the catalog denies this id (deny)"),
 }
 
 
-def refused_id(dpid: int, text: str) -> tuple[ErrorClass, str] | None:
-    """Why this cannot be an id of the data source in a file, None where it can."""
+class NoId(NamedTuple):
+    """Why what stands in the place of an id is none."""
+
+    kind: ErrorClass
+    why: str
+
+
+def read_id(rules: IdRules, dpid: int, text: str) -> str | NoId:
+    """An id of a data source as it stands in a file."""
     if not text:
-        return "format", "there is no id"
-    problem = id_problem(dpid, text)
-    if problem is None and dpid not in DEVICE_ID_FORMATS and (":" in text or "%3a" in text.lower()):
-        return "format", "a colon in the id"
-    if problem is IdProblem.MALFORMED and (dpid == 0 or dpid in DEVICE_ID_FORMATS):
-        problem = (
-            IdProblem.NOT_A_UUID if dpid == 0 else IdProblem.DEVICE_FORM
-        )  # its receipt counts kinds of ids
-    return None if problem is None else _REFUSED[problem]
+        return NoId("format", "there is no id")
+    found = rules.read(dpid, text)
+    if not isinstance(found, IdProblem):
+        if dpid not in DEVICE_ID_FORMATS and (":" in text or "%3a" in text.lower()):
+            return NoId("format", "a colon in the id")
+        return found
+    kind, why = _REFUSED[found]
+    if dpid == 0 or dpid in DEVICE_ID_FORMATS:  # the receipt counts kinds of ids
+        kind = "invalid_uuid" if dpid == 0 else "invalid_device_id"
+    return NoId(kind, why)
 
 
 def text_of(number: int, raw: bytes | None, tally: Tally) -> str | None:
@@ -102,10 +109,11 @@ def meant(
 
 
 class TraitLines:
-    """Parses the lines of onboarding files. `book` may be exchanged between chunks."""
+    """Parses the lines of onboarding files. `book` and `rules` may be exchanged between chunks."""
 
-    def __init__(self, name: FileName, book: TraitBook) -> None:
+    def __init__(self, name: FileName, book: TraitBook, rules: IdRules) -> None:
         self.book = book
+        self.rules = rules
         (self._dpid,) = name.dpids
         self._typed = name.typed
         self._removing = name.kind == "sync"
@@ -122,13 +130,12 @@ class TraitLines:
                 return None
             dpid = ID_TYPES[kind.strip().lower()]
         partner_id, tab, rest = text.partition("\t")
-        partner_id = partner_id.strip(" ")
         if not tab:
             tally.refuse("format", number, "there is no tab behind the id")
             return None
-        problem = refused_id(dpid, partner_id)
-        if problem is not None:
-            tally.refuse(problem[0], number, problem[1])
+        id_ = read_id(self.rules, dpid, partner_id.strip(" "))
+        if isinstance(id_, NoId):
+            tally.refuse(id_.kind, number, id_.why)
             return None
         try:
             items = read_items(rest)
@@ -138,13 +145,16 @@ class TraitLines:
         if items.empty:
             tally.refuse("format", number, "there is nothing behind the id")
             return None
-        return meant(number, (dpid, partner_id), items, self.book, tally, removing=self._removing)
+        return meant(number, (dpid, id_), items, self.book, tally, removing=self._removing)
 
 
 class IdLines:
-    """Parses the rows of id-sync files: as many ids, between tabs, as the name has data sources."""
+    """Parses the rows of id-sync files: as many ids, between tabs, as the name has data sources. `rules` may be
+    exchanged between chunks.
+    """
 
-    def __init__(self, name: FileName) -> None:
+    def __init__(self, name: FileName, rules: IdRules) -> None:
+        self.rules = rules
         self._dpids = name.dpids
 
     def __call__(self, number: int, raw: bytes | None, tally: Tally) -> IdRow | None:
@@ -160,10 +170,17 @@ class IdLines:
                 "format", number, f"the row has {len(ids)} columns; the name says {len(self._dpids)}"
             )
             return None
-        keys = tuple(zip(self._dpids, ids, strict=True))
-        for dpid, partner_id in keys:
-            problem = refused_id(dpid, partner_id)
-            if problem is not None:
-                tally.refuse(problem[0], number, problem[1])
-                return None
-        return IdRow(number, keys)
+        return self._row(
+            number, [read_id(self.rules, *cell) for cell in zip(self._dpids, ids, strict=True)], tally
+        )
+
+    def _row(self, number: int, ids: list[str | NoId], tally: Tally) -> IdRow | None:
+        """The row without ids that are none, as long as the first one is one and has another to be linked to."""
+        keys = [(dpid, id_) for dpid, id_ in zip(self._dpids, ids, strict=True) if not isinstance(id_, NoId)]
+        wrong = [id_ for id_ in ids if isinstance(id_, NoId)]
+        if wrong and (ids[0] is wrong[0] or len(keys) < 2):
+            tally.refuse(wrong[0].kind, number, wrong[0].why)
+            return None
+        for one in wrong:
+            tally.bad_cell(number, one.why)
+        return IdRow(number, tuple(keys))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.ids import IdRules
 from arke.errors import FileRefused
 from arke.onboarding.head import chosen, misspelt
 from arke.onboarding.items import TraitBook
@@ -36,8 +37,8 @@ LET_GO_LINES = 16
 
 
 class Chunk(msgspec.Struct):
-    """Some lines: what they say, the counters of those that are refused, and the last one's number. `unsure`: of whom
-    a cell could not be read, and what it is about.
+    """Some lines: what they say, the counters of those that are refused, and the last one's number. `unsure`: of
+    whom a cell could not be read, and what it is about.
     """
 
     last: int
@@ -82,14 +83,15 @@ class Reading:
     def start(self, after: int, catalog: Catalog) -> None:
         """Begin behind line `after`; may be called again. Raises FileRefused."""
         self._last = after
+        rules = IdRules(catalog)
         if self._name.kind == "id_sync":
-            self._parse = IdLines(self._name)
+            self._parse = IdLines(self._name, rules)
         else:
             self.book = TraitBook(catalog, self._name.target)
             if self._columns is None:
-                self._parse = TraitLines(self._name, self.book)
+                self._parse = TraitLines(self._name, self.book, rules)
             else:
-                self._table = TableRows(self._columns, self.book)
+                self._table = TableRows(self._columns, self.book, rules)
         if self._columns is not None and self._table is not None:
             if self._name.form == "parquet":
                 if self._rows_asked and self._parquet is not None:
@@ -110,14 +112,13 @@ class Reading:
         return self._parquet
 
     def under(self, catalog: Catalog) -> None:
-        """Another catalog is in force: the traits of the lines that follow are looked up in it."""
-        if self.book is None:
+        """Another catalog is in force: the ids and traits of the lines that follow are read by it."""
+        reader = self._table if self._table is not None else self._parse
+        if reader is None or isinstance(reader, CsvLines):
             return
-        self.book = TraitBook(catalog, self._name.target)
-        if self._table is not None:
-            self._table.book = self.book
-        elif isinstance(self._parse, TraitLines):
-            self._parse.book = self.book
+        reader.rules = IdRules(catalog)
+        if not isinstance(reader, IdLines):
+            self.book = reader.book = TraitBook(catalog, self._name.target)
 
     def chunk(self) -> Chunk:
         """The next lines. Raises FileRefused."""

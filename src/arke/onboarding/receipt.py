@@ -13,6 +13,7 @@ ErrorClass = Literal[
     "too_long",
     "invalid_uuid",
     "invalid_device_id",
+    "blocked_id",
     "no_matching_id",
     "no_trait",
     "opted_out",
@@ -34,6 +35,7 @@ MEANINGS: dict[ErrorClass, str] = {
     "too_long": "longer than a line may be",
     "invalid_uuid": "the id is no UUID of 38 digits",
     "invalid_device_id": "the id has not the form of its data source",
+    "blocked_id": "the id names nobody: a placeholder, or one that the catalog denies",
     "no_matching_id": "the id belongs to no device that is known",
     "no_trait": "nothing in it concerns a trait of this data source",
     "opted_out": "the user has opted out",
@@ -50,8 +52,8 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """Counters of lines. `received` = `stored` + the sum of `errors`. `devices`: different ones that lines
-    were stored for; `signals`: key-values read, `unused` those that no trait asks for; `realised`, `removed`
+    """Counters of lines. `received` = `stored` + the sum of `errors`. `devices`, `people`: different ones that
+    lines were stored for; `signals`: key-values read, `unused` those that no trait asks for; `realised`, `removed`
     and `told` (external segments) count what stored lines did; `invalid_traits` are traits of other data
     sources, in `invalid_lines` lines; `bad_cells` are cells of tables that could not be read;
     `left` counts who was in by a mirror's feed, each trait and segment, and is absent from its file.
@@ -61,6 +63,7 @@ class Tally(msgspec.Struct, kw_only=True):
     stored: int = 0
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     devices: int = 0
+    people: int = 0
     signals: int = 0
     unused: int = 0
     realised: int = 0
@@ -104,7 +107,18 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 _COUNTERS = (
-    *("received", "stored", "devices", "signals", "unused", "realised", "removed", "told", "linked"),
+    *(
+        "received",
+        "stored",
+        "devices",
+        "people",
+        "signals",
+        "unused",
+        "realised",
+        "removed",
+        "told",
+        "linked",
+    ),
     *("invalid_traits", "invalid_lines", "bad_cells", "left"),
 )
 
@@ -153,8 +167,9 @@ class Receipt(Tally, kw_only=True):
                 "not stored"
             )
         if self.stored:
+            people = f", {self.people:,} people" if self.people else ""
             shown.append(
-                f"  {self.devices:,} devices; {self.realised:,} traits realised, {self.removed:,} removed; "
+                f"  {self.devices:,} devices{people}; {self.realised:,} traits realised, {self.removed:,} removed; "
                 f"{self.told:,} memberships told; {self.linked:,} ids linked"
             )
         if self.kind == "mirror" and self.state == "done":

@@ -14,13 +14,14 @@ from arke.errors import FileRefused
 from arke.onboarding.cells import flag_of, id_of, lost_digits
 from arke.onboarding.head import chosen, find
 from arke.onboarding.items import Items
-from arke.onboarding.parsing import meant, refused_id, text_of
+from arke.onboarding.parsing import NoId, meant, read_id, text_of
 from arke.storage.ports.feeds import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.domain.identity import IdKey
+    from arke.domain.ids import IdRules
     from arke.onboarding.columns import Columns
     from arke.onboarding.items import TraitBook
     from arke.onboarding.parsing import Statement
@@ -33,12 +34,13 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 class TableRows:
-    """What rows say, given as column -> values. `book` may be exchanged between chunks. `unsure` collects whom cells
-    are about that could not be read, and what.
+    """What rows say, given as column -> values. `book` and `rules` may be exchanged between chunks. `unsure`
+    collects whom cells are about that could not be read, and what.
     """
 
-    def __init__(self, columns: Columns, book: TraitBook) -> None:
+    def __init__(self, columns: Columns, book: TraitBook, rules: IdRules) -> None:
         self.book = book
+        self.rules = rules
         self.unsure: list[tuple[IdKey, Subject]] = []
         self._columns = columns
         self._nulls = frozenset(columns.nulls)
@@ -53,13 +55,13 @@ class TableRows:
     def read(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> Statement | None:
         """The row is received already."""
         columns = self._columns
-        partner_id = self._id(number, row, tally)
-        if partner_id is None:
+        id_ = self._id(number, row, tally)
+        if id_ is None:
             return None
         items = Items(
             [*self._always_realised], [*self._always_removed], memberships={**columns.always.memberships}
         )
-        unread = self._flags(number, (columns.id.dpid, partner_id), row, items, tally)
+        unread = self._flags(number, (columns.id.dpid, id_), row, items, tally)
         for column, key in columns.signals.items():
             for value in row[column]:
                 if value and value.strip() not in self._nulls:
@@ -68,19 +70,19 @@ class TableRows:
             tally.refuse("format" if unread else "no_trait", number, unread)
             return None
         removing = columns.mode != "overwrite"
-        return meant(number, (columns.id.dpid, partner_id), items, self.book, tally, removing=removing)
+        return meant(number, (columns.id.dpid, id_), items, self.book, tally, removing=removing)
 
     def _id(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> str | None:
         """The id of a row; None where it is refused."""
         dpid = self._columns.id.dpid
         text = id_of("".join(row[self._columns.id.column]).strip())
-        problem = refused_id(dpid, "" if text in self._nulls else text)
-        if problem is None and lost_digits(text):
-            problem = "format", "the id is a number that has lost digits: write ids as text"
-        if problem is not None:
-            tally.refuse(problem[0], number, problem[1])
+        id_ = read_id(self.rules, dpid, "" if text in self._nulls else text)
+        if not isinstance(id_, NoId) and lost_digits(text):
+            id_ = NoId("format", "the id is a number that has lost digits: write ids as text")
+        if isinstance(id_, NoId):
+            tally.refuse(id_.kind, number, id_.why)
             return None
-        return text
+        return id_
 
     def _flags(
         self, number: int, key: IdKey, row: Mapping[str, list[str]], items: Items, tally: Tally

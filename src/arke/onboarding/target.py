@@ -35,6 +35,12 @@ class Target(Protocol):
         """The devices of each id, for those that are known; of UUIDs, the device itself."""
         ...
 
+    async def homes(self, keys: Collection[IdKey]) -> dict[IdKey, str]:
+        """The key of each person's home, made now where there is none; who has opted out has none. Lines about a
+        person are onboarded there too.
+        """
+        ...
+
     def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
         """Whether an id, or every device that it leads to, is on the suppression list."""
         ...
@@ -51,8 +57,8 @@ class Target(Protocol):
         """
         ...
 
-    def filed(self) -> None:
-        """Something was filed under ids: whoever was linked to them meanwhile is to hear of it."""
+    def told_people(self) -> None:
+        """Something was said of people, and is durable: devices that have come to them meanwhile are to hear it."""
         ...
 
     def show(self, file: str, lines: int, total: int) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from arke.clock import Clock
     from arke.engine.audit import Audit
     from arke.engine.batches import Batches
     from arke.engine.catalog_switch import CatalogSwitch
     from arke.engine.file_desk import FileDesk
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
     from arke.engine.links import Joins, Links, Moves
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
+    from arke.intake.settings import ConsentRules
     from arke.privacy.fulfilment import Privacy
     from arke.privacy.opt_outs import OptOuts
     from arke.storage.committer import Committer
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """Intake and operations over all shards. `compiler` runs what takes long.
+    """Intake and operations over all shards. `compiler` runs what takes long, `consent` is asked for by the intake.
 
     The same services are a running engine (shards in processes of their own), commands that open the store
     themselves, tests, and `simulate` (one shard in memory on virtual time).
@@ -41,6 +44,7 @@ class Engine:
     links: Links
     moves: Moves
     joins: Joins
+    homes: Homes
     files: FileDesk
     catalogs: CatalogSwitch
     batches: Batches
@@ -50,11 +54,14 @@ class Engine:
     opt_outs: OptOuts
     doorkeeper: Doorkeeper
     audit: Audit
+    clock: Clock
+    consent: ConsentRules
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""
         await self.identity.start()
         await self.catalogs.load()
+        await self.homes.recover()
         self.moves.follow()
         self.joins.follow()
 
@@ -69,6 +76,7 @@ class Engine:
         """
         await self.moves.until_idle(timeout_s)
         await self.privacy.until_idle(timeout_s)
+        await self.homes.until_idle(timeout_s)
         await self.joins.until_idle(timeout_s)
         await self.shards.drain(timeout_s)
 
@@ -79,6 +87,7 @@ class Engine:
         await self.privacy.stop()
         await self.moves.stop()
         await self.joins.stop()
+        await self.homes.stop()
         await self.shards.stop()
         self.compiler.close()
         await self.directory.close()

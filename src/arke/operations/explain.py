@@ -8,7 +8,8 @@ import msgspec
 
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import whole_number
-from arke.domain.ids import is_uuid
+from arke.domain.homes import is_home
+from arke.domain.ids import IdProblem, is_uuid
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.time import utc_text
@@ -16,10 +17,12 @@ from arke.domain.token import LOCAL
 from arke.errors import InvalidInput
 from arke.evaluation.compiled import expiry_of
 from arke.privacy.access import TOLD
+from arke.privacy.sought import others_of
 from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment
+    from arke.domain.identity import IdKey
     from arke.domain.ledger import LedgerRow
     from arke.domain.profile import Membership, Profile
     from arke.engine.shards import Shards
@@ -82,20 +85,29 @@ class IdFacts(msgspec.Struct, frozen=True):
 
 
 class DestinationFacts(msgspec.Struct, frozen=True):
-    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off."""
+    """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off.
+
+    `owed_tries`: messages that failed of what is owed; `owed_next`: when it is sent again by itself, the earliest,
+    RFC 3339, None: it is not.
+    """
 
     id: int
     name: str
     state: str
     why: str
     ids: list[IdFacts]
+    owed_tries: int = 0
+    owed_next: str | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Everything Arke can say about one device."""
+    """Everything Arke can say about one device, or about a `person` for whom none speaks: then `uuid` is the key of
+    the person's home, `DPID:ID`. `why`: the id that was asked for can lead to nobody.
+    """
 
     uuid: str
     known: bool
+    person: bool = False
     seen: str | None = None
     opted_out: bool = False
     ids: list[str] = []
@@ -103,6 +115,7 @@ class Explanation(msgspec.Struct, frozen=True):
     traits: list[TraitFacts] = []
     segments: list[SegmentFacts] = []
     destinations: list[DestinationFacts] = []
+    why: str = ""
 
 
 def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
@@ -113,6 +126,7 @@ def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
     return Explanation(
         uuid=profile.uuid,
         known=True,
+        person=is_home(profile.uuid),
         seen=utc_text(profile.seen) if profile.seen else None,
         opted_out=bool(profile.opted_out),
         ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
@@ -203,7 +217,9 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
     facts = []
     for destination in catalog.destinations:
         rows = [row for row in dossier.ledger if row.destination == destination.id]
-        state, why = _state(destination, profile, sides.get(destination.id), rows)
+        side = sides.get(destination.id)
+        state, why = _state(destination, profile, side, rows)
+        due = side.owed_due if side is not None else None
         facts.append(
             DestinationFacts(
                 id=destination.id,
@@ -211,6 +227,8 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
                 state=state,
                 why=why,
                 ids=[_id_facts(row) for row in rows],
+                owed_tries=side.owed_tries if side is not None else 0,
+                owed_next=utc_text(due) if due is not None else None,
             )
         )
     return facts
@@ -239,7 +257,9 @@ def _state(
     if profile.opted_out and not rows:
         return "nothing", "the device opted out: nothing is told about it"
     takes = set(destination.user_dpids)
-    if 0 not in takes and not any(partner.dpid in takes for partner in profile.ids):
+    if (0 not in takes or is_home(profile.uuid)) and not any(
+        partner.dpid in takes for partner in profile.ids
+    ):
         return "no_partner_id", f"no id of the data sources it takes ({', '.join(map(str, sorted(takes)))})"
     if rows:
         return "told", "everything sent was acknowledged"
@@ -273,14 +293,24 @@ class PeopleOperations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            owner = await self._engine.identity.owner((number, partner_id))
-            if owner is None:
-                return Explanation(uuid="", known=False)
-            uuid = owner.uuid
-        if uuid is None or not is_uuid(uuid):
+            found = await self._found((number, partner_id))
+            if isinstance(found, Explanation):
+                return found
+            uuid = found
+        elif uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
         dossier = await dossier_of(self._engine.shards, uuid)
         return explain(self._engine.live.catalog, uuid, dossier)
+
+    async def _found(self, key: IdKey) -> str | Explanation:
+        """Whom an id leads to, in whatever spelling it is kept; or why it leads to nobody."""
+        rules, identity = self._engine.live.ids, self._engine.identity
+        sought = rules.sought(*key)
+        own = [] if isinstance(sought, IdProblem) else [(key[0], sought)]
+        for one in (*own, *sorted(others_of(rules, key))):
+            if (owner := await identity.owner(one)) is not None:
+                return owner.uuid
+        return Explanation(uuid="", known=False, why=sought.value if isinstance(sought, IdProblem) else "")
 
 
 async def dossier_of(shards: Shards, uuid: str) -> Dossier:

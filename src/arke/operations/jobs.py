@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.delivery.refusals import KEPT, Refused, newest_first
 from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.errors import InvalidInput
 from arke.onboarding.receipt import FileState, Receipt
-from arke.shard.protocol import AskOwed, OwedDevice
+from arke.shard.protocol import AskOwed, AskRefusals, OwedDevice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,7 +98,7 @@ class FileOperations:
         return self._onboarding.state(ticket)
 
 
-__all__ = ["OWED_PAGE", "OwedDevice", "ReplayReport", "UndeliveredOperations"]
+__all__ = ["OWED_PAGE", "OwedDevice", "Refused", "ReplayReport", "UndeliveredOperations"]
 
 OWED_PAGE = 500
 
@@ -127,6 +129,19 @@ class UndeliveredOperations:
         async for device in owed:
             yield device
 
+    async def refusals(self, destination: int | None, *, actor: str = LOCAL) -> list[Refused]:
+        """The newest refusals of every shard, newest first, a few of each destination. Raises InvalidInput."""
+        self._check(destination)
+        found: list[Refused] = []
+        kept: Counter[int] = Counter()
+        parts = await self._shards.ask_all(AskRefusals(destination))
+        for one in newest_first(one for part in parts for one in part):
+            kept[one.destination] += 1
+            if kept[one.destination] <= KEPT and self._live.has_destination(one.destination):
+                found.append(one)
+        await self._audit.record(actor, "refusals_listed", _whom(destination))
+        return found
+
     async def count(self, destination: int | None) -> int:
         """How many devices are owed something. Raises InvalidInput."""
         return sum([1 async for _ in self._owed(destination)])
@@ -138,8 +153,7 @@ class UndeliveredOperations:
         return ReplayReport(devices)
 
     async def _owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
-        if destination is not None and not self._live.has_destination(destination):
-            raise InvalidInput(f"no destination {destination} in the catalog")
+        self._check(destination)
         for shard in range(len(self._shards)):
             after: tuple[int, int] | None = (0, -1)
             while after is not None:
@@ -147,6 +161,10 @@ class UndeliveredOperations:
                 for device in page.devices:
                     yield device
                 after = page.next
+
+    def _check(self, destination: int | None) -> None:
+        if destination is not None and not self._live.has_destination(destination):
+            raise InvalidInput(f"no destination {destination} in the catalog")
 
 
 def _whom(destination: int | None) -> str:

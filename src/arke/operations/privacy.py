@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.homes import home_of
+from arke.domain.ids import IdProblem
 from arke.domain.time import utc_text
 from arke.errors import InvalidInput
 from arke.operations.explain import dossier_of
-from arke.privacy.access import Access, KeptDevice, kept_device, kept_filings
-from arke.privacy.request import decode_request
-from arke.privacy.request_file import MAX_REQUEST_BYTES, Wanted, check_uuid, read_id, read_request
+from arke.privacy.access import Access, KeptDevice, kept_device, kept_filing
+from arke.privacy.request import Everybodys, decode_request
+from arke.privacy.request_file import (
+    MAX_REQUEST_BYTES,
+    Wanted,
+    check_uuid,
+    read_id,
+    read_request,
+    split_id,
+)
+from arke.privacy.sought import as_kept, others_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,10 +100,12 @@ class DestinationProof(msgspec.Struct, frozen=True):
 
 
 class PrivacyReport(msgspec.Struct, frozen=True):
-    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for.
+    """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for, and
+    `devices` and `people` how many were known by that: a person has a profile apart from the devices.
     `public`: it came through the public door, without a token. `suppressed` ids are never taken again for it,
-    `spared` ones are free, because they had come from other devices; `large` if these are more than
-    LARGE_REQUEST_IDS. `lifted`: when that was taken back.
+    `spared` ones are free, because they had come from other devices, and `everybodys` because they are nobody's
+    own; `large` if these are more than LARGE_REQUEST_IDS. `nobody`: nobody was known by what was asked for.
+    `lifted`: when what it suppressed was taken back.
     """
 
     number: int
@@ -104,6 +116,9 @@ class PrivacyReport(msgspec.Struct, frozen=True):
     names: list[str]
     devices: int
     destinations: list[DestinationProof]
+    people: int = 0
+    nobody: bool = False
+    everybodys: list[Everybodys] = []
     public: bool = False
     suppressed: int = 0
     spared: int = 0
@@ -123,20 +138,23 @@ class PrivacyOperations:
         if ask.action not in ("delete", "opt_out"):
             raise InvalidInput("action must be delete or opt_out")
         action: Action = "delete" if ask.action == "delete" else "opt_out"
-        asked = [one.asked(action) for one in self._wanted(ask, action)]
+        asked = [one.asked(action) for one in await self._wanted(ask, action)]
         numbers = await self._engine.privacy.request(asked)
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
         await self._audit.record(actor, "privacy_requested", f"{action}, request {span}")
         return [await self.show(number) for number in numbers]
 
-    def _wanted(self, ask: PrivacyAsk, action: str) -> Sequence[Wanted]:
+    async def _wanted(self, ask: PrivacyAsk, action: str) -> Sequence[Wanted]:
         if sum(given is not None for given in (ask.uuid, ask.id, ask.file)) != 1:
             raise InvalidInput("give exactly one of a UUID, an id and a request file")
-        if ask.file is not None:
-            return read_request(ask.file, action, self._engine.live)
         if ask.uuid is not None:
             return [Wanted((check_uuid(ask.uuid, "--uuid"),))]
-        return [Wanted((), (read_id(ask.id or ""),))]
+        engine = self._engine
+        if ask.file is not None:
+            wanted = read_request(ask.file, action, engine.live)
+        else:
+            wanted = [Wanted((), (read_id(ask.id or "", engine.live.ids),))]
+        return await as_kept(wanted, engine.live.ids, engine.identity, engine.homes)
 
     async def lift(self, ask: LiftAsk, *, actor: str) -> LiftReport:
         """Take somebody again. Raises InvalidInput, also where nothing is suppressed."""
@@ -144,16 +162,23 @@ class PrivacyOperations:
             raise InvalidInput("give exactly one of a UUID, an id and the number of a request")
         if ask.request is not None:
             return await self._lift_request(ask.request, actor)
-        if ask.uuid is not None:
-            text = check_uuid(ask.uuid, "--uuid")
-        else:
-            dpid, partner_id = read_id(ask.id or "")
-            text = f"{dpid}:{partner_id}"
-        if not await self._engine.privacy.suppression.lift(text):
+        given = ask.uuid
+        texts = self._spellings(ask.id or "") if given is None else [check_uuid(given, "--uuid")]
+        lifted = [text for text in texts if await self._engine.privacy.suppression.lift(text)]
+        if not lifted:
             raise InvalidInput("it is not suppressed: there is nothing to lift")
-        name = self._engine.privacy.name_of(text)
+        name = self._engine.privacy.name_of(lifted[0])
         await self._audit.record(actor, "privacy_lifted", f"{'device' if ask.uuid else 'id'} {name}")
         return LiftReport(1)
+
+    def _spellings(self, text: str) -> list[str]:
+        """Those under which an id may be suppressed. Nothing is asked of its form: earlier versions suppressed what
+        is no id.
+        """
+        key, rules = split_id(text), self._engine.live.ids
+        found = rules.sought(*key)
+        own = {key} if isinstance(found, IdProblem) else {key, (key[0], found)}
+        return [f"{dpid}:{id_}" for dpid, id_ in sorted(own | others_of(rules, key))]
 
     async def _lift_request(self, number: int, actor: str) -> LiftReport:
         lifted = await self._engine.privacy.suppression.lift_request(decode_request(await self._row(number)))
@@ -174,7 +199,7 @@ class PrivacyOperations:
 
     async def access(self, ask: PrivacyAsk, *, actor: str) -> list[Access]:
         """Everything kept about somebody, all devices of an id. Raises InvalidInput."""
-        wanted = self._wanted(ask, "access")
+        wanted = await self._wanted(ask, "access")
         found = [await self._access(one.uuids, one.ids) for one in wanted]
         asked = [uuid for each in wanted for uuid in each.uuids]
         asked += [f"{dpid}:{partner_id}" for each in wanted for dpid, partner_id in each.ids]
@@ -191,12 +216,21 @@ class PrivacyOperations:
         asked = [*uuids, *(f"{dpid}:{partner_id}" for dpid, partner_id in ids)]
         kept = [await self._kept(uuid) for uuid in devices]
         keys = {*ids, *((one.dpid, one.id) for device in kept for one in device.ids)}
+        people = {key for key in keys if engine.identity.is_cross_device(key[0])}
+        await engine.homes.move_in(people)
+        housed = sorted(await engine.identity.housed(people))
+        homes = {key: await dossier_of(engine.shards, home_of(key)) for key in housed}
         return Access(
             asked=", ".join(asked),
             suppressed=any(engine.identity.suppressed.device(uuid) for uuid in uuids)
             or any(engine.identity.suppressed.id(key) for key in ids),
             devices=kept,
-            filed=kept_filings(await engine.directory.files.filed(keys)),
+            filed=[kept_filing(key, one.profile) for key, one in homes.items() if one.profile is not None],
+            people=[
+                kept_device(engine.live.catalog, home_of(key), one)
+                for key, one in homes.items()
+                if one.profile is not None
+            ],
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:
@@ -229,6 +263,9 @@ def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> Priv
         names=request.names,
         devices=request.devices,
         destinations=[_destination(number, names.get(number, ""), verdict) for number in sorted(concerned)],
+        people=request.people,
+        nobody=request.nobody,
+        everybodys=request.everybodys,
         public=request.public,
         suppressed=request.suppressed,
         spared=request.spared,

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.delivery.circuit import CircuitState
+from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
-from arke.shard.protocol import AskStatus, ShardStatus
+from arke.intake.settings import ConsentRules
+from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
 from arke.storage.ports.directory import AuditEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from arke.domain.identity import SharedId
     from arke.operations.engine import Engine
     from arke.shard.protocol import LaneStatus
+
+NAMES_SHOWN: Final = 100
+"""Keys that no rule asks for, and traits that nobody realises: those named."""
 
 
 class DestinationStatus(msgspec.Struct):
     """One destination over all shards. Latencies from accepted event to acknowledgement, in ms; `batch` is the
-    newest run. `sloppy`: answers that were not well-formed HTTP, and counted by their status.
+    newest run, `refused` the newest message that was not acknowledged. `circuit` is that of the shard where it is
+    worst, `pause_s` for how long the endpoint still wants to be left alone. `owed_next` is when the first of what
+    is owed is sent again by itself, at the earliest (RFC 3339); None: nothing is. `sloppy`: answers that were not
+    well-formed HTTP, and counted by their status.
     """
 
     id: int
@@ -33,21 +44,38 @@ class DestinationStatus(msgspec.Struct):
     sloppy: int = 0
     nothing_to_tell: int = 0
     owed: int = 0
+    owed_next: str | None = None
     backlog: int = 0
-    circuit: str = "closed"
+    circuit: CircuitState = "closed"
+    pause_s: float = 0.0
     answers: dict[str, int] = {}
     p50_ms: float | None = None
     p99_ms: float | None = None
     batch: RunFacts | None = None
+    refused: LastRefusal | None = None
+
+
+class SharedIds(msgspec.Struct, frozen=True):
+    """How many ids of a data source more devices share than may, and how many share the most shared one a day."""
+
+    data_source: int
+    ids: int
+    devices: int
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The engine's health and figures. Counters since it started, `profiles` of all time; `backfilled` is the
+    """The engine's health and figures. Counters since it started; of all time `profiles`, of devices, and `people`,
+    whose profiles are apart from their devices'; `backfilled` is the
     share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
     and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
+    `shared_ids`: by data source, the ids that very many devices shared on one of the last 7 days.
     `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
     `privacy_requests_large` counts privacy requests about suspiciously many ids.
-    `audit`: how many entries the audit has, and the seal of the last.
+    `refused_by_code` and `ids_dropped` count events that were refused and ids that were left out of others, by the
+    code that their senders were answered with. Of `events`, `repeated` had an `event_id` that had counted.
+    `unasked_keys` are names of keys that no rule asks for, those that came most first; `never_realised` are traits
+    that nobody has realised since their rule is as it is, the first of `traits_never_realised`.
+    `audit`: how many entries the audit has, and the seal of the last. `consent`: what the intake asks for.
     """
 
     ready: bool
@@ -64,8 +92,17 @@ class Status(msgspec.Struct, frozen=True):
     room: int = 0
     refused: int = 0
     takeovers_refused: int = 0
+    shared_ids: list[SharedIds] = []
     privacy_requests_large: int = 0
     audit: AuditEnd | None = None
+    people: int = 0
+    refused_by_code: dict[str, int] = {}
+    ids_dropped: dict[str, int] = {}
+    repeated: int = 0
+    unasked_keys: list[str] = []
+    traits_never_realised: int = 0
+    never_realised: list[int] = []
+    consent: ConsentRules = ConsentRules()
 
 
 class StatusOperations:
@@ -77,12 +114,13 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
         engine = self._engine
-        parts = await engine.shards.ask_all(AskStatus(latencies=True))
+        parts = await engine.shards.ask_all(AskStatus(latencies=True, fit=True))
         found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
         for run in await engine.batches.newest():
             if run.destination in found:  # the catalog may have changed since
                 found[run.destination].batch = run
         _add_lanes(found, (lane for part in parts for lane in part.lanes))
+        _add_refusals(found, parts)
         audit = await engine.directory.audit.end()
         return self._status(parts, list(found.values()), audit)
 
@@ -90,11 +128,17 @@ class StatusOperations:
         self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
     ) -> Status:
         engine = self._engine
+        refused = engine.events.figures.events_refused
+        unasked = Counter[str]()
+        for part in parts:
+            unasked.update(part.unasked)
+        unrealised = sorted(set(parts[0].unrealised).intersection(*(part.unrealised for part in parts)))
         return Status(
             ready=engine.events.ready() and all(part.ready for part in parts),
             catalog_version=engine.live.version,
             shards=len(parts),
             profiles=sum(part.profiles for part in parts),
+            people=sum(part.people for part in parts),
             events=sum(part.events for part in parts),
             changes=sum(part.changes for part in parts),
             queued=sum(part.queued for part in parts),
@@ -105,14 +149,42 @@ class StatusOperations:
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
+            shared_ids=_by_source(engine.identity.shared_lately(int(engine.clock.now()))),
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
+            consent=engine.consent,
+            refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
+            ids_dropped=dict(engine.events.figures.ids_dropped),
+            repeated=sum(part.repeated for part in parts),
+            unasked_keys=[name for name, _ in unasked.most_common(NAMES_SHOWN)],
+            traits_never_realised=len(unrealised),
+            never_realised=unrealised[:NAMES_SHOWN],
         )
+
+
+def _add_refusals(found: dict[int, DestinationStatus], parts: Iterable[ShardStatus]) -> None:
+    """The newest of every shard's last refusals."""
+    for part in parts:
+        for destination, refused in part.refused.items():
+            status = found.get(destination)
+            if status is not None and (status.refused is None or status.refused.at < refused.at):
+                status.refused = refused
+
+
+_WORST: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
+
+
+def _by_source(shared: Iterable[SharedId]) -> list[SharedIds]:
+    devices: dict[int, list[int]] = {}
+    for one in shared:
+        devices.setdefault(one.dpid, []).append(one.devices)
+    return [SharedIds(dpid, len(counts), max(counts)) for dpid, counts in sorted(devices.items())]
 
 
 def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus]) -> None:
     """Sum up every shard's lanes by destination."""
     latencies: dict[int, list[float]] = {}
+    due: dict[int, int] = {}
     for lane in lanes:
         status = found.get(lane.destination)
         if status is None:
@@ -127,10 +199,15 @@ def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus])
         status.nothing_to_tell += figures.nothing_to_tell
         status.owed += lane.owed
         status.backlog += lane.backlog
-        status.circuit = "open" if lane.circuit_open else status.circuit
+        status.circuit = max(status.circuit, lane.circuit, key=_WORST.index)
+        status.pause_s = max(status.pause_s, round(lane.pause_s, 1))
+        if lane.owed_due is not None:
+            due[lane.destination] = min(lane.owed_due, due.get(lane.destination, lane.owed_due))
         for answer, count in figures.answers.items():
             status.answers[answer] = status.answers.get(answer, 0) + count
         latencies.setdefault(lane.destination, []).extend(figures.latencies_ms)
+    for destination_id, at in due.items():
+        found[destination_id].owed_next = utc_text(at)
     for destination_id, values in latencies.items():
         values.sort()
         if values:

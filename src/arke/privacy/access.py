@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1
+from arke.domain.profile import DECLARED
 from arke.domain.time import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
+    from arke.domain.profile import Profile
     from arke.shard.protocol import Dossier
-    from arke.storage.ports.files import Filed
 
 TOLD = {TOLD_0: "0", TOLD_1: "1", MAYBE_0: "0?", MAYBE_1: "1?"}
 """A `?`: sent, and no answer confirmed it."""
@@ -63,7 +62,9 @@ class KeptTelling(msgspec.Struct, frozen=True):
 
 
 class KeptDevice(msgspec.Struct, frozen=True):
-    """Everything kept about one device. Times are RFC 3339."""
+    """Everything kept about one device, or at the home of a person, which has `DPID:ID` for a UUID. Times are
+    RFC 3339.
+    """
 
     uuid: str
     known: bool
@@ -78,7 +79,7 @@ class KeptDevice(msgspec.Struct, frozen=True):
 
 
 class KeptFiling(msgspec.Struct, frozen=True):
-    """What files said of a cross-device id: traits and when they were realised, memberships as told."""
+    """What files and events said of a person: traits and when they were last realised, memberships as told."""
 
     dpid: int
     id: str
@@ -87,27 +88,28 @@ class KeptFiling(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """The answer to one access request: the devices, what is filed under ids of the person, and whether what
-    was asked for is suppressed.
+    """The answer to one access request: the devices; the homes of their people, in full, and (`filed`) what
+    was said of them; and whether what was asked for is suppressed.
     """
 
     asked: str
     suppressed: bool
     devices: list[KeptDevice]
     filed: list[KeptFiling] = []
+    people: list[KeptDevice] = []
 
 
-def kept_filings(filed: Mapping[IdKey, Filed]) -> list[KeptFiling]:
-    """What is filed, by id."""
-    return [
-        KeptFiling(
-            dpid,
-            id_,
-            {number: utc_text(at) for number, at in sorted(known.traits.items())},
-            {number: status for number, (status, _) in sorted(known.memberships.items())},
-        )
-        for (dpid, id_), known in sorted(filed.items())
-    ]
+def kept_filing(key: IdKey, profile: Profile) -> KeptFiling:
+    """What was said of a person, by the profile of the home."""
+    return KeptFiling(
+        *key,
+        {number: utc_text(state.last) for number, state in sorted(profile.traits.items())},
+        {
+            number: membership.status
+            for number, membership in sorted(profile.segments.items())
+            if membership.reason == DECLARED
+        },
+    )
 
 
 def kept_device(catalog: Catalog, uuid: str, dossier: Dossier) -> KeptDevice:

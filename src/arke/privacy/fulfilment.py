@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.background import POSTPONED, Background, Pause, until
+from arke.domain.homes import home_of, is_home
 from arke.errors import StoreUnavailable
 from arke.log import get_logger
 from arke.privacy.request import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
+    from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
@@ -90,11 +92,13 @@ class Privacy:
         self,
         directory: Directory,
         identity: Identity,
+        homes: Homes,
         shards: Shards,
         catalog: LiveCatalog,
         clock: Clock,
     ) -> None:
         self._directory = directory
+        self._homes = homes
         self._identity = identity
         self._shards = shards
         self._clock = clock
@@ -105,7 +109,7 @@ class Privacy:
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._background = Background()
-        self.suppression = Suppression(directory, identity, clock)
+        self.suppression = Suppression(directory, identity, catalog, clock)
         self.large = LargeRequests(clock)
 
     # --- life -------------------------------------------------------------------------------------------
@@ -144,6 +148,7 @@ class Privacy:
         """Take requests: durable and suppressed on return; the rest follows. Returns their numbers."""
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
+        await self._look_for([request for request in requests if not request.public])
         numbers = await self._directory.requests.open(_bodies(requests), now)
         for number, request in zip(numbers, requests, strict=True):
             request.number = number
@@ -153,6 +158,20 @@ class Privacy:
         await self.start()
         self._news.set()
         return numbers
+
+    async def _look_for(self, requests: Sequence[PrivacyRequest]) -> None:
+        """Whether anybody is known by what was asked for. That cannot be said while a shard is away: a request is
+        taken all the same.
+        """
+        ids = {key for request in requests for key in request.ids}
+        known: set[IdKey] = {*await self._identity.owners(ids), *await self._housed(ids)}
+        for request in requests:
+            if known.isdisjoint(request.ids):
+                try:
+                    found = await self._standings([Subject(uuid) for uuid in request.uuids])
+                except POSTPONED:
+                    continue
+                request.nobody = not any(standing.known for standing in found)
 
     async def _owned(self, requests: Sequence[PrivacyRequest]) -> list[tuple[PrivacyRequest, set[IdKey]]]:
         return [(request, await self.suppression.owned(request)) for request in requests]
@@ -241,7 +260,8 @@ class Privacy:
         retry_at = asyncio.get_running_loop().time() + RETRY_S
         for request in requests:
             self._waiting[request.number].retry_at = retry_at
-            request.devices = len(request.subjects)
+            request.people = sum(is_home(one.uuid) for one in request.subjects)
+            request.devices = len(request.subjects) - request.people
             if not self._identity.unsettled({subject.uuid for subject in request.subjects}):
                 request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
         own = await asyncio.gather(*(self._own_ids(request) for request in requests))
@@ -251,9 +271,11 @@ class Privacy:
 
     async def _subjects(self, request: PrivacyRequest) -> list[Subject]:
         """The devices a request is about (dossier 17): those named; by an id, all devices it leads to to be
-        deleted, but to opt out the last linked one, while the others lose the id only.
+        deleted, but to opt out the last linked one, while the others lose the id only. By the id of a person also
+        the person's home, whatever is asked: nothing comes of it any more.
         """
         whole = dict.fromkeys(request.uuids)
+        whole.update((home_of(key), None) for key in await self._housed(request.ids))
         partly: dict[str, list[IdKey]] = {}
         found, owners = await self._identity.devices(request.ids), await self._identity.owners(request.ids)
         for key in request.ids:
@@ -268,6 +290,13 @@ class Privacy:
             *(Subject(uuid) for uuid in whole),
             *(Subject(uuid, tuple(keys)) for uuid, keys in partly.items() if uuid not in whole),
         ]
+
+    async def _housed(self, keys: Iterable[IdKey]) -> list[IdKey]:
+        """Those of these ids that are people's who have a home, what earlier versions filed of them included."""
+        people = [key for key in keys if self._identity.is_cross_device(key[0])]
+        await self._homes.move_in(people)
+        housed = await self._identity.housed(people)
+        return [key for key in people if key in housed]
 
     async def _withdraw(self, request: PrivacyRequest, subject: Subject, now: int) -> None:
         reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
@@ -353,8 +382,12 @@ class Privacy:
     async def _erase(self, numbers: Sequence[int]) -> None:
         """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
         requests = await self._erasing(numbers)
-        deletions = [request for request in requests if request.action == "delete"]
-        deleted = [one.uuid for request in deletions for one in request.subjects if not one.ids]
+        deleted = [
+            one.uuid
+            for request in requests
+            for one in request.whole
+            if request.action == "delete" or is_home(one.uuid)
+        ]
         await asyncio.gather(*(self._scrub(uuids) for uuids in self._by_shard(deleted)))
         for start in range(0, len(requests), TOLD_TOGETHER):
             await asyncio.gather(
@@ -420,14 +453,18 @@ class Privacy:
             after = (await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))).next
 
     async def _elect_speakers(self, gone: set[str], asked: set[IdKey]) -> None:
-        """A cross-device id that a device that goes spoke for: the newest of the others does from now on."""
+        """A cross-device id that a device that goes spoke for: the newest of the others does from now on, and where
+        there is none the person's home.
+        """
         owned = await self._directory.identities.ids_of(gone)
         for keys in owned.values():
             people = [key for key in keys if key not in asked and self._identity.is_cross_device(key[0])]
-            for key, devices in (await self._identity.devices(people)).items():
+            devices, homes = await self._identity.devices(people), await self._housed(people)
+            for key in people:
+                heirs = [*devices.get(key, ()), *([home_of(key)] if key in homes else ())]
                 others = (
                     other
-                    for other in devices
+                    for other in heirs
                     if other not in gone and not self._identity.suppressed.device(other)
                 )
                 heir = next(others, None)

@@ -8,6 +8,8 @@ from arke.domain.event import Accepted
 from arke.privacy.request import Asked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.domain.event import DeclaredId
     from arke.engine.identity import Identity
     from arke.privacy.fulfilment import Privacy
@@ -27,3 +29,6 @@ class OptOuts:
         first = uuid or next((devices[key][0] for key in keys if key in devices), "")
         await self._privacy.request([asked])
         return Accepted(uuid=first, opted_out=True)
+
+    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        return self._identity.suppressed.any_of(uuid, ids)

@@ -65,11 +65,22 @@ class Missing(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Everybodys(msgspec.Struct, frozen=True):
+    """An id that is nobody's own: it is a placeholder (`devices` 0), or so many devices shared it on one day. It is
+    named in full, for nothing can be done about it otherwise.
+    """
+
+    dpid: int
+    id: str
+    devices: int = 0
+
+
 class PrivacyRequest(msgspec.Struct):
-    """`names` are keyed hashes of what was asked for; `untold` what could not be told, and why. `suppressed` are
-    how many ids are never to be taken again for it, `spared` how many are free because they had come from other
-    devices. `lifted` is when that was taken back. `number`, `at` and `done` (epoch seconds, 0 while open) come
-    from the row it is stored in.
+    """`names` are keyed hashes of what was asked for; `devices` and `people` how many were known by that, `nobody`
+    that nobody was when it was asked; `untold` what could not be told, and why. `suppressed` are how many ids are
+    never to be taken again for it, `spared` how many are free because they had come from other devices, and
+    `everybodys` those that are free because they are nobody's own. `lifted` is when that was taken back. `number`,
+    `at` and `done` (epoch seconds, 0 while open) come from the row it is stored in.
     """
 
     action: Action
@@ -81,9 +92,12 @@ class PrivacyRequest(msgspec.Struct):
     proofs: list[Proof] = []
     untold: list[Missing] = []
     devices: int = 0
+    people: int = 0
     public: bool = False
     suppressed: int = 0
     spared: int = 0
+    everybodys: list[Everybodys] = []
+    nobody: bool = False
     lifted: int = 0
     number: int = 0
     at: int = 0

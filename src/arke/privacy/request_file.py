@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from arke.domain.identity import IdKey
-from arke.domain.ids import IdProblem, id_problem, is_uuid, parse_dpid
+from arke.domain.ids import NOBODYS, IdProblem, IdRules, is_uuid, parse_dpid
 from arke.errors import InvalidInput
-from arke.intake.declared_ids import resolve_code
 from arke.privacy.request import Asked
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ _ACTIONS: Final[dict[str, Literal["access", "delete", "opt_out"]]] = {
 
 class _UserId(msgspec.Struct):
     namespace: str | int
-    value: str
+    value: str | int
     type: str = "namespaceId"
 
 
@@ -62,10 +61,13 @@ class _File(msgspec.Struct):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Whom something is asked for: by UUIDs and by ids."""
+    """Whom something is asked for: by UUIDs and by ids, as they are written. `where` says in an error whose these
+    are.
+    """
 
     uuids: tuple[str, ...] = ()
     ids: tuple[IdKey, ...] = ()
+    where: str = "--id"
 
     def asked(self, action: Action) -> Asked:
         return Asked(action, self.uuids, self.ids)
@@ -122,18 +124,18 @@ def _wanted(number: int, user: _User, known: NameSpaces) -> Wanted:
     for place, named in enumerate(user.user_ids, 1):
         where = f"user {number}, id {place}"
         if str(named.namespace) in _CORE:
-            uuids[check_uuid(named.value, where)] = None
+            uuids[check_uuid(str(named.value), where)] = None
         else:
             dpid = _data_source(named, known, where)
-            ids[dpid, check_id(dpid, named.value, where)] = None
-    return Wanted(tuple(uuids), tuple(ids))
+            ids[dpid, check_id(known.ids, dpid, str(named.value), where)] = None
+    return Wanted(tuple(uuids), tuple(ids), f"user {number}")
 
 
 def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
     name = str(named.namespace)
     dpid: int | None = None
     if named.type == "integrationCode":
-        dpid = resolve_code(name, known)
+        dpid = known.ids.codes.get(name)
     elif named.type in ("namespaceId", "standard", "custom", "unregistered"):
         dpid = _STANDARD.get(name, parse_dpid(name))
     else:
@@ -143,13 +145,13 @@ def _data_source(named: _UserId, known: NameSpaces, where: str) -> int:
     return dpid
 
 
-def check_id(dpid: int, value: str, where: str) -> str:
-    """The id, or InvalidInput. Its data source may have left the catalog, or an earlier version taken ids of
-    another form: what was left behind is still there.
+def check_id(rules: IdRules, dpid: int, value: str, where: str) -> str:
+    """The id as it is written, or InvalidInput. Its data source may have left the catalog, or an earlier version
+    taken ids of another form: what was left behind is still there, so whoever can look for it decides.
     """
-    problem = id_problem(dpid, value)
-    if problem in (IdProblem.MALFORMED, IdProblem.NOBODY):
-        raise InvalidInput(f"{where}: {problem.value}")
+    found = rules.sought(dpid, value)
+    if found is IdProblem.MALFORMED or found in NOBODYS:
+        raise InvalidInput(f"{where}: {found.value}")
     return value
 
 
@@ -160,10 +162,16 @@ def check_uuid(text: str, where: str) -> str:
     return text
 
 
-def read_id(text: str) -> IdKey:
+def read_id(text: str, rules: IdRules) -> IdKey:
     """`DPID:ID` as people write it. Raises InvalidInput."""
+    number, partner_id = split_id(text)
+    return number, check_id(rules, number, partner_id, "--id")
+
+
+def split_id(text: str) -> IdKey:
+    """The same, whatever the id is. Raises InvalidInput."""
     dpid, colon, partner_id = text.partition(":")
     number = parse_dpid(dpid)
     if not colon or number is None or not partner_id:
         raise InvalidInput("an id is written DPID:ID, for example 12345:abc")
-    return number, check_id(number, partner_id, "--id")
+    return number, partner_id

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arke.domain.ids import NOBODYS
 from arke.errors import InvalidInput
-from arke.privacy.request import decode_request, encode_request
+from arke.privacy.request import Everybodys, decode_request, encode_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
     from arke.engine.identity import Identity
+    from arke.engine.live_catalog import LiveCatalog
     from arke.privacy.request import PrivacyRequest
     from arke.storage.ports.directory import Directory
     from arke.storage.ports.identities import Lifted
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 class Suppression:
     """The list as requests see it: what each wants there is noted with its number, also after its end."""
 
-    def __init__(self, directory: Directory, identity: Identity, clock: Clock) -> None:
+    def __init__(self, directory: Directory, identity: Identity, catalog: LiveCatalog, clock: Clock) -> None:
         self._directory = directory
         self._identity = identity
+        self._catalog = catalog
         self._clock = clock
 
     async def own(
@@ -43,11 +46,29 @@ class Suppression:
         foreign = {
             (uuid, key) for uuid, key in has if key in owners and owners[key].came_from_elsewhere(uuid)
         }
-        own = {key for uuid, key in has if (uuid, key) not in foreign}
+        own = self._nobody_elses(request, {key for uuid, key in has if (uuid, key) not in foreign})
         spared = {key for _, key in foreign}
-        request.suppressed = max(request.suppressed, len(own.union(request.ids)))
+        asked = self._nobody_elses(request, request.ids)
+        request.suppressed = max(request.suppressed, len(own | asked))
         request.spared = max(request.spared, len(spared))
         return own
+
+    def _nobody_elses(self, request: PrivacyRequest, keys: Collection[IdKey]) -> set[IdKey]:
+        """Those that may be suppressed. Others belong to everybody, who would be locked out with this one: the
+        request names them.
+        """
+        rules, shared = self._catalog.ids, self._identity.shared(keys)
+        everybodys = {
+            key: shared[key].devices if key in shared else 0
+            for key in keys
+            if key in shared or rules.sought(*key) in NOBODYS
+        }
+        named = {(one.dpid, one.id) for one in request.everybodys}
+        request.everybodys = [
+            *request.everybodys,
+            *(Everybodys(*key, everybodys[key]) for key in sorted(everybodys.keys() - named)),
+        ]
+        return {*keys} - everybodys.keys()
 
     async def owned(self, request: PrivacyRequest) -> set[IdKey]:
         """What goes onto the list together with the devices themselves: an id that one of them had from another
@@ -65,7 +86,10 @@ class Suppression:
                 request.number: {
                     *request.uuids,
                     *(one.uuid for one in request.whole),
-                    *(f"{dpid}:{partner_id}" for dpid, partner_id in (*request.ids, *own)),
+                    *(
+                        f"{dpid}:{partner_id}"
+                        for dpid, partner_id in self._nobody_elses(request, {*request.ids, *own})
+                    ),
                 }
                 for request, own in wanted
             },

@@ -14,7 +14,7 @@ import uvloop
 from arke.errors import InvalidInput
 from arke.receiver.config import ReceiverConfig
 from arke.receiver.misbehaviour import parse_misbehaviour
-from arke.receiver.references import hmac_algorithm, resolve_secret, signing_key
+from arke.receiver.references import NO_SCHEME, Scheme, hmac_algorithm, resolve_secret, signing_key
 from arke.receiver.server import ReceiverServer
 
 if TYPE_CHECKING:
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def configured(
-    *, keys: Sequence[str], algorithm: str, token_client: str | None, misbehave: Sequence[str], **options: Any
+    *,
+    keys: Sequence[str],
+    algorithm: str,
+    token_client: str | None,
+    misbehave: Sequence[str],
+    scheme: Scheme = NO_SCHEME,
+    **options: Any,
 ) -> ReceiverConfig:
     """The configuration behind the command's options; secrets are resolved here, once."""
     chosen = hmac_algorithm(algorithm)
@@ -31,7 +37,7 @@ def configured(
     if options.get("certificate_key") is not None and options.get("certificate") is None:
         raise InvalidInput("--cert-key needs --cert; to require signatures give --key env:NAME or file:PATH")
     return ReceiverConfig(
-        keys=tuple(signing_key(text, algorithm=chosen) for text in keys),
+        keys=tuple(signing_key(text, algorithm=chosen, scheme=scheme) for text in keys),
         token_credentials=None if token_client is None else resolve_secret(token_client),
         misbehave=tuple(misbehave),
         **options,
@@ -88,4 +94,7 @@ def _start_text(server: ReceiverServer) -> str:
     ]
     lines.append(f"{'requires':>14}  {', '.join(demands) or 'nothing (give --key or --token-client)'}")
     lines += [f"{'misbehaves':>14}  {text}" for text in config.misbehave]
+    if any(text.startswith("move-dns") for text in config.misbehave):
+        cannot = "change what a name leads to: let it lead to both addresses, or change your hosts file"
+        lines.append(f"{'it cannot':>14}  {cannot}")
     return "\n".join([*lines, f"{'stop':>14}  Ctrl-C", ""])

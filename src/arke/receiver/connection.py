@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import httptools
 import msgspec
 
+from arke.receiver.faults import perform
 from arke.receiver.http import Answer, Request, error_answer
-from arke.receiver.misbehaviour import perform
 
 if TYPE_CHECKING:
     from arke.receiver.misbehaviour import Misbehaviour

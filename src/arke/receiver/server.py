@@ -19,7 +19,7 @@ from arke.receiver.config import ReceiverConfig
 from arke.receiver.connection import Connection, Reply, reset_on_close
 from arke.receiver.fast_connection import FastConnection
 from arke.receiver.http import Record, RequestLog
-from arke.receiver.misbehaviour import MisbehaviourPlan, parse_misbehaviour
+from arke.receiver.misbehaviour import STRIKE_CONNECTIONS, MisbehaviourPlan, parse_misbehaviour
 from arke.receiver.service import ReceiverService, ReceiverStats, TokenIssuer
 from arke.receiver.state import AudienceState
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 1_024
 _SWEEP_INTERVAL_S: Final = 1.0
+_MOVE_INTERVAL_S: Final = 0.1
 _TLS_GOODBYE_S: Final = 1.0
 _ACCEPT_PAUSE_S: Final = 0.1
 
@@ -64,12 +65,14 @@ class ReceiverServer:
         self._loop = asyncio.get_running_loop()
         try:
             self._prepare()
-            self._listener = self._listen()
+            self._listener = self._listen(self.config.host, self.config.port)
         except BaseException:
             self._resources.close()
             raise
-        self._spawn(self._accept(self._listener))
+        self._where = self.config.host
+        self._start_accepting(self._listener)
         self._spawn(self._sweep())
+        self._follow_move()
 
     def _prepare(self) -> None:
         config = self.config
@@ -104,8 +107,7 @@ class ReceiverServer:
         )
         self.misbehave(list(config.misbehave))
 
-    def _listen(self) -> socket.socket:
-        host, port = self.config.host, self.config.port
+    def _listen(self, host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -199,11 +201,43 @@ class ReceiverServer:
         """Put these faults in force and no others; an empty list takes all back."""
         for text in specifications:
             rule = parse_misbehaviour(text)
-            if self.config.fast and rule.kind not in {"tls", "flap"}:
-                raise InvalidInput(f"{text!r}: the fast mode can only misbehave with tls and flap")
+            if self.config.fast and rule.kind not in STRIKE_CONNECTIONS:
+                raise InvalidInput(f"{text!r}: the fast mode can only misbehave with tls, flap and move-dns")
+            if rule.kind == "stale-token" and self._tokens is None:
+                raise InvalidInput(f"{text!r}: there are no tokens without --token-client")
+            if rule.kind == "move-dns":
+                self._listen(rule.value or self._elsewhere(), 0).close()  # is the address this machine's?
             if rule.kind == "tls" and rule.value != "stall":
                 self._certificates.faulty(rule.value)
         self._plan.replace(specifications, now_s=self._loop.time())
+        self._follow_move()
+
+    def _elsewhere(self) -> str:
+        """Another address of this machine, that the certificate is for if it was made here."""
+        other = {"127.0.0.1": "127.0.0.2", "localhost": "127.0.0.2", "::1": "127.0.0.1"}.get(self.config.host)
+        if other is None:
+            raise InvalidInput(f"move-dns: name the address to move to from {self.config.host}")
+        return other
+
+    def _follow_move(self) -> None:
+        """Listen where the name leads now, and no longer where it led before. Connections that stand stay."""
+        if self._listener is None:
+            return
+        moved = self._plan.moved_to(self._loop.time())
+        where = self.config.host if moved is None else moved or self._elsewhere()
+        if where == self._where:
+            return
+        try:
+            listener = self._listen(where, self.port)
+        except Unavailable:
+            self.stats.fail("move_failed")
+            return
+        if moved is not None:
+            self.stats.misbehave("move-dns")
+        self._accepting.cancel()
+        self._listener.close()
+        self._where, self._listener = where, listener
+        self._start_accepting(listener)
 
     def expire_tokens(self) -> None:
         """Make every bearer token issued so far worthless."""
@@ -231,9 +265,15 @@ class ReceiverServer:
     # -- sockets
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
+        self._keep(self._loop.create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _start_accepting(self, listener: socket.socket) -> None:
+        self._accepting = self._loop.create_task(self._accept(listener))
+        self._keep(self._accepting)
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -242,6 +282,7 @@ class ReceiverServer:
             except OSError:  # out of file descriptors, or a peer that gave up
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
+            self.stats.reach(str(accepted.getsockname()[0]))
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._plan.is_down(self._loop.time()):
                 reset_on_close(accepted)
@@ -302,10 +343,12 @@ class ReceiverServer:
             accepted.close()
 
     async def _sweep(self) -> None:
-        """Hang up on connections that idle, or take too long over a request; play the flap."""
+        """Hang up on connections that idle, or take too long over a request; play the flap and the move."""
         while True:
             flap = self._plan.flap()
-            await asyncio.sleep(_SWEEP_INTERVAL_S if flap is None else min(0.05, *flap.seconds))
+            pause_s = _SWEEP_INTERVAL_S if self._plan.moves is None else _MOVE_INTERVAL_S
+            await asyncio.sleep(pause_s if flap is None else min(0.05, *flap.seconds))
+            self._follow_move()
             now_s = self._loop.time()
             if self._plan.is_down(now_s):
                 for connection in list(self._connections):

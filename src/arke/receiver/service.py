@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import sqlite3
 import time
@@ -16,16 +17,18 @@ from urllib.parse import parse_qs
 import msgspec
 
 from arke.clock import Clock, SystemClock
+from arke.domain.secret_text import name_and_password
 from arke.errors import InvalidInput
 from arke.receiver.connection import Reply
+from arke.receiver.faults import status_of
 from arke.receiver.http import Answer, Record, Request, RequestLog, error_answer, json_answer
 from arke.receiver.message import Message, MessageError
-from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan, status_of
+from arke.receiver.misbehaviour import ANSWERS_ANYWAY, Misbehaviour, MisbehaviourPlan
 from arke.receiver.parser import parse
 from arke.receiver.verifier import VerificationError, bearer_token, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     OnMessage = Callable[[Message, Request], None]
 
@@ -36,7 +39,9 @@ _log = logging.getLogger(__name__)
 
 
 class ReceiverStats(msgspec.Struct, kw_only=True):
-    """Counters since the start. `requests` are messages only, not tokens or questions about the state."""
+    """Counters since the start. `requests` are messages only, not tokens or questions about the state; `addresses`
+    counts connections by the address that they came to.
+    """
 
     requests: int = 0
     accepted: int = 0
@@ -46,11 +51,15 @@ class ReceiverStats(msgspec.Struct, kw_only=True):
     failed: dict[str, int] = {}
     misbehaved: dict[str, int] = {}
     connections: int = 0
+    addresses: dict[str, int] = {}
     tls_failures: int = 0
     tokens_issued: int = 0
 
     def fail(self, verdict: str) -> None:
         self.failed[verdict] = self.failed.get(verdict, 0) + 1
+
+    def reach(self, address: str) -> None:
+        self.addresses[address] = self.addresses.get(address, 0) + 1
 
     def misbehave(self, kind: str) -> None:
         self.misbehaved[kind] = self.misbehaved.get(kind, 0) + 1
@@ -92,11 +101,14 @@ class ReceiverService:
                 return Reply(answer=self._controlled(request))
             case "POST", "/oauth2/token" if self._tokens is not None:
                 return self._token_reply(request, self._tokens)
-            case "POST", _:
+            case "POST" | "PUT" | "PATCH", _:
                 return self._message_reply(request)
             case _:
+                allow = ("Allow", "POST, PUT, PATCH")
                 return Reply(
-                    answer=error_answer(405, "method_not_allowed", "messages come by POST", ("Allow", "POST"))
+                    answer=error_answer(
+                        405, "method_not_allowed", "messages come by POST, PUT or PATCH", allow
+                    )
                 )
 
     def report(self) -> dict[str, Any]:
@@ -111,7 +123,9 @@ class ReceiverService:
     # -- messages
 
     def _message_reply(self, request: Request) -> Reply:
-        fault = self._plan.for_request("message")
+        fault = self._plan.for_request(
+            "message", now_s=time.monotonic(), applies=lambda rule: self._concerns(rule, request)
+        )
         self.stats.requests += 1
         if fault is not None and fault.kind not in ANSWERS_ANYWAY:
             verdict, answer = "not_processed", Answer(status=500)
@@ -122,6 +136,14 @@ class ReceiverService:
         elif fault is None:
             self.stats.fail(verdict)
         return self._finish(request, verdict, answer, fault)
+
+    def _concerns(self, rule: Misbehaviour, request: Request) -> bool:
+        """Whether a fault that looks at requests is about this one."""
+        if rule.kind == "poison":
+            return _names(request.body, rule.value)
+        if rule.kind == "stale-token":
+            return self._tokens is not None and self._tokens.older_than(rule.seconds[0], _bearer(request))
+        return True
 
     def _finish(self, request: Request, verdict: str, answer: Answer, fault: Misbehaviour | None) -> Reply:
         if fault is not None:
@@ -176,24 +198,22 @@ class ReceiverService:
         return "accepted", json_answer({"accepted": len(message.users)})
 
     def _token_accepted(self, request: Request) -> bool:
-        try:
-            return self._tokens is not None and self._tokens.accepts(bearer_token(request.headers))
-        except VerificationError:
-            return False
+        return self._tokens is not None and self._tokens.accepts(_bearer(request))
 
     # -- tokens
 
     def _token_reply(self, request: Request, tokens: TokenIssuer) -> Reply:
-        fault = self._plan.for_request("token")
+        fault = self._plan.for_request("token", now_s=time.monotonic())
         verdict, answer = self._issue(request, tokens)
         return self._finish(request, verdict, answer, fault)
 
     def _issue(self, request: Request, tokens: TokenIssuer) -> tuple[str, Answer]:
         no_store = ("Cache-Control", "no-store")
-        if not tokens.knows(request.header("Authorization") or ""):
+        form = parse_qs(request.body.decode("latin-1"))
+        if not (tokens.knows(request.header("Authorization") or "") or tokens.named_in(form)):
             challenge = ("WWW-Authenticate", "Basic")
             return "bad_client", json_answer({"error": "invalid_client"}, 401, challenge, no_store)
-        if parse_qs(request.body.decode("latin-1")).get("grant_type") != ["client_credentials"]:
+        if form.get("grant_type") != ["client_credentials"]:
             return "bad_grant", json_answer({"error": "unsupported_grant_type"}, 400, no_store)
         content: dict[str, object] = {"token_type": "Bearer", "access_token": tokens.issue()}
         if self._config.announce_expiry:
@@ -264,6 +284,18 @@ class TokenIssuer:
         matches = hmac.compare_digest(given.encode("utf-8", "replace"), self._credentials)
         return scheme.lower() == "basic" and matches
 
+    def named_in(self, form: Mapping[str, list[str]]) -> bool:
+        """Whether a form names the client, as `client_id` and `client_secret`."""
+        try:
+            known = name_and_password(self._credentials.decode())
+        except (InvalidInput, UnicodeDecodeError):
+            return False  # opaque credentials
+        given = [form.get(name, []) for name in ("client_id", "client_secret")]
+        if any(len(values) != 1 for values in given):
+            return False
+        ours, theirs = (":".join(pair).encode() for pair in (known, [values[0] for values in given]))
+        return hmac.compare_digest(ours, theirs)
+
     def issue(self) -> str:
         """A fresh token of 256 bits; beyond the bound the oldest one is forgotten."""
         token = secrets.token_urlsafe(32)
@@ -277,9 +309,28 @@ class TokenIssuer:
         expiry = self._expiry_by_hash.get(_hash(token))
         return expiry is not None and self._clock.now() < expiry
 
+    def older_than(self, seconds: float, token: str) -> bool:
+        """Whether this is one of its tokens, and was issued longer ago."""
+        expiry = self._expiry_by_hash.get(_hash(token))
+        return expiry is not None and self._clock.now() - (expiry - self.lifetime_s) > seconds
+
     def expire_all(self) -> None:
         """Make every token issued so far worthless: the next message gets a 401."""
         self._expiry_by_hash.clear()
+
+
+def _bearer(request: Request) -> str:
+    """The token of a request; empty where it has none."""
+    try:
+        return bearer_token(request.headers)
+    except VerificationError:
+        return ""
+
+
+def _names(body: bytes, user: str) -> bool:
+    """Whether a body, of whatever format, holds this id whole."""
+    whole = rb"(?<![\w-])%s(?![\w-])" % re.escape(user.encode())
+    return re.search(whole, body) is not None
 
 
 def _hash(token: str) -> bytes:

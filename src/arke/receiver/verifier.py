@@ -7,16 +7,18 @@ Several keys may be valid at once, so that keys rotate without losing a message:
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from arke.domain.catalog import HmacAlgorithm
+from arke.domain.catalog import BODY, TIMESTAMP, HmacAlgorithm, SignatureEncoding
+from arke.domain.digits import whole_number
+from arke.domain.secret_text import WEBHOOK_PREFIX, webhook_keys
 from arke.errors import InvalidInput, Unauthorized
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -24,7 +26,13 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 DEFAULT_HEADER: Final = "X-Signature"
 DEFAULT_TOLERANCE_S: Final = 300.0
-_DIGESTS: Final = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "md5": hashlib.md5}
+MAX_STAMP: Final = 10**12
+_DIGESTS: Final = {
+    "sha1": hashlib.sha1,
+    "sha256": hashlib.sha256,
+    "sha512": hashlib.sha512,
+    "md5": hashlib.md5,
+}
 
 
 class VerificationError(Unauthorized):
@@ -34,20 +42,29 @@ class VerificationError(Unauthorized):
 
 
 class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One key that the sender may sign with. Its secret is kept out of `repr`."""
+    """One key that the sender may sign with, and how: the fields are those of a catalog's `signatures`. Its secret
+    is kept out of `repr`.
+    """
 
     secret: bytes
     header: str = DEFAULT_HEADER
     algorithm: HmacAlgorithm = "sha1"
+    encoding: SignatureEncoding = "base64"
+    prefix: str = ""
+    signs: str = BODY
+    timestamp_header: str | None = None
 
     def __repr__(self) -> str:
         return f"SigningKey(header={self.header!r}, algorithm={self.algorithm!r})"
 
 
-def sign(body: bytes, key: SigningKey) -> str:
-    """The header value the sender computes: base64 of the HMAC over the body bytes."""
-    digest = hmac.digest(key.secret, body, _DIGESTS[key.algorithm])
-    return base64.b64encode(digest).decode("ascii")
+def sign(body: bytes, key: SigningKey, timestamp: int | None = None) -> str:
+    """The header value the sender computes: prefix and HMAC. `timestamp` (epoch seconds) where the key has one."""
+    stamp = "" if timestamp is None else str(timestamp)
+    before, _, after = key.signs.replace(TIMESTAMP, stamp).partition(BODY)
+    digest = hmac.digest(key.secret, before.encode() + body + after.encode(), _DIGESTS[key.algorithm])
+    text = digest.hex() if key.encoding == "hex" else base64.b64encode(digest).decode("ascii")
+    return key.prefix.replace(TIMESTAMP, stamp) + text
 
 
 def verify(
@@ -57,24 +74,35 @@ def verify(
     *,
     header: str = DEFAULT_HEADER,
     algorithm: HmacAlgorithm = "sha1",
+    now: float | None = None,
+    tolerance_s: float = DEFAULT_TOLERANCE_S,
 ) -> None:
     """Raise `VerificationError` unless a signature header matches one of the keys.
 
-    `header` and `algorithm` apply to keys given as plain text or bytes; a `SigningKey` brings its own.
-    For a signed GET, `body` is the path with `?` and the query, as bytes.
+    `header` and `algorithm` apply to keys given as plain text or bytes; a `SigningKey` brings its own. A time stamp
+    that is signed may be no further from `now` than the tolerance. For a signed GET, `body` is the path with `?`
+    and the query, as bytes.
     """
     accepted = _signing_keys(keys, header, algorithm)
     if not accepted:
         raise InvalidInput("no signing key was given; a request cannot be verified against nothing")
     given = _by_name(headers)
+    at = time.time() if now is None else now
     seen = False
     matched = False
+    late = False
     for key in accepted:
-        expected = sign(body, key).encode("ascii")
         for value in given.get(key.header.lower(), ()):
             seen = True
             # No early exit: how long it takes does not tell which key matched.
-            matched |= hmac.compare_digest(expected, value.strip().encode("utf-8", "replace"))
+            stamp = _stamp(key, value, given)
+            expected = sign(body, key, stamp).encode("ascii")
+            right = hmac.compare_digest(expected, _letters(key, value.strip()).encode("utf-8", "replace"))
+            in_time = TIMESTAMP not in key.signs or (stamp is not None and abs(at - stamp) <= tolerance_s)
+            late |= right and not in_time
+            matched |= right and in_time
+    if late and not matched:
+        raise VerificationError(f"the signed time stamp is more than {tolerance_s:g} s away", forbidden=True)
     if not matched:
         names = ", ".join(sorted({key.header for key in accepted}))
         raise VerificationError(
@@ -83,6 +111,28 @@ def verify(
             else f"the signature header is missing: {names}",
             forbidden=seen,
         )
+
+
+def _stamp(key: SigningKey, value: str, headers: dict[str, list[str]]) -> int | None:
+    """The second that a signature came with, in its prefix or a header of its own."""
+    if key.timestamp_header is not None:
+        stamps = headers.get(key.timestamp_header.lower(), [])
+        return whole_number(stamps[0].strip(), MAX_STAMP) if len(stamps) == 1 else None
+    before, place, after = key.prefix.partition(TIMESTAMP)
+    if not place:
+        return None
+    found = re.match(
+        rf"{re.escape(before)}([0-9]{{1,12}}){re.escape(after.partition(TIMESTAMP)[0])}", value.strip()
+    )
+    return int(found[1]) if found else None
+
+
+def _letters(key: SigningKey, value: str) -> str:
+    """Hex is the same in capitals; what stands before it is not."""
+    if key.encoding == "base64":
+        return value
+    digits = _DIGESTS[key.algorithm]().digest_size * 2
+    return value[:-digits] + value[-digits:].lower()
 
 
 def is_authentic(
@@ -111,7 +161,8 @@ def verify_standard_webhooks(
 ) -> str:
     """Check the Standard Webhooks headers and return the message id (remember it to drop repeats).
 
-    A secret is `whsec_` + base64, or raw bytes. A time stamp further from now than the tolerance is refused.
+    A secret is text (`whsec_` and base64, also several of them, as they were given out), or raw bytes. A time stamp
+    further from now than the tolerance is refused.
     """
     given = _by_name(headers)
     message_id, stamp, signatures = (
@@ -126,8 +177,9 @@ def verify_standard_webhooks(
     signed = f"{message_id}.{stamp}.".encode() + body
     values = [value.removeprefix("v1,") for value in signatures.split(" ") if value.startswith("v1,")]
     matched = False
-    for secret in [secrets] if isinstance(secrets, str | bytes) else secrets:
-        expected = base64.b64encode(hmac.digest(_webhook_secret(secret), signed, hashlib.sha256))
+    listed = [secrets] if isinstance(secrets, str | bytes) else secrets
+    for key in [key for secret in listed for key in _webhook_keys(secret)]:
+        expected = base64.b64encode(hmac.digest(key, signed, hashlib.sha256))
         for value in values:
             matched |= hmac.compare_digest(expected, value.encode("utf-8", "replace"))
     if not matched:
@@ -165,14 +217,13 @@ def _signing_keys(
     ]
 
 
-def _webhook_secret(secret: str | bytes) -> bytes:
-    raw = _as_bytes(secret)
-    if not raw.startswith(b"whsec_"):
-        return raw
-    try:
-        return base64.b64decode(raw.removeprefix(b"whsec_"), validate=True)
-    except binascii.Error:
-        raise InvalidInput("a Standard Webhooks secret must be base64 after whsec_") from None
+def _webhook_keys(secret: str | bytes) -> tuple[bytes, ...]:
+    """Bytes are the key itself, unless they are what was given out. Raises InvalidInput."""
+    if isinstance(secret, bytes):
+        if not secret.startswith(WEBHOOK_PREFIX.encode()):
+            return (secret,)
+        secret = secret.decode("utf-8", "replace")
+    return webhook_keys(secret)
 
 
 def _as_bytes(secret: str | bytes) -> bytes:

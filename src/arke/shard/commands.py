@@ -14,6 +14,7 @@ from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: 
 from arke.domain.batch import Scope
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.ledger import LedgerEntry
+from arke.domain.profile import Held
 from arke.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -154,11 +155,15 @@ class ForShard(Asks[R], Generic[R], frozen=True):
         return 1
 
 
-class Sight(Asks[Seen | Taken], tag=True, frozen=True):
-    """A device was seen. `arriving` are ids that another device has yet to let go of."""
+class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True):
+    """A device was seen, or something was heard of a person (whose home stands for a device then). `arriving` are
+    ids that another device has yet to let go of; `held` is what the homes of the people hold who have just come to
+    this device.
+    """
 
     event: Event
     arriving: tuple[tuple[int, str], ...] = ()
+    held: tuple[Held, ...] = ()
 
     @property
     def key(self) -> str:
@@ -170,6 +175,8 @@ class Sight(Asks[Seen | Taken], tag=True, frozen=True):
 
     def need(self, needs: Needs) -> None:
         needs.devices.append(self.event.uuid)
+        if self.event.event_id is not None:
+            needs.counted.add((self.event.uuid, self.event.event_id))
 
 
 class Unlink(ForDevice[Unlinked], tag=True, frozen=True):
@@ -320,7 +327,8 @@ class Onboard(ForDevice[Onboarded], tag=True, frozen=True):
     counted already are not applied again.
 
     `file` is the file's number (0: what files have said of a customer id before), `ts` when traits are
-    realised, `at` now. `overwrites`: the data source whose traits the first line replaces.
+    realised, `at` now. `overwrites`: the data source whose traits the first line replaces. `ids`, `arriving`: of a
+    person's home, its id, and whether a device speaks for it.
     """
 
     file: int
@@ -328,6 +336,15 @@ class Onboard(ForDevice[Onboarded], tag=True, frozen=True):
     at: int
     lines: tuple[FileLine, ...]
     overwrites: int | None = None
+    ids: tuple[DeclaredId, ...] = ()
+    arriving: tuple[tuple[int, str], ...] = ()
+
+
+class Join(ForDevice[Done], tag=True, frozen=True):
+    """A device that has come to a person is to have what the person's home holds."""
+
+    held: Held
+    at: int
 
 
 class Link(ForDevice[Linked], tag=True, frozen=True):
@@ -341,6 +358,7 @@ class Link(ForDevice[Linked], tag=True, frozen=True):
 Command = (
     Sight
     | Onboard
+    | Join
     | Link
     | Unlink
     | Adopt

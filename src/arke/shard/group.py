@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
+from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import wake_at
 from arke.storage.ports.shard import DeviceRows, GroupWrites, LedgerKey
 from arke.telling.records import ToTell
@@ -20,6 +21,7 @@ from arke.telling.triggers import note_untold
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from arke.domain.event import Event
     from arke.domain.ledger import Owed
     from arke.shard.ruling import Ruling
     from arke.storage.ports.shard import Loaded
@@ -32,7 +34,8 @@ class Group:
     """The state of one run: profiles as loaded and changed so far, and all that is to be written.
 
     `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
-    `closed` names a destination for each device that it is no longer owed because the device is gone.
+    `closed` names a destination for each device that it is no longer owed because the device is gone. `realised`
+    are the traits that were realised before, under the rule they have; `repeated` counts events that had counted.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Group:
         rows: Mapping[int, DeviceRows],
         next_seq: int,
         hash_of: Callable[[str], str],
+        realised: set[int],
     ) -> None:
         self.ruling = ruling
         self.loaded = loaded
@@ -50,6 +54,8 @@ class Group:
         self.hash_of = hash_of
         self.writes = GroupWrites()
         self.closed: list[int] = []
+        self.repeated = 0
+        self._realised = realised
         self._rows = rows
         self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}
 
@@ -68,6 +74,23 @@ class Group:
         found = {uid: devices[uid] for uid in uids if uid in devices}
         walked = self.loaded.profiles
         return found | {uid: walked[uid] for uid in sorted(uids) if uid in walked and uid not in found}
+
+    def counts(self, uid: int, event: Event) -> bool:
+        """Whether an event with an id counts: none of that id has for this device within a day."""
+        key = (event.uuid, event.event_id or "")
+        counted_at = self.loaded.counted.get(key)
+        if counted_at is not None and event.at - counted_at < DAY_S:
+            self.repeated += 1
+            return False
+        self.loaded.counted[key] = event.at
+        self.writes.counted.append((uid, key[1], event.at))
+        return True
+
+    def note_realised(self, traits: Sequence[int]) -> None:
+        """Remember that these traits are realised by somebody."""
+        if not self._realised.issuperset(traits):
+            marks = self.ruling.compiled.rule_marks
+            self.writes.realised |= {trait: marks[trait] for trait in traits if trait not in self._realised}
 
     def ledger_of(self, uid: int) -> list[LedgerRow]:
         """A device's rows, with what this group has made of them: an outcome that was reported in the same group

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from arke.domain.ledger import TOLD_1
 from arke.domain.time import utc_text
+from arke.evaluation.evaluate import held_by
 from arke.shard.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling
 from arke.telling.tellings import tellings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from arke.delivery.lane import Lane
-    from arke.domain.ledger import LedgerEntry
-    from arke.domain.profile import Profile
+    from arke.domain.ledger import LedgerEntry, Owed
+    from arke.domain.profile import Held, Profile
     from arke.shard.protocol import AskOwed
     from arke.storage.ports.shard import DeviceStates, LaneReader
     from arke.telling.records import Route
@@ -53,6 +54,8 @@ class Inspection:
                     pending=lane is not None and await self._is_pending(lane, uid),
                     owed_since=owed.since if owed is not None else None,
                     owed_reason=owed.reason if owed is not None else None,
+                    owed_tries=owed.tries if owed is not None else 0,
+                    owed_due=_due(route, owed) if owed is not None else None,
                     sampled=route.samples(uuid),
                     would_tell={
                         f"{telling.dpid}:{telling.id}": {
@@ -63,6 +66,12 @@ class Inspection:
                 )
             )
         return Dossier(profile, rows, sides, now)
+
+    async def held(self, homes: Sequence[str], now: int) -> dict[str, Held]:
+        """What these homes of people hold for the people's devices."""
+        found = {home: await self._reader.device(home) for home in homes}
+        held = {home: held_by(one.profile, now) for home, one in found.items() if one is not None}
+        return {home: one for home, one in held.items() if one is not None}
 
     async def standing(self, uuid: str) -> Standing:
         """How far destinations are with a device that withdrew."""
@@ -81,7 +90,9 @@ class Inspection:
             if number in held or lane.holds(uid) or (number in concerned and lane.unsure(uid))
         ]
         owed = [owed.destination for owed in device.owed]
-        return Standing([(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy)
+        return Standing(
+            [(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy, known=True
+        )
 
     async def _is_pending(self, lane: Lane, uid: int) -> bool:
         """Whether a lane has the device in hand, or has yet to come to it in the journal."""
@@ -110,7 +121,7 @@ class Inspection:
                     owed_of = {owed.uid: owed for owed in group}
                     states = await self._reader.devices(list(owed_of), number, owed=False)
                     for owed in owed_of.values():
-                        found += _owed_device(routes[number], states, owed.uid, owed.since, owed.reason)
+                        found += _owed_device(routes[number], states, owed.uid, owed.since, owed.reason, owed)
             if len(page) == request.limit:
                 return OwedPage(found, (page[-1].destination, page[-1].uid))
         wanted = [number for number in sorted(routes) if request.destination in (None, number)]
@@ -127,7 +138,7 @@ class Inspection:
             if lane is None or number < resumed_at:
                 continue
             seq = max(lane.cursor, position) if number == resumed_at else lane.cursor
-            reason = "circuit_open" if lane.sender.circuit.is_open else "waiting"
+            reason = lane.sender.waits_for
             listed: set[int] = set()
             while records := await self._reader.journal(seq, _JOURNAL_PAGE):
                 for entry in records:
@@ -145,7 +156,14 @@ class Inspection:
         return OwedPage(found, None)
 
 
-def _owed_device(route: Route, states: DeviceStates, uid: int, since: int, reason: str) -> list[OwedDevice]:
+def _due(route: Route, owed: Owed) -> int | None:
+    """When it is sent again by itself, at the earliest; None: it is not."""
+    return max(owed.due, owed.since) if route.destination.owed == "auto" else None
+
+
+def _owed_device(
+    route: Route, states: DeviceStates, uid: int, since: int, reason: str, owed: Owed | None = None
+) -> list[OwedDevice]:
     """The device as it is listed; nothing where it has nothing left to say."""
     profile = states.profiles.get(uid)
     if profile is None:
@@ -153,6 +171,7 @@ def _owed_device(route: Route, states: DeviceStates, uid: int, since: int, reaso
     ids, segments = _owed_state(route, profile, states.ledgers.get(uid, {}))
     if not ids:
         return []
+    due = _due(route, owed) if owed is not None else None
     return [
         OwedDevice(
             destination=route.destination.id,
@@ -161,6 +180,8 @@ def _owed_device(route: Route, states: DeviceStates, uid: int, since: int, reaso
             segments=segments,
             since=utc_text(since),
             reason=reason,
+            tries=owed.tries if owed is not None else 0,
+            next=utc_text(due) if due is not None else None,
         )
     ]
 

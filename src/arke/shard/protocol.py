@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
+from arke.delivery.circuit import CircuitState
 from arke.delivery.observer import DestinationFigures
+from arke.delivery.refusals import Refused
 from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
-from arke.domain.profile import Profile
+from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
 from arke.shard.commands import Command, Result
 
@@ -37,18 +39,33 @@ def answer_type(kind: type[Question[Any]]) -> Any:
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """One lane: what it did, what waits, what is owed, and whether its circuit is open."""
+    """One lane: what it did, what waits, what is owed and when the first of it is sent again by itself (epoch
+    seconds; None: not at all), its circuit, and for how long the endpoint still wants to be left alone.
+    """
 
     destination: int
     owed: int
     backlog: int
-    circuit_open: bool
+    circuit: CircuitState
     figures: DestinationFigures
+    owed_due: int | None = None
+    pause_s: float = 0.0
+
+
+class LastRefusal(msgspec.Struct, frozen=True):
+    """When a destination last refused a message, and how; what it said is shown to fewer (`AskRefusals`)."""
+
+    at: str
+    answer: str
+    times: int = 1
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
-    """One shard's figures since it started; `profiles` and `seq` of all time; `taken` is how far its log was taken.
+    """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time;
+    `taken` is how far its log was taken.
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
+    Of its `events`, `repeated` had counted before. `unasked` are keys that no rule asks for, with how many sampled
+    events had each; `unrealised` traits that nobody has realised since their rule is as it is.
     """
 
     ready: bool
@@ -62,12 +79,18 @@ class ShardStatus(msgspec.Struct, frozen=True):
     catalog_version: int
     backfilled: float
     lanes: list[LaneStatus]
+    people: int = 0
+    repeated: int = 0
+    unasked: dict[str, int] = {}
+    unrealised: list[int] = []
+    refused: dict[int, LastRefusal] = {}
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
     """One device's news that a destination has not acknowledged (SPEC 9: `undelivered list`).
 
-    `segments` maps an alias to the status that is owed; `ids` are `dpid:id`; `since` is RFC 3339.
+    `segments` maps an alias to the status that is owed; `ids` are `dpid:id`; `since` is RFC 3339, and so is `next`:
+    when it is sent again by itself at the earliest, None where it is not. `tries`: messages that failed.
     """
 
     destination: int
@@ -76,6 +99,8 @@ class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
     segments: dict[str, int]
     since: str
     reason: str
+    tries: int = 0
+    next: str | None = None
 
 
 class OwedPage(msgspec.Struct, frozen=True):
@@ -92,6 +117,8 @@ class Telling(msgspec.Struct, frozen=True):
     pending: bool
     owed_since: int | None
     owed_reason: str | None
+    owed_tries: int
+    owed_due: int | None
     sampled: bool
     would_tell: dict[str, dict[str, int]]
 
@@ -106,14 +133,16 @@ class Dossier(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What destinations know of one device. `ids` are those on its profile; `owed` the destinations that it
-    is owed to, `busy` those that have it in hand, or that a crash may have told more than the ledger knows.
+    """What destinations know of one device, if it is `known`. `ids` are those on its profile; `owed` the
+    destinations that it is owed to, `busy` those that have it in hand, or that a crash may have told more than the
+    ledger knows.
     """
 
     ids: list[tuple[int, str]] = []
     ledger: list[LedgerRow] = []
     owed: list[int] = []
     busy: list[int] = []
+    known: bool = False
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -183,9 +212,10 @@ class Switch(Question[None], tag=True, frozen=True):
 
 
 class AskStatus(Question[ShardStatus], tag=True, frozen=True):
-    """How the shard is doing."""
+    """How the shard is doing; with `latencies`, and with what shows how rules and events `fit`, if asked for."""
 
     latencies: bool = False
+    fit: bool = False
 
 
 class AskProfile(Question[Dossier], tag=True, frozen=True):
@@ -200,6 +230,12 @@ class AskStanding(Question[Standing], tag=True, frozen=True):
     uuid: str
 
 
+class AskHeld(Question[dict[str, Held]], tag=True, frozen=True):
+    """What homes of people hold, by their keys, for those that hold anything."""
+
+    homes: tuple[str, ...]
+
+
 class Compact(Question[bool], tag=True, frozen=True):
     """Leave nothing of what was deleted in the store's files. False: a reader was in
     the way; ask again."""
@@ -211,6 +247,12 @@ class AskOwed(Question[OwedPage], tag=True, frozen=True):
     destination: int | None
     after: tuple[int, int]
     limit: int
+
+
+class AskRefusals(Question[list[Refused]], tag=True, frozen=True):
+    """The newest refusals of a destination, or of all."""
+
+    destination: int | None
 
 
 class AskEstimate(Question[Estimated], tag=True, frozen=True):
@@ -244,6 +286,14 @@ class AskBehind(Question[Behind], tag=True, frozen=True):
 
     version: int
     destinations: tuple[int, ...]
+
+
+class ShareAcknowledgements(Question[dict[int, float]], tag=True, frozen=True):
+    """When each destination last acknowledged something here, of those that did since the shard started.
+    `elsewhere` is the same for the other shards.
+    """
+
+    elsewhere: dict[int, float]
 
 
 class Drain(Question[None], tag=True, frozen=True):
@@ -290,13 +340,16 @@ AnyQuestion = (
     | AskStatus
     | AskProfile
     | AskStanding
+    | AskHeld
     | AskOwed
+    | AskRefusals
     | AskEstimate
     | AskForecast
     | AskBehind
     | RunBatch
     | AskBatches
     | Compact
+    | ShareAcknowledgements
     | Drain
 )
 """All kinds of questions: what a frame may hold."""

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class GroupResult(msgspec.Struct, frozen=True):
-    """Answers in the order of the commands, and the writes to commit; `closed` as in `Group`."""
+    """Answers in the order of the commands, and the writes to commit; `closed` and `repeated` as in `Group`."""
 
     results: list[Result]
     writes: GroupWrites
     closed: list[int]
+    repeated: int = 0
 
 
 class GroupRunner:
@@ -34,13 +35,36 @@ class GroupRunner:
 
     def __init__(self, store: ShardStore, ruling: Ruling) -> None:
         self._store = store
-        self.ruling = ruling
+        self._ruling = ruling
         self._next_seq = 0
+        self._marks: dict[int, int] = {}
+        self._realised: set[int] = set()
+
+    @property
+    def ruling(self) -> Ruling:
+        return self._ruling
+
+    @ruling.setter
+    def ruling(self, ruling: Ruling) -> None:
+        self._ruling = ruling
+        self._recall()
+
+    def _recall(self) -> None:
+        """Which traits were realised under the rules in force."""
+        marks = self._ruling.compiled.rule_marks
+        self._realised = {trait for trait, mark in self._marks.items() if marks.get(trait) == mark}
+
+    @property
+    def unrealised(self) -> list[int]:
+        """The traits that nobody has realised since their rule is as it is."""
+        return sorted(self._ruling.compiled.traits.keys() - self._realised)
 
     async def start(self) -> None:
-        """Find where the journal goes on. Before the first group."""
+        """Find where the journal goes on, and what was realised. Before the first group."""
         cursors = await self._store.cursors()
         self._next_seq = max(await self._store.last_seq(), *cursors.values(), 0) + 1
+        self._marks = await self._store.realised_traits()
+        self._recall()
 
     async def run(self, commands: Sequence[Command]) -> GroupResult:
         """Run a group. A command that raises costs only itself."""
@@ -58,7 +82,7 @@ class GroupRunner:
                     broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
                     break
             else:
-                return GroupResult(results, group.finish(), group.closed)
+                return GroupResult(results, group.finish(), group.closed, group.repeated)
 
     async def _load(self, commands: Sequence[Command]) -> Group:
         """One read for all of them; a second one if some must know what was told of their devices."""
@@ -68,7 +92,7 @@ class GroupRunner:
         loaded = await self._store.load(needs)
         asked = self._asked_rows(commands, loaded)
         rows = await self._store.rows(asked) if asked else {}
-        return Group(self.ruling, loaded, rows, self._next_seq, self._store.hash_of)
+        return Group(self.ruling, loaded, rows, self._next_seq, self._store.hash_of, self._realised)
 
     def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:
         """The stored devices whose rows a command must know."""
@@ -86,3 +110,5 @@ class GroupRunner:
         """Called once the group's writes are durable."""
         if result.writes.journal:
             self._next_seq = result.writes.journal[-1].seq + 1
+        self._marks |= result.writes.realised
+        self._realised |= result.writes.realised.keys()

@@ -17,6 +17,8 @@ import msgspec
 from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
+from arke.domain.homes import is_home
+from arke.domain.time import DAY_S
 from arke.errors import InvalidInput, Overloaded, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
@@ -36,21 +38,26 @@ from arke.shard.protocol import (
     AskBehind,
     AskEstimate,
     AskForecast,
+    AskHeld,
     AskOwed,
     AskProfile,
+    AskRefusals,
     AskStanding,
     AskStatus,
     Compact,
     Drain,
     LaneStatus,
+    LastRefusal,
     Prepare,
     RunBatch,
     ShardStatus,
+    ShareAcknowledgements,
     Submit,
     Switch,
 )
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
 from arke.shard.what_if import WhatIf
 from arke.storage.ports.shard import GroupWrites
@@ -85,6 +92,8 @@ HOUSEKEEPING_S = 1.0
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
 LOOK_AGAIN_S = 30.0
+TRIMMED_TOGETHER = 10_000
+"""Counted events forgotten at a time."""
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
 
@@ -146,8 +155,10 @@ class Shard:
         self._stopping = False
         self._ready = True
         self._events = 0
+        self._repeated = 0
         self._changes = 0
         self._groups = 0
+        self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
 
     # --- life -------------------------------------------------------------------------------------------
@@ -213,6 +224,7 @@ class Shard:
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
                 held=self._held,
+                in_hand=await self.store.owed_in_hand(destination_id),
             )
             self.lanes[destination_id] = lane
             run = runs.get(destination_id)
@@ -352,6 +364,7 @@ class Shard:
         self._ready = True
         self._taken = max(self._taken, seen_to)
         self.runner.committed(result)
+        self._unasked.look(commands, self.runner.ruling.compiled.matcher.keys)
         self._answer(taken, result)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
@@ -361,7 +374,13 @@ class Shard:
             if not waiting.future.done():
                 waiting.future.set_result(answers)
         self._groups += 1
-        self._events += sum(isinstance(one, Sight) for waiting in taken for one in waiting.commands)
+        self._events += sum(
+            # What the home of a person hears beside a device is the same event.
+            isinstance(one, Sight) and not (one.arriving and is_home(one.event.uuid))
+            for waiting in taken
+            for one in waiting.commands
+        )
+        self._repeated += result.repeated
         for destination_id in result.closed:
             if destination_id in self.lanes:
                 self.lanes[destination_id].owed_count -= 1
@@ -401,7 +420,7 @@ class Shard:
                     lane.reroute(routing.routes[destination_id])
 
     async def _tidy_up(self) -> None:
-        pruned = 0.0
+        pruned, forgetting = 0.0, False
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
@@ -412,6 +431,10 @@ class Shard:
                     pruned = self._clock.now()
                     needed = await self._needed_from()
                     await self._write(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
+                    forgetting = True
+                if forgetting:
+                    gone = await self._write(self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER)
+                    forgetting = gone == TRIMMED_TOGETHER
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
@@ -454,15 +477,11 @@ class Shard:
             case Switch():
                 return await self._switch(asked.version)
             case AskStatus():
-                return await self._status(latencies=asked.latencies)
-            case AskProfile():
-                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
-            case AskStanding():
-                return await self._inspection.standing(asked.uuid)
+                return await self._status(latencies=asked.latencies, fit=asked.fit)
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
+                return await self._look(asked)
             case Compact():
                 return await self._write(self.store.expunge)
-            case AskOwed():
-                return await self._inspection.owed_page(asked, self._routing_now())
             case RunBatch():
                 return await self._run_batch(asked)
             case AskBatches():
@@ -471,8 +490,31 @@ class Shard:
                 return await self._what_if.estimate(asked, self.runner.ruling.compiled)
             case AskForecast() | AskBehind():
                 return await self._ahead(asked)
+            case ShareAcknowledgements():
+                return self._share_acknowledgements(asked.elsewhere)
             case Drain():
                 return await self._drain(asked.timeout_s)
+
+    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
+        """What is held, and changes nothing."""
+        match asked:
+            case AskProfile():
+                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
+            case AskStanding():
+                return await self._inspection.standing(asked.uuid)
+            case AskHeld():
+                return await self._inspection.held(asked.homes, self.now)
+            case AskOwed():
+                return await self._inspection.owed_page(asked, self._routing_now())
+            case AskRefusals():
+                return self._wire.refusals.of(asked.destination, self.now)
+
+    def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
+        for number, at in elsewhere.items():
+            if number in self.lanes:
+                self.lanes[number].acknowledged_elsewhere(at)
+        found = {number: lane.acknowledged_at for number, lane in self.lanes.items()}
+        return {number: at for number, at in found.items() if at is not None}
 
     def _prepared_ruling(self, version: int) -> Ruling:
         ruling = self._prepared.get(version)
@@ -536,29 +578,45 @@ class Shard:
     def _settled(self) -> bool:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
-    async def _status(self, *, latencies: bool) -> ShardStatus:
+    async def _status(self, *, latencies: bool, fit: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id)
             if not latencies:
                 figures.latencies_ms = []
+            now = asyncio.get_running_loop().time()
+            resends = lane.owed_count > 0 and lane.route.destination.owed == "auto"
             lanes.append(
                 LaneStatus(
-                    destination_id, lane.owed_count, lane.backlog, lane.sender.circuit.is_open, figures
+                    destination_id,
+                    lane.owed_count,
+                    lane.backlog,
+                    lane.sender.circuit.state(now),
+                    figures,
+                    owed_due=(await self.store.next_owed(destination_id) or self.now) if resends else None,
+                    pause_s=lane.sender.pace.paused_s(now),
                 )
             )
         return ShardStatus(
             ready=self._ready,
-            profiles=await self.store.count_profiles(),
+            profiles=await self.store.count_profiles() - (people := await self.store.count_people()),
+            people=people,
             seq=await self.store.last_seq(),
             taken=self._taken,
             queued=self._queued,
             events=self._events,
+            repeated=self._repeated,
+            unasked=self._unasked.shown(self.runner.ruling.compiled.matcher.keys) if fit else {},
+            unrealised=self.runner.unrealised if fit else [],
             changes=self._changes,
             groups=self._groups,
             catalog_version=self.runner.ruling.version,
             backfilled=await self._backfilled(),
             lanes=lanes,
+            refused={
+                number: LastRefusal(one.at, one.answer, one.times)
+                for number, one in self._wire.refusals.newest(self.now).items()
+            },
         )
 
     async def _backfilled(self) -> float:

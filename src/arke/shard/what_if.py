@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from arke.domain.homes import is_silent
 from arke.domain.profile import decode_profile
 from arke.domain.rules.segment import compile_segment_rule
 from arke.evaluation.what_if import EditProbe, RuleProbe
@@ -166,6 +167,8 @@ class _Tally:
 
     def _touches(self, body: bytes) -> bool:
         profile = decode_profile(body)
+        if is_silent(profile):
+            return False
         request = self._request
         # Asked this way round it costs what the profile has, not what the edit has.
         return not (

@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from arke.delivery.https.request import OutboundRequest
     from arke.domain.catalog import Tls
 
-HIDDEN_HEADERS = frozenset({"authorization"})
 _TOKEN = b'{"token_type":"Bearer","access_token":"simulated"}'
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """One line of the output."""
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the output. `method` is there where it is not POST."""
 
     at: str
     destination: int
@@ -35,6 +34,7 @@ class Sent(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str | list[str]]
     body: str
+    method: str | None = None
 
 
 class Witness(Protocol):
@@ -55,11 +55,11 @@ class SimulatedNetwork:
     def __init__(self, clock: Clock, witness: Witness) -> None:
         self._clock = clock
         self._witness = witness
-        self._answers: dict[int, deque[int]] = {}
+        self._answers: dict[int, deque[tuple[int, int | None]]] = {}
 
-    def respond(self, destination: int, status: int, times: int) -> None:
-        """Queue `times` answers."""
-        self._answers.setdefault(destination, deque()).extend([status] * times)
+    def respond(self, destination: int, status: int, times: int, retry_after: int | None = None) -> None:
+        """Queue `times` answers. `retry_after`: in how many seconds the destination wants the next request."""
+        self._answers.setdefault(destination, deque()).extend([(status, retry_after)] * times)
 
     async def post(
         self,
@@ -70,7 +70,7 @@ class SimulatedNetwork:
         if request.kind == TOKEN:
             return Answer(status=200, body=_TOKEN, sent=True)
         answers = self._answers.get(request.destination)
-        status = answers.popleft() if answers else 200
+        status, retry_after = answers.popleft() if answers else (200, None)
         self._witness.sent(
             Sent(
                 at=rfc3339(self._clock.now()),
@@ -80,9 +80,11 @@ class SimulatedNetwork:
                 status=status,
                 headers=_headers(request),
                 body=request.body.decode(),
+                method=request.method if request.method != "POST" else None,
             )
         )
-        return Answer(status=status, sent=True)
+        wait_s = None if retry_after is None else float(retry_after)
+        return Answer(status=status, sent=True, retry_after_s=wait_s)
 
     async def connect(
         self,
@@ -117,7 +119,7 @@ def _headers(request: OutboundRequest) -> dict[str, str | list[str]]:
     """Header fields as sent, credentials left out; a name that is sent twice has a list."""
     found: dict[str, str | list[str]] = {}
     for name, value in request.headers():
-        shown = "(hidden)" if name.lower() in HIDDEN_HEADERS else value
+        shown = "(hidden)" if name.lower() in request.hidden else value
         before = found.get(name)
         if before is None:
             found[name] = shown

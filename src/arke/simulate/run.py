@@ -9,13 +9,15 @@ import msgspec
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
-from arke.errors import BatchRunning, InvalidInput, ScriptError
+from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
 from arke.intake.ndjson import left_out, refusal
+from arke.intake.partner_ids import with_read_ids
 from arke.onboarding.columns_file import columns_beside
 from arke.onboarding.loading import Loader
-from arke.privacy.request import Asked
-from arke.privacy.request_file import read_id
+from arke.privacy.request_file import Wanted, read_id
+from arke.privacy.sought import as_kept
 from arke.simulate.network import Sent, SimulatedNetwork, UnsentObserver
+from arke.simulate.script import Privacy as ScriptedRequest
 from arke.simulate.script import Step, read_script
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
+    from arke.domain.event import Accepted, IncomingEvent
     from arke.operations.engine import Engine
     from arke.shard.shard import Shard
 
@@ -97,16 +100,13 @@ class Simulation:
         where = f"{script}:{step.line}"
         if step.event is not None:
             self.summary.events += 1
-            (answer,) = await engine.events.ingest([step.event])
-            refused = refusal(answer)
-            if refused is not None:
-                self.complain(f"{where}: event refused: {refused.reason}: {refused.message}")
-            for left in left_out(answer):
-                self.complain(f"{where}: left out: {left.code}: {left.message}")
+            await self._event(engine, step.event, where)
         elif step.respond is not None:
             if all(one.id != step.respond.destination for one in engine.live.catalog.destinations):
                 self.complain(f"{where}: respond: no destination {step.respond.destination} in the catalog")
-            network.respond(step.respond.destination, step.respond.status, step.respond.times)
+            network.respond(
+                step.respond.destination, step.respond.status, step.respond.times, step.respond.retry_after
+            )
         elif step.apply is not None:
             path = script.parent / step.apply
             if not path.is_file():
@@ -121,10 +121,29 @@ class Simulation:
         elif step.onboard is not None:
             await self._onboard(engine, clock, script.parent / step.onboard.file, where)
         elif step.privacy is not None:
-            who = step.privacy
-            uuids = (who.uuid,) if who.uuid is not None else ()
-            ids = (read_id(who.name),) if who.name is not None else ()
-            await engine.privacy.request([Asked(who.action, uuids, ids)])
+            await self._privacy(engine, step.privacy, where)
+
+    async def _privacy(self, engine: Engine, who: ScriptedRequest, where: str) -> None:
+        uuids = (who.uuid,) if who.uuid is not None else ()
+        try:
+            ids = (read_id(who.name, engine.live.ids),) if who.name is not None else ()
+            wanted = await as_kept([Wanted(uuids, ids)], engine.live.ids, engine.identity, engine.homes)
+        except InvalidInput as error:
+            raise ScriptError(f"{where}: privacy: {error}") from None
+        await engine.privacy.request([one.asked(who.action) for one in wanted])
+
+    async def _event(self, engine: Engine, event: IncomingEvent, where: str) -> None:
+        """Its ids are read by the catalog of this moment."""
+        answer: Accepted | EventError
+        try:
+            (answer,) = await engine.events.ingest([with_read_ids(event, engine.live.ids)])
+        except EventError as error:
+            answer = error
+        refused = refusal(answer)
+        if refused is not None:
+            self.complain(f"{where}: event refused: {refused.reason}: {refused.message}")
+        for left in left_out(answer):
+            self.complain(f"{where}: left out: {left.code}: {left.message}")
 
     async def _onboard(self, engine: Engine, clock: Clock, path: Path, where: str) -> None:
         """Runs to completion at this moment."""

@@ -27,11 +27,12 @@ _DECLARED_ID = re.compile(r"[0-9]{1,10}:.+", re.DOTALL)
 
 
 class Respond(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"times": "for"}):
-    """What a destination answers to its next requests."""
+    """What a destination answers to its next requests; `retry_after`: in so many seconds it wants the next one."""
 
     destination: int
     status: Annotated[int, msgspec.Meta(ge=100, le=599)]
     times: Annotated[int, msgspec.Meta(ge=1, le=MAX_ANSWERS)] = 1
+    retry_after: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class OnboardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,8 +44,8 @@ class OnboardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Id(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An id as events declare it."""
 
-    dpid: int
-    id: str
+    dpid: int | str
+    id: str | int
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from arke.domain.homes import is_home, uuid_on_the_wire
 from arke.domain.ledger import TOLD_0, LedgerEntry
 from arke.domain.message import SegmentState, UserEntry
 from arke.domain.profile import DECLARED
@@ -87,7 +88,7 @@ def tellings(
         if any(state.verified_ts < stamp for state in states):
             told = entry.told if entry is not None else {}
             states = tuple([_not_before(state, told, stamp, uncertain=uncertain) for state in states])
-        user = UserEntry(profile.uuid, partner_id, tuple(profile.regions), states)
+        user = UserEntry(uuid_on_the_wire(profile.uuid), partner_id, tuple(profile.regions), states)
         told_1 = tuple([state.alias for state in states if state.active])
         told_0 = tuple([state.alias for state in states if not state.active])
         result.append(
@@ -164,10 +165,12 @@ def _not_before(state: SegmentState, told: Mapping[str, int], stamp: int, *, unc
 
 
 def _current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
-    """The partner ids this destination takes, in the order of its `user_dpids`; 0 is the UUID itself."""
+    """The partner ids this destination takes, in the order of its `user_dpids`; 0 is the UUID itself, which
+    the home of a person has none of.
+    """
     found: dict[tuple[int, str], None] = {}
     for dpid in route.destination.user_dpids:
-        if dpid == 0:
+        if dpid == 0 and not is_home(profile.uuid):
             found[0, profile.uuid] = None
         for partner in profile.ids:
             if partner.dpid == dpid and not partner.arriving:

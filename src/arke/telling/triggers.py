@@ -70,6 +70,21 @@ def note_untold(routing: Routing, profile: Profile, changes: Iterable[Change], n
             profile.sends[destination_id] = msgspec.structs.replace(mark, untold=True)
 
 
+def note_owed(routing: Routing, profile: Profile, destination_id: int, now: int) -> bool:
+    """A destination is owed something about the device: its next sighting tells it. False: it is noted already, or
+    there is no such destination any more.
+    """
+    if not routing.tells(destination_id):
+        return False
+    mark = profile.sends.get(destination_id)
+    if mark is None:
+        mark = SendMark(now, routing.routes[destination_id].mark)
+    elif mark.untold:
+        return False
+    profile.sends[destination_id] = msgspec.structs.replace(mark, untold=True)
+    return True
+
+
 def note_linked(routing: Routing, profile: Profile, dpids: Iterable[int], now: int) -> None:
     """Ids were linked while the device was not seen: its next sighting tells those that take them (trigger 4),
     unless a batch has by then.

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, stall, walks
+from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, outage, stall, walks
 from arke.bench.figures import Options, Section
 from patience import PATIENCE_S
 
@@ -114,6 +114,17 @@ def test_batch_tells_everybody_and_says_what_it_takes(tmp_path: Path) -> None:
     assert found["rate_400"] > 0
     assert found["cpu_400"] > 0
     assert found["memory_ratio"] == pytest.approx(found["memory_400"] / found["memory_50"])
+
+
+def test_an_outage_is_measured_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens, then somebody does: all are told, nobody twice, and how long that took."""
+    monkeypatch.setattr(outage, "EVENTS", 300)
+    section = outage.run(msgspec.structs.replace(TINY, seconds=0.1), tmp_path)
+    found = values(section)
+    for shards in outage.SHARDS:
+        assert 0 < found[f"first_{shards}"] <= found[f"all_{shards}"]
+        assert found[f"twice_{shards}"] == 0
+        assert 0 < found[f"owed_{shards}"] <= 300
 
 
 def test_end_to_end_runs_the_real_program_and_prints_json() -> None:

@@ -20,6 +20,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.https.request import HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.secrets import Secrets
+from arke.domain.catalog import OAuth2
 from integration.delivery.certificates import HOST
 from integration.delivery.client import client
 from patience import PATIENCE_S
@@ -127,16 +128,15 @@ class Platform:
         self.clock = clock
         self._tls = tls
         self._api = parse_endpoint(f"https://{HOST}:{port}/segments/aam")
-        self._token_url = parse_endpoint(f"https://{HOST}:{port}/oauth2/token")
+        self._token_url = f"https://{HOST}:{port}/oauth2/token"
 
     def tokens(self, poster: PatientClient) -> TokenSource:
         return TokenSource(
             poster,
             self.clock,
             Secrets(),
+            OAuth2(token_url=self._token_url, credentials="env:ARKE_BASIC"),
             destination=1,
-            endpoint=self._token_url,
-            credentials="env:ARKE_BASIC",
             tls=self._tls,
         )
 
@@ -186,7 +186,7 @@ def test_fetch_use_expire_revoke(platform: Platform) -> None:
             issued.revoked = True
         refused, status = await publish()
         assert (status, refused is second) == (401, True)
-        tokens.invalidate(refused)
+        tokens.refused(refused, 401, object(), last=False)
         _, status = await publish()
         assert status == 200
         assert platform.destination.published == [1, 1, 2, 3]

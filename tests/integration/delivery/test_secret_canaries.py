@@ -16,7 +16,7 @@ from arke.delivery.https.request import HeadTemplate, OutboundRequest
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.secrets import Secrets
 from arke.delivery.signing import signature_headers
-from arke.domain.catalog import Signature
+from arke.domain.catalog import OAuth2, Signature
 from arke.errors import InvalidInput
 from integration.delivery.certificates import HOST
 from integration.delivery.client import client
@@ -71,9 +71,10 @@ def test_no_canary_shows(
             poster,
             ManualClock(0.0),
             secrets,
+            OAuth2(
+                token_url=f"https://{HOST}:{server.port}/token?key=canary-query", credentials="env:ARKE_BASIC"
+            ),
             destination=1,
-            endpoint=parse_endpoint(f"https://{HOST}:{server.port}/token?key=canary-query"),
-            credentials="env:ARKE_BASIC",
             tls=certificates.trust,
         )
         token = await tokens.token(timeout_s=PATIENCE_S)
@@ -81,7 +82,7 @@ def test_no_canary_shows(
         assert token.header == ("Authorization", "Bearer canary-access-token")
         endpoint = parse_endpoint(f"https://{HOST}:{server.port}/a?key=canary-query")
         body = b'{"id":"canary-personal-data"}'
-        signed = signature_headers([Signature(key="env:ARKE_KEY")], secrets, body)
+        signed = signature_headers([Signature(key="env:ARKE_KEY")], secrets, body, 0)
         head = HeadTemplate(endpoint).complete(len(body), [token.header, *signed])
         request = OutboundRequest(
             destination=1, kind="realtime", endpoint=endpoint, head=head, body=body, tls=certificates.trust

@@ -8,17 +8,20 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from arke.domain.catalog import Catalog, DataSource
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent, LeftOut
+from arke.domain.ids import IdRules
 from arke.doors.bounds import Bounds
 from arke.doors.refusals import Refusals
 from arke.errors import EventError, Overloaded, Unauthorized
+from arke.intake.figures import IntakeFigures
 from arke.intake.http import intake_app, intake_server
 from arke.intake.room import Reservation, Room
 from arke.intake.settings import IntakeSettings
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from arke.doors.names import TrustedProxies
 
@@ -42,9 +45,11 @@ class RecordingEngine:
         self.fail_always: Exception | None = None
         self.refuse_signal: str | None = None
         self.opted_out: set[str] = set()
+        self.by_id = False
         self.is_ready = True
         self.full = False
         self.room = Room()
+        self.figures = IntakeFigures()
         self.calls = 0
         self.stored = threading.Event()
 
@@ -81,6 +86,7 @@ class RecordingEngine:
             traits=(1000, 1001),
             segments=(14356,),
             left_out=(*event.left_out, *unknown),
+            by_id=self.by_id and event.public and event.uuid is None,
         )
 
     async def opt_out(self, uuid: str | None, ids: tuple[DeclaredId, ...], *, public: bool) -> Accepted:
@@ -88,11 +94,17 @@ class RecordingEngine:
         self.public_opt_outs.append(public)
         return Accepted(uuid=uuid or FRESH, opted_out=True)
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return {"acme": 12345}
+    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        return any(one == (uuid, ()) or (uuid is None and one[1] == tuple(ids)) for one in self.opt_outs)
 
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid in (123, 124, 125, 126, 12345)
+    ids = IdRules(
+        Catalog(
+            data_sources=(
+                DataSource(id=12345, integration_code="acme"),
+                *(DataSource(id=dpid) for dpid in (123, 124, 125, 126)),
+            )
+        )
+    )
 
     def only_by_token(self, dpid: int) -> bool:
         return dpid == 126

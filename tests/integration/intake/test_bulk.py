@@ -54,7 +54,7 @@ def test_one_bad_line_costs_only_itself(intake: Server, engine: RecordingEngine)
         (4, "not_wanted"),
         (5, "opted_out"),
         (6, "line_too_long"),
-        (7, "unknown_data_source"),
+        (7, "all_ids_invalid"),
     ]
     assert all(one["message"] for one in answer["rejected"])
 
@@ -235,3 +235,41 @@ def test_room_is_given_back_when_nothing_can_be_stored(intake: Server, engine: R
     engine.fail_on = {2: StoreUnavailable("disk full")}
     assert told(intake.bulk(events(3_000)), 503)["next_line"] == 1_001
     assert engine.room.in_flight == 0
+
+
+def test_a_bad_id_of_several_is_named_and_the_event_counts(intake: Server, engine: RecordingEngine) -> None:
+    """The zero IDFA of everybody who limits tracking, for one; numbers are taken for the texts they spell."""
+    body = b"\n".join(
+        [
+            b'{"ids":[{"dpid":123,"id":"a"},{"dpid":20915,"id":"00000000-0000-0000-0000-000000000000"}]}',
+            b'{"ids":[{"dpid":"123","id":17},{"dpid":999,"id":"x"},{"dpid":124,"id":null}]}',
+            b'{"uuid":"' + b"5" * 38 + b'","ids":[{"dpid":123,"id":"${ID}"}]}',
+            b'{"ids":[{"dpid":123,"id":"undefined"},{"dpid":123,"id":"0"}]}',
+        ]
+    )
+    answer = told(intake.bulk(body))
+    assert answer["accepted"] == 3
+    assert [(one["line"], one["code"]) for one in answer["rejected"]] == [(4, "all_ids_invalid")]
+    assert [(one["line"], one["code"]) for one in answer["warnings"]] == [
+        (1, "blocked_id"),
+        (2, "unknown_data_source"),
+        (2, "bad_id"),
+        (3, "blocked_id"),
+    ]
+    assert "ids[1]" in answer["warnings"][0]["message"]
+    assert [[(one.dpid, one.id) for one in event.ids] for event in engine.events] == [
+        [(123, "a")],
+        [(123, "17")],
+        [],
+    ]
+
+
+def test_without_warnings_an_answer_has_none(intake: Server) -> None:
+    assert set(told(intake.bulk(b'{"ids":[{"dpid":123,"id":"a"}]}'))) == {"accepted", "rejected"}
+
+
+def test_warnings_are_listed_up_to_a_bound(engine: RecordingEngine) -> None:
+    line = b'{"ids":[{"dpid":123,"id":"a"},{"dpid":123,"id":"null"},{"dpid":123,"id":"NaN"}]}\n'
+    with running(engine, IntakeSettings(max_rejections=3)) as intake:
+        answer = told(intake.bulk(line * 2))
+    assert (answer["accepted"], len(answer["warnings"]), answer["warnings_total"]) == (2, 3, 4)

@@ -68,13 +68,57 @@ def test_a_form_says_the_same_as_a_query(intake: Server, engine: RecordingEngine
 
 
 def test_warnings_come_with_the_data_and_in_a_header(intake: Server) -> None:
-    ids = "".join(f"&d_cid=123%01{n}" for n in range(4))
+    ids = "".join(f"&d_cid=123%01{n}" for n in range(1, 5))
     answer = intake.get("/event?d_rtbd=json&d_cid=123%01" + ids)
     assert answer.header("x-error") == "300,310"
     told = content(answer)
     assert told["uuid"] == FRESH
     assert [error["code"] for error in told["errors"]] == [300, 310]
     assert all(error["msg"] for error in told["errors"])
+
+
+@pytest.mark.parametrize("door", ["/event?d_rtbd=json&", "/ibs:d_rtbd=json&"])
+@pytest.mark.parametrize(
+    "bad", ["d_cid=123%01undefined", "d_cid_ic=acme%01%7B%7Buid%7D%7D", "dpid=123&dpuuid=0", "d_mid=(null)"]
+)
+def test_a_placeholder_is_left_out_and_the_rest_counts(
+    intake: Server, engine: RecordingEngine, door: str, bad: str
+) -> None:
+    answer = intake.get(f"{door}{bad}&d_cid=124%01good")
+    assert answer.header("x-error") == "303"
+    assert "uuid" in content(answer)
+    assert engine.events[0].ids == (DeclaredId(124, "good"),)
+
+
+@pytest.mark.parametrize("bad", ["d_cid=123%01NULL", "d_mid=undefined", f"d_cid=4%01{'0' * 38}"])
+def test_a_placeholder_alone_is_about_nobody(intake: Server, engine: RecordingEngine, bad: str) -> None:
+    """But whose device is known by a cookie or a UUID, is known."""
+    answer = intake.get(f"/event?d_rtbd=json&{bad}")
+    assert answer.header("x-error") == "303,104"
+    assert "uuid" not in content(answer)
+    assert engine.events == []
+    assert content(intake.get(f"/event?d_rtbd=json&{bad}", COOKIE))["uuid"] == UUID
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kept"),
+    [
+        ("d_cid=12345%01ab+c/d==", DeclaredId(12345, "ab+c/d==")),
+        ("d_cid=12345%01ab%2Bc%20d", DeclaredId(12345, "ab+c d")),
+        ("d_cid_ic=acme%01a+b%011", DeclaredId(12345, "a+b", 1)),
+        ("d_dpid=12345&d_dpuuid=a+b", DeclaredId(12345, "a+b")),
+        ("dpid=12345&dpuuid=a+b", DeclaredId(12345, "a+b")),
+    ],
+)
+def test_a_plus_in_an_id_is_a_plus(
+    intake: Server, engine: RecordingEngine, parameters: str, kept: DeclaredId
+) -> None:
+    """In a signal beside it, it is a blank, as ever."""
+    intake.get(f"/event?d_rtbd=json&{parameters}&c_a=x+y")
+    intake.post("/event?d_rtbd=json", f"{parameters}&c_a=x+y".encode())
+    intake.get(f"/ibs:d_rtbd=json&{parameters}")
+    assert [event.ids for event in engine.events] == [(kept,)] * 3
+    assert [event.signals.get("c_a") for event in engine.events] == [["x y"], ["x y"], None]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import re
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -13,13 +16,16 @@ from arke.delivery.https.endpoint import parse_endpoint
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver import ReceiverConfig, ReceiverServer, SigningKey
 from arke.receiver.probe.checks import percentile
-from arke.receiver.probe.command import probe
-from arke.receiver.probe.session import CHECKS, ProbeReport
+from arke.receiver.probe.command import PLAIN, probe
+from arke.receiver.probe.conduct import Manner
+from arke.receiver.probe.report import CHECKS, Check, ProbeReport
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from arke.receiver.http import Request
 
 KEY = SigningKey(secret=b"shared")
 
@@ -34,13 +40,13 @@ def target(server: ReceiverServer, **options: object) -> ProbeTarget:
 
 
 def run(
-    config: ReceiverConfig, *, patience_s: float = PATIENCE_S, **options: object
+    config: ReceiverConfig, *, patience_s: float = PATIENCE_S, manner: Manner = PLAIN, **options: object
 ) -> tuple[ProbeReport, ReceiverServer]:
     async def main() -> tuple[ProbeReport, ReceiverServer]:
         async with ReceiverServer(config) as server:
             if config.token_credentials is not None:
                 options.setdefault("token_endpoint", parse_endpoint(server.token_url))
-            report = await probe(target(server, **options), requests=5, patience_s=patience_s)
+            report = await probe(target(server, **options), requests=5, patience_s=patience_s, manner=manner)
             counts = server.state.counts()
             assert counts.active == 0, "the probe takes back what it told"
             return report, server
@@ -68,7 +74,10 @@ def test_the_reference_receiver_passes_every_check(dpid: int) -> None:
 def test_without_key_and_token_these_checks_are_skipped() -> None:
     report, _ = run(ReceiverConfig())
     skipped = {name for name, outcome in outcomes(report).items() if outcome == "skip"}
-    assert skipped == {"token", "wrong_signature", "missing_signature", "wrong_token", "missing_token"}
+    assert skipped == {
+        *("token", "token_life"),
+        *("wrong_signature", "missing_signature", "wrong_token", "missing_token"),
+    }
     assert report.passed
 
 
@@ -131,6 +140,110 @@ def test_a_receiver_that_verifies_nothing_fails_the_refusal_checks() -> None:
     report, _ = run(ReceiverConfig(), keys=(KEY,))
     failed = {name for name, outcome in outcomes(report).items() if outcome == "fail"}
     assert failed == {"wrong_signature", "missing_signature"}
+
+
+def found(report: ProbeReport, name: str) -> Check:
+    return next(check for check in report.checks if check.name == name)
+
+
+def test_a_user_who_poisons_a_message_is_told_of_and_not_a_failure() -> None:
+    """The id that the endpoint refuses can be named; the others are tried alone, and all is taken back."""
+    report, _ = run(ReceiverConfig(misbehave=("poison=422/p3",)), manner=Manner(poison="p3"))
+    check = found(report, "poisoned_user")
+    assert (check.outcome, check.facts) == ("warn", {"status": 422, "others_taken": True})
+    assert outcomes(report)["status_0"] == "pass"
+    assert report.passed
+    taken, _ = run(ReceiverConfig())
+    assert found(taken, "poisoned_user").facts == {"status": 200}
+
+
+def test_a_throttle_is_told_and_waited_for() -> None:
+    """The burst says what came back; then the probe waits for as long as it was told to."""
+
+    async def main() -> ProbeReport:
+        async with ReceiverServer() as server:
+
+            def around_the_burst(check: Check) -> None:
+                if check.name == "missing_token":  # the burst is next
+                    server.misbehave(["throttle=3/2s"])
+
+            return await probe(target(server), requests=2, patience_s=PATIENCE_S, on_check=around_the_burst)
+
+    report = asyncio.run(main())
+    check = found(report, "burst")
+    assert check.outcome == "pass"
+    assert check.facts["retry_after"] in {"1", "2"}
+    assert set(check.facts["answers"]) == {"200", "429"}  # type: ignore[call-overload]
+    assert outcomes(report)["latency"] == "pass"
+    assert outcomes(report)["status_0"] == "pass"
+
+
+def test_there_may_be_no_burst_at_all() -> None:
+    report, _ = run(ReceiverConfig(), manner=Manner(burst=0))
+    assert outcomes(report)["burst"] == "skip"
+
+
+def test_sloppy_heads_are_named_and_count() -> None:
+    report, _ = run(ReceiverConfig(misbehave=("sloppy=twice",)))
+    check = found(report, "well_formed")
+    assert check.outcome == "warn"
+    assert "Duplicate Content-Length" in check.explanation
+    assert outcomes(report)["keep_alive"] == "warn"
+    assert outcomes(report)["answers_200"] == "pass"
+    assert report.passed
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_goes_stale_is_told_with_its_age(status: int) -> None:
+    """A new one is fetched on the way, as senders do, so nothing fails for it."""
+    config = ReceiverConfig(token_credentials=b"opaque", misbehave=(f"stale-token={status}/900ms",))
+    report, server = run(config, credentials="opaque")
+    check = found(report, "token_life")
+    assert (check.outcome, check.facts["refused_with"]) == ("warn", status)
+    assert report.passed
+    assert server.stats.tokens_issued >= 2
+
+
+def test_how_long_tokens_are_good_is_told() -> None:
+    """And whether one ends the other: each shard has one of its own."""
+    config = ReceiverConfig(token_credentials=b"opaque", announce_expiry=False)
+    report, _ = run(config, credentials="opaque")
+    assert found(report, "token_life").facts == {"second_ends_first": False}
+    assert "no expires_in" in found(report, "token").explanation
+
+
+def test_connections_methods_and_requests_are_told() -> None:
+    report, server = run(ReceiverConfig(), manner=Manner(idle_s=0.05))
+    life = found(report, "connection_life").facts
+    assert life["kept_while_idle"] is True
+    assert isinstance(life["carried"], int)
+    assert life["carried"] > 10
+    answers = found(report, "other_methods").facts["answers"]
+    assert set(answers) == {"PUT", "PATCH"}  # type: ignore[call-overload]
+    assert found(report, "addresses").facts["addresses"] == ["127.0.0.1"]
+    assert report.requests >= server.stats.requests
+    assert report.requests < 60 + 5
+
+
+def test_forbidden_addresses_among_allowed_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that takes no connection; the checks go on over the one that does."""
+    real = socket.getaddrinfo
+
+    def several(host: str | bytes | None, port: int, *args: Any, **options: Any) -> list[Any]:
+        listed = [] if host != "127.0.0.1" else ["10.0.0.1", "127.0.0.9"]
+        more = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in listed]
+        return [*more, *real(host, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
+    report, _ = run(ReceiverConfig())
+    check = found(report, "addresses")
+    assert check.outcome == "warn"
+    assert check.facts == {
+        "addresses": ["127.0.0.9", "127.0.0.1"],
+        "silent": ["127.0.0.9"],
+        "forbidden": ["10.0.0.1"],
+    }
+    assert report.passed
 
 
 def test_wrong_credentials_fail_at_the_token() -> None:
@@ -206,6 +319,58 @@ destinations:
     assert "opaque" not in repr(found)
     with pytest.raises(InvalidInput, match="it lists: 423"):
         target_from_catalog(file, "7", allow_cidrs=())
+
+
+def test_all_that_a_catalog_says_of_a_destination_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature with a time stamp, a token asked for in the form, headers, PUT."""
+    for name, value in {"KEY": "shared", "CLIENT": "me:secret", "API_KEY": "k-1"}.items():
+        monkeypatch.setenv(name, value)
+    scheme = {
+        "algorithm": "sha256",
+        "encoding": "hex",
+        "prefix": "t={timestamp},v1=",
+        "signs": "{timestamp}.{body}",
+    }
+    config = ReceiverConfig(
+        keys=(SigningKey(secret=b"shared", **scheme),),  # type: ignore[arg-type]
+        token_credentials=base64.b64encode(b"me:secret"),
+        directory=tmp_path / "ca",
+    )
+
+    async def main() -> tuple[ProbeReport, list[Request]]:
+        async with ReceiverServer(config) as server:
+            described = {
+                "id": 423,
+                "url": server.url,
+                "client_id": "1",
+                "method": "PUT",
+                "content_type": "application/json; charset=utf-8",
+                "headers": {"X-Api-Key": "env:API_KEY", "X-Version": 2},
+                "signatures": [{"key": "env:KEY", **scheme}],
+                "oauth2": {
+                    "token_url": server.token_url,
+                    "credentials": "env:CLIENT",
+                    "auth": "body",
+                    "params": {"scope": "audience:write"},
+                    "tls": {"ca_file": str(server.ca_file)},
+                },
+                "tls": {"ca_file": str(server.ca_file)},
+            }
+            file = tmp_path / "catalog.yaml"
+            file.write_text(json.dumps({"destinations": [described]}))
+            found = target_from_catalog(file, "423", allow_cidrs=("127.0.0.0/8",))
+            report = await probe(found, requests=2, patience_s=PATIENCE_S)
+            return report, [record.request for record in server.requests]
+
+    report, requests = asyncio.run(main())
+    assert {name: outcome for name, outcome in outcomes(report).items() if outcome in ("fail", "warn")} == {}
+    message = requests[1]
+    assert message.method == "PUT"
+    sent = dict(message.headers)
+    assert (sent["X-Api-Key"], sent["X-Version"]) == ("k-1", "2")
+    assert sent["Content-Type"] == "application/json; charset=utf-8"
 
 
 def test_percentiles_are_values_that_occurred() -> None:

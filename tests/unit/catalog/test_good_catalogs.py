@@ -8,9 +8,22 @@ from typing import Any
 
 import pytest
 
+from arke.app import catalog_checkers
 from arke.catalog.load import load_catalog, parse_catalog
+from arke.catalog.stored import from_json, to_json
 from arke.catalog.yaml_events import plain_scalar
-from arke.domain.catalog import BatchSchedule, Catalog, Destination, Mapping, OAuth2, Signature, Tls
+from arke.domain.catalog import (
+    BasicAuth,
+    BatchSchedule,
+    Catalog,
+    Destination,
+    Mapping,
+    OAuth2,
+    Setting,
+    Signature,
+    StandardWebhooks,
+    Tls,
+)
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "catalog"
 
@@ -122,6 +135,55 @@ def test_defaults() -> None:
         (", on_unmap: silent", "on_unmap", "silent"),
         (", template: '{}', template_language: jinja2", "template_language", "jinja2"),
         (", template: x, content_type: text/plain", "content_type", "text/plain"),
+        (
+            ", content_type: 'application/json; charset=utf-8'",
+            "content_type",
+            "application/json; charset=utf-8",
+        ),
+        (", content_type: application/vnd.acme+json;v=1", "content_type", "application/vnd.acme+json;v=1"),
+        (", method: PATCH", "method", "PATCH"),
+        (
+            ", headers: {X-Api-Key: 'env:K', X-Version: 2, Accept: application/json}",
+            "headers",
+            (
+                Setting(name="X-Api-Key", value="env:K"),
+                Setting(name="X-Version", value="2"),
+                Setting(name="Accept", value="application/json"),
+            ),
+        ),
+        (
+            ", headers: {Authorization: 'file:/run/bearer'}",
+            "headers",
+            (Setting(name="Authorization", value="file:/run/bearer"),),
+        ),
+        (", basic_auth: 'env:LOGIN'", "basic_auth", BasicAuth(pair="env:LOGIN")),
+        (
+            ", basic_auth: {username: me, password: 'env:P'}",
+            "basic_auth",
+            BasicAuth(username="me", password="env:P"),
+        ),
+        (
+            ", standard_webhooks: {key: 'env:A'}",
+            "standard_webhooks",
+            StandardWebhooks(key="env:A"),
+        ),
+        (
+            ", standard_webhooks: [{key: 'env:A'}, {key: 'env:B'}]",
+            "standard_webhooks",
+            StandardWebhooks(key="env:A", more=(StandardWebhooks(key="env:B"),)),
+        ),
+        (
+            ", oauth2: {token_url: 'https://t.de', auth: body, params: {client_id: a, client_secret: 'env:S'}}",
+            "oauth2",
+            OAuth2(
+                token_url="https://t.de",
+                auth="body",
+                params=(
+                    Setting(name="client_id", value="a"),
+                    Setting(name="client_secret", value="env:S"),
+                ),
+            ),
+        ),
         (", enabled: false", "enabled", False),
         (
             ", segments: [{segment: 5}, {segment: 5, alias: free text}]",
@@ -192,3 +254,27 @@ def test_tls_files_count_from_the_catalogs_folder(tmp_path: Path) -> None:
 def test_unquoted_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     found = plain_scalar(text)
     assert (found, type(found)) == (value, type(value))
+
+
+def test_a_stored_catalog_of_an_earlier_version_is_read() -> None:
+    """One Standard Webhooks key, and OAuth without options."""
+    old = {
+        "id": 1,
+        "url": "https://d.example/x",
+        "client_id": "c",
+        "standard_webhooks": {"key": "env:A"},
+        "signatures": [{"key": "env:B", "header": "X-Signature", "algorithm": "sha1"}],
+        "oauth2": {"token_url": "https://d.example/t", "credentials": "env:C"},
+    }
+    catalog = from_json(json.dumps({"destinations": [old]}).encode())
+    (found,) = catalog.destinations
+    assert found.standard_webhooks == StandardWebhooks(key="env:A")
+    assert found.oauth2 == OAuth2(token_url="https://d.example/t", credentials="env:C")
+    assert found.signatures == (Signature(key="env:B"),)
+    assert from_json(to_json(catalog)) == catalog
+
+
+def test_a_body_that_is_no_json_is_a_warning_without_a_template() -> None:
+    text = "destinations: [{id: 1, url: 'https://d.example', client_id: c, content_type: text/plain}]"
+    (warning,) = parse_catalog(text, name="c", base_dir=None, checkers=catalog_checkers()).warnings
+    assert "content_type is text/plain, but without a template the body is JSON" in str(warning)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.catalog import audience, destinations, endpoints, sections
+from arke.catalog import audience, credentials, destinations, endpoints, sections, signatures
 from arke.catalog.load import load_catalog
 from arke.domain import catalog as data
 
@@ -22,9 +22,10 @@ PARTS: dict[str, tuple[type[msgspec.Struct], tuple[str, ...]]] = {
     "Segment": (data.Segment, audience.SEGMENT_FIELDS),
     "Destination": (data.Destination, destinations.DESTINATION_FIELDS),
     "Batch": (data.BatchSchedule, destinations.BATCH_FIELDS),
-    "Signature": (data.Signature, endpoints.SIGNATURE_FIELDS),
-    "Standard Webhooks": (data.StandardWebhooks, endpoints.WEBHOOKS_FIELDS),
-    "OAuth 2.0": (data.OAuth2, endpoints.OAUTH2_FIELDS),
+    "Signature": (data.Signature, signatures.SIGNATURE_FIELDS),
+    "Standard Webhooks": (data.StandardWebhooks, signatures.WEBHOOKS_FIELDS),
+    "OAuth 2.0": (data.OAuth2, credentials.OAUTH2_FIELDS),
+    "HTTP Basic": (data.BasicAuth, credentials.BASIC_AUTH_FIELDS),
     "TLS": (data.Tls, endpoints.TLS_FIELDS),
     "Mapping": (data.Mapping, destinations.MAPPING_FIELDS),
 }
@@ -52,7 +53,7 @@ def test_every_struct_has_its_part() -> None:
     structs = {
         item for item in vars(data).values() if isinstance(item, type) and issubclass(item, data.Frozen)
     }
-    assert structs == {struct for struct, _ in PARTS.values()} | {data.Frozen, data.Catalog}
+    assert structs == {struct for struct, _ in PARTS.values()} | {data.Frozen, data.Catalog, data.Setting}
     assert tuple(data.Catalog.__struct_fields__) == sections.SECTIONS
     for section, limit in sections.MAX_ITEMS.items():
         assert re.search(rf"^\| `{section}` \|.*\| {limit:,} \|$", PAGE, re.MULTILINE)

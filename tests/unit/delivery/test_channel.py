@@ -12,7 +12,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Destination, OAuth2, Signature
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from reachable import Reachable
+from reachable import AtOnce, Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ def deliver(network: Network, destination: Destination) -> tuple[Delivery, float
     async def main() -> tuple[Delivery, float]:
         channel = Channel(destination, Wire(network, Secrets()), VirtualClock(loop, 1_800_000_000.0))
         started = loop.time()
-        delivery = await channel.deliver(message, channel.sign(message))
+        delivery = await channel.deliver(message, channel.sign(message), AtOnce())
         await channel.close()
         return delivery, loop.time() - started
 
@@ -96,9 +96,13 @@ def test_a_request_says_whose_message_it_is_and_which_attempt() -> None:
     ("answers", "ended"),
     [
         ([500, 503], Delivery(False, "503", attempts=2)),
-        ([UNSENT, UNSENT], Delivery(False, "connect_refused", attempts=2, sent=False)),
-        ([500, UNSENT], Delivery(False, "connect_refused", attempts=2)),
+        ([UNSENT, UNSENT], Delivery(False, "connect_refused", attempts=2, sent=False, unreachable=True)),
+        ([500, UNSENT], Delivery(False, "connect_refused", attempts=2, unreachable=True)),
         ([UNSENT, 500], Delivery(False, "500", attempts=2)),
+        ([500, 400], Delivery(False, "400", attempts=2, refused=True)),
+        ([413, 413], Delivery(False, "413", attempts=2, refused=True)),
+        ([400, 500], Delivery(False, "500", attempts=2)),
+        ([404, 429], Delivery(False, "429", attempts=2)),
     ],
 )
 def test_there_is_no_third_attempt(answers: list[Answer | int], ended: Delivery) -> None:

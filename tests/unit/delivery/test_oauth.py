@@ -11,10 +11,10 @@ import pytest
 
 from arke import __version__
 from arke.clock import ManualClock
-from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.secrets import Secrets
+from arke.domain.catalog import OAuth2
 from patience import PATIENCE_S
 from reachable import Reachable
 
@@ -66,14 +66,13 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def source(server: TokenServer, clock: ManualClock | None = None) -> TokenSource:
-    endpoint = parse_endpoint("https://api.partner.com/oauth2/token")
+    oauth = OAuth2(token_url="https://api.partner.com/oauth2/token", credentials="env:ARKE_BASIC")
     return TokenSource(
         server,
         clock or ManualClock(1000.0),
         Secrets(),
+        oauth,
         destination=423,
-        endpoint=endpoint,
-        credentials="env:ARKE_BASIC",
     )
 
 
@@ -104,7 +103,7 @@ def test_the_request_to_the_byte() -> None:
     assert (request.destination, request.kind, request.message, request.attempt) == (423, "token", "", 1)
 
 
-def test_without_expiry_a_token_is_kept_until_it_is_refused() -> None:
+def test_without_expiry_a_token_is_kept_for_an_hour_or_until_it_is_refused() -> None:
     """The documented response has no expires_in; a 401 drops the token, and only the one it was about."""
 
     async def main() -> None:
@@ -112,12 +111,14 @@ def test_without_expiry_a_token_is_kept_until_it_is_refused() -> None:
         tokens = source(server, clock)
         first = await tokens.token(timeout_s=PATIENCE_S)
         assert isinstance(first, AccessToken)
-        clock.set(10_000_000.0)
+        clock.set(3_599.9)
         assert await text(tokens) == "Bearer t1"
-        tokens.invalidate(first)
+        tokens.refused(first, 401, object(), last=False)
         assert await text(tokens) == "Bearer t2"
-        tokens.invalidate(first)  # a late 401 for the old token
+        tokens.refused(first, 401, object(), last=False)  # a late 401 for the old token
         assert await text(tokens) == "Bearer t2"
+        clock.set(7_199.9)
+        assert await text(tokens) == "Bearer t3"
 
     asyncio.run(main())
 

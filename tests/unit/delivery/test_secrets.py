@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.delivery.secrets import MAX_SECRET_BYTES, Secrets, check_reference, resolve_secret
+from arke.delivery.secrets import (
+    MAX_SECRET_BYTES,
+    Confinement,
+    Secrets,
+    check_reference,
+    resolve_secret,
+)
 from arke.errors import InvalidInput, SecretUnresolved
+from arke.receiver.references import resolve_secret as of_the_kit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +32,11 @@ class Ticks:
 
 
 def test_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both kinds resolve; a file loses exactly one line break at its end."""
-    monkeypatch.setenv("ARKE_TEST_KEY", "from the environment")
-    (tmp_path / "key").write_bytes(b"from a file\n\n")
+    """Both kinds resolve, and line ends at the end are no part of either."""
+    monkeypatch.setenv("ARKE_TEST_KEY", "from the environment\n")
+    (tmp_path / "key").write_bytes(b"from a file\r\n\n")
     assert resolve_secret("env:ARKE_TEST_KEY") == "from the environment"
-    assert resolve_secret(f"file:{tmp_path / 'key'}") == "from a file\n"
+    assert resolve_secret(f"file:{tmp_path / 'key'}") == "from a file"
 
 
 @pytest.mark.parametrize(
@@ -88,3 +95,54 @@ def test_a_changed_environment_is_seen_after_the_recheck(monkeypatch: pytest.Mon
     monkeypatch.setenv("ARKE_TEST_KEY", "new")
     ticks.now = 1.0
     assert secrets.value("env:ARKE_TEST_KEY") == "new"
+
+
+UNSEEN = {
+    b"key ": "ends with a blank",
+    b" key": "begins with a blank",
+    b"key\t\n": "ends with a blank",
+    b"\nkey": "begins with a blank",
+    "key\u00a0".encode(): "ends with a blank",
+    "\u200bkey".encode(): "begins with a blank",
+    "\ufeffkey".encode(): "byte order mark",
+    b"\xff\xfek\x00": "not UTF-8",
+    b"k\xe9y": "not UTF-8",
+    b"\r\n": "empty",
+}
+
+
+@pytest.mark.parametrize("raw", UNSEEN, ids=ascii)
+def test_what_nobody_sees_at_the_ends_is_refused_by_either_way(
+    raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason and the reference, and without the secret; a variable as a file, confined or not."""
+    (tmp_path / "key").write_bytes(raw)
+    references = [f"file:{tmp_path / 'key'}"]
+    if b"\x00" not in raw:
+        os.environb[b"ARKE_SECRET_TEST"] = raw
+        monkeypatch.setenv("ARKE_SECRET_TEST", os.environ["ARKE_SECRET_TEST"])
+        references.append("env:ARKE_SECRET_TEST")
+    secrets = Secrets(Confinement(folders=[str(tmp_path)]))
+    for reference in references:
+        for confined in (False, True):
+            with pytest.raises(SecretUnresolved) as caught:
+                secrets.value(reference, confined=confined)
+            assert str(caught.value).startswith(f"{reference}: the secret ")
+            assert UNSEEN[raw] in str(caught.value)
+            assert "key" not in str(caught.value).removeprefix(reference)
+    os.environ.pop("ARKE_SECRET_TEST", None)
+
+
+@pytest.mark.parametrize("raw", [b"a key", b"a key\n", b"a key\r\n", b"a key\n\n", b"a key\r"])
+def test_line_ends_at_the_end_are_no_part_of_a_secret(
+    raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_bytes(raw)
+    monkeypatch.setenv("ARKE_SECRET_TEST", raw.decode())
+    assert resolve_secret("env:ARKE_SECRET_TEST") == resolve_secret(f"file:{tmp_path / 'key'}") == "a key"
+    assert of_the_kit("env:ARKE_SECRET_TEST") == of_the_kit(f"file:{tmp_path / 'key'}") == b"a key"
+
+
+def test_a_file_with_line_ends_inside_keeps_them(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"one\r\ntwo\n")
+    assert resolve_secret(f"file:{tmp_path / 'key'}") == "one\r\ntwo"

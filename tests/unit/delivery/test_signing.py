@@ -9,9 +9,10 @@ import hmac
 import pytest
 
 from arke.delivery.secrets import Secrets
-from arke.delivery.signing import sign, signature_headers, standard_webhooks_headers, webhook_key
+from arke.delivery.signing import sign, signature_headers, standard_webhooks_headers
 from arke.domain.catalog import HmacAlgorithm, Signature
-from arke.errors import SecretUnresolved
+from arke.domain.secret_text import webhook_keys
+from arke.errors import InvalidInput
 
 KEY = b"sample_partner_private_key"
 BODY = b"POST message content"
@@ -38,7 +39,7 @@ def test_every_key_listed_signs(monkeypatch: pytest.MonkeyPatch) -> None:
         Signature(key="env:ARKE_OLD"),
         Signature(key="env:ARKE_OLD", header="X-Sig-256", algorithm="sha256"),
     )
-    assert signature_headers(listed, Secrets(), BODY) == [
+    assert signature_headers(listed, Secrets(), BODY, 0) == [
         ("X-Signature", sign("sha1", "new key ü".encode(), BODY)),
         ("X-Signature", "+wFdR/afZNoVqtGl8/e1KJ4ykPU="),
         ("X-Sig-256", sign("sha256", KEY, BODY)),
@@ -47,9 +48,9 @@ def test_every_key_listed_signs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_standard_webhooks_vector() -> None:
     """The example that the Standard Webhooks libraries test themselves with."""
-    key = webhook_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    keys = webhook_keys("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = standard_webhooks_headers(
-        key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        keys, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
     assert headers == [
         ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
@@ -60,7 +61,7 @@ def test_standard_webhooks_vector() -> None:
 
 def test_webhook_keys() -> None:
     """Plain text is a key; a broken whsec_ one is an error that does not repeat it."""
-    assert webhook_key("plain") == b"plain"
-    with pytest.raises(SecretUnresolved) as caught:
-        webhook_key("whsec_canary!")
+    assert webhook_keys("plain") == (b"plain",)
+    with pytest.raises(InvalidInput) as caught:
+        webhook_keys("whsec_canary!")
     assert "canary" not in str(caught.value)

@@ -67,8 +67,7 @@ def test_every_answer_of_a_delivery_is_described() -> None:
         )
         answers |= set(re.findall(r'_fail\("(proxy_\w+)"', text))
         answers |= {f"bad_response_{cause}" for cause in re.findall(r'_bad\("(\w+)"', text)}
-        if file.name == "oauth.py":
-            answers |= {f"oauth_{cause}" for cause in re.findall(r'_failure\("(\w+)"', text)}
+        answers |= {f"oauth_{cause}" for cause in re.findall(r'no_token\("(\w+)"', text)}
     answers |= {cause for table in (failure._CERTIFICATE, failure._HANDSHAKE) for cause, _ in table.values()}
     answers |= {cause for cause, _ in failure._CONNECT.values()}
     assert len(answers) > 25

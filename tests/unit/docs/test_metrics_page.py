@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from arke.api.metrics import render_metrics
 from arke.engine.batches import RunFacts
-from arke.operations.status import DestinationStatus, Status
+from arke.operations.status import DestinationStatus, SharedIds, Status
 from unit.docs.pages import code, page, rows
 
 
@@ -39,6 +39,9 @@ def scraped() -> dict[str, tuple[str, str]]:
         changes=1,
         queued=0,
         destinations=[destination],
+        refused_by_code={"bad_json": 1},
+        ids_dropped={"303": 1},
+        shared_ids=[SharedIds(12345, 1, 1_001)],
     )
     return {
         sample.name: (family.type, ", ".join(f"`{label}`" for label in sorted(sample.labels, reverse=True)))

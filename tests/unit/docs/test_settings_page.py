@@ -80,6 +80,8 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
         "answers.memberships": "off",
         "answers.origins": "https://shop.example, https://a.example:8443",
         "privacy.public_opt_out": "ids",
+        "privacy.tcf_purposes": "1",
+        "privacy.honour": "gpc, gpp",
         "secrets.env_prefix": "OTHER_",
     }.get(name)
     if other is None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from arke.domain.catalog import Catalog, DataSource
+from arke.domain.ids import IdRules
 
 
 class Directory:
     """Knows 100-120 and 123, and two integration codes."""
 
-    def integration_codes(self) -> Mapping[str, int]:
-        return {"acme": 123, "other": 101}
-
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid == 123 or 100 <= dpid <= 120
+    ids = IdRules(
+        Catalog(
+            data_sources=(
+                DataSource(id=123, integration_code="acme"),
+                DataSource(id=101, integration_code="other"),
+                *(DataSource(id=dpid) for dpid in range(100, 121) if dpid != 101),
+            )
+        )
+    )

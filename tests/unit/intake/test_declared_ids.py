@@ -12,7 +12,7 @@ IDFA = "AEBE52E7-03EE-455A-B3C4-E57283966239"
 
 
 def read(**parameters: list[str]) -> tuple[tuple[DeclaredId, ...], list[int]]:
-    ids, errors = check(collect(parameters), Directory())
+    ids, errors = check(collect(parameters), Directory.ids)
     return ids, [error.code for error in errors]
 
 
@@ -79,8 +79,8 @@ def test_a_bad_id_is_told_and_costs_only_itself(parameters: dict[str, list[str]]
 
 
 def test_the_fourth_id_of_a_name_space_is_dropped() -> None:
-    ids, codes = read(d_cid=[f"123\x01{n}" for n in range(5)])
-    assert [item.id for item in ids] == ["0", "1", "2"]
+    ids, codes = read(d_cid=[f"123\x01{n}" for n in range(1, 6)])
+    assert [item.id for item in ids] == ["1", "2", "3"]
     assert codes == [310, 310]
 
 
@@ -88,7 +88,7 @@ def test_beyond_ten_ids_each_dropped_one_is_named_once() -> None:
     ids, codes = read(d_cid=[f"{100 + n}\x01x{n}" for n in range(12)])
     assert len(ids) == 10
     assert codes == [301, 309, 309]
-    _, errors = check(collect({"d_cid": [f"{100 + n}\x01x{n}" for n in range(12)]}), Directory())
+    _, errors = check(collect({"d_cid": [f"{100 + n}\x01x{n}" for n in range(12)]}), Directory.ids)
     assert "Found is 12" in errors[0].msg
     assert "x11" in errors[2].msg
 
@@ -100,6 +100,6 @@ def test_the_same_id_twice_counts_once_and_the_later_state_wins() -> None:
 
 
 def test_what_is_echoed_is_short_and_printable() -> None:
-    _, errors = check(collect({"d_cid": ["123\x01" + "\n" * 9_999]}), Directory())
+    _, errors = check(collect({"d_cid": ["123\x01" + "\n" * 9_999]}), Directory.ids)
     assert len(errors[0].msg) < 200
     assert errors[0].msg.isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -183,16 +184,14 @@ def test_time_stamps(ts: str, at: int) -> None:
         (b'{"zzz":{}}', "unknown_field", "known: uuid, ids"),
         (b'{"ids":[{"dpid":1,"idd":"x"}]}', "unknown_field", "did you mean `id`"),
         (b'{"ids":[{"dpid":1}]}', "bad_field", "`id`"),
-        (b'{"ids":[{"dpid":1,"id":5}]}', "bad_field", "ids[0].id"),
-        (b'{"ids":[{"dpid":"1","id":"5"}]}', "bad_field", "ids[0].dpid"),
+        (b'{"ids":[{"dpid":1,"id":{}}]}', "bad_field", "ids[0].id"),
+        (b'{"ids":[{"dpid":1,"id":["5"]}]}', "bad_field", "ids[0].id"),
+        (b'{"ids":[{"dpid":"acme","id":"5"}]}', "bad_field", "ids[0].dpid"),
+        (b'{"ids":[{"dpid":"0","id":"5"}]}', "bad_field", "ids[0].dpid"),
+        (b'{"ids":[{"dpid":1.5,"id":"5"}]}', "bad_field", "ids[0].dpid"),
         (b'{"ids":[{"dpid":0,"id":"5"}]}', "bad_field", "ids[0].dpid"),
         (b'{"ids":[{"dpid":2147483648,"id":"5"}]}', "bad_field", "ids[0].dpid"),
         (b'{"ids":[{"dpid":1,"id":"5","state":3}]}', "bad_field", "state"),
-        (b'{"ids":[{"dpid":1,"id":""}]}', "bad_id", "ids[0]"),
-        (b'{"ids":[{"dpid":1,"id":"a\\u0000"}]}', "bad_id", "control"),
-        (b'{"ids":[{"dpid":4,"id":"abc"}]}', "bad_id", "ECID"),
-        (b'{"ids":[{"dpid":20914,"id":"%b"}]}' % IDFA.encode(), "bad_device_id", "20914"),
-        (b'{"ids":[{"dpid":20914,"id":"00000000-0000-0000-0000-000000000000"}]}', "blocked_id", "zeros"),
         (b'{"ids":[%b]}' % b",".join([b'{"dpid":1,"id":"a"}'] * 11), "too_many_ids", "11"),
         (b'{"signals":{"a":[["x"]]}}', "bad_field", "`signals.a` holds a list within a list"),
         (b'{"signals":{"a":{"b":[["x"]]}}}', "bad_field", "`signals.a.b` holds a list"),
@@ -204,6 +203,9 @@ def test_time_stamps(ts: str, at: int) -> None:
             "a.b.b.b.b.b.b.b.b` lies more than 8",
         ),
         (b'{"signals":[]}', "bad_field", "signals"),
+        (b'{"memberships":{"7":2},"signals":null}', "bad_field", "memberships.7"),
+        (b'{"memberships":{"7":2},"signals":[1]}', "bad_field", "memberships.7"),
+        (b'{"signals":{"a":1e999},"memberships":3}', "bad_field", "signals.a"),
         (b'{"signals":{%b}}' % b",".join(b'"k%d":1' % n for n in range(257)), "too_many_properties", "256"),
         (b'{"signals":{"a":[%b]}}' % b",".join([b"1"] * 257), "too_many_properties", "`signals.a` has 257"),
         (
@@ -249,19 +251,77 @@ def test_what_is_refused_and_what_is_said(line: bytes, code: str, told: str) -> 
     assert told in message
 
 
-def knowing(dpid: int) -> LiveCatalog:
-    """A catalog with this data source."""
-    live = LiveCatalog()
-    live.use(1, Catalog(data_sources=(DataSource(id=dpid),)))
-    return live
+HASH = "0f" * 32
+SOURCES = LiveCatalog()
+SOURCES.use(
+    1,
+    Catalog(
+        data_sources=(
+            DataSource(id=12345, deny=("abc123",)),
+            DataSource(id=778, id_form="sha256"),
+            DataSource(id=779, id_form="email_sha256"),
+        )
+    ),
+)
 
 
-def test_ids_of_unknown_data_sources_are_refused_where_the_catalog_is_known() -> None:
-    line = b'{"ids":[{"dpid":12345,"id":"a"},{"dpid":20915,"id":"%b"}]}' % IDFA.encode()
-    assert len(parse_event_line(line, NOW, knowing(12345)).ids) == 2
+def read(*ids: dict[str, Any], uuid: str | None = None) -> IncomingEvent:
+    content = {"ids": ids} if uuid is None else {"ids": ids, "uuid": uuid}
+    return parse_event_line(json.dumps(content).encode(), NOW, SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "told"),
+    [
+        ({"dpid": 12345, "id": ""}, "bad_id", "1 to 512"),
+        ({"dpid": 12345, "id": None}, "bad_id", "1 to 512"),
+        ({"dpid": 12345, "id": "a\0"}, "bad_id", "control"),
+        ({"dpid": 4, "id": "abc"}, "bad_id", "ECID"),
+        ({"dpid": 778, "id": "abc"}, "bad_id", "SHA-256"),
+        ({"dpid": 20914, "id": IDFA}, "bad_device_id", "20914"),
+        ({"dpid": 20915, "id": "00000000-0000-0000-0000-000000000000"}, "blocked_id", "zeros"),
+        ({"dpid": 12345, "id": "undefined"}, "blocked_id", "nobody"),
+        ({"dpid": 12345, "id": 0}, "blocked_id", "nobody"),
+        ({"dpid": 12345, "id": False}, "blocked_id", "nobody"),
+        ({"dpid": 12345, "id": "ABC123"}, "blocked_id", "denies"),
+        ({"dpid": 999, "id": "a"}, "unknown_data_source", "data_sources"),
+    ],
+)
+def test_a_bad_id_costs_only_itself(bad: dict[str, Any], code: str, told: str) -> None:
+    """While an id or a UUID remains, the event counts; else it is about nobody."""
+    good = {"dpid": 12345, "id": "a"}
+    beside = read(good, bad)
+    assert beside.ids == (DeclaredId(12345, "a"),)
+    assert [one.code for one in beside.left_out] == [code]
+    assert told in beside.left_out[0].message
+    assert "ids[1]" in beside.left_out[0].message
+    assert read(bad, uuid=UUID).ids == ()
+    assert read(bad, uuid=UUID).left_out[0].message.startswith("ids[0]")
     with pytest.raises(EventError) as caught:
-        parse_event_line(line, NOW, knowing(1))
-    assert caught.value.reason == "unknown_data_source"
+        read(bad)
+    assert caught.value.reason == "all_ids_invalid"
+    assert "104" in caught.value.message
+    assert code in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"dpid": 12345, "id": 123}, DeclaredId(12345, "123")),
+        ({"dpid": "12345", "id": "123"}, DeclaredId(12345, "123")),
+        ({"dpid": 12345, "id": 10, "state": "1"}, DeclaredId(12345, "10", 1)),
+        ({"dpid": 12345, "id": 123.0}, DeclaredId(12345, "123")),
+        ({"dpid": 12345, "id": 2**63 + 1}, DeclaredId(12345, "9223372036854775809")),
+        ({"dpid": 778, "id": HASH.upper()}, DeclaredId(778, HASH)),
+        (
+            {"dpid": 779, "id": " Ann@Example.com "},
+            DeclaredId(779, hashlib.sha256(b"ann@example.com").hexdigest()),
+        ),
+        ({"dpid": 779, "id": HASH.upper()}, DeclaredId(779, HASH)),
+    ],
+)
+def test_an_id_is_kept_in_one_spelling(given: dict[str, Any], kept: DeclaredId) -> None:
+    assert read(given) == IncomingEvent(ids=(kept,))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arke.domain.catalog import Catalog, Trait
+from arke.domain.catalog import Catalog, DataSource, Trait
+from arke.domain.ids import IdRules
 from arke.onboarding.items import Items, TraitBook
 from arke.onboarding.names import parse_name
 from arke.onboarding.parsing import IdLines, IdRow, Statement, TraitLines
@@ -13,6 +14,7 @@ from arke.shard.commands import FileLine
 
 IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
 GAID = "97987bca-ae59-4c7d-94ba-ee4f19ab8c21"
+ZEROS = "00000000-0000-0000-0000-000000000000"
 UUID = "59767559181262060060278870901087098252"
 
 CATALOG = Catalog(
@@ -23,12 +25,14 @@ CATALOG = Catalog(
         Trait(id=4, kind="onboarded"),
         Trait(id=5, kind="onboarded", data_source=502, integration_code="52"),
         Trait(id=6, kind="rule_based", data_source=501, rule='product == "tablet"'),
-    )
+    ),
+    data_sources=(DataSource(id=1234), DataSource(id=777)),
 )
+RULES = IdRules(CATALOG)
 
 
 def read(name: str, *lines: bytes | None) -> tuple[list[Statement], Tally]:
-    parse, tally = TraitLines(parse_name(name), TraitBook(CATALOG, 501)), Tally()
+    parse, tally = TraitLines(parse_name(name), TraitBook(CATALOG, 501), RULES), Tally()
     said = [parse(number, line, tally) for number, line in enumerate(lines, 1)]
     return [one for one in said if one is not None], tally
 
@@ -154,12 +158,31 @@ def test_rules_of_a_trait_book_follow_its_data_source() -> None:
 )
 def test_a_row_of_an_id_sync_file_is_not_processed(line: bytes, why: str) -> None:
     tally = Tally()
-    assert IdLines(parse_name("adobe_id_1234_777_1445374061.sync"))(1, line, tally) is None
+    assert IdLines(parse_name("adobe_id_1234_777_1445374061.sync"), RULES)(1, line, tally) is None
     assert why in tally.samples["format"][0].why
 
 
+@pytest.mark.parametrize(
+    ("row", "kept", "refused"),
+    [
+        (f"{UUID}\tjane\t{ZEROS}", ((0, UUID), (777, "jane")), {}),
+        (f"{UUID}\tundefined\t{IDFA}", ((0, UUID), (20915, IDFA)), {}),
+        (f"{UUID}\tundefined\t{ZEROS}", None, {"blocked_id": 1}),
+        (f"{UUID}\t\t{ZEROS}", None, {"format": 1}),
+        (f"{'0' * 38}\tjane\t{IDFA}", None, {"invalid_uuid": 1}),
+    ],
+)
+def test_an_id_that_is_none_costs_its_row_only_where_nothing_is_left_to_link(
+    row: str, kept: tuple[tuple[int, str], ...] | None, refused: dict[str, int]
+) -> None:
+    tally = Tally()
+    said = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"), RULES)(1, row.encode(), tally)
+    assert said == (IdRow(1, kept) if kept is not None else None)
+    assert (tally.errors, tally.bad_cells) == (refused, 0 if kept is None else 1)
+
+
 def test_a_row_of_an_id_sync_file_holds_an_id_a_column() -> None:
-    parse = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"))
+    parse = IdLines(parse_name("adobe_id_0_777_20915_1445374061.sync"), RULES)
     row = parse(4, f"{UUID}\tjane doe\t{IDFA}".encode(), Tally())
     assert row == IdRow(4, ((0, UUID), (777, "jane doe"), (20915, IDFA)))
     tally = Tally()
@@ -174,7 +197,7 @@ def test_in_files_too_values_match_by_their_parts_and_rules_name_any_key() -> No
         for number, rule in enumerate(rules, 1)
     )
     book, tally = TraitBook(Catalog(traits=traits), 501), Tally()
-    parse = TraitLines(parse_name(COOKIES), book)
+    parse = TraitLines(parse_name(COOKIES), book, RULES)
     for number, (items, realised) in enumerate(
         [
             ('"my key"="a, b"', (1, 2)),

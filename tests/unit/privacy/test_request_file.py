@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from arke.domain.catalog import Catalog, DataSource
+from arke.domain.ids import IdRules
 from arke.errors import InvalidInput
 from arke.privacy.request_file import MAX_USERS, Wanted, read_id, read_request
 
@@ -16,20 +18,16 @@ UUID = "00000000000000000000000000000000000042"
 class Known:
     """A catalog with one integration code."""
 
-    def integration_codes(self) -> dict[str, int]:
-        return {"acme": 12345}
-
-    def known_dpid(self, dpid: int) -> bool:
-        return dpid == 12345
+    ids = IdRules(Catalog(data_sources=(DataSource(id=12345, integration_code="acme"),)))
 
 
-def user(*ids: tuple[Any, str, str], action: str = "delete") -> dict[str, Any]:
+def user(*ids: tuple[Any, str, Any], action: str = "delete") -> dict[str, Any]:
     named = [{"namespace": space, "type": kind, "value": value} for space, kind, value in ids]
     return {"key": "David Smith", "action": [action], "userIDs": named}
 
 
 def read(*users: dict[str, Any], action: str = "delete") -> list[Wanted]:
-    return read_request(json.dumps({"users": users}), action, Known())
+    return [Wanted(one.uuids, one.ids) for one in read_request(json.dumps({"users": users}), action, Known())]
 
 
 def test_a_sample_with_its_comment_and_its_odd_regulation() -> None:
@@ -41,7 +39,7 @@ def test_a_sample_with_its_comment_and_its_odd_regulation() -> None:
         {"namespace": "0", "value": "00000000000000000000000000000000000042", "type": "namespaceId"},
         {"namespace": "4", "value": "51106012371349541430157290142170842714", "type": "namespaceId"}]}],
      "include": ["AudienceManager"], "regulation": "[gdpr]"}"""
-    wanted = Wanted((UUID,), ((4, "51106012371349541430157290142170842714"),))
+    wanted = Wanted((UUID,), ((4, "51106012371349541430157290142170842714"),), "user 1")
     assert read_request(text, "delete", Known()) == [wanted]
     assert read_request(text, "access", Known()) == [wanted]
 
@@ -53,6 +51,7 @@ def test_a_sample_with_its_comment_and_its_odd_regulation() -> None:
         (0, "namespaceId", UUID, Wanted((UUID,))),
         ("CORE", "standard", UUID, Wanted((UUID,))),
         ("4", "namespaceId", "123", Wanted((), ((4, "123"),))),
+        ("4", "namespaceId", 123, Wanted((), ((4, "123"),))),
         ("ECID", "standard", "123", Wanted((), ((4, "123"),))),
         ("12345", "namespaceId", "abc", Wanted((), ((12345, "abc"),))),
         ("99999", "namespaceId", "abc", Wanted((), ((99999, "abc"),))),
@@ -60,7 +59,7 @@ def test_a_sample_with_its_comment_and_its_odd_regulation() -> None:
         ("DSID_20914", "integrationCode", "x", Wanted((), ((20914, "x"),))),
     ],
 )
-def test_name_spaces(namespace: str | int, kind: str, value: str, found: Wanted) -> None:
+def test_name_spaces(namespace: str | int, kind: str, value: str | int, found: Wanted) -> None:
     """A data source that has left the catalog is taken too: what it left behind is still there."""
     assert read(user((namespace, kind, value))) == [found]
 
@@ -106,7 +105,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str) -> None:
 
 def test_an_id_as_people_write_it() -> None:
     """The id may hold colons."""
-    assert read_id("12345:a:b") == (12345, "a:b")
+    assert read_id("12345:a:b", Known.ids) == (12345, "a:b")
     for wrong in ("12345", "x:y", "0:a", "5:", "-1:a", ":a"):
         with pytest.raises(InvalidInput):
-            read_id(wrong)
+            read_id(wrong, Known.ids)

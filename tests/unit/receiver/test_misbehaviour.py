@@ -37,6 +37,9 @@ def test_a_specification_is_read(text: str, expected: dict[str, object]) -> None
     [
         "", "sleep", "status", "status=99", "status=abc", "status=500:0", "status=500:p0", "status=500:p1.5",
         "slow", "slow=fast", "slow=0s", "slow=9999h", "stall=1", "redirect=/x", "redirect=https://a/\r\nX: y",
+        "poison", "poison=", "poison=422/", "throttle", "throttle=5", "throttle=0/s", "throttle=x/s", "sloppy=very",
+        "stale-token=500/2s", "stale-token=403/2s/1", "move-dns=elsewhere", "move-dns=127.0.0.2/soon", "move-dns:2",
+        "token:poison=p3", "token:stale-token", "token:move-dns",
         "tls=weak", "flap=10s", "flap=1s/1s:3", "token:tls=expired",
     ],
 )  # fmt: skip
@@ -87,3 +90,61 @@ def test_a_wrong_replacement_leaves_the_plan_as_it_was() -> None:
     with pytest.raises(InvalidInput):
         plan.replace(["close", "nonsense"], now_s=0.0)
     assert plan.remaining() == ["stall"]
+
+
+def test_what_the_newer_ones_say_is_read() -> None:
+    read = {text: parse_misbehaviour(text) for text in (
+        "poison=p3", "poison=422/p/3:2", "throttle=5/s", "throttle=100/1.5m", "sloppy", "sloppy=lf:p0.5",
+        "stale-token", "stale-token=403", "stale-token=2s", "stale-token=403/500ms",
+        "move-dns", "move-dns=10s", "move-dns=::1", "move-dns=[::1]/2s",
+    )}  # fmt: skip
+    assert {text: (rule.value, rule.status, rule.most, rule.seconds) for text, rule in read.items()} == {
+        "poison=p3": ("p3", 400, 0, ()),
+        "poison=422/p/3:2": ("p/3", 422, 0, ()),
+        "throttle=5/s": ("5/s", 0, 5, (1.0,)),
+        "throttle=100/1.5m": ("100/1.5m", 0, 100, (90.0,)),
+        "sloppy": ("", 0, 0, ()),
+        "sloppy=lf:p0.5": ("lf", 0, 0, ()),
+        "stale-token": ("", 401, 0, (1.0,)),
+        "stale-token=403": ("", 403, 0, (1.0,)),
+        "stale-token=2s": ("", 401, 0, (2.0,)),
+        "stale-token=403/500ms": ("", 403, 0, (0.5,)),
+        "move-dns": ("", 0, 0, (0.0,)),
+        "move-dns=10s": ("", 0, 0, (10.0,)),
+        "move-dns=::1": ("::1", 0, 0, (0.0,)),
+        "move-dns=[::1]/2s": ("::1", 0, 0, (2.0,)),
+    }
+
+
+def test_a_throttle_lets_so_many_in_and_says_when_there_is_room() -> None:
+    """In any such time, not by the calendar; what another fault struck before it is not counted."""
+    plan = MisbehaviourPlan(["status=500:1", "throttle=2/10s"])
+    assert [plan.for_request("message", now_s=0.0) is None for _ in range(3)] == [False, True, True]
+    late = plan.for_request("message", now_s=3.5)
+    assert late is not None
+    assert (late.kind, late.seconds) == ("throttle", (7,))
+    assert plan.for_request("message", now_s=10.0) is None
+
+
+def test_a_fault_that_looks_at_the_request_passes_others_by() -> None:
+    plan = MisbehaviourPlan(["poison=p3:1", "slow=1s"])
+
+    def struck(*, poisoned: bool) -> str | None:
+        rule = plan.for_request("message", applies=lambda rule: rule.kind != "poison" or poisoned)
+        return None if rule is None else rule.kind
+
+    assert [struck(poisoned=poisoned) for poisoned in (False, True, True)] == ["slow", "poison", "slow"]
+
+
+def test_sloppiness_takes_turns() -> None:
+    plan = MisbehaviourPlan(["sloppy"])
+    struck = [plan.for_request("message") for _ in range(7)]
+    ways = ["fold", "lf", "twice", "lengths", "blank", "version", "fold"]
+    assert [rule and rule.value for rule in struck] == ways
+
+
+def test_a_move_follows_the_clock() -> None:
+    plan = MisbehaviourPlan()
+    assert plan.moved_to(0.0) is None
+    plan.replace(["move-dns=127.0.0.2/5s"], now_s=100.0)
+    assert [plan.moved_to(at) for at in (104.9, 105.0)] == [None, "127.0.0.2"]

@@ -30,6 +30,14 @@ Reason = Literal[
 ]
 
 
+class TokenRefusal(msgspec.Struct, frozen=True, gc=False):
+    """What a token server said instead of giving a token (RFC 6749 section 5.2), as it said it."""
+
+    status: int
+    error: str = ""
+    description: str = ""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one post: either an HTTP status, or a reason why there is none.
 
@@ -37,6 +45,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is a sentence for people and holds neither secrets nor anything the peer sent. `sent` says whether a
     request was handed to the wire. `peer` is the address that was dialled. `truncated` means that the body
     exceeded the limit of the request and was not read further; `sloppy`, that it was not well-formed.
+    `token_refusal` is there where the token server refused; then `body` is what it answered.
     """
 
     status: int | None = None
@@ -51,6 +60,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes = b""
     truncated: bool = False
     sloppy: bool = False
+    token_refusal: TokenRefusal | None = None
 
     @property
     def code(self) -> str:

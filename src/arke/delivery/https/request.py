@@ -1,4 +1,4 @@
-"""Outbound requests: the exact bytes of one POST, and the message and attempt that they are.
+"""Outbound requests: the exact bytes of one of them, and the message and attempt that they are.
 
 The constant header lines of a destination are rendered once (`HeadTemplate`); a message adds its own.
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from arke import __version__
 from arke.delivery.https.endpoint import Endpoint
-from arke.domain.catalog import Tls
+from arke.domain.catalog import HttpMethod, Tls
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection
 
 
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One POST, ready for the wire, and whose it is.
+    """One request, ready for the wire, and whose it is.
 
     It carries an attempt (1 or 2) at `message`, an id, of this `kind`, to `destination`; or it asks for that
     destination's OAuth token (kind `TOKEN`, no message). `head` is everything up to and with the empty line, before
-    the body. `tls` chooses trust and client certificate (absolute paths); `body_limit` is how many bytes of the
-    response body are read.
+    the body; of its fields those `hidden` (names in small letters) are shown to nobody. `tls` chooses trust and
+    client certificate (absolute paths); `body_limit` is how many bytes of the response body are read.
     """
 
     destination: int
@@ -45,12 +45,17 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     head: bytes
     body: bytes
     tls: Tls = Tls()
+    hidden: frozenset[str] = frozenset()
     body_limit: int = BODY_LIMIT_BYTES
 
     def headers(self) -> list[tuple[str, str]]:
         """The header fields as they will be sent, for the simulator's record."""
         lines = self.head.decode("latin-1").split("\r\n")[1:-2]
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+    @property
+    def method(self) -> str:
+        return self.head.partition(b" ")[0].decode("ascii")
 
     def __repr__(self) -> str:
         """Without head and body: they hold credentials and personal data."""
@@ -62,8 +67,10 @@ class HeadTemplate:
 
     __slots__ = ("_start",)
 
-    def __init__(self, endpoint: Endpoint, fields: Iterable[tuple[str, str]] = ()) -> None:
-        self._start = _request_line(endpoint) + _message_fields(fields)
+    def __init__(
+        self, endpoint: Endpoint, fields: Iterable[tuple[str, str]] = (), method: HttpMethod = "POST"
+    ) -> None:
+        self._start = _request_line(endpoint, method) + _message_fields(fields)
 
     def complete(self, body_length: int, fields: Iterable[tuple[str, str]] = ()) -> bytes:
         """The whole head for a body of this length, with this message's own fields."""
@@ -78,8 +85,13 @@ def exact_head(endpoint: Endpoint, fields: Iterable[tuple[str, str]]) -> bytes:
     return _request_line(endpoint) + _render(fields) + b"\r\n"
 
 
-def _request_line(endpoint: Endpoint) -> bytes:
-    return f"POST {endpoint.target} HTTP/1.1\r\nHost: {endpoint.authority}\r\n".encode("ascii")
+def _request_line(endpoint: Endpoint, method: HttpMethod = "POST") -> bytes:
+    return f"{method} {endpoint.target} HTTP/1.1\r\nHost: {endpoint.authority}\r\n".encode("ascii")
+
+
+def carried(value: str) -> bool:
+    """Whether a header can carry this value."""
+    return _VALUE.fullmatch(value) is not None
 
 
 def _message_fields(fields: Iterable[tuple[str, str]]) -> bytes:
@@ -96,7 +108,7 @@ def _render(fields: Iterable[tuple[str, str]]) -> bytes:
     for name, value in fields:
         if not _NAME.fullmatch(name):
             raise InvalidInput(f"{name!r} is not a valid header name")
-        if not _VALUE.fullmatch(value):
+        if not carried(value):
             raise InvalidInput(
                 f"the value of the header {name} has characters that a header cannot carry "
                 "(line breaks, control characters, non-Latin text, or spaces at its ends)"

@@ -7,7 +7,7 @@ import ssl
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -86,9 +86,9 @@ def build_context(profile: Tls, confinement: Confinement) -> ssl.SSLContext:
     with ExitStack() as stack:
         try:
             held = Tls(
-                ca_file=_held(profile.ca_file, confinement, stack),
-                client_cert=_held(profile.client_cert, confinement, stack),
-                client_key=_held(profile.client_key, confinement, stack),
+                ca_file=held_file(profile.ca_file, confinement, stack),
+                client_cert=held_file(profile.client_cert, confinement, stack),
+                client_key=held_file(profile.client_key, confinement, stack),
             )
         except OSError:
             # Not there, or not for a catalog from the network: whoever wrote it does not learn which.
@@ -96,11 +96,17 @@ def build_context(profile: Tls, confinement: Confinement) -> ssl.SSLContext:
         return _context(held)
 
 
-def _held(path: str | None, confinement: Confinement, stack: ExitStack) -> str | None:
-    """A name for the very file that was found to be allowed. Raises OSError."""
-    if path is None:
-        return None
-    descriptor = confinement.open(path)
+class OpensFiles(Protocol):
+    """Opens files, or refuses to. Raises OSError."""
+
+    def open(self, path: str) -> int: ...
+
+
+def held_file(path: str | None, opens: OpensFiles | None, stack: ExitStack) -> str | None:
+    """A name for the very file that was found to be allowed; the path itself where all are. Raises OSError."""
+    if path is None or opens is None:
+        return path
+    descriptor = opens.open(path)
     stack.callback(os.close, descriptor)
     return f"/proc/self/fd/{descriptor}"
 

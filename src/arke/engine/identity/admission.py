@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.event import NOTHING_WITHHELD, Withheld
+from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import DeclaredId
     from arke.domain.identity import IdKey, Owner
+    from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Mappings
     from arke.engine.identity.people import Sources
     from arke.storage.ports.identities import Lifted, SuppressionList
@@ -37,6 +39,8 @@ class Suppressed:
         self._keyed = hashes
         self.hashes: set[bytes] = set()
         self._lifted: dict[bytes, int] = {}
+        self.rules: IdRules | None = None
+        """Of the live catalog: an id may have been suppressed in another spelling than it comes in now."""
         self._changing = asyncio.Lock()
         """The memory follows the list in the order in which the list changes."""
 
@@ -51,7 +55,7 @@ class Suppressed:
             return False
         if uuid is not None and self._keyed.digest(uuid) in self.hashes:
             return True
-        return any(self._keyed.digest(f"{declared.dpid}:{declared.id}") in self.hashes for declared in ids)
+        return any(self.id((declared.dpid, declared.id)) for declared in ids)
 
     def device(self, uuid: str) -> bool:
         """Whether nothing may be taken about a device."""
@@ -59,7 +63,12 @@ class Suppressed:
 
     def id(self, key: IdKey) -> bool:
         """The same for a partner id."""
-        return bool(self.hashes) and self._keyed.digest(f"{key[0]}:{key[1]}") in self.hashes
+        if not self.hashes:
+            return False
+        if self._keyed.digest(f"{key[0]}:{key[1]}") in self.hashes:
+            return True
+        others = self.rules.spellings(*key) if self.rules is not None else ()
+        return any(self._keyed.digest(f"{key[0]}:{other}") in self.hashes for other in others)
 
     async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
@@ -132,9 +141,10 @@ class PublicDoor:
         for declared, owner in zip(ids, owners, strict=True):
             key = (declared.dpid, declared.id)
             foreign = owner is not None and owner.uuid != uuid
+            elsewhere = owner is not None and foreign and not is_home(owner.uuid)  # on another device
             if key[0] in sources.by_token or (closed and (owner is None or foreign)):
                 by_token.append(declared)
-            elif foreign and not self._may_take(uuid, key, now, sources):
+            elif elsewhere and not self._may_take(uuid, key, now, sources):
                 takeovers.append(declared)
             else:
                 granted.append((declared, owner))

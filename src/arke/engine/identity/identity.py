@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arke.domain.homes import home_of, is_home
 from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
 from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Absent, Lacking
-from arke.engine.identity.people import People, Sources
+from arke.engine.identity.people import People, Sources, housed
 from arke.engine.identity.resolving import Away, Resolver
+from arke.engine.identity.sharing import DEVICES_PER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Container, Mapping, Sequence
 
     from arke.clock import Entropy
-    from arke.domain.identity import IdKey, Move, Owner
+    from arke.domain.identity import Housed, IdKey, Move, Owner, SharedId
+    from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Moving
     from arke.engine.identity.resolving import Naming, Resolved
     from arke.storage.ports.directory import Directory
@@ -38,11 +41,16 @@ class Identity:
         entropy: Entropy,
         *,
         takeovers_per_device: int = TAKEOVERS_PER_DEVICE,
+        devices_per_id: int = DEVICES_PER_ID,
         cached_ids: int = CACHED_IDS,
         cached_people: int = CACHED_PEOPLE,
     ) -> None:
         self._mappings = Mappings(
-            directory.identities, directory.hashes, cached_ids=cached_ids, cached_people=cached_people
+            directory.identities,
+            directory.hashes,
+            cached_ids=cached_ids,
+            cached_people=cached_people,
+            devices_per_id=devices_per_id,
         )
         self._memory = self._mappings.memory
         self._people = People(self._mappings, directory.identities)
@@ -55,9 +63,17 @@ class Identity:
         await self._mappings.start()
         await self.suppressed.start()
 
-    def know(self, cross_device: frozenset[int], by_token: frozenset[int] = frozenset()) -> None:
-        """From the live catalog, the DPIDs of people rather than devices, and those that a token declares."""
+    def know(
+        self,
+        cross_device: frozenset[int],
+        by_token: frozenset[int] = frozenset(),
+        rules: IdRules | None = None,
+    ) -> None:
+        """From the live catalog, the DPIDs of people rather than devices, and those that a token declares, and what
+        ids may be.
+        """
         self._resolver.sources = Sources(cross_device, by_token)
+        self.suppressed.rules = rules
 
     def is_cross_device(self, dpid: int) -> bool:
         return dpid in self._resolver.sources.cross_device
@@ -69,6 +85,14 @@ class Identity:
     def takeovers_refused(self) -> int:
         """At the public door, since the start."""
         return self._door.refused
+
+    def shared(self, keys: Collection[IdKey]) -> dict[IdKey, SharedId]:
+        """Those of these ids that very many devices shared on one day."""
+        return self._mappings.sharing.of(keys)
+
+    def shared_lately(self, now: int) -> list[SharedId]:
+        """Every id that very many devices shared on one of the last days."""
+        return self._mappings.sharing.lately(now)
 
     # --- resolving --------------------------------------------------------------------------------------
 
@@ -95,12 +119,45 @@ class Identity:
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         """The UUIDs that each id leads to, the newest first: for a cross-device id up to MAX_DEVICES, for a
-        device's own id one; ids that nobody has are left out.
+        device's own id one; ids that no device has are left out, and homes are none.
         """
         owners = await self.owners(keys)
         people = [key for key in owners if key[0] in self._resolver.sources.cross_device]
         found = await self._people.devices(people) if people else {}
-        return {key: [owner.uuid] for key, owner in owners.items() if key not in people} | found
+        own = {
+            key: [owner.uuid]
+            for key, owner in owners.items()
+            if key[0] not in self._resolver.sources.cross_device and not is_home(owner.uuid)
+        }
+        return own | found
+
+    async def house(self, keys: Collection[IdKey], now: int) -> dict[IdKey, Housed]:
+        """The homes of people, made where there is none; to be flushed. Raises StoreUnavailable."""
+        self._mappings.trim()
+        wanted, absent = list(keys), Absent(self._memory.epoch)
+        while True:
+            lacking = Lacking()
+            for key in wanted:
+                home = (*key, home_of(key))
+                if key not in self._memory.owners and key not in absent.ids:
+                    lacking.ids.add(key)
+                if home not in self._memory.people and home not in absent.people:
+                    lacking.people.add(home)
+            if not lacking.ids and not lacking.people:
+                break
+            await self._memory.look_up(lacking, absent)
+        return {
+            key: housed(key, self._people.house(key, self._memory.owners.get(key), now)) for key in wanted
+        }
+
+    async def at_home(self, keys: Collection[IdKey]) -> dict[IdKey, Housed]:
+        """The homes of people who have one, as it is now."""
+        owners = await self.owners(keys) if keys else {}
+        return {key: housed(key, owners.get(key)) for key in keys}
+
+    async def housed(self, keys: Collection[IdKey]) -> set[IdKey]:
+        """Those of these people who have a home."""
+        return await self._people.housed(keys)
 
     # --- storing, and what becomes of moves -------------------------------------------------------------
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from arke.domain.homes import is_home
 from arke.domain.identity import Claims, Move, Owner
 from arke.engine.identity.memory import Memory
+from arke.engine.identity.sharing import DEVICES_PER_ID, Sharing
 from arke.errors import StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
 
@@ -81,17 +83,25 @@ class Mappings:
 
     Of each id one mapping counts at a time, and a newer one has the higher generation. `moving`: those that the
     shards have not followed; only stored ones may be followed (`next_move`). `joined`: a cross-device id has
-    reached another device.
+    reached another device; `linked` are those since it was emptied last.
     """
 
     def __init__(
-        self, identities: Identities, hashes: KeyedHash, *, cached_ids: int, cached_people: int
+        self,
+        identities: Identities,
+        hashes: KeyedHash,
+        *,
+        cached_ids: int,
+        cached_people: int,
+        devices_per_id: int = DEVICES_PER_ID,
     ) -> None:
         self._identities = identities
         self._hashes = hashes
         self.memory = Memory(identities, cached_ids=cached_ids, cached_people=cached_people)
         self.moving = Moving()
+        self.sharing = Sharing(devices_per_id, hashes)
         self.joined = False
+        self.linked: list[IdKey] = []
         self._generation = 0
         self._stored_generation = 0
         self._batch = Batch()
@@ -102,6 +112,7 @@ class Mappings:
         """Read where the directory was left. Before anything else."""
         self._generation = self._stored_generation = await self._identities.last_generation()
         self.moving.add(await self._identities.moves())
+        self.sharing.start(await self._identities.shared())
 
     def new_generation(self) -> int:
         """The number of a new mapping."""
@@ -112,17 +123,17 @@ class Mappings:
 
     def take_over(self, key: IdKey, before: Owner | None, uuid: str, now: int, state: int = 0) -> Owner:
         """A new mapping, and a move if the id belonged to another device. Whose it was first stays known."""
-        first = (
-            self.memory.firsts.get(key)
-            if before is None
-            else before.first or self._hashes.digest(before.uuid)
-        )
+        if before is None or is_home(before.uuid):
+            first = self.memory.firsts.get(key) if before is None else before.first
+        else:
+            first = before.first or self._hashes.digest(before.uuid)
         if first is not None and first == self._hashes.digest(uuid):
             first = None
         self._generation += 1
         owner = Owner(uuid, self._generation, state, first)
         if before is not None:
             self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
+            self.note_shared(key, before.uuid, uuid, now)
         return self.own(key, owner, now)
 
     def own(self, key: IdKey, owner: Owner, now: int) -> Owner:
@@ -139,12 +150,28 @@ class Mappings:
         claims.at = now
         return owner
 
+    def note_shared(self, key: IdKey, before: str, uuid: str, now: int) -> None:
+        """An id is on two devices, or was; a person's home is none."""
+        if is_home(before) or is_home(uuid):
+            return
+        shared = self.sharing.note(key, before, uuid, now)
+        if shared is not None:
+            self._batch.claims.shared[key] = shared
+
     def add_move(self, move: Move) -> None:
         self._batch.claims.moves.append(move)
         self.moving.add((move,))
 
     def link_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
         self.joined = True
+        self.linked.append(key[:2])
+        self._put_person(key, row, now)
+
+    def house_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
+        """The person has a home from now on."""
+        self._put_person(key, row, now)
+
+    def _put_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
         self._batch.claims.people[key] = self.memory.people[key] = row
         self._batch.claims.at = now
 

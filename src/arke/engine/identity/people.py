@@ -1,16 +1,19 @@
-"""Ids of people, who have several devices: which one speaks for an id, and which have it (decision 0017)."""
+"""Ids of people, who have several devices: which one speaks for an id, and which have it (decision 0017).
+Where none does, the person's home speaks (decision 0036).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
+from arke.domain.event import DeclaredId
+from arke.domain.homes import home_of, is_home
+from arke.domain.identity import MAX_DEVICES, Housed, Move, Owner, PersonRow
 from arke.engine.identity.memory import Absent, Lacking
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from arke.domain.event import DeclaredId
     from arke.domain.identity import IdKey
     from arke.engine.identity.mappings import Mappings
     from arke.storage.ports.identities import Identities
@@ -28,7 +31,15 @@ class Sources(NamedTuple):
 
 def takes_over(state: int, owner: Owner) -> bool:
     """Whether a device that declares a person's id in this state is to speak for it in the place of `owner`."""
-    return _STANDING[state] >= _STANDING[owner.state]
+    return is_home(owner.uuid) or _STANDING[state] >= _STANDING[owner.state]
+
+
+def housed(key: IdKey, owner: Owner | None) -> Housed:
+    """The home of a person for whom `owner` speaks. A home that does not speak has the id under no mapping."""
+    home = home_of(key)
+    speaks = owner is not None and owner.uuid == home
+    generation = owner.generation if owner is not None and speaks else 0
+    return Housed(home, DeclaredId(*key, 0, generation), silent=not speaks)
 
 
 class People:
@@ -55,8 +66,33 @@ class People:
             if row is None or declared.state not in (0, row.state):
                 generation = mappings.new_generation()
                 mappings.own(key, owner, now)  # so that whoever leans on this link waits for it
+                if row is None:
+                    mappings.note_shared(key, owner.uuid, uuid, now)
                 mappings.link_person((*key, uuid), PersonRow(generation, declared.state), now)
         return owner
+
+    def house(self, key: IdKey, owner: Owner | None, now: int) -> Owner:
+        """Give a person a home, which speaks for the id if nobody does. Whether there is one is known. Returns who
+        speaks.
+        """
+        mappings, home = self._mappings, home_of(key)
+        if owner is None:
+            owner = mappings.take_over(key, None, home, now)
+        elif (*key, home) in mappings.memory.people:
+            return owner
+        else:
+            mappings.own(key, owner, now)  # so that whoever leans on this home waits for it
+        mappings.house_person((*key, home), PersonRow(mappings.new_generation(), 0), now)
+        return owner
+
+    async def housed(self, keys: Collection[IdKey]) -> set[IdKey]:
+        """Those of these people who have a home. Raises StoreUnavailable."""
+        memory = self._mappings.memory
+        unknown = {device for key in keys if (device := (*key, home_of(key))) not in memory.people}
+        absent = Absent(memory.epoch)
+        while lacking := unknown - absent.people - memory.people.keys():
+            await memory.look_up(Lacking(people=lacking), absent)
+        return {key for key in keys if (*key, home_of(key)) in memory.people}
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         """The devices of each cross-device id that has any, the newest first, up to MAX_DEVICES: as they were when
@@ -66,7 +102,7 @@ class People:
         fresh: dict[IdKey, dict[str, int]] = {}
         for claims in self._mappings.unstored():
             for (dpid, id_, uuid), row in claims.people.items():
-                if (dpid, id_) in wanted:
+                if (dpid, id_) in wanted and not is_home(uuid):
                     fresh.setdefault((dpid, id_), {})[uuid] = row.generation
         found = await self._identities.devices(keys)
         for key, generations in fresh.items():
@@ -87,7 +123,11 @@ class People:
         row = memory.people.get(device)
         state = row.state if row is not None else 0
         owner = memory.owners.get(key)
-        self._mappings.link_person(device, PersonRow(generation, state), now)
+        if is_home(uuid):
+            self._mappings.house_person(device, PersonRow(generation, state), now)
+        else:
+            self._mappings.link_person(device, PersonRow(generation, state), now)
+            self._mappings.linked.clear()  # it has had what the home holds since it came to the person
         if owner is None or owner.generation < generation:
             self._mappings.own(key, Owner(uuid, generation, state), now)
         elif owner.uuid != uuid:

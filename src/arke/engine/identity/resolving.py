@@ -1,11 +1,13 @@
 """Whose event it is, and whose an id is from then on.
 
-Rules: a UUID given beats what ids map to. Otherwise the first known device id decides; an event that names no
-device id at all is about the device that speaks for its first known cross-device id; else a new UUID is made:
-a person's new phone is a new device, not the old one. Every id of the event then belongs to that device: the
-newest mapping wins. A cookie or advertising id that belonged to another device leaves it (a move). A cross-device
-id stays on all devices of its person, and one of them speaks for it: the newest of those that are at least as
-authenticated as the one before (decision 0017). When another takes over, that is a move too.
+Rules: a UUID given beats what ids map to. Otherwise the first known device id decides. An event that names
+no device id at all is about a person: it goes to the device that speaks for its first known cross-device
+id, and to the person's home in any case (decision 0036); a browser that nothing else leads to is a new
+device. Else a new UUID is made: a person's new phone is a new device, not the old one. Every id of the
+event then belongs to that device: the newest mapping wins. A cookie or advertising id that belonged to
+another device leaves it (a move). A cross-device id stays on all devices of its person, and one of them
+speaks for it: the newest of those that are at least as authenticated as the one before (decision 0017).
+When another takes over, that is a move too.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import msgspec
 
 from arke.clock import new_uuid
 from arke.domain.event import NOTHING_WITHHELD, DeclaredId, Withheld
-from arke.domain.identity import Owner
+from arke.domain.homes import home_of, is_home
+from arke.domain.identity import Housed, Owner
 from arke.domain.time import DAY_S
 from arke.engine.identity.admission import PublicDoor, Suppressed
 from arke.engine.identity.mappings import Mappings
 from arke.engine.identity.memory import NOTHING_ABSENT, Absent, Lacking
-from arke.engine.identity.people import People, Sources, takes_over
+from arke.engine.identity.people import People, Sources, housed, takes_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
 
 class Naming(Protocol):
-    """What an event, or a row of a file, says of its device. `public`: it may be anybody's word."""
+    """What an event, or a row of a file, says of its device. `public`: it may be anybody's word. `browser`:
+    it comes from the device itself.
+    """
 
     @property
     def uuid(self) -> str | None: ...
@@ -42,6 +47,9 @@ class Naming(Protocol):
     @property
     def public(self) -> bool: ...
 
+    @property
+    def browser(self) -> bool: ...
+
 
 class Named(NamedTuple):
     """What says of a device nothing but its names."""
@@ -49,9 +57,10 @@ class Named(NamedTuple):
     uuid: str | None
     ids: Sequence[DeclaredId]
     public: bool = False
+    browser: bool = True
 
 
-class Homes(Protocol):
+class Whereabouts(Protocol):
     """Knows which shard a device lives in."""
 
     def number_of(self, uuid: str) -> int: ...
@@ -60,11 +69,11 @@ class Homes(Protocol):
 class Away(NamedTuple):
     """Shards that cannot be reached: no event of their devices can be stored."""
 
-    homes: Homes
+    whereabouts: Whereabouts
     shards: frozenset[int]
 
     def concerns(self, uuid: str) -> bool:
-        return self.homes.number_of(uuid) in self.shards
+        return self.whereabouts.number_of(uuid) in self.shards
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -72,6 +81,9 @@ class Resolved(msgspec.Struct, frozen=True):
     have yet to arrive from another device, or another device of the person speaks. `by_id`: nothing but an id
     led to the device. `withheld` are ids that were not linked, for anybody may be asking. `away`: nothing was
     linked, since the device cannot be reached.
+
+    `homes` are those of the people that the event is about, where it names nobody else; if no device is
+    known, `uuid` is the first of them. `joined` are people whom the device has just come to.
     """
 
     uuid: str
@@ -81,6 +93,8 @@ class Resolved(msgspec.Struct, frozen=True):
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
     away: bool = False
+    homes: tuple[Housed, ...] = ()
+    joined: Sequence[IdKey] = ()
 
 
 class Resolver:
@@ -134,20 +148,53 @@ class Resolver:
         if owners is None:
             return None
         leading = None
+        people: Sequence[DeclaredId] = ()
         if uuid is None:
             leading, uuid = self._led_to(ids, owners)
             if uuid is not None and self._suppressed.device(uuid):
                 return Resolved(uuid, suppressed=True)
+            people = self._people_named(one)
+            if people and self._homes_lack(people, absent):
+                return None
+            if away is not None and any(away.concerns(home_of((one.dpid, one.id))) for one in people):
+                return Resolved(uuid or "", away=True)
         if uuid is None:
+            if people and not one.browser:
+                homes = self._housed(people, now)
+                return Resolved(homes[0].home, homes=homes)
             uuid = self._new_device(away)
         elif away is not None and away.concerns(uuid):
             return Resolved(uuid, away=True)
         elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, absent):
             return None
-        return self._linked(one, owners, uuid, now, leading)
+        return self._linked(one, owners, uuid, now, leading, people)
+
+    def _people_named(self, one: Naming) -> Sequence[DeclaredId]:
+        """The people that an event is about which names nobody else, as far as its sender may speak of them."""
+        cross_device, by_token = self.sources
+        if not cross_device or not one.ids or any(named.dpid not in cross_device for named in one.ids):
+            return ()
+        if one.public and by_token:
+            return [named for named in one.ids if named.dpid not in by_token]
+        return one.ids
+
+    def _housed(self, people: Sequence[DeclaredId], now: int) -> tuple[Housed, ...]:
+        """The homes of people, made where there is none; each person once."""
+        homes = {}
+        for named in people:
+            key = (named.dpid, named.id)
+            owner = self._people.house(key, self._memory.owners.get(key), now)
+            homes[key] = housed(key, owner)
+        return tuple(homes.values())
 
     def _linked(
-        self, one: Naming, owners: Sequence[Owner | None], uuid: str, now: int, leading: int | None
+        self,
+        one: Naming,
+        owners: Sequence[Owner | None],
+        uuid: str,
+        now: int,
+        leading: int | None,
+        people: Sequence[DeclaredId],
     ) -> Resolved:
         """Every id of the event belongs to the device from now on, but for what the public door withholds."""
         ids, withheld = one.ids, NOTHING_WITHHELD
@@ -158,10 +205,22 @@ class Resolver:
         resolved = tuple(
             self._mapped(declared, owner, uuid, now) for declared, owner in zip(ids, owners, strict=True)
         )
+        homes = self._housed(people, now) if people else ()
+        joined: Sequence[IdKey] = ()
+        if self._mappings.linked:
+            joined, self._mappings.linked = self._mappings.linked, []
         arriving: tuple[IdKey, ...] = ()
         if self._mappings.moving.by_id or self.sources.cross_device:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
-        return Resolved(uuid, resolved, arriving, by_id=leading is not None, withheld=withheld)
+        return Resolved(
+            uuid,
+            resolved,
+            arriving,
+            by_id=leading is not None,
+            withheld=withheld,
+            homes=homes,
+            joined=joined,
+        )
 
     def _led_to(
         self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]
@@ -173,7 +232,7 @@ class Resolver:
         cross_device = self.sources.cross_device
         of_people = all(declared.dpid in cross_device for declared in ids)
         for place, (declared, owner) in enumerate(zip(ids, owners, strict=True)):
-            if owner is None or (declared.dpid in cross_device) != of_people:
+            if owner is None or (declared.dpid in cross_device) != of_people or is_home(owner.uuid):
                 continue
             if owner.first is None or not self._suppressed.device(owner.uuid):
                 return place, owner.uuid
@@ -215,10 +274,27 @@ class Resolver:
                     if key not in self._memory.owners and key not in absent.ids:
                         lacking.ids.add(key)
                 continue
-            uuid = one.uuid if one.uuid is not None else self._led_to(one.ids, owners)[1]
+            uuid = one.uuid
+            if uuid is None:
+                uuid = self._led_to(one.ids, owners)[1]
+                self._homes_lack(self._people_named(one), absent, lacking)
             if uuid is not None:
                 self._rows_lack(one, owners, uuid, now, absent, lacking)
         return lacking
+
+    def _homes_lack(
+        self, people: Sequence[DeclaredId], absent: Absent, lacking: Lacking | None = None
+    ) -> bool:
+        """Whether it has to be looked up if one of these people has a home. Who it is goes to `lacking`."""
+        found = False
+        for named in people:
+            key = (named.dpid, named.id)
+            home = (*key, home_of(key))
+            if home not in self._memory.people and home not in absent.people:
+                found = True
+                if lacking is not None:
+                    lacking.people.add(home)
+        return found
 
     def _rows_lack(
         self,

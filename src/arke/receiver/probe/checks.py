@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import TYPE_CHECKING, Final
 
-from arke.receiver.probe.client import Exchange, Unanswered
+from arke.delivery.https.dialer import MAX_ADDRESSES_TRIED
+from arke.receiver.probe.client import PASSED_BY_S, Exchange, Unanswered
 
 if TYPE_CHECKING:
-    from arke.receiver.probe.session import Outcome, ProbeSession
+    from arke.receiver.probe.report import Outcome
+    from arke.receiver.probe.session import ProbeSession
 
 TIME_LIMIT_MS: Final = 3_000.0
 _SLOW_MS: Final = 1_000.0
@@ -18,16 +18,18 @@ _REFUSALS: Final = frozenset({401, 403})
 
 
 async def check_plain(session: ProbeSession) -> bool:
-    """TLS, token and the plain message; false when there is no sense in going on."""
-    if not await _check_tls(session) or not await _check_token(session):
-        return False
+    """Addresses, TLS, token and the plain message; false when there is no sense in going on."""
+    steps = (_check_addresses, _check_tls, _check_token)
+    for step in steps:
+        if not await step(session):
+            return False
     try:
         exchange = await session.send(session.messages.body())
     except Unanswered as error:
         session.record("answers_200", "fail", str(error))
         return False
     if not session.accepted(exchange):
-        session.record("answers_200", "fail", _refusal(session, exchange))
+        session.record("answers_200", "fail", refusal(session, exchange))
         return False
     session.record("answers_200", "pass", f"answered {exchange.status}")
     in_time = _check_time(session, exchange)
@@ -61,9 +63,8 @@ async def check_formats(session: ProbeSession) -> None:
 async def check_refusals(session: ProbeSession) -> None:
     """Messages without a valid signature or token must be refused."""
     body = session.messages.body()
-    if session.target.keys:
-        false = base64.b64encode(hashlib.sha256(b"a wrong signature").digest()).decode()
-        wrong = [(key.header, false) for key in session.target.keys]
+    if session.signs:
+        wrong = session.signatures(body, wrong=True)
         await _check_refused(session, "wrong_signature", body, signatures=wrong)
         await _check_refused(session, "missing_signature", body, signatures=[])
     else:
@@ -88,9 +89,7 @@ async def check_latency(session: ProbeSession, *, requests: int) -> None:
             session.record("latency", "fail", f"message {number} of {requests}: {error}")
             return
         if not session.accepted(exchange):
-            session.record(
-                "latency", "fail", f"message {number} of {requests}: {_refusal(session, exchange)}"
-            )
+            session.record("latency", "fail", f"message {number} of {requests}: {refusal(session, exchange)}")
             return
         took_ms.append(exchange.elapsed_ms)
     took_ms.sort()
@@ -112,6 +111,30 @@ async def check_take_back(session: ProbeSession) -> None:
 def percentile(ascending: list[float], share: int) -> float:
     """The smallest value that at least `share` percent of the values do not exceed."""
     return ascending[max(0, -(-len(ascending) * share // 100) - 1)]
+
+
+async def _check_addresses(session: ProbeSession) -> bool:
+    client = session.client
+    try:
+        allowed, forbidden = await client.addresses()
+    except Unanswered as error:
+        session.record("addresses", "fail", str(error))
+        return False
+    silent = []
+    for address in allowed[:MAX_ADDRESSES_TRIED] if len(allowed) > 1 else ():
+        try:
+            (await client.dial(address, PASSED_BY_S)).close()
+        except Unanswered:
+            silent.append(address)
+    v6 = sum(":" in address for address in allowed)
+    text = f"{len(allowed)}: {len(allowed) - v6} IPv4, {v6} IPv6"
+    if silent:
+        text += f"; no connection to {', '.join(silent)}: each costs senders up to 250 ms"
+    if forbidden:
+        text += f"; left out, as nobody outside can reach them: {', '.join(forbidden)}"
+    outcome: Outcome = "warn" if silent or forbidden else "pass"
+    session.record("addresses", outcome, text, addresses=allowed, silent=silent, forbidden=forbidden)
+    return True
 
 
 async def _check_tls(session: ProbeSession) -> bool:
@@ -136,11 +159,15 @@ async def _check_token(session: ProbeSession) -> bool:
         session.record("token", "skip", "no token endpoint was given")
         return True
     try:
-        await session.fetch_token()
+        token = await session.fetch_token()
     except Unanswered as error:
         session.record("token", "fail", str(error))
         return False
-    session.record("token", "pass", "a bearer token was issued")
+    expires_in = None if token is None else token.expires_in
+    told = "no expires_in: senders ask for another after an hour, or after a 401 or 403"
+    if expires_in is not None:
+        told = f"expires_in {expires_in}"
+    session.record("token", "pass", f"a bearer token was issued; {told}", expires_in=expires_in)
     return True
 
 
@@ -162,6 +189,10 @@ def _check_size(session: ProbeSession, exchange: Exchange) -> None:
 
 
 async def _check_keep_alive(session: ProbeSession, first: Exchange) -> None:
+    if first.sloppy:
+        text = f"senders close it after each answer that is not well-formed ({first.sloppy})"
+        session.record("keep_alive", "warn", text)
+        return
     if not first.stays_open:
         text = "the connection was closed after one answer; a new one costs as much as about 50 messages"
         session.record("keep_alive", "warn", text)
@@ -175,7 +206,7 @@ async def _check_keep_alive(session: ProbeSession, first: Exchange) -> None:
         text = "the connection was promised to stay open, but was closed; senders lose a message to that"
         session.record("keep_alive", "fail", text)
     elif not session.accepted(second):
-        session.record("keep_alive", "fail", f"the second message: {_refusal(session, second)}")
+        session.record("keep_alive", "fail", f"the second message: {refusal(session, second)}")
     else:
         session.record("keep_alive", "pass", f"the second message took {second.elapsed_ms:.1f} ms")
 
@@ -191,7 +222,7 @@ async def _check_accepted(
             session.record(name, otherwise, str(error))
             return
         if not session.accepted(exchange):
-            session.record(name, otherwise, _refusal(session, exchange))
+            session.record(name, otherwise, refusal(session, exchange))
             return
         statuses.append(str(exchange.status))
     session.record(name, "pass", f"answered {', '.join(statuses)}")
@@ -219,7 +250,7 @@ async def _check_refused(
         session.record(name, "warn", f"answered {exchange.status}; 401 or 403 would tell why")
 
 
-def _refusal(session: ProbeSession, exchange: Exchange) -> str:
+def refusal(session: ProbeSession, exchange: Exchange) -> str:
     expected = " or ".join(str(status) for status in session.target.success)
     text = f"answered {exchange.status} instead of {expected}"
     if 300 <= exchange.status < 400:

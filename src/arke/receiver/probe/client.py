@@ -1,7 +1,7 @@
 """The probe's HTTPS client: one connection, every duration measured, the worst answers survived.
 
 Not the engine's client: the probe must look at what that one hides (phases, reuse, a late or odd answer).
-It honours the same egress policy: resolve once, judge every address, dial a judged one.
+It honours the same egress policy: resolve once, judge every address, dial an allowed one.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ import asyncio
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import httptools
 import msgspec
 
-from arke.errors import Unavailable
+from arke.delivery.https.addresses import interleaved
+from arke.delivery.https.sloppy import NotHttp, mended
+from arke.errors import EgressRefused, Unavailable
 
 if TYPE_CHECKING:
     from arke.delivery.https.egress import EgressPolicy
     from arke.delivery.https.endpoint import Endpoint
+    from arke.domain.catalog import HttpMethod
 
 MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 4_096
+PASSED_BY_S: Final = 1.0
+"""How long an address has to answer while there are others."""
 
 
 class Unanswered(Unavailable):
@@ -48,7 +53,9 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """One request's answer. `elapsed_ms` includes the connection when it was new, as a sender counts it."""
+    """One request's answer. `elapsed_ms` includes the connection when it was new, as a sender counts it. `sloppy`
+    is what a strict parser says of an answer that is not well-formed, and counts by its status all the same.
+    """
 
     status: int
     location: str | None
@@ -57,6 +64,16 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: float
     new_connection: bool
     stays_open: bool
+    retry_after: str | None = None
+    keep_alive: str | None = None
+    sloppy: str = ""
+
+
+class Addresses(NamedTuple):
+    """Where a name leads: those that policy allows, in the order a sender tries them, and those it does not."""
+
+    allowed: list[str]
+    forbidden: list[str]
 
 
 class ProbeClient:
@@ -71,18 +88,24 @@ class ProbeClient:
         self._patience_s = patience_s
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self.most_carried = 0
+        """Messages on the connection that carried the most of them."""
+        self._carried = 0
 
     async def connect(self) -> Handshake:
         """Open a connection. EgressRefused when policy forbids it, Unanswered when the peer will not."""
         await self.close()
-        address = await self._judged_address()
+        addresses = (await self.addresses()).allowed
         started_s = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._patience_s):
-                raw = await _dial(address, self._endpoint.port)
-        except (OSError, TimeoutError) as error:
-            why = "no answer to the connection attempt" if isinstance(error, TimeoutError) else str(error)
-            raise Unanswered("connect", f"{address} port {self._endpoint.port}: {why}") from None
+        while True:
+            address = addresses.pop(0)
+            try:
+                raw = await self.dial(address, PASSED_BY_S if addresses else self._patience_s)
+                break
+            except Unanswered:
+                if not addresses:
+                    raise
+        self._carried = 0
         connected_s = time.perf_counter()
         try:
             self._reader, self._writer = await asyncio.open_connection(
@@ -110,7 +133,8 @@ class ProbeClient:
             tls_ms=(time.perf_counter() - connected_s) * 1_000,
         )
 
-    async def _judged_address(self) -> str:
+    async def addresses(self) -> Addresses:
+        """Look the name up. EgressRefused when policy allows no address, Unanswered when there is none."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._patience_s):
@@ -119,15 +143,34 @@ class ProbeClient:
                 )
         except (OSError, TimeoutError) as error:
             raise Unanswered("resolve", f"{self._endpoint.host}: the name has no address: {error}") from None
-        addresses = [str(entry[4][0]) for entry in found]
-        for address in addresses:
-            self._policy.check(address)
-        return addresses[0]
+        allowed: list[str] = []
+        refusals: dict[str, EgressRefused] = {}
+        for address in interleaved(str(entry[4][0]) for entry in found):
+            try:
+                self._policy.check(address)
+            except EgressRefused as error:
+                refusals[address] = error
+            else:
+                allowed.append(address)
+        if not allowed:
+            raise next(iter(refusals.values()))
+        return Addresses(allowed, list(refusals))
 
-    async def post(self, body: bytes, headers: list[tuple[str, str]]) -> Exchange:
-        """Send one POST. A kept connection that the peer closed meanwhile is replaced once."""
+    async def dial(self, address: str, patience_s: float) -> socket.socket:
+        """A TCP connection to one address. Raises Unanswered."""
+        try:
+            async with asyncio.timeout(patience_s):
+                return await _dial(address, self._endpoint.port)
+        except (OSError, TimeoutError) as error:
+            why = "no answer to the connection attempt" if isinstance(error, TimeoutError) else str(error)
+            raise Unanswered("connect", f"{address} port {self._endpoint.port}: {why}") from None
+
+    async def send(
+        self, body: bytes, headers: list[tuple[str, str]], method: HttpMethod = "POST"
+    ) -> Exchange:
+        """Send one request. A kept connection that the peer closed meanwhile is replaced once."""
         started_s = time.perf_counter()
-        request = self._request(body, headers)
+        request = self._request(body, headers, method)
         reused = self.is_connected
         if not reused:
             await self.connect()
@@ -142,9 +185,9 @@ class ProbeClient:
         except _ClosedWithoutAnswer:
             raise Unanswered("answer", "the connection was closed without an answer") from None
 
-    def _request(self, body: bytes, headers: list[tuple[str, str]]) -> bytes:
+    def _request(self, body: bytes, headers: list[tuple[str, str]], method: HttpMethod) -> bytes:
         lines = [
-            f"POST {self._endpoint.target} HTTP/1.1",
+            f"{method} {self._endpoint.target} HTTP/1.1",
             f"Host: {self._endpoint.authority}",
             *(f"{name}: {value}" for name, value in headers),
             f"Content-Length: {len(body)}",
@@ -168,17 +211,22 @@ class ProbeClient:
         except BaseException:
             await self.close()
             raise
+        self._carried += 1
+        self.most_carried = max(self.most_carried, self._carried)
         stays_open = response.complete and response.keep_alive
         if not stays_open:
             await self.close()
         return Exchange(
             status=response.status,
-            location=response.location,
+            location=response.fields.get("location"),
             body=bytes(response.body),
             body_exceeded=response.body_exceeded,
             elapsed_ms=(time.perf_counter() - started_s) * 1_000,
             new_connection=new_connection,
             stays_open=stays_open,
+            retry_after=response.fields.get("retry-after"),
+            keep_alive=response.fields.get("keep-alive"),
+            sloppy=response.sloppy,
         )
 
     async def _converse(self, request: bytes, response: _Response) -> None:
@@ -224,7 +272,10 @@ class _Response:
         self._framed = False
         self.bytes_seen = 0
         self.status = 0
-        self.location: str | None = None
+        self.fields: dict[str, str] = {}
+        self.sloppy = ""
+        self._raw = b""
+        self._broken = False
         self.body = bytearray()
         self.body_exceeded = False
         self.complete = False
@@ -232,12 +283,38 @@ class _Response:
 
     def feed(self, data: bytes) -> None:
         self.bytes_seen += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            raise Unanswered("answer", "what came back is not HTTP/1.1") from None
+        if not self._head_done:
+            self._raw += data
+        if self._broken:
+            self._mend()
+        else:
+            self._read(data)
         if not self._head_done and self.bytes_seen > MAX_HEAD_BYTES:
             raise Unanswered("answer", f"the answer's headers go beyond {MAX_HEAD_BYTES} bytes")
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise Unanswered("answer", "what came back is not HTTP/1.1") from None
+        except httptools.HttpParserError as error:
+            self.sloppy = self.sloppy or str(error)
+            if self._head_done:
+                self.complete, self.keep_alive = True, False
+            else:
+                self._mend()
+
+    def _mend(self) -> None:
+        """Go on with the head that this one should have been, as the engine does."""
+        try:
+            better = mended(self._raw)
+        except NotHttp:
+            raise Unanswered("answer", "what came back is not HTTP/1.1") from None
+        self._broken = better is None
+        if better is not None:
+            self.fields.clear()
+            self._parser = httptools.HttpResponseParser(self)
+            self._read(better)
 
     def end(self) -> None:
         """The peer closed: fine for an answer whose end is the close, a fault for any other."""
@@ -247,8 +324,8 @@ class _Response:
             raise Unanswered("answer", "the connection was closed in the middle of the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"location":
-            self.location = value.decode("latin-1")
+        if name.lower() in {b"location", b"retry-after", b"keep-alive"}:
+            self.fields[name.decode("ascii").lower()] = value.decode("latin-1")
         if name.lower() in {b"content-length", b"transfer-encoding"}:
             self._framed = True
 
@@ -264,7 +341,7 @@ class _Response:
     def on_message_complete(self) -> None:
         if self.status >= 200:  # 100 Continue and its like only announce the answer
             self.complete = True
-            self.keep_alive = self._parser.should_keep_alive()
+            self.keep_alive = self._parser.should_keep_alive() and not self.sloppy
 
 
 async def _dial(address: str, port: int) -> socket.socket:

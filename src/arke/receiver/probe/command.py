@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from arke.delivery.https.endpoint import parse_endpoint
+from arke.domain.catalog import OAuth2
 from arke.errors import EgressRefused, InvalidInput
 from arke.receiver.probe.checks import (
     check_formats,
@@ -18,14 +19,17 @@ from arke.receiver.probe.checks import (
     check_refusals,
     check_take_back,
 )
-from arke.receiver.probe.session import Check, ProbeReport, ProbeSession
+from arke.receiver.probe.conduct import Manner, check_load, check_variants
+from arke.receiver.probe.report import Check, ProbeReport
+from arke.receiver.probe.session import ProbeSession
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog, text_secret
-from arke.receiver.references import hmac_algorithm, signing_key
+from arke.receiver.references import NO_SCHEME, Scheme, hmac_algorithm, signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+PLAIN: Final = Manner()
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MARKS: Final = {"pass": "ok", "warn": "WARN", "fail": "FAIL", "skip": "-"}
 
@@ -40,6 +44,7 @@ def probe_target(
     oauth_url: str | None,
     oauth_credentials: str | None,
     allow_cidrs: Sequence[str],
+    scheme: Scheme = NO_SCHEME,
     **options: Any,
 ) -> ProbeTarget:
     """The target an id or a URL names; options given win over what the catalog says."""
@@ -48,12 +53,15 @@ def probe_target(
         raise InvalidInput("--header takes the name of a header, such as X-Signature")
     if keys:
         chosen = hmac_algorithm(algorithm)
-        given["keys"] = tuple(signing_key(text, header=header, algorithm=chosen) for text in keys)
+        given["keys"] = tuple(
+            signing_key(text, header=header, algorithm=chosen, scheme=scheme) for text in keys
+        )
     if (oauth_url is None) != (oauth_credentials is None):
         raise InvalidInput("--oauth-url and --oauth-credentials belong together")
     if oauth_url is not None and oauth_credentials is not None:
         given["token_endpoint"] = parse_endpoint(oauth_url)
-        given["credentials"] = text_secret(oauth_credentials)
+        given |= {"credentials": text_secret(oauth_credentials), "param_secrets": ()}
+        given["oauth"] = OAuth2(token_url="", credentials="")
     if "://" in destination:
         target = ProbeTarget(endpoint=parse_endpoint(destination), allow_cidrs=tuple(allow_cidrs), **given)
     elif catalog is None:
@@ -65,13 +73,14 @@ def probe_target(
     return target
 
 
-def run_probe(target: ProbeTarget, *, requests: int, patience_s: float, as_json: bool) -> bool:
+def run_probe(
+    target: ProbeTarget, *, requests: int, patience_s: float, as_json: bool, manner: Manner = PLAIN
+) -> bool:
     """Probe and print; whether every check passed."""
+    on_check = None if as_json else _print_check
     try:
         report = asyncio.run(
-            probe(
-                target, requests=requests, patience_s=patience_s, on_check=None if as_json else _print_check
-            )
+            probe(target, requests=requests, patience_s=patience_s, manner=manner, on_check=on_check)
         )
     except EgressRefused as error:
         raise EgressRefused(f"{error}. For the probe: --allow-cidr") from None
@@ -81,7 +90,10 @@ def run_probe(target: ProbeTarget, *, requests: int, patience_s: float, as_json:
         failed = sum(check.outcome == "fail" for check in report.checks)
         warned = sum(check.outcome == "warn" for check in report.checks)
         verdict = "passed" if report.passed else f"{failed} failed"
-        sys.stdout.write(f"\n{report.endpoint}: {verdict}{f', {warned} warnings' if warned else ''}\n")
+        sys.stdout.write(
+            f"\n{report.endpoint}: {verdict}{f', {warned} warnings' if warned else ''}; "
+            f"{report.requests} requests were sent, all about made-up users\n"
+        )
     return report.passed
 
 
@@ -99,6 +111,7 @@ async def probe(
     *,
     requests: int = 20,
     patience_s: float = PATIENCE_S,
+    manner: Manner = PLAIN,
     on_check: Callable[[Check], None] | None = None,
 ) -> ProbeReport:
     """Run every check. Raises EgressRefused when the address is one that must not be talked to."""
@@ -106,7 +119,9 @@ async def probe(
     try:
         if await check_plain(session):
             await check_formats(session)
+            await check_variants(session, manner)
             await check_refusals(session)
+            await check_load(session, manner)
             await check_latency(session, requests=requests)
             await check_take_back(session)
         else:
@@ -117,5 +132,6 @@ async def probe(
     return ProbeReport(
         endpoint=str(target.endpoint),
         checks=checks,
+        requests=session.sent,
         passed=all(check.outcome != "fail" for check in checks),
     )

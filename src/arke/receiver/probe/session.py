@@ -1,23 +1,33 @@
-"""What the checks share: the connection, the token, the made-up users with their messages, the results so far."""
+"""What the checks share: the connection, the token, the results so far, and what was noticed on the way."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-import uuid
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.clock import SystemEntropy, new_uuid
+from arke.delivery.signing import standard_webhooks_headers
+from arke.domain.digits import whole_number
 from arke.receiver.probe.client import Exchange, ProbeClient, Unanswered
-from arke.receiver.probe.target import ProbeTarget
+from arke.receiver.probe.messages import ProbeMessages
+from arke.receiver.probe.report import CHECKS, Check, Outcome
 from arke.receiver.verifier import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from arke.domain.catalog import HttpMethod
+    from arke.receiver.probe.target import ProbeTarget
+
 USER_AGENT: Final = "Arke probe"
+TURNS: Final = 3
+"""How often a message is sent that is answered with 429."""
+LONGEST_WAIT_S: Final = 5.0
+WAITS_S: Final = 30.0
+"""How long all the waiting that an endpoint asks for may take."""
 
 
 class _TokenResponse(msgspec.Struct):
@@ -25,6 +35,7 @@ class _TokenResponse(msgspec.Struct):
 
     access_token: str
     token_type: str
+    expires_in: int | float | str | None = None
 
 
 class ProbeSession:
@@ -40,11 +51,22 @@ class ProbeSession:
         self._patience_s = patience_s
         self._context = target.tls_context()
         self._policy = target.policy()
-        self.client = ProbeClient(target.endpoint, self._context, self._policy, patience_s=patience_s)
-        self._token: str | None = None
+        self.client = self.another_client()
+        self._token: Token | None = None
+        self._wait_left_s = WAITS_S
+        self.sent = 0
+        self.answered = 0
+        self.sloppy: list[str] = []
+        """What the parser said of each answer that was not well-formed."""
+        self.stale: list[tuple[float, int]] = []
+        """Tokens that were refused after they had worked: their age in seconds, and the status."""
 
-    def record(self, name: str, outcome: Outcome, explanation: str) -> None:
-        check = Check(name=name, outcome=outcome, explanation=explanation)
+    def another_client(self) -> ProbeClient:
+        """A client with a connection of its own."""
+        return ProbeClient(self.target.endpoint, self._context, self._policy, patience_s=self._patience_s)
+
+    def record(self, name: str, outcome: Outcome, explanation: str, **facts: object) -> None:
+        check = Check(name=name, outcome=outcome, explanation=explanation, facts=facts)
         self.checks.append(check)
         if self._on_check is not None:
             self._on_check(check)
@@ -56,40 +78,106 @@ class ProbeSession:
             if name not in done:
                 self.record(name, "skip", why)
 
-    async def fetch_token(self) -> None:
+    @property
+    def token(self) -> Token | None:
+        return self._token
+
+    async def fetch_token(self) -> Token | None:
         """Get a bearer token as a sender would; Unanswered says what is wrong with the answer."""
         endpoint = self.target.token_endpoint
         if endpoint is None:
-            return
-        client = ProbeClient(endpoint, self._context, self._policy, patience_s=self._patience_s)
-        headers = [
-            ("User-Agent", USER_AGENT),
-            ("Authorization", f"Basic {self.target.credentials}"),
-            ("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"),
-        ]
+            return None
+        context = self.target.token_tls_context()
+        client = ProbeClient(endpoint, context, self._policy, patience_s=self._patience_s)
+        headers, body = self.target.token_form(USER_AGENT)
+        self.sent += 1
         try:
-            exchange = await client.post(b"grant_type=client_credentials", headers)
+            exchange = await client.send(body, headers)
         finally:
             await client.close()
         self._token = _token(exchange)
+        return self._token
 
     async def send(
+        self, body: bytes, *, token: str | None = "", signatures: list[tuple[str, str]] | None = None
+    ) -> Exchange:
+        """Send a message, signed and with the token; other ones, or None, may be given in their place.
+
+        As a sender would: again after a 429, once it has waited; again with a new token where one that had worked
+        is refused.
+        """
+        exchange = await self.send_once(body, token=token, signatures=signatures)
+        for _ in range(TURNS - 1):
+            if exchange.status != 429 or not await self.wait(exchange):
+                break
+            exchange = await self.send_once(body, token=token, signatures=signatures)
+        known = self._token
+        if token != "" or signatures is not None or known is None:
+            return exchange
+        if exchange.status in {401, 403} and known.worked:
+            self.stale.append((time.monotonic() - known.fetched_at, exchange.status))
+            await self.fetch_token()
+            exchange = await self.send_once(body)
+        elif self.accepted(exchange):
+            known.worked = True
+        return exchange
+
+    async def send_once(
         self,
         body: bytes,
         *,
         token: str | None = "",
         signatures: list[tuple[str, str]] | None = None,
+        content_type: str | None = None,
+        method: HttpMethod | None = None,
+        client: ProbeClient | None = None,
     ) -> Exchange:
-        """Post a message, signed and with the token; other ones, or None, may be given in their place."""
-        headers = [("User-Agent", USER_AGENT), ("Content-Type", "application/json"), *self.target.headers]
-        chosen_token = self._token if token == "" else token
+        """Send one request, and note what its answer is like."""
+        target = self.target
+        headers = [("User-Agent", USER_AGENT), ("Content-Type", content_type or target.content_type)]
+        headers += target.headers
+        own = self._token.text if self._token is not None else None
+        chosen_token = own if token == "" else token
         if chosen_token is not None:
             headers.append(("Authorization", f"Bearer {chosen_token}"))
         headers += self.signatures(body) if signatures is None else signatures
-        return await self.client.post(body, headers)
+        self.sent += 1
+        exchange = await (client or self.client).send(body, headers, method or target.method)
+        self.answered += 1
+        if exchange.sloppy:
+            self.sloppy.append(exchange.sloppy)
+        return exchange
 
-    def signatures(self, body: bytes) -> list[tuple[str, str]]:
-        return [(key.header, sign(body, key)) for key in self.target.keys]
+    async def wait(self, exchange: Exchange) -> bool:
+        """Wait as long as an answer asks for, within bounds. False: there has been enough of that."""
+        asked_s = whole_number((exchange.retry_after or "").strip(), 10**6)
+        wait_s = min(1.0 if asked_s is None else float(asked_s), LONGEST_WAIT_S)
+        if wait_s > self._wait_left_s:
+            return False
+        self._wait_left_s -= wait_s
+        await asyncio.sleep(wait_s)
+        return True
+
+    @property
+    def signs(self) -> bool:
+        return bool(self.target.keys or self.target.webhook_keys)
+
+    def signatures(self, body: bytes, *, wrong: bool = False) -> list[tuple[str, str]]:
+        """The header fields that prove a message; `wrong`: made with keys that nobody has."""
+        now = int(time.time())
+        secret = secrets.token_bytes(32)
+        fields: list[tuple[str, str]] = []
+        stamps: dict[str, str] = {}
+        for key in self.target.keys:
+            used = msgspec.structs.replace(key, secret=secret) if wrong else key
+            fields.append((key.header, sign(body, used, now)))
+            if key.timestamp_header is not None:
+                stamps[key.timestamp_header] = str(now)
+        fields += stamps.items()
+        if self.target.webhook_keys:
+            keys = (secret,) if wrong else self.target.webhook_keys
+            fields += standard_webhooks_headers(keys, f"probe-{secrets.token_hex(8)}", now, body)
+        return fields
 
     def accepted(self, exchange: Exchange) -> bool:
         return exchange.status in self.target.success
@@ -98,7 +186,20 @@ class ProbeSession:
         await self.client.close()
 
 
-def _token(exchange: Exchange) -> str:
+class Token:
+    """A bearer token, and since when it has been in use. `worked`: a message with it was accepted."""
+
+    def __init__(self, text: str, expires_in: float | str | None) -> None:
+        self.text = text
+        self.expires_in = expires_in
+        self.fetched_at = time.monotonic()
+        self.worked = False
+
+    def __repr__(self) -> str:
+        return "Token(...)"
+
+
+def _token(exchange: Exchange) -> Token:
     if exchange.status != 200:
         raise Unanswered("answer", f"the token endpoint answered {exchange.status} instead of 200")
     try:
@@ -111,138 +212,4 @@ def _token(exchange: Exchange) -> str:
         raise Unanswered("answer", "the token endpoint's token_type is not Bearer")
     if not response.access_token or not all("!" <= letter <= "~" for letter in response.access_token):
         raise Unanswered("answer", "the access_token is not visible ASCII")
-    return response.access_token
-
-
-Outcome = Literal["pass", "warn", "fail", "skip"]
-
-CHECKS: Final = {
-    "tls": "TLS 1.2 or newer with a certificate that is trusted and matches",
-    "token": "the token endpoint issues a bearer token",
-    "answers_200": "a plain message is answered with 200",
-    "in_time": "the answer is complete within 3000 ms",
-    "small_response": "the body of the answer is at most 4 KB",
-    "keep_alive": "the connection can be used again",
-    "numbers_as_strings": "every number comes as a string, with leading zeros",
-    "ten_users": "ten users in one message",
-    "regions_absent": "a message without AAM_Regions",
-    "free_text_segment": "a Segment_ID of free text",
-    "pipe_id": "a DataPartner_UUID with a pipe",
-    "long_uuid": "an AAM_UUID of 43 digits, as in Adobe's sample",
-    "unknown_segment": "a Segment_ID the destination does not know",
-    "repeat": "the same message again",
-    "wrong_signature": "a message with a wrong signature is refused",
-    "missing_signature": "a message without a signature is refused",
-    "wrong_token": "a message with a wrong token is refused",
-    "missing_token": "a message without a token is refused",
-    "latency": "many messages in a row stay within 3000 ms",
-    "status_0": "Status 0, which also takes back what the probe told",
-}
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One check's outcome with its reason."""
-
-    name: str
-    outcome: Outcome
-    explanation: str
-
-    @property
-    def title(self) -> str:
-        return CHECKS[self.name]
-
-
-class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All checks in order. `passed` is false as soon as one failed; warnings do not count."""
-
-    endpoint: str
-    passed: bool
-    checks: tuple[Check, ...]
-
-
-_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_ADVERTISING_DPIDS: Final = frozenset({20914, 20915})
-_ONE_MESSAGE: Final = 10
-
-
-class ProbeUser(msgspec.Struct, frozen=True):
-    """A made-up device."""
-
-    aam_uuid: str
-    partner_id: str
-
-
-class ProbeMessages:
-    """Builds bodies in the wire format and keeps account of who was told to be in which segment."""
-
-    def __init__(self, target: ProbeTarget) -> None:
-        self._target = target
-        self._told: dict[ProbeUser, set[str]] = {}
-        self._run = secrets.token_hex(4)
-        self.users = [self._user(number) for number in range(_ONE_MESSAGE)]
-
-    def user(self, *, aam_uuid: str | None = None, partner_id: str | None = None) -> ProbeUser:
-        """The first made-up user, with an id of another shape."""
-        first = self.users[0]
-        if aam_uuid is not None and self._target.user_dpid == 0:
-            partner_id = aam_uuid  # the id is the UUID itself
-        return ProbeUser(aam_uuid or first.aam_uuid, partner_id or first.partner_id)
-
-    def body(
-        self, users: list[ProbeUser] | None = None, *, segment_id: str | None = None, regions: bool = True
-    ) -> bytes:
-        """A message that says: these users (by default the first) are in the segment."""
-        chosen = users or self.users[:1]
-        segment = segment_id or self._target.segment_id
-        for user in chosen:
-            self._told.setdefault(user, set()).add(segment)
-        return self._encode([(user, [segment]) for user in chosen], status="1", regions=regions)
-
-    def take_back(self) -> list[bytes]:
-        """Messages with Status 0 for everything that was told so far."""
-        told = [(user, sorted(segments)) for user, segments in self._told.items()]
-        return [
-            self._encode(told[start : start + _ONE_MESSAGE], status="0", regions=True)
-            for start in range(0, len(told), _ONE_MESSAGE)
-        ]
-
-    def _encode(self, users: list[tuple[ProbeUser, list[str]]], *, status: str, regions: bool) -> bytes:
-        now = wire_date(time.time())
-        return msgspec.json.encode(
-            {
-                "ProcessTime": now,
-                "User_DPID": str(self._target.user_dpid),
-                "Client_ID": self._target.client_id,
-                "AAM_Destination_Id": self._target.destination_id,
-                "User_count": str(len(users)),
-                "Users": [_user_fields(user, segments, status, now, regions) for user, segments in users],
-            }
-        )
-
-    def _user(self, number: int) -> ProbeUser:
-        device = new_uuid(SystemEntropy())
-        if self._target.user_dpid == 0:
-            return ProbeUser(device, device)
-        if self._target.user_dpid in _ADVERTISING_DPIDS:
-            text = str(uuid.uuid4())
-            return ProbeUser(device, text.upper() if self._target.user_dpid == 20915 else text)
-        return ProbeUser(device, f"arke-probe-{self._run}-{number}")
-
-
-def wire_date(at_s: float) -> str:
-    """The wire's date text, independent of the machine's language."""
-    year, month, day, hour, minute, second, weekday = time.gmtime(at_s)[:7]
-    clock = f"{hour:02d}:{minute:02d}:{second:02d}"
-    return f"{_DAYS[weekday]} {_MONTHS[month - 1]} {day:02d} {clock} UTC {year}"
-
-
-def _user_fields(
-    user: ProbeUser, segments: list[str], status: str, now: str, regions: bool
-) -> dict[str, Any]:
-    return {
-        "AAM_UUID": user.aam_uuid,
-        "DataPartner_UUID": user.partner_id,
-        **({"AAM_Regions": ["9"]} if regions else {}),
-        "Segments": [{"Segment_ID": segment, "Status": status, "DateTime": now} for segment in segments],
-    }
+    return Token(response.access_token, response.expires_in)

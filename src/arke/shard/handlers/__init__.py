@@ -10,6 +10,7 @@ from arke.shard.commands import (
     BeginBatch,
     Erase,
     Forget,
+    Join,
     Link,
     Onboard,
     Readmit,
@@ -21,7 +22,7 @@ from arke.shard.commands import (
     Unlink,
     Withdraw,
 )
-from arke.shard.handlers import files, lanes, moves, privacy, sightings, walks
+from arke.shard.handlers import files, lanes, moves, people, privacy, sightings, walks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 HANDLERS: dict[type[Command], Callable[..., Any]] = {
     Sight: sightings.sight,
     Onboard: files.onboard,
+    Join: people.join,
     Link: files.link_unseen,
     Unlink: moves.unlink,
     Adopt: moves.adopt,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from arke.domain.profile import FileMark
 from arke.evaluation.evaluate import apply_file
 from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
+from arke.shard.handlers.people import move_in
 from arke.shard.handlers.sightings import link_ids
 from arke.telling.records import ToTell
 from arke.telling.triggers import note_linked
@@ -23,6 +24,8 @@ def onboard(group: Group, command: Onboard) -> Result:
     uid, profile = group.devices[command.uuid]
     if profile.opted_out:
         return Onboarded(refused=True)
+    if command.ids:
+        move_in(group, uid, profile, command)
     mark = profile.file
     if mark is None or mark.file != command.file:
         mark = FileMark(command.file, command.lines[0].number)
@@ -57,6 +60,7 @@ def _apply_lines(
     realised = sorted(trait_id for trait_id, kept in held.items() if kept)
     profile.heard = max(profile.heard, command.ts)
     changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, command.at)
+    group.note_realised([trait_id for trait_id in realised if trait_id in compiled.once])
     group.write_unseen(uid, profile, command.at, changes, "file")
     return len(replaced)
 

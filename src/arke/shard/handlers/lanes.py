@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from arke.domain.batch import BatchRun
 from arke.shard.commands import Done, Failed, Replayed
 from arke.telling.records import ToTell
+from arke.telling.triggers import note_owed
 
 if TYPE_CHECKING:
     from arke.shard.commands import BeginBatch, RecordDeliveries, Replay, Result
@@ -18,13 +19,26 @@ def report(group: Group, report: RecordDeliveries) -> Result:
         group.write_ledger(row)
     group.writes.owed.extend(report.owed)
     group.writes.no_longer_owed.extend((report.destination, uid) for uid in report.no_longer_owed)
+    group.writes.in_hand.extend((report.destination, uid) for uid in report.in_hand)
     if report.cursor is not None:
         group.writes.cursors[report.destination] = report.cursor
     if report.batch is not None:
         run = _batch_run(group, report.destination)
         if run is not None:
             group.writes.batches[report.destination] = run.advanced(report.batch)
+    for uuid in report.remind:
+        _remind(group, report, uuid)
     return Done()
+
+
+def _remind(group: Group, report: RecordDeliveries, uuid: str) -> None:
+    """Have the device's next sighting tell what is owed. One that was erased meanwhile is not there any more."""
+    uid, profile = group.devices[uuid]
+    if uid in group.loaded.fresh or uid in group.writes.erased or profile.opted_out:
+        return
+    now = int(report.owed[0].tried)
+    if note_owed(group.ruling.routing(now), profile, report.destination, now):
+        group.writes.profiles[uid] = profile
 
 
 def replay(group: Group, command: Replay) -> Result:

@@ -73,11 +73,12 @@ def erase(group: Group, command: Erase) -> Result:
         profile.ids = [one for one in profile.ids if (one.dpid, one.id) not in ids]
         group.writes.profiles[uid] = profile
         return Erased(())
+    group.writes.uncounted.append(uid)
     owed = tuple(owed.destination for owed in group.owed_of(uid))
     group.writes.no_longer_owed += [(destination_id, uid) for destination_id in owed]
     group.closed += owed
     group.writes.wakes[uid] = (profile.wake, NEVER)
-    if command.keep and profile.seen:
+    if command.keep and profile.seen:  # a person's home is never seen: its key is the id itself
         group.writes.profiles[uid] = Profile(
             profile.uuid, seen=profile.seen, opted_out=profile.opted_out, segments=profile.segments
         )

@@ -1,4 +1,4 @@
-"""A device is seen: link its ids, apply what it did, decide who hears of it."""
+"""A device is seen, or something is heard of a person: link ids, apply what was done, decide who hears of it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.event import Accepted
+from arke.domain.homes import is_home, is_silent
 from arke.domain.profile import PartnerId
-from arke.evaluation.evaluate import apply_event
+from arke.evaluation.evaluate import apply_event, apply_held
 from arke.shard.commands import Seen
 from arke.telling.triggers import destinations_to_tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from arke.domain.event import DeclaredId
+    from arke.domain.event import DeclaredId, Event
     from arke.domain.profile import Profile
     from arke.shard.commands import Result, Sight
     from arke.shard.group import Group
@@ -37,6 +38,8 @@ def sight(group: Group, command: Sight) -> Result:
     uid, profile = group.devices[event.uuid]
     if profile.opted_out:
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
+    if event.event_id is not None and not group.counts(uid, event):
+        event = _repeated(event)
     now = event.at
     routing = group.ruling.routing(now)
     ledgered: Iterable[int] = ()
@@ -45,12 +48,29 @@ def sight(group: Group, command: Sight) -> Result:
     changed_dpids = link_ids(group, profile, event.ids, command.arriving, now) if event.ids else ()
     if event.region is not None and event.region not in profile.regions:
         profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
-    profile.seen = max(profile.seen, event.ts)
-    effect = apply_event(group.ruling.compiled, profile, event, now)
-    told = destinations_to_tell(routing, profile, effect.changes, changed_dpids, now, ledgered)
-    group.write(uid, profile, now, effect.changes, told, "realtime", touched=bool(changed_dpids))
+    home = is_home(event.uuid)
+    if not home:  # a person is heard of, and never seen
+        profile.seen = max(profile.seen, event.ts)
+    compiled = group.ruling.compiled
+    changes = [change for held in command.held for change in apply_held(compiled, profile, held, now)]
+    effect = apply_event(compiled, profile, event, now)
+    changes += effect.changes
+    if home and is_silent(profile):  # destinations hear of the device that speaks
+        group.write_unseen(uid, profile, now, changes, "file")
+    else:
+        told = destinations_to_tell(routing, profile, changes, changed_dpids, now, ledgered)
+        group.write(uid, profile, now, changes, told, "realtime", touched=bool(changed_dpids))
+    if effect.realised:
+        group.note_realised(effect.realised)
     segments = sorted(number for number, held in profile.segments.items() if held.status)
     return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
+
+
+def _repeated(event: Event) -> Event:
+    """What is left of an event that has counted: that the device is there, under these ids. The directory has
+    linked them, so the device does.
+    """
+    return msgspec.structs.replace(event, signals={}, traits=(), memberships={}, region=None)
 
 
 def link_ids(

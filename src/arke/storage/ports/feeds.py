@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from arke.domain.identity import IdKey
 
@@ -21,9 +21,8 @@ class Subject(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """One subject of a feed, for ids of one data source. `file` is the data file that last began (0: none has), `at`
-    the newest time in a file's name, `lines` how many rows of that file say that somebody is in. `shared`: others feed
-    the subject, too.
+    """One subject of a feed, for ids of one data source. `file` is the data file that last began (0: none has),
+    `at` the newest time in a file's name. `shared`: others feed the subject, too.
     """
 
     number: int
@@ -31,7 +30,6 @@ class Feed(NamedTuple):
     subject: Subject
     file: int
     at: int
-    lines: int
     shared: bool
 
 
@@ -40,6 +38,13 @@ class Holding(NamedTuple):
 
     feed: int
     id: str
+
+
+class Census(NamedTuple):
+    """How many ids are in a feed, and how many of them a file does not name."""
+
+    held: int
+    absent: int
 
 
 class Fed(NamedTuple):
@@ -56,8 +61,16 @@ class FeedStore(Protocol):
         """The feeds of these subjects; made now where they are new."""
         ...
 
-    async def begin(self, file: int, at: int, lines: Mapping[int, int]) -> None:
-        """A file begins to rule feeds, with so many rows in each."""
+    async def name(self, file: int, named: Sequence[Holding]) -> None:
+        """A file is found to name ids: noted of those that are in."""
+        ...
+
+    async def count(self, feed: int, file: int) -> Census:
+        """Who is in a feed, against what was found of a file."""
+        ...
+
+    async def begin(self, file: int, at: int, feeds: Collection[int]) -> None:
+        """A file begins to rule feeds."""
         ...
 
     async def hold(self, file: int, held: Sequence[Holding], unsure: Sequence[Holding]) -> None:
@@ -69,8 +82,8 @@ class FeedStore(Protocol):
         ...
 
     async def is_held(self, feed: Feed, file: int, key: IdKey, device: str) -> bool:
-        """Whether an id keeps a device in, or itself, that leaves this feed: by another feed, or as another id of the
-        device by this one.
+        """Whether an id keeps a device in, or itself, that leaves this feed: by another feed, or as another id
+        of the device by this one.
         """
         ...
 

@@ -1,4 +1,6 @@
-"""What the directory keeps of data files: how far each has come, and what was said of cross-device ids."""
+"""What the directory keeps of data files: how far each has come, and which devices are to hear what was said of
+their people.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,9 @@ class FileRecord(NamedTuple):
 
 
 class Filed(msgspec.Struct, array_like=True):
-    """What files said of a cross-device id. `traits` maps those that hold to when they were realised,
-    `memberships` a segment to its status and when it was declared; `mark`: how far the last file has come.
+    """What files said of a cross-device id, as earlier versions kept it: now it is in the profile of the person's
+    home. `traits` maps those that hold to when they were realised, `memberships` a segment to its status and when
+    it was declared; `mark`: how far the last file had come.
     """
 
     traits: dict[int, int] = {}
@@ -38,7 +41,7 @@ class Filed(msgspec.Struct, array_like=True):
 
 
 class Joining(NamedTuple):
-    """A device that is to hear what is filed under an id."""
+    """A device that is to hear what the home of a person holds."""
 
     number: int
     dpid: int
@@ -53,7 +56,9 @@ class FileStore(Protocol):
     def feeds(self) -> FeedStore: ...
 
     async def begin(self, name: str, digest: bytes, at: int, *, anew: bool = False) -> FileRecord:
-        """The record of this very file; made now where it is new, or to be begun `anew`."""
+        """The record of this very file; made now where it is new. `anew`: whatever became of it counts no more,
+        and it has another number.
+        """
         ...
 
     async def advance(
@@ -61,13 +66,11 @@ class FileStore(Protocol):
         number: int,
         position: int,
         body: bytes,
-        filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
-        at: int,
         gone: Sequence[Holding] = (),
     ) -> None:
-        """A file has come to `position`. `applied_to` are the devices to which what is now filed was applied
-        already: whoever else owns one of these ids joins.
+        """A file has come to `position`. `applied_to` are the people that it spoke of, each with the
+        devices to which it was applied: whoever else has one of these ids joins.
         """
         ...
 
@@ -76,21 +79,25 @@ class FileStore(Protocol):
         ...
 
     async def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:
-        """What is filed under these ids, where anything is."""
+        """What earlier versions filed under these ids, where it has not moved home."""
+        ...
+
+    async def filed_page(self, limit: int) -> dict[IdKey, Filed]:
+        """Some of all that has not moved home."""
         ...
 
     async def joining(self, limit: int) -> list[Joining]:
-        """Devices that still have to hear what is filed, oldest first."""
+        """Devices that still have to hear what is held at home, oldest first."""
         ...
 
     async def joined(self, done: Sequence[Joining]) -> None:
         """They have heard."""
         ...
 
-    async def forget_filed(self, keys: Collection[IdKey]) -> None:
-        """Erase what is filed under these ids."""
+    async def moved_home(self, keys: Collection[IdKey]) -> None:
+        """What was filed under these ids is in the homes of their people."""
         ...
 
-    async def prune(self, filed_before: int, files_before: int) -> None:
-        """Drop what was filed, and the records of files begun, before these times."""
+    async def prune(self, before: int) -> None:
+        """Drop the records of files begun before this time."""
         ...

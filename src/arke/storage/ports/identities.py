@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from arke.domain.identity import Claims, DeviceDay, IdKey, Move, Owner, PersonKey, PersonRow
+    from arke.domain.identity import (
+        Claims,
+        DeviceDay,
+        IdKey,
+        Move,
+        Owner,
+        PersonKey,
+        PersonRow,
+        SharedId,
+    )
 
 
 class Known(NamedTuple):
@@ -41,8 +50,8 @@ class Identities(Protocol):
 
     async def link(self, claims: Claims) -> set[IdKey]:
         """Store owners of ids, the moves that follow from them, devices of people, which are to hear of what is
-        filed, and counts of takeovers (the higher count stays). Durable on return, in one transaction; where it
-        raises, nothing is stored.
+        filed, counts of takeovers (the higher count stays), and ids that very many devices share. Durable on
+        return, in one transaction; where it raises, nothing is stored.
 
         Returns the ids whose race was lost, empty where there is one writer: an id whose stored mapping is not
         `claims.before[id]` any more, or one that keeps its mapping (its state alone changes) and has none any
@@ -59,6 +68,12 @@ class Identities(Protocol):
 
     async def ids_of(self, uuids: Collection[str]) -> dict[str, list[IdKey]]:
         """The ids that each of these devices owns; devices without one are left out."""
+        ...
+
+    async def shared(self) -> list[tuple[bytes, SharedId]]:
+        """The ids that very many devices shared on one of the last 120 days, by their keyed hashes, those that were
+        shared last at the end.
+        """
         ...
 
     async def last_generation(self) -> int:

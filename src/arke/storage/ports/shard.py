@@ -65,6 +65,8 @@ class Needs(msgspec.Struct):
 
     devices: list[str] = []
     """UUIDs; a device never seen gets a fresh profile and a free uid."""
+    counted: set[tuple[str, str]] = set()
+    """(UUID, event id), the UUID among `devices`: has the event counted, and when?"""
     known: set[str] = set()
     """UUIDs of which only the uid is asked, if they are stored."""
     due: set[tuple[int, int]] = set()
@@ -85,6 +87,8 @@ class Loaded(msgspec.Struct):
     """uid and profile by UUID."""
     fresh: set[int] = set()
     """Those uids of `devices` that are not stored yet."""
+    counted: dict[tuple[str, str], int] = {}
+    """When events counted, of those that have."""
     known: dict[str, int] = {}
     due: dict[tuple[int, int], list[tuple[int, int]]] = {}
     """(since when, uid)."""
@@ -107,6 +111,8 @@ class GroupWrites(msgspec.Struct):
     forgotten: list[LedgerKey] = []
     owed: list[Owed] = []
     no_longer_owed: list[tuple[int, int]] = []
+    in_hand: list[tuple[int, int]] = []
+    """(destination, uid) of debts that are about to be sent again. Those that are not there any more stay so."""
     cursors: dict[int, int] = {}
     wakes: dict[int, tuple[int, int]] = {}
     """Per profile: where it stood in the index of due ones, and where it is to stand (NEVER: nowhere)."""
@@ -115,6 +121,12 @@ class GroupWrites(msgspec.Struct):
     batches: dict[int, BatchRun] = {}
     overwritten: list[JournalRecord] = []
     erased: list[int] = []
+    counted: list[tuple[int, str, int]] = []
+    """(uid, event id, at) of events that count and have an id."""
+    uncounted: list[int] = []
+    """Devices whose events are forgotten, and nothing else; those that are erased need not be among them."""
+    realised: dict[int, int] = {}
+    """Traits that were realised for the first time, with the mark of their rules (`CompiledCatalog.rule_marks`)."""
     taken: int | None = None
     """The number in the log up to which sightings are in the store. Alone it is not worth a commit: what changed
     nothing changes nothing when it is taken again.
@@ -129,12 +141,16 @@ class GroupWrites(msgspec.Struct):
             or self.forgotten
             or self.owed
             or self.no_longer_owed
+            or self.in_hand
             or self.cursors
             or self.wakes
             or self.backfill_position
             or self.batches
             or self.overwritten
             or self.erased
+            or self.counted
+            or self.uncounted
+            or self.realised
         )
 
 
@@ -181,6 +197,28 @@ class OwedReader(Protocol):
         """Up to `limit` owed devices after (destination, uid), in that order; None: of all destinations."""
         ...
 
+    async def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
+        """Up to `limit` of a destination's owed that are due at `until`, after (due, uid), in that order."""
+        ...
+
+    async def owed_tried(
+        self, destination: int, until: float, after: tuple[float, int], limit: int
+    ) -> list[Owed]:
+        """Up to `limit` of a destination's owed that were tried last at `until` or before, after (tried, uid), in
+        that order.
+        """
+        ...
+
+    async def owed_in_hand(self, destination: int) -> list[int]:
+        """The devices whose debts were taken in hand (`GroupWrites.in_hand`), and have neither been paid nor failed
+        since.
+        """
+        ...
+
+    async def next_owed(self, destination: int) -> int | None:
+        """When the first of a destination's owed is due; None where nothing is owed."""
+        ...
+
     async def owed_counts(self) -> dict[int, int]:
         """How many devices each destination is owed."""
         ...
@@ -217,6 +255,10 @@ class ProfileScan(Protocol):
         """How many there are; cheap."""
         ...
 
+    async def count_people(self) -> int:
+        """How many of them are homes of people; cheap."""
+        ...
+
     async def uids(self, after: int, limit: int) -> list[int]:
         """Up to `limit` stored uids greater than `after`, ascending."""
         ...
@@ -230,7 +272,15 @@ class LaneReader(DeviceReader, JournalReader, OwedReader, ProfileScan, Protocol)
     """What a lane and its batches read."""
 
 
-class ShardReader(LaneReader, BatchReader, WalkReader, Protocol):
+class TraitReader(Protocol):
+    """Which traits have ever been realised."""
+
+    async def realised_traits(self) -> dict[int, int]:
+        """Traits with the mark of the rule that each had when it was realised; see `GroupWrites.realised`."""
+        ...
+
+
+class ShardReader(LaneReader, BatchReader, WalkReader, TraitReader, Protocol):
     """Everything that is read beside the groups."""
 
 
@@ -261,6 +311,10 @@ class ShardStore(ShardReader, Protocol):
         """Drop journal records older than both bounds, some thousands at most; the newest one always stays. Returns
         how many.
         """
+        ...
+
+    async def trim_counted(self, until_at: int, limit: int) -> int:
+        """Forget up to `limit` events that counted at `until_at` or before, oldest first. Returns how many."""
         ...
 
     async def tidy(self) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from arke.storage.ports.feeds import Fed, Feed, Holding, Subject
+from arke.storage.ports.feeds import Census, Fed, Feed, Holding, Subject
 from arke.storage.sqlite.connection import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from arke.domain.identity import IdKey
     from arke.storage.sqlite.connection import Database
@@ -34,21 +34,32 @@ class SqliteFeeds:
         for subject in subjects:
             row = (name, dpid, *_stored(subject))
             run(SQL["make"], row)
-            number, file, at, lines = next(run(SQL["find"], row))
+            number, file, at = next(run(SQL["find"], row))
             shared = bool(next(run(SQL["others"], (*_stored(subject), number)))[0])
-            found.append(Feed(number, dpid, subject, file, at, lines, shared))
+            found.append(Feed(number, dpid, subject, file, at, shared))
         return found
 
-    async def begin(self, file: int, at: int, lines: Mapping[int, int]) -> None:
-        rows = [(file, at, count, number) for number, count in lines.items()]
+    async def name(self, file: int, named: Sequence[Holding]) -> None:
+        rows = [(feed, id_, file) for feed, id_ in named]
+        await self._database.write(self._database.run_many, SQL["name"], rows)
+
+    async def count(self, feed: int, file: int) -> Census:
+        return await self._database.write(self._count, feed, file)
+
+    def _count(self, feed: int, file: int) -> Census:
+        return Census(*next(self._database.connection.execute(SQL["count"], (feed, file))))
+
+    async def begin(self, file: int, at: int, feeds: Collection[int]) -> None:
+        rows = [(file, at, number) for number in feeds]
         await self._database.write(self._database.run_many, SQL["begin"], rows)
 
     async def hold(self, file: int, held: Sequence[Holding], unsure: Sequence[Holding]) -> None:
         await self._database.write(self._hold, file, held, unsure)
 
     def _hold(self, file: int, held: Sequence[Holding], unsure: Sequence[Holding]) -> None:
-        for statement, holdings in (("hold", held), ("keep", unsure)):
-            self._database.run_many(SQL[statement], ((feed, id_, file) for feed, id_ in holdings))
+        run = self._database.run_many
+        run(SQL["hold"], ((feed, id_, file) for feed, id_ in held))
+        run(SQL["keep"], ((feed, id_, file) for feed, id_ in unsure))
 
     async def page(self, feed: int, after: str, limit: int) -> list[tuple[str, int]]:
         return [(id_, file) for id_, file in self._database.rows(SQL["page"], (feed, after, limit))]

@@ -19,15 +19,11 @@ if TYPE_CHECKING:
     from arke.storage.sqlite.connection import Database
 
 SQL = statements(Path(__file__).with_name("queries") / "files.sql")
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Filed).decode
-
-PRUNED_AT_ONCE = 10_000
-"""Rows: the directory has one writer, and live events wait for it."""
 
 
 class SqliteFiles:
-    """What is filed of an id is stored as a message pack."""
+    """What was filed of an id is stored as a message pack."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,9 +34,9 @@ class SqliteFiles:
 
     def _begin(self, name: str, digest: bytes, at: int, anew: bool) -> FileRecord:
         run = self._database.connection.execute
-        if anew:
-            run(SQL["drop"], (name, digest))
         run(SQL["begin"], (name, digest, at))
+        if anew:
+            run(SQL["renew"], (name, digest, at))
         number, begun, position, done, body = next(run(SQL["find"], (name, digest)))
         return FileRecord(number, begun, position, bool(done), body)
 
@@ -49,35 +45,28 @@ class SqliteFiles:
         number: int,
         position: int,
         body: bytes,
-        filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
-        at: int,
         gone: Sequence[Holding] = (),
     ) -> None:
-        await self._database.write(self._advance, number, position, body, filed, applied_to, at, gone)
+        await self._database.write(self._advance, number, position, body, applied_to, gone)
 
     def _advance(
         self,
         number: int,
         position: int,
         body: bytes,
-        filed: dict[IdKey, Filed],
         applied_to: Mapping[IdKey, Sequence[str]],
-        at: int,
         gone: Sequence[Holding],
     ) -> None:
         connection = self._database.connection
         self.feeds.let_go(number, gone)
         connection.execute(SQL["advance"], (position, body, number))
-        rows = ((dpid, id_, at, _encode(known)) for (dpid, id_), known in filed.items())
-        connection.executemany(SQL["file"], rows)
-        for key in filed:
-            already = applied_to.get(key, ())
+        for key, already in applied_to.items():
             devices = list(connection.execute(SQL["devices"], key))
             self.note_linked((*key, uuid) for (uuid,) in devices if uuid not in already)
 
     def note_linked(self, links: Iterable[tuple[int, str, str]]) -> None:
-        """Within a transaction of the directory: devices (dpid, id, uuid) join where anything is filed."""
+        """Within a transaction of the directory: devices (dpid, id, uuid) join where the person has a home."""
         self._database.connection.executemany(SQL["join"], links)
 
     async def finish(self, number: int, body: bytes) -> None:
@@ -87,6 +76,10 @@ class SqliteFiles:
         rows = {key: self._database.row(SQL["filed"], key) for key in keys}
         return {key: _decode(row[0]) for key, row in rows.items() if row is not None}
 
+    async def filed_page(self, limit: int) -> dict[IdKey, Filed]:
+        rows = self._database.rows(SQL["filed_page"], (limit,))
+        return {(dpid, id_): _decode(body) for dpid, id_, body in rows}
+
     async def joining(self, limit: int) -> list[Joining]:
         return [Joining(*row) for row in self._database.rows(SQL["joining"], (limit,))]
 
@@ -94,8 +87,8 @@ class SqliteFiles:
         numbers = [(one.number,) for one in done]
         await self._database.write(self._database.run_many, SQL["joined"], numbers)
 
-    async def forget_filed(self, keys: Collection[IdKey]) -> None:
-        await self._database.write(self.forget, (), [*keys])
+    async def moved_home(self, keys: Collection[IdKey]) -> None:
+        await self._database.write(self._database.run_many, SQL["forget_filed"], [*keys])
 
     def forget(self, uuids: Collection[str], ids: Collection[IdKey]) -> None:
         """Within a transaction of the directory: what is filed under ids goes, and devices that were to hear it."""
@@ -104,10 +97,5 @@ class SqliteFiles:
         run(SQL["forget_joining"], ids)
         run(SQL["forget_joining_device"], ((uuid,) for uuid in uuids))
 
-    async def prune(self, filed_before: int, files_before: int) -> None:
-        await self._database.write(self._prune, filed_before, files_before)
-
-    def _prune(self, filed_before: int, files_before: int) -> None:
-        run = self._database.connection.execute
-        run(SQL["prune_filed"], (filed_before, PRUNED_AT_ONCE))
-        run(SQL["prune_files"], (files_before,))
+    async def prune(self, before: int) -> None:
+        await self._database.write(self._database.run, SQL["prune_files"], (before,))

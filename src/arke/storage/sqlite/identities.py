@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow
+from arke.domain.homes import is_home
+from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import Known, Lifted
 from arke.storage.sqlite.connection import statements, store_errors
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 PRUNED_AT_ONCE = 500
 """Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
+
+SHARED_DAYS = 120
+"""How long it is kept that an id was shared by very many devices."""
 
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
 
@@ -74,6 +78,9 @@ class SqliteIdentities:
         rows = {uuid: self._database.rows(IDENTITIES["ids_of"], (uuid,)) for uuid in uuids}
         return {uuid: [(dpid, id_) for dpid, id_ in found] for uuid, found in rows.items() if found}
 
+    async def shared(self) -> list[tuple[bytes, SharedId]]:
+        return [(digest, SharedId(*row)) for digest, *row in self._database.rows(IDENTITIES["shared"])]
+
     async def last_generation(self) -> int:
         row = self._database.row(IDENTITIES["last_generation"])
         return 0 if row is None else int(row[0])
@@ -106,9 +113,10 @@ class SqliteIdentities:
             self._files.note_linked(people)
         if moves:
             run(IDENTITIES["add_move"], (msgspec.structs.astuple(move) for move in moves))
-        self._files.note_linked((*key, owner.uuid) for key, owner in owners.items())
         if claims.takeovers:
             self._count(claims.takeovers.items())
+        if claims.shared:
+            self._note_shared(claims.shared.items())
         newest = max((owner.generation for owner in owners.values()), default=0)
         self._database.connection.execute(IDENTITIES["note_generation"], (newest,))
         return lost
@@ -142,6 +150,12 @@ class SqliteIdentities:
         newest = max(day for day, _, _ in rows)
         self._database.connection.execute(IDENTITIES["prune_takeovers"], (newest, PRUNED_AT_ONCE))
 
+    def _note_shared(self, shared: Iterable[tuple[IdKey, SharedId]]) -> None:
+        rows = [(self._hashes.digest(f"{key[0]}:{key[1]}"), *one) for key, one in shared]
+        self._database.connection.executemany(IDENTITIES["note_shared"], rows)
+        oldest = max(one.day for _, one in shared) - SHARED_DAYS
+        self._database.connection.execute(IDENTITIES["prune_shared"], (oldest,))
+
     # --- forgetting -------------------------------------------------------------------------------------
 
     def forget(self, uuids: Collection[str], ids: Collection[IdKey]) -> list[IdKey]:
@@ -159,8 +173,9 @@ class SqliteIdentities:
             run(IDENTITIES["forget_person"], key)
             run(IDENTITIES["forget_moves"], key)
         for dpid, partner_id, owner, first in removed:
-            digest = self._hashes.digest(f"{dpid}:{partner_id}")
-            run(IDENTITIES["remember_first"], (digest, first or self._hashes.digest(owner)))
+            if first is not None or not is_home(owner):
+                digest = self._hashes.digest(f"{dpid}:{partner_id}")
+                run(IDENTITIES["remember_first"], (digest, first or self._hashes.digest(owner)))
         self._some_forgotten = self._some_forgotten or bool(removed)
         return [(dpid, partner_id) for dpid, partner_id, _, _ in removed]
 

@@ -16,12 +16,15 @@ from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, S
 from arke.storage.sqlite.connection import statements, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import apsw
 
     from arke.storage.keyed_hash import KeyedHash
     from arke.storage.ports.shard import Needs
+
+Counted = dict[tuple[str, str], int]
+"""When an event counted, by (UUID, event id)."""
 
 SQL: Final = statements(Path(__file__).parent / "queries" / "shard.sql")
 
@@ -88,6 +91,19 @@ class ShardReads:
             found[row[1]].owed.append(Owed(*row))
         return found
 
+    def counted(
+        self, asked: Iterable[tuple[str, str]], devices: Mapping[str, tuple[int, Profile]]
+    ) -> Counted:
+        """When these events counted, of those that have."""
+        found: Counted = {}
+        for uuid, event_id in asked:
+            for (at,) in self._rows("counted_event", (devices[uuid][0], self._hashes.uid(event_id))):
+                found[uuid, event_id] = at
+        return found
+
+    def realised_traits(self) -> dict[int, int]:
+        return dict(self._rows("realised_traits"))
+
     # --- pages ------------------------------------------------------------------------------------------
 
     def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
@@ -96,6 +112,19 @@ class ShardReads:
         else:
             rows = self._rows("owed_page_of_destination", (*after, destination, limit))
         return [Owed(*row) for row in rows]
+
+    def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
+        return [Owed(*row) for row in self._rows("owed_due", (destination, until, *after, limit))]
+
+    def owed_tried(self, destination: int, until: float, after: tuple[float, int], limit: int) -> list[Owed]:
+        return [Owed(*row) for row in self._rows("owed_tried", (destination, until, *after, limit))]
+
+    def owed_in_hand(self, destination: int) -> list[int]:
+        return [uid for (uid,) in self._rows("owed_in_hand", (destination,))]
+
+    def next_owed(self, destination: int) -> int | None:
+        ((due,),) = self._rows("next_owed", (destination,))
+        return None if due is None else int(due)
 
     def owed_counts(self) -> dict[int, int]:
         return dict(self._rows("owed_counts"))
@@ -138,6 +167,11 @@ class ShardReads:
     def batches(self) -> list[BatchRun]:
         return [_decode_batch(body) for (body,) in self._rows("batches")]
 
+    def count_people(self) -> int:
+        for (count,) in self._rows("count_people"):
+            return int(count)
+        return 0
+
     def next_due(self) -> int | None:
         ((at,),) = self._rows("next_due")
         return None if at is None else int(at)
@@ -158,6 +192,8 @@ class ShardReads:
         loaded = Loaded()
         if needs.devices:
             loaded.devices, loaded.fresh = self._load_devices(needs.devices)
+        if needs.counted:
+            loaded.counted = self.counted(needs.counted, loaded.devices)
         if needs.due or needs.walked:
             loaded.due = {asked: self.due(*asked) for asked in needs.due}
             loaded.walked = {asked: self.uids(*asked) for asked in needs.walked}

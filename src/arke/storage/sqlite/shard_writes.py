@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from arke.domain.homes import is_home
 from arke.domain.ledger import encode_entry
-from arke.domain.profile import NEVER, Profile, encode_profile
+from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.sqlite.connection import transaction
 from arke.storage.sqlite.shard_reads import SQL
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from arke.storage.keyed_hash import KeyedHash
     from arke.storage.ports.shard import GroupWrites
 
 INSERTED_TOGETHER: Final = (64, 16, 4, 1)
@@ -26,15 +28,26 @@ INSERTED_TOGETHER: Final = (64, 16, 4, 1)
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class Gone(NamedTuple):
+    """How many profiles were erased, and how many of them were homes of people."""
+
+    profiles: int
+    people: int
+
+
+NOTHING_GONE: Final = Gone(0, 0)
+
+
 class ShardWrites:
     """Writes over the one connection that writes."""
 
-    def __init__(self, connection: apsw.Connection, where: str) -> None:
+    def __init__(self, connection: apsw.Connection, where: str, hashes: KeyedHash) -> None:
         self._connection = connection
         self._where = where
+        self._hashes = hashes
 
-    def commit(self, writes: GroupWrites) -> int:
-        """Returns how many profiles went."""
+    def commit(self, writes: GroupWrites, people: int = 0) -> Gone:
+        """Returns how many profiles went. `people`: how many of the new ones are homes of people."""
         with transaction(self._connection, self._where):
             self._put(
                 "put_profile",
@@ -55,14 +68,19 @@ class ShardWrites:
             )
             self._commit_owed(writes)
             self._commit_walks(writes)
-            return self._commit_erased(writes) if writes.erased or writes.overwritten else 0
+            self._commit_counted(writes)
+            gone = self._commit_erased(writes) if writes.erased or writes.overwritten else NOTHING_GONE
+            if people != gone.people:
+                self._connection.execute(SQL["add_people"], (people - gone.people,))
+            return gone
 
     def _commit_owed(self, writes: GroupWrites) -> None:
         self._run("drop_owed", writes.no_longer_owed)
         self._run(
             "put_owed",
-            [(owed.destination, owed.uid, owed.since, owed.seq, owed.reason) for owed in writes.owed],
+            [msgspec.structs.astuple(owed) for owed in writes.owed],
         )
+        self._run("take_owed_in_hand", writes.in_hand)
         self._run("move_cursor", list(writes.cursors.items()))
         self._run(
             "put_batch", [(run.destination, run.number, _encode(run)) for run in writes.batches.values()]
@@ -77,25 +95,40 @@ class ShardWrites:
         if writes.backfill_position is not None:
             self._connection.execute(SQL["put_backfill_position"], (_encode(writes.backfill_position),))
 
-    def _commit_erased(self, writes: GroupWrites) -> int:
+    def _commit_counted(self, writes: GroupWrites) -> None:
+        self._run("erase_counted_events", [(uid,) for uid in writes.uncounted])
+        self._run(
+            "put_counted_event", [(uid, self._hashes.uid(event), at) for uid, event, at in writes.counted]
+        )
+        self._run("put_realised_trait", list(writes.realised.items()))
+
+    def _commit_erased(self, writes: GroupWrites) -> Gone:
         """Whatever else is kept about a device by its uid goes here too."""
         connection = self._connection
         self._run("overwrite_record", [(_encode(record), record.seq) for record in writes.overwritten])
-        gone = 0
+        gone = people = 0
         for uid in writes.erased:
+            stored = connection.execute(SQL["profiles"].replace("{uids}", str(uid))).fetchone()
+            people += stored is not None and is_home(decode_profile(stored[1]).uuid)
             connection.execute(SQL["erase_ledger"], (uid,))
             connection.execute(SQL["erase_owed"], (uid,))
+            connection.execute(SQL["erase_counted_events"], (uid,))
             connection.execute(SQL["erase_profile"], (uid,))
             gone += connection.changes()
             behind = SQL["profiles"].replace("{uids}", str(next_uid(uid)))
             if connection.execute(behind).fetchone() is not None:
                 # Another device may have found this place taken: it must still be found behind it.
                 connection.execute(SQL["leave_mark"], (uid, encode_profile(Profile(""))))
-        return gone
+        return Gone(gone, people)
 
     def trim_journal(self, before_seq: int, before_at: int) -> int:
         with transaction(self._connection, self._where):
             self._connection.execute(SQL["trim_journal"], (before_seq, before_at))
+            return self._connection.changes()
+
+    def trim_counted(self, until_at: int, limit: int) -> int:
+        with transaction(self._connection, self._where):
+            self._connection.execute(SQL["trim_counted_events"], (until_at, limit))
             return self._connection.changes()
 
     def _run(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:

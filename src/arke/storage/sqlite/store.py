@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arke.domain.homes import is_home
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
@@ -66,10 +67,11 @@ class SqliteShardStore:
             self._connection = open_database(path, SHARD, memory)
             self.hashes = KeyedHash(self._stored_key(key))
             self._own = ShardReads(self._connection, str(path), self.hashes)
-            self._writes = ShardWrites(self._connection, str(path))
+            self._writes = ShardWrites(self._connection, str(path), self.hashes)
             self._reading = self._connection if path == MEMORY else self._second_connection(memory)
             self._reads = ShardReads(self._reading, str(path), self.hashes)
             self._profiles = self._own.count_profiles()
+            self._people = self._own.count_people()
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
@@ -105,12 +107,18 @@ class SqliteShardStore:
         return self._own.rows(uids)
 
     async def commit(self, writes: GroupWrites) -> None:
-        erased = await self._committer.run(self._writes.commit, writes)
-        self._profiles += len(self._fresh & writes.profiles.keys()) - erased
+        fresh = self._fresh & writes.profiles.keys()
+        people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
+        gone = await self._committer.run(self._writes.commit, writes, people)
+        self._profiles += len(fresh) - gone.profiles
+        self._people += people - gone.people
         self._fresh = set()
 
     async def trim_journal(self, before_seq: int, before_at: int) -> int:
         return await self._committer.run(self._writes.trim_journal, before_seq, before_at)
+
+    async def trim_counted(self, until_at: int, limit: int) -> int:
+        return await self._committer.run(self._writes.trim_counted, until_at, limit)
 
     async def tidy(self) -> None:
         if self._path != MEMORY:
@@ -156,6 +164,20 @@ class SqliteShardStore:
     async def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
         return self._reads.owed_page(destination, after, limit)
 
+    async def owed_due(self, destination: int, until: int, after: tuple[int, int], limit: int) -> list[Owed]:
+        return self._reads.owed_due(destination, until, after, limit)
+
+    async def owed_tried(
+        self, destination: int, until: float, after: tuple[float, int], limit: int
+    ) -> list[Owed]:
+        return self._reads.owed_tried(destination, until, after, limit)
+
+    async def owed_in_hand(self, destination: int) -> list[int]:
+        return self._reads.owed_in_hand(destination)
+
+    async def next_owed(self, destination: int) -> int | None:
+        return self._reads.next_owed(destination)
+
     async def owed_counts(self) -> dict[int, int]:
         return self._reads.owed_counts()
 
@@ -174,9 +196,15 @@ class SqliteShardStore:
     async def backfill_position(self) -> tuple[int, int | None] | None:
         return self._reads.backfill_position()
 
+    async def realised_traits(self) -> dict[int, int]:
+        return self._reads.realised_traits()
+
     async def count_profiles(self) -> int:
         """Counted when opened and kept from then on: counting rows takes a walk through all of them."""
         return self._profiles
+
+    async def count_people(self) -> int:
+        return self._people
 
     async def uids(self, after: int, limit: int) -> list[int]:
         return self._reads.uids(after, limit)

@@ -4,13 +4,19 @@
 INSERT OR IGNORE INTO feed (name, dpid, kind, subject) VALUES (?, ?, ?, ?)
 
 -- name: find
-SELECT number, file, at, lines FROM feed WHERE name = ? AND dpid = ? AND kind = ? AND subject = ?
+SELECT number, file, at FROM feed WHERE name = ? AND dpid = ? AND kind = ? AND subject = ?
 
 -- name: others
 SELECT count(*) FROM feed WHERE kind = ? AND subject = ? AND number <> ?
 
 -- name: begin
-UPDATE feed SET file = ?1, at = max(at, ?2), lines = ?3 WHERE number = ?4
+UPDATE feed SET file = ?1, at = max(at, ?2) WHERE number = ?3
+
+-- name: name
+UPDATE fed SET named = ?3 WHERE feed = ?1 AND id = ?2
+
+-- name: count
+SELECT count(*), ifnull(sum(named <> ?2), 0) FROM fed WHERE feed = ?1
 
 -- name: hold
 INSERT INTO fed (feed, id, file) VALUES (?1, ?2, ?3) ON CONFLICT (feed, id) DO UPDATE SET file = ?3

@@ -1,10 +1,12 @@
--- Data files, what they said of people, and who is to hear it. The tables: migrations/directory.
+-- Data files, and who is to hear what they said of people. The tables: migrations/directory.
 
 -- name: begin
 INSERT OR IGNORE INTO data_file (name, digest, begun, position, done, body) VALUES (?, ?, ?, 0, 0, x'')
 
--- name: drop
-DELETE FROM data_file WHERE name = ? AND digest = ?
+-- name: renew
+-- Under a number that no file had.
+UPDATE data_file SET number = (SELECT max(number) + 1 FROM data_file), begun = ?3, position = 0, done = 0, body = x''
+WHERE name = ?1 AND digest = ?2
 
 -- name: find
 SELECT number, begun, position, done, body FROM data_file WHERE name = ? AND digest = ?
@@ -15,18 +17,24 @@ UPDATE data_file SET position = ?, body = ? WHERE number = ?
 -- name: finish
 UPDATE data_file SET done = 1, body = ? WHERE number = ?
 
--- name: file
-INSERT OR REPLACE INTO filed VALUES (?, ?, ?, ?)
-
 -- name: filed
+-- What versions before 0.2 kept here, until it has moved to the person's home.
 SELECT body FROM filed WHERE dpid = ? AND id = ?
+
+-- name: filed_page
+SELECT dpid, id, body FROM filed LIMIT ?
 
 -- name: devices
 SELECT uuid FROM identity WHERE dpid = ?1 AND id = ?2
 UNION SELECT uuid FROM person WHERE dpid = ?1 AND id = ?2
 
 -- name: join
-INSERT OR REPLACE INTO joining (dpid, id, uuid) SELECT dpid, id, ?3 FROM filed WHERE dpid = ?1 AND id = ?2
+-- A device, where the person has a home (or will have one, of what is filed).
+INSERT OR REPLACE INTO joining (dpid, id, uuid)
+SELECT ?1, ?2, ?3 WHERE ?3 != ?1 || ':' || ?2 AND (
+  EXISTS (SELECT 1 FROM person WHERE dpid = ?1 AND id = ?2 AND uuid = ?1 || ':' || ?2)
+  OR EXISTS (SELECT 1 FROM filed WHERE dpid = ?1 AND id = ?2)
+)
 
 -- name: joining
 SELECT number, dpid, id, uuid FROM joining ORDER BY number LIMIT ?
@@ -43,8 +51,6 @@ DELETE FROM joining WHERE dpid = ? AND id = ?
 -- name: forget_joining_device
 DELETE FROM joining WHERE uuid = ?
 
--- name: prune_filed
-DELETE FROM filed WHERE (dpid, id) IN (SELECT dpid, id FROM filed WHERE at < ? LIMIT ?)
-
 -- name: prune_files
-DELETE FROM data_file WHERE done AND begun < ?
+-- The newest one stays, so that its number is not given to another file: feeds know files by their numbers.
+DELETE FROM data_file WHERE done AND begun < ? AND number < (SELECT max(number) FROM data_file)

@@ -16,7 +16,9 @@ SELECT generation, state FROM person WHERE dpid = ? AND id = ? AND uuid = ?
 SELECT count FROM takeover WHERE day = ? AND device = ?
 
 -- name: devices
-SELECT uuid FROM person WHERE dpid = ? AND id = ? ORDER BY generation DESC LIMIT ?
+-- A person's home has a row among the devices: it is none.
+SELECT uuid FROM person WHERE dpid = ?1 AND id = ?2 AND uuid != ?1 || ':' || ?2
+ORDER BY generation DESC LIMIT ?3
 
 -- name: ids_of
 SELECT dpid, id FROM identity WHERE uuid = ?
@@ -49,11 +51,12 @@ ON CONFLICT (dpid, id, uuid) DO UPDATE
 SET at = excluded.at, generation = excluded.generation, state = excluded.state
 
 -- name: bound_person
--- The oldest devices beyond the bound (?3) go, but never the owner.
+-- The oldest devices beyond the bound (?3) go, but never the owner, nor the home.
 DELETE FROM person WHERE dpid = ?1 AND id = ?2 AND uuid IN (
   SELECT uuid FROM person
   WHERE dpid = ?1 AND id = ?2
     AND uuid != coalesce((SELECT uuid FROM identity WHERE dpid = ?1 AND id = ?2), '')
+    AND uuid != ?1 || ':' || ?2
   ORDER BY generation DESC LIMIT -1 OFFSET ?3 - 1
 )
 
@@ -68,6 +71,16 @@ INSERT INTO takeover VALUES (?, ?, ?) ON CONFLICT (day, device) DO UPDATE SET co
 
 -- name: prune_takeovers
 DELETE FROM takeover WHERE (day, device) IN (SELECT day, device FROM takeover WHERE day < ? LIMIT ?)
+
+-- name: shared
+SELECT id, dpid, devices, day FROM shared_id ORDER BY day
+
+-- name: note_shared
+INSERT INTO shared_id VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET devices = max(devices, excluded.devices), day = excluded.day
+
+-- name: prune_shared
+DELETE FROM shared_id WHERE day < ?
 
 -- name: forget_ids_of_device
 DELETE FROM identity WHERE uuid = ? RETURNING dpid, id, uuid, first

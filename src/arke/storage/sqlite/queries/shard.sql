@@ -11,18 +11,32 @@ SELECT uid, dpid, id, entry FROM ledger WHERE uid IN ({uids}) AND destination = 
 SELECT uid, destination, dpid, id, entry FROM ledger WHERE uid IN ({uids}) ORDER BY uid, destination, dpid, id
 
 -- name: owed
-SELECT destination, uid, since, seq, reason FROM owed WHERE destination = ? AND uid IN ({uids})
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE destination = ? AND uid IN ({uids})
 
 -- name: owed_rows
-SELECT destination, uid, since, seq, reason FROM owed WHERE uid IN ({uids}) ORDER BY uid, destination
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE uid IN ({uids}) ORDER BY uid, destination
 
 -- name: owed_page
-SELECT destination, uid, since, seq, reason FROM owed WHERE (destination, uid) > (?, ?)
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE (destination, uid) > (?, ?)
 ORDER BY destination, uid LIMIT ?
 
 -- name: owed_page_of_destination
-SELECT destination, uid, since, seq, reason FROM owed WHERE (destination, uid) > (?, ?) AND destination = ?
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE (destination, uid) > (?, ?) AND destination = ?
 ORDER BY destination, uid LIMIT ?
+
+-- name: owed_due
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed
+WHERE destination = ? AND due <= ? AND (due, uid) > (?, ?) ORDER BY due, uid LIMIT ?
+
+-- name: owed_tried
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed
+WHERE destination = ? AND tried <= ? AND (tried, uid) > (?, ?) ORDER BY tried, uid LIMIT ?
+
+-- name: owed_in_hand
+SELECT uid FROM owed WHERE destination = ? AND in_hand
+
+-- name: next_owed
+SELECT min(due) FROM owed WHERE destination = ?
 
 -- name: owed_counts
 SELECT destination, count(*) FROM owed GROUP BY destination
@@ -57,6 +71,13 @@ SELECT value FROM meta WHERE key = 'refreshed'
 -- name: count_profiles
 SELECT count(*) FROM profile
 
+-- name: count_people
+-- Counted with each group: only a profile itself says whether it is a person's home.
+SELECT value FROM meta WHERE key = 'people'
+
+-- name: add_people
+INSERT INTO meta VALUES ('people', ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value
+
 -- name: uids
 SELECT uid FROM profile WHERE uid > ? ORDER BY uid LIMIT ?
 
@@ -68,6 +89,26 @@ SELECT value FROM meta WHERE key = 'uid_key'
 
 -- name: keep_uid_key
 INSERT INTO meta VALUES ('uid_key', ?)
+
+-- name: counted_event
+SELECT at FROM counted_event WHERE uid = ? AND name = ?
+
+-- name: put_counted_event
+INSERT INTO counted_event VALUES (?, ?, ?) ON CONFLICT (uid, name) DO UPDATE SET at = excluded.at
+
+-- name: erase_counted_events
+DELETE FROM counted_event WHERE uid = ?
+
+-- name: trim_counted_events
+DELETE FROM counted_event WHERE (uid, name) IN (
+  SELECT uid, name FROM counted_event WHERE at <= ? ORDER BY at LIMIT ?
+)
+
+-- name: realised_traits
+SELECT trait, rule FROM realised_trait
+
+-- name: put_realised_trait
+INSERT INTO realised_trait VALUES (?, ?) ON CONFLICT (trait) DO UPDATE SET rule = excluded.rule
 
 -- name: put_profile
 INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body
@@ -84,8 +125,12 @@ DELETE FROM ledger WHERE uid = ? AND destination = ? AND dpid = ? AND id = ?
 
 -- name: put_owed
 -- Since when it is owed stays.
-INSERT INTO owed VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason
+INSERT INTO owed (destination, uid, since, seq, reason, tries, tried, due, share) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, tries = excluded.tries,
+  tried = excluded.tried, due = excluded.due, share = excluded.share, in_hand = 0
+
+-- name: take_owed_in_hand
+UPDATE owed SET in_hand = 1 WHERE destination = ? AND uid = ?
 
 -- name: drop_owed
 DELETE FROM owed WHERE destination = ? AND uid = ?

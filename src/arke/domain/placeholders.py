@@ -1,0 +1,106 @@
+"""Texts that are no id though they stand where one should: what a program writes that has none, and macros that
+nobody filled in. Many devices send the same one, so that as an id it would join strangers.
+
+docs/reference/intake.md lists them for people.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import md5, sha1, sha256, sha512
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ABSENT: Final = (
+    *("undefined", "null", "nil", "none", "nan", "-nan", "infinity", "-infinity", "void", "\\n", "nul"),
+    *("n/a", "#n/a", "n.a.", "#null!", "#ref!", "#value!", "#name?", "#div/0!"),
+    *("unset", "not set", "not_set", "not-set", "notset", "not available", "not_available", "not provided"),
+    *("not_provided", "true", "false", "0", "-0", "0.0", "0.00", "0,0", "0x0", "-1", "-1.0"),
+)
+"""What languages, data bases and spreadsheets write for a value that is not there, in lower case."""
+STAND_INS: Final = (
+    *("anonymous", "anon", "guest", "unknown", "test", "unauthenticated", "not_authenticated"),
+    *("not logged in", "not_logged_in", "logged out", "logged_out"),
+)
+"""What is written for everybody who has no account, or while somebody tries a page."""
+FIELD_NAMES: Final = (
+    *("id", "uid", "uuid", "userid", "user_id", "customerid", "customer_id", "deviceid", "device_id"),
+    *("distinctid", "distinct_id", "anonymousid", "anonymous_id", "email", "dd_uuid", "idfa", "gaid"),
+)
+"""The name of the field instead of what is in it."""
+COMMON_DEVICE_IDS: Final = (
+    *("9774d56d682e549c", "02:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"),
+    *("ffffffff-ffff-ffff-ffff-ffffffffffff", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
+)
+"""What very many devices answer who are asked for an id: a fault of old Androids, hidden MAC addresses, UUIDs that
+somebody has written down.
+"""
+
+_WORDS: Final = frozenset((*ABSENT, *STAND_INS, *FIELD_NAMES, *COMMON_DEVICE_IDS, ""))
+_QUOTES_AND_BLANKS: Final = " \t\u00a0\"'`"
+_MANY_ZEROS: Final = 12
+"""Zeros, and nothing else but signs between them, that no counter has: those of a MAC address are the fewest. Fewer
+may be the first of a row of numbers (`00`), but for zero itself.
+"""
+
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME: Final = r"[a-z_][a-z0-9_.-]*"
+_WHOLE: Final = re.compile(
+    r"\[.*\]"  # [ID], [object Object], [[id]]
+    r"|<.*>"  # <id>, <nil>, <%= id %>
+    rf"|\{{(?!{_UUID}\}}).*\}}"  # {id}, {{id}}, {0}; but not {6d92078a-8246-4ba4-ae5b-76104861e7dc}
+    r"|\([a-z _-]*\)"  # (null), (none)
+    rf"|\$+{_NAME}\$*"  # $UID, $$UID$$
+    rf"|%+{_NAME}%+"  # %ID%, %%ID%%
+    r"|%[-0-9.$]*l{0,2}[sduifgx@]"  # %s, %d, %1$s, %@
+    rf"|@+{_NAME}@+|#+{_NAME}#+|\*?\|+{_NAME}\|+\*?"  # @@x@@, ##x##, |x|, *|x|*
+    r"|__[a-z][a-z_]*__[0-9]?"  # __ID__
+    r"|[-?*_#.,:;+=/]+",  # -, ???, ***
+    re.DOTALL,
+)
+_ordinary: Final = re.compile(r"[a-z0-9][a-z0-9.@+/=:_-]*").fullmatch
+"""Nothing in it opens a macro, nor may it be in quotes: most ids."""
+_ANYWHERE: Final = re.compile(
+    r"[$#%@]\{[^{}]*\}"  # user-${ID}, #{id}, %{id}, @{id}
+    r"|\$\([^()]*\)"  # $(id)
+    r"|\{\{[^{}]*\}\}|\{%[^{}]*%\}|<%[^<>]*%>|%%[^%]+%%"  # {{id}}, {% id %}, <% id %>, %%ID%%
+    r"|\[(?:object|function)\b[^\[\]]*\]"
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text, in any letter case, stands for no id in particular: nobody's own, and so everybody's."""
+    plain = text.casefold()
+    if _ordinary(plain) is not None:
+        return plain in _WORDS or plain in _HASHED or (plain[0] == "0" and _is_zero(plain))
+    if "%" in plain:
+        plain = unquote(plain)  # %7B%7Buid%7D%7D: encoded once too often
+    plain = plain.strip(_QUOTES_AND_BLANKS)
+    return (
+        plain in _WORDS
+        or plain in _HASHED
+        or _is_zero(plain)
+        or _WHOLE.fullmatch(plain) is not None
+        or _ANYWHERE.search(plain) is not None
+    )
+
+
+def _is_zero(plain: str) -> bool:
+    return plain.count("0") >= _MANY_ZEROS and not plain.strip("0-.,:")
+
+
+def _hashes() -> Iterator[str]:
+    """What comes of hashing a placeholder where an e-mail address or a customer number should have been."""
+    for word in (*_WORDS, "0", "(null)", "[object object]", "[object Object]", "NaN", "None"):
+        for spelling in {word, word.upper(), word.capitalize()}:
+            text = spelling.encode()
+            yield sha256(text).hexdigest()
+            yield sha512(text).hexdigest()
+            yield sha1(text, usedforsecurity=False).hexdigest()
+            yield md5(text, usedforsecurity=False).hexdigest()
+
+
+_HASHED: Final = frozenset(_hashes())
