@@ -158,11 +158,11 @@ def test_nothing_is_loaded_when_one_name_is_wrong(engine: EngineProcess) -> None
 def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) -> None:
     """An overwrite whose users come twice, far apart; killed twice on the way, it ends as if it never was."""
     users = 6_500
-    lines = [f"{device(n)}\td_sid={1 + n % 2}\n" for n in range(1, users + 1)]
+    lines = [f"{device(n)}\td_sid={1 + n % 2}\n" for n in range(users)]
     lines += ["neither\td_sid=1\n"] * 100 + [f"{device(7)}\td_sid=4\n"] * 250
-    lines += [f"{device(n)}\td_sid=3,d_sid=99\n" for n in range(1, users + 1)]
+    lines += [f"{device(n)}\td_sid=3,d_sid=99\n" for n in range(users)]
     name = f"ftp_dpm_0_{COOKIES}_{AT}.overwrite"
-    before = "".join(f"{device(n)}\td_sid=4\n" for n in range(3, users + 1, 3))
+    before = "".join(f"{device(n)}\td_sid=4\n" for n in range(0, users, 3))
     outcomes = []
     for kills in ((), (2_000, 10_500)):
         folder = tmp_path / f"kills-{len(kills)}"
@@ -173,7 +173,7 @@ def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) 
             engine.apply(CATALOG)
             assert onboard(engine, name.replace("overwrite", "sync"))[0] == 0
             receipt = load_and_kill(engine, name, kills)
-            state = [held(engine, n) for n in (users, 1, 2, 3, 7, users - 1)]
+            state = [held(engine, n) for n in (0, 1, 2, 3, 7, users - 1)]
         facts = msgspec.to_builtins(receipt)
         outcomes.append(
             ({key: value for key, value in facts.items() if key not in ("begun", "ended")}, state)
@@ -182,7 +182,7 @@ def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) 
     told, state = outcomes[0]
     assert (told["received"], told["stored"]) == (2 * users + 350, 2 * users + 198)
     assert told["errors"] == {"invalid_uuid": 100, "over_limit": 52}
-    assert (told["devices"], told["removed"]) == (users, len(range(3, users + 1, 3)))
+    assert (told["devices"], told["removed"]) == (users, len(range(0, users, 3)))
     assert state == [{1, 3}, {2, 3}, {1, 3}, {2, 3}, {2, 4}, {2, 3}]
 
 
