@@ -10,19 +10,23 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.homes import is_home
+from arke.onboarding.mirror import leaving
 from arke.shard.commands import Failed, Onboard, Onboarded
+from arke.storage.ports.feeds import Holding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
+    from arke.onboarding.mirror import Mirror
     from arke.onboarding.names import FileName
     from arke.onboarding.parsing import IdRow, Statement
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
     from arke.shard.commands import FileLine
+    from arke.storage.ports.feeds import Feed
     from arke.storage.ports.files import FileRecord, FileStore
 
 SLICE = 50
@@ -39,12 +43,14 @@ class Applier:
         clock: Clock,
         name: FileName,
         record: FileRecord,
+        mirror: Mirror | None = None,
     ) -> None:
         self._target = target
         self._files = files
         self._clock = clock
         self._name = name
         self._record = record
+        self._mirror = mirror
         self._overwrites = name.target if name.kind == "overwrite" else None
         self._applied_to: dict[IdKey, tuple[str, ...]] = {}
 
@@ -52,27 +58,31 @@ class Applier:
         """Durable on the shards on return; counts the lines on the chunk's tally."""
         if chunk.rows:
             await self._link(chunk.rows, chunk.tally)
-        if chunk.statements:
-            await self._apply_statements(chunk.statements, chunk.tally)
+        if chunk.statements or chunk.unsure:
+            await self._apply_statements(chunk)
 
-    async def commit(self, position: int, counters: bytes) -> None:
-        """Everything up to a position counts from now on."""
+    async def commit(self, position: int, counters: bytes, gone: Sequence[Holding] = ()) -> None:
+        """Everything up to a position counts from now on, and ids that have left their feeds."""
         record = self._record
         applied_to, self._applied_to = self._applied_to, {}
-        await self._files.advance(record.number, position, counters, applied_to)
+        await self._files.advance(record.number, position, counters, applied_to, gone)
         if applied_to:
             self._target.told_people()
 
     # --- onboarding -------------------------------------------------------------------------------------
 
-    async def _apply_statements(self, lines: Sequence[Statement], tally: Tally) -> None:
+    async def _apply_statements(self, chunk: Chunk) -> None:
+        lines, tally = chunk.statements, chunk.tally
         by_device: dict[str, list[Statement]] = {}
+        taken: list[Statement] = []
         people = {one.key for one in lines if self._target.of_people(one.key[0])}
         # First the homes: a device that comes to a person from now on asks there.
         homes = await self._target.homes(people) if people else {}
         for start in range(0, len(lines), SLICE):
-            await self._sort(lines[start : start + SLICE], by_device, tally, homes)
+            taken += await self._sort(lines[start : start + SLICE], by_device, tally, homes)
             await asyncio.sleep(0)
+        if self._mirror is not None:
+            await self._mirror.hold(self._record.number, taken, chunk.unsure)
         now = int(self._clock.now())
         commands = [self._command(uuid, statements, now) for uuid, statements in by_device.items()]
         await asyncio.sleep(0)
@@ -90,27 +100,70 @@ class Applier:
         by_device: dict[str, list[Statement]],
         tally: Tally,
         homes: Mapping[IdKey, str],
-    ) -> None:
-        """Lines to the devices that they are about, and what is said of people to their homes too."""
+    ) -> list[Statement]:
+        """Lines to the devices that they are about, and what is said of people to their homes too. Returns
+        those that are not refused.
+        """
         devices = await self._target.devices({statement.key for statement in lines})
-        for statement in lines:
-            key = statement.key
+        taken = []
+        for said in lines:
+            key = said.key
             owners, home = devices.get(key, ()), homes.get(key)
             without_home = home is None and self._target.of_people(key[0])
             if without_home or self._target.opted_out(key, owners if home is None else ()):
-                tally.refuse("opted_out", statement.line.number)
-            elif home is not None:
-                self._applied_to.setdefault(key, owners)
-                for uuid in (home, *owners):
-                    by_device.setdefault(uuid, []).append(statement)
-            elif not owners:
-                tally.refuse("no_matching_id", statement.line.number)
+                tally.refuse("opted_out", said.line.number)
+            elif home is None and not owners:
+                tally.refuse("no_matching_id", said.line.number)
             else:
-                by_device.setdefault(owners[0], []).append(statement)
+                statement = said
+                if self._mirror is not None and self._mirror.is_shared:
+                    statement = await self._mirror.without_held(self._record.number, said, owners)
+                taken.append(statement)
+                if home is not None:
+                    self._applied_to.setdefault(key, owners)
+                for uuid in owners[:1] if home is None else (home, *owners):
+                    by_device.setdefault(uuid, []).append(statement)
+        return taken
 
     def _command(self, uuid: str, statements: Sequence[Statement], now: int) -> Onboard:
         lines = tuple(one.line for one in statements)
         return Onboard(uuid, self._record.number, self._record.begun, now, lines, self._overwrites)
+
+    # --- mirror -----------------------------------------------------------------------------------------
+
+    async def leave(self, feed: Feed, ids: Sequence[str]) -> list[Holding]:
+        """Take ids, and their devices, out of what a feed says, where nothing else keeps them in; returns those
+        with which that is done. Unlike lines of a file these may be told twice: they change nothing then.
+        """
+        mirror, file = self._mirror, self._record.number
+        if mirror is None:
+            raise RuntimeError("only a mirror lets anybody leave")
+        line = leaving(feed.subject)
+        keys = [(feed.dpid, id_) for id_ in ids]
+        devices = await self._target.devices(keys)
+        homes = await self._target.homes(keys) if self._target.of_people(feed.dpid) else {}
+        told: dict[str, list[str]] = {}
+        for place, key in enumerate(keys):
+            if not place % SLICE:
+                await asyncio.sleep(0)
+            owners, home = devices.get(key, ()), homes.get(key)
+            if self._target.opted_out(key, owners if home is None else ()) or await mirror.keeps(
+                feed, file, key
+            ):
+                continue
+            if home is not None:
+                self._applied_to[key] = owners
+                told.setdefault(home, []).append(key[1])
+            for uuid in owners[:1] if home is None else owners:
+                if not await mirror.keeps(feed, file, key, uuid):
+                    told.setdefault(uuid, []).append(key[1])
+        ts, now = self._record.begun, int(self._clock.now())
+        results = await self._target.onboard([Onboard(uuid, 0, ts, now, (line,)) for uuid in told])
+        failed: set[str] = set()
+        for told_of, result in zip(told.values(), results, strict=True):
+            if isinstance(result, Failed):
+                failed.update(told_of)
+        return [Holding(feed.number, id_) for id_ in ids if id_ not in failed]
 
     # --- id sync ----------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 ```yaml
 id: {column: customer, dpid: 12345}      # dpid 0: the column holds UUIDs
 target: 501                              # whose traits these are; the data source of the ids if left out
-mode: sync                               # or overwrite
+mode: sync                               # or overwrite; or mirror: the file is the whole audience
 traits: {bought: 1000}                   # column: trait; 1 realises it, 0 removes it, empty says nothing
 memberships: {churn_risk: 14356}         # column: external segment; 1 or 0, empty says nothing
 signals: {product: c_product}            # column: key that rules of onboarded traits ask for
@@ -11,6 +11,8 @@ always: {traits: [2000], memberships: {14357: 1}}   # what every row says
 header: true                             # false: the first line is a row, and columns are named 0, 1, 2, ...
 nulls: ["\\\\N"]                           # cells that say nothing, beside empty ones
 delimiter: ","                           # of CSV
+feed: shop                               # mirror: whose file it is, where several mirror the same
+mirror_guard: 20%                        # mirror: a file that is smaller by more is refused
 ```
 """
 
@@ -22,6 +24,7 @@ import msgspec
 
 from arke.domain.catalog import MAX_ID
 from arke.errors import InvalidInput
+from arke.storage.ports.feeds import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,13 +32,16 @@ if TYPE_CHECKING:
     from arke.onboarding.names import FileName
 
 MAX_NULLS = 100
+MAX_FEED_CHARS = 100
 
 Dpid = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 Flag = Annotated[int, msgspec.Meta(ge=0, le=1)]
 Nulls = Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_NULLS)]
 
 
-_LATER = frozenset({"always", "header", "nulls"})
+_LATER = frozenset({"always", "header", "nulls", "feed"})
+_HOW_LOADED = frozenset({"mirror_guard"})
+"""Says nothing of what is in the file."""
 
 
 class IdColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +67,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     id: IdColumn
     target: Dpid | None = None
-    mode: Literal["sync", "overwrite"] = "sync"
+    mode: Literal["sync", "overwrite", "mirror"] = "sync"
     traits: dict[str, int] = {}
     memberships: dict[str, int] = {}
     signals: dict[str, str] = {}
@@ -69,6 +75,8 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     always: Always = Always()
     header: bool = True
     nulls: Nulls = ("\\N",)
+    feed: Annotated[str, msgspec.Meta(max_length=MAX_FEED_CHARS)] = ""
+    mirror_guard: str = "20%"
 
     @property
     def names(self) -> list[str]:
@@ -81,12 +89,25 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return bool(self.traits or self.memberships or self.signals or always.traits or always.memberships)
 
     @property
+    def subjects(self) -> list[Subject]:
+        """Whatever a row may say that somebody is in."""
+        traits = (*self.traits.values(), *self.always.trait_flags)
+        segments = (*self.memberships.values(), *self.always.memberships)
+        found = [Subject("trait", number) for number in traits]
+        found += [Subject("segment", number) for number in segments]
+        return list(dict.fromkeys(found))
+
+    @property
     def fingerprint(self) -> bytes:
         """Tells tables apart that are read differently. What earlier versions did not know counts where set."""
         told: dict[str, object] = msgspec.to_builtins(self)
         standard: dict[str, object] = msgspec.to_builtins(Columns(id=self.id))
         return msgspec.json.encode(
-            {name: value for name, value in told.items() if name not in _LATER or value != standard[name]}
+            {
+                name: value
+                for name, value in told.items()
+                if name not in _HOW_LOADED and (name not in _LATER or value != standard[name])
+            }
         )
 
     def named(self, name: FileName) -> FileName:

@@ -14,6 +14,7 @@ from arke.catalog.tree import grow
 from arke.catalog.yaml_events import yaml_events
 from arke.domain.catalog import GLOBAL_DATA_SOURCES
 from arke.errors import InvalidInput
+from arke.onboarding.allowance import parse_allowance
 from arke.onboarding.columns import Columns
 from arke.onboarding.names import parse_name
 from arke.onboarding.source import read_small
@@ -90,6 +91,7 @@ def _problems(columns: Columns) -> Iterable[tuple[tuple[str | int, ...], str]]:
                     ("header",),
                     f"without a head line a column is named by its number, from 0: not {name!r}",
                 )
+    yield from _problems_of_a_mirror(columns)
     for field, named, always in (
         ("traits", columns.traits, columns.always.trait_flags),
         ("memberships", columns.memberships, columns.always.memberships),
@@ -97,6 +99,22 @@ def _problems(columns: Columns) -> Iterable[tuple[tuple[str | int, ...], str]]:
         for column, subject in named.items():
             if subject in always:
                 yield ("always", field), f"{subject} is also told by the column {column!r}: name it once"
+
+
+def _problems_of_a_mirror(columns: Columns) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    if columns.mode != "mirror":
+        for field, given in (("feed", columns.feed), ("mirror_guard", columns.mirror_guard != "20%")):
+            if given:
+                yield (field,), f"`{field}` goes with `mode: mirror`"
+        return
+    if not columns.subjects:
+        yield ("mode",), "a mirror needs traits or memberships: nobody is in anything by signals"
+    if 0 in (*columns.always.trait_flags.values(), *columns.always.memberships.values()):
+        yield ("always",), "the file of a mirror says who is in: who is not in it leaves by that"
+    try:
+        parse_allowance(columns.mirror_guard, "mirror_guard")
+    except InvalidInput as error:
+        yield ("mirror_guard",), str(error)
 
 
 def columns_beside(path: Path | str, folder: int | None = None) -> bytes | None:

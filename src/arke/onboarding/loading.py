@@ -19,6 +19,7 @@ from arke.log import get_logger
 from arke.onboarding.applying import Applier
 from arke.onboarding.columns import Columns, check_memberships
 from arke.onboarding.columns_file import parse_columns
+from arke.onboarding.mirror import open_mirror
 from arke.onboarding.names import FileName, parse_name
 from arke.onboarding.reading import Reading
 from arke.onboarding.receipt import MAX_REFUSED, Receipt, Tally
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.clock import Clock
+    from arke.onboarding.mirror import Mirror
     from arke.onboarding.source import Survey
     from arke.onboarding.target import Target
     from arke.storage.committer import Committer
@@ -137,17 +139,22 @@ class Loader:
 
     async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
         survey = await self._worker.run(reading.survey)
-        now = int(self._clock.now())
-        record = await self._files.begin(job.name.name, survey.digest, now)
+        mirror = await open_mirror(self._files.feeds, job.columns, job.name.at)
+        record = await self._begin(job, survey, mirror)
         if record.done:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
         shown = _Shown(self._target, job.name.name, survey.lines, progress)
         try:
             shown.up_to(record.position)
+            if mirror is not None and not mirror.is_begun_by(record.number):
+                await self._admit(mirror, reading, record.number)
             await self._worker.run(reading.start, record.position, self._target.catalog)
-            await self._chunks(job, reading, record, tally, shown)
-            reading.check_complete(tally)
+            applier = Applier(self._target, self._files, self._clock, job.name, record, mirror)
+            position = await self._chunks(applier, reading, record, tally, shown)
+            reading.check_complete(tally, may_be_empty=mirror is not None)
+            if mirror is not None:
+                await self._leave(mirror, applier, record.number, position, tally)
         except FileRefused as error:
             return self._failed(job, error, tally, record, survey)
         finally:
@@ -159,11 +166,42 @@ class Loader:
         await self.prune()
         return receipt
 
+    async def _begin(self, job: Job, survey: Survey, mirror: Mirror | None) -> FileRecord:
+        """What is recorded of this very file."""
+        name, now = job.name.name, int(self._clock.now())
+        record = await self._files.begin(name, survey.digest, now)
+        if mirror is not None and mirror.is_stale(record.number):
+            record = await self._files.begin(name, survey.digest, now, anew=True)
+        return record
+
+    async def _admit(self, mirror: Mirror, reading: Reading, file: int) -> None:
+        """Read a mirror's file before anything of it counts: whom it names. Raises FileRefused."""
+        mirror.check_time()
+        received = 0
+        await self._worker.run(reading.start, 0, self._target.catalog)
+        end = False
+        while not end:
+            chunk = await self._worker.run(reading.chunk)
+            await mirror.name(file, chunk.statements, chunk.unsure)
+            received += chunk.tally.received
+            end = chunk.end
+        await mirror.admit(file, received)
+
+    async def _leave(self, mirror: Mirror, applier: Applier, file: int, position: int, tally: Tally) -> None:
+        """Whoever was in, and was not named. Raises FileRefused."""
+        if not tally.left:
+            await mirror.check_stored(tally.stored)
+        async for feed, ids in mirror.absent(file):
+            gone = await applier.leave(feed, ids) if ids else []
+            if gone:
+                tally.left += len(gone)
+                await applier.commit(position, msgspec.json.encode(tally), gone)
+            await asyncio.sleep(0)
+
     async def _chunks(
-        self, job: Job, reading: Reading, record: FileRecord, tally: Tally, shown: _Shown
-    ) -> None:
-        """While shards take one chunk the next one is parsed."""
-        applier = Applier(self._target, self._files, self._clock, job.name, record)
+        self, applier: Applier, reading: Reading, record: FileRecord, tally: Tally, shown: _Shown
+    ) -> int:
+        """While shards take one chunk the next one is parsed. Returns the last line's number."""
         version = self._target.catalog_version
         position = committed = record.position
         ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
@@ -183,7 +221,7 @@ class Loader:
                     committed = position
                 shown.up_to(position)
                 if chunk.end:
-                    return
+                    return position
         finally:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)

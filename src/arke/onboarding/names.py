@@ -2,12 +2,15 @@
 
 `ftp_dpm_<DPID>[_<TARGET>]_<TIME>(.sync|.overwrite)[.<SPLIT>][.gz]`, `ftp_dpm_odc_...` with a column of id
 types, `adobe_id_<MASTER>_<DPID>..._<TIME>.sync[.<SPLIT>][.gz]` and `c2c_id_...` (dossier 15 and 16), and
-tables (`.csv`, `.csv.gz`, `.parquet`), of which only the columns file tells more.
+tables (`.csv`, `.csv.gz`, `.parquet`), of which only the columns file tells more. A table's name may say a time:
+`people_1777600000.csv`, `people-2026-11-29.csv.gz`, `people_20261129T0200.parquet`, UTC.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -15,7 +18,7 @@ import msgspec
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, MAX_ID
 from arke.errors import InvalidInput
 
-Kind = Literal["sync", "overwrite", "id_sync", "table"]
+Kind = Literal["sync", "overwrite", "mirror", "id_sync", "table"]
 Form = Literal["lines", "csv", "parquet"]
 
 MAX_NAME_CHARS = 255
@@ -27,6 +30,11 @@ _TEXT = re.compile(
 )
 _TABLE = re.compile(r"[^/]+?\.(?P<form>csv|parquet)(?P<packed>\.gz)?")
 _TIME_DIGITS = 10
+_SECONDS = re.compile(r"(?<![0-9])1[0-9]{9}(?![0-9])")
+_DAY = re.compile(
+    r"(?<![0-9])(20[0-9]{2})([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12][0-9]|3[01])"
+    r"(?:[T_ .-]?([01][0-9]|2[0-3])[:._-]?([0-5][0-9])(?:[:._-]?([0-5][0-9]))?Z?)?(?![0-9])"
+)
 
 
 class FileName(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +78,22 @@ def parse_name(name: str) -> FileName:
     form: Form = "parquet" if table["form"] == "parquet" else "csv"
     if form == "parquet" and table["packed"]:
         raise InvalidInput(f"{name}: a Parquet file is packed inside: send it without .gz")
-    return FileName(name=name, kind="table", form=form, packed=table["packed"] is not None)
+    packed = table["packed"] is not None
+    return FileName(name=name, kind="table", form=form, at=_time_in(name), packed=packed)
+
+
+def _time_in(name: str) -> int:
+    """The time in a table's name, 0 where there is none."""
+    seconds = _SECONDS.findall(name)
+    if seconds:
+        return int(seconds[-1])
+    for year, _, month, day, hour, minute, second in reversed(_DAY.findall(name)):
+        with suppress(ValueError):  # the 31st of June
+            day_told = datetime(int(year), int(month), int(day), tzinfo=UTC)
+            return (
+                int(day_told.timestamp()) + 3600 * int(hour or 0) + 60 * int(minute or 0) + int(second or 0)
+            )
+    return 0
 
 
 def _text_file(name: str, found: re.Match[str]) -> FileName:

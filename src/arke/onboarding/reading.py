@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.domain.catalog import Catalog
+    from arke.domain.identity import IdKey
     from arke.onboarding.columns import Columns
     from arke.onboarding.names import FileName
     from arke.onboarding.parquet_reader import Row
+    from arke.storage.ports.feeds import Subject
 
 CHUNK_LINES = 1_000
 CHUNK_BYTES = 1 << 20
@@ -35,12 +37,15 @@ LET_GO_LINES = 16
 
 
 class Chunk(msgspec.Struct):
-    """Some lines: what they say, the counters of those that are refused, and the last one's number."""
+    """Some lines: what they say, the counters of those that are refused, and the last one's number. `unsure`: of
+    whom a cell could not be read, and what it is about.
+    """
 
     last: int
     tally: Tally
     statements: list[Statement] = []
     rows: list[IdRow] = []
+    unsure: list[tuple[IdKey, Subject]] = []
     end: bool = False
 
 
@@ -59,6 +64,7 @@ class Reading:
         self._entries: Iterator[tuple[int, bytes | None]] = iter(())
         self._parquet: ParquetRows | None = None
         self._rows: Iterator[tuple[int, Row]] = iter(())
+        self._rows_asked = False
         self._last = 0
         self.book: TraitBook | None = None
         self.warnings: list[str] = []
@@ -75,7 +81,7 @@ class Reading:
         return Survey(digest.digest(), lines)
 
     def start(self, after: int, catalog: Catalog) -> None:
-        """Begin behind line `after`. Raises FileRefused."""
+        """Begin behind line `after`; may be called again. Raises FileRefused."""
         self._last = after
         rules = IdRules(catalog)
         if self._name.kind == "id_sync":
@@ -88,6 +94,10 @@ class Reading:
                 self._table = TableRows(self._columns, self.book, rules)
         if self._columns is not None and self._table is not None:
             if self._name.form == "parquet":
+                if self._rows_asked and self._parquet is not None:
+                    self._parquet.close()
+                    self._parquet = None
+                self._rows_asked = True
                 self._rows = self._opened(self._columns).rows(after)
                 return
             self._parse = CsvLines(self._file, self._columns, self._table)
@@ -113,10 +123,15 @@ class Reading:
     def chunk(self) -> Chunk:
         """The next lines. Raises FileRefused."""
         chunk = Chunk(self._last, Tally())
-        parse = self._parse
-        if parse is None:
+        if self._parse is None:
             self._table_rows(chunk)
-            return chunk
+        else:
+            self._lines(chunk, self._parse)
+        if self._table is not None:
+            chunk.unsure, self._table.unsure = self._table.unsure, []
+        return chunk
+
+    def _lines(self, chunk: Chunk, parse: TraitLines | IdLines | CsvLines) -> None:
         size = 0
         for number, raw in self._entries:
             if not number % LET_GO_LINES:
@@ -133,7 +148,6 @@ class Reading:
         else:
             chunk.end = True
         self._last = chunk.last
-        return chunk
 
     def _table_rows(self, chunk: Chunk) -> None:
         if self._table is None or self._columns is None:
@@ -156,10 +170,10 @@ class Reading:
                 return
         chunk.end = True
 
-    def check_complete(self, tally: Tally) -> None:
+    def check_complete(self, tally: Tally, *, may_be_empty: bool = False) -> None:
         """After the last chunk: raises FileRefused for a file that was written to meanwhile, or has no lines."""
         self._file.check_unchanged()
-        if not tally.received:
+        if not (tally.received or may_be_empty):
             raise FileRefused("empty", "the file has no lines")
 
     def close(self) -> None:

@@ -55,7 +55,8 @@ class Tally(msgspec.Struct, kw_only=True):
     """Counters of lines. `received` = `stored` + the sum of `errors`. `devices`, `people`: different ones that
     lines were stored for; `signals`: key-values read, `unused` those that no trait asks for; `realised`, `removed`
     and `told` (external segments) count what stored lines did; `invalid_traits` are traits of other data
-    sources, in `invalid_lines` lines; `bad_cells` are cells of tables that could not be read.
+    sources, in `invalid_lines` lines; `bad_cells` are cells of tables that could not be read;
+    `left` counts who was in by a mirror's feed, each trait and segment, and is absent from its file.
     """
 
     received: int = 0
@@ -72,6 +73,7 @@ class Tally(msgspec.Struct, kw_only=True):
     invalid_traits: int = 0
     invalid_lines: int = 0
     bad_cells: int = 0
+    left: int = 0
     samples: dict[str, list[Sample]] = msgspec.field(default_factory=dict)
 
     def refuse(self, kind: ErrorClass, line: int, why: str | None = None) -> None:
@@ -117,7 +119,7 @@ _COUNTERS = (
         "told",
         "linked",
     ),
-    *("invalid_traits", "invalid_lines", "bad_cells"),
+    *("invalid_traits", "invalid_lines", "bad_cells", "left"),
 )
 
 
@@ -170,6 +172,8 @@ class Receipt(Tally, kw_only=True):
                 f"  {self.devices:,} devices{people}; {self.realised:,} traits realised, {self.removed:,} removed; "
                 f"{self.told:,} memberships told; {self.linked:,} ids linked"
             )
+        if self.kind == "mirror" and self.state == "done":
+            shown.append(f"  {self.left:,} were in before and have left")
         if self.signals or self.invalid_traits:
             shown.append(
                 f"  {self.signals:,} signals, {self.unused:,} of no use; {self.invalid_traits:,} traits of "

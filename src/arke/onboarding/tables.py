@@ -15,10 +15,12 @@ from arke.onboarding.cells import flag_of, id_of, lost_digits
 from arke.onboarding.head import chosen, find
 from arke.onboarding.items import Items
 from arke.onboarding.parsing import NoId, meant, read_id, text_of
+from arke.storage.ports.feeds import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from arke.domain.identity import IdKey
     from arke.domain.ids import IdRules
     from arke.onboarding.columns import Columns
     from arke.onboarding.items import TraitBook
@@ -32,13 +34,20 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 class TableRows:
-    """What rows say, given as column -> values. `book` and `rules` may be exchanged between chunks."""
+    """What rows say, given as column -> values. `book` and `rules` may be exchanged between chunks. `unsure`
+    collects whom cells are about that could not be read, and what.
+    """
 
     def __init__(self, columns: Columns, book: TraitBook, rules: IdRules) -> None:
         self.book = book
         self.rules = rules
+        self.unsure: list[tuple[IdKey, Subject]] = []
         self._columns = columns
         self._nulls = frozenset(columns.nulls)
+        self._subjects = [(column, Subject("trait", number)) for column, number in columns.traits.items()]
+        self._subjects += [
+            (column, Subject("segment", number)) for column, number in columns.memberships.items()
+        ]
         always = columns.always
         self._always_realised = [trait for trait, flag in always.trait_flags.items() if flag]
         self._always_removed = [trait for trait, flag in always.trait_flags.items() if not flag]
@@ -52,7 +61,7 @@ class TableRows:
         items = Items(
             [*self._always_realised], [*self._always_removed], memberships={**columns.always.memberships}
         )
-        unread = self._flags(number, row, items, tally)
+        unread = self._flags(number, (columns.id.dpid, id_), row, items, tally)
         for column, key in columns.signals.items():
             for value in row[column]:
                 if value and value.strip() not in self._nulls:
@@ -60,7 +69,7 @@ class TableRows:
         if items.empty:
             tally.refuse("format" if unread else "no_trait", number, unread)
             return None
-        removing = columns.mode == "sync"
+        removing = columns.mode != "overwrite"
         return meant(number, (columns.id.dpid, id_), items, self.book, tally, removing=removing)
 
     def _id(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> str | None:
@@ -75,32 +84,25 @@ class TableRows:
             return None
         return id_
 
-    def _flags(self, number: int, row: Mapping[str, list[str]], items: Items, tally: Tally) -> str | None:
+    def _flags(
+        self, number: int, key: IdKey, row: Mapping[str, list[str]], items: Items, tally: Tally
+    ) -> str | None:
         """Read the cells of traits and memberships. A cell that is no flag costs only itself: why, for the last."""
         unread = None
-        for named, into in (
-            (self._columns.traits, self._trait),
-            (self._columns.memberships, self._membership),
-        ):
-            for column, subject in named.items():
-                text = ",".join(row[column]).strip()
-                if not text or text in self._nulls:
-                    continue
-                flag = flag_of(text)
-                if flag is None:
-                    unread = f"column {column!r} holds neither 1 nor 0"
-                    tally.bad_cell(number, unread)
-                else:
-                    into(items, subject, flag)
+        for column, subject in self._subjects:
+            text = ",".join(row[column]).strip()
+            if not text or text in self._nulls:
+                continue
+            flag = flag_of(text)
+            if flag is None:
+                unread = f"column {column!r} holds neither 1 nor 0"
+                tally.bad_cell(number, unread)
+                self.unsure.append((key, subject))
+            elif subject.kind == "segment":
+                items.memberships[subject.number] = flag
+            else:
+                (items.realise if flag else items.remove).append(subject.number)
         return unread
-
-    @staticmethod
-    def _trait(items: Items, trait_id: int, flag: int) -> None:
-        (items.realise if flag else items.remove).append(trait_id)
-
-    @staticmethod
-    def _membership(items: Items, segment_id: int, status: int) -> None:
-        items.memberships[segment_id] = status
 
 
 class CsvLines:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.identity import IdKey
+    from arke.storage.ports.feeds import FeedStore, Holding
 
 
 class FileRecord(NamedTuple):
@@ -51,8 +52,13 @@ class Joining(NamedTuple):
 class FileStore(Protocol):
     """Writes are durable on return; every call may suspend and raises StoreUnavailable."""
 
-    async def begin(self, name: str, digest: bytes, at: int) -> FileRecord:
-        """The record of this very file; made now where it is new."""
+    @property
+    def feeds(self) -> FeedStore: ...
+
+    async def begin(self, name: str, digest: bytes, at: int, *, anew: bool = False) -> FileRecord:
+        """The record of this very file; made now where it is new. `anew`: whatever became of it counts no more,
+        and it has another number.
+        """
         ...
 
     async def advance(
@@ -61,6 +67,7 @@ class FileStore(Protocol):
         position: int,
         body: bytes,
         applied_to: Mapping[IdKey, Sequence[str]],
+        gone: Sequence[Holding] = (),
     ) -> None:
         """A file has come to `position`. `applied_to` are the people that it spoke of, each with the
         devices to which it was applied: whoever else has one of these ids joins.

@@ -9,11 +9,13 @@ import msgspec
 
 from arke.storage.ports.files import Filed, FileRecord, Joining
 from arke.storage.sqlite.connection import statements
+from arke.storage.sqlite.feeds import SqliteFeeds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from arke.domain.identity import IdKey
+    from arke.storage.ports.feeds import Holding
     from arke.storage.sqlite.connection import Database
 
 SQL = statements(Path(__file__).with_name("queries") / "files.sql")
@@ -25,13 +27,16 @@ class SqliteFiles:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.feeds = SqliteFeeds(database)
 
-    async def begin(self, name: str, digest: bytes, at: int) -> FileRecord:
-        return await self._database.write(self._begin, name, digest, at)
+    async def begin(self, name: str, digest: bytes, at: int, *, anew: bool = False) -> FileRecord:
+        return await self._database.write(self._begin, name, digest, at, anew)
 
-    def _begin(self, name: str, digest: bytes, at: int) -> FileRecord:
+    def _begin(self, name: str, digest: bytes, at: int, anew: bool) -> FileRecord:
         run = self._database.connection.execute
         run(SQL["begin"], (name, digest, at))
+        if anew:
+            run(SQL["renew"], (name, digest, at))
         number, begun, position, done, body = next(run(SQL["find"], (name, digest)))
         return FileRecord(number, begun, position, bool(done), body)
 
@@ -41,8 +46,9 @@ class SqliteFiles:
         position: int,
         body: bytes,
         applied_to: Mapping[IdKey, Sequence[str]],
+        gone: Sequence[Holding] = (),
     ) -> None:
-        await self._database.write(self._advance, number, position, body, applied_to)
+        await self._database.write(self._advance, number, position, body, applied_to, gone)
 
     def _advance(
         self,
@@ -50,8 +56,10 @@ class SqliteFiles:
         position: int,
         body: bytes,
         applied_to: Mapping[IdKey, Sequence[str]],
+        gone: Sequence[Holding],
     ) -> None:
         connection = self._database.connection
+        self.feeds.let_go(number, gone)
         connection.execute(SQL["advance"], (position, body, number))
         for key, already in applied_to.items():
             devices = list(connection.execute(SQL["devices"], key))

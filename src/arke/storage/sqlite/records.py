@@ -155,6 +155,7 @@ class SqliteRequests:
     ) -> list[IdKey]:
         forgotten = self._identities.forget(uuids, ids)
         self._files.forget(uuids, ids)
+        self._files.feeds.forget(uuids, ids, forgotten)
         for number, body in bodies.items():
             self._database.connection.execute(REQUESTS["finish"], (at, body, number))
         self._database.connection.execute(REQUESTS["note_remains"])

@@ -3,6 +3,11 @@
 -- name: begin
 INSERT OR IGNORE INTO data_file (name, digest, begun, position, done, body) VALUES (?, ?, ?, 0, 0, x'')
 
+-- name: renew
+-- Under a number that no file had.
+UPDATE data_file SET number = (SELECT max(number) + 1 FROM data_file), begun = ?3, position = 0, done = 0, body = x''
+WHERE name = ?1 AND digest = ?2
+
 -- name: find
 SELECT number, begun, position, done, body FROM data_file WHERE name = ? AND digest = ?
 
@@ -47,4 +52,5 @@ DELETE FROM joining WHERE dpid = ? AND id = ?
 DELETE FROM joining WHERE uuid = ?
 
 -- name: prune_files
-DELETE FROM data_file WHERE done AND begun < ?
+-- The newest one stays, so that its number is not given to another file: feeds know files by their numbers.
+DELETE FROM data_file WHERE done AND begun < ? AND number < (SELECT max(number) FROM data_file)
