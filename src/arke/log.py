@@ -59,8 +59,13 @@ def _take_library_lines() -> None:
         root.addHandler(LibraryLines())
 
 
+_level = logging.INFO
+
+
 def configure_logging(level: int = logging.INFO) -> None:
-    """Log JSON lines to stderr from `level` on."""
+    """Log JSON lines to stderr from `level` on; shards' processes that are started afterwards do as well."""
+    global _level
+    _level = level
     _take_library_lines()
     structlog.configure(
         processors=[
@@ -73,6 +78,11 @@ def configure_logging(level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def log_level() -> int:
+    """From where on this process logs."""
+    return _level
 
 
 def get_logger(component: str, **facts: Any) -> Any:

@@ -37,8 +37,9 @@ def main() -> None:
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--settings", required=True)
+    parser.add_argument("--log-level", type=int, required=True)
     arguments = parser.parse_args()
-    configure_logging()
+    configure_logging(arguments.log_level)
     os.umask(PRIVATE_UMASK)
     # The engine decides when to stop; a Ctrl-C, or a service manager's SIGTERM, reaches the whole process group.
     for number in (signal.SIGINT, signal.SIGTERM):

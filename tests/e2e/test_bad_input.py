@@ -95,7 +95,10 @@ LINES: list[tuple[bytes, tuple[str, str] | None]] = [
     (b"\xff\xfe", ("bad_json", "not a JSON object")),
     (
         json.dumps({"ids": [{"dpid": 777, "id": "x"}]}).encode(),
-        ("unknown_data_source", "ids[0].dpid 777 is not"),
+        (
+            "all_ids_invalid",
+            "all of its ids are invalid (104): ids[0].id is of data source 777, which",
+        ),
     ),
     (
         json.dumps({"uuid": "123"}).encode(),
@@ -111,7 +114,10 @@ LINES: list[tuple[bytes, tuple[str, str] | None]] = [
     (json.dumps({"memberships": {"12176": 2}}).encode(), ("bad_field", "Expected `int` <= 1")),
     (json.dumps({"ts": "2001-01-01T00:00:00Z"}).encode(), ("too_old", "ts is more than 130 days ago")),
     (json.dumps({"ts": "2999-01-01T00:00:00Z"}).encode(), ("in_future", "ts is more than 5 minutes ahead")),
-    (json.dumps({"ids": [{"dpid": DPID, "id": ""}]}).encode(), ("bad_id", "ids[0].id must be 1 to 512")),
+    (
+        json.dumps({"ids": [{"dpid": DPID, "id": ""}]}).encode(),
+        ("all_ids_invalid", "all of its ids are invalid (104): ids[0].id"),
+    ),
     (b'{"signals": {"c_see": "' + b"x" * 40_000 + b'"}}', ("line_too_long", "the line is longer than 32768")),
     (b"[" * 100_000 + b"\n", ("line_too_long", "the line is longer than")),
     (b"", None),

@@ -63,7 +63,7 @@ def test_every_event_was_accepted_or_rejected(summary: dict[str, Any]) -> None:
     assert events["sent"] == events["accepted"] + events["rejected"]
     assert events["accepted"] == events["engine"] > 1_000
     assert events["rejected"] == sum(events["rejected_by_code"].values()) > 0
-    assert {"bad_json", "unknown_data_source", "code 102"} <= events["rejected_by_code"].keys()
+    assert {"bad_json", "all_ids_invalid", "code 102"} <= events["rejected_by_code"].keys()
 
 
 def test_memberships_are_gained_and_lost(summary: dict[str, Any]) -> None:

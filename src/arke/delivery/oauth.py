@@ -125,14 +125,15 @@ class TokenSource:
     def refused(self, token: AccessToken, status: int, asker: object, *, last: bool) -> None:
         """A message with this token was answered with 401 or 403. Drop the token where a new one may help.
 
-        It does not where the server said how long it lives and gave it out for this very message (`asker`), nor
-        soon after a token that was fetched for a last attempt was forbidden too: then 403 is about something else.
+        It does not after a last attempt with a token of its own (`asker`). Nor, for a 403, where the server said
+        how long the token lives and gave it out for this very message, or soon after a new one was forbidden as
+        well: then it is about something else.
         """
         now = self._clock.now()
         its_own = token.asker is asker
         if its_own and last and status == 403:
             self._forbidden_until = now + FORBIDDEN_S
-        if its_own and (last or token.known_end):
+        if its_own and (last or (token.known_end and status == 403)):
             return
         if status == 403 and now < self._forbidden_until:
             return

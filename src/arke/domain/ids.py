@@ -117,7 +117,7 @@ class IdRules:
         rule = self._rules.get(dpid)
         if rule is None:
             return IdProblem.UNKNOWN_SOURCE
-        if is_placeholder(text):
+        if is_placeholder(text) and not (dpid == 0 and is_uuid(text)):  # a UUID may be any 38 digits
             return IdProblem.NOBODY
         return text if rule is _ANY else _apply(rule, text)
 

@@ -308,6 +308,8 @@ def _apply_declared(
                 profile.segments[segment_id] = declared
             else:
                 before.verified = ts
+                if before.reason == "inactive":  # declared over: it does not come back with the device
+                    before.reason = DECLARED
                 profile.due = min(profile.due, _declared_until(compiled, segment_id, before))
             continue
         if segment.paused and status:

@@ -13,7 +13,7 @@ import msgspec
 
 from arke.background import Background, Pause, retry
 from arke.errors import ArkeError, ShardDown
-from arke.log import get_logger
+from arke.log import get_logger, log_level
 from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
 from arke.transport.frames import call_frame, decode_answer, read_frame, reader_of
 
@@ -104,6 +104,7 @@ class RemoteShard:
             *("--socket", str(descriptor)),
             *("--store", str(self._store)),
             *("--settings", msgspec.json.encode(self._settings).decode()),
+            *("--log-level", str(log_level())),
         ]
         return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 

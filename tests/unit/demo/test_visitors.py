@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import trustme
 
 from arke.app import catalog_checkers
 from arke.catalog.load import parse_catalog
@@ -70,10 +71,11 @@ def test_nobody_shares_a_partner_id() -> None:
 
 def test_the_catalog_is_valid_and_has_the_ids_that_visitors_use(tmp_path: Path) -> None:
     """A folder whose name YAML would trip over is fine too."""
+    ca = trustme.CA().cert_pem.bytes()
     folder = tmp_path / 'a "quoted" \\ name'
     for name in ("aurora", "borealis", "corona"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "ca.pem").touch()
+        (folder / name / "ca.pem").write_bytes(ca)
     addresses = dict.fromkeys(("aurora", "borealis", "corona"), f"https://127.0.0.1:{9000}")
     loaded = parse_catalog(
         filled_catalog(folder, addresses), name="catalog.yaml", base_dir=folder, checkers=catalog_checkers()
