@@ -1,11 +1,11 @@
-"""What every store of feeds promises: who is in by files that are the whole audience, and who is not named any more."""
+"""What every store of feeds promises: who is in by files that are the whole audience, and who is named no more."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from arke.domain.identity import Claims, Owner, PersonRow
-from arke.storage.ports.feeds import Census, Fed, Holding, Subject
+from arke.storage.ports.feeds import Census, Holding, Subject
 
 if TYPE_CHECKING:
     from arke.storage.ports.directory import Directory
@@ -55,11 +55,6 @@ async def test_who_is_in_and_who_said_so_last(directory: Directory) -> None:
     assert await feeds.page(buyers.number, "b", 2) == [("c", 2)], (
         "who is unsure stays in, and does not come in"
     )
-    assert (
-        await feeds.of_id((COOKIES, "a")) == [Fed("", BUYERS), Fed("", READERS)]
-        or await feeds.of_id((COOKIES, "a")) == [Fed("", BUYERS), Fed("", READERS)][::-1]
-    )
-    assert await feeds.of_id((CRM, "a")) == []
 
 
 async def test_a_file_is_held_against_who_is_in(directory: Directory) -> None:

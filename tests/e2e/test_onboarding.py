@@ -158,11 +158,11 @@ def test_nothing_is_loaded_when_one_name_is_wrong(engine: EngineProcess) -> None
 def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) -> None:
     """An overwrite whose users come twice, far apart; killed twice on the way, it ends as if it never was."""
     users = 6_500
-    lines = [f"{device(n)}\td_sid={1 + n % 2}\n" for n in range(users)]
+    lines = [f"{device(n)}\td_sid={1 + n % 2}\n" for n in range(1, users + 1)]
     lines += ["neither\td_sid=1\n"] * 100 + [f"{device(7)}\td_sid=4\n"] * 250
-    lines += [f"{device(n)}\td_sid=3,d_sid=99\n" for n in range(users)]
+    lines += [f"{device(n)}\td_sid=3,d_sid=99\n" for n in range(1, users + 1)]
     name = f"ftp_dpm_0_{COOKIES}_{AT}.overwrite"
-    before = "".join(f"{device(n)}\td_sid=4\n" for n in range(0, users, 3))
+    before = "".join(f"{device(n)}\td_sid=4\n" for n in range(3, users + 1, 3))
     outcomes = []
     for kills in ((), (2_000, 10_500)):
         folder = tmp_path / f"kills-{len(kills)}"
@@ -173,7 +173,7 @@ def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) 
             engine.apply(CATALOG)
             assert onboard(engine, name.replace("overwrite", "sync"))[0] == 0
             receipt = load_and_kill(engine, name, kills)
-            state = [held(engine, n) for n in (0, 1, 2, 3, 7, users - 1)]
+            state = [held(engine, n) for n in (users, 1, 2, 3, 7, users - 1)]
         facts = msgspec.to_builtins(receipt)
         outcomes.append(
             ({key: value for key, value in facts.items() if key not in ("begun", "ended")}, state)
@@ -182,14 +182,16 @@ def test_a_kill_in_the_middle_changes_neither_receipt_nor_state(tmp_path: Path) 
     told, state = outcomes[0]
     assert (told["received"], told["stored"]) == (2 * users + 350, 2 * users + 198)
     assert told["errors"] == {"invalid_uuid": 100, "over_limit": 52}
-    assert (told["devices"], told["removed"]) == (users, len(range(0, users, 3)))
+    assert (told["devices"], told["removed"]) == (users, len(range(3, users + 1, 3)))
     assert state == [{1, 3}, {2, 3}, {1, 3}, {2, 3}, {2, 4}, {2, 3}]
 
 
-def load_and_kill(engine: EngineProcess, name: str, kills: tuple[int, ...]) -> Receipt:
+def load_and_kill(
+    engine: EngineProcess, name: str, kills: tuple[int, ...], columns: str | None = None
+) -> Receipt:
     """Send a file and kill the engine whenever it has come past one of these lines."""
     with (engine.folder / name).open("rb") as body:
-        ticket = engine.client().ask(table.SEND_FILE, parameters.DataFile(name), body).id or ""
+        ticket = engine.client().ask(table.SEND_FILE, parameters.DataFile(name, columns), body).id or ""
 
     def state() -> FileState:
         return engine.client().ask(table.SHOW_FILE, parameters.OneFile(ticket))
@@ -271,3 +273,41 @@ def test_the_api_answers_for_files(engine: EngineProcess) -> None:
     assert request(engine.admin, "GET", "/v1/onboard/nothing", None, bearer).status == 400
     assert request(engine.admin, "GET", "/v1/onboard/..%2f..", None, bearer).status in (400, 404)
     assert not (engine.data / "inbox").exists(), "nothing was kept of what was refused"
+
+
+MIRROR = f"id: {{column: cookie, dpid: {COOKIES}}}\nmode: mirror\nalways: {{traits: [1]}}\n"
+
+
+def test_a_mirror_that_would_empty_the_audience_fails_the_command(engine: EngineProcess) -> None:
+    """Nothing is changed, until it is allowed by a columns file for this once."""
+    for number in range(1, 6):
+        engine.accept({"uuid": device(number), "ids": [{"dpid": COOKIES, "id": f"c{number}"}]})
+    (engine.folder / "columns.yaml").write_text(MIRROR)
+    (engine.folder / "once.yaml").write_text(MIRROR + "mirror_guard: 100%\n")
+    (engine.folder / "monday.csv").write_text("cookie\nc1\nc2\nc3\nc4\nc5\n")
+    (engine.folder / "tuesday.csv").write_text("cookie\n")
+    assert onboard(engine, "--columns", "columns.yaml", "monday.csv")[0] == 0
+    code, (receipt,), _ = onboard(engine, "--columns", "columns.yaml", "tuesday.csv")
+    assert (code, receipt.state, receipt.reason) == (1, "failed", "mirror_guard")
+    shown = engine.arke("onboard", "--columns", "columns.yaml", "tuesday.csv")
+    assert "5 of 5 ids would leave trait 1 (100%), more than the 20% that may" in shown.stdout + shown.stderr
+    assert held(engine, 5) == {1}
+    code, (receipt,), _ = onboard(engine, "--columns", "once.yaml", "tuesday.csv")
+    assert (code, receipt.state, receipt.left) == (0, "done", 5)
+    assert held(engine, 5) == set()
+
+
+def test_a_mirror_survives_kill_9(engine: EngineProcess) -> None:
+    """Cut short twice it goes on, and who has left is who the file does not name."""
+    people = 24_000
+    rows = [f"{device(number)}\n" for number in range(1, people + 1)]
+    (engine.folder / "monday.csv").write_text("uuid\n" + "".join(rows))
+    (engine.folder / "tuesday.csv").write_text("uuid\n" + "".join(rows[::2]))
+    columns = (
+        "id: {column: uuid, dpid: 0}\ntarget: 12345\nmode: mirror\nalways: {traits: [1]}\nmirror_guard: 50%\n"
+    )
+    load_and_kill(engine, "monday.csv", (), columns)
+    receipt = load_and_kill(engine, "tuesday.csv", (1_000, 11_000), columns)
+    assert (receipt.state, receipt.stored, receipt.left) == ("done", people // 2, people // 2)
+    for number in (1, 2, 3, 4, people // 2 - 1, people // 2, people - 1, people):
+        assert held(engine, number) == ({1} if number % 2 else set())

@@ -220,7 +220,7 @@ def test_people_leave_at_home_and_on_their_devices(tmp_path: Path) -> None:
 def test_a_crash_anywhere_comes_to_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """The write to the directory that fails may be any; the file is loaded again, also after another that failed."""
+    """The write to the directory that fails may be any; the file is loaded again, after another was refused."""
 
     async def play(desk: Desk) -> None:
         await desk.load("one.csv", ids("abcdef"), LIST)

@@ -47,13 +47,6 @@ class Census(NamedTuple):
     absent: int
 
 
-class Fed(NamedTuple):
-    """That an id is in by a feed."""
-
-    name: str
-    subject: Subject
-
-
 class FeedStore(Protocol):
     """Writes are durable on return; every call may suspend and raises StoreUnavailable."""
 
@@ -85,8 +78,4 @@ class FeedStore(Protocol):
         """Whether an id keeps a device in, or itself, that leaves this feed: by another feed, or as another id
         of the device by this one.
         """
-        ...
-
-    async def of_id(self, key: IdKey) -> list[Fed]:
-        """By which feeds an id is in what."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from arke.storage.ports.feeds import Census, Fed, Feed, Holding, Subject
+from arke.storage.ports.feeds import Census, Feed, Holding, Subject
 from arke.storage.sqlite.connection import statements
 
 if TYPE_CHECKING:
@@ -67,10 +67,6 @@ class SqliteFeeds:
     async def is_held(self, feed: Feed, file: int, key: IdKey, device: str) -> bool:
         bindings = (*key, device, *_stored(feed.subject), feed.number, file)
         return self._database.row(SQL["is_held"], bindings) is not None
-
-    async def of_id(self, key: IdKey) -> list[Fed]:
-        rows = self._database.rows(SQL["of_id"], key)
-        return [Fed(name, Subject(KINDS[kind], number)) for name, kind, number in rows]
 
     def let_go(self, file: int, gone: Iterable[Holding]) -> None:
         """Within a transaction of the directory: ids that a file does not name are in no more."""

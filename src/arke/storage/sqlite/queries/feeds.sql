@@ -42,10 +42,6 @@ SELECT 1 FROM ids JOIN feed ON feed.dpid = ids.dpid AND feed.kind = ?4 AND feed.
 WHERE feed.number <> ?6 OR (fed.file = ?7 AND (ids.dpid, ids.id) <> (?1, ?2))
 LIMIT 1
 
--- name: of_id
-SELECT feed.name, feed.kind, feed.subject FROM feed JOIN fed ON fed.feed = feed.number
-WHERE feed.dpid = ?1 AND fed.id = ?2 ORDER BY feed.name, feed.kind, feed.subject
-
 -- name: forget
 DELETE FROM fed WHERE id = ?2 AND feed IN (SELECT number FROM feed WHERE dpid = ?1)
 
