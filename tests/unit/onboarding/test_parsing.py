@@ -169,7 +169,7 @@ def test_a_row_of_an_id_sync_file_is_not_processed(line: bytes, why: str) -> Non
         (f"{UUID}\tundefined\t{IDFA}", ((0, UUID), (20915, IDFA)), {}),
         (f"{UUID}\tundefined\t{ZEROS}", None, {"blocked_id": 1}),
         (f"{UUID}\t\t{ZEROS}", None, {"format": 1}),
-        (f"{'0' * 38}\tjane\t{IDFA}", None, {"invalid_uuid": 1}),
+        (f"{'0' * 37}\tjane\t{IDFA}", None, {"invalid_uuid": 1}),
     ],
 )
 def test_an_id_that_is_none_costs_its_row_only_where_nothing_is_left_to_link(
