@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import apsw
 import pytest
 
+import arke
 from e2e.catalogs import DPID, IN_MARKET, catalog, destination, device, visit
 from e2e.engine_process import OPEN, EngineProcess, Reply, request
 from e2e.receiver_thread import ReceiverThread
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 CRM, ACCOUNT = 702, 701
 """Data sources that only a token declares: cookies, and people."""
 PERSON = 700
+MIGRATIONS = Path(arke.__file__).parent / "storage/sqlite/migrations/directory"
 STRANGER = device(900)
 TAKEN_A_DAY = 10
 BACK_TO_AUDIENCE_MANAGER = (
@@ -220,18 +224,24 @@ def test_audience_managers_behaviour_is_one_setting_away(
         assert IN_MARKET not in answer["segments"]
 
 
+def tables(connection: apsw.Connection) -> set[str]:
+    return {
+        str(name) for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    }
+
+
 def test_a_directory_of_an_earlier_version_counts_too(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A data directory without the table of counts opens, and has it from then on."""
-    import apsw
-
     folder = tmp_path_factory.mktemp("earlier")
     with EngineProcess(folder) as engine:
         engine.apply(catalog([]))
         engine.accept(*(visit(number, "camera") for number in range(1, 13)))
         engine.stop()
         connection = apsw.Connection(str(engine.data / "directory.db"))
-        connection.execute("DROP TABLE takeover")
-        for later in ("presence", "shared_id"):
+        before = apsw.Connection(":memory:")
+        for migration in sorted(MIGRATIONS.iterdir())[:2]:
+            before.execute(migration.read_text())
+        for later in tables(connection) - tables(before):
             connection.execute(f"DROP TABLE {later}")
         connection.execute("PRAGMA user_version=2")
         connection.close()

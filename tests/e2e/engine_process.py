@@ -111,6 +111,7 @@ class EngineProcess:
                 doors[name] = url.strip().removeprefix("http://")
         finally:
             watchdog.cancel()
+        process.stdout.close()
         raise AssertionError(f"the engine did not start:\n{self.log()}")
 
     @property
