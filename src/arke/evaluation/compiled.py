@@ -91,7 +91,11 @@ class CompiledCatalog:
     def expiry(self, trait_id: int, last: int) -> int:
         """When a trait last realised at `last` expires, in epoch seconds, or NEVER (SPEC section 12: TTL)."""
         ttl_days = self.ttl_days.get(trait_id)
-        return 0 if ttl_days is None else expiry_of(ttl_days, last)
+        if ttl_days is None:
+            return 0
+        if ttl_days > 1:
+            return last + ttl_days * DAY_S
+        return expiry_of(ttl_days, last)
 
     def trait_due(self, trait_id: int, state: TraitState, now: int) -> int:
         """When time alone may next change a membership through this trait: epoch seconds, later than `now`.

@@ -130,10 +130,12 @@ def _apply(
         if newly is None:
             continue
         affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
-        profile.due = min(profile.due, compiled.trait_due(trait_id, profile.traits[trait_id], now))
+        due = compiled.trait_due(trait_id, profile.traits[trait_id], now)
+        if due < profile.due:
+            profile.due = due
     for trait_id in drop_beyond_cap(profile):
         affected.update(compiled.on_first.get(trait_id, ()))
-    changes = _decide(compiled, profile, affected, lost, now)
+    changes = _decide(compiled, profile, affected, lost, now) if affected else []
     profile.evaluated = now
     return [*back, *changes, *declared_changes]
 

@@ -28,10 +28,8 @@ def may_have_parts(key: str) -> bool:
 def with_parts(signals: Signals, keys: Collection[str]) -> Signals:
     """The signals with the parts of all values of these keys. The same object where no value has a comma."""
     for key, values in signals.items():
-        if key in keys:
-            for value in values:
-                if "," in value:
-                    return {name: parted(found) if name in keys else found for name, found in signals.items()}
+        if "," in (values[0] if len(values) == 1 else "".join(values)) and key in keys:
+            return {name: parted(found) if name in keys else found for name, found in signals.items()}
     return signals
 
 

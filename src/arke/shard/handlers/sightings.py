@@ -16,6 +16,7 @@ from arke.telling.triggers import destinations_to_tell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from arke.domain.change import Change
     from arke.domain.event import DeclaredId, Event
     from arke.domain.profile import Profile
     from arke.shard.commands import Result, Sight
@@ -52,7 +53,9 @@ def sight(group: Group, command: Sight) -> Result:
     if not home:  # a person is heard of, and never seen
         profile.seen = max(profile.seen, event.ts)
     compiled = group.ruling.compiled
-    changes = [change for held in command.held for change in apply_held(compiled, profile, held, now)]
+    changes: list[Change] = []
+    for held in command.held:
+        changes += apply_held(compiled, profile, held, now)
     effect = apply_event(compiled, profile, event, now)
     changes += effect.changes
     if home and is_silent(profile):  # destinations hear of the device that speaks
@@ -62,7 +65,7 @@ def sight(group: Group, command: Sight) -> Result:
         group.write(uid, profile, now, changes, told, "realtime", touched=bool(changed_dpids))
     if effect.realised:
         group.note_realised(effect.realised)
-    segments = sorted(number for number, held in profile.segments.items() if held.status)
+    segments = sorted([number for number, membership in profile.segments.items() if membership.status])
     return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
 
 
