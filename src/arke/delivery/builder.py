@@ -65,9 +65,11 @@ class Builder:
             log.error("device_not_built", destination=destination_id, error=type(error).__name__)
             return Built.FAILED, []
         device.rows = tuple(
-            _dropped_row(device.uid, destination_id, telling, ledger)
-            for telling in found
-            if not telling.entry.segments
+            [
+                _dropped_row(device.uid, destination_id, telling, ledger)
+                for telling in found
+                if not telling.entry.segments
+            ]
         )
         parts = [
             Part(device, telling, user, ledger.get((telling.dpid, telling.id)))

@@ -365,8 +365,8 @@ class Lane:
             self._owed.failed(owed.due)
         for device in outcome.finished:
             self._in_doubt.discard(device.uid)
-            self.owed_count += (device.failure is not None) and not device.owed
-            self.owed_count -= (device.failure is None) and device.owed
+            if (device.failure is None) == (device.debt is not None):
+                self.owed_count += 1 if device.debt is None else -1
             self._close(device)
         self._wake.set()
 

@@ -95,7 +95,7 @@ def conclude(
             sent=delivery.sent or device.unsure,
             doubted=device.kind == BATCH and feed is not None and feed.resyncs(device.uid),
             seq=device.last,
-            stamp=max(state.verified_ts for state in telling.entry.segments),
+            stamp=max([state.verified_ts for state in telling.entry.segments]),
         )
         if delivery.acknowledged and message.kind == BATCH:
             entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
@@ -111,7 +111,7 @@ def conclude(
             if device.failure is not None:
                 owed.append(owe(message.destination, device, device.failure, at, now))
                 remind.append(telling.entry.uuid)
-            elif device.owed:
+            elif device.debt is not None:
                 no_longer_owed.append(device.uid)
     if message.destination.owed == "strict" or not message.destination.realtime:
         remind.clear()

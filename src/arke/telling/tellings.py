@@ -85,12 +85,12 @@ def tellings(
         stamp = entry.stamp if entry is not None else 0
         if uncertain:  # what a crash has hidden was true by then
             stamp = max(stamp, profile.evaluated)
-        if any(state.verified_ts < stamp for state in states):
+        if stamp and states and min([state.verified_ts for state in states]) < stamp:
             told = entry.told if entry is not None else {}
             states = tuple([_not_before(state, told, stamp, uncertain=uncertain) for state in states])
         user = UserEntry(uuid_on_the_wire(profile.uuid), partner_id, tuple(profile.regions), states)
         told_1 = tuple([state.alias for state in states if state.active])
-        told_0 = tuple([state.alias for state in states if not state.active])
+        told_0 = tuple([state.alias for state in states if not state.active]) if zeros else ()
         result.append(
             Telling(dpid, partner_id, user, told_1, told_0, partner_ids, dropped, profile.seen or None)
         )
@@ -190,7 +190,7 @@ def _zeros(
     lost: dict[str, None] = {}
     silent = route.destination.on_unmap == "silent" and not profile.opted_out
     if entry is not None:
-        believed = [alias for alias, status in entry.told.items() if status != TOLD_0]
+        believed = [alias for alias, status in entry.told.items() if status != TOLD_0 and alias not in active]
         for alias in (*believed, *entry.batched) if batch else believed:
             if not (silent and alias not in route.segment_of):
                 lost[alias] = None
@@ -202,6 +202,8 @@ def _zeros(
             lost.update(
                 (alias, None) for alias, number in route.retired.items() if number in profile.segments
             )
+    if not lost:
+        return []
     return [
         SegmentState(
             alias, False, _lost_at(profile, route.segment_of.get(alias)), route.segment_of.get(alias)
