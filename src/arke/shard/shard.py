@@ -299,6 +299,11 @@ class Shard:
             for lane in self.lanes.values():
                 lane.wake()
 
+    def wake(self) -> None:
+        """Its lanes may send again: see `Wire.lease`."""
+        for lane in self.lanes.values():
+            lane.wake()
+
     async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
         """An id may leave its device, or a device go, only while nothing about it is in flight."""
         held: list[int] = []
