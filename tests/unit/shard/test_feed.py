@@ -97,10 +97,11 @@ def test_it_is_full_with_much_to_do_and_says_when_it_is_not_any_more() -> None:
         running = asyncio.create_task(feed.run())
         positions = range(1, MOST_AHEAD // GROUP + 1)
         feed.offer([message(position, GROUP) for position in positions])
-        assert feed.full
+        fullness = [feed.full]
         await answers.of(positions[-1], 100)
         assert drained.is_set()
-        assert not feed.full
+        fullness.append(feed.full)
+        assert fullness == [True, False]
         feed.close()
         await running
 
