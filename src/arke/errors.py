@@ -231,6 +231,12 @@ class ShardFailed(Unavailable):
     code = "shard_failed"
 
 
+class ShardMoved(StoreUnavailable):
+    """Another process owns the shard by now: nothing of the group was stored."""
+
+    code = "moved"
+
+
 class DataLocked(Unavailable):
     """Another process has this data directory open."""
 

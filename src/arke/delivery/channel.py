@@ -15,6 +15,7 @@ from arke.delivery.authentication import AUTHORIZATION, Fields, secret_fields
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
 from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
+from arke.delivery.lease import Lease
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.refusals import Refusals, refused_by
 from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_keys_of
@@ -40,7 +41,7 @@ class Wire(msgspec.Struct, frozen=True):
     attempt; a retry waits `retry_delay_s`.
 
     `shard` is the shard's number, from 0, and how many there are: each keeps to its share of a destination's
-    bounds.
+    bounds. Messages leave under the `lease`; None: nobody else can own the shard.
     """
 
     poster: Poster
@@ -49,6 +50,7 @@ class Wire(msgspec.Struct, frozen=True):
     timeout_s: float = TIMEOUT_S
     retry_delay_s: float = RETRY_DELAY_S
     shard: tuple[int, int] = (0, 1)
+    lease: Lease | None = None
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 TOO_LARGE = "too_large"
 """Why a user is owed whose body alone is larger than `max_bytes_per_request`: nothing was sent."""
 
+LOST = "shard_moved"
+"""Why nothing was sent of a message whose shard has another owner by now: that one sends it."""
+
 log = get_logger("lane")
 
 
@@ -67,6 +70,7 @@ class Sender:
         observer: FiguresObserver,
     ) -> None:
         self._wire = wire
+        self._lease = wire.lease
         self._bodies = bodies
         self._owner = owner
         self._clock = clock
@@ -96,13 +100,18 @@ class Sender:
     def open(self) -> bool:
         """Whether the endpoint is believed to take messages, or it is time to find out."""
         now = asyncio.get_running_loop().time()
-        return self.circuit.allows(now) and not self.pace.paused_s(now)
+        return self._may_send and self.circuit.allows(now) and not self.pace.paused_s(now)
+
+    @property
+    def _may_send(self) -> bool:
+        """Whether the shard is known to be ours; its owner wakes the lane when it is again."""
+        return self._lease is None or self._lease.holds
 
     @property
     def slots(self) -> int:
         """How many more messages may leave now; one, to find out whether an endpoint that failed is back."""
         now = asyncio.get_running_loop().time()
-        if not self.circuit.allows(now):
+        if not self._may_send or not self.circuit.allows(now):
             return 0
         free = self.concurrency.limit - len(self.in_flight)
         return self.pace.free(now, min(1, free) if self.circuit.is_open else free)
@@ -128,7 +137,7 @@ class Sender:
         """When a message may leave that may not now; None where only an answer can tell. Past or `now`: it may, or
         a connection has to be made first.
         """
-        if self._connecting is not None:
+        if self._connecting is not None or not self._may_send:
             return None
         if not self.circuit.allows(now):
             return self.circuit.waits_until()
@@ -267,7 +276,7 @@ class Sender:
                 self._owner.is_back()
             self.circuit.acknowledged()
             return
-        if (delivery.answer == TOO_LARGE or (delivery.refused and refused_before)) and not probe:
+        if (delivery.answer in (TOO_LARGE, LOST) or (delivery.refused and refused_before)) and not probe:
             return
         self.concurrency.failed()
         now = asyncio.get_running_loop().time()
@@ -275,6 +284,8 @@ class Sender:
 
     async def _deliver(self, message: Message) -> Delivery:
         channel = self._channel_to(message.destination)
+        if self._lease is not None and not await self._lease.wait():
+            return Delivery(False, LOST, attempts=0, sent=False)
         try:
             fields = channel.sign(message)
         except (SecretUnresolved, InvalidInput) as error:
@@ -295,7 +306,12 @@ class Sender:
     async def turn(self, message: Message) -> bool:
         if self._retries_are_far_off() and self._owner.hurried(self._on_the_way.get(message.id, ())):
             return False
-        return await self._line.turn(message.id)
+        if not await self._line.turn(message.id):
+            return False
+        if self._lease is None or await self._lease.wait():
+            return True
+        self._line.answered()
+        return False
 
     def answered(self) -> None:
         self._line.answered()

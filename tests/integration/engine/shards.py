@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.delivery.https.request import OutboundRequest
+    from arke.delivery.lease import Lease
     from arke.storage.ports.shard import ShardReader, StoredDevice
 
 
@@ -64,12 +65,13 @@ async def running_shard(
     housekeeping: bool = True,
     delivering: bool = True,
     request: Prepare | None = None,
+    lease: Lease | None = None,
 ) -> AsyncIterator[Shard]:
     """Started, under the catalog of `request`, or one with a destination; stopped on the way out."""
     shard = Shard(
         store,
         ruling_of(request if request is not None else prepared()),
-        wire=Wire(poster, Secrets(), retry_delay_s=0.0),
+        wire=Wire(poster, Secrets(), retry_delay_s=0.0, lease=lease),
         clock=SystemClock(),
         compiler=ThreadCommitter("test-compile"),
         load_ruling=ruling_of,
