@@ -130,8 +130,8 @@ async def under_load(place: Place, folder: Path) -> AsyncIterator[Scene]:
             store.close()
 
 
-async def test_members_that_come_and_leave_hand_over_what_they_own(place: Place, tmp_path: Path) -> None:
-    log = await place.fresh()
+async def test_members_that_come_and_leave_hand_over_what_they_own(each_log: Place, tmp_path: Path) -> None:
+    log = await each_log.fresh()
     store = Store(tmp_path / "store.db")
     async with opened(log, Kept()) as ends, opened(log, Kept()) as others:
         one, other = Worker("one", ends.reader, store), Worker("other", others.reader, store)
@@ -148,9 +148,9 @@ async def test_members_that_come_and_leave_hand_over_what_they_own(place: Place,
 
 
 async def test_a_member_killed_one_stopped_and_woken_and_one_that_leaves_cost_nothing(
-    place: Place, tmp_path: Path
+    each_log: Place, tmp_path: Path
 ) -> None:
-    async with under_load(place, tmp_path) as scene:
+    async with under_load(each_log, tmp_path) as scene:
         killed, woken, leaving = (scene.begin(name) for name in ("killed", "woken", "leaving"))
         await scene.owned_by("killed", "woken", "leaving")
         killed.send(signal.SIGKILL)
@@ -166,9 +166,9 @@ async def test_a_member_killed_one_stopped_and_woken_and_one_that_leaves_cost_no
 
 @pytest.mark.soak
 async def test_shards_of_a_dead_member_go_on_elsewhere_within_ten_seconds(
-    place: Place, tmp_path: Path
+    each_log: Place, tmp_path: Path
 ) -> None:
-    async with under_load(place, tmp_path) as scene:
+    async with under_load(each_log, tmp_path) as scene:
         scene.begin("stays")
         for number in range(10):
             dies = scene.begin(f"dies{number}")
