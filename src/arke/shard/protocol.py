@@ -218,6 +218,16 @@ class AskStatus(Question[ShardStatus], tag=True, frozen=True):
     fit: bool = False
 
 
+class AskSeen(Question[dict[str, Result]], tag=True, frozen=True):
+    """What became of the newest events of these devices in the message at `position` of the log, by UUID, of those
+    of which it is known within `wait_s`.
+    """
+
+    position: int
+    uuids: frozenset[str]
+    wait_s: float
+
+
 class AskProfile(Question[Dossier], tag=True, frozen=True):
     """Everything kept about one device."""
 
@@ -338,6 +348,7 @@ AnyQuestion = (
     | Prepare
     | Switch
     | AskStatus
+    | AskSeen
     | AskProfile
     | AskStanding
     | AskHeld
