@@ -147,13 +147,15 @@ class SqliteRequests:
 
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
-    ) -> list[IdKey]:
+    ) -> list[IdKey] | None:
         return await self._database.write(self._finish, dict(bodies), [*uuids], [*ids], at)
 
     def _finish(
         self, bodies: Mapping[int, bytes], uuids: Sequence[str], ids: Sequence[IdKey], at: int
-    ) -> list[IdKey]:
+    ) -> list[IdKey] | None:
         forgotten = self._identities.forget(uuids, ids)
+        if forgotten is None:
+            return None
         self._files.forget(uuids, ids)
         self._files.feeds.forget(uuids, ids, forgotten)
         for number, body in bodies.items():
