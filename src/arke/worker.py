@@ -14,20 +14,20 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from arke.background import Background
 from arke.data_directory import PRIVATE_UMASK
-from arke.errors import ArkeError, ShardFailed
+from arke.errors import ArkeError
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
-from arke.shard.protocol import Prepare, Question, Refusal, Switch
-from arke.transport.frames import Call, answer_frame, decode_call, read_frame, refusal_frame
+from arke.transport.answering import answered_by
+from arke.transport.frames import decode_call, read_frame
 
 if TYPE_CHECKING:
-    from arke.shard.shard import Shard
+    from arke.transport.frames import Call
 
 STREAM_LIMIT_BYTES = 1 << 20
 
@@ -69,7 +69,7 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     calls = Background()
 
     async def answer(call: Call) -> None:
-        answered = await _answered(shard, call)
+        answered = await answered_by(shard, call)
         # The engine may be gone while the shard still finishes: what was asked is done all the same.
         with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop says it by a RuntimeError
             writer.write(answered)
@@ -84,22 +84,6 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     await shard.stop()
     await calls.until_idle(1.0)
     writer.close()
-
-
-async def _answered(shard: Shard, call: Call) -> bytes:
-    """The frame that answers a call."""
-    try:
-        question: Question[Any] = call.question
-        return answer_frame(call.number, await shard.call(question))
-    except ArkeError as error:
-        return refusal_frame(call.number, Refusal.of(error))
-    except Exception as error:  # noqa: BLE001 - the engine must hear of it
-        get_logger("worker").error(
-            "call_failed", call=type(call.question).__name__, error=type(error).__name__
-        )
-        # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
-        more = f": {error}" if isinstance(call.question, Prepare | Switch) else ""
-        return refusal_frame(call.number, Refusal.of(ShardFailed(f"{type(error).__name__}{more}")))
 
 
 if __name__ == "__main__":

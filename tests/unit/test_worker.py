@@ -9,8 +9,8 @@ import pytest
 
 from arke.errors import ArkeError, InvalidInput, Overloaded, ShardFailed, StoreUnavailable
 from arke.shard.protocol import AskStatus, Prepare
+from arke.transport.answering import answered_by
 from arke.transport.frames import Call, decode_answer
-from arke.worker import _answered
 
 if TYPE_CHECKING:
     from arke.shard.shard import Shard
@@ -31,7 +31,7 @@ class Failing:
 def raised(error: Exception, question: AskStatus | Prepare) -> ArkeError:
     """What arrives in the engine."""
     shard = cast("Shard", Failing(error))
-    frame = asyncio.run(_answered(shard, Call(7, question)))
+    frame = asyncio.run(answered_by(shard, Call(7, question)))
     answer = decode_answer(frame[HEAD_BYTES:])
     assert (answer.number, answer.refusal is not None) == (7, True)
     assert answer.refusal is not None

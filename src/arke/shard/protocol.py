@@ -189,7 +189,7 @@ class Behind(msgspec.Struct, frozen=True):
 
 class Submit(Question[list[Result]], tag=True, frozen=True):
     """Apply commands, in order; answered when durable, one result a command. `first` is the number of the first of
-    them in the shard's log, the others follow (see `EventLog`).
+    them in the shard's log, the others follow (see `EventLog`); 0: they are not of the log, and need not be.
     """
 
     commands: list[Command]

@@ -358,11 +358,12 @@ class Shard:
                     await self.store.commit(result.writes)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
-            reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
             log.error("group_failed", error=type(error).__name__)
+            kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
+            reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
             for waiting in taken:
                 if not waiting.future.done():
-                    waiting.future.set_exception(StoreUnavailable(reason))
+                    waiting.future.set_exception(kind(reason))
             return
         finally:
             self._queued -= len(commands)
@@ -475,7 +476,9 @@ class Shard:
         """What its kind of question is answered with."""
         match asked:
             case Submit():
-                return await self.take(asked.first, asked.commands)
+                return await (
+                    self.take(asked.first, asked.commands) if asked.first else self.submit(asked.commands)
+                )
             case Prepare():
                 self._prepared[asked.version] = await self._compiler.run(self._load_ruling, asked)
                 return None

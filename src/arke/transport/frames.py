@@ -20,10 +20,11 @@ MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
-    """A question and the number that its answer will carry."""
+    """A question, the number that its answer will carry, and which shard is asked where there are several."""
 
     number: int
     question: AnyQuestion
+    shard: int = 0
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -45,9 +46,9 @@ def reader_of(kind: type[Question[Any]]) -> Callable[[bytes | msgspec.Raw], Any]
     return msgspec.msgpack.Decoder(answer_type(kind)).decode
 
 
-def call_frame(number: int, question: Question[Any]) -> bytes:
+def call_frame(number: int, question: Question[Any], shard: int = 0) -> bytes:
     """The bytes of a call."""
-    return _framed((number, question))
+    return _framed((number, question, shard) if shard else (number, question))
 
 
 def answer_frame(number: int, answer: object) -> bytes:

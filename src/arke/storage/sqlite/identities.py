@@ -12,7 +12,8 @@ from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
 from arke.domain.placement import shard_of
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import Known, Lifted
-from arke.storage.sqlite.connection import statements, store_errors
+from arke.storage.sql_files import statements
+from arke.storage.sqlite.connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -12,7 +12,8 @@ from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
 from arke.errors import InvalidInput
 from arke.storage.ports.directory import AuditEnd, AuditEntry, StoredCatalog, StoredRequest
-from arke.storage.sqlite.connection import statements, store_errors
+from arke.storage.sql_files import statements
+from arke.storage.sqlite.connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -1,0 +1,138 @@
+"""Events of a log go into a shard in order and once, whatever fails on the way; and who asks hears what became."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.domain.event import Accepted, Event
+from arke.errors import ShardDown, ShardMoved, StoreUnavailable
+from arke.shard.commands import Failed, Result, Seen, Sight
+from arke.shard.feed import GROUP, MOST_AHEAD, Answers, Feed, Message
+from arke.virtual_time import VirtualTimeLoop, run_virtual
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from typing import Any
+
+    from arke.shard.commands import Command
+
+
+def sight(number: int) -> Sight:
+    return Sight(Event(uuid=f"{number:038d}", at=1, ts=1))
+
+
+def message(position: int, events: int = 1) -> Message:
+    return Message(position, [sight(position * 1_000 + number) for number in range(events)])
+
+
+class Store:
+    """A taker that keeps what it takes; the next calls fail as `failures` says, with nothing kept."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.taken: list[str] = []
+        self.positions: list[int] = []
+
+    async def submit(self, commands: list[Command], seen_to: int = 0) -> list[Result]:
+        await asyncio.sleep(0.01)
+        if self.failures:
+            raise self.failures.pop(0)
+        uuids = [command.event.uuid for command in commands if isinstance(command, Sight)]
+        self.taken += uuids
+        self.positions.append(seen_to)
+        return [Failed("internal", "") if uuid.endswith("7") else Seen(Accepted(uuid=uuid)) for uuid in uuids]
+
+
+def fed(store: Store, messages: Sequence[Message], then: Coroutine[Any, Any, None] | None = None) -> Feed:
+    """A feed that was given these messages and has come to its end."""
+    answers = Answers(0)
+    feed = Feed("shard-00", store, answers, lambda: None)
+
+    async def play() -> None:
+        running = asyncio.create_task(feed.run())
+        feed.offer(messages)
+        await answers.of(messages[-1].position, 100)
+        feed.close()
+        await running
+
+    run_virtual(play(), VirtualTimeLoop())
+    return feed
+
+
+def test_messages_are_taken_in_order_and_whole_and_small_ones_together() -> None:
+    store = Store()
+    messages = [message(position, 200) for position in range(1, 8)]
+    fed(store, messages)
+    assert store.taken == [one.event.uuid for each in messages for one in each.sights]
+    assert store.positions == [2, 4, 6, 7]
+    assert 2 * 200 <= GROUP < 3 * 200
+
+
+def test_a_group_that_fails_is_tried_again_before_anything_behind_it() -> None:
+    store = Store(StoreUnavailable("away"), StoreUnavailable("away"))
+    messages = [message(position, GROUP) for position in (1, 2, 3)]
+    fed(store, messages)
+    assert store.taken == [one.event.uuid for each in messages for one in each.sights]
+    assert store.positions == [1, 2, 3]
+
+
+def test_it_ends_when_the_shard_has_another_owner() -> None:
+    async def play() -> None:
+        feed = Feed("shard-00", Store(ShardMoved("another epoch")), Answers(0), lambda: None)
+        feed.offer([message(1)])
+        with pytest.raises(ShardMoved):
+            await feed.run()
+
+    run_virtual(play(), VirtualTimeLoop())
+
+
+def test_it_is_full_with_much_to_do_and_says_when_it_is_not_any_more() -> None:
+    async def play() -> None:
+        drained = asyncio.Event()
+        answers = Answers(0)
+        feed = Feed("shard-00", Store(), answers, drained.set)
+        running = asyncio.create_task(feed.run())
+        positions = range(1, MOST_AHEAD // GROUP + 1)
+        feed.offer([message(position, GROUP) for position in positions])
+        fullness = [feed.full]
+        await answers.of(positions[-1], 100)
+        assert drained.is_set()
+        fullness.append(feed.full)
+        assert fullness == [True, False]
+        feed.close()
+        await running
+
+    run_virtual(play(), VirtualTimeLoop())
+
+
+def test_an_event_that_cannot_be_applied_is_counted_and_costs_no_other() -> None:
+    store = Store()
+    feed = fed(store, [message(1, 10)])
+    assert len(store.taken) == 10
+    assert feed.failed == 1
+
+
+def test_answers_are_there_before_and_after_they_are_asked_for_and_not_for_ever() -> None:
+    async def play() -> None:
+        answers = Answers(10, kept=2)
+        waiting = asyncio.create_task(answers.of(11, 5))
+        await asyncio.sleep(0)
+        found: list[Result] = [Seen(Accepted(uuid="1"))]
+        answers.note(11, found)
+        assert await waiting == found
+        assert await answers.of(11, 5) == found
+        assert await answers.of(9, 5) is None
+        assert await answers.of(14, 5) is None
+        answers.note(12, found)
+        answers.note(13, found)
+        assert await answers.of(11, 5) is None
+        asking = asyncio.create_task(answers.of(20, 5))
+        await asyncio.sleep(0)
+        answers.close()
+        with pytest.raises(ShardDown):
+            await asking
+
+    run_virtual(play(), VirtualTimeLoop())
