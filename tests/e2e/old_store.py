@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 
-from arke.storage.sqlite.schema import DIRECTORY, SHARD, migrations
+from arke.storage.sql_files import migrations
+from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

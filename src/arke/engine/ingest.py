@@ -101,7 +101,7 @@ class Ingestion:
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
-        for number, resolved in zip(sound, await self._identity.resolve(named, now, away=away), strict=True):
+        for number, resolved in zip(sound, await self._links.resolve(named, now, away=away), strict=True):
             incoming = events[number]
             if (answer := _not_taken(resolved)) is not None:
                 answers[number] = answer
@@ -193,12 +193,9 @@ class Ingestion:
         )
 
     async def _dispatch(self, sightings: Sightings, answers: list[Accepted | EventError | None]) -> None:
-        """Make new identities durable, then the events, all shards at once; then what was said of people goes to
-        their other devices.
-        """
+        """Make the events durable, all shards at once; then what was said of people goes to their other devices."""
         if not sightings.by_shard:
             return
-        await self._links.commit()
         if sightings.homes:
             await self._homes.move_in({one.key for homes in sightings.homes.values() for one in homes})
         if sightings.joined:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from arke.background import Background, every
+from arke.domain.placement import shard_of
 from arke.errors import ArkeError, Overloaded, Unavailable
 from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight, answer_of
 from arke.shard.protocol import AskStatus, Drain, ShareAcknowledgements
@@ -51,7 +51,7 @@ class Shards:
 
     def number_of(self, uuid: str) -> int:
         """Which shard a device lives in."""
-        return zlib.crc32(uuid.encode()) % len(self._ports)
+        return shard_of(uuid, len(self._ports))
 
     # --- commands ---------------------------------------------------------------------------------------
 

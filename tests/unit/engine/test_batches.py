@@ -77,7 +77,7 @@ class World:
     def __init__(self, loop: VirtualTimeLoop, *shards: FakeShard) -> None:
         self.clock = VirtualClock(loop, START)
         self.directory = SqliteDirectory(MEMORY, committer=InlineCommitter(), key=b"k")
-        self.identity = Identity(self.directory, SeededEntropy(1))
+        self.identity = Identity(self.directory, SeededEntropy(1), self.clock)
         self.shards = shards
         self.batches = self.fresh()
 

@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from arke.errors import StoreTooNew, StoreUnavailable
+from arke.storage.sql_files import migrations
 from arke.storage.sqlite.connection import open_database
-from arke.storage.sqlite.schema import DIRECTORY, SHARD, migrations
+from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
 FIRST = "CREATE TABLE visitor (name TEXT); INSERT INTO visitor VALUES ('Ada');"
 SECOND = "ALTER TABLE visitor ADD COLUMN seen INTEGER; INSERT INTO visitor VALUES ('Grace', 1);"

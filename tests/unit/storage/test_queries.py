@@ -8,8 +8,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from arke.storage.sql_files import statements
 from arke.storage.sqlite import directory
-from arke.storage.sqlite.connection import MEMORY, open_database, statements
+from arke.storage.sqlite.connection import MEMORY, open_database
 from arke.storage.sqlite.schema import DIRECTORY
 
 ADAPTER = Path(directory.__file__).parent

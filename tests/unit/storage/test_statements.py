@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.storage.sqlite.connection import statements
+from arke.storage.sql_files import statements
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -113,9 +113,12 @@ class Requests(Protocol):
 
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
-    ) -> list[IdKey]:
+    ) -> list[IdKey] | None:
         """Requests end: store what remains of them, and forget devices and ids with whatever else the directory has
         under a UUID or an id, but for whose the ids were first. Returns the ids forgotten.
+
+        None, and nothing has changed, while an id is on its way from or to one of the devices: an engine took it
+        over meanwhile, and it would never arrive.
 
         It reaches into what other facets keep, since it is one transaction: a request that ended while its
         devices stay known would never be looked at again, and one that goes on without them could not tell any

@@ -1,16 +1,12 @@
-"""SQLite files: opening, durability, locks and errors in one place, and SQL in files of its own.
-
-In a file of statements each begins with a line `-- name: what_it_does`; comments after it say why.
-"""
+"""SQLite files: opening, durability, locks and errors in one place."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import apsw
 import msgspec
@@ -19,7 +15,7 @@ from arke.errors import StoreUnavailable
 from arke.storage.sqlite.schema import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from arke.storage.committer import Committer
 
@@ -33,8 +29,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Row = tuple[Any, ...]
 Bindings = tuple[str | int | bytes | None, ...]
-
-_NAME: Final = re.compile(r"^-- name: ([a-z_0-9]+)\s*$", re.MULTILINE)
 
 
 class PageMemory(msgspec.Struct, frozen=True):
@@ -196,16 +190,3 @@ class Database:
                 return work(*args, **kwargs)
 
         return await self.committer.run(transacted)
-
-
-def statements(path: Path) -> Mapping[str, str]:
-    """The statements of a file by name, without the semicolon at their end. Raises ValueError for a name that
-    comes twice, or text before the first name that is no comment.
-    """
-    head, *parts = _NAME.split(path.read_text())
-    if any(line.strip() and not line.startswith("--") for line in head.splitlines()):
-        raise ValueError(f"{path.name}: a statement without a name")
-    names, texts = parts[::2], parts[1::2]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path.name}: a name comes twice")
-    return {name: text.strip().rstrip(";") for name, text in zip(names, texts, strict=True)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from arke.errors import InvalidInput
 from arke.storage.keyed_hash import KeyedHash
+from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
@@ -15,7 +16,6 @@ from arke.storage.sqlite.connection import (
     PageMemory,
     compact,
     open_database,
-    statements,
     store_errors,
     transaction,
 )

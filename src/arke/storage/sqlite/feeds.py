@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from arke.storage.ports.feeds import Census, Feed, Holding, Subject
-from arke.storage.sqlite.connection import statements
+from arke.storage.sql_files import statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

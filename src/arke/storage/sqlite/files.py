@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.storage.ports.files import Filed, FileRecord, Joining
-from arke.storage.sqlite.connection import statements
+from arke.storage.sql_files import statements
 from arke.storage.sqlite.feeds import SqliteFeeds
 
 if TYPE_CHECKING:

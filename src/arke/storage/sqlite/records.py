@@ -12,7 +12,8 @@ from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
 from arke.errors import InvalidInput
 from arke.storage.ports.directory import AuditEnd, AuditEntry, StoredCatalog, StoredRequest
-from arke.storage.sqlite.connection import statements, store_errors
+from arke.storage.sql_files import statements
+from arke.storage.sqlite.connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -147,13 +148,15 @@ class SqliteRequests:
 
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
-    ) -> list[IdKey]:
+    ) -> list[IdKey] | None:
         return await self._database.write(self._finish, dict(bodies), [*uuids], [*ids], at)
 
     def _finish(
         self, bodies: Mapping[int, bytes], uuids: Sequence[str], ids: Sequence[IdKey], at: int
-    ) -> list[IdKey]:
+    ) -> list[IdKey] | None:
         forgotten = self._identities.forget(uuids, ids)
+        if forgotten is None:
+            return None
         self._files.forget(uuids, ids)
         self._files.feeds.forget(uuids, ids, forgotten)
         for number, body in bodies.items():

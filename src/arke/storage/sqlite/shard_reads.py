@@ -13,7 +13,8 @@ from arke.domain.ledger import LedgerRow, Owed, decode_entry
 from arke.domain.profile import Profile, decode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
-from arke.storage.sqlite.connection import statements, store_errors
+from arke.storage.sql_files import statements
+from arke.storage.sqlite.connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,0 +1,1 @@
+"""What is kept in PostgreSQL: shards and the directory of a cluster."""

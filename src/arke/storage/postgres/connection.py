@@ -1,0 +1,192 @@
+"""Connections to PostgreSQL: how they are made, where they wait, and what their errors become.
+
+Nothing here leaves a mark on the session (no SET, no LISTEN, no advisory lock), so that a pooler in transaction
+mode may stand in between; see `prepared_statements`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+from arke.errors import StoreUnavailable
+from arke.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg.errors import Diagnostic
+
+T = TypeVar("T")
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+PASSWORD_TIMEOUT_S: Final = 10.0
+TIMEOUTS: Final = {
+    "connect_timeout": "3",
+    "tcp_user_timeout": "10000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "application_name": "arke",
+}
+"""Of a connection; what the DSN says goes before them."""
+SERVER_TIMEOUTS: Final = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
+"""An owner that stops within a transaction keeps its rows locked no longer than this. A pooler takes no options
+of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
+"""
+NOT_REPLICATED: Final = "01000"
+"""The warning that comes with a commit that stopped waiting for its standby."""
+
+log = get_logger("postgres")
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where a database is, and how to log in: any DSN that libpq takes. The password may be in a file, or what a
+    command prints, for those that last minutes: both are read at each connect. `prepared_statements` is `off`
+    behind a pooler in transaction mode that does not know them (PgBouncer before 1.21).
+    """
+
+    dsn: str
+    password_file: str = ""
+    password_command: tuple[str, ...] = ()
+    prepared_statements: Literal["auto", "off"] = "auto"
+
+    def __repr__(self) -> str:
+        return f"Server({self.name})"
+
+    @property
+    def name(self) -> str:
+        """The server for logs and errors, without what is secret in a DSN. Raises StoreUnavailable."""
+        parts = self._parts()
+        host = parts.get("host") or parts.get("hostaddr") or parts.get("service") or "local"
+        return f"PostgreSQL {host}/{parts.get('dbname', '')}"
+
+    def _parts(self) -> dict[str, Any]:
+        try:
+            return conninfo_to_dict(self.dsn)
+        except psycopg.Error:  # its text has the DSN in it
+            raise StoreUnavailable("the DSN of PostgreSQL is none: postgresql://user@host/database") from None
+
+    def connect(self) -> Connection:
+        """A connection of the caller's thread. Raises StoreUnavailable."""
+        parameters = TIMEOUTS | self._parts()
+        pooled = self.prepared_statements == "off"
+        if not pooled:
+            parameters["options"] = f"{SERVER_TIMEOUTS} {parameters.get('options', '')}".rstrip()
+        password = self._password()
+        if password is not None:
+            parameters["password"] = password
+        with database_errors(self.name):
+            connection = psycopg.connect(
+                autocommit=True, prepare_threshold=None if pooled else 1, **parameters
+            )
+        # One type for all numbers: one prepared statement, whatever their size.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        connection.adapters.register_dumper(int, Int8BinaryDumper)
+        return connection
+
+    def _password(self) -> str | None:
+        if self.password_file:
+            try:
+                return Path(self.password_file).read_text().rstrip("\r\n")
+            except OSError as error:
+                raise StoreUnavailable(
+                    f"{self.name}: password file {self.password_file}: {error.strerror}"
+                ) from None
+        if self.password_command:
+            return self._asked_password()
+        return None
+
+    def _asked_password(self) -> str:
+        command = self.password_command[0]
+        try:
+            done = subprocess.run(  # noqa: S603 - a setting of whoever runs this
+                self.password_command, capture_output=True, text=True, timeout=PASSWORD_TIMEOUT_S, check=True
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StoreUnavailable(
+                f"{self.name}: password command {command}: {type(error).__name__}"
+            ) from None
+        return done.stdout.rstrip("\r\n")
+
+
+class database_errors:  # noqa: N801 - used as a verb: `with database_errors(where):`
+    """Turns what psycopg raises into StoreUnavailable, without what a server may quote of rows."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.Error):
+            raise StoreUnavailable(f"{self._where}: {described(error)}") from error
+
+
+def described(error: psycopg.Error) -> str:
+    """An error in words that hold no data: a server's detail may quote a row."""
+    if error.sqlstate is not None:
+        return f"{error.diag.message_primary} ({error.sqlstate})"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class Session:
+    """One connection and the thread that waits for it. Works run one after the other, from whichever store they
+    come; a connection that was lost is opened again for the next one.
+    """
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._connection: Connection | None = None
+        self._closing = threading.Event()
+        self.warned = False
+        """Whether a commit of the work in hand has given up waiting for its standby."""
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` with the connection, in the session's thread. Raises StoreUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.do, work)
+
+    def do(self, work: Callable[[Connection], T]) -> T:
+        """The same in the caller's thread, which has to be the session's. Raises StoreUnavailable."""
+        connection = self._opened()
+        self.warned = False
+        try:
+            with database_errors(self.server.name):
+                return work(connection)
+        finally:
+            if connection.closed or connection.broken:
+                self._connection = None
+
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            self._connection = self.server.connect()
+            self._connection.add_notice_handler(self._notice)
+        return self._connection
+
+    def _notice(self, notice: Diagnostic) -> None:
+        if notice.sqlstate == NOT_REPLICATED:
+            self.warned = True
+        log.warning("postgres_notice", message=notice.message_primary, sqlstate=notice.sqlstate)
+
+    async def close(self) -> None:
+        """Wait for what is in hand, and disconnect."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._disconnect)
+        self._pool.shutdown()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,1 @@
+"""Servers that tests talk to: found, or installed, started, and stopped again."""
