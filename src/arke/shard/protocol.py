@@ -374,15 +374,21 @@ class EventLog(Protocol):
     that is in the store already is not applied again and answered by `Taken`; every other command may be repeated.
     """
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
-        """Returns once all are durable, one result a command. Raises Overloaded, StoreUnavailable and ShardDown:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:
+        """Returns once all are durable, one result a command; for sightings that need not be `evaluated` by then,
+        `Taken` may be all that is said. Raises Overloaded, StoreUnavailable and ShardDown:
         then none of them is, or (ShardDown) nobody knows.
         """
         ...
 
 
 class ShardPort(EventLog, Protocol):
-    """A shard as the engine sees it: a log of commands, and questions."""
+    """A shard as the engine sees it: a log of commands, and questions. Where it is `logged`, sightings are durable
+    whether the shard is there or not.
+    """
+
+    @property
+    def logged(self) -> bool: ...
 
     async def call(self, question: Question[A]) -> A:
         """Ask. Raises ShardDown, or the error that the shard answered as a refusal."""

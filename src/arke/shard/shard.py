@@ -111,6 +111,8 @@ class _Waiting(msgspec.Struct, frozen=True):
 class Shard:
     """One shard. `start`, then `call`; `stop` is safe at any time and twice."""
 
+    logged = False
+
     def __init__(
         self,
         store: ShardStore,
@@ -241,7 +243,7 @@ class Shard:
 
     # --- the group loop ---------------------------------------------------------------------------------
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
         """See `EventLog`: the log of who is in the same process."""
         return await self.take(max(self._appended, self._taken) + 1, [*commands])
 
@@ -285,6 +287,11 @@ class Shard:
         self._queued += len(commands)
         self._wake.set()
         return future
+
+    @property
+    def taken(self) -> int:
+        """How far the log was taken."""
+        return self._taken
 
     @property
     def recorded(self) -> int:
