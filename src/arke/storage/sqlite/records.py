@@ -11,7 +11,7 @@ import msgspec
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
 from arke.errors import InvalidInput
-from arke.storage.ports.directory import AuditEnd, AuditEntry, StoredCatalog, StoredRequest
+from arke.storage.ports.directory import BATCH_RUNS_KEPT, AuditEnd, AuditEntry, StoredCatalog, StoredRequest
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -31,8 +31,6 @@ CATALOGS = statements(Path(__file__).with_name("queries") / "catalogs.sql")
 REQUESTS = statements(Path(__file__).with_name("queries") / "requests.sql")
 RUNS = statements(Path(__file__).with_name("queries") / "runs.sql")
 TOKENS = statements(Path(__file__).with_name("queries") / "tokens.sql")
-BATCH_RUNS_KEPT = 1_000
-"""Finished batch runs kept per destination."""
 
 _decode_token = msgspec.msgpack.Decoder(Token).decode
 
