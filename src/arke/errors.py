@@ -20,6 +20,7 @@ ArkeError
 │   ├── ShardDown           a shard's process is gone and being restarted
 │   ├── ShardFailed         a shard met an error that nobody foresaw
 │   └── DataLocked          another process has this data directory open
+├── LogGap                  messages of the log are missing: the shard stops rather than skip them
 ├── FileRefused             a data file that cannot be loaded as a whole; knows its reason
 ├── SecretUnresolved        a secret reference leads nowhere (the message names the reference, never a value)
 └── StoreTooNew             the store was written by a newer Arke
@@ -249,6 +250,12 @@ class DataLocked(Unavailable):
     """Another process has this data directory open."""
 
     code = "data_locked"
+
+
+class LogGap(ArkeError):
+    """The log lacks messages that a shard has not taken. Going on would lose events: somebody has to decide."""
+
+    code = "log_gap"
 
 
 class FileRefused(ArkeError):

@@ -1,0 +1,244 @@
+"""librdkafka's consumer in a thread of its own that always polls: nothing is processed there, so a slow shard never
+makes the group think that the worker is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from arke.errors import LogGap, StoreUnavailable
+from arke.log import get_logger
+from arke.transport.kafka.client import made
+from arke.transport.stream import BufferedStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from confluent_kafka import Message
+
+    from arke.transport.kafka.options import KafkaOptions
+    from arke.transport.ports import RefusedMessages
+    from arke.transport.stream import Fetched
+
+log = get_logger("kafka")
+
+POLL_S: Final = 0.02
+"""How long what the event loop asks for may wait."""
+FETCHED_TOGETHER: Final = 100
+COMMIT_S: Final = 5.0
+
+
+class GroupEvents(Protocol):
+    """Who hears of rebalances, in the consumer's thread. Each returns when the shards may change hands."""
+
+    def assigned(self, shards: frozenset[int]) -> None: ...
+
+    def revoked(self, shards: frozenset[int]) -> None: ...
+
+    def lost(self, shards: frozenset[int]) -> None: ...
+
+
+class ConsumerThread:
+    """A `LogReader` over the topic. Partitions are read as they are opened: by whoever was assigned them, by the
+    group if `join` was called, by something else if not.
+    """
+
+    def __init__(self, options: KafkaOptions, refused: RefusedMessages) -> None:
+        """Raises SettingsError, SecretUnresolved."""
+        self._topic = options.topic
+        self._refused = refused
+        self._loop = asyncio.get_running_loop()
+        self._consumer = made(Consumer, {**options.consumer(), "error_cb": self._on_error})
+        self._asked: deque[Callable[[], None]] = deque()
+        self._streams: dict[int, BufferedStream] = {}
+        """Those whose partitions are fetched, by shard. Only the thread touches it."""
+        self._paused: set[int] = set()
+        self._members: GroupEvents | None = None
+        self._mine: set[int] = set()
+        """What the group has assigned; only the thread touches it."""
+        self._committed: dict[int, int] = {}
+        self._commit_at = 0.0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+        self._thread.start()
+
+    # --- on the event loop ------------------------------------------------------------------------------
+
+    def open(self, shard: int, position: int) -> BufferedStream:
+        stream = BufferedStream(self._topic, shard, position, self, self._refused)
+        self._asked.append(lambda: self._fetch(stream))
+        return stream
+
+    def closed(self, stream: BufferedStream) -> None:
+        self._asked.append(lambda: self._drop(stream))
+
+    def join(self, members: GroupEvents) -> None:
+        """Let the group say which shards are this worker's."""
+
+        def subscribe() -> None:
+            self._members = members
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+
+        self._asked.append(subscribe)
+
+    async def stop(self) -> None:
+        """Leave the group, after it has revoked everything, and end the thread. Safe twice."""
+        self._stopping = True
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    # --- in the thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._answer()
+                self._resume()
+                first = self._consumer.poll(POLL_S)
+                if first is not None:
+                    self._deliver([first, *self._consumer.consume(FETCHED_TOGETHER - 1, 0)])
+                self._commit()
+        finally:
+            self._answer()
+            self._consumer.close()
+
+    def _answer(self) -> None:
+        while self._asked:
+            step = self._asked.popleft()
+            try:
+                step()
+            except KafkaException as error:
+                log.error("kafka_consumer", error=error.args[0].name(), message=error.args[0].str())
+
+    def _fetch(self, stream: BufferedStream) -> None:
+        shard = stream.shard
+        if self._members is not None and shard not in self._mine:
+            return  # it was revoked while the store was asked
+        if self._forget(shard):
+            self._consumer.incremental_unassign([self._partition(shard)])
+        self._consumer.incremental_assign([TopicPartition(self._topic, shard, stream.next - 1)])
+        self._streams[shard] = stream
+
+    def _drop(self, stream: BufferedStream) -> None:
+        if self._streams.get(stream.shard) is stream:
+            self._forget(stream.shard)
+            self._consumer.incremental_unassign([self._partition(stream.shard)])
+
+    def _forget(self, shard: int) -> bool:
+        """Whether it was fetched."""
+        self._paused.discard(shard)
+        return self._streams.pop(shard, None) is not None
+
+    def _partition(self, shard: int) -> TopicPartition:
+        return TopicPartition(self._topic, shard)
+
+    def _hold(self, shards: Iterable[int]) -> None:
+        """Of a stream that is full nothing more is fetched."""
+        full = [shard for shard in shards if shard not in self._paused and self._streams[shard].full]
+        if full:
+            self._consumer.pause([self._partition(shard) for shard in full])
+            self._paused.update(full)
+
+    def _resume(self) -> None:
+        ready = [shard for shard in self._paused if not self._streams[shard].full]
+        if ready:
+            self._consumer.resume([self._partition(shard) for shard in ready])
+            self._paused.difference_update(ready)
+
+    def _deliver(self, messages: list[Message]) -> None:
+        fetched: defaultdict[int, list[Fetched]] = defaultdict(list)
+        for message in messages:
+            error, shard = message.error(), message.partition()
+            if error is not None:
+                self._failed(error, shard)
+            elif shard in self._streams:
+                fetched[shard or 0].append(((message.offset() or 0) + 1, message.value() or b""))
+        if fetched:
+            puts = [(self._streams[shard], messages) for shard, messages in fetched.items()]
+            for stream, found in puts:
+                stream.fetched(found)
+            self._hold(fetched)
+            self._call(_put, puts, self._ends(fetched))
+
+    def _ends(self, shards: dict[int, list[Fetched]]) -> list[int]:
+        """The newest positions, as the last fetch said them."""
+        ends = []
+        for shard in shards:
+            _, high = self._consumer.get_watermark_offsets(self._partition(shard), cached=True)
+            ends.append(high)
+        return ends
+
+    def _failed(self, error: KafkaError, shard: int | None) -> None:
+        stream = self._streams.get(-1 if shard is None else shard)
+        log.warning("kafka_consumer", shard=shard, error=error.name(), message=error.str())
+        if stream is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - a public constant
+            where = f"{self._topic}, shard {shard}, position {stream.next - 1}"
+            self._call(stream.fail, LogGap(f"{where}: the log does not go on from there: {error.str()}"))
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.warning("kafka_error", error=error.name(), message=error.str())
+        if error.fatal():
+            for stream in self._streams.values():
+                self._call(stream.fail, StoreUnavailable(f"Kafka's client has failed: {error.str()}"))
+
+    def _commit(self) -> None:
+        """What the store has, for tools that show lag; nothing is ever read from it."""
+        now = self._loop.time()
+        if now < self._commit_at:
+            return
+        self._commit_at = now + COMMIT_S
+        stored = {shard: stream.stored for shard, stream in self._streams.items() if stream.stored}
+        new = {shard: at for shard, at in stored.items() if self._committed.get(shard) != at}
+        if new:
+            self._committed = stored
+            offsets = [TopicPartition(self._topic, shard, at) for shard, at in new.items()]
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            except KafkaException as error:
+                log.debug("kafka_commit", error=error.args[0].name())
+
+    def _call(self, step: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(step, *arguments)
+
+    # --- rebalances, in the thread ----------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Nothing is fetched yet: where to begin is for the store to say."""
+        shards = _shards(partitions)
+        self._mine |= shards
+        consumer.incremental_assign([])
+        if shards and self._members is not None:
+            self._members.assigned(shards)
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        shards = _shards(partitions)
+        if shards and self._members is not None:
+            self._members.revoked(shards)
+        self._let_go(shards)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        shards = _shards(partitions)
+        if shards and self._members is not None:
+            self._members.lost(shards)
+        self._let_go(shards)
+
+    def _let_go(self, shards: frozenset[int]) -> None:
+        self._mine -= shards
+        fetched = [shard for shard in shards if self._forget(shard)]
+        self._consumer.incremental_unassign([self._partition(shard) for shard in fetched])
+
+
+def _put(puts: list[tuple[BufferedStream, list[Fetched]]], ends: list[int]) -> None:
+    for (stream, fetched), end in zip(puts, ends, strict=True):
+        stream.put(fetched)
+        stream.end = max(stream.end, end)
+
+
+def _shards(partitions: list[TopicPartition]) -> frozenset[int]:
+    return frozenset(partition.partition for partition in partitions)

@@ -1,0 +1,173 @@
+"""The topic of a cluster: made with a partition for each shard, or checked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+
+from arke.errors import SettingsError, StoreUnavailable
+from arke.transport.kafka.client import made
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from arke.transport.kafka.options import KafkaOptions
+
+ASK_S: Final = 5.0
+MADE_S: Final = 30.0
+LOOK_AGAIN_S: Final = 0.1
+RETENTION_MS: Final = 7 * 86_400_000
+"""How long events stay in the log after they were taken; a shard may stand still for as long."""
+COPIES: Final = 3
+
+
+class TopicFacts(msgspec.Struct, frozen=True):
+    """A topic as the brokers describe it. `id` is another one if it was deleted and made again; `led`: each of its
+    partitions has a leader.
+    """
+
+    id: str
+    partitions: int
+    led: bool
+    copies: int
+    min_insync: int
+    cleanup: str
+    retention_ms: int
+
+
+def problems(topic: str, facts: TopicFacts, shards: int, known_id: str | None) -> list[str]:
+    """Why a cluster of so many shards cannot use this topic. `known_id`: the topic that its positions are of."""
+    found = []
+    if facts.partitions != shards:
+        found.append(
+            f"{topic} has {facts.partitions} partitions and the cluster {shards} shards: an event's partition is "
+            "its shard; name another kafka.prefix, or delete the topic if nothing is in it"
+        )
+    if "compact" in facts.cleanup:
+        found.append(f"{topic} is compacted, which deletes events: set cleanup.policy=delete")
+    if known_id is not None and known_id != facts.id:
+        found.append(
+            f"{topic} is not the topic that this cluster has read from (it was made anew, or belongs to "
+            "another cluster): positions in the store mean nothing there"
+        )
+    return found
+
+
+def warnings(topic: str, facts: TopicFacts) -> list[str]:
+    """What costs safety."""
+    found = []
+    if facts.min_insync < 2:
+        found.append(
+            f"{topic}: min.insync.replicas is {facts.min_insync}: "
+            "one broker that dies may take acknowledged events with it"
+        )
+    if 0 <= facts.retention_ms < RETENTION_MS // 7:
+        found.append(f"{topic}: retention.ms is below a day: a shard that stands still longer loses events")
+    return found
+
+
+class Topic:
+    """The topic by its brokers. Everything raises StoreUnavailable where they do not answer, and SettingsError
+    where they refuse.
+    """
+
+    def __init__(self, options: KafkaOptions) -> None:
+        """Raises SettingsError, SecretUnresolved."""
+        self.name = options.topic
+        self._admin = made(AdminClient, options.admin())
+
+    async def facts(self) -> TopicFacts | None:
+        """None where there is none."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._facts)
+
+    async def make(self, shards: int) -> None:
+        """One partition a shard, three copies as far as there are brokers. Nothing happens if it is there."""
+        await asyncio.get_running_loop().run_in_executor(None, self._make, shards)
+
+    async def prepare(self, shards: int, known_id: str | None = None) -> tuple[TopicFacts, list[str]]:
+        """Make it if need be, and check it: what it is, and warnings. SettingsError: it cannot be used."""
+        facts = await self.facts()
+        if facts is None:
+            await self.make(shards)
+            facts = await self._made()
+        found = problems(self.name, facts, shards, known_id)
+        if found:
+            raise SettingsError("\n".join(found))
+        return facts, warnings(self.name, facts)
+
+    async def _made(self) -> TopicFacts:
+        """The facts of a topic that was made, which brokers hear of one after the other."""
+        end = asyncio.get_running_loop().time() + MADE_S
+        while (facts := await self.facts()) is None or not facts.led:
+            if asyncio.get_running_loop().time() > end:
+                raise StoreUnavailable(
+                    f"{self.name} was made, and is not there after {MADE_S:g} s: try again"
+                )
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return facts
+
+    def _facts(self) -> TopicFacts | None:
+        try:
+            asked = self._admin.describe_topics(TopicCollection([self.name]), request_timeout=ASK_S)
+            described = _wait(asked[self.name])
+            resource = ConfigResource(ConfigResource.Type.TOPIC, self.name)
+            config = _wait(self._admin.describe_configs([resource], request_timeout=ASK_S)[resource])
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise _meaning(self.name, error) from None
+        return TopicFacts(
+            id=str(described.topic_id),
+            partitions=len(described.partitions),
+            led=all(one.leader is not None and one.leader.id >= 0 for one in described.partitions),
+            copies=min((len(one.replicas) for one in described.partitions), default=0),
+            min_insync=int(config["min.insync.replicas"].value),
+            cleanup=config["cleanup.policy"].value,
+            retention_ms=int(config["retention.ms"].value),
+        )
+
+    def _make(self, shards: int) -> None:
+        try:
+            brokers = len(_wait(self._admin.describe_cluster(request_timeout=ASK_S)).nodes)
+            copies = min(COPIES, brokers)
+            settings = {
+                "cleanup.policy": "delete",
+                "retention.ms": str(RETENTION_MS),
+                "min.insync.replicas": str(max(1, copies - 1)),
+            }
+            new = NewTopic(self.name, shards, copies, config=settings)
+            _wait(self._admin.create_topics([new], operation_timeout=ASK_S, request_timeout=ASK_S)[self.name])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _meaning(self.name, error) from None
+
+
+def _wait(answer: Future[Any]) -> Any:
+    return answer.result(2 * ASK_S)
+
+
+def _meaning(topic: str, failed: KafkaException) -> SettingsError | StoreUnavailable:
+    error: KafkaError = failed.args[0]
+    if error.code() in _REFUSED:
+        return SettingsError(
+            f"kafka: {topic}: {error.str()}: the user of kafka.options needs the right to describe it, and to "
+            "make it where it does not exist (it may be made by hand: a partition for each shard)"
+        )
+    return StoreUnavailable(f"kafka: {topic}: {error.str()}")
+
+
+_REFUSED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a public constant
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_PARTITIONS,
+    }
+)

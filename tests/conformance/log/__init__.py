@@ -1,0 +1,1 @@
+"""One suite over the logs of a cluster."""
