@@ -14,6 +14,7 @@ ArkeError
 │   └── EgressRefused       the address is one Arke must not talk to
 ├── Unavailable             the work cannot be done now: HTTP 503, exit code 1
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
+│   │   └── Fenced          the shard is another's by now, or not as this owner left it
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   ├── ShardDown           a shard's process is gone and being restarted
@@ -205,6 +206,14 @@ class StoreUnavailable(Unavailable):
     """Disk full or I/O error: nothing of the group was acknowledged."""
 
     code = "store_unavailable"
+
+
+class Fenced(StoreUnavailable):
+    """The shard has another owner, or is not as this one left it (an older state after a fail-over, or nobody knows
+    what of a commit is stored). Whoever is to own it takes it, and begins again from what is stored.
+    """
+
+    code = "fenced"
 
 
 class BatchRunning(Unavailable):
