@@ -18,6 +18,7 @@ ArkeError
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   ├── ShardDown           a shard's process is gone and being restarted
+│   ├── ShardMoved          who was asked does not own the shard: another worker does
 │   ├── ShardFailed         a shard met an error that nobody foresaw
 │   └── DataLocked          another process has this data directory open
 ├── LogGap                  messages of the log are missing: the shard stops rather than skip them
@@ -240,8 +241,8 @@ class ShardFailed(Unavailable):
     code = "shard_failed"
 
 
-class ShardMoved(StoreUnavailable):
-    """Another process owns the shard by now: nothing of the group was stored."""
+class ShardMoved(Unavailable):
+    """Whoever was asked does not own the shard, or no longer: another worker is to be asked. Nothing was done."""
 
     code = "moved"
 
