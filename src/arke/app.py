@@ -179,6 +179,7 @@ def engine_over(
     identity = Identity(
         directory,
         entropy,
+        clock,
         takeovers_per_device=given.identity.takeovers_per_device,
         devices_per_id=given.identity.max_devices_per_id,
         cached_ids=given.memory.ids,

@@ -117,7 +117,6 @@ class FileDesk:
             part = people[start : start + RESOLVED]
             await self._homes.move_in(part)
             housed = await self._identity.house(part, int(self._clock.now()))
-            # Before anybody else is served: a failed write is told only to whoever waits for it.
             await self._links.commit()
             homes.update((key, one.home) for key, one in housed.items())
         return homes
@@ -153,13 +152,11 @@ class FileDesk:
         for start in range(0, len(rows), RESOLVED):
             part = rows[start : start + RESOLVED]
             named = [Named(uuid, [DeclaredId(*key) for key in keys]) for uuid, keys in part]
-            for place, resolved in enumerate(await self._identity.resolve(named, now), start):
+            for place, resolved in enumerate(await self._links.resolve(named, now), start):
                 if not resolved.suppressed:
                     link = Link(resolved.uuid, resolved.ids, now, resolved.arriving)
                     commands.append((resolved.uuid, link))
                     places.append(place)
-            # Before anybody else is served: a failed write is told only to whoever waits for it.
-            await self._links.commit()
         results: list[Linked | Failed] = await self._run(commands)
         for place, result in zip(places, results, strict=True):
             outcomes[place] = None if isinstance(result, Failed) else not result.refused

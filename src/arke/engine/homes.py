@@ -131,7 +131,6 @@ class Homes:
                 return
             now = int(self._clock.now())
             homes = await self._identity.house(filed, now)
-            await self._identity.flush()
             await asyncio.gather(*(self._move(homes[key], one, now) for key, one in filed.items()))
             await self._files.moved_home(filed)
 

@@ -17,10 +17,12 @@ from arke.log import get_logger
 from arke.shard.commands import Adopt, Forget, Unlink
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.clock import Clock
     from arke.domain.identity import IdKey, Move
     from arke.engine.homes import Homes
-    from arke.engine.identity import Identity
+    from arke.engine.identity import Away, Identity, Naming, Resolved
     from arke.engine.shards import Shards
     from arke.storage.ports.directory import Directory
     from arke.storage.ports.files import FileStore
@@ -48,6 +50,16 @@ class Links:
         self._failed = False
         self._background = Background()
 
+    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
+        """Find or make the device of each: see `Resolver.decide`. Durable on return, and followed. Raises
+        StoreUnavailable.
+        """
+        decided = await self._identity.decide(named, now, away=away)
+        await self.commit()
+        while await self._identity.decide_again(decided, now, away=away):
+            await self.commit()
+        return decided.answers
+
     async def commit(self) -> None:
         """Make new mappings durable and follow them. Raises StoreUnavailable."""
         try:
@@ -55,7 +67,7 @@ class Links:
         except StoreUnavailable:
             self._failed = True
             raise
-        if self._identity.moving.by_id:
+        if self._identity.to_follow():
             self._moves.follow()
         if self._identity.take_joined():
             self._joins.follow()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from arke.background import Background, every
+from arke.domain.placement import shard_of
 from arke.errors import ArkeError, Overloaded, Unavailable
 from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight, answer_of
 from arke.shard.protocol import AskStatus, Drain, ShareAcknowledgements
@@ -51,7 +51,7 @@ class Shards:
 
     def number_of(self, uuid: str) -> int:
         """Which shard a device lives in."""
-        return zlib.crc32(uuid.encode()) % len(self._ports)
+        return shard_of(uuid, len(self._ports))
 
     # --- commands ---------------------------------------------------------------------------------------
 
@@ -61,14 +61,19 @@ class Shards:
             raise Overloaded(f"{self._in_flight} commands are under way: try again shortly")
         return await self.send(number, commands)
 
-    async def send(self, number: int, commands: Sequence[Asks[R]]) -> list[R | Failed]:
-        """The same for a caller who bounds what is in flight. Raises Unavailable."""
+    async def send(
+        self, number: int, commands: Sequence[Asks[R]], *, evaluated: bool = True
+    ) -> list[R | Failed]:
+        """The same for a caller who bounds what is in flight; `evaluated` as in `EventLog`. Raises Unavailable."""
         self._in_flight += len(commands)
         back = self._readmissions(commands)
         try:
-            results = await self._ports[number].append(cast("list[Command]", [*back, *commands]))
+            results = await self._ports[number].append(
+                cast("list[Command]", [*back, *commands]), evaluated=evaluated
+            )
         except Unavailable:
-            self._down.add(number)
+            if not self._ports[number].logged:
+                self._down.add(number)
             raise
         finally:
             self._in_flight -= len(commands)

@@ -262,7 +262,7 @@ class Privacy:
             self._waiting[request.number].retry_at = retry_at
             request.people = sum(is_home(one.uuid) for one in request.subjects)
             request.devices = len(request.subjects) - request.people
-            if not self._identity.unsettled({subject.uuid for subject in request.subjects}):
+            if not await self._identity.unsettled({subject.uuid for subject in request.subjects}):
                 request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
         own = await asyncio.gather(*(self._own_ids(request) for request in requests))
         await self.suppression.put(list(zip(requests, own, strict=True)), now)
@@ -327,7 +327,7 @@ class Privacy:
                 verdict.proofs += found.proofs
                 verdict.missing += found.missing
                 verdict.untold += found.untold
-            if self._identity.unsettled({one.uuid for one in request.whole}):
+            if await self._identity.unsettled({one.uuid for one in request.whole}):
                 continue  # what an id was told is between two devices: looked at again in a moment
             if verdict.missing:
                 await self._once_more(
@@ -409,8 +409,8 @@ class Privacy:
         requests = [request for request in requests if request.number not in waiting]
         touched = {self._shards.number_of(one.uuid) for request in requests for one in request.subjects}
         await asyncio.gather(*(until(partial(self._compact, number), PAUSE) for number in touched))
-        if requests:
-            await self._finish(requests)
+        if requests and not await self._finish(requests):
+            waiting = {*numbers}  # somebody took over an id of theirs just now
         if await self._directory.remains():
             # A reader in the way sends no word when it is gone.
             await until(self._directory.erase_remains, PAUSE)
@@ -425,11 +425,9 @@ class Privacy:
 
         async def settled() -> bool:
             found.clear()
-            found.update(
-                request.number
-                for request in requests
-                if self._identity.unsettled({one.uuid for one in request.whole})
-            )
+            for request in requests:
+                if await self._identity.unsettled({one.uuid for one in request.whole}):
+                    found.add(request.number)
             return not found
 
         await until(settled, POLL, PAUSE.first_s)
@@ -462,25 +460,23 @@ class Privacy:
             devices, homes = await self._identity.devices(people), await self._housed(people)
             for key in people:
                 heirs = [*devices.get(key, ()), *([home_of(key)] if key in homes else ())]
-                others = (
-                    other
-                    for other in heirs
-                    if other not in gone and not self._identity.suppressed.device(other)
-                )
-                heir = next(others, None)
-                if heir is not None:
-                    now, generation = int(self._clock.now()), self._identity.new_generation()
+                listed = await self._identity.suppressed.among(heirs)
+                heir = next((one for one in heirs if one not in gone and not listed.device(one)), None)
+                before = await self._identity.owner(key)
+                if heir is not None and before is not None and before.uuid in gone:
+                    now, generation = int(self._clock.now()), self._identity.generation_after(before)
                     await self._shards.one(heir, Adopt(heir, *key, now, generation, ()))
-                    await self._identity.inherit(key, heir, generation, now)
+                    await self._identity.inherit(key, heir, generation, before, now)
 
     async def _compact(self, shard: int) -> bool:
         return await self._shards.ask(shard, Compact())
 
-    async def _finish(self, requests: Sequence[PrivacyRequest]) -> None:
+    async def _finish(self, requests: Sequence[PrivacyRequest]) -> bool:
+        """False where they have to wait for an id to arrive."""
         ended = {request.number: encode_request(request.ended()) for request in requests}
         gone, asked = _those_who_go(requests)
         now = int(self._clock.now())
-        await self._identity.forget(self._directory.requests, ended, gone, asked, now)
+        return await self._identity.forget(self._directory.requests, ended, gone, asked, now)
 
     # --- what both need ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from arke.clock import SeededEntropy
+from arke.clock import ManualClock, SeededEntropy
 from arke.engine.identity import Identity, Named
 from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
@@ -24,7 +24,9 @@ def directory_in(folder: Path) -> SqliteDirectory:
 
 
 async def identity_on(directory: Directory, seed: int = 1, *, takeovers_per_device: int = 10) -> Identity:
-    identity = Identity(directory, SeededEntropy(seed), takeovers_per_device=takeovers_per_device)
+    identity = Identity(
+        directory, SeededEntropy(seed), ManualClock(), takeovers_per_device=takeovers_per_device
+    )
     await identity.start()
     return identity
 
@@ -41,5 +43,5 @@ async def identity_in(folder: Path, *, takeovers_per_device: int = 10) -> AsyncI
 async def resolve(
     identity: Identity, uuid: str | None, ids: Sequence[DeclaredId], now: int, *, public: bool = False
 ) -> Resolved:
-    (resolved,) = await identity.resolve([Named(uuid, ids, public)], now)
+    (resolved,) = (await identity.decide([Named(uuid, ids, public)], now)).answers
     return resolved

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.clock import SeededEntropy
+from arke.clock import ManualClock, SeededEntropy
 from arke.domain.event import DeclaredId
 from arke.engine.identity import Identity, Named
 from arke.errors import StoreUnavailable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, Move, Owner, PersonKey
     from arke.engine.identity import Naming, Resolved
-    from arke.engine.identity.memory import Absent
+    from arke.engine.identity.memory import Answers
     from arke.storage.ports.identities import Known
 
 COOKIE, PERSON = 1, 7
@@ -105,10 +105,13 @@ class SlowEnd:
 
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
-    ) -> list[IdKey]:
+    ) -> list[IdKey] | None:
         town = self._town
         await town.identities.pause()
-        self._forgotten.extend(await town.directory.requests.finish(bodies, uuids, ids, at))
+        forgotten = await town.directory.requests.finish(bodies, uuids, ids, at)
+        if forgotten is None:
+            return None
+        self._forgotten.extend(forgotten)
         town.being_forgotten += [*self._forgotten, *uuids]  # until the memory hears of it
         await town.identities.pause()
         return self._forgotten
@@ -125,7 +128,12 @@ class Town:
         self.identities = Suspending(self.directory, self.chance, failing=failing)
         self.directory.identities = self.identities  # type: ignore[assignment]
         self.identity = Identity(
-            self.directory, SeededEntropy(seed), takeovers_per_device=3, cached_ids=2, cached_people=2
+            self.directory,
+            SeededEntropy(seed),
+            ManualClock(),
+            takeovers_per_device=3,
+            cached_ids=2,
+            cached_people=2,
         )
         self.identity.know(frozenset({PERSON}))
         resolver = self.identity._resolver
@@ -139,9 +147,9 @@ class Town:
 
     # --- what is true -----------------------------------------------------------------------------------
 
-    def decide_checked(self, one: Naming, now: int, absent: Absent, away: Any) -> Resolved | None:
-        before = self._believed(absent)
-        resolved = self.decide(one, now, absent, away)
+    def decide_checked(self, one: Naming, now: int, answers: Answers, away: Any) -> Resolved | None:
+        before = self._believed(answers)
+        resolved = self.decide(one, now, answers, away)
         if resolved is not None:
             believed, true = before
             assert believed == true
@@ -151,11 +159,11 @@ class Town:
                 self.owners[key] = resolved.uuid if key in COOKIES else self.memory.owners[key].uuid
         return resolved
 
-    def _believed(self, absent: Absent) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    def _believed(self, answers: Answers) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Whatever the memory knows, and this caller has been told, and what is true of the same."""
         memory, unstored = self.memory, self.identity._mappings.unstored()
-        ids = {*memory.owners, *absent.ids}.difference(self.being_forgotten)
-        people = {row for row in (*memory.people, *absent.people) if row[2] not in self.being_forgotten}
+        ids = {*memory.owners, *answers.ids}.difference(self.being_forgotten)
+        people = {row for row in (*memory.people, *answers.people) if row[2] not in self.being_forgotten}
         known = at_once(self.inner.look_up(ids, people, memory.takeovers.keys()))
         true: dict[Any, Any] = {**known.owners, **known.people, **known.takeovers}
         for claims in unstored:
@@ -185,9 +193,11 @@ class Town:
     async def resolve(self) -> None:
         first = len(self.decided)
         named = [self._named() for _ in range(self.chance.randint(1, 3))]
-        answers = await self.identity.resolve(named, NOW)
+        decided = await self.identity.decide(named, NOW)
         await self.identity.flush()
-        mine = {id(answer) for answer in answers}
+        while await self.identity.decide_again(decided, NOW):
+            await self.identity.flush()
+        mine = {id(answer) for answer in decided.answers}
         self.lasting |= {n for n in range(first, len(self.decided)) if id(self.decided[n]) in mine}
 
     def _named(self) -> Named:
@@ -213,7 +223,8 @@ class Town:
         gone = set(self.chance.sample(DEVICES, self.chance.randint(0, 1)))
         asked = set(self.chance.sample(COOKIES, 1))
         forgotten: list[IdKey] = []
-        await self.identity.forget(SlowEnd(self, forgotten), {}, gone, asked, NOW)
+        if not await self.identity.forget(SlowEnd(self, forgotten), {}, gone, asked, NOW):
+            return
         window: list[IdKey | str] = [*forgotten, *gone]
         for one in window:
             self.being_forgotten.remove(one)

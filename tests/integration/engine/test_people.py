@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from arke.domain.event import DeclaredId
-from arke.domain.identity import MAX_DEVICES
+from arke.domain.identity import MAX_DEVICES, Owner
 from e2e.catalogs import DPID, device
 from integration.engine.identities import identity_in, resolve
 
@@ -95,12 +95,13 @@ def test_what_is_declared_again_writes_nothing(tmp_path: Path) -> None:
             await login(identity, 2, 0)
             await identity.flush()
         async with identity_of(tmp_path) as identity:
-            before = identity.new_generation()
+            speaker = Owner(device(1), 0)
+            before = identity.generation_after(speaker)
             for _ in range(3):
                 await login(identity, 1)
                 await login(identity, 2, 0)
                 await login(identity, 1, 0)
-            assert identity.new_generation() == before + 1
+            assert identity.generation_after(speaker) == before + 1
 
     asyncio.run(main())
 
@@ -113,9 +114,11 @@ def test_who_logs_in_while_an_heir_takes_over_speaks_in_the_end(tmp_path: Path) 
             await login(identity, 1)
             await login(identity, 2, 0)
             await identity.flush()
-            generation = identity.new_generation()
+            speaker = await identity.owner(ANN)
+            assert speaker is not None
+            generation = identity.generation_after(speaker)
             assert await login(identity, 3), "before the heir, device 2, is in the directory"
-            await identity.inherit(ANN, device(2), generation, 200)
+            await identity.inherit(ANN, device(2), generation, speaker, 200)
             owner = await identity.owner(ANN)
             assert owner is not None
             assert (owner.uuid, owner.generation > generation) == (device(3), True)

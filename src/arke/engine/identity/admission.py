@@ -14,14 +14,14 @@ from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from arke.domain.event import DeclaredId
     from arke.domain.identity import IdKey, Owner
     from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Mappings
     from arke.engine.identity.people import Sources
-    from arke.storage.ports.identities import Lifted, SuppressionList
+    from arke.storage.ports.identities import Identities, Known, Lifted, SuppressionList
 
 TAKEOVERS_PER_DEVICE: Final = 10
 """Ids of other devices that a device may come to have a UTC day at the public door, unless settings say so."""
@@ -31,23 +31,14 @@ LOGGED_EVERY_S: Final = 60
 log = get_logger("identity")
 
 
-class Suppressed:
-    """Who opted out or was deleted, by keyed `hashes`. A change counts here once it is durable."""
+class Listed:
+    """Who opted out or was deleted, by keyed `hashes`: of all that there are, or of those that were looked up."""
 
-    def __init__(self, suppression: SuppressionList, hashes: KeyedHash) -> None:
-        self._list = suppression
-        self._keyed = hashes
+    def __init__(self, keyed: KeyedHash, rules: IdRules | None = None) -> None:
+        self._keyed = keyed
         self.hashes: set[bytes] = set()
-        self._lifted: dict[bytes, int] = {}
-        self.rules: IdRules | None = None
+        self.rules = rules
         """Of the live catalog: an id may have been suppressed in another spelling than it comes in now."""
-        self._changing = asyncio.Lock()
-        """The memory follows the list in the order in which the list changes."""
-
-    async def start(self) -> None:
-        """Read the list. Before anything else."""
-        self.hashes = await self._list.hashes()
-        self._lifted = await self._list.lifted()
 
     def any_of(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
         """Whether nothing may be taken of an event that names these."""
@@ -63,18 +54,65 @@ class Suppressed:
 
     def id(self, key: IdKey) -> bool:
         """The same for a partner id."""
-        if not self.hashes:
-            return False
-        if self._keyed.digest(f"{key[0]}:{key[1]}") in self.hashes:
-            return True
-        others = self.rules.spellings(*key) if self.rules is not None else ()
-        return any(self._keyed.digest(f"{key[0]}:{other}") in self.hashes for other in others)
+        return bool(self.hashes) and any(self._keyed.digest(text) in self.hashes for text in self.texts(key))
+
+    def texts(self, key: IdKey) -> Iterator[str]:
+        """All that an id may be on the list as."""
+        yield f"{key[0]}:{key[1]}"
+        for other in self.rules.spellings(*key) if self.rules is not None else ():
+            yield f"{key[0]}:{other}"
+
+
+class Suppressed(Listed):
+    """The suppression list. A change counts here once it is durable.
+
+    Where there are other engines (`look_up` is given) it is not kept: `hashes` are those among what the caller who
+    is deciding has just asked for, and anybody else asks by `among`.
+    """
+
+    def __init__(
+        self, suppression: SuppressionList, hashes: KeyedHash, look_up: Identities | None = None
+    ) -> None:
+        super().__init__(hashes)
+        self._list = suppression
+        self._look_up = look_up
+        self._lifted: dict[bytes, int] = {}
+        self._changing = asyncio.Lock()
+        """The memory follows the list in the order in which the list changes."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether nobody has to ask."""
+        return self._look_up is None
+
+    async def start(self) -> None:
+        """Read the list. Before anything else."""
+        if self.kept:
+            self.hashes = await self._list.hashes()
+            self._lifted = await self._list.lifted()
+
+    def recall(self, known: Known) -> None:
+        """What the caller who decides next was answered."""
+        self.hashes = known.suppressed
+        self._lifted.update(known.lifted)
+
+    async def among(self, uuids: Iterable[str] = (), ids: Iterable[IdKey] = ()) -> Listed:
+        """Who of these is on the list. Raises StoreUnavailable."""
+        if self._look_up is None:
+            return self
+        texts = {*uuids, *(text for key in ids for text in self.texts(key))}
+        known = await self._look_up.look_up((), hashes={self._keyed.digest(text) for text in texts})
+        self._lifted.update(known.lifted)
+        found = Listed(self._keyed, self.rules)
+        found.hashes = known.suppressed
+        return found
 
     async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
         async with self._changing:
             fresh = await self._list.suppress(texts, now)
-            self.hashes.update(fresh)
+            if self.kept:
+                self.hashes.update(fresh)
             for digest in fresh & self._lifted.keys():
                 del self._lifted[digest]
 
@@ -96,7 +134,8 @@ class Suppressed:
 
     async def _off_the_list(self, digests: set[bytes]) -> None:
         self._lifted = await self._list.lifted()
-        self.hashes -= digests
+        if self.kept:
+            self.hashes -= digests
 
     @property
     def any_lifted(self) -> bool:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from arke.domain.homes import home_of, is_home
 from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
 from arke.engine.identity.mappings import Finishing, Mappings
-from arke.engine.identity.memory import Absent, Lacking
+from arke.engine.identity.memory import Answers, Lacking
 from arke.engine.identity.people import People, Sources, housed
 from arke.engine.identity.resolving import Away, Resolver
 from arke.engine.identity.sharing import DEVICES_PER_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Container, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from arke.clock import Entropy
+    from arke.clock import Clock, Entropy
     from arke.domain.identity import Housed, IdKey, Move, Owner, SharedId
     from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Moving
-    from arke.engine.identity.resolving import Naming, Resolved
+    from arke.engine.identity.resolving import Decided, Naming
     from arke.storage.ports.directory import Directory
 
 CACHED_IDS = 300_000
@@ -30,7 +30,10 @@ say by default.
 
 
 class Identity:
-    """Resolves devices. `resolve` sees the answers it gave before; `flush` makes them durable.
+    """Resolves devices. `decide` sees the answers it gave before; `flush` makes them durable.
+
+    `cached`: no other engine writes this directory, so what is known of it is kept in memory. Otherwise every call
+    asks for what it needs, together with other calls.
 
     Its coroutines ask the directory, and raise StoreUnavailable where that fails.
     """
@@ -39,7 +42,9 @@ class Identity:
         self,
         directory: Directory,
         entropy: Entropy,
+        clock: Clock,
         *,
+        cached: bool = True,
         takeovers_per_device: int = TAKEOVERS_PER_DEVICE,
         devices_per_id: int = DEVICES_PER_ID,
         cached_ids: int = CACHED_IDS,
@@ -48,6 +53,8 @@ class Identity:
         self._mappings = Mappings(
             directory.identities,
             directory.hashes,
+            clock,
+            cached=cached,
             cached_ids=cached_ids,
             cached_people=cached_people,
             devices_per_id=devices_per_id,
@@ -55,7 +62,9 @@ class Identity:
         self._memory = self._mappings.memory
         self._people = People(self._mappings, directory.identities)
         self._door = PublicDoor(self._mappings, takeovers_per_device)
-        self.suppressed = Suppressed(directory.suppression, directory.hashes)
+        self.suppressed = Suppressed(
+            directory.suppression, directory.hashes, None if cached else directory.identities
+        )
         self._resolver = Resolver(self._mappings, self._people, self._door, self.suppressed, entropy)
 
     async def start(self) -> None:
@@ -96,20 +105,27 @@ class Identity:
 
     # --- resolving --------------------------------------------------------------------------------------
 
-    def resolve(
-        self, named: Sequence[Naming], now: int, *, away: Away | None = None
-    ) -> Awaitable[list[Resolved]]:
-        """Find or make the device of each: see `Resolver.resolve`."""
-        return self._resolver.resolve(named, now, away=away)
+    async def decide(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> Decided:
+        """Find or make the device of each: see `Resolver.decide`."""
+        return await self._resolver.decide(named, now, away=away)
+
+    async def decide_again(self, decided: Decided, now: int, *, away: Away | None = None) -> bool:
+        """Once it is flushed, decide anew what was lost to another engine, to be flushed in turn. False where
+        nothing was.
+        """
+        places = decided.lost()
+        if not places:
+            return False
+        named = [decided.named[place] for place in places]
+        anew = await self._resolver.decide(named, now, away=away, invented=decided.invented())
+        decided.amend(places, anew)
+        return True
 
     # --- who has what -----------------------------------------------------------------------------------
 
     async def owner(self, key: IdKey) -> Owner | None:
         """The device that owns an id, or speaks for it."""
-        absent = Absent(self._memory.epoch)
-        while (owner := self._memory.owners.get(key)) is None and key not in absent.ids:
-            await self._memory.look_up(Lacking({key}), absent)
-        return owner
+        return (await self.owners([key])).get(key)
 
     async def owners(self, keys: Collection[IdKey]) -> dict[IdKey, Owner]:
         """The devices that own many ids, for those that are known; the memory keeps nothing of it. Raises
@@ -132,23 +148,33 @@ class Identity:
         return own | found
 
     async def house(self, keys: Collection[IdKey], now: int) -> dict[IdKey, Housed]:
-        """The homes of people, made where there is none; to be flushed. Raises StoreUnavailable."""
+        """The homes of people, made where there is none. Durable on return. Raises StoreUnavailable."""
+        homes: dict[IdKey, Housed] = {}
+        wanted = list(keys)
+        while wanted:
+            homes |= await self._house(wanted, now)
+            leaned_on = self._mappings.pending()
+            await self.flush()
+            wanted = [key for key in wanted if any(key in batch.lost for batch in leaned_on)]
+        return homes
+
+    async def _house(self, wanted: Sequence[IdKey], now: int) -> dict[IdKey, Housed]:
         self._mappings.trim()
-        wanted, absent = list(keys), Absent(self._memory.epoch)
+        memory, answers = self._memory, Answers(self._memory.epoch)
         while True:
             lacking = Lacking()
             for key in wanted:
                 home = (*key, home_of(key))
-                if key not in self._memory.owners and key not in absent.ids:
+                if key not in memory.owners and key not in answers.ids:
                     lacking.ids.add(key)
-                if home not in self._memory.people and home not in absent.people:
+                if home not in memory.people and home not in answers.people:
                     lacking.people.add(home)
             if not lacking.ids and not lacking.people:
                 break
-            await self._memory.look_up(lacking, absent)
-        return {
-            key: housed(key, self._people.house(key, self._memory.owners.get(key), now)) for key in wanted
-        }
+            await memory.look_up(lacking, answers)
+        homes = {key: housed(key, self._people.house(key, memory.owners.get(key), now)) for key in wanted}
+        memory.let_go()
+        return homes
 
     async def at_home(self, keys: Collection[IdKey]) -> dict[IdKey, Housed]:
         """The homes of people who have one, as it is now."""
@@ -165,9 +191,16 @@ class Identity:
         """Durable up to here, what another caller is just writing included."""
         await self._mappings.flush()
 
+    def to_follow(self) -> bool:
+        """Whether there are ids that the shards have yet to follow to another device, as far as is known here."""
+        if self._mappings.moved_lately:
+            self._mappings.moved_lately = False
+            return True
+        return bool(self._mappings.moving.by_id)
+
     @property
     def moving(self) -> Moving:
-        """Ids that the shards have yet to follow to another device."""
+        """Those that are known here."""
         return self._mappings.moving
 
     def take_joined(self) -> bool:
@@ -192,18 +225,24 @@ class Identity:
         await self.suppressed.add(texts, now)
         await self.flush()
 
-    def new_generation(self) -> int:
-        """A number for a mapping that is made outside of `resolve`."""
-        return self._mappings.new_generation()
+    def generation_after(self, owner: Owner) -> int:
+        """A number for a mapping in the place of this one that is made outside of `decide`."""
+        return self._mappings.new_generation(owner)
 
-    async def inherit(self, key: IdKey, uuid: str, generation: int, now: int) -> None:
-        """Another device of the person speaks for a cross-device id from now on; durable on return."""
-        await self._people.inherit(key, uuid, generation, now)
-        await self.flush()
+    async def inherit(self, key: IdKey, uuid: str, generation: int, before: Owner, now: int) -> None:
+        """Another device of the person speaks for a cross-device id from now on, in the place of `before`; durable
+        on return.
+        """
+        lost = True
+        while lost:
+            await self._people.inherit(key, uuid, generation, before, now)
+            leaned_on = self._mappings.pending()
+            await self.flush()
+            lost = any(key in batch.lost for batch in leaned_on)
 
-    def unsettled(self, uuids: Container[str]) -> bool:
+    async def unsettled(self, uuids: Collection[str]) -> bool:
         """Whether an id is on its way from or to one of these devices."""
-        return self._mappings.moving.touches(uuids)
+        return await self._mappings.unsettled(uuids)
 
     async def forget(
         self,
@@ -212,8 +251,8 @@ class Identity:
         uuids: Collection[str],
         asked: Collection[IdKey],
         now: int,
-    ) -> None:
+    ) -> bool:
         """Privacy requests end: the directory forgets devices and ids, and the memory with it. See
         `Mappings.forget`.
         """
-        await self._mappings.forget(requests, ended, uuids, asked, now)
+        return await self._mappings.forget(requests, ended, uuids, asked, now)

@@ -11,6 +11,8 @@ import msgspec
 
 from arke.domain.homes import is_home
 from arke.domain.identity import Claims, Move, Owner
+from arke.engine.identity.gathering import Gathering
+from arke.engine.identity.generations import Generations
 from arke.engine.identity.memory import Memory
 from arke.engine.identity.sharing import DEVICES_PER_ID, Sharing
 from arke.errors import StoreUnavailable
@@ -19,6 +21,7 @@ from arke.storage.keyed_hash import KeyedHash
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
 
+    from arke.clock import Clock
     from arke.domain.identity import DeviceDay, IdKey, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
 
@@ -62,15 +65,19 @@ class Finishing(Protocol):
 
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
-    ) -> list[IdKey]: ...
+    ) -> list[IdKey] | None: ...
 
 
 class Batch(msgspec.Struct, eq=False):
-    """Claims that become durable together. `failed` says why they did not."""
+    """Claims that become durable together. `failed` says why they did not; `lost` are ids that another engine gave
+    to somebody else first, so that whatever was decided of them here is void. `invented` are the new devices.
+    """
 
     claims: Claims = msgspec.field(default_factory=Claims)
+    invented: set[str] = msgspec.field(default_factory=set)
     stored: bool = False
     failed: str | None = None
+    lost: Collection[IdKey] = ()
 
     def check(self) -> None:
         """Raises StoreUnavailable to whoever leans on it, where it failed."""
@@ -84,25 +91,40 @@ class Mappings:
     Of each id one mapping counts at a time, and a newer one has the higher generation. `moving`: those that the
     shards have not followed; only stored ones may be followed (`next_move`). `joined`: a cross-device id has
     reached another device; `linked` are those since it was emptied last.
+
+    Where there are other engines (`cached` is false), `moving` has those that are not stored yet: all others are
+    the directory's to tell, and the business of whoever has the shard of the old device. `moved_lately` says that
+    there are new ones.
     """
 
     def __init__(
         self,
         identities: Identities,
         hashes: KeyedHash,
+        clock: Clock,
         *,
+        cached: bool,
         cached_ids: int,
         cached_people: int,
         devices_per_id: int = DEVICES_PER_ID,
     ) -> None:
         self._identities = identities
         self._hashes = hashes
-        self.memory = Memory(identities, cached_ids=cached_ids, cached_people=cached_people)
+        self._cached = cached
+        self.memory = Memory(
+            identities,
+            hashes,
+            self.unstored,
+            cached_ids=cached_ids,
+            cached_people=cached_people,
+            gathering=None if cached else Gathering(identities),
+        )
         self.moving = Moving()
+        self.moved_lately = False
         self.sharing = Sharing(devices_per_id, hashes)
         self.joined = False
         self.linked: list[IdKey] = []
-        self._generation = 0
+        self._generations = Generations(clock)
         self._stored_generation = 0
         self._batch = Batch()
         self._writing: Batch | None = None
@@ -110,14 +132,17 @@ class Mappings:
 
     async def start(self) -> None:
         """Read where the directory was left. Before anything else."""
-        self._generation = self._stored_generation = await self._identities.last_generation()
-        self.moving.add(await self._identities.moves())
+        if self._cached:
+            moves = await self._identities.moves()
+            self.moving.add(moves)
+            # Later ones are told from these by their numbers, whatever the clock says by now.
+            self._generations.last = max((move.generation for move in moves), default=0)
+            self._stored_generation = self._generations.last
         self.sharing.start(await self._identities.shared())
 
-    def new_generation(self) -> int:
-        """The number of a new mapping."""
-        self._generation += 1
-        return self._generation
+    def new_generation(self, owner: Owner | None) -> int:
+        """The number of a new mapping of the id that is now this owner's."""
+        return self._generations.after(owner.generation if owner is not None else 0)
 
     # --- decisions --------------------------------------------------------------------------------------
 
@@ -129,8 +154,7 @@ class Mappings:
             first = before.first or self._hashes.digest(before.uuid)
         if first is not None and first == self._hashes.digest(uuid):
             first = None
-        self._generation += 1
-        owner = Owner(uuid, self._generation, state, first)
+        owner = Owner(uuid, self.new_generation(before), state, first)
         if before is not None:
             self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
             self.note_shared(key, before.uuid, uuid, now)
@@ -149,6 +173,10 @@ class Mappings:
         claims.owners[key] = self.memory.owners[key] = owner
         claims.at = now
         return owner
+
+    def invent(self, uuid: str) -> None:
+        """Ids are given to a device that nobody knows yet."""
+        self._batch.invented.add(uuid)
 
     def note_shared(self, key: IdKey, before: str, uuid: str, now: int) -> None:
         """An id is on two devices, or was; a person's home is none."""
@@ -184,8 +212,8 @@ class Mappings:
     def trim(self) -> None:
         """Keep the memory within its bounds. Before a caller looks into it."""
         ids, people = self.memory.outgrown()
-        if ids or people:
-            self.memory.forget(self.unstored(), ids=ids, people=people)
+        if self._cached and (ids or people):
+            self.memory.forget(ids=ids, people=people)
 
     def unstored(self) -> list[Claims]:
         """What the directory cannot tell yet, oldest first."""
@@ -196,7 +224,9 @@ class Mappings:
         return [self._batch] if self._writing is None else [self._writing, self._batch]
 
     async def flush(self) -> None:
-        """Durable up to here, what another caller is just writing included. Raises StoreUnavailable."""
+        """Durable up to here, what another caller is just writing included, but for what was `lost`. Raises
+        StoreUnavailable.
+        """
         before, batch = self._writing, self._batch
         if before is None and not batch.claims.owners:
             return
@@ -204,27 +234,47 @@ class Mappings:
             if before is not None:
                 before.check()
             batch.check()
-            if not batch.stored and batch.claims.owners:
+            if not batch.stored and not batch.lost and batch.claims.owners:
                 await self._store(batch)
 
     async def _store(self, batch: Batch) -> None:
         self._batch, self._writing = Batch(), batch
-        generation = self._generation
+        generation = self._generations.last
         try:
             lost = await self._identities.link(batch.claims)
         except StoreUnavailable as error:
             self._fail(batch, str(error), batch.claims.moves)
             raise
         except BaseException:
-            # Nobody knows whether it was stored: the memory goes, and moves stand until the next start tells.
-            self._fail(batch, "the directory's write was broken off: try again", ())
+            # Nobody knows whether it was stored: the memory goes, and moves stand until the next start tells, or
+            # the next look-up.
+            void = () if self._cached else batch.claims.moves
+            self._fail(batch, "the directory's write was broken off: try again", void)
             raise
         self._writing, batch.stored = None, True
         self._stored_generation = generation
         if lost:
-            void = [move for move in batch.claims.moves if move.key in lost]
-            self._fail(batch, "an id was linked elsewhere at the same time: try again", void)
-            batch.check()
+            self._lose(batch, lost)
+        self._note_stored(batch)
+
+    def _note_stored(self, batch: Batch) -> None:
+        if self._cached:
+            return
+        if any(move.key not in batch.lost for move in batch.claims.moves):
+            self.moved_lately = True
+        for move in batch.claims.moves:
+            self.moving.finished(move)
+        self.memory.let_go()
+
+    def _lose(self, batch: Batch, lost: Collection[IdKey]) -> None:
+        """Others were quicker with these ids. So is void what was decided of them, and all that has been decided
+        since, which may lean on that: whoever did so decides anew.
+        """
+        later, self._batch = self._batch, Batch()
+        batch.lost, later.lost = lost, later.claims.owners.keys()
+        for move in [*(move for move in batch.claims.moves if move.key in lost), *later.claims.moves]:
+            self.moving.finished(move)
+        self.memory.forget()
 
     def _fail(self, batch: Batch, reason: str, void: Iterable[Move]) -> None:
         """Whoever leans on a batch that failed is told so, and so is whoever has decided on top of it since."""
@@ -232,7 +282,7 @@ class Mappings:
         batch.failed = later.failed = reason
         for move in (*void, *later.claims.moves):
             self.moving.finished(move)
-        self.memory.forget(self.unstored())
+        self.memory.forget()
 
     # --- moves and what is forgotten --------------------------------------------------------------------
 
@@ -246,6 +296,12 @@ class Mappings:
         await self._identities.moved(move)
         self.moving.finished(move)
 
+    async def unsettled(self, uuids: Collection[str]) -> bool:
+        """Whether an id is on its way from or to one of these devices. Raises StoreUnavailable."""
+        if self.moving.touches(uuids):
+            return True
+        return not self._cached and bool(await self._identities.unsettled(uuids))
+
     async def forget(
         self,
         requests: Finishing,
@@ -253,15 +309,18 @@ class Mappings:
         uuids: Collection[str],
         asked: Collection[IdKey],
         now: int,
-    ) -> None:
+    ) -> bool:
         """Let the directory finish privacy requests, by which it forgets devices and ids, while no link is being
         stored; then the memory forgets those ids, and those that were `asked` for. An id that is yet to be stored
-        stays. Raises StoreUnavailable.
+        stays. False, and nothing has happened, where an id of the devices is on its way. Raises StoreUnavailable.
         """
         async with self._lock:
             forgotten = await requests.finish(ended, uuids, asked, now)
+            if forgotten is None:
+                return False
             unstored = self._batch.claims
             for key in {*forgotten, *asked} - unstored.owners.keys():
                 self.memory.owners.pop(key, None)
                 self.moving.forget(key)
-            self.memory.forget((unstored,), ids=False)
+            self.memory.forget(ids=False)
+        return True

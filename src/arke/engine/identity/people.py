@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from arke.domain.event import DeclaredId
 from arke.domain.homes import home_of, is_home
 from arke.domain.identity import MAX_DEVICES, Housed, Move, Owner, PersonRow
-from arke.engine.identity.memory import Absent, Lacking
+from arke.engine.identity.memory import Answers, Lacking
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -64,7 +64,7 @@ class People:
         else:
             row = mappings.memory.people.get((*key, uuid))
             if row is None or declared.state not in (0, row.state):
-                generation = mappings.new_generation()
+                generation = mappings.new_generation(owner)
                 mappings.own(key, owner, now)  # so that whoever leans on this link waits for it
                 if row is None:
                     mappings.note_shared(key, owner.uuid, uuid, now)
@@ -82,17 +82,19 @@ class People:
             return owner
         else:
             mappings.own(key, owner, now)  # so that whoever leans on this home waits for it
-        mappings.house_person((*key, home), PersonRow(mappings.new_generation(), 0), now)
+        mappings.house_person((*key, home), PersonRow(mappings.new_generation(owner), 0), now)
         return owner
 
     async def housed(self, keys: Collection[IdKey]) -> set[IdKey]:
         """Those of these people who have a home. Raises StoreUnavailable."""
         memory = self._mappings.memory
         unknown = {device for key in keys if (device := (*key, home_of(key))) not in memory.people}
-        absent = Absent(memory.epoch)
-        while lacking := unknown - absent.people - memory.people.keys():
-            await memory.look_up(Lacking(people=lacking), absent)
-        return {key for key in keys if (*key, home_of(key)) in memory.people}
+        answers = Answers(memory.epoch)
+        while lacking := unknown - answers.people - memory.people.keys():
+            await memory.look_up(Lacking(people=lacking), answers)
+        housed = {key for key in keys if (*key, home_of(key)) in memory.people}
+        memory.let_go()
+        return housed
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         """The devices of each cross-device id that has any, the newest first, up to MAX_DEVICES: as they were when
@@ -110,27 +112,33 @@ class People:
             found[key] = list(dict.fromkeys([*newest, *found.get(key, ())]))[:MAX_DEVICES]
         return found
 
-    async def inherit(self, key: IdKey, uuid: str, generation: int, now: int) -> None:
+    async def inherit(self, key: IdKey, uuid: str, generation: int, before: Owner, now: int) -> None:
         """Another device of the person, whose shard has been told so under `generation`, speaks for a cross-device
-        id from now on; to be flushed. If one has taken over meanwhile, it takes over from the heir.
+        id in the place of `before`; to be flushed. If one has taken over meanwhile, it takes over from the heir.
         """
-        memory, absent = self._mappings.memory, Absent(self._mappings.memory.epoch)
-        device = (*key, uuid)
-        while (key not in memory.owners and key not in absent.ids) or (
-            device not in memory.people and device not in absent.people
+        memory, mappings = self._mappings.memory, self._mappings
+        device, answers = (*key, uuid), Answers(memory.epoch)
+        while (key not in memory.owners and key not in answers.ids) or (
+            device not in memory.people and device not in answers.people
         ):
-            await memory.look_up(Lacking({key}, {device}), absent)
+            await memory.look_up(Lacking({key}, {device}), answers)
         row = memory.people.get(device)
         state = row.state if row is not None else 0
         owner = memory.owners.get(key)
         if is_home(uuid):
-            self._mappings.house_person(device, PersonRow(generation, state), now)
+            mappings.house_person(device, PersonRow(generation, state), now)
         else:
-            self._mappings.link_person(device, PersonRow(generation, state), now)
-            self._mappings.linked.clear()  # it has had what the home holds since it came to the person
-        if owner is None or owner.generation < generation:
-            self._mappings.own(key, Owner(uuid, generation, state), now)
-        elif owner.uuid != uuid:
-            later = owner._replace(generation=self._mappings.new_generation())
-            self._mappings.add_move(Move(*key, uuid, owner.uuid, now, later.generation))
-            self._mappings.own(key, later, now)
+            mappings.link_person(device, PersonRow(generation, state), now)
+            mappings.linked.clear()  # it has had what the home holds since it came to the person
+        if owner is None or owner.generation == before.generation:
+            mappings.own(key, Owner(uuid, generation, state), now)
+        elif owner.uuid == uuid:
+            mappings.own(key, owner, now)
+        else:
+            later = owner._replace(generation=self._later(owner, generation))
+            mappings.add_move(Move(*key, uuid, owner.uuid, now, later.generation))
+            mappings.own(key, later, now)
+        memory.let_go()
+
+    def _later(self, owner: Owner, generation: int) -> int:
+        return self._mappings.new_generation(owner._replace(generation=max(owner.generation, generation)))

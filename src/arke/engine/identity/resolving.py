@@ -8,6 +8,9 @@ event then belongs to that device: the newest mapping wins. A cookie or advertis
 another device leaves it (a move). A cross-device id stays on all devices of its person, and one of them
 speaks for it: the newest of those that are at least as authenticated as the one before (decision 0017).
 When another takes over, that is a move too.
+
+Several engines may decide about one id at once: one of them is first, and the others decide anew, as if their
+events had come after. A device that was invented by a decision that is void leads only where no other does.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from arke.domain.identity import Housed, Owner
 from arke.domain.time import DAY_S
 from arke.engine.identity.admission import PublicDoor, Suppressed
 from arke.engine.identity.mappings import Mappings
-from arke.engine.identity.memory import NOTHING_ABSENT, Absent, Lacking
+from arke.engine.identity.memory import NOTHING_ANSWERED, Answers, Lacking
 from arke.engine.identity.people import People, Sources, housed, takes_over
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Entropy
     from arke.domain.identity import IdKey
+    from arke.engine.identity.mappings import Batch
 
 
 class Naming(Protocol):
@@ -97,6 +101,43 @@ class Resolved(msgspec.Struct, frozen=True):
     joined: Sequence[IdKey] = ()
 
 
+class Decided:
+    """What was decided of the events of one call (`named`), in their order: `answers`. It counts once the batches
+    that it leans on are stored, but for answers of which an id was `lost` to another engine.
+    """
+
+    __slots__ = ("_leaned_on", "answers", "named")
+
+    def __init__(self, named: Sequence[Naming]) -> None:
+        self.named = named
+        self.answers: list[Resolved] = []
+        self._leaned_on: list[Batch] = []
+
+    def lean_on(self, batches: Sequence[Batch]) -> None:
+        self._leaned_on += batches
+
+    def lost(self) -> list[int]:
+        """The places of answers that have to be decided anew."""
+        lost = {key for batch in self._leaned_on for key in batch.lost}
+        if not lost:
+            return []
+        return [
+            place
+            for place, one in enumerate(self.named)
+            if any((declared.dpid, declared.id) in lost for declared in one.ids)
+        ]
+
+    def invented(self) -> frozenset[str]:
+        """Devices made up by batches that were stored in part."""
+        return frozenset(uuid for batch in self._leaned_on if batch.lost for uuid in batch.invented)
+
+    def amend(self, places: Sequence[int], anew: Decided) -> None:
+        """These answers in the place of those that were lost."""
+        for place, answer in zip(places, anew.answers, strict=True):
+            self.answers[place] = answer
+        self._leaned_on = anew._leaned_on
+
+
 class Resolver:
     """An event whose ids are in memory is resolved without suspending. For others the directory is asked, for all
     that the events of a call lack at once; `Memory` says why no answer is used that was overtaken. `sources` are
@@ -114,47 +155,66 @@ class Resolver:
         self._entropy = entropy
         self.sources = Sources()
 
-    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
+    async def decide(
+        self,
+        named: Sequence[Naming],
+        now: int,
+        *,
+        away: Away | None = None,
+        invented: frozenset[str] = frozenset(),
+    ) -> Decided:
         """Find or make the device of each, in order. New mappings take effect at once, and are durable after
         `flush`: nothing suspends between the last of them and the return, so whoever flushes then hears of it if
         they could not be stored. Raises StoreUnavailable.
 
-        Of a device of a shard that is `away` nothing is linked, and no new device is made there.
+        Of a device of a shard that is `away` nothing is linked, and no new device is made there. `invented` are
+        devices that were made up when this was decided before.
         """
         self._mappings.trim()
-        absent = NOTHING_ABSENT
-        answers: list[Resolved] = []
-        for place, one in enumerate(named):
-            resolved = self._resolve(one, now, absent, away)
-            while resolved is None:
-                leaned_on = self._mappings.pending() if answers else ()
-                if absent is NOTHING_ABSENT:
-                    absent = Absent(self._memory.epoch)
-                await self._memory.look_up(self._lacking(named[place:], now, absent), absent)
-                for batch in leaned_on:
-                    batch.check()
-                resolved = self._resolve(one, now, absent, away)
-            answers.append(resolved)
-        return answers
+        answers = Answers(self._memory.epoch, invented=invented) if invented else NOTHING_ANSWERED
+        decided = Decided(named)
+        try:
+            for place, one in enumerate(named):
+                resolved = self._resolve(one, now, answers, away)
+                while resolved is None:
+                    leaned_on = self._mappings.pending() if decided.answers else ()
+                    if answers is NOTHING_ANSWERED:
+                        answers = Answers(self._memory.epoch)
+                    await self._memory.look_up(self._lacking(named[place:], now, answers), answers)
+                    for batch in leaned_on:
+                        batch.check()
+                    decided.lean_on(leaned_on)
+                    if not self._suppressed.kept:
+                        self._suppressed.recall(answers.known)
+                    resolved = self._resolve(one, now, answers, away)
+                decided.answers.append(resolved)
+        finally:
+            self._memory.let_go()
+        decided.lean_on(self._mappings.pending())
+        return decided
 
-    def _resolve(self, one: Naming, now: int, absent: Absent, away: Away | None) -> Resolved | None:
+    def _resolve(self, one: Naming, now: int, answers: Answers, away: Away | None) -> Resolved | None:
         """None, and nothing has happened, where something has to be looked up first."""
         uuid, ids = one.uuid, one.ids
+        if not self._suppressed.kept and self._unlisted(one, answers):
+            return None
         if self._suppressed.hashes and self._suppressed.any_of(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
         if not ids and uuid is not None and away is None:
             return Resolved(uuid)
-        owners = self._memory.owners_of(ids, absent)
+        owners = self._memory.owners_of(ids, answers)
         if owners is None:
             return None
         leading = None
         people: Sequence[DeclaredId] = ()
         if uuid is None:
-            leading, uuid = self._led_to(ids, owners)
+            if not self._suppressed.kept and self._owners_unlisted(owners, answers):
+                return None
+            leading, uuid = self._led_to(ids, owners, answers)
             if uuid is not None and self._suppressed.device(uuid):
                 return Resolved(uuid, suppressed=True)
             people = self._people_named(one)
-            if people and self._homes_lack(people, absent):
+            if people and self._homes_lack(people, answers):
                 return None
             if away is not None and any(away.concerns(home_of((one.dpid, one.id))) for one in people):
                 return Resolved(uuid or "", away=True)
@@ -163,9 +223,10 @@ class Resolver:
                 homes = self._housed(people, now)
                 return Resolved(homes[0].home, homes=homes)
             uuid = self._new_device(away)
+            self._mappings.invent(uuid)
         elif away is not None and away.concerns(uuid):
             return Resolved(uuid, away=True)
-        elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, absent):
+        elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, answers):
             return None
         return self._linked(one, owners, uuid, now, leading, people)
 
@@ -210,7 +271,7 @@ class Resolver:
         if self._mappings.linked:
             joined, self._mappings.linked = self._mappings.linked, []
         arriving: tuple[IdKey, ...] = ()
-        if self._mappings.moving.by_id or self.sources.cross_device:
+        if self._mappings.moving.by_id or self._memory.unsettled or self.sources.cross_device:
             arriving = tuple(key for d in ids if not self._speaks(uuid, key := (d.dpid, d.id)))
         return Resolved(
             uuid,
@@ -223,7 +284,7 @@ class Resolver:
         )
 
     def _led_to(
-        self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None]
+        self, ids: Sequence[DeclaredId], owners: Sequence[Owner | None], answers: Answers
     ) -> tuple[int | None, str | None]:
         """The place of the id that says which device, and the device. A person's id does only if nothing else can:
         a device id nobody knows is a new one's. So is one that a device which is leaving had from another one: it
@@ -231,12 +292,16 @@ class Resolver:
         """
         cross_device = self.sources.cross_device
         of_people = all(declared.dpid in cross_device for declared in ids)
+        doubtful: tuple[int | None, str | None] = None, None
         for place, (declared, owner) in enumerate(zip(ids, owners, strict=True)):
             if owner is None or (declared.dpid in cross_device) != of_people or is_home(owner.uuid):
                 continue
             if owner.first is None or not self._suppressed.device(owner.uuid):
-                return place, owner.uuid
-        return None, None
+                if owner.uuid not in answers.invented:
+                    return place, owner.uuid
+                if doubtful[0] is None:
+                    doubtful = place, owner.uuid
+        return doubtful
 
     def _new_device(self, away: Away | None) -> str:
         uuid = new_uuid(self._entropy)
@@ -256,41 +321,65 @@ class Resolver:
 
     def _speaks(self, uuid: str, key: IdKey) -> bool:
         """Whether what the device is in may be told under the id already."""
-        if key in self._mappings.moving.by_id:
+        if key in self._mappings.moving.by_id or key in self._memory.unsettled:
             return False
         owner = self._memory.owners.get(key) if key[0] in self.sources.cross_device else None
         return owner is None or owner.uuid == uuid
 
     # --- what has to be looked up -----------------------------------------------------------------------
 
-    def _lacking(self, named: Sequence[Naming], now: int, absent: Absent) -> Lacking:
+    def _lacking(self, named: Sequence[Naming], now: int, answers: Answers) -> Lacking:
         """All that the memory lacks of what these need, as far as it can be said already."""
         lacking = Lacking()
         for one in named:
-            owners = self._memory.owners_of(one.ids, absent)
+            if not self._suppressed.kept:
+                self._unlisted(one, answers, lacking)
+            owners = self._memory.owners_of(one.ids, answers)
             if owners is None:
                 for declared in one.ids:
                     key = (declared.dpid, declared.id)
-                    if key not in self._memory.owners and key not in absent.ids:
+                    if key not in self._memory.owners and key not in answers.ids:
                         lacking.ids.add(key)
                 continue
             uuid = one.uuid
             if uuid is None:
-                uuid = self._led_to(one.ids, owners)[1]
-                self._homes_lack(self._people_named(one), absent, lacking)
+                if not self._suppressed.kept:
+                    self._owners_unlisted(owners, answers, lacking)
+                uuid = self._led_to(one.ids, owners, answers)[1]
+                self._homes_lack(self._people_named(one), answers, lacking)
             if uuid is not None:
-                self._rows_lack(one, owners, uuid, now, absent, lacking)
+                self._rows_lack(one, owners, uuid, now, answers, lacking)
         return lacking
 
+    def _unlisted(self, one: Naming, answers: Answers, lacking: Lacking | None = None) -> bool:
+        """Whether it has to be looked up if what this names is suppressed. What it is goes to `lacking`."""
+        asked = answers.texts
+        texts = [] if one.uuid is None else [one.uuid]
+        for declared in one.ids:
+            texts += self._suppressed.texts((declared.dpid, declared.id))
+        if lacking is not None:
+            lacking.texts.update(text for text in texts if text not in asked)
+        return not asked.issuperset(texts)
+
+    @staticmethod
+    def _owners_unlisted(
+        owners: Sequence[Owner | None], answers: Answers, lacking: Lacking | None = None
+    ) -> bool:
+        """The same for the devices that an event may be led to."""
+        texts = {owner.uuid for owner in owners if owner is not None} - answers.texts
+        if lacking is not None:
+            lacking.texts |= texts
+        return bool(texts)
+
     def _homes_lack(
-        self, people: Sequence[DeclaredId], absent: Absent, lacking: Lacking | None = None
+        self, people: Sequence[DeclaredId], answers: Answers, lacking: Lacking | None = None
     ) -> bool:
         """Whether it has to be looked up if one of these people has a home. Who it is goes to `lacking`."""
         found = False
         for named in people:
             key = (named.dpid, named.id)
             home = (*key, home_of(key))
-            if home not in self._memory.people and home not in absent.people:
+            if home not in self._memory.people and home not in answers.people:
                 found = True
                 if lacking is not None:
                     lacking.people.add(home)
@@ -302,7 +391,7 @@ class Resolver:
         owners: Sequence[Owner | None],
         uuid: str,
         now: int,
-        absent: Absent,
+        answers: Answers,
         lacking: Lacking | None = None,
     ) -> bool:
         """Whether a row has to be looked up that decides about an id of another device: how this device is linked
@@ -318,7 +407,7 @@ class Resolver:
                 declared.dpid in cross_device
                 and (one.public or not takes_over(declared.state, owner))
                 and device not in memory.people
-                and device not in absent.people
+                and device not in answers.people
             ):
                 found = True
                 if lacking is not None:

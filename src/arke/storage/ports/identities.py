@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -18,21 +18,35 @@ if TYPE_CHECKING:
         SharedId,
     )
 
+PRUNED_AT_ONCE: Final = 500
+"""Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
+SHARED_DAYS: Final = 120
+"""How long it is kept that an id was shared by very many devices."""
+
 
 class Known(NamedTuple):
     """Answers to a look-up; what is not known is left out. `firsts`: of ids that nobody owns and that were
-    forgotten with a device, the keyed hash of the device that each was linked to first.
+    forgotten with a device, the keyed hash of the device that each was linked to first. `unsettled`: ids that have
+    an owner and a move that is not finished. Of the hashes asked for, `suppressed` are on the suppression list, and
+    `lifted` were taken off it, and when (see `SuppressionList.lifted`).
     """
 
     owners: dict[IdKey, Owner]
     firsts: dict[IdKey, bytes]
     people: dict[PersonKey, PersonRow]
     takeovers: dict[DeviceDay, int]
+    unsettled: set[IdKey]
+    suppressed: set[bytes]
+    lifted: dict[bytes, int]
 
 
 class Identities(Protocol):
-    """The one facet of the directory that needs compare-and-set: `link` stores a mapping only in the place of
-    the mapping that it was decided from. All others are written by one writer each, and the last write counts.
+    """The one facet of the directory that any number of engines may write at once, by compare-and-set: `link`
+    stores a mapping only in the place of the mapping that it was decided from. All others are written by one writer
+    each, and the last write counts.
+
+    Mappings of one id are numbered: a newer one has the higher generation. Those of two ids have nothing to do with
+    each other.
 
     Every call may suspend, for as long as the database takes. Raises StoreUnavailable.
     """
@@ -42,6 +56,7 @@ class Identities(Protocol):
         ids: Collection[IdKey],
         people: Collection[PersonKey] = (),
         takeovers: Collection[DeviceDay] = (),
+        hashes: Collection[bytes] = (),
     ) -> Known:
         """All that a call needs to know, in one question. What is committed before the call is seen; what is
         committed while it runs may be.
@@ -53,10 +68,9 @@ class Identities(Protocol):
         filed, counts of takeovers (the higher count stays), and ids that very many devices share. Durable on
         return, in one transaction; where it raises, nothing is stored.
 
-        Returns the ids whose race was lost, empty where there is one writer: an id whose stored mapping is not
-        `claims.before[id]` any more, or one that keeps its mapping (its state alone changes) and has none any
-        more. Of such an id nothing is stored, neither owner nor moves nor people: whoever asked looks it up again
-        and decides anew. An id that was forgotten meanwhile may be given a new mapping.
+        Returns the ids whose race was lost: those whose stored mapping is not `claims.before[id]` any more, also
+        where it was forgotten meanwhile, or where there is one though nobody was to have the id. Of such an id
+        nothing is stored, neither owner nor moves nor people: whoever asked looks it up again and decides anew.
 
         Of the devices of a person the oldest beyond MAX_DEVICES go, but never the owner.
         """
@@ -76,12 +90,18 @@ class Identities(Protocol):
         """
         ...
 
-    async def last_generation(self) -> int:
-        """The number of the newest mapping, 0 where there is none."""
+    async def moves(self) -> list[Move]:
+        """Moves not yet finished; those of one id oldest first."""
         ...
 
-    async def moves(self) -> list[Move]:
-        """Moves not yet finished, oldest first."""
+    async def moves_from(self, shards: Collection[int]) -> list[Move]:
+        """Of every id the oldest move not yet finished, where its old device lives in one of these shards (see
+        `arke.domain.placement`).
+        """
+        ...
+
+    async def unsettled(self, uuids: Collection[str]) -> set[str]:
+        """Those of these devices from which or to which an id is on its way."""
         ...
 
     async def moved(self, move: Move) -> None:

@@ -9,8 +9,9 @@ import msgspec
 
 from arke.domain.homes import is_home
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
+from arke.domain.placement import shard_of
 from arke.storage.keyed_hash import KeyedHash
-from arke.storage.ports.identities import Known, Lifted
+from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from arke.storage.sqlite.files import SqliteFiles
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
-PRUNED_AT_ONCE = 500
-"""Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
-
-SHARED_DAYS = 120
-"""How long it is kept that an id was shared by very many devices."""
-
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
 
 
@@ -45,14 +40,18 @@ class SqliteIdentities:
         ids: Collection[IdKey],
         people: Collection[PersonKey] = (),
         takeovers: Collection[DeviceDay] = (),
+        hashes: Collection[bytes] = (),
     ) -> Known:
-        known = Known({}, {}, {}, {})
+        known = Known({}, {}, {}, {}, set(), set(), {})
         ask = self._database.reads.execute
         owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
+        moving = IDENTITIES["is_moving"]
         with store_errors(self._database.where):
             for key in ids:
                 if (row := ask(owner, key).fetchone()) is not None:
                     known.owners[key] = Owner(*row)
+                    if ask(moving, key).fetchone() is not None:
+                        known.unsettled.add(key)
                 elif (first := self._first_device(key)) is not None:
                     known.firsts[key] = first
             for device in people:
@@ -61,6 +60,11 @@ class SqliteIdentities:
             for uuid, day in takeovers:
                 if (row := ask(count, (day, self._hashes.digest(uuid))).fetchone()) is not None:
                     known.takeovers[uuid, day] = row[0]
+            for digest in hashes:
+                if ask(SUPPRESSION["is_suppressed"], (digest,)).fetchone() is not None:
+                    known.suppressed.add(digest)
+                elif (row := ask(SUPPRESSION["lifted_at"], (digest,)).fetchone()) is not None:
+                    known.lifted[digest] = row[0]
         return known
 
     def _first_device(self, key: IdKey) -> bytes | None:
@@ -82,15 +86,20 @@ class SqliteIdentities:
     async def shared(self) -> list[tuple[bytes, SharedId]]:
         return [(digest, SharedId(*row)) for digest, *row in self._database.rows(IDENTITIES["shared"])]
 
-    async def last_generation(self) -> int:
-        row = self._database.row(IDENTITIES["last_generation"])
-        return 0 if row is None else int(row[0])
-
     async def moves(self) -> list[Move]:
         return [Move(*row) for row in self._database.rows(IDENTITIES["moves"])]
 
+    async def moves_from(self, shards: Collection[int]) -> list[Move]:
+        row = self._database.row(IDENTITIES["shards"])
+        count = 1 if row is None else int(row[0])
+        oldest = (Move(*row) for row in self._database.rows(IDENTITIES["oldest_moves"]))
+        return [move for move in oldest if shard_of(move.old_uuid, count) in shards]
+
+    async def unsettled(self, uuids: Collection[str]) -> set[str]:
+        return {uuid for (uuid,) in self._database.rows(IDENTITIES["moving_devices"])}.intersection(uuids)
+
     async def moved(self, move: Move) -> None:
-        await self._database.write(self._database.run, IDENTITIES["moved"], (move.generation,))
+        await self._database.write(self._database.run, IDENTITIES["moved"], (*move.key, move.generation))
 
     # --- storing ----------------------------------------------------------------------------------------
 
@@ -99,9 +108,8 @@ class SqliteIdentities:
 
     def _link(self, claims: Claims) -> set[IdKey]:
         lost = self._claim(claims)
-        owners, people, moves = claims.owners, claims.people, claims.moves
+        people, moves = claims.people, claims.moves
         if lost:
-            owners = {key: owner for key, owner in owners.items() if key not in lost}
             people = {key: row for key, row in people.items() if key[:2] not in lost}
             moves = [move for move in moves if move.key not in lost]
         run = self._database.connection.executemany
@@ -118,23 +126,26 @@ class SqliteIdentities:
             self._count(claims.takeovers.items())
         if claims.shared:
             self._note_shared(claims.shared.items())
-        newest = max((owner.generation for owner in owners.values()), default=0)
-        self._database.connection.execute(IDENTITIES["note_generation"], (newest,))
         return lost
 
     def _claim(self, claims: Claims) -> set[IdKey]:
         """Store the owners; the ids whose stored mapping is not the one that was decided from."""
         connection, before = self._database.connection, claims.before
         new: list[Bindings] = []
+        moved: list[Bindings] = []
         restated: list[Bindings] = []
         for key, owner in claims.owners.items():
             uuid, generation, state, first = owner
-            if generation != (known := before.get(key, 0)):
-                new.append((*key, uuid, claims.at, generation, state, first, known))
+            if not (known := before.get(key, 0)):
+                new.append((*key, uuid, claims.at, generation, state, first))
+            elif generation != known:
+                moved.append((*key, uuid, claims.at, generation, state, first, known))
             else:
                 restated.append((*key, claims.at, state, known))
         changes = connection.total_changes()
-        connection.executemany(IDENTITIES["claim"], new)
+        connection.executemany(IDENTITIES["claim_new"], new)
+        if moved:
+            connection.executemany(IDENTITIES["claim"], moved)
         if restated:
             connection.executemany(IDENTITIES["restate"], restated)
         if connection.total_changes() - changes == len(claims.owners):
@@ -159,16 +170,17 @@ class SqliteIdentities:
 
     # --- forgetting -------------------------------------------------------------------------------------
 
-    def forget(self, uuids: Collection[str], ids: Collection[IdKey]) -> list[IdKey]:
+    def forget(self, uuids: Collection[str], ids: Collection[IdKey]) -> list[IdKey] | None:
         """Within a transaction of the directory: devices and ids go, but for whose the ids were first. Returns the
-        ids that had an owner.
+        ids that had an owner; None, and nothing has gone, where an id is on its way from or to a device.
         """
         run = self._database.connection.execute
+        if any(run(IDENTITIES["moves_of_device"], (uuid,)).fetchone() is not None for uuid in uuids):
+            return None
         removed: list[tuple[int, str, str, bytes | None]] = []
         for uuid in uuids:
             removed += run(IDENTITIES["forget_ids_of_device"], (uuid,))
             run(IDENTITIES["forget_person_device"], (uuid,))
-            run(IDENTITIES["forget_moves_of_device"], (uuid,))
         for key in ids:
             removed += run(IDENTITIES["forget_id"], key)
             run(IDENTITIES["forget_person"], key)

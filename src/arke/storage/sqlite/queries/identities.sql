@@ -23,27 +23,37 @@ ORDER BY generation DESC LIMIT ?3
 -- name: ids_of
 SELECT dpid, id FROM identity WHERE uuid = ?
 
--- name: last_generation
--- Kept beside the mappings, so that nobody has to look through them.
-SELECT value FROM meta WHERE key = 'generation'
+-- name: is_moving
+SELECT 1 FROM move WHERE dpid = ? AND id = ? LIMIT 1
 
 -- name: moves
-SELECT dpid, id, old_uuid, new_uuid, at, generation FROM move ORDER BY generation
+SELECT dpid, id, old_uuid, new_uuid, at, generation FROM move ORDER BY generation, dpid, id
+
+-- name: shards
+SELECT value FROM meta WHERE key = 'shards'
+
+-- name: oldest_moves
+SELECT dpid, id, old_uuid, new_uuid, at, min(generation) FROM move GROUP BY dpid, id
+
+-- name: moving_devices
+SELECT old_uuid FROM move UNION SELECT new_uuid FROM move
+
+-- name: moves_of_device
+SELECT 1 FROM move WHERE ?1 IN (old_uuid, new_uuid) LIMIT 1
+
+-- name: claim_new
+-- Of an id that nobody had.
+INSERT INTO identity (dpid, id, uuid, at, generation, state, first) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (dpid, id) DO NOTHING
 
 -- name: claim
--- A new mapping in the place of the one it was decided from (?8), or of none.
-INSERT INTO identity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-ON CONFLICT (dpid, id) DO UPDATE
-SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation, state = excluded.state,
-    first = excluded.first
-WHERE generation = ?8
+-- A new mapping in the place of the one it was decided from (?8).
+UPDATE identity SET uuid = ?3, at = ?4, generation = ?5, state = ?6, first = ?7
+WHERE dpid = ?1 AND id = ?2 AND generation = ?8
 
 -- name: restate
 -- The same mapping, in another authentication state.
 UPDATE identity SET at = ?3, state = ?4 WHERE dpid = ?1 AND id = ?2 AND generation = ?5
-
--- name: note_generation
-INSERT INTO meta VALUES ('generation', ?) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)
 
 -- name: link_person
 INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)
@@ -61,10 +71,12 @@ DELETE FROM person WHERE dpid = ?1 AND id = ?2 AND uuid IN (
 )
 
 -- name: add_move
+-- One that is there already is the same: a generation is a mapping.
 INSERT INTO move (dpid, id, old_uuid, new_uuid, at, generation) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (dpid, id, generation) DO NOTHING
 
 -- name: moved
-DELETE FROM move WHERE generation = ?
+DELETE FROM move WHERE dpid = ? AND id = ? AND generation = ?
 
 -- name: count_takeovers
 INSERT INTO takeover VALUES (?, ?, ?) ON CONFLICT (day, device) DO UPDATE SET count = max(count, excluded.count)
@@ -87,9 +99,6 @@ DELETE FROM identity WHERE uuid = ? RETURNING dpid, id, uuid, first
 
 -- name: forget_person_device
 DELETE FROM person WHERE uuid = ?
-
--- name: forget_moves_of_device
-DELETE FROM move WHERE ?1 IN (old_uuid, new_uuid)
 
 -- name: forget_id
 DELETE FROM identity WHERE dpid = ? AND id = ? RETURNING dpid, id, uuid, first

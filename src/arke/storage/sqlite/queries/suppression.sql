@@ -3,6 +3,12 @@
 -- name: hashes
 SELECT hash FROM suppressed
 
+-- name: is_suppressed
+SELECT 1 FROM suppressed WHERE hash = ?
+
+-- name: lifted_at
+SELECT at FROM lifted WHERE hash = ?
+
 -- name: wanted_by
 SELECT request FROM suppressed_by WHERE hash = ? ORDER BY request
 
