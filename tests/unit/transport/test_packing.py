@@ -58,7 +58,7 @@ def test_a_message_lingers_for_those_who_come_next_and_leaves_at_once_when_it_is
         assert lengths(carrier.sent) == [(1, 2), (2, 3)]
         for message, position in zip(carrier.sent, (7, 1), strict=True):
             message.answered(position)
-        assert await asyncio.gather(first, second, full) == [7, 7, 1]
+        assert [await first, await second, await full] == [7, 7, 1]
         assert writer.waiting == (0, 0)
 
     play(story())
