@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from arke.storage.committer import InlineCommitter, ThreadCommitter
+from arke.storage.postgres.connection import Server
+from arke.storage.postgres.directory import PostgresDirectory
+from arke.storage.postgres.schema import initialise
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
+from servers.postgres import KINDS, fresh_schema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,9 +51,46 @@ async def sqlite_memory(folder: Path) -> AsyncIterator[Directory]:
         await directory.close()
 
 
-DIRECTORIES: Final[list[OpenDirectory]] = [sqlite_file, sqlite_memory]
+def postgres(kind: str) -> OpenDirectory:
+    """A cluster in a schema that lasts as long as the test."""
+
+    @asynccontextmanager
+    async def opened(folder: Path) -> AsyncIterator[Directory]:
+        directory = PostgresDirectory(cluster_of(kind, folder))
+        try:
+            yield directory
+        finally:
+            await directory.close()
+
+    opened.__name__ = f"postgres_{kind}"
+    return opened
+
+
+def cluster_of(kind: str, folder: Path) -> Server:
+    """Where the cluster of a test is, made when it is asked for first."""
+    if folder not in SCHEMAS:
+        schema = fresh_schema(kind)
+        SCHEMAS[folder] = schema, Server(next(schema))
+        server = SCHEMAS[folder][1]
+        with server.connect() as connection:
+            initialise(connection, 4, server.name)
+    return SCHEMAS[folder][1]
+
+
+SCHEMAS: Final[dict[Path, tuple[Iterator[str], Server]]] = {}
+"""By the folder of their test."""
+
+
+@pytest.fixture(autouse=True)
+def no_schemas_are_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    if tmp_path in SCHEMAS:
+        next(SCHEMAS.pop(tmp_path)[0], None)
+
+
+DIRECTORIES: Final[list[OpenDirectory]] = [sqlite_file, sqlite_memory, *map(postgres, KINDS)]
 """Each opens a fresh directory; where a folder is needed, in the one given, so that it can be opened again."""
-LASTING: Final[list[OpenDirectory]] = [sqlite_file]
+LASTING: Final[list[OpenDirectory]] = [sqlite_file, *map(postgres, KINDS)]
 """Those that are there again when they are opened once more."""
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 async def test_the_number_of_shards_is_fixed_once(directory: Directory) -> None:
-    assert await directory.shards(2) == 2
-    assert await directory.shards(None) == 2
-    with pytest.raises(InvalidInput, match="this data directory has 2 shards, not 3: leave --shards out"):
+    assert await directory.shards(4) == 4
+    assert await directory.shards(None) == 4
+    with pytest.raises(InvalidInput, match="has 4 shards, not 3"):
         await directory.shards(3)
 
 

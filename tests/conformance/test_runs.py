@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.batch import BatchCounts, BatchRecord
-from arke.storage.sqlite.records import BATCH_RUNS_KEPT
+from arke.storage.ports.directory import BATCH_RUNS_KEPT
 
 if TYPE_CHECKING:
     from arke.storage.ports.directory import Directory

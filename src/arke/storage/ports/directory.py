@@ -6,7 +6,7 @@ are in `identities.py`, that of data files in `files.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from arke.domain.token import Token
     from arke.storage.ports.files import FileStore
     from arke.storage.ports.identities import Identities, SuppressionList
+
+BATCH_RUNS_KEPT: Final = 1_000
+"""Finished batch runs kept per destination."""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +83,10 @@ class Catalogs(Protocol):
 
     async def get(self, version: int | None = None) -> StoredCatalog | None:
         """A stored catalog; the newest where no version is given."""
+        ...
+
+    async def newest(self) -> int:
+        """The version of the newest one, 0 where there is none. Cheap: the body is not read."""
         ...
 
     async def versions(self) -> list[tuple[int, int, str]]:
@@ -198,8 +205,9 @@ class Tokens(Protocol):
 
 
 class Directory(Protocol):
-    """One store. Writes are durable on return and done one at a time, in the order in which they were asked for;
-    a read sees every write that returned before it. All calls raise StoreUnavailable.
+    """One store. Writes are durable on return; those of one facet are done one at a time, in the order in which
+    they were asked for, but for links of ids, which compare what they replace. A read sees every write that
+    returned before it. All calls raise StoreUnavailable.
 
     Any number of coroutines of one event loop may use it. Reads may be done at once, without suspending.
     """
@@ -244,8 +252,8 @@ class Directory(Protocol):
         ...
 
     async def erase_remains(self) -> bool:
-        """Leave nothing in the store's files of what was forgotten; other writes wait meanwhile, which may take
-        minutes. False: a reader was in the way, try again in a moment.
+        """Leave nothing of what was forgotten that the store could still give out, in a file nothing at all; other
+        writes may wait meanwhile, for minutes. False: a reader was in the way, try again in a moment.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
         PersonRow,
         SharedId,
     )
+
+PRUNED_AT_ONCE: Final = 500
+"""Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
+SHARED_DAYS: Final = 120
+"""How long it is kept that an id was shared by very many devices."""
 
 
 class Known(NamedTuple):

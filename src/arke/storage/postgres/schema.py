@@ -22,6 +22,7 @@ SQL: Final = statements(Path(__file__).parent / "queries" / "schema.sql")
 OLDEST_SERVER: Final = 15
 INIT: Final = "run `arke cluster init`"
 UID_KEY_BYTES: Final = 16
+HASH_KEY_BYTES: Final = 32
 
 
 def initialise(connection: Connection, shards: int, where: str) -> int:
@@ -41,6 +42,7 @@ def initialise(connection: Connection, shards: int, where: str) -> int:
             connection.execute(SQL["drop_version"])
             connection.execute(SQL["put_version"], (len(migrations(MIGRATIONS)),))
             _make_shards(connection, shards, where)
+            connection.execute(SQL["make_hash_key"], (secrets.token_bytes(HASH_KEY_BYTES),))
     except InsufficientPrivilege as error:
         raise StoreUnavailable(
             f"{where}: {described(error)}: the role needs a schema of its own, first in its search_path"

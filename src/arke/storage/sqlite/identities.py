@@ -11,7 +11,7 @@ from arke.domain.homes import is_home
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
 from arke.domain.placement import shard_of
 from arke.storage.keyed_hash import KeyedHash
-from arke.storage.ports.identities import Known, Lifted
+from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from arke.storage.sqlite.files import SqliteFiles
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
-PRUNED_AT_ONCE = 500
-"""Counts of takeovers of days gone by that go with each write: more than it adds, and no event waits for many."""
-
-SHARED_DAYS = 120
-"""How long it is kept that an id was shared by very many devices."""
-
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
 
 

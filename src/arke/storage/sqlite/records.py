@@ -11,7 +11,7 @@ import msgspec
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
 from arke.errors import InvalidInput
-from arke.storage.ports.directory import AuditEnd, AuditEntry, StoredCatalog, StoredRequest
+from arke.storage.ports.directory import BATCH_RUNS_KEPT, AuditEnd, AuditEntry, StoredCatalog, StoredRequest
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -31,8 +31,6 @@ CATALOGS = statements(Path(__file__).with_name("queries") / "catalogs.sql")
 REQUESTS = statements(Path(__file__).with_name("queries") / "requests.sql")
 RUNS = statements(Path(__file__).with_name("queries") / "runs.sql")
 TOKENS = statements(Path(__file__).with_name("queries") / "tokens.sql")
-BATCH_RUNS_KEPT = 1_000
-"""Finished batch runs kept per destination."""
 
 _decode_token = msgspec.msgpack.Decoder(Token).decode
 
@@ -115,6 +113,10 @@ class SqliteCatalogs:
             note,
             msgspec.json.decode(retired, type=dict[int, dict[str, int]]),
         )
+
+    async def newest(self) -> int:
+        row = self._database.row(CATALOGS["newest_version"])
+        return 0 if row is None else int(row[0])
 
     async def versions(self) -> list[tuple[int, int, str]]:
         return [(version, at, note) for version, at, note in self._database.rows(CATALOGS["versions"])]

@@ -24,3 +24,7 @@ SELECT count(*) FROM shard
 
 -- name: make_shards
 INSERT INTO shard (shard, uid_key) SELECT * FROM unnest(%s::int[], %s::bytea[])
+
+-- name: make_hash_key
+-- Of the directory's keyed hashes: made once, for ever.
+INSERT INTO meta (key, value) VALUES ('hash_key', %s) ON CONFLICT (key) DO NOTHING

@@ -1,0 +1,102 @@
+"""The directory of a cluster in PostgreSQL: its facets, and what they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from arke.errors import InvalidInput, StoreUnavailable
+from arke.storage.keyed_hash import KeyedHash
+from arke.storage.postgres.audit import PostgresAudit
+from arke.storage.postgres.database import CONNECTIONS, Database, fetched, queries, transaction
+from arke.storage.postgres.files import PostgresFiles
+from arke.storage.postgres.identities import PostgresIdentities
+from arke.storage.postgres.records import PostgresCatalogs, PostgresRequests, PostgresRuns, PostgresTokens
+from arke.storage.postgres.schema import INIT, check, count_shards
+from arke.storage.postgres.suppression import PostgresSuppression
+
+if TYPE_CHECKING:
+    from arke.storage.postgres.connection import Connection, Server
+
+SQL = queries("directory")
+HASH_KEY, _REMAINS, _TRIED = "hash_key", "remains", "tried"
+"""Keys of the table `meta`."""
+FORGETFUL: Final = (
+    "identity", "person", "move", "joining", "filed", "fed", "privacy_request",
+)  # fmt: skip
+"""Tables that hold what a privacy request forgets."""
+
+
+class PostgresDirectory:
+    """See `arke.storage.ports.directory.Directory`. Any number of processes may have it open and write.
+
+    Opening connects, and reads; it raises StoreUnavailable where `arke cluster init` has to run first, and
+    StoreTooNew.
+    """
+
+    def __init__(self, server: Server, *, connections: int = CONNECTIONS) -> None:
+        self._database = database = Database(server, connections)
+        self._name = server.name
+        try:
+            key, self._shards = database.run_now(self._opened)
+        except BaseException:
+            database.close()
+            raise
+        self.hashes = KeyedHash(key)
+        self.files = PostgresFiles(database)
+        self.identities = PostgresIdentities(database, self.hashes, self.files, self._shards)
+        self.suppression = PostgresSuppression(database, self.hashes)
+        self.catalogs = PostgresCatalogs(database)
+        self.runs = PostgresRuns(database)
+        self.requests = PostgresRequests(database, self.identities, self.files)
+        self.tokens = PostgresTokens(database)
+        self.audit = PostgresAudit(database, key)
+
+    def _opened(self, connection: Connection) -> tuple[bytes, int]:
+        check(connection, self._name)
+        keys = fetched(connection, SQL["get"], (HASH_KEY,))
+        if not keys:
+            raise StoreUnavailable(f"{self._name}: the cluster in it is not complete: {INIT}")
+        return keys[0][0], count_shards(connection)
+
+    async def shards(self, wanted: int | None) -> int:
+        if wanted is not None and wanted != self._shards:
+            raise InvalidInput(
+                f"this cluster has {self._shards} shards, not {wanted}: `arke cluster init` fixed that for good"
+            )
+        return self._shards
+
+    async def remains(self) -> bool:
+        return bool(await self._database.rows(SQL["get"], (_REMAINS,)))
+
+    async def erase_remains(self) -> bool:
+        """What was deleted is taken out of tables and indexes; False while a transaction, of whoever, may still see
+        it. Nobody waits meanwhile.
+        """
+        return await self._database.run(_erase_remains)
+
+    async def try_writing(self) -> None:
+        await self._database.run(_try_writing)
+
+    async def close(self) -> None:
+        self._database.close()
+
+
+def _erase_remains(connection: Connection) -> bool:
+    found = fetched(connection, SQL["get"], (_REMAINS,))
+    if not found:
+        return True
+    deleter = found[0][0]
+    ((in_the_way,),) = fetched(connection, SQL["reader_in_the_way"], {"deleter": deleter.decode()})
+    if in_the_way:
+        return False
+    for table in FORGETFUL:
+        connection.execute(f"VACUUM (INDEX_CLEANUP ON) {table}")
+    # Whoever has ended a request meanwhile has put another number there.
+    connection.execute(SQL["drop_unchanged"], (_REMAINS, deleter))
+    return True
+
+
+def _try_writing(connection: Connection) -> None:
+    with transaction(connection):
+        connection.execute(SQL["set"], (_TRIED, b""))
+        connection.execute(SQL["drop"], (_TRIED,))

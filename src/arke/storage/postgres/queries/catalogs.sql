@@ -1,0 +1,16 @@
+-- Applied catalogs. The table: migrations/0002_directory.sql.
+
+-- name: get
+SELECT version, at, body, mapping_versions, note, retired FROM catalog WHERE version = %s
+
+-- name: newest
+SELECT version, at, body, mapping_versions, note, retired FROM catalog ORDER BY version DESC LIMIT 1
+
+-- name: newest_version
+SELECT coalesce(max(version), 0) FROM catalog
+
+-- name: versions
+SELECT version, at, note FROM catalog ORDER BY version DESC
+
+-- name: add
+INSERT INTO catalog (version, at, body, mapping_versions, note, retired) VALUES (%s, %s, %s, %s, %s, %s)
