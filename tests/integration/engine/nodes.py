@@ -145,9 +145,9 @@ class FarShard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:
         await self._journey.pause()
-        results = await self._inner.append(commands)
+        results = await self._inner.append(commands, evaluated=evaluated)
         await self._journey.pause()
         return results
 
