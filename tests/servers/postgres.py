@@ -263,10 +263,24 @@ _numbers = itertools.count()
 
 def fresh_schema(kind: str) -> Iterator[str]:
     """The DSN of a schema with nothing in it, which goes afterwards: `yield from` it in a fixture."""
+    dsn = _make_schema(kind)
+    yield dsn
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(b"SET client_min_messages = warning")
+        name = connection.execute("SELECT current_schema()").fetchone()
+        assert name is not None
+        connection.execute(f"DROP SCHEMA {name[0]} CASCADE".encode())
+
+
+@cache
+def schema_for(kind: str, folder: Path) -> str:
+    """The DSN of a schema that belongs to a test's folder, and stays as long as the server."""
+    return _make_schema(kind)
+
+
+def _make_schema(kind: str) -> str:
     dsn = GIVEN or shared_server(kind).dsn()
     schema = f"arke_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}".encode())
-        yield psycopg.conninfo.make_conninfo(dsn, options=f"-c search_path={schema}")
-        connection.execute(b"SET client_min_messages = warning")
-        connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+    return psycopg.conninfo.make_conninfo(dsn, options=f"-c search_path={schema}")

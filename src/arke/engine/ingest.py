@@ -82,14 +82,16 @@ class Ingestion:
             raise StoreUnavailable("nothing can be stored right now: see /readyz")
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Reservation | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None, *, evaluated: bool = True
     ) -> list[Accepted | EventError]:
         if place is not None:
-            return await self._ingest(events)
+            return await self._ingest(events, evaluated=evaluated)
         with await self.enter(len(events)):
-            return await self._ingest(events)
+            return await self._ingest(events, evaluated=evaluated)
 
-    async def _ingest(self, events: Sequence[IncomingEvent]) -> list[Accepted | EventError]:
+    async def _ingest(
+        self, events: Sequence[IncomingEvent], *, evaluated: bool
+    ) -> list[Accepted | EventError]:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
@@ -116,7 +118,7 @@ class Ingestion:
                 if incoming.left_out:
                     left_out[number] = incoming.left_out
             sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
-        await self._dispatch(sightings, answers)
+        await self._dispatch(sightings, answers, evaluated=evaluated)
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
@@ -192,7 +194,9 @@ class Ingestion:
             event_id=incoming.event_id,
         )
 
-    async def _dispatch(self, sightings: Sightings, answers: list[Accepted | EventError | None]) -> None:
+    async def _dispatch(
+        self, sightings: Sightings, answers: list[Accepted | EventError | None], *, evaluated: bool
+    ) -> None:
         """Make the events durable, all shards at once; then what was said of people goes to their other devices."""
         if not sightings.by_shard:
             return
@@ -203,7 +207,10 @@ class Ingestion:
         parts = list(sightings.by_shard.items())
         sightings.by_shard = {}
         outcomes = await asyncio.gather(
-            *(self._shards.send(shard, [sight for _, sight in sights]) for shard, sights in parts),
+            *(
+                self._shards.send(shard, [sight for _, sight in sights], evaluated=evaluated)
+                for shard, sights in parts
+            ),
             return_exceptions=True,
         )
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

@@ -61,14 +61,19 @@ class Shards:
             raise Overloaded(f"{self._in_flight} commands are under way: try again shortly")
         return await self.send(number, commands)
 
-    async def send(self, number: int, commands: Sequence[Asks[R]]) -> list[R | Failed]:
-        """The same for a caller who bounds what is in flight. Raises Unavailable."""
+    async def send(
+        self, number: int, commands: Sequence[Asks[R]], *, evaluated: bool = True
+    ) -> list[R | Failed]:
+        """The same for a caller who bounds what is in flight; `evaluated` as in `EventLog`. Raises Unavailable."""
         self._in_flight += len(commands)
         back = self._readmissions(commands)
         try:
-            results = await self._ports[number].append(cast("list[Command]", [*back, *commands]))
+            results = await self._ports[number].append(
+                cast("list[Command]", [*back, *commands]), evaluated=evaluated
+            )
         except Unavailable:
-            self._down.add(number)
+            if not self._ports[number].logged:
+                self._down.add(number)
             raise
         finally:
             self._in_flight -= len(commands)

@@ -198,7 +198,7 @@ class _Upload:
         """Hand the group to the engine. If that raises, the group stays as it is, for `stopped` to read."""
         stored = bool(self._events)
         if stored:
-            results = await self._ingest.ingest(self._events, self._place)
+            results = await self._ingest.ingest(self._events, self._place, evaluated=False)
             for line, result in zip(self._event_lines, results, strict=True):
                 refused = refusal(result)
                 if refused is not None:

@@ -38,9 +38,10 @@ class Ingest(NameSpaces, Protocol):
         ...
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Reservation | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None, *, evaluated: bool = True
     ) -> list[Accepted | EventError]:
-        """Store events and answer one by one, in order. What is returned as accepted is durable.
+        """Store events and answer one by one, in order. What is returned as accepted is durable; who needs not
+        know which traits and segments came of it does not ask for it to be `evaluated`.
 
         Without a `place` that the caller has for them, they take one themselves. A problem of one event comes
         back as a value in its place. Raises `Overloaded` and `Unavailable` as `enter` does; then none of

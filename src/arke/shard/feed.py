@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from arke.background import POSTPONED, Pause
-from arke.errors import ShardDown, ShardMoved
+from arke.errors import Fenced, ShardDown
 from arke.log import get_logger
 from arke.shard.commands import Failed
 
@@ -31,11 +31,14 @@ ANSWERS_KEPT: Final = 4_096
 log = get_logger("shard")
 
 
-class Message(NamedTuple):
+class Message(Protocol):
     """Events that one message of the log carries, and the position behind it."""
 
-    position: int
-    sights: Sequence[Sight]
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def sights(self) -> Sequence[Sight]: ...
 
 
 class Taker(Protocol):
@@ -51,20 +54,22 @@ class Answers:
         """`position`: up to where events were taken before; what became of those is not known here."""
         self._kept = kept
         self._before = position
-        self._found: OrderedDict[int, list[Result]] = OrderedDict()
-        self._awaited: dict[int, asyncio.Future[list[Result]]] = {}
+        self._found: OrderedDict[int, dict[str, Result]] = OrderedDict()
+        self._awaited: dict[int, asyncio.Future[dict[str, Result]]] = {}
 
-    def note(self, position: int, results: list[Result]) -> None:
-        self._found[position] = results
-        awaited = self._awaited.pop(position, None)
+    def note(self, message: Message, results: Sequence[Result]) -> None:
+        """Of several events of one device the last one counts."""
+        found = {sight.event.uuid: result for sight, result in zip(message.sights, results, strict=True)}
+        self._found[message.position] = found
+        awaited = self._awaited.pop(message.position, None)
         if awaited is not None and not awaited.done():
-            awaited.set_result(results)
+            awaited.set_result(found)
         while len(self._found) > self._kept:
             self._before, _ = self._found.popitem(last=False)
 
-    async def of(self, position: int, timeout_s: float) -> list[Result] | None:
-        """What became of a message's events, as soon as it is known; None if it is not within `timeout_s`, or was
-        too long ago.
+    async def of(self, position: int, timeout_s: float) -> dict[str, Result] | None:
+        """What became of a message's events, by UUID, as soon as it is known; None if it is not within `timeout_s`,
+        or was too long ago.
         """
         found = self._found.get(position)
         if found is not None or position <= self._before:
@@ -120,7 +125,7 @@ class Feed:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until `close`. Raises ShardMoved as soon as the shard has another owner."""
+        """Until `close`. Raises Fenced as soon as the shard has another owner."""
         while not self._closing:
             if not self._waiting:
                 self._wake.clear()
@@ -141,7 +146,7 @@ class Feed:
         while True:
             try:
                 results = await self._taker.submit(commands, group[-1].position)
-            except ShardMoved:
+            except Fenced:
                 raise
             except POSTPONED as error:
                 if self._closing:
@@ -160,7 +165,7 @@ class Feed:
         start = 0
         for message in group:
             end = start + len(message.sights)
-            self._answers.note(message.position, results[start:end])
+            self._answers.note(message, results[start:end])
             start = end
         for result in results:
             if isinstance(result, Failed):

@@ -218,6 +218,16 @@ class AskStatus(Question[ShardStatus], tag=True, frozen=True):
     fit: bool = False
 
 
+class AskSeen(Question[dict[str, Result]], tag=True, frozen=True):
+    """What became of the newest events of these devices in the message at `position` of the log, by UUID, of those
+    of which it is known within `wait_s`.
+    """
+
+    position: int
+    uuids: frozenset[str]
+    wait_s: float
+
+
 class AskProfile(Question[Dossier], tag=True, frozen=True):
     """Everything kept about one device."""
 
@@ -338,6 +348,7 @@ AnyQuestion = (
     | Prepare
     | Switch
     | AskStatus
+    | AskSeen
     | AskProfile
     | AskStanding
     | AskHeld
@@ -363,15 +374,21 @@ class EventLog(Protocol):
     that is in the store already is not applied again and answered by `Taken`; every other command may be repeated.
     """
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
-        """Returns once all are durable, one result a command. Raises Overloaded, StoreUnavailable and ShardDown:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:
+        """Returns once all are durable, one result a command; for sightings that need not be `evaluated` by then,
+        `Taken` may be all that is said. Raises Overloaded, StoreUnavailable and ShardDown:
         then none of them is, or (ShardDown) nobody knows.
         """
         ...
 
 
 class ShardPort(EventLog, Protocol):
-    """A shard as the engine sees it: a log of commands, and questions."""
+    """A shard as the engine sees it: a log of commands, and questions. Where it is `logged`, sightings are durable
+    whether the shard is there or not.
+    """
+
+    @property
+    def logged(self) -> bool: ...
 
     async def call(self, question: Question[A]) -> A:
         """Ask. Raises ShardDown, or the error that the shard answered as a refusal."""

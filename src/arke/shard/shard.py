@@ -42,6 +42,7 @@ from arke.shard.protocol import (
     AskOwed,
     AskProfile,
     AskRefusals,
+    AskSeen,
     AskStanding,
     AskStatus,
     Compact,
@@ -110,6 +111,8 @@ class _Waiting(msgspec.Struct, frozen=True):
 class Shard:
     """One shard. `start`, then `call`; `stop` is safe at any time and twice."""
 
+    logged = False
+
     def __init__(
         self,
         store: ShardStore,
@@ -138,7 +141,7 @@ class Shard:
         self._prepared: dict[int, Ruling] = {}
         self._what_if = WhatIf(store, clock)
         self._queue: deque[_Waiting] = deque()
-        self._appended = self._taken = 0
+        self._appended = self._taken = self._recorded = 0
         self._queued = 0
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -165,7 +168,7 @@ class Shard:
 
     async def start(self) -> None:
         self._recovered_until = await self.store.last_seq()
-        self._taken = await self.store.taken()
+        self._taken = self._recorded = await self.store.taken()
         await self.runner.start()
         await self._open_lanes()
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
@@ -240,7 +243,7 @@ class Shard:
 
     # --- the group loop ---------------------------------------------------------------------------------
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
         """See `EventLog`: the log of who is in the same process."""
         return await self.take(max(self._appended, self._taken) + 1, [*commands])
 
@@ -284,6 +287,28 @@ class Shard:
         self._queued += len(commands)
         self._wake.set()
         return future
+
+    @property
+    def taken(self) -> int:
+        """How far the log was taken."""
+        return self._taken
+
+    @property
+    def recorded(self) -> int:
+        """How far the store says that the log was taken: from there it is read after a crash."""
+        return self._recorded
+
+    async def record_taken(self) -> bool:
+        """Have the store say how far the log was taken, though nothing came of the last of it; False where it does.
+        Raises StoreUnavailable.
+        """
+        async with self._store_turn:
+            taken = self._taken
+            if taken <= self._recorded:
+                return False
+            await self.store.commit(GroupWrites(taken=taken))
+            self._recorded = taken
+            return True
 
     async def one(self, command: Asks[R]) -> R:
         """One command of the shard's own. Raises StoreUnavailable also where it failed."""
@@ -356,6 +381,7 @@ class Shard:
                 if not result.writes.empty:
                     result.writes.taken = seen_to or None
                     await self.store.commit(result.writes)
+                    self._recorded = max(self._recorded, seen_to)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
             log.error("group_failed", error=type(error).__name__)
@@ -502,6 +528,8 @@ class Shard:
                 return self._share_acknowledgements(asked.elsewhere)
             case Drain():
                 return await self._drain(asked.timeout_s)
+            case AskSeen():
+                return {}  # who answers by itself is not asked
 
     async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
         """What is held, and changes nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from arke.errors import ArkeError, ShardFailed
 from arke.log import get_logger
@@ -10,11 +10,19 @@ from arke.shard.protocol import Prepare, Refusal, Switch
 from arke.transport.frames import answer_frame, refusal_frame
 
 if TYPE_CHECKING:
-    from arke.shard.protocol import Question, ShardPort
+    from arke.shard.protocol import Question
     from arke.transport.frames import Call
 
+A = TypeVar("A")
 
-async def answered_by(shard: ShardPort, call: Call) -> bytes:
+
+class Answering(Protocol):
+    """Who answers questions: see `ShardPort.call`."""
+
+    async def call(self, question: Question[A]) -> A: ...
+
+
+async def answered_by(shard: Answering, call: Call) -> bytes:
     """The frame that answers a call."""
     try:
         question: Question[Any] = call.question

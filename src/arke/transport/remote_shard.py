@@ -59,6 +59,8 @@ class RemoteShard:
     store says that it was taken. If no process comes up, nobody knows what became of it (ShardDown).
     """
 
+    logged = False
+
     def __init__(self, store: Path, settings: Settings, catch_up: CatchUp) -> None:
         self._store = store
         self._settings = settings
@@ -152,7 +154,7 @@ class RemoteShard:
             self._give_up(log=True)
             raise
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
         submit = Submit([*commands], self._log_end + 1)
         answered = self._ask(submit, log=True)
         self._log_end += len(commands)

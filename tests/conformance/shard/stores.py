@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerEntry, LedgerRow, Try
 from arke.domain.profile import Membership, Profile, TraitState
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites, Needs
+from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.schema import initialise
+from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
+from servers.postgres import KINDS, schema_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,8 +37,33 @@ async def in_memory(_: Path) -> ShardStore:
     return SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"fixed")
 
 
-STORES: list[Open] = [in_a_file, in_memory]
-DURABLE: list[Open] = [in_a_file]
+class OpenedStore(PostgresShardStore):
+    """One with sessions of its own, which end with it."""
+
+    async def close(self) -> None:
+        await super().close()
+        await self._writing.close()
+        await self._reading.close()
+
+
+def in_postgres(kind: str) -> Open:
+    """A shard of a cluster that stays the same for a folder."""
+
+    async def opened(folder: Path) -> ShardStore:
+        server = Server(schema_for(kind, folder))
+        with server.connect() as connection:
+            if not initialise(connection, 2, "test"):
+                connection.execute("UPDATE shard SET uid_key = 'fixed'")
+        writing, reading = Session(server, "test-writing"), Session(server, "test-reading")
+        return OpenedStore(await take_shard(writing, 1, "test"), writing=writing, reading=reading)
+
+    opened.__name__ = f"in_postgres_{kind}"
+    return opened
+
+
+IN_POSTGRES: Final = [in_postgres(kind) for kind in KINDS]
+STORES: Final[list[Open]] = [in_a_file, in_memory, *IN_POSTGRES]
+DURABLE: Final[list[Open]] = [in_a_file, *IN_POSTGRES]
 
 
 def uuid(number: int) -> str:

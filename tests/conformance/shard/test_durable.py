@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
-from arke.errors import StoreTooNew, StoreUnavailable
+from arke.errors import Fenced, StoreTooNew, StoreUnavailable
 from arke.storage.ports.shard import GroupWrites
-from conformance.shard.stores import DURABLE, held, in_a_file, load, put, record, uuid
+from conformance.shard.stores import DURABLE, IN_POSTGRES, held, in_a_file, load, put, record, uuid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,20 +32,27 @@ async def test_it_is_all_there_after_reopening(opened: Open, tmp_path: Path) -> 
     await again.close()
 
 
-@pytest.mark.parametrize("opened", DURABLE)
-async def test_a_second_writer_is_refused(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two writers would give out the same journal positions; the second gets in once the first is gone."""
-    monkeypatch.setattr("arke.storage.sqlite.connection.LOCK_TIMEOUT_S", 0.05)
-    first = await opened(tmp_path)
-    with pytest.raises(StoreUnavailable, match="another process has this store open"):
-        await opened(tmp_path)
+@pytest.mark.parametrize("opened", IN_POSTGRES)
+async def test_a_second_owner_fences_the_first(opened: Open, tmp_path: Path) -> None:
+    """Two writers would give out the same journal positions. See `tests/integration/postgres/test_fencing.py`."""
+    first, second = await opened(tmp_path), await opened(tmp_path)
+    with pytest.raises(Fenced):
+        await first.commit(GroupWrites(journal=[record(1)]))
+    await second.commit(GroupWrites(journal=[record(1)]))
     await first.close()
-    await (await opened(tmp_path)).close()
+    await second.close()
 
 
 class TestFiles:
+    async def test_a_second_writer_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two writers would give out the same journal positions; the second gets in once the first is gone."""
+        monkeypatch.setattr("arke.storage.sqlite.connection.LOCK_TIMEOUT_S", 0.05)
+        first = await in_a_file(tmp_path)
+        with pytest.raises(StoreUnavailable, match="another process has this store open"):
+            await in_a_file(tmp_path)
+        await first.close()
+        await (await in_a_file(tmp_path)).close()
+
     async def test_reads_cannot_write(self, tmp_path: Path) -> None:
         store: Any = await in_a_file(tmp_path)
         with pytest.raises(apsw.ReadOnlyError):

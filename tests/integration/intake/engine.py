@@ -59,7 +59,7 @@ class RecordingEngine:
         return await self.room.enter(events, resuming=resuming)
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Reservation | None = None
+        self, events: Sequence[IncomingEvent], place: Reservation | None = None, *, evaluated: bool = True
     ) -> list[Accepted | EventError]:
         self.calls += 1
         problem = self.fail_on.get(self.calls) or self.fail_always

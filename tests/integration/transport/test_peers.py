@@ -19,10 +19,9 @@ from arke.transport.peers.trust import GREETING, Certificates, Trust
 from patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from arke.shard.commands import Command, Result
 
 SECRET = Trust(secret=b"a secret that all nodes know")
 QUESTION = AskHeld(("701:somebody",))
@@ -43,12 +42,6 @@ class Shard:
             await self.gate.wait()
             return True
         raise InvalidInput("not like that")
-
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
-        raise NotImplementedError
-
-    async def stop(self) -> None:
-        return
 
 
 @asynccontextmanager

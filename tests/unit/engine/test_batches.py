@@ -37,6 +37,8 @@ COUNTS = BatchCounts(10, 9, 1, 2, 1)
 
 
 class FakeShard:
+    logged = False
+
     """Takes `takes_s` for a run. While `down` it cannot be reached."""
 
     def __init__(self, takes_s: float = 10.0) -> None:
@@ -64,7 +66,7 @@ class FakeShard:
             self.run = msgspec.structs.replace(self.run, finished_at=request.at + int(self.takes_s))
         return self.run
 
-    async def append(self, commands: Sequence[Command]) -> list[Result]:
+    async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:
         raise AssertionError(commands)
 
     async def stop(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from arke.domain.event import Accepted, Event
-from arke.errors import ShardDown, ShardMoved, StoreUnavailable
+from arke.errors import Fenced, ShardDown, StoreUnavailable
 from arke.shard.commands import Failed, Result, Seen, Sight
-from arke.shard.feed import GROUP, MOST_AHEAD, Answers, Feed, Message
+from arke.shard.feed import GROUP, MOST_AHEAD, Answers, Feed
 from arke.virtual_time import VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 def sight(number: int) -> Sight:
     return Sight(Event(uuid=f"{number:038d}", at=1, ts=1))
+
+
+class Message(NamedTuple):
+    position: int
+    sights: list[Sight]
 
 
 def message(position: int, events: int = 1) -> Message:
@@ -81,9 +86,9 @@ def test_a_group_that_fails_is_tried_again_before_anything_behind_it() -> None:
 
 def test_it_ends_when_the_shard_has_another_owner() -> None:
     async def play() -> None:
-        feed = Feed("shard-00", Store(ShardMoved("another epoch")), Answers(0), lambda: None)
+        feed = Feed("shard-00", Store(Fenced("another epoch")), Answers(0), lambda: None)
         feed.offer([message(1)])
-        with pytest.raises(ShardMoved):
+        with pytest.raises(Fenced):
             await feed.run()
 
     run_virtual(play(), VirtualTimeLoop())
@@ -120,14 +125,15 @@ def test_answers_are_there_before_and_after_they_are_asked_for_and_not_for_ever(
         answers = Answers(10, kept=2)
         waiting = asyncio.create_task(answers.of(11, 5))
         await asyncio.sleep(0)
-        found: list[Result] = [Seen(Accepted(uuid="1"))]
-        answers.note(11, found)
-        assert await waiting == found
-        assert await answers.of(11, 5) == found
+        sent = message(11)
+        came = Seen(Accepted(uuid=sent.sights[0].event.uuid))
+        answers.note(sent, [came])
+        assert await waiting == {came.accepted.uuid: came}
+        assert await answers.of(11, 5) == {came.accepted.uuid: came}
         assert await answers.of(9, 5) is None
         assert await answers.of(14, 5) is None
-        answers.note(12, found)
-        answers.note(13, found)
+        answers.note(message(12), [came])
+        answers.note(message(13), [came])
         assert await answers.of(11, 5) is None
         asking = asyncio.create_task(answers.of(20, 5))
         await asyncio.sleep(0)

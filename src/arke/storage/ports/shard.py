@@ -308,8 +308,8 @@ class ShardStore(ShardReader, Protocol):
         ...
 
     async def trim_journal(self, before_seq: int, before_at: int) -> int:
-        """Drop journal records older than both bounds, some thousands at most; the newest one always stays. Returns
-        how many.
+        """Drop journal records older than both bounds, some thousands at most; the newest one always stays, and a
+        store may drop those of one group only together. Returns how many.
         """
         ...
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -22,7 +22,7 @@ from arke.errors import StoreUnavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from psycopg.errors import Diagnostic
 
@@ -135,6 +135,17 @@ class database_errors:  # noqa: N801 - used as a verb: `with database_errors(whe
             raise StoreUnavailable(f"{self._where}: {described(error)}") from error
 
 
+@contextmanager
+def one_round_trip(connection: Connection) -> Iterator[None]:
+    """A transaction whose statements go out together with its end. What raises within leaves it open: the session
+    then drops the connection, and with it the transaction.
+    """
+    with connection.pipeline():
+        connection.execute("BEGIN")
+        yield
+        connection.execute("COMMIT")
+
+
 def described(error: psycopg.Error) -> str:
     """An error in words that hold no data: a server's detail may quote a row."""
     if error.sqlstate is not None:
@@ -151,24 +162,32 @@ class Session:
         self.server = server
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
-        self._closing = threading.Event()
         self.warned = False
-        """Whether a commit of the work in hand has given up waiting for its standby."""
+        """Whether a commit of the last work has given up waiting for its standby."""
+        self.lost = False
+        """Whether the last work ended with its connection: nobody knows what of it was done."""
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` with the connection, in the session's thread. Raises StoreUnavailable."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.do, work)
+        return await self.call(lambda: self.do(work))
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run in the session's thread what uses `do`, once or more often."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def do(self, work: Callable[[Connection], T]) -> T:
-        """The same in the caller's thread, which has to be the session's. Raises StoreUnavailable."""
+        """`run` for who is in the session's thread. Raises StoreUnavailable."""
+        self.warned = self.lost = False
         connection = self._opened()
-        self.warned = False
         try:
             with database_errors(self.server.name):
                 return work(connection)
-        finally:
-            if connection.closed or connection.broken:
-                self._connection = None
+        except BaseException:
+            self.lost = connection.closed
+            # Of what an error made the server skip, psycopg believes that it was prepared; and a transaction may be
+            # open.
+            self._disconnect()
+            raise
 
     def _opened(self) -> Connection:
         if self._connection is None:
@@ -183,7 +202,7 @@ class Session:
 
     async def close(self) -> None:
         """Wait for what is in hand, and disconnect."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._disconnect)
+        await self.call(self._disconnect)
         self._pool.shutdown()
 
     def _disconnect(self) -> None:

@@ -20,7 +20,7 @@ from arke.transport.peers.trust import Trust, Untrusted, admit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from arke.shard.protocol import ShardPort
+    from arke.transport.answering import Answering
     from arke.transport.frames import Call
 
 ADMITTED_WITHIN_S: Final = 3.0
@@ -32,7 +32,7 @@ log = get_logger("peers")
 class PeerDoor:
     """Answers what other nodes ask of `shards`, by their numbers; they may come and go."""
 
-    def __init__(self, shards: Mapping[int, ShardPort], trust: Trust) -> None:
+    def __init__(self, shards: Mapping[int, Answering], trust: Trust) -> None:
         self._shards = shards
         self._trust = trust
         self._calls = Background()

@@ -6,7 +6,7 @@ CREATE TABLE schema_version (version integer NOT NULL);
 -- changes, and its page has room: updates then stay in the page.
 -- epoch: drawn anew whenever the shard is taken; microseconds of the clock, so that a fail-over to an older state
 -- gives none twice. clean: the owner before had let go of it. position: in the log, up to which events are in the
--- store. commits: how many there were; tells whether one whose answer was lost is stored.
+-- store. commits: how many there were; tells whether one whose answer was lost is stored. last_seq: the journal's end.
 -- profiles, people: how many there are. refreshed: how far profiles were brought to which catalog.
 CREATE TABLE shard (
   shard     integer PRIMARY KEY,
@@ -16,6 +16,7 @@ CREATE TABLE shard (
   proved    timestamptz,
   position  bigint NOT NULL DEFAULT 0,
   commits   bigint NOT NULL DEFAULT 0,
+  last_seq  bigint NOT NULL DEFAULT 0,
   uid_key   bytea NOT NULL,
   profiles  bigint NOT NULL DEFAULT 0,
   people    bigint NOT NULL DEFAULT 0,

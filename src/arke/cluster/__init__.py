@@ -1,0 +1,1 @@
+"""Many nodes over one PostgreSQL and one log of events."""

@@ -1,0 +1,177 @@
+"""A shard that this worker owns: it takes what the log brings, and is asked by every node."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import msgspec
+
+from arke.background import Background, every
+from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
+from arke.log import get_logger
+from arke.shard.feed import Answers, Feed
+from arke.shard.protocol import AskSeen, Drain, RunBatch, ShardStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from arke.delivery.lease import Lease
+    from arke.shard.commands import Result
+    from arke.shard.protocol import Question
+    from arke.shard.shard import Shard
+    from arke.transport.ports import ShardStream
+
+A = TypeVar("A")
+
+RENEWED_EVERY_S: Final = 1.0
+CAUGHT_UP_WITHIN_S: Final = 30.0
+_LOOK_AGAIN_S: Final = 0.02
+READ_AGAIN_S: Final = 0.5
+
+log = get_logger("worker")
+
+
+class FedShard:
+    """Answers questions as `ShardPort.call` does. `start` once its store is taken, `stop` when it is to go
+    elsewhere, `drop` when it has.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        shard: Shard,
+        stream: ShardStream,
+        lease: Lease,
+        renew: Callable[[], Awaitable[None]],
+        gone: Callable[[int], None],
+    ) -> None:
+        """`renew` proves to the store that the shard is still ours. `gone` is called, once, when it is not."""
+        self.number = number
+        self.shard = shard
+        self._stream = stream
+        self._lease = lease
+        self._renew = renew
+        self._gone = gone
+        self._answers = Answers(shard.recorded)
+        self._room = asyncio.Event()
+        self._feed = Feed(f"{number}", shard, self._answers, self._room.set)
+        self._background = Background()
+        self._running: asyncio.Task[None] | None = None
+        self._closed = False
+        self._gap = False
+        self._held = False
+
+    def start(self) -> None:
+        """Take what the log brings, from where the store has it."""
+        self._running = asyncio.create_task(self._fed(), name=f"feed-{self.number}")
+        self._background.spawn(self._read(), f"read-{self.number}")
+        self._background.spawn(every(RENEWED_EVERY_S, self._prove), f"renew-{self.number}")
+
+    @property
+    def behind(self) -> int:
+        """How many messages of the log are not taken."""
+        return max(0, self._stream.end - self.shard.taken)
+
+    # --- the log ----------------------------------------------------------------------------------------
+
+    async def _fed(self) -> None:
+        try:
+            await self._feed.run()
+        except Fenced:
+            self._is_gone()
+
+    async def _read(self) -> None:
+        while not self._closed:
+            try:
+                messages = await self._stream.read()
+            except LogGap as error:
+                self._gap = True
+                log.error("log_gap", shard=self.number, message=str(error))
+                return
+            except StoreUnavailable as error:
+                log.error("log_not_read", shard=self.number, code=error.code, message=str(error))
+                await asyncio.sleep(READ_AGAIN_S)
+                continue
+            if not messages:
+                return
+            self._feed.offer(messages)
+            while self._feed.full:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _prove(self) -> None:
+        """Have the store say that the shard is ours, and up to where its log was taken."""
+        try:
+            if not await self.shard.record_taken():
+                await self._renew()
+        except Fenced:
+            self._is_gone()
+            return
+        except Unavailable as error:
+            log.error("shard_not_renewed", shard=self.number, code=error.code)
+            return
+        self._stream.taken(self.shard.recorded)
+        held, self._held = self._held, self._lease.holds
+        if self._held and not held:
+            self.shard.wake()
+
+    def _is_gone(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._lease.lose()
+            self._gone(self.number)
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Let lanes finish what is in flight, and commit it."""
+        await self._close()
+        await self.shard.stop()
+
+    async def drop(self) -> None:
+        """Somebody else owns it: nothing leaves any more, and nothing is written."""
+        self._lease.lose()
+        await self._close()
+        await self.shard.stop()
+
+    async def _close(self) -> None:
+        self._closed = True
+        self._stream.close()
+        self._feed.close()
+        self._room.set()
+        await self._background.stop()
+        if self._running is not None:
+            await asyncio.gather(self._running, return_exceptions=True)
+        with contextlib.suppress(Unavailable):
+            await self.shard.record_taken()
+        self._answers.close()
+
+    # --- questions --------------------------------------------------------------------------------------
+
+    async def call(self, question: Question[A]) -> A:
+        """See `ShardPort`. What is asked to be told or waited for is asked behind all that the log has by now."""
+        if self._closed:
+            raise ShardMoved(f"shard {self.number} is on its way to another worker")
+        if isinstance(question, AskSeen):
+            seen: Any = await self._seen(question)
+            return cast("A", seen)
+        if isinstance(question, Drain | RunBatch):
+            patience_s = question.timeout_s if isinstance(question, Drain) else CAUGHT_UP_WITHIN_S
+            await self._caught_up(patience_s)
+        answer: Any = await self.shard.call(question)
+        if self._gap and isinstance(answer, ShardStatus):
+            answer = msgspec.structs.replace(answer, ready=False)
+        return cast("A", answer)
+
+    async def _seen(self, asked: AskSeen) -> dict[str, Result]:
+        found = await self._answers.of(asked.position, asked.wait_s) or {}
+        return {uuid: result for uuid, result in found.items() if uuid in asked.uuids}
+
+    async def _caught_up(self, timeout_s: float) -> None:
+        end, until = self._stream.end, asyncio.get_running_loop().time() + timeout_s
+        while self.shard.taken < end and asyncio.get_running_loop().time() < until:
+            if self._closed:
+                raise ShardDown(f"shard {self.number} went to another worker meanwhile")
+            await asyncio.sleep(_LOOK_AGAIN_S)

@@ -1,0 +1,112 @@
+"""A worker: it owns the shards that it is assigned, and gives them up when it is told to, or too late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from arke.background import POSTPONED, Background, Pause
+from arke.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arke.cluster.fed_shard import FedShard
+
+RETRY: Final = Pause(0.2, 2.0)
+
+log = get_logger("worker")
+
+
+class Taking(Protocol):
+    """Takes shards from the store."""
+
+    async def take(self, number: int) -> FedShard:
+        """The shard is ours from now on, has its catalog, and is to be started. Raises Unavailable."""
+        ...
+
+
+class Worker:
+    """See `ShardOwner`. `shards` are those that it owns and that can be asked."""
+
+    def __init__(self, taking: Taking) -> None:
+        self._taking = taking
+        self._assigned: set[int] = set()
+        self._shards: dict[int, FedShard] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._dropping = Background()
+
+    @property
+    def shards(self) -> Mapping[int, FedShard]:
+        return self._shards
+
+    def assigned(self, shards: frozenset[int]) -> None:
+        """See `ShardOwner`."""
+        self._assigned |= shards
+        for number in sorted(shards - self._shards.keys() - self._opening.keys()):
+            self._opening[number] = asyncio.create_task(self._open(number), name=f"take-{number}")
+
+    async def _open(self, number: int) -> None:
+        """As long as it is ours to take. A shard that is being taken is taken to the end: half of it would stay."""
+        try:
+            shard = await self._taken(number)
+        finally:
+            self._opening.pop(number, None)
+        if shard is not None:
+            self._shards[number] = shard
+            shard.start()
+            log.info("shard_taken", shard=number)
+
+    async def _taken(self, number: int) -> FedShard | None:
+        for pause_s in RETRY:
+            if number not in self._assigned:
+                return None
+            try:
+                return await self._taking.take(number)
+            except POSTPONED as error:
+                log.warning("shard_not_taken", shard=number, code=error.code)
+            await asyncio.sleep(pause_s)
+        return None
+
+    async def revoked(self, shards: frozenset[int]) -> None:
+        """See `ShardOwner`."""
+        self._assigned -= shards
+        await asyncio.gather(*(self._give_up(number) for number in shards))
+
+    async def _give_up(self, number: int) -> None:
+        await self._not_opened(number)
+        shard = self._shards.pop(number, None)
+        if shard is None:
+            return
+        await shard.stop()
+        log.info("shard_given_up", shard=number)
+
+    def lost(self, shards: frozenset[int]) -> None:
+        """See `ShardOwner`."""
+        self._assigned -= shards
+        for number in shards:
+            self._dropping.spawn(self._drop(number), f"drop-{number}")
+
+    def gone(self, number: int) -> None:
+        """The store says that a shard has another owner. As long as it is assigned to us, it is taken anew."""
+        self._dropping.spawn(self._drop(number), f"drop-{number}")
+
+    async def _drop(self, number: int) -> None:
+        await self._not_opened(number)
+        shard = self._shards.pop(number, None)
+        if shard is not None:
+            log.warning("shard_lost", shard=number)
+            await shard.drop()
+        if number in self._assigned:
+            self.assigned(frozenset({number}))
+
+    async def _not_opened(self, number: int) -> None:
+        opening = self._opening.get(number)
+        if opening is not None:
+            await asyncio.gather(opening, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Give up all shards."""
+        await self.revoked(frozenset({*self._shards, *self._opening}))
+        await self._dropping.until_idle(30.0)
+        await self._dropping.stop()

@@ -1,0 +1,52 @@
+"""The nodes of a cluster in PostgreSQL. See `arke.storage.ports.nodes.Nodes`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from arke.storage.ports.nodes import LEADS_FOR_S, Node
+from arke.storage.postgres.database import queries, transaction
+
+if TYPE_CHECKING:
+    from arke.storage.postgres.connection import Connection
+    from arke.storage.postgres.database import Database
+
+SQL = queries("nodes")
+FORGOTTEN_AFTER_S: Final = 3_600.0
+
+
+class PostgresNodes:
+    """`database` is the directory's, or one of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def here(self, node: Node) -> None:
+        await self._database.run(_here, node)
+
+    async def leave(self, name: str) -> None:
+        await self._database.run(lambda connection: connection.execute(SQL["leave"], (name,)))
+
+    async def all(self) -> list[Node]:
+        return [Node(*row) for row in await self._database.rows(SQL["all"])]
+
+    async def owners(self) -> dict[int, str]:
+        return dict(await self._database.rows(SQL["owners"]))
+
+    async def lead(self, name: str) -> int | None:
+        rows = await self._database.rows(SQL["lead"], {"name": name, "lease_s": LEADS_FOR_S})
+        return int(rows[0][0]) if rows else None
+
+    async def resign(self, name: str) -> None:
+        await self._database.run(lambda connection: connection.execute(SQL["resign"], (name,)))
+
+    async def leader(self) -> str | None:
+        rows = await self._database.rows(SQL["leader"], (LEADS_FOR_S,))
+        return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+def _here(connection: Connection, node: Node) -> None:
+    with transaction(connection):
+        row = (node.name, node.address, node.role, node.version, node.catalog)
+        connection.execute(SQL["here"], row)
+        connection.execute(SQL["forget"], (FORGOTTEN_AFTER_S,))

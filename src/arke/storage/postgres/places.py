@@ -1,0 +1,61 @@
+"""Where devices stand among a shard's profiles: at their hash, or behind others that were there first. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arke.domain.profile import Profile
+from arke.storage.keyed_hash import next_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from arke.storage.keyed_hash import KeyedHash
+
+
+class Places:
+    """What was looked at so far. `find` says what else has to be looked at, which is nothing for nearly all."""
+
+    def __init__(self, hashes: KeyedHash) -> None:
+        self._hashes = hashes
+        self._seen: dict[int, Profile | None] = {}
+
+    def first(self, uuids: Iterable[str]) -> list[int]:
+        """Where to look to begin with."""
+        return list({self._hashes.uid(uuid) for uuid in uuids})
+
+    def look(self, uids: Iterable[int], profiles: Mapping[int, Profile]) -> None:
+        """Remember who stands at these uids: nobody, where there is no profile."""
+        for uid in uids:
+            self._seen[uid] = profiles.get(uid)
+
+    def find(self, uuids: Iterable[str]) -> tuple[dict[str, tuple[int, Profile]], set[int], set[int]]:
+        """Where these devices stand or, if they are not stored, will; the uids of the latter; and where to look
+        before any of it counts. No two get one uid.
+        """
+        found: dict[str, tuple[int, Profile]] = {}
+        fresh: set[int] = set()
+        unseen: set[int] = set()
+        for uuid in uuids:
+            if uuid in found:
+                continue
+            uid = self._place(uuid, fresh)
+            if uid not in self._seen:
+                unseen.add(uid)
+                continue
+            profile = self._seen[uid]
+            if profile is None:
+                fresh.add(uid)
+                profile = Profile(uuid)
+            found[uuid] = uid, profile
+        return found, fresh, unseen
+
+    def _place(self, uuid: str, fresh: set[int]) -> int:
+        """The first place that is not another's, as far as was looked."""
+        uid = self._hashes.uid(uuid)
+        while True:
+            profile = self._seen.get(uid)
+            taken = uid in fresh if profile is None else profile.uuid != uuid
+            if not taken:
+                return uid
+            uid = next_uid(uid)

@@ -1,0 +1,263 @@
+"""What is read of a shard in PostgreSQL, over whichever connection is given: each call is one round trip, but for
+devices whose hash is another's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from arke.domain.batch import BatchRun
+from arke.domain.change import JournalRecord
+from arke.domain.ledger import LedgerRow, Owed, decode_entry
+from arke.domain.profile import decode_profile
+from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
+from arke.storage.postgres.places import Places
+from arke.storage.sql_files import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    import psycopg
+
+    from arke.domain.profile import Profile
+    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.ports.shard import Needs, OwedPage
+    from arke.storage.postgres.connection import Connection
+
+    Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+SQL: Final = statements(Path(__file__).parent / "queries" / "shard.sql")
+
+_decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
+decode_records = msgspec.msgpack.Decoder(list[JournalRecord]).decode
+
+
+class ShardReads:
+    """Reads of one shard. Synchronous: a session's thread waits for the server."""
+
+    def __init__(self, shard: int, hashes: KeyedHash) -> None:
+        self._shard = shard
+        self._hashes = hashes
+
+    def _ask(self, connection: Connection, name: str, *parameters: Any) -> Cursor:
+        return connection.execute(SQL[name], (self._shard, *parameters), binary=True)
+
+    def _ask_named(self, connection: Connection, name: str, **parameters: Any) -> Cursor:
+        return connection.execute(SQL[name], {"shard": self._shard, **parameters}, binary=True)
+
+    # --- devices ----------------------------------------------------------------------------------------
+
+    def find(self, connection: Connection, uuid: str) -> tuple[int, Profile] | None:
+        """A stored device by its UUID."""
+        devices, fresh = self._settle(connection, Places(self._hashes), [uuid])
+        uid, profile = devices[uuid]
+        return None if uid in fresh else (uid, profile)
+
+    def _settle(
+        self, connection: Connection, places: Places, uuids: Collection[str]
+    ) -> tuple[dict[str, tuple[int, Profile]], set[int]]:
+        """Where devices stand, and which uids are free still. Looks as often as hashes are others'."""
+        while True:
+            found, fresh, unseen = places.find(uuids)
+            if not unseen:
+                return found, fresh
+            places.look(unseen, _profiles(self._ask(connection, "profiles", list(unseen))))
+
+    def device(self, connection: Connection, uuid: str) -> StoredDevice | None:
+        found = self.find(connection, uuid)
+        if found is None:
+            return None
+        uid, profile = found
+        rows = self.rows(connection, [uid])[uid]
+        return StoredDevice(uid, profile, rows.ledger, rows.owed)
+
+    def devices(
+        self, connection: Connection, uids: Sequence[int], destination: int, *, owed: bool
+    ) -> DeviceStates:
+        wanted = list(uids)
+        with connection.pipeline():
+            profiles = self._ask(connection, "profiles", wanted)
+            ledger = self._ask(connection, "ledger", wanted, destination)
+            debts = self._ask(connection, "owed", wanted, destination) if owed else None
+        ledgers: dict[int, Ledger] = {}
+        for uid, dpid, partner_id, entry in ledger:
+            ledgers.setdefault(uid, {})[dpid, partner_id] = decode_entry(entry)
+        owing = {} if debts is None else {row[1]: Owed(*row) for row in debts}
+        return DeviceStates(_profiles(profiles), ledgers, owing)
+
+    def rows(self, connection: Connection, uids: Sequence[int]) -> dict[int, DeviceRows]:
+        wanted = list(uids)
+        with connection.pipeline():
+            ledger = self._ask(connection, "ledger_rows", wanted)
+            owed = self._ask(connection, "owed_rows", wanted)
+        found = {uid: DeviceRows() for uid in uids}
+        for uid, destination, dpid, partner_id, entry in ledger:
+            found[uid].ledger.append(LedgerRow(uid, destination, dpid, partner_id, decode_entry(entry)))
+        for row in owed:
+            found[row[1]].owed.append(Owed(*row))
+        return found
+
+    def realised_traits(self, connection: Connection) -> dict[int, int]:
+        return dict(self._ask(connection, "realised_traits"))
+
+    # --- pages ------------------------------------------------------------------------------------------
+
+    def _owed_page(self, connection: Connection, asked: OwedPage) -> Cursor:
+        destination, after, limit = asked
+        if destination is None:
+            return self._ask(connection, "owed_page", *after, limit)
+        return self._ask(connection, "owed_page_of_destination", *after, destination, limit)
+
+    def owed_page(self, connection: Connection, asked: OwedPage) -> list[Owed]:
+        return _owed(self._owed_page(connection, asked))
+
+    def owed_due(
+        self, connection: Connection, destination: int, until: int, after: tuple[int, int], limit: int
+    ) -> list[Owed]:
+        return _owed(self._ask(connection, "owed_due", destination, until, *after, limit))
+
+    def owed_tried(
+        self, connection: Connection, destination: int, until: float, after: tuple[float, int], limit: int
+    ) -> list[Owed]:
+        return _owed(
+            self._ask(connection, "owed_tried", destination, float(until), float(after[0]), after[1], limit)
+        )
+
+    def owed_in_hand(self, connection: Connection, destination: int) -> list[int]:
+        return [uid for (uid,) in self._ask(connection, "owed_in_hand", destination)]
+
+    def next_owed(self, connection: Connection, destination: int) -> int | None:
+        return _first(self._ask(connection, "next_owed", destination))
+
+    def owed_counts(self, connection: Connection) -> dict[int, int]:
+        return dict(self._ask(connection, "owed_counts"))
+
+    def journal(self, connection: Connection, after: int, limit: int) -> list[JournalRecord]:
+        return _records(self._journal(connection, after, limit), after, limit)
+
+    def _journal(self, connection: Connection, after: int, limit: int) -> Cursor:
+        return self._ask_named(connection, "journal", after=after, limit=limit)
+
+    def uids(self, connection: Connection, after: int, limit: int) -> list[int]:
+        return [uid for (uid,) in self._ask(connection, "uids", after, limit)]
+
+    def profile_bodies(self, connection: Connection, after: int, limit: int) -> list[tuple[int, bytes]]:
+        return self._ask(connection, "profile_bodies", after, limit).fetchall()
+
+    # --- where everything stands ------------------------------------------------------------------------
+
+    def cursors(self, connection: Connection) -> dict[int, int]:
+        return dict(self._ask(connection, "cursors"))
+
+    def batch(self, connection: Connection, destination: int) -> BatchRun | None:
+        return _batches(self._ask(connection, "batches_of", [destination])).get(destination)
+
+    def batches(self, connection: Connection) -> list[BatchRun]:
+        return list(_batches(self._ask(connection, "batches")).values())
+
+    def next_due(self, connection: Connection) -> int | None:
+        return _first(self._ask(connection, "next_due"))
+
+    def backfill_position(self, connection: Connection) -> tuple[int, int | None] | None:
+        for (value,) in self._ask(connection, "backfill_position"):
+            return msgspec.msgpack.decode(value, type=tuple[int, int | None])
+        return None
+
+    # --- a group's needs --------------------------------------------------------------------------------
+
+    def load(self, connection: Connection, needs: Needs) -> Loaded:
+        places = Places(self._hashes)
+        first = places.first([*needs.devices, *needs.known])
+        with connection.pipeline():
+            stored = self._ask(connection, "profiles", first) if first else None
+            counted = self._counted(connection, needs.counted, {}) if needs.counted else None
+            due = {asked: self._due(connection, *asked) for asked in needs.due}
+            walked = {asked: self._ask(connection, "profile_bodies", *asked) for asked in needs.walked}
+            batches = self._ask(connection, "batches_of", list(needs.batches)) if needs.batches else None
+            first_seq = self._ask(connection, "first_seq") if needs.batches else None
+            owed = {asked: self._owed_page(connection, asked) for asked in needs.owed}
+            journal = {asked: self._journal(connection, *asked) for asked in needs.journal}
+        loaded = Loaded()
+        if stored is not None:
+            places.look(first, _profiles(stored))
+            self._place(connection, places, needs, loaded)
+        if counted is not None:
+            self._note_counted(connection, needs.counted, counted, loaded)
+        _note_walks(due, walked, loaded)
+        if batches is not None and first_seq is not None:
+            loaded.batches = _batches(batches)
+            loaded.first_seq = _first(first_seq) or 0
+        loaded.owed = {asked: _owed(cursor) for asked, cursor in owed.items()}
+        loaded.journal = {asked: _records(cursor, *asked) for asked, cursor in journal.items()}
+        return loaded
+
+    def _place(self, connection: Connection, places: Places, needs: Needs, loaded: Loaded) -> None:
+        if needs.devices:
+            loaded.devices, loaded.fresh = self._settle(connection, places, needs.devices)
+        if needs.known:
+            found, absent = self._settle(connection, places, needs.known)
+            loaded.known = {uuid: uid for uuid, (uid, _) in found.items() if uid not in absent}
+
+    def _due(self, connection: Connection, at: int, limit: int) -> Cursor:
+        return self._ask_named(connection, "due", at=at, limit=limit)
+
+    def _counted(
+        self, connection: Connection, asked: Collection[tuple[str, str]], moved: dict[str, int]
+    ) -> Cursor:
+        """When these events counted. Devices are looked for at their hash, but for those that `moved` has."""
+        uid = self._hashes.uid
+        uids = [moved[uuid] if uuid in moved else uid(uuid) for uuid, _ in asked]
+        return self._ask_named(
+            connection, "counted_events", uids=uids, names=[uid(event) for _, event in asked]
+        )
+
+    def _note_counted(
+        self, connection: Connection, asked: Iterable[tuple[str, str]], counted: Cursor, loaded: Loaded
+    ) -> None:
+        uid = self._hashes.uid
+        places = {uuid: loaded.devices[uuid][0] for uuid, _ in asked}
+        moved = {uuid: place for uuid, place in places.items() if place != uid(uuid)}
+        at = {(row[0], row[1]): row[2] for row in counted}
+        if moved:
+            again = self._counted(connection, [key for key in asked if key[0] in moved], moved)
+            at |= {(row[0], row[1]): row[2] for row in again}
+        keys = {key: (places[key[0]], uid(key[1])) for key in asked}
+        loaded.counted = {key: at[place] for key, place in keys.items() if place in at}
+
+
+def _note_walks(
+    due: dict[tuple[int, int], Cursor], walked: dict[tuple[int, int], Cursor], loaded: Loaded
+) -> None:
+    for asked, cursor in due.items():
+        rows = cursor.fetchall()
+        loaded.due[asked] = [(at, uid) for at, uid, _ in rows]
+        loaded.profiles |= {uid: decode_profile(body) for _, uid, body in rows if body is not None}
+    for asked, cursor in walked.items():
+        found = _profiles(cursor)
+        loaded.walked[asked] = list(found)
+        loaded.profiles |= found
+
+
+def _profiles(cursor: Cursor) -> dict[int, Profile]:
+    return {uid: decode_profile(body) for uid, body in cursor}
+
+
+def _owed(cursor: Cursor) -> list[Owed]:
+    return [Owed(*row) for row in cursor]
+
+
+def _batches(cursor: Cursor) -> dict[int, BatchRun]:
+    return {destination: _decode_batch(body) for destination, body in cursor}
+
+
+def _records(cursor: Cursor, after: int, limit: int) -> list[JournalRecord]:
+    records = [record for (body,) in cursor for record in decode_records(body) if record.seq > after]
+    return records[:limit]
+
+
+def _first(cursor: Cursor) -> int | None:
+    row = cursor.fetchone()
+    return None if row is None or row[0] is None else int(row[0])

@@ -1,0 +1,212 @@
+"""Shards go from worker to worker while events come in: each event counts once, and is told once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import pytest
+
+from arke.app import ruling_of
+from arke.clock import SystemClock
+from arke.cluster.fed_shard import FedShard
+from arke.cluster.owned_shard import OwnedShard
+from arke.cluster.worker import Worker
+from arke.delivery.channel import Wire
+from arke.delivery.lease import Lease
+from arke.delivery.secrets import Secrets
+from arke.domain.event import DeclaredId
+from arke.errors import Fenced, ShardDown, ShardMoved
+from arke.shard.commands import Done, Seen, Sight, Taken, Withdraw
+from arke.shard.protocol import AskProfile, AskStatus, Drain
+from arke.shard.shard import Shard
+from arke.storage.committer import ThreadCommitter
+from arke.storage.sqlite.store import SqliteShardStore
+from e2e.catalogs import DPID, IN_MARKET, device
+from integration.cluster.memory_log import MemoryLog
+from integration.engine.shards import NotingPoster, prepared, sight
+from patience import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.shard.protocol import Question
+
+A = TypeVar("A")
+SHARD = 3
+
+
+class Node:
+    """A worker over files that another one may come to open, and what it does to them."""
+
+    def __init__(self, folder: Path, log: MemoryLog, poster: NotingPoster) -> None:
+        self._folder = folder
+        self._log = log
+        self._poster = poster
+        self.worker = Worker(self)
+        self.fenced = False
+        self.proved = True
+
+    async def take(self, number: int) -> FedShard:
+        store = SqliteShardStore(
+            self._folder / f"shard-{number:02d}.db", committer=ThreadCommitter(f"store-{number}")
+        )
+        lease = Lease(lambda: asyncio.get_running_loop().time() if self.proved else 0.0)
+        shard = Shard(
+            store,
+            ruling_of(prepared()),
+            wire=Wire(self._poster, Secrets(), retry_delay_s=0.0, lease=lease),
+            clock=SystemClock(),
+            compiler=ThreadCommitter("compile"),
+            load_ruling=ruling_of,
+        )
+        await shard.start()
+        stream = self._log.open(number, shard.taken)
+        return FedShard(number, shard, stream, lease, self._renew, self.worker.gone)
+
+    async def _renew(self) -> None:
+        if self.fenced:
+            raise Fenced("another owner")
+
+    async def ask(self, shard: int, question: Question[A]) -> A:
+        found = self.worker.shards.get(shard)
+        if found is None:
+            raise ShardMoved("not owned here")
+        return await found.call(question)
+
+
+class Nodes:
+    """See `Owners`: asks them in turn, as one whose knowledge is often old."""
+
+    def __init__(self, *nodes: Node) -> None:
+        self._nodes = list(nodes)
+
+    async def owner(self, shard: int) -> Node:
+        return self._nodes[0]
+
+    def moved(self, shard: int) -> None:
+        self._nodes.append(self._nodes.pop(0))
+
+
+def told(poster: NotingPoster) -> Counter[str]:
+    """How many messages each partner id was in."""
+    return Counter(
+        user["DataPartner_UUID"] for request in poster.posted for user in json.loads(request.body)["Users"]
+    )
+
+
+def test_an_event_goes_through_the_log_and_who_asks_hears_what_came_of_it(tmp_path: Path) -> None:
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        shard = OwnedShard(SHARD, log, Nodes(node))
+        (taken,) = await shard.append([sight(1)], evaluated=False)
+        assert taken == Taken()  # durable, though nobody owns the shard
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        done, seen = await shard.append([Withdraw(device(9), 1, "opt_out"), sight(2)])
+        assert isinstance(done, Done)
+        assert isinstance(seen, Seen)
+        assert IN_MARKET in seen.accepted.segments
+        await shard.call(Drain(10))
+        assert told(poster) == {"p1": 1, "p2": 1}
+        assert (await shard.call(AskStatus())).taken == 2
+        await node.worker.stop()
+        assert not node.worker.shards
+
+    asyncio.run(play())
+
+
+def test_a_shard_that_goes_back_and_forth_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        nodes = [Node(tmp_path, log, poster), Node(tmp_path, log, poster)]
+        shard = OwnedShard(SHARD, log, Nodes(*nodes))
+        owner = 0
+        nodes[owner].worker.assigned(frozenset({SHARD}))
+        for number in range(1, 41):
+            await shard.append([sight(number), sight(number)], evaluated=False)
+            if number % 8 == 0:
+                await nodes[owner].worker.revoked(frozenset({SHARD}))
+                owner = 1 - owner
+                nodes[owner].worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: nodes[owner].worker.shards, "the shard to be taken")
+        await shard.call(Drain(10))
+        assert told(poster) == {f"p{number}": 1 for number in range(1, 41)}
+        for number in range(1, 41):
+            profile = (await shard.call(AskProfile(device(number)))).profile
+            assert profile is not None
+            assert [len(state.times) for state in profile.traits.values()] == [2]
+        for node in nodes:
+            await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_what_changes_nothing_is_taken_too_and_the_log_may_forget_it(tmp_path: Path) -> None:
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        node.worker.assigned(frozenset({SHARD}))
+        shard = OwnedShard(SHARD, log, Nodes(node))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        await shard.append([sight(1)], evaluated=False)
+        await shard.append([Withdraw(device(1), 1, "opt_out")])
+        await shard.append([sight(1)], evaluated=False)  # of a device that opted out: nothing comes of it
+        fed = node.worker.shards[SHARD]
+        await eventually(lambda: fed.shard.recorded == 2, "the store to say so")
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_worker_that_is_fenced_sends_nothing_more_and_takes_the_shard_anew_if_it_is_to(
+    tmp_path: Path,
+) -> None:
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        node.worker.assigned(frozenset({SHARD}))
+        shard = OwnedShard(SHARD, log, Nodes(node))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        first = node.worker.shards[SHARD]
+        node.proved = False  # as if it had slept: nothing leaves
+        await shard.append([sight(1)], evaluated=False)
+        await eventually(lambda: first.shard.taken == 1, "the event to be taken")
+        node.fenced = True
+        await eventually(lambda: node.worker.shards.get(SHARD) is not first, "the shard to be dropped")
+        assert not poster.posted
+        node.fenced, node.proved = False, True
+        await eventually(lambda: node.worker.shards.get(SHARD), "the shard to be taken again")
+        await shard.call(Drain(10))
+        assert told(poster) == {"p1": 1}
+        node.worker.lost(frozenset({SHARD}))
+        await eventually(lambda: not node.worker.shards, "the shard to be dropped")
+        with pytest.raises(ShardDown):
+            await shard.call(AskStatus())
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_an_event_without_its_ids_is_another(tmp_path: Path) -> None:
+    """Sightings of one message keep their order: the second one's id is there in the end."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        node.worker.assigned(frozenset({SHARD}))
+        shard = OwnedShard(SHARD, log, Nodes(node))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        first = sight(1, partner="old")
+        event = msgspec.structs.replace(first.event, ids=(DeclaredId(DPID, "new"),))
+        await shard.append([first, Sight(event)])
+        profile = (await shard.call(AskProfile(device(1)))).profile
+        assert profile is not None
+        assert {partner.id for partner in profile.ids} == {"old", "new"}
+        await node.worker.stop()
+
+    asyncio.run(play())
