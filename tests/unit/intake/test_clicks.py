@@ -60,13 +60,17 @@ def test_the_rest_of_the_call_is_handed_back() -> None:
         ("%24%7BDD_UUID%7D", UUID),
         ("%da%20%d0%af", "%da%20%d0%af"),
         ("%evil%", ""),
+        ("%campaign%", "a%26b"),
+        ("%CAMPAIGN%", "%CAMPAIGN%"),
+        ("%adid%", "%adid%"),
+        ("%ca%d_creative%", "%ca12%2035"),
     ],
 )
 def test_macros(macro: str, value: str) -> None:
     """Values go in percent-encoded, so that none of them becomes more than a value; escapes stay escapes."""
     call = (
         "d_creative=12+35&d_dpid=411&d_dpuuid=a%2Fb%26c%3Dd%23e&c_own=first&c_own=second&gdpr=true"
-        "&gdpr_consent=CP%26x&evil=%24%7BDD_UUID%7D&d_rd="
+        "&gdpr_consent=CP%26x&evil=%24%7BDD_UUID%7D&campaign=a%26b&d_rd="
     )
     if macro == "%evil%":
         value = "%24%7BDD_UUID%7D"
