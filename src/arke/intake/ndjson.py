@@ -121,7 +121,9 @@ def _uuid(value: str | int) -> str:
     if is_uuid(text):
         return text
     if type(value) is int:
-        raise EventError("bad_field", "`uuid` must be a string: as a number it has no zeros at its beginning")
+        raise EventError(
+            "bad_field", "Expected `str`, got `int` - at `uuid`: a number has no zeros at its beginning"
+        )
     raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
 
 
