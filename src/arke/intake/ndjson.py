@@ -174,7 +174,7 @@ def _ids(
             found.append(declared)
             places.append(at)
     if left_out and not found and uuid is None:
-        raise EventError("bad_field", left_out[0].message)
+        raise EventError("bad_field", left_out[0].message, id_codes=tuple(part.code for part in left_out))
     return tuple(found)
 
 

@@ -50,7 +50,9 @@ def with_read_ids(event: IncomingEvent, rules: IdRules, places: Sequence[int] = 
     if left_out and not kept and event.uuid is None:
         first = left_out[0]
         raise EventError(
-            "all_ids_invalid", f"all of its ids are invalid (104): {first.message} ({first.code})"
+            "all_ids_invalid",
+            f"all of its ids are invalid (104): {first.message} ({first.code})",
+            id_codes=tuple(part.code for part in (*event.left_out, *left_out) if part.part == "id"),
         )
     ids = tuple(kept)
     if ids == event.ids:
