@@ -133,8 +133,8 @@ class SettingsError(InvalidInput):
 
 
 class EventError(InvalidInput):
-    """One event is refused. `reason` is the stable code shown to whoever sent it. `id_codes` are those of its ids, if
-    it was for them: for the door that refused it, and not carried further.
+    """One event is refused. `reason` is the stable code shown to whoever sent it. `id_codes` are those of its ids,
+    if it was for them: for the door that refused it, and not carried further.
     """
 
     code = "bad_event"

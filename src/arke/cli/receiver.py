@@ -65,7 +65,8 @@ def receiver(
         typer.Option(
             metavar="SPEC",
             help="status=500[:N|:p0.1], slow=2s, stall, dribble, reset, close, garbage, huge-body, "
-            "endless-headers, redirect=URL, tls=expired|wrong-host|unknown-ca|stall, flap=10s/10s. "
+            "endless-headers, redirect=URL, poison=422/ID, throttle=5/s, sloppy, stale-token=403/2s, "
+            "tls=expired|wrong-host|unknown-ca|stall, flap=10s/10s, move-dns=127.0.0.2/10s. "
             "Before it `token:` to strike the token endpoint. Repeatable.",
         ),
     ] = None,

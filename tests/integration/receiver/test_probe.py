@@ -377,3 +377,12 @@ def test_percentiles_are_values_that_occurred() -> None:
     values = [float(number) for number in range(1, 21)]
     assert [percentile(values, share) for share in (50, 95, 99, 100)] == [10.0, 19.0, 20.0, 20.0]
     assert percentile([7.0], 50) == 7.0
+
+
+@pytest.mark.parametrize("fault", ["slow=700ms", "endless-headers:1", "huge-body"])
+def test_what_a_broken_answer_left_behind_is_taken_back(fault: str) -> None:
+    """The message is stored, and its answer is late or no answer: the checks end, and nobody stays."""
+    _, server = run(
+        ReceiverConfig(misbehave=(fault,)), patience_s=0.5 if fault.startswith("slow") else PATIENCE_S
+    )
+    assert server.stats.accepted >= 2, "told, and taken back"

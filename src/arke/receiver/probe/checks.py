@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from arke.delivery.https.dialer import MAX_ADDRESSES_TRIED
@@ -27,6 +28,7 @@ async def check_plain(session: ProbeSession) -> bool:
         exchange = await session.send(session.messages.body())
     except Unanswered as error:
         session.record("answers_200", "fail", str(error))
+        await _take_back_unseen(session)
         return False
     if not session.accepted(exchange):
         session.record("answers_200", "fail", refusal(session, exchange))
@@ -35,6 +37,8 @@ async def check_plain(session: ProbeSession) -> bool:
     in_time = _check_time(session, exchange)
     _check_size(session, exchange)
     await _check_keep_alive(session, exchange)
+    if not in_time:
+        await _take_back_unseen(session)
     return in_time
 
 
@@ -106,6 +110,13 @@ async def check_latency(session: ProbeSession, *, requests: int) -> None:
 async def check_take_back(session: ProbeSession) -> None:
     """Status 0 for everything told, so that the made-up users leave nothing behind."""
     await _check_accepted(session, "status_0", *session.messages.take_back())
+
+
+async def _take_back_unseen(session: ProbeSession) -> None:
+    """The same where no check follows: what was told may be stored, whatever came of the answer."""
+    for body in session.messages.take_back():
+        with suppress(Unanswered):
+            await session.send_once(body)
 
 
 def percentile(ascending: list[float], share: int) -> float:
