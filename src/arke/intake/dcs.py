@@ -212,7 +212,10 @@ def _with_event(
         # Nobody is left to whom the event could belong: a fresh UUID a call would only pile up strangers.
         return msgspec.structs.replace(answer, errors=tuple(errors))
     signals = _signals(grouped, visitor)
-    if len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS) or max(map(len, signals.values()), default=0) > MAX_VALUES:
+    if (
+        len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS)
+        or max(map(len, signals.values()), default=0) > MAX_VALUES
+    ):
         too_many = codes.invalid_parameters(f"more than {MAX_SIGNALS} keys or values")
         return msgspec.structs.replace(answer, errors=(too_many,))
     traits, traits_ok = _trait_ids(grouped)

@@ -23,6 +23,8 @@ _MACROS: Final = re.compile(f"{_ID_MACRO}|{_CLICK_MACRO}", re.IGNORECASE | re.AS
 _MACROS_OF: Final = {"d_id": "d_dpid"}
 """Parameters whose macro Audience Manager calls otherwise."""
 
+_UNENCODED: Final = re.compile(r"[ \"<>^`]")
+"""What the address of a click may hold once it is decoded, though no address does. In a host it stays refused."""
 _CLICK: Final = b"d_rd="
 _ENCODED_TWICE: Final = re.compile(r"https?%3A(?:%2F%2F|//)", re.IGNORECASE)
 
@@ -115,7 +117,8 @@ def click(raw: bytes) -> tuple[bytes, Click | None]:
     """Take `d_rd` out of the parameters of a call: what is left of them, and the click, if it is one.
 
     Somebody clicked, and is to arrive whatever else is wrong with the call: so escapes are read leniently here, and
-    a plus stays one. An address that was encoded twice is decoded twice.
+    a plus stays one. An address that was encoded twice is decoded twice; what was encoded in one that was not as a
+    whole is encoded again.
     """
     if _CLICK not in raw:
         return raw, None
@@ -127,6 +130,7 @@ def click(raw: bytes) -> tuple[bytes, Click | None]:
     address = _decoded(found[0].removeprefix(_CLICK))
     if _ENCODED_TWICE.match(address):
         address = _decoded(address.encode())
+    address = _UNENCODED.sub(lambda found: quote(found[0]), address.strip())
     return b"&".join(rest), Click(address, _parameters(rest))
 
 

@@ -83,6 +83,20 @@ def test_without_gdpr_nothing_is_said_of_consent() -> None:
     assert location(f"gdpr_consent=CPx&d_rd={address}") == "https://a/?g=0&c=&d=0"
 
 
+@pytest.mark.parametrize(
+    ("written", "followed"),
+    [
+        ("https://a/?q=two%20words", "https://a/?q=two%20words"),
+        ("https%3A%2F%2Fa%2F%3Fq%3Dtwo%20words%22", "https://a/?q=two%20words%22"),
+        ("%20https%3A%2F%2Fa%2F%20", "https://a/"),
+        ("https%3A%2F%2Fa%20b%2F", None),
+        ("https%3A%2F%2Fa%3Cb%2F", None),
+    ],
+)
+def test_blanks_in_an_address_are_encoded_again(written: str, followed: str | None) -> None:
+    assert location(f"d_rd={written}") == followed
+
+
 def test_a_plus_stays_a_plus() -> None:
     assert location("d_rd=https%3A%2F%2Fa%2F%3Fq%3Da+b%2Bc") == "https://a/?q=a+b+c"
 
