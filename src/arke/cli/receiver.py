@@ -140,6 +140,10 @@ def probe(
         list[str] | None,
         typer.Option(help="Open a forbidden range, such as 127.0.0.0/8 for this machine. Repeatable."),
     ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(metavar="URL|REF", help="The proxy that everything leaves through, as egress.proxy."),
+    ] = None,
     requests: Annotated[
         int, typer.Option(parser=whole(1, 10_000), help="Messages for the latency figures.")
     ] = 20,
@@ -185,6 +189,7 @@ def probe(
             oauth_url=oauth_url,
             oauth_credentials=oauth_credentials,
             allow_cidrs=allow_cidr or [],
+            proxy=proxy,
         )
         manner = Manner(burst=burst, poison=poison or GARBAGE, idle_s=idle)
         passed = run_probe(target, requests=requests, patience_s=patience, as_json=json, manner=manner)
