@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
-from arke.app import https_wire, ruling_of
+from arke.app import ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.rulings import Rulings
@@ -22,12 +22,12 @@ from arke.storage.postgres.shard_store import PostgresShardStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from arke.delivery.channel import Wire
     from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.ports import Answer, Failure, Poster
     from arke.delivery.https.request import OutboundRequest
     from arke.domain.catalog import Tls
     from arke.engine.live_catalog import CatchUp
-    from arke.settings import Settings
     from arke.storage.committer import Committer
     from arke.storage.postgres.connection import Server
     from arke.transport.ports import LogReader
@@ -42,14 +42,15 @@ class ShardTaker:
     """
 
     def __init__(
-        self, server: Server, name: str, settings: Settings, shards: int, reader: LogReader, catch_up: CatchUp
+        self, server: Server, name: str, wire: Wire, shards: int, reader: LogReader, catch_up: CatchUp
     ) -> None:
+        """`wire` is the network, which is closed with this."""
         self._name = name
         self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
         self._writing, self._reading = Session(server, "commit"), Session(server, "read")
-        self._wire = https_wire(settings)
+        self._wire = wire
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)
         self.gone: Callable[[int], None] = _nobody

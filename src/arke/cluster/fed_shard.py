@@ -51,7 +51,7 @@ class FedShard:
         self.number = number
         self.shard = shard
         self._stream = stream
-        self._lease = lease
+        self.lease = lease
         self._renew = renew
         self._gone = gone
         self._answers = Answers(shard.recorded)
@@ -113,14 +113,14 @@ class FedShard:
             log.error("shard_not_renewed", shard=self.number, code=error.code)
             return
         self._stream.taken(self.shard.recorded)
-        held, self._held = self._held, self._lease.holds
+        held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.wake()
 
     def _is_gone(self) -> None:
         if not self._closed:
             self._closed = True
-            self._lease.lose()
+            self.lease.lose()
             self._gone(self.number)
 
     # --- life -------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class FedShard:
 
     async def drop(self) -> None:
         """Somebody else owns it: nothing leaves any more, and nothing is written."""
-        self._lease.lose()
+        self.lease.lose()
         await self._close()
         await self.shard.stop()
 

@@ -117,7 +117,7 @@ class Identity:
         if not places:
             return False
         named = [decided.named[place] for place in places]
-        anew = await self._resolver.decide(named, now, away=away, invented=decided.invented())
+        anew = await self._resolver.decide(named, now, away=away, invented=decided.invented)
         decided.amend(places, anew)
         return True
 
