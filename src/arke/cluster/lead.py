@@ -22,6 +22,7 @@ class Lead:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._background = Background()
+        self._leads = False
         engine.privacy.leave()
         engine.joins.leave()
 
@@ -34,10 +35,17 @@ class Lead:
         engine.batches.start_schedule()
         await engine.privacy.start()
         engine.joins.carry()
+        self._leads = True
         self._background.spawn(every(LOOK_EVERY_S, self._look), "lead")
+
+    async def follow_catalog(self) -> None:
+        """Another node has applied a catalog. Raises StoreUnavailable."""
+        if self._leads:
+            await self._engine.batches.follow_catalog(self._engine.live.catalog)
 
     async def end(self) -> None:
         engine = self._engine
+        self._leads = False
         await self._background.stop()
         engine.privacy.leave()
         engine.joins.leave()
