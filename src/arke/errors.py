@@ -136,15 +136,20 @@ class SettingsError(InvalidInput):
 
 
 class EventError(InvalidInput):
-    """One event is refused. `reason` is the stable code shown to whoever sent it."""
+    """One event is refused. `reason` is the stable code shown to whoever sent it. `id_codes` are those of its ids,
+    if it was for them: for the door that refused it, and not carried further.
+    """
 
     code = "bad_event"
     carried = ("reason",)
     reason: str = code
+    id_codes: tuple[str, ...] = ()
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, id_codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.reason = reason
+        if id_codes:
+            self.id_codes = id_codes
 
 
 class ScriptError(InvalidInput):
