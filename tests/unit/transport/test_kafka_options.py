@@ -11,8 +11,9 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from arke.errors import SecretUnresolved, SettingsError
+from arke.kafka_options import REFUSED
 from arke.transport.kafka.client import made
-from arke.transport.kafka.options import REFUSED, KafkaOptions
+from arke.transport.kafka.options import KafkaOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
