@@ -14,7 +14,6 @@ ArkeError
 │   └── EgressRefused       the address is one Arke must not talk to
 ├── Unavailable             the work cannot be done now: HTTP 503, exit code 1
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
-│   │   └── Fenced          the shard is another's by now, or not as this owner left it
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   ├── ShardDown           a shard's process is gone and being restarted
@@ -208,14 +207,6 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
-class Fenced(StoreUnavailable):
-    """The shard has another owner, or is not as this one left it (an older state after a fail-over, or nobody knows
-    what of a commit is stored). Whoever is to own it takes it, and begins again from what is stored.
-    """
-
-    code = "fenced"
-
-
 class BatchRunning(Unavailable):
     """A batch of this destination is under way."""
 
@@ -241,7 +232,9 @@ class ShardFailed(Unavailable):
 
 
 class ShardMoved(StoreUnavailable):
-    """Another process owns the shard by now: nothing of the group was stored."""
+    """Another process owns the shard by now, or it is not as its owner left it (an older state after a fail-over,
+    or nobody knows whether a commit is stored). Whoever is to own it takes it, and goes on from what is stored.
+    """
 
     code = "moved"
 
