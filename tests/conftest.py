@@ -33,3 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, folder in enumerate(LONG_FIRST) if below.startswith(folder)), len(LONG_FIRST))
 
     items.sort(key=rank)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Packed bytes have the time in them: two processes that collect a second apart would have different tests."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None

@@ -33,8 +33,9 @@ from arke.engine.file_desk import FileDesk
 from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
-from arke.engine.links import Joins, Links, Moves
+from arke.engine.links import Joins, Links
 from arke.engine.live_catalog import CatchUp, LiveCatalog
+from arke.engine.moves import HandOver, Moves
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
@@ -188,7 +189,7 @@ def engine_over(
     live = LiveCatalog()
     shards = Shards(ports, identity.suppressed)
     homes = Homes(identity, directory.files, shards, clock)
-    moves = Moves(identity, clock, shards, homes)
+    moves = Moves(identity, HandOver(identity, clock, shards, homes))
     joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
     events = Ingestion(live, identity, links, homes, shards, clock)

@@ -132,6 +132,11 @@ def engine_runs(data: Path) -> bool:
     return runs
 
 
+def engine_answers(data: Path) -> bool:
+    """Whether an engine answers at the directory's socket right now."""
+    return _answers(data / SOCKET_FILE)
+
+
 def _answers(path: Path) -> bool:
     """Whether an engine listens; a socket file left by a crash does not."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -14,9 +14,11 @@ ArkeError
 │   └── EgressRefused       the address is one Arke must not talk to
 ├── Unavailable             the work cannot be done now: HTTP 503, exit code 1
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
+│   │   └── Fenced          the shard is another's by now, or not as this owner left it
 │   ├── BatchRunning        a batch of this destination is under way; another one would follow it
 │   ├── EngineUnreachable   no engine answers where one was expected
 │   ├── ShardDown           a shard's process is gone and being restarted
+│   ├── ShardMoved          who was asked does not own the shard: another worker does
 │   ├── ShardFailed         a shard met an error that nobody foresaw
 │   └── DataLocked          another process has this data directory open
 ├── LogGap                  messages of the log are missing: the shard stops rather than skip them
@@ -134,15 +136,20 @@ class SettingsError(InvalidInput):
 
 
 class EventError(InvalidInput):
-    """One event is refused. `reason` is the stable code shown to whoever sent it."""
+    """One event is refused. `reason` is the stable code shown to whoever sent it. `id_codes` are those of its ids,
+    if it was for them: for the door that refused it, and not carried further.
+    """
 
     code = "bad_event"
     carried = ("reason",)
     reason: str = code
+    id_codes: tuple[str, ...] = ()
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, id_codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.reason = reason
+        if id_codes:
+            self.id_codes = id_codes
 
 
 class ScriptError(InvalidInput):
@@ -207,6 +214,14 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class Fenced(StoreUnavailable):
+    """The shard has another owner, or is not as this one left it (an older state after a fail-over, or nobody knows
+    what of a commit is stored). Whoever is to own it takes it, and begins again from what is stored.
+    """
+
+    code = "fenced"
+
+
 class BatchRunning(Unavailable):
     """A batch of this destination is under way."""
 
@@ -231,10 +246,8 @@ class ShardFailed(Unavailable):
     code = "shard_failed"
 
 
-class ShardMoved(StoreUnavailable):
-    """Another process owns the shard by now, or it is not as its owner left it (an older state after a fail-over,
-    or nobody knows whether a commit is stored). Whoever is to own it takes it, and goes on from what is stored.
-    """
+class ShardMoved(Unavailable):
+    """Whoever was asked does not own the shard, or no longer: another worker is to be asked. Nothing was done."""
 
     code = "moved"
 

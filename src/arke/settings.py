@@ -8,23 +8,31 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
 from arke.delivery.https.proxy import check_proxy
+from arke.delivery.secrets import check_reference
 from arke.domain.consent.tcf import MAX_VENDOR, PURPOSES
 from arke.domain.digits import MAX_PORT, whole_number
 from arke.errors import InvalidInput, SettingsError
 from arke.intake.origins import listeners, parse_origins
+from arke.kafka_options import check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Purpose = Annotated[int, msgspec.Meta(ge=1, le=PURPOSES)]
+
+T = TypeVar("T")
+
+BROKERS: Final = frozenset({"bootstrap.servers", "metadata.broker.list"})
+"""librdkafka's names for where the brokers are."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +167,63 @@ class Privacy(Section, frozen=True):
             raise ValueError(f"opt_out_origins: {error}") from None
 
 
+class Cluster(Section, frozen=True):
+    """Many nodes instead of one engine. `store`: a reference to the DSN of the PostgreSQL that holds all (empty:
+    the data directory does), `servers` references to those of further ones by their names. `log` carries events to
+    the `shards`, whose number `arke cluster init` fixes. A node has up to `connections` to the directory.
+
+    A password that lasts minutes is in a file, or what a command prints; both are read at each connect.
+    `prepared_statements` is `off` behind a pooler in transaction mode that does not know them. `dcs` is `fast`
+    where answers at /event need not list traits and segments, which only the owner of the shard knows.
+    """
+
+    store: str = ""
+    servers: dict[str, str] = {}
+    log: Literal["kafka", "postgresql"] = "postgresql"
+    shards: Annotated[int, msgspec.Meta(ge=16, le=1_024)] = 256
+    dcs: Literal["", "fast"] = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    prepared_statements: Literal["auto", "off"] = "auto"
+    password_file: str = ""
+    password_command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.store:
+            _check(self.store, "cluster.store", check_reference)
+        for name, reference in self.servers.items():
+            if not re.fullmatch("[a-z][a-z0-9_-]{0,30}", name):
+                raise ValueError(
+                    f"cluster.servers: {name!r} is no name: a letter, then letters, digits, - and _"
+                )
+            _check(reference, f"cluster.servers: {name}", check_reference)
+        _check(self.password_command, "cluster.password_command", shlex.split)
+
+
+class Kafka(Section, frozen=True):
+    """The brokers that carry events where `cluster.log` says so. `prefix` names topic and group. `options` go to
+    librdkafka as they are; a text may be a reference to a secret. `token_command` prints a bearer token.
+    """
+
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,200}$")] = "arke"
+    options: dict[str, str | int | float | bool] = {}
+    token_command: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self.options, "kafka.options", check_options)
+        for name, value in self.options.items():
+            if isinstance(value, str) and value.startswith(("env:", "file:")):
+                _check(value, f"kafka.options: {name}", check_reference)
+        _check(self.token_command, "kafka.token_command", shlex.split)
+
+
+def _check(value: T, name: str, check: Callable[[T], object]) -> None:
+    """Raises ValueError, which begins with the option's dotted name, so that its place is found."""
+    try:
+        check(value)
+    except (InvalidInput, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 class Settings(Section, frozen=True):
     """All options. `region` is this intake's region id: where devices seen on /event and /ibs were seen."""
 
@@ -173,12 +238,31 @@ class Settings(Section, frozen=True):
     onboarding: OnboardingFolder = OnboardingFolder()
     privacy: Privacy = Privacy()
     secrets: Secrets = Secrets()
+    cluster: Cluster = Cluster()
+    kafka: Kafka = Kafka()
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read settings. `path` None: no file is read. Raises SettingsError naming what is wrong where."""
     settings = Settings() if path is None else _from_file(path)
-    return _with_environment(settings, os.environ if environ is None else environ)
+    settings = _with_environment(settings, os.environ if environ is None else environ)
+    _check_cluster(settings)
+    return settings
+
+
+def _check_cluster(settings: Settings) -> None:
+    """What no option says alone. Raises SettingsError."""
+    cluster = settings.cluster
+    if not cluster.store and (cluster.servers or cluster.password_file or cluster.password_command):
+        raise SettingsError(
+            "cluster.store: where is PostgreSQL? A reference to its DSN is missing: env:NAME or file:PATH"
+        )
+    if cluster.password_file and cluster.password_command:
+        raise SettingsError(
+            "cluster.password_file and cluster.password_command: only one of them can be right"
+        )
+    if cluster.store and cluster.log == "kafka" and not BROKERS & settings.kafka.options.keys():
+        raise SettingsError('kafka.options: "bootstrap.servers" has to say where the brokers are')
 
 
 def _from_file(path: Path) -> Settings:
@@ -214,6 +298,8 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         section = getattr(settings, above[0]) if above else settings
         if isinstance(getattr(section, option), tuple):
             value = [part.strip() for part in value.split(",") if part.strip()]
+        elif isinstance(getattr(section, option), dict):
+            value = _mapping(variable, value)
         changed = msgspec.to_builtins(section) | {option: value}
         try:
             section = msgspec.convert(changed, type(section), strict=False)
@@ -222,6 +308,14 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
             raise SettingsError(f"{variable}: {_with_values(name, problem)}") from None
         settings = msgspec.structs.replace(settings, **{above[0]: section}) if above else section
     return settings
+
+
+def _mapping(variable: str, text: str) -> dict[str, Any]:
+    """In the environment a mapping is JSON. Raises SettingsError."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise SettingsError(f'{variable}: it is to be JSON, as {{"name": "value"}}') from None
 
 
 def _options(section: Section, prefix: str = "") -> Iterator[str]:
@@ -242,6 +336,8 @@ def _in_words(problem: str) -> tuple[str, str]:
     problem, _, at = problem.partition(" - at `$")
     name = re.sub(r"\[.*", "", at.rstrip("`")).lstrip(".")
     unknown = re.search("unknown field `(.*)`", problem, re.DOTALL)
+    if problem.startswith(f"{name}."):  # the section says itself which of its options is wrong
+        return problem.partition(":")[0], problem
     if unknown is None:
         return name, f"{name}: {_with_values(name, problem)}" if name else problem
     name = f"{name}.{unknown[1]}".lstrip(".")
@@ -259,7 +355,7 @@ def _with_values(name: str, problem: str) -> str:
     *above, option = name.split(".")
     section = type(getattr(Settings(), above[0])) if above else Settings
     values = _values(get_type_hints(section)[option])
-    return f"{wrong[1]!r} is none of {', '.join(values)}"
+    return f"{wrong[1]!r} is none of {', '.join(value or 'nothing' for value in values)}"
 
 
 def _values(kind: object) -> list[str]:

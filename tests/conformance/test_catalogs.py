@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 async def test_the_newest_catalog_and_each_one_before(directory: Directory) -> None:
     catalogs = directory.catalogs
     assert await catalogs.get() is None
+    assert await catalogs.newest() == 0
     stored = [
         StoredCatalog(n, 100 + n, b'{"n":%d}' % n, {423: n}, f"note {n}", {423: {"x": n}}) for n in (1, 2)
     ]
@@ -26,6 +27,7 @@ async def test_the_newest_catalog_and_each_one_before(directory: Directory) -> N
         stored[0],
         None,
     ]
+    assert await catalogs.newest() == 2
     assert await catalogs.versions() == [(2, 102, "note 2"), (1, 101, "note 1")]
 
 

@@ -172,6 +172,8 @@ def test_who_was_deleted_and_is_back_counts_anew(engine: EngineProcess) -> None:
 def test_what_is_refused_is_counted_and_what_fits_nothing_is_shown(engine: EngineProcess) -> None:
     before = engine.client().status()
     engine.send_lines(b'nonsense\n{"ts":1,"signals":{"c_a":1}}\n{"event_id":""}\n')
+    engine.send({"ids": [{"dpid": 999, "id": "x"}, {"dpid": 20914, "id": "null"}]})
+    engine.send({"ids": [{"dpid": "acme", "id": 1}]})
     event(engine, 12, ("d_cid", "999\x01abc"), ("c_unasked", "secret-value"), ("jane@x.com", "1"))
     event(engine, 12, ("d_cb", "not a name"), ("d_rtbd", "json"))
     wait_until(lambda: "c_unasked" in engine.client().status().unasked_keys, "the key to be seen")
@@ -188,7 +190,9 @@ def test_what_is_refused_is_counted_and_what_fits_nothing_is_shown(engine: Engin
         "bad_event_id": 1,
         "311": 1,
     }
-    assert more("ids_dropped", "302") == 1
+    assert more("refused_by_code", "all_ids_invalid") == 1
+    dropped = ("302", "unknown_data_source", "blocked_id", "bad_id")
+    assert [more("ids_dropped", code) for code in dropped] == [1, 1, 1, 1]
     assert "jane@x.com" not in status.unasked_keys
     assert 8 in status.never_realised
     assert 1 not in status.never_realised

@@ -176,5 +176,16 @@ def test_an_id_on_very_many_devices_is_reported_and_never_suppressed(
     assert [one["code"] for one in answer["rejected"]] == ["opted_out"]
 
 
+def test_who_asks_by_an_id_that_is_everybodys_is_told_that_it_is_not_suppressed(
+    engine: EngineProcess,
+) -> None:
+    for number in range(MOST + 1):
+        linked(engine, number, DPID, "everybodys")
+    assert private(engine, "delete", "--uuid", device(MOST))["devices"] == 1
+    done = engine.arke("privacy", "delete", "--id", f"{DPID}:everybodys")
+    assert (done.returncode, "not suppressed" in done.stderr) == (1, True), done.stderr
+    linked(engine, 0, DPID, "everybodys")
+
+
 def reader(engine: EngineProcess) -> dict[str, str]:
     return {"Authorization": f"Bearer {engine.client().create_token('metrics', 'metrics', None).secret}"}

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from arke import __version__, data_directory
+from arke.api import reach
+from arke.api.reach import connect
 from arke.data_directory import DataLock, engine_runs, is_locked
 from arke.errors import DataLocked
+from arke.settings import Settings
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device, visit
 from e2e.engine_process import ARKE, OPEN, EngineProcess, request
 from e2e.receiver_thread import ReceiverThread
@@ -301,6 +304,15 @@ class TestOneEngineADirectory:
         assert reached == [False]  # it opens the store itself, at once
         assert not engine_runs(data)
         assert engine_runs(engine.data)
+
+    def test_a_command_goes_to_an_engine_that_came_first(
+        self, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No engine ran when the command looked; one has the directory when it opens the store."""
+        monkeypatch.setattr(reach, "engine_runs", lambda _: False)
+        client = connect(engine.data, None, None, Settings())
+        assert client.status().shards == engine.client().status().shards
+        assert client.batches() == engine.client().batches()
 
     def test_an_engine_that_never_answers_is_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

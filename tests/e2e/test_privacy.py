@@ -183,6 +183,32 @@ def test_an_opt_out_keeps_a_mark_and_forgets_the_ids(
     assert receivers[0].segments_of("leaves") == set()
 
 
+def test_explain_says_who_is_on_the_suppression_list(
+    engine: EngineProcess, receivers: tuple[ReceiverThread, ReceiverThread]
+) -> None:
+    """Who was deleted is no stranger, by UUID and by id; who opted out is marked as well. Once that is lifted
+    nothing is left that could tell.
+    """
+    engine.accept(visit(563, "camera", partner="gone"), visit(564, "camera", partner="out"))
+    settled(engine)
+    number = str(only(engine, "delete", "--uuid", device(563))["number"])
+    assert only(engine, "opt-out", "--uuid", device(564))["state"] == "done"
+    asked = [(device(563), None), (None, f"{DPID}:gone"), (device(564), None), (None, f"{DPID}:out")]
+    found = [engine.client().explain(*one) for one in asked]
+    assert [(one.known, one.suppressed) for one in found] == [
+        (False, True), (False, True), (True, True), (False, True)
+    ]  # fmt: skip
+    for words in (("--id", f"{DPID}:gone"), (device(563),)):
+        done = engine.arke("explain", *words)
+        assert done.returncode == 1
+        assert "on the suppression list" in done.stdout
+        assert "never seen" not in done.stdout
+    assert engine.arke("privacy", "lift", "--request", number).returncode == 0
+    assert [engine.client().explain(*one).suppressed for one in asked] == [False, False, True, True]
+    assert "never seen by this engine" in engine.arke("explain", "--id", f"{DPID}:gone").stdout
+    assert engine.client().explain(None, f"{DPID}:a-stranger").suppressed is False
+
+
 def test_access_shows_everything_and_changes_nothing(engine: EngineProcess) -> None:
     """Ids, traits with their times, memberships with reasons, what was told to whom; nothing known is exit 1."""
     engine.accept(visit(571, "camera", partner="curious", region=6))

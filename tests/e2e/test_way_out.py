@@ -95,6 +95,22 @@ def test_sloppy_answers_are_acknowledged_and_counted(tmp_path: Path) -> None:
         assert f'arke_destination_sloppy_total{{destination="1"}} {figures.sloppy}.0' in metrics
 
 
+def test_sloppy_answers_of_a_token_server_are_counted_with_them(tmp_path: Path) -> None:
+    """The token is taken; the messages themselves are answered well."""
+    config = ReceiverConfig(token_credentials=b"client")
+    with (
+        ReceiverThread(config) as receiver,
+        EngineProcess(tmp_path, environ={"CLIENT": "client"}) as engine,
+    ):
+        receiver.misbehave("token:sloppy")
+        oauth2 = {"token_url": receiver.token_url, "credentials": "env:CLIENT"}
+        engine.apply(catalog([destination(1, receiver.url, receiver.ca_file, oauth2=oauth2)]))
+        engine.accept(visit(1, "camera"))
+        wait_until(lambda: receiver.segments_of("p1"), "the message")
+        wait_until(engine.delivered, "the acknowledgement")
+        assert engine.client().status().destinations[0].sloppy >= 1
+
+
 def test_files_that_cannot_work_are_refused_by_check_and_apply(tmp_path: Path) -> None:
     """With place and hint, and exit code 2; what was in force stays."""
     empty = tmp_path / "empty.pem"

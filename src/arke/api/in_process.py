@@ -16,8 +16,8 @@ from arke.api.session import Session
 from arke.app import catalog_checkers, file_loader, running_engine
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
-from arke.data_directory import DIRECTORY_FILE
-from arke.errors import InvalidInput
+from arke.data_directory import DIRECTORY_FILE, engine_answers
+from arke.errors import DataLocked, InvalidInput
 from arke.operations.subjects import Operations
 
 if TYPE_CHECKING:
@@ -35,16 +35,19 @@ DRAIN_S = 600.0
 
 
 class InProcess:
-    """Engines on one data directory, each for as long as a session."""
+    """Engines on one data directory, each for as long as a session. `running`: the way to the engine of another
+    process, for when one has come first.
+    """
 
-    def __init__(self, data: Path, settings: Settings) -> None:
+    def __init__(self, data: Path, settings: Settings, running: Session | None = None) -> None:
         self._data = data
         self._settings = settings
+        self._running = running
 
     @contextmanager
     def session(self, *, delivering: bool = False) -> Iterator[Session]:
         """An engine from the first request on. Without `delivering` it sends nothing."""
-        session = InProcessSession(self._data, self._settings, delivering=delivering)
+        session = InProcessSession(self._data, self._settings, self._running, delivering=delivering)
         try:
             yield session
         finally:
@@ -61,16 +64,17 @@ class _Opened(NamedTuple):
 
 class InProcessSession(Session):
     """Requests to an engine in this process, which lives from the first of them until `close`. Between requests,
-    pauses aside, it stands still.
+    pauses aside, it stands still. Where another process came first with an engine of its own, they go to that one.
     """
 
-    def __init__(self, data: Path, settings: Settings, *, delivering: bool) -> None:
+    def __init__(self, data: Path, settings: Settings, running: Session | None, *, delivering: bool) -> None:
         self._data = data
         self._settings = settings
+        self._running = running
         self._delivering = delivering
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        self._opened: _Opened | None = None
+        self._found: _Opened | Session | None = None
 
     def close(self) -> None:
         """Stop the engine."""
@@ -79,7 +83,12 @@ class InProcessSession(Session):
 
     @contextmanager
     def send(self, call: Call) -> Iterator[Reply]:
-        reply = AsgiCall(self._runner, self._open(call).app, call)
+        found = self._engine(call)
+        if isinstance(found, Session):
+            with found.send(call) as elsewhere:
+                yield elsewhere
+            return
+        reply = AsgiCall(self._runner, found.app, call)
         try:
             reply.begin()
             yield reply
@@ -89,14 +98,20 @@ class InProcessSession(Session):
     def pause(self, seconds: float) -> None:
         self._runner.run(asyncio.sleep(seconds))
 
-    def finish(self, destination: int | None) -> int:
-        opened = self._open()
+    def finish(self, destination: int | None) -> int | None:
+        opened = self._engine()
+        if isinstance(opened, Session):
+            return opened.finish(destination)
         self._runner.run(opened.engine.drain(DRAIN_S))
         return self._runner.run(opened.operations.undelivered.count(destination))
 
     def load(self, sent: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
         """Load files from where they are. None is loaded unless every name is right."""
-        engine = self._open().engine
+        found = self._engine()
+        if isinstance(found, Session):
+            yield from found.load(sent, progress)
+            return
+        engine = found.engine
         with closing(file_loader(engine)) as loader:
             for path, columns in sent:
                 loader.check(path.name, columns)
@@ -105,11 +120,18 @@ class InProcessSession(Session):
                 yield self._runner.run(loader.load(path, path.name, columns, show))
         self._runner.run(engine.joins.until_idle(DRAIN_S))
 
-    def _open(self, call: Call | None = None) -> _Opened:
-        """The engine; the first `call` decides whether it may begin a data directory."""
-        if self._opened is None:
-            self._opened = self._runner.run(self._start(self._place(call)))
-        return self._opened
+    def _engine(self, call: Call | None = None) -> _Opened | Session:
+        """The engine; the first `call` decides whether it may begin a data directory. Or the way to one that was
+        started after the directory had been looked at. Raises DataLocked.
+        """
+        if self._found is None:
+            try:
+                self._found = self._runner.run(self._start(self._place(call)))
+            except DataLocked:
+                if self._running is None or not engine_answers(self._data):
+                    raise
+                self._found = self._running
+        return self._found
 
     async def _start(self, data: Path) -> _Opened:
         engine = await self._stack.enter_async_context(

@@ -34,12 +34,13 @@ def connect(
     """
     if url is not None:
         return Client(_remote(url, token, insecure=insecure))
+    running = over_socket(engine_socket(data))
     if engine_runs(data):
         check_private(data)
-        return Client(over_socket(engine_socket(data)))
+        return Client(running)
     from arke.api.in_process import InProcess
 
-    return Client(InProcess(data, settings))
+    return Client(InProcess(data, settings, running))
 
 
 def engine_socket(data: Path) -> Path:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from arke.operations.explain import DestinationFacts, Explanation
 
 
+SUPPRESSED = (
+    "on the suppression list since a privacy request: events and files that name it are refused until "
+    "`arke privacy lift`"
+)
+
+
 def explain(
     uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", show_default=False)] = None,
     id: Annotated[
@@ -44,13 +50,15 @@ def explain(
 
 def _lines(facts: Explanation, asked: str) -> Iterator[str]:
     if not facts.known:
-        yield f"{asked}: never seen by this engine" + (f": {facts.why}" if facts.why else "")
+        yield f"{asked}: {_nothing_kept(facts)}"
         return
     kind = "person" if facts.person else "device"
     yield f"{kind} {facts.uuid}" + ("  (opted out)" if facts.opted_out else "")
     seen = f"last seen {facts.seen}" if facts.seen else "known from files, not seen yet"
     if facts.person:
         seen = "by what files and events say of the person: no device speaks"
+    if facts.suppressed:
+        yield f"  {SUPPRESSED}"
     yield f"  {seen}" + (f" in regions {', '.join(map(str, facts.regions))}" if facts.regions else "")
     yield "  ids " + (", ".join(facts.ids) or "none but the UUID itself")
     yield ""
@@ -71,6 +79,12 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
     yield "destinations" + ("" if facts.destinations else ": none")
     for destination in facts.destinations:
         yield from _destination(destination)
+
+
+def _nothing_kept(facts: Explanation) -> str:
+    if facts.suppressed:
+        return f"nothing is kept; {SUPPRESSED}"
+    return "never seen by this engine" + (f": {facts.why}" if facts.why else "")
 
 
 def _destination(destination: DestinationFacts) -> Iterator[str]:

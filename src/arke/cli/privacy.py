@@ -192,10 +192,12 @@ def _show(reports: Sequence[PrivacyReport], *, json: bool) -> None:
 
 def _say_who_was_not_known(reports: Sequence[PrivacyReport]) -> None:
     """Exit code 1 where that was anybody: whoever asked may have made a slip."""
-    strangers = [str(report.number) for report in reports if report.nobody]
+    strangers = [report for report in reports if report.nobody]
+    for report in strangers:
+        free = report.everybodys and not report.suppressed
+        what = "it is not suppressed: it is nobody's own" if free else "it is suppressed all the same"
+        sys.stderr.write(f"arke: nobody was known by what request {report.number} asked for; {what}\n")
     if strangers:
-        which = f"request {strangers[0]}" if len(strangers) == 1 else f"requests {', '.join(strangers)}"
-        sys.stderr.write(f"arke: nobody was known by what {which} asked for; it is suppressed all the same\n")
         raise typer.Exit(1)
 
 

@@ -65,7 +65,8 @@ def receiver(
         typer.Option(
             metavar="SPEC",
             help="status=500[:N|:p0.1], slow=2s, stall, dribble, reset, close, garbage, huge-body, "
-            "endless-headers, redirect=URL, tls=expired|wrong-host|unknown-ca|stall, flap=10s/10s. "
+            "endless-headers, redirect=URL, poison=422/ID, throttle=5/s, sloppy, stale-token=403/2s, "
+            "tls=expired|wrong-host|unknown-ca|stall, flap=10s/10s, move-dns=127.0.0.2/10s. "
             "Before it `token:` to strike the token endpoint. Repeatable.",
         ),
     ] = None,
@@ -139,6 +140,10 @@ def probe(
         list[str] | None,
         typer.Option(help="Open a forbidden range, such as 127.0.0.0/8 for this machine. Repeatable."),
     ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(metavar="URL|REF", help="The proxy that everything leaves through, as egress.proxy."),
+    ] = None,
     requests: Annotated[
         int, typer.Option(parser=whole(1, 10_000), help="Messages for the latency figures.")
     ] = 20,
@@ -184,6 +189,7 @@ def probe(
             oauth_url=oauth_url,
             oauth_credentials=oauth_credentials,
             allow_cidrs=allow_cidr or [],
+            proxy=proxy,
         )
         manner = Manner(burst=burst, poison=poison or GARBAGE, idle_s=idle)
         passed = run_probe(target, requests=requests, patience_s=patience, as_json=json, manner=manner)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import msgspec
 
 from arke.background import Background, every
-from arke.errors import LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
+from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
 from arke.log import get_logger
 from arke.shard.feed import Answers, Feed
 from arke.shard.protocol import AskSeen, Drain, RunBatch, ShardStatus
@@ -51,7 +51,7 @@ class FedShard:
         self.number = number
         self.shard = shard
         self._stream = stream
-        self._lease = lease
+        self.lease = lease
         self._renew = renew
         self._gone = gone
         self._answers = Answers(shard.recorded)
@@ -61,6 +61,7 @@ class FedShard:
         self._running: asyncio.Task[None] | None = None
         self._closed = False
         self._gap = False
+        self._held = False
 
     def start(self) -> None:
         """Take what the log brings, from where the store has it."""
@@ -78,7 +79,7 @@ class FedShard:
     async def _fed(self) -> None:
         try:
             await self._feed.run()
-        except ShardMoved:
+        except Fenced:
             self._is_gone()
 
     async def _read(self) -> None:
@@ -102,24 +103,24 @@ class FedShard:
 
     async def _prove(self) -> None:
         """Have the store say that the shard is ours, and up to where its log was taken."""
-        was_held = self._lease.holds
         try:
             if not await self.shard.record_taken():
                 await self._renew()
-        except ShardMoved:
+        except Fenced:
             self._is_gone()
             return
         except Unavailable as error:
             log.error("shard_not_renewed", shard=self.number, code=error.code)
             return
         self._stream.taken(self.shard.recorded)
-        if self._lease.holds and not was_held:
+        held, self._held = self._held, self.lease.holds
+        if self._held and not held:
             self.shard.wake()
 
     def _is_gone(self) -> None:
         if not self._closed:
             self._closed = True
-            self._lease.lose()
+            self.lease.lose()
             self._gone(self.number)
 
     # --- life -------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ class FedShard:
 
     async def drop(self) -> None:
         """Somebody else owns it: nothing leaves any more, and nothing is written."""
-        self._lease.lose()
+        self.lease.lose()
         await self._close()
         await self.shard.stop()
 

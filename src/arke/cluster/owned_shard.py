@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
-from arke.errors import ShardDown, ShardMoved, Unavailable
+from arke.errors import Fenced, ShardDown, ShardMoved, Unavailable
 from arke.shard.commands import Sight, Taken
 from arke.shard.protocol import AskSeen, Submit
 
@@ -85,7 +85,7 @@ class OwnedShard:
             owner = await self._owners.owner(self._number)
             try:
                 return await owner.ask(self._number, question)
-            except ShardMoved:
+            except (ShardMoved, Fenced):
                 self._owners.moved(self._number)
                 await asyncio.sleep(_MOVES_FOR_S)
         raise ShardDown(f"shard {self._number} is on its way to another worker")

@@ -25,10 +25,6 @@ class Taking(Protocol):
         """The shard is ours from now on, has its catalog, and is to be started. Raises Unavailable."""
         ...
 
-    async def release(self, number: int) -> None:
-        """Nobody need wait for our lease of the shard to run out. Raises Unavailable."""
-        ...
-
 
 class Worker:
     """See `ShardOwner`. `shards` are those that it owns and that can be asked."""
@@ -83,10 +79,6 @@ class Worker:
         if shard is None:
             return
         await shard.stop()
-        try:
-            await self._taking.release(number)
-        except Exception as error:  # noqa: BLE001 - the next owner waits a little longer
-            log.warning("shard_not_released", shard=number, error=type(error).__name__)
         log.info("shard_given_up", shard=number)
 
     def lost(self, shards: frozenset[int]) -> None:

@@ -159,22 +159,27 @@ class Channel:
         asker = object()
         first, token = await self._attempt(message, fields, 1, asker)
         if first.status in success:
-            return Delivery(True, first.code, attempts=1, sloppy=int(first.sloppy))
+            return Delivery(True, first.code, attempts=1, sloppy=self._sloppy(first))
         retries.failed(first)
         await asyncio.sleep(self._wire.retry_delay_s)
         if not await retries.turn(message):
             self.refused(message, first, _shown(fields, token), attempts=1)
-            return _failed(first, 1, sent=first.sent, sloppy=int(first.sloppy))
+            return _failed(first, 1, sent=first.sent, sloppy=self._sloppy(first))
         try:
             second, token = await self._attempt(message, fields, 2, asker)
         finally:
             retries.answered()
-        sloppy = first.sloppy + second.sloppy
+        sloppy = self._sloppy(first, second)
         if second.status in success:
             return Delivery(True, second.code, attempts=2, sloppy=sloppy)
         retries.failed(second)
         self.refused(message, second, _shown(fields, token), attempts=2)
         return _failed(second, 2, sent=first.sent or second.sent, sloppy=sloppy)
+
+    def _sloppy(self, *answers: Answer) -> int:
+        """How many of a message's answers were not well-formed, with those of the token server meanwhile."""
+        tokens = 0 if self.tokens is None else self.tokens.take_sloppy()
+        return tokens + sum(answer.sloppy for answer in answers)
 
     def refused(self, message: Message, answer: Answer, fields: Fields, *, attempts: int) -> None:
         """Keep why a message was not acknowledged, without the secrets that were in its header `fields`."""

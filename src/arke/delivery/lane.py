@@ -98,7 +98,7 @@ class Lane:
         self._books = Bookkeeper(recorder, destination.id, cursor)
         self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer)
         self._quiet: dict[int, asyncio.Event] = {}
-        self._owed = OwedFeed(destination.id, store, self)
+        self._owed = OwedFeed(destination.id, store, self, started=clock.now())
         self._feed: BatchFeed | None = None
         self._last_run = 0
         self._recorded = asyncio.Event()
@@ -171,7 +171,7 @@ class Lane:
         """Go on under a changed catalog: what has not left yet is built again."""
         self.route = route
         self.sender.go_by(route.destination)
-        if not self._resends:
+        if route.destination.owed != "auto":
             self._owed.clear()
         self._window.take_all_back()
         self._wake.set()
@@ -378,8 +378,10 @@ class Lane:
         return any(part.device.uid in self._quiet for part in parts)
 
     def is_back(self) -> None:
-        """The endpoint answers, which it did not: what failed over it is sent again before long."""
-        if self._resends:
+        """The endpoint answers, which it did not: what failed over it is sent again before long, once all that a
+        crash may have hidden is done with.
+        """
+        if self.route.destination.owed == "auto":
             self._owed.is_back(self._clock.now())
             self._wake.set()
 

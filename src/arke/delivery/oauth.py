@@ -93,6 +93,7 @@ class TokenSource:
         self._current: AccessToken | None = None
         self._fetching: asyncio.Task[AccessToken | Answer] | None = None
         self._forbidden_until = -math.inf
+        self._sloppy = 0
 
     def serves(self, oauth: OAuth2, *, confined: bool, tls: Tls) -> bool:
         """Whether a token of this source is what an edited destination would get. Not one that was fetched with a
@@ -139,6 +140,11 @@ class TokenSource:
             return
         if self._current is token:
             self._current = None
+
+    def take_sloppy(self) -> int:
+        """How many answers of the token server were not well-formed since this was last asked."""
+        sloppy, self._sloppy = self._sloppy, 0
+        return sloppy
 
     def secret_texts(self) -> list[str]:
         """Every secret that a request for a token says, so that no answer is shown with one of them in it."""
@@ -188,6 +194,7 @@ class TokenSource:
             return no_token("credentials", f"{self._oauth.credentials}: {error}")
         asked_at = self._clock.now()
         answer = await self._poster.post(request, timeout_s=timeout_s)
+        self._sloppy += answer.sloppy
         read = read_token_response(answer, self._endpoint)
         if isinstance(read, Answer):
             return read

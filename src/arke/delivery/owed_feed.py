@@ -3,6 +3,9 @@ since, after pauses that grow with each failure; and at once when an endpoint is
 
     store --page--> ready --take--> the lane's window --close--> done: acknowledged, or due again later
 
+What failed before the lane started may have failed in an outage that nobody remembers: the first acknowledgement
+counts as a return for it.
+
 Before anything of a page is sent, that it is in hand is durable: after a crash these devices are told as if a
 message had told them what they were by then, with every loss that their profiles remember. Pages are short and one
 is read at a time, so a million devices take no more memory than a few hundred.
@@ -50,7 +53,11 @@ class OwedFeed:
     met by the next one.
     """
 
-    def __init__(self, destination: int, store: OwedReader, recorder: HandRecorder) -> None:
+    def __init__(
+        self, destination: int, store: OwedReader, recorder: HandRecorder, *, started: float = -1.0
+    ) -> None:
+        """`started` is when the lane did; without it nothing is known to have failed before."""
+        self._started = started
         self._destination = destination
         self._store = store
         self._recorder = recorder
@@ -58,6 +65,7 @@ class OwedFeed:
         self._open: set[int] = set()
         self._acknowledged_at = self._anywhere_at = -1.0
         self._after: tuple[float, int] = START
+        self._passes = 0
         self._back_at: float | None = None
         self._believed_back = False
         self._next_at = 0.0
@@ -96,15 +104,33 @@ class OwedFeed:
 
     def acknowledged(self, now: float) -> None:
         """The endpoint acknowledged something."""
+        first = self._anywhere_at < 0
         self._acknowledged_at = self._anywhere_at = now
         self._unblock(now)
+        if first:
+            self._first_acknowledged(now)
 
     def acknowledged_elsewhere(self, at: float, now: float) -> bool:
         """It acknowledged something to another shard. True: some may have waited for this."""
         if at <= self._anywhere_at:
             return False
+        first = self._anywhere_at < 0
         self._anywhere_at = at
-        return self._unblock(now)
+        unblocked = self._unblock(now)
+        return (first and self._first_acknowledged(now)) or unblocked
+
+    def _first_acknowledged(self, now: float) -> bool:
+        """Those that failed before the lane started wait no longer. False: none, or they are on their way."""
+        if self._started < 0 or self._back_at is not None or self._believed_back:
+            return False
+        self._begin_return(-1.0, self._started, now)
+        return True
+
+    def _begin_return(self, since: float, until: float, now: float) -> None:
+        """A pass through those that failed in a time, instead of any other that is under way."""
+        self._passes += 1
+        self._after, self._back_at = (since, -1), until
+        self._next_at = now
 
     def _unblock(self, now: float) -> bool:
         """Those that are due may have waited for an acknowledgement."""
@@ -117,10 +143,11 @@ class OwedFeed:
         """The endpoint is back after it failed throughout: what failed since it last acknowledged anything waits no
         longer. Comes before `acknowledged`. Once is enough, until something fails again.
         """
-        if not self._believed_back:
-            self._believed_back = True
-            self._after, self._back_at = (self._acknowledged_at, -1), now
-            self._next_at = now
+        if self._believed_back:
+            return
+        self._believed_back = True
+        under_way = self._back_at is not None
+        self._begin_return(-1.0 if under_way else self._acknowledged_at, now, now)
 
     def failed(self, due: float) -> None:
         """More is owed, and due then."""
@@ -134,11 +161,17 @@ class OwedFeed:
         """Read the next of them, and make durable that they are in hand. If the store does not give them, whoever
         asked asks again.
         """
+        number = self._passes
         try:
-            page, more = await self._next_page(now)
-            if not more:
+            page, wanted = await self._next_page(now)
+            if number != self._passes:
+                return  # another pass has begun meanwhile
+            if page:
+                last = page[-1]
+                self._after = (last.due if self._back_at is None else last.tried, last.uid)
+            if len(page) < PAGE:
                 await self._end_pass(now)
-            page = [owed for owed in page if owed.uid not in self._open]
+            page = [owed for owed in wanted if owed.uid not in self._open]
             if page and not await self._recorder.record_in_hand([owed.uid for owed in page]):
                 return
         except Exception as error:  # noqa: BLE001 - it must not end silently, whatever it meets
@@ -148,28 +181,25 @@ class OwedFeed:
         self._ready.extend(page)
         self._open.update(owed.uid for owed in page)
 
-    async def _next_page(self, now: float) -> tuple[list[Owed], bool]:
-        """Those of the next page that may be sent, and whether more follow in this pass."""
+    async def _next_page(self, now: float) -> tuple[list[Owed], list[Owed]]:
+        """The next page of this pass, and those of it that may be sent."""
         key, uid = self._after
         if self._back_at is not None:
             page = await self._store.owed_tried(self._destination, self._back_at, (key, uid), PAGE)
-            wanted = [owed for owed in page if not owed.share]
-            if page:
-                self._after = (page[-1].tried, page[-1].uid)
-        else:
-            page = await self._store.owed_due(self._destination, int(now), (int(key), uid), PAGE)
-            wanted = [owed for owed in page if owed.tried <= self._anywhere_at]
-            self._blocked |= len(wanted) < len(page)
-            if page:
-                self._after = (page[-1].due, page[-1].uid)
-        return wanted, len(page) == PAGE
+            return page, [owed for owed in page if not owed.share]
+        page = await self._store.owed_due(self._destination, int(now), (int(key), uid), PAGE)
+        wanted = [owed for owed in page if owed.tried <= self._anywhere_at]
+        self._blocked |= len(wanted) < len(page)
+        return page, wanted
 
     async def _end_pass(self, now: float) -> None:
-        self._after = START
+        number, self._after = self._passes, START
         if self._back_at is not None:
             self._back_at, self._next_at = None, now
             return
         due = await self._store.next_owed(self._destination)
+        if number != self._passes:
+            return  # another pass has begun meanwhile
         if due is None:
             self._blocked, self._next_at = False, inf
         elif due > now:

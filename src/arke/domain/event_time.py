@@ -41,7 +41,10 @@ def moment(value: str | float) -> float | None:
         if _NUMBER.fullmatch(value) is None:
             return _by_calendar(value)
         value = float(value)
-    return value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
+    try:
+        return value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
+    except OverflowError:  # of more digits than any number has
+        return None
 
 
 def _by_calendar(text: str) -> float | None:

@@ -9,16 +9,30 @@ from __future__ import annotations
 import re
 from hashlib import md5, sha1, sha256, sha512
 from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ABSENT: Final = (
-    *("undefined", "null", "nil", "none", "nan", "-nan", "infinity", "-infinity", "void", "\\n", "nul"),
-    *("n/a", "#n/a", "n.a.", "#null!", "#ref!", "#value!", "#name?", "#div/0!"),
+    *("undefined", "undef", "null", "nil", "none", "nan", "-nan", "void", "void 0", "\\n", "nul"),
+    *("infinity", "-infinity", "+infinity", "inf", "-inf", "+inf", "array", "object"),
+    *(
+        "n/a",
+        "#n/a",
+        "n.a.",
+        "#null!",
+        "#ref!",
+        "#value!",
+        "#name?",
+        "#div/0!",
+        "#num!",
+        "#error!",
+        "#spill!",
+    ),
     *("unset", "not set", "not_set", "not-set", "notset", "not available", "not_available", "not provided"),
-    *("not_provided", "true", "false", "0", "-0", "0.0", "0.00", "0,0", "0x0", "-1", "-1.0"),
+    *("not_provided", "true", "false", "0", "-0", "+0", "0.0", "0.00", "0,0", "0x0", "-1", "-1.0"),
 )
 """What languages, data bases and spreadsheets write for a value that is not there, in lower case."""
 STAND_INS: Final = (
@@ -40,7 +54,10 @@ somebody has written down.
 """
 
 _WORDS: Final = frozenset((*ABSENT, *STAND_INS, *FIELD_NAMES, *COMMON_DEVICE_IDS, ""))
-_QUOTES_AND_BLANKS: Final = " \t\u00a0\"'`"
+_AROUND: Final = " \t\"'`\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e\u200b\u200c\u200d\u2060\ufeff"
+"""Blanks, quotes and characters that nobody sees: nothing of an id, wherever around it they come from."""
+_TIMES_ENCODED: Final = 3
+"""How often a text may have been percent-encoded for what it was to be recognised."""
 _MANY_ZEROS: Final = 12
 """Zeros, and nothing else but signs between them, that no counter has: those of a MAC address are the fewest. Fewer
 may be the first of a row of numbers (`00`), but for zero itself.
@@ -52,12 +69,17 @@ _WHOLE: Final = re.compile(
     r"\[.*\]"  # [ID], [object Object], [[id]]
     r"|<.*>"  # <id>, <nil>, <%= id %>
     rf"|\{{(?!{_UUID}\}}).*\}}"  # {id}, {{id}}, {0}; but not {6d92078a-8246-4ba4-ae5b-76104861e7dc}
-    r"|\([a-z _-]*\)"  # (null), (none)
+    r"|#<.*>"  # #<User:0x1>
+    r"|[$#%@]\{.*|\{\{.*"  # ${uid, {{uid: cut off
+    r"|\(+[a-z _-]*\)+"  # (null), (none)
     rf"|\$+{_NAME}\$*"  # $UID, $$UID$$
     rf"|%+{_NAME}%+"  # %ID%, %%ID%%
     r"|%[-0-9.$]*l{0,2}[sduifgx@]"  # %s, %d, %1$s, %@
     rf"|@+{_NAME}@+|#+{_NAME}#+|\*?\|+{_NAME}\|+\*?"  # @@x@@, ##x##, |x|, *|x|*
-    r"|__[a-z][a-z_]*__[0-9]?"  # __ID__
+    rf"|([~!^\u00a7])\1*{_NAME}\1+"  # ~ID~, !ID!
+    rf"|%{_NAME}!|:+{_NAME}"  # %eaid!, :id
+    r"|__[a-z][a-z0-9_]*__[0-9]?"  # __ID__, __OAID_MD5__
+    r"|(?:async )?function\b.*\(.*|\([^()]*\) ?=>.*"  # the source of what should have been called
     r"|[-?*_#.,:;+=/]+",  # -, ???, ***
     re.DOTALL,
 )
@@ -65,7 +87,7 @@ _ordinary: Final = re.compile(r"[a-z0-9][a-z0-9.@+/=:_-]*").fullmatch
 """Nothing in it opens a macro, nor may it be in quotes: most ids."""
 _ANYWHERE: Final = re.compile(
     r"[$#%@]\{[^{}]*\}"  # user-${ID}, #{id}, %{id}, @{id}
-    r"|\$\([^()]*\)"  # $(id)
+    r"|\$\([^()]*\)|\$\[[^\[\]]*\]|%\([^()]*\)[a-z]"  # $(id), $[id], %(id)s
     r"|\{\{[^{}]*\}\}|\{%[^{}]*%\}|<%[^<>]*%>|%%[^%]+%%"  # {{id}}, {% id %}, <% id %>, %%ID%%
     r"|\[(?:object|function)\b[^\[\]]*\]"
 )
@@ -76,9 +98,19 @@ def is_placeholder(text: str) -> bool:
     plain = text.casefold()
     if _ordinary(plain) is not None:
         return plain in _WORDS or plain in _HASHED or (plain[0] == "0" and _is_zero(plain))
-    if "%" in plain:
-        plain = unquote(plain)  # %7B%7Buid%7D%7D: encoded once too often
-    plain = plain.strip(_QUOTES_AND_BLANKS)
+    for _ in range(_TIMES_ENCODED):
+        if _stands_for_none(plain):
+            return True
+        decoded = unquote(plain).casefold() if "%" in plain else plain  # %7B%7Buid%7D%7D
+        if decoded == plain:
+            return False
+        plain = decoded
+    return _stands_for_none(plain)
+
+
+def _stands_for_none(text: str) -> bool:
+    plain = text if text.isascii() else normalize("NFKC", text).casefold()  # full-width letters and blanks
+    plain = plain.strip(_AROUND)
     return (
         plain in _WORDS
         or plain in _HASHED

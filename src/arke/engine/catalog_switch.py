@@ -81,6 +81,19 @@ class CatalogSwitch:
             self._use(stored.version, stored_form.from_json(stored.body))
         await self._batches.follow_catalog(self._live.catalog)
 
+    async def follow(self) -> bool:
+        """Go by what is stored, if another node has applied a catalog since; whether one has. Raises
+        StoreUnavailable.
+        """
+        if self._applying.locked() or await self._catalogs.newest() <= self._live.version:
+            return False
+        async with self._applying:
+            stored = await self._catalogs.get()
+            if stored is None or stored.version <= self._live.version:
+                return False
+            self._use(stored.version, await self._compiler.run(stored_form.from_json, stored.body))
+        return True
+
     def _use(self, version: int, catalog: Catalog) -> None:
         self._live.use(version, catalog)
         self._identity.know(self._live.cross_device, self._live.by_token, self._live.ids)

@@ -19,7 +19,7 @@ from arke.engine.identity import Named
 from arke.shard.commands import Asks, Failed, Link, Linked, Onboarded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
@@ -111,7 +111,8 @@ class FileDesk:
         return found
 
     async def homes(self, keys: Collection[IdKey]) -> dict[IdKey, str]:
-        people = [key for key in keys if not self._identity.suppressed.id(key)]
+        listed = await self._identity.suppressed.among(ids=keys)
+        people = [key for key in keys if not listed.id(key)]
         homes: dict[IdKey, str] = {}
         for start in range(0, len(people), RESOLVED):
             part = people[start : start + RESOLVED]
@@ -121,19 +122,27 @@ class FileDesk:
             homes.update((key, one.home) for key, one in housed.items())
         return homes
 
-    def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
-        if key[0] != 0 and self._identity.suppressed.id(key):
-            return True
-        return bool(devices) and all(self._identity.suppressed.device(uuid) for uuid in devices)
+    async def opted_out(self, asked: Mapping[IdKey, Sequence[str]]) -> set[IdKey]:
+        devices = {uuid for uuids in asked.values() for uuid in uuids}
+        listed = await self._identity.suppressed.among(devices, (key for key in asked if key[0] != 0))
+        if not listed.hashes:
+            return set()
+        return {
+            key
+            for key, uuids in asked.items()
+            if (key[0] != 0 and listed.id(key)) or (uuids and all(map(listed.device, uuids)))
+        }
 
     async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
-        housed = await self._identity.at_home({person_of(one.uuid) for one in commands if is_home(one.uuid)})
+        people = {person_of(one.uuid) for one in commands if is_home(one.uuid)}
+        housed = await self._identity.at_home(people)
+        listed = await self._identity.suppressed.among(ids=people)
         sent: list[tuple[str, Onboard]] = []
         refused: set[int] = set()
         for place, command in enumerate(commands):
             if not is_home(command.uuid):
                 sent.append((command.uuid, command))
-            elif self._identity.suppressed.id(key := person_of(command.uuid)):
+            elif listed.id(key := person_of(command.uuid)):
                 refused.add(place)
             else:
                 one = housed[key]

@@ -67,12 +67,13 @@ class Homes:
         """
         pairs = list(joining)
         held = await self.held({key for key, _ in pairs})
+        listed = await self._identity.suppressed.among(uuid for _, uuid in pairs)
         now = int(self._clock.now())
         await asyncio.gather(
             *(
                 self._shards.one(uuid, Join(uuid, held[key], now))
                 for key, uuid in pairs
-                if key in held and uuid != home_of(key) and not self._identity.suppressed.device(uuid)
+                if key in held and uuid != home_of(key) and not listed.device(uuid)
             )
         )
 

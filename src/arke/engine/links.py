@@ -8,22 +8,18 @@ directory remembers what is not done.
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from typing import TYPE_CHECKING
 
 from arke.background import Background, Pause, every, retry
 from arke.errors import StoreUnavailable, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Adopt, Forget, Unlink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.clock import Clock
-    from arke.domain.identity import IdKey, Move
     from arke.engine.homes import Homes
     from arke.engine.identity import Away, Identity, Naming, Resolved
-    from arke.engine.shards import Shards
+    from arke.engine.moves import MoveDriver
     from arke.storage.ports.directory import Directory
     from arke.storage.ports.files import FileStore
 
@@ -42,7 +38,7 @@ class Links:
     work again.
     """
 
-    def __init__(self, identity: Identity, moves: Moves, joins: Joins, directory: Directory) -> None:
+    def __init__(self, identity: Identity, moves: MoveDriver, joins: Joins, directory: Directory) -> None:
         self._identity = identity
         self._moves = moves
         self._joins = joins
@@ -87,61 +83,6 @@ class Links:
 
     async def stop(self) -> None:
         await self._background.stop()
-
-
-class Moves:
-    """Moves ids from device to device, one background task an id, in the order of its mappings.
-
-    Each step may be repeated, and the directory knows what is not done: it may be stopped at any point.
-    """
-
-    def __init__(self, identity: Identity, clock: Clock, shards: Shards, homes: Homes) -> None:
-        self._identity = identity
-        self._homes = homes
-        self._clock = clock
-        self._shards = shards
-        self._followed: set[IdKey] = set()
-        self._background = Background()
-
-    def follow(self) -> None:
-        """Begin every durable move that is not in flight."""
-        for key in self._identity.moving.by_id:
-            if key not in self._followed:
-                self._followed.add(key)
-                self._background.spawn(self._follow(key), "move")
-
-    async def until_idle(self, timeout_s: float) -> None:
-        """Wait until every id has arrived, or for `timeout_s`."""
-        await self._background.until_idle(timeout_s)
-
-    async def stop(self) -> None:
-        await self._background.stop()
-
-    async def _follow(self, key: IdKey) -> None:
-        try:
-            while await retry(partial(self._next, key), PAUSE):
-                pass
-        finally:
-            self._followed.discard(key)
-
-    async def _next(self, key: IdKey) -> bool:
-        """Make the oldest move that is left; False where none is."""
-        move = self._identity.next_move(key)
-        if move is not None:
-            await self._hand_over(move)
-        return move is not None
-
-    async def _hand_over(self, move: Move) -> None:
-        # As of now: the old device may have spoken of the id until this moment.
-        dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
-        left = await self._shards.one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
-        if self._identity.is_cross_device(dpid):
-            # What it is in because of the person it is in before it speaks: nobody is told a 0 in between.
-            await self._homes.bring([(move.key, move.new_uuid)])
-        await self._shards.one(move.new_uuid, Adopt(move.new_uuid, dpid, id_, at, generation, left.rows))
-        if left.rows:
-            await self._shards.one(move.old_uuid, Forget(move.old_uuid, dpid, id_))
-        await self._identity.moved(move)
 
 
 class Joins:

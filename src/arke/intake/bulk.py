@@ -187,6 +187,7 @@ class _Upload:
             event = parse_event_line(line, int(self._clock.now()), self._ingest)
         except EventError as problem:
             self._reject(number, problem.reason, problem.message)
+            self._ingest.figures.ids_dropped.update(problem.id_codes)
         else:
             self._events.append(event)
             self._event_lines.append(number)

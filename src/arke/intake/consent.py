@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,6 +30,9 @@ class Refusal(msgspec.Struct, frozen=True):
     withdraws: bool = False
 
 
+_CONSENT_STRING: Final = re.compile(r"[A-Za-z0-9_.~+/= -]+")
+"""Base64 in parts. What has another character says nothing."""
+
 _OPTED_OUT: Final = Refusal(codes.OPTED_OUT)
 _NO_CONSENT: Final = Refusal(codes.NO_CONSENT)
 _DECLINED: Final = Refusal(codes.NO_CONSENT, withdraws=True)
@@ -44,7 +48,7 @@ def judge(parameters: Mapping[str, Sequence[str]], rules: ConsentRules, *, gpc: 
         return _OPTED_OUT
     if not gdpr_applies(parameters):
         return None
-    given = [text for text in parameters.get("gdpr_consent", ()) if not is_placeholder(text)]
+    given = [text for text in _parts(parameters, "gdpr_consent") if _may_be_consent(text)]
     if not given:
         return _NO_CONSENT
     if rules.tcf_vendor is None:
@@ -60,18 +64,28 @@ def gdpr_applies(parameters: Mapping[str, Sequence[str]]) -> bool:
     """Whether `gdpr` says that the visitor is under it: by anything but 0, a macro that nobody filled in included.
     Without the parameter, and where it is empty, nobody says so.
     """
-    values = parameters.get("gdpr")
-    if not values:
-        return False
-    return any(part.strip() not in ("", "0") for value in values for part in value.split(","))
+    return any(part != "0" for part in _parts(parameters, "gdpr"))
+
+
+def _parts(parameters: Mapping[str, Sequence[str]], key: str) -> list[str]:
+    """All values of a parameter. Who calls with it twice may find both joined by a comma, which is in none."""
+    values = parameters.get(key, ())
+    return [text for value in values for part in value.split(",") if (text := part.strip())]
+
+
+def _may_be_consent(text: str) -> bool:
+    """Whether it may be a consent string, rather than a macro that nobody filled in, or a piece of one."""
+    return _CONSENT_STRING.fullmatch(text) is not None and not (
+        is_placeholder(text) or "gdpr_consent" in text.lower()
+    )
 
 
 def _opts_out(parameters: Mapping[str, Sequence[str]], rules: ConsentRules, *, gpc: bool) -> bool:
     honour = rules.honour
     if gpc and "gpc" in honour:
         return True
-    if "us_privacy" in honour and any(map(gpp.us_privacy_opts_out, parameters.get("us_privacy", ()))):
+    if "us_privacy" in honour and any(map(gpp.us_privacy_opts_out, _parts(parameters, "us_privacy"))):
         return True
-    strings = parameters.get("gpp", ()) if "gpp" in honour else ()
+    strings = _parts(parameters, "gpp") if "gpp" in honour else ()
     applicable = gpp.applicable_sections(",".join(parameters.get("gpp_sid", ()))) if strings else None
     return any(gpp.opts_out(text, applicable, rules.tcf_vendor, rules.tcf_purposes) for text in strings)

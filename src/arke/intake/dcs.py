@@ -13,7 +13,6 @@ import msgspec
 
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ids import ECID_DPID, NOBODYS, IdProblem, IdRules, is_uuid, parse_dpid
-from arke.domain.rules.commas import may_have_parts
 from arke.errors import EventError
 from arke.intake import consent, declared_ids, query
 from arke.intake import dcs_codes as codes
@@ -213,7 +212,10 @@ def _with_event(
         # Nobody is left to whom the event could belong: a fresh UUID a call would only pile up strangers.
         return msgspec.structs.replace(answer, errors=tuple(errors))
     signals = _signals(grouped, visitor)
-    if len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS) or any(map(_too_many, signals.items())):
+    if (
+        len(signals) > MAX_SIGNALS + len(HEADER_SIGNALS)
+        or max(map(len, signals.values()), default=0) > MAX_VALUES
+    ):
         too_many = codes.invalid_parameters(f"more than {MAX_SIGNALS} keys or values")
         return msgspec.structs.replace(answer, errors=(too_many,))
     traits, traits_ok = _trait_ids(grouped)
@@ -241,12 +243,6 @@ def _signals(grouped: dict[str, list[str]], visitor: Visitor) -> dict[str, list[
     signals = {"h_" + name: [visitor.headers[name]] for name in HEADER_SIGNALS if visitor.headers.get(name)}
     signals |= {key: values for key, values in grouped.items() if key not in PROTOCOL_KEYS}
     return signals
-
-
-def _too_many(signal: tuple[str, list[str]]) -> bool:
-    """Whether a key has more values than are taken, each part of one that has commas counted."""
-    key, values = signal
-    return len(values) + may_have_parts(key) * sum(value.count(",") for value in values) > MAX_VALUES
 
 
 def _trait_ids(grouped: dict[str, list[str]]) -> tuple[tuple[int, ...], bool]:

@@ -1,4 +1,4 @@
-"""What the intake refused since it started: events, and ids left out of events that counted, by code.
+"""What the intake refused since it started: events, and ids left out of events, by code.
 
 A code is the one that the sender was answered with: a word at `/v1/events`, a number at the DCS endpoints.
 """

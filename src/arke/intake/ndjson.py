@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -33,20 +34,18 @@ _Status = Annotated[int, Meta(ge=0, le=1)]
 
 
 class WireId(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An id as it stands in a line: numbers where texts belong, and the other way round, are taken for what they
-    say. An id that is `null` or a truth value is as good as none.
-    """
+    """An id as it stands in a line; what it says is for `_declared` to find out."""
 
-    dpid: _Number | str
-    id: str | int | float | bool | None
-    state: Literal[0, 1, 2, "0", "1", "2"] | None = 0
+    dpid: Any = None
+    id: Any = msgspec.UNSET
+    state: Any = 0
 
 
 class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
     """A line as SPEC section 7 draws it. `null` says that something is not there, wherever it stands."""
 
-    uuid: str | None = None
-    ids: list[WireId] | None = None
+    uuid: str | int | None = None
+    ids: list[WireId | None] | None = None
     signals: dict[str, Any] | None = None
     traits: Annotated[list[_Number | None], Meta(max_length=MAX_NUMBERS)] | None = None
     memberships: Annotated[dict[_Number, _Status | None], Meta(max_length=MAX_NUMBERS)] | None = None
@@ -69,6 +68,9 @@ _ENTRY_TYPES: Final[dict[str, Any]] = {"signals": Any, "memberships": _Status | 
 _UNKNOWN_FIELD: Final = re.compile(r"unknown field `(.*?)`", re.DOTALL)
 _TOO_LONG: Final = re.compile(r"of length <= (\d+)")
 _decode: Final = msgspec.json.Decoder(WireEvent).decode
+_decode_loosely: Final = msgspec.json.Decoder(WireEvent, strict=False).decode
+"""The same with numbers in quotes, and whole ones with a fraction of 0, where numbers belong."""
+_STATES: Final[dict[Any, int]] = {None: 0, 0: 0, 1: 1, 2: 2, "0": 0, "1": 1, "2": 2}
 _NO_KEY: Final = "[...]"
 """Stands in msgspec's messages for the key of an object."""
 
@@ -81,20 +83,13 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
     """
     if len(line) > MAX_LINE_BYTES:
         raise EventError("line_too_long", f"the line is longer than {MAX_LINE_BYTES} bytes")
-    try:
-        wire = _decode(line)
-    except msgspec.ValidationError as problem:
-        raise _bad_field(str(problem), line) from None
-    except UnicodeDecodeError:
-        raise EventError("bad_encoding", "the line is not UTF-8") from None
-    except (ValueError, RecursionError) as problem:
-        raise EventError("bad_json", f"not a JSON object: {_place(problem)}") from None
-    if wire.uuid is not None and not is_uuid(wire.uuid):
-        raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
+    wire = _read(line)
+    uuid = wire.uuid if wire.uuid is None else _uuid(wire.uuid)
     left_out: list[LeftOut] = []
+    places: list[int] = []
     event = IncomingEvent(
-        uuid=wire.uuid,
-        ids=_ids(wire.ids) if wire.ids else (),
+        uuid=uuid,
+        ids=_ids(wire.ids, uuid, places, left_out) if wire.ids else (),
         signals=flat_signals(wire.signals) if wire.signals else {},
         traits=tuple([trait for trait in wire.traits if trait is not None]) if wire.traits else (),
         memberships=_memberships(wire.memberships) if wire.memberships else {},
@@ -103,7 +98,33 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
         event_id=None if wire.event_id is None else event_id(wire.event_id),
         left_out=tuple(left_out),
     )
-    return with_read_ids(event, known.ids) if known is not None and event.ids else event
+    return with_read_ids(event, known.ids, places) if known is not None and event.ids else event
+
+
+def _read(line: bytes) -> WireEvent:
+    try:
+        try:
+            return _decode(line)
+        except msgspec.ValidationError:
+            return _decode_loosely(line)
+    except msgspec.ValidationError as problem:
+        raise _bad_field(str(problem), line) from None
+    except UnicodeDecodeError:
+        raise EventError("bad_encoding", "the line is not UTF-8") from None
+    except (ValueError, RecursionError) as problem:
+        raise EventError("bad_json", f"not a JSON object: {_place(problem)}") from None
+
+
+def _uuid(value: str | int) -> str:
+    """A number may be one as well, if it has not lost a zero at its beginning."""
+    text = str(value)
+    if is_uuid(text):
+        return text
+    if type(value) is int:
+        raise EventError(
+            "bad_field", "Expected `str`, got `int` - at `uuid`: a number has no zeros at its beginning"
+        )
+    raise EventError("bad_uuid", "uuid must be a string of exactly 38 decimal digits")
 
 
 def _memberships(wire: dict[int, int | None]) -> dict[int, int]:
@@ -136,30 +157,51 @@ def _moment(field: str, value: str | float) -> int:
     return int(at)
 
 
-def _ids(wire: list[WireId]) -> tuple[DeclaredId, ...]:
+def _ids(
+    wire: list[WireId | None], uuid: str | None, places: list[int], left_out: list[LeftOut]
+) -> tuple[DeclaredId, ...]:
+    """What can be an id of some data source, with its place in `places`; what cannot goes to `left_out`. Raises
+    `EventError` where nobody is left whom the event could be about.
+    """
     if len(wire) > MAX_IDS:
         raise EventError("too_many_ids", f"an event may declare {MAX_IDS} ids, this one has {len(wire)}")
-    return tuple(
-        [
-            DeclaredId(
-                item.dpid if type(item.dpid) is int else _dpid(item.dpid, at),
-                item.id if type(item.id) is str else _id(item.id),
-                int(item.state or 0),
-            )
-            for at, item in enumerate(wire)
-        ]
-    )
+    found: list[DeclaredId] = []
+    for at, item in enumerate(wire):
+        if item is None:
+            continue
+        declared = _declared(item)
+        if isinstance(declared, str):
+            left_out.append(LeftOut("id", "bad_id", f"ids[{at}]{declared}"))
+        else:
+            found.append(declared)
+            places.append(at)
+    if left_out and not found and uuid is None:
+        raise EventError("bad_field", left_out[0].message, id_codes=tuple(part.code for part in left_out))
+    return tuple(found)
 
 
-def _dpid(value: int | str, at: int) -> int:
-    number = parse_dpid(str(value))
-    if number is None:
-        raise EventError("bad_field", f"ids[{at}].dpid is no data source: a number from 1 to {MAX_ID}")
-    return number
-
-
-def _id(value: str | float | None) -> str:
-    return "" if value is None else text_of(value)
+def _declared(item: WireId) -> DeclaredId | str:
+    """An id as its sender means it, numbers where texts belong and the other way round; or what is wrong. One that
+    is `null` or a truth value is as good as empty.
+    """
+    dpid, id_, state = item.dpid, item.id, item.state
+    if type(dpid) is not int or not 0 < dpid <= MAX_ID:
+        number = parse_dpid(text_of(dpid).strip()) if type(dpid) in (str, float) else None
+        if number is None:
+            return f".dpid is no data source: a number from 1 to {MAX_ID}"
+        dpid = number
+    if type(id_) is not str:
+        if id_ is msgspec.UNSET:
+            return " has no `id`"
+        if isinstance(id_, (dict, list)):
+            return ".id must be text or a number"
+        id_ = "" if id_ is None else text_of(id_)
+    if type(state) is not int or not 0 <= state <= 2:
+        known = _STATES.get(state) if isinstance(state, (int, float, str, NoneType)) else None
+        if known is None:
+            return ".state must be 0, 1 or 2"
+        state = known
+    return DeclaredId(dpid, id_, state)
 
 
 def refusal(answer: Accepted | EventError) -> EventError | None:

@@ -82,7 +82,7 @@ class OptOuts:
         ids = event.ids if not public else self._own_word(event.ids)
         if event.uuid is None and not ids:
             return
-        if self._port.has_opted_out(event.uuid, () if event.uuid is not None else ids):
+        if await self._port.has_opted_out(event.uuid, () if event.uuid is not None else ids):
             return
         try:
             may = not public or self.may(scope)

@@ -11,6 +11,8 @@ from arke.domain.ids import IdProblem, IdRules
 from arke.errors import EventError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.domain.event import IncomingEvent
 
 _PROBLEMS: Final[dict[IdProblem, tuple[str, str]]] = {
@@ -30,9 +32,9 @@ _PROBLEMS: Final[dict[IdProblem, tuple[str, str]]] = {
 }
 
 
-def with_read_ids(event: IncomingEvent, rules: IdRules) -> IncomingEvent:
-    """The event with its ids as they are kept, and a word for each that is left out. Raises `EventError` where
-    nobody is left whom it could be about.
+def with_read_ids(event: IncomingEvent, rules: IdRules, places: Sequence[int] = ()) -> IncomingEvent:
+    """The event with its ids as they are kept, and a word for each that is left out. `places`: where they stood, if
+    that is not their order. Raises `EventError` where nobody is left whom it could be about.
     """
     kept: list[DeclaredId] = []
     left_out: list[LeftOut] = []
@@ -42,13 +44,15 @@ def with_read_ids(event: IncomingEvent, rules: IdRules) -> IncomingEvent:
         if found is declared.id:
             kept.append(declared)
         elif isinstance(found, IdProblem):
-            left_out.append(_left_out(at, declared.dpid, found, rules))
+            left_out.append(_left_out(places[at] if places else at, declared.dpid, found, rules))
         else:
             kept.append(DeclaredId(declared.dpid, found, declared.state))
     if left_out and not kept and event.uuid is None:
         first = left_out[0]
         raise EventError(
-            "all_ids_invalid", f"all of its ids are invalid (104): {first.message} ({first.code})"
+            "all_ids_invalid",
+            f"all of its ids are invalid (104): {first.message} ({first.code})",
+            id_codes=tuple(part.code for part in (*event.left_out, *left_out) if part.part == "id"),
         )
     ids = tuple(kept)
     if ids == event.ids:

@@ -69,7 +69,7 @@ class OptOutPort(Protocol):
         """
         ...
 
-    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+    async def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
         """Whether nothing is taken of an event that names these."""
         ...
 

@@ -131,7 +131,7 @@ def visitor(scope: Scope) -> Visitor:
         elif name == b"cookie":
             jar = {**cookies(value), **jar}
         elif name == b"sec-gpc":
-            gpc = gpc or value.strip() == b"1"
+            gpc = gpc or b"1" in map(bytes.strip, value.split(b","))
     device = jar.get("demdex", "")
     return dcs.Visitor(
         headers=found,

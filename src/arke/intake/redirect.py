@@ -16,12 +16,15 @@ MAX_URL_CHARS: Final = 8_192
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\\"<>^`]")
 _ID_MACRO: Final = r"(?:\$|%24)(?:\{|%7B)(DD_UUID|GDPR|GDPR_CONSENT_[0-9]{1,6})(?:\}|%7D)"
 _CLICK_MACRO: Final = r"%(?![0-9A-F]{2})([A-Z_][A-Z0-9_.-]{0,127})%"
-"""`%d_creative%`. What begins with two hexadecimal digits is an escape."""
+"""`%d_creative%`. What begins with two hexadecimal digits is an escape, unless a parameter is called so."""
+_LIKE_AN_ESCAPE: Final = re.compile(r"[0-9A-F]{2}[A-Z0-9_.-]*", re.IGNORECASE | re.ASCII)
 _MACRO: Final = re.compile(_ID_MACRO, re.IGNORECASE | re.ASCII)
 _MACROS: Final = re.compile(f"{_ID_MACRO}|{_CLICK_MACRO}", re.IGNORECASE | re.ASCII)
 _MACROS_OF: Final = {"d_id": "d_dpid"}
 """Parameters whose macro Audience Manager calls otherwise."""
 
+_UNENCODED: Final = re.compile(r"[ \"<>^`]")
+"""What the address of a click may hold once it is decoded, though no address does. In a host it stays refused."""
 _CLICK: Final = b"d_rd="
 _ENCODED_TWICE: Final = re.compile(r"https?%3A(?:%2F%2F|//)", re.IGNORECASE)
 
@@ -49,7 +52,7 @@ def fill(
             return uuid
         if name == "GDPR":
             return applies
-        return quote(consent if name else own(match[2]), safe="")
+        return quote(consent if name else own(match[match.lastindex or 0]), safe="")
 
     def own(name: str) -> str:
         if name.lower() == "gdpr_applies":
@@ -60,8 +63,16 @@ def fill(
         values = given.get(name) or given.get(_MACROS_OF.get(name, "")) or [""]
         return values[0]
 
-    filled = (_MACRO if parameters is None else _MACROS).sub(value, url)
+    filled = (_MACRO if parameters is None else _macros(parameters)).sub(value, url)
     return quote(filled, safe="!#$%&'()*+,/:;=?@[]~{}|-._") if allowed(filled) else None
+
+
+def _macros(parameters: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
+    """What is filled in for these parameters: `%campaign%` too where `campaign` is among them."""
+    like_escapes = [re.escape(name) for name in parameters if _LIKE_AN_ESCAPE.fullmatch(name) is not None]
+    if not like_escapes:
+        return _MACROS
+    return re.compile(f"{_MACROS.pattern}|%((?-i:{'|'.join(like_escapes)}))%", _MACROS.flags)
 
 
 def allowed(url: str) -> bool:
@@ -106,7 +117,8 @@ def click(raw: bytes) -> tuple[bytes, Click | None]:
     """Take `d_rd` out of the parameters of a call: what is left of them, and the click, if it is one.
 
     Somebody clicked, and is to arrive whatever else is wrong with the call: so escapes are read leniently here, and
-    a plus stays one. An address that was encoded twice is decoded twice.
+    a plus stays one. An address that was encoded twice is decoded twice; what was encoded in one that was not as a
+    whole is encoded again.
     """
     if _CLICK not in raw:
         return raw, None
@@ -118,6 +130,7 @@ def click(raw: bytes) -> tuple[bytes, Click | None]:
     address = _decoded(found[0].removeprefix(_CLICK))
     if _ENCODED_TWICE.match(address):
         address = _decoded(address.encode())
+    address = _UNENCODED.sub(lambda found: quote(found[0]), address.strip())
     return b"&".join(rest), Click(address, _parameters(rest))
 
 

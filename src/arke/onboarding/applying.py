@@ -15,7 +15,7 @@ from arke.shard.commands import Failed, Onboard, Onboarded
 from arke.storage.ports.feeds import Holding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
@@ -105,12 +105,13 @@ class Applier:
         those that are not refused.
         """
         devices = await self._target.devices({statement.key for statement in lines})
+        opted_out = await self._opted_out({statement.key for statement in lines}, devices, homes)
         taken = []
         for said in lines:
             key = said.key
             owners, home = devices.get(key, ()), homes.get(key)
             without_home = home is None and self._target.of_people(key[0])
-            if without_home or self._target.opted_out(key, owners if home is None else ()):
+            if without_home or key in opted_out:
                 tally.refuse("opted_out", said.line.number)
             elif home is None and not owners:
                 tally.refuse("no_matching_id", said.line.number)
@@ -124,6 +125,17 @@ class Applier:
                 for uuid in owners[:1] if home is None else (home, *owners):
                     by_device.setdefault(uuid, []).append(statement)
         return taken
+
+    async def _opted_out(
+        self,
+        keys: Collection[IdKey],
+        devices: Mapping[IdKey, tuple[str, ...]],
+        homes: Mapping[IdKey, str],
+    ) -> set[IdKey]:
+        """What is said of a person counts at home, whichever devices have opted out."""
+        return await self._target.opted_out(
+            {key: devices.get(key, ()) if key not in homes else () for key in keys}
+        )
 
     def _command(self, uuid: str, statements: Sequence[Statement], now: int) -> Onboard:
         lines = tuple(one.line for one in statements)
@@ -142,14 +154,13 @@ class Applier:
         keys = [(feed.dpid, id_) for id_ in ids]
         devices = await self._target.devices(keys)
         homes = await self._target.homes(keys) if self._target.of_people(feed.dpid) else {}
+        opted_out = await self._opted_out(keys, devices, homes)
         told: dict[str, list[str]] = {}
         for place, key in enumerate(keys):
             if not place % SLICE:
                 await asyncio.sleep(0)
             owners, home = devices.get(key, ()), homes.get(key)
-            if self._target.opted_out(key, owners if home is None else ()) or await mirror.keeps(
-                feed, file, key
-            ):
+            if key in opted_out or await mirror.keeps(feed, file, key):
                 continue
             if home is not None:
                 self._applied_to[key] = owners
@@ -173,11 +184,12 @@ class Applier:
         devices = await self._target.devices({row.keys[0] for row in rows}) if of_people else {}
         links: list[tuple[str | None, tuple[IdKey, ...]]] = []
         numbers: list[int] = []
+        opted_out = await self._target.opted_out({key: () for row in rows for key in row.keys if key[0] != 0})
         for row in rows:
             uuid = next((value for dpid, value in row.keys if dpid == 0), None)
             keys = tuple(key for key in row.keys if key[0] != 0)
             known = devices.get(row.keys[0], ()) if of_people else (uuid,)
-            if any(self._target.opted_out(key) for key in keys):
+            if not opted_out.isdisjoint(keys):
                 tally.refuse("opted_out", row.number)
             elif not known:
                 tally.refuse("no_matching_id", row.number)

@@ -12,7 +12,7 @@ header: true                             # false: the first line is a row, and c
 nulls: ["\\\\N"]                           # cells that say nothing, beside empty ones
 delimiter: ","                           # of CSV
 feed: shop                               # mirror: whose file it is, where several mirror the same
-mirror_guard: 20%                        # mirror: a file that is smaller by more is refused
+mirror_guard: 20%                        # mirror: the share of those who are in, or how many, that may leave
 ```
 """
 
@@ -29,6 +29,7 @@ from arke.storage.ports.feeds import Subject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from arke.domain.catalog import Catalog
     from arke.onboarding.names import FileName
 
 MAX_NULLS = 100
@@ -128,3 +129,23 @@ def check_memberships(columns: Columns, external: Mapping[int, bool], where: str
             raise InvalidInput(
                 f"{where}: {what}: segment {segment_id} has a rule: its membership is computed, not told"
             )
+
+
+def unknown_traits(columns: Columns, catalog: Catalog, target: int) -> list[str]:
+    """A warning for each trait that a table names and that none of its rows can concern. Rows say the rest."""
+    known = {trait.id: trait for trait in catalog.traits}
+    named = [(f"column {column!r}", trait_id) for column, trait_id in columns.traits.items()]
+    named += [("always", trait_id) for trait_id in columns.always.trait_flags]
+    warnings = []
+    for what, trait_id in named:
+        trait = known.get(trait_id)
+        if trait is None:
+            warnings.append(f"{what}: no trait {trait_id} in the catalog")
+        elif trait.kind != "onboarded":
+            warnings.append(f"{what}: trait {trait_id} is not of `kind: onboarded`, which files tell alone")
+        elif trait.data_source not in (None, target):
+            warnings.append(
+                f"{what}: trait {trait_id} is data source {trait.data_source}'s and not {target}'s: say whose "
+                "traits these are with `target`"
+            )
+    return warnings

@@ -46,9 +46,18 @@ def _loosely(name: str) -> str:
     return re.sub(r"[\s_\-\"'\ufeff\u200b]+", " ", name).strip().casefold()
 
 
-def chosen(found: Found) -> dict[str, str]:
-    """The spelling in the file of each column to read. Raises FileRefused for one that is missing or not one."""
+def chosen(found: Found, *, header: bool = True) -> dict[str, str]:
+    """The spelling in the file of each column to read. Without a `header` columns are named by their numbers.
+    Raises FileRefused for one that is missing or not one.
+    """
     missing = [name for name, matches in found.matches.items() if not matches]
+    if missing and not header:
+        last = len(found.shown) + found.others - 1
+        raise FileRefused(
+            "no_such_column",
+            f"the file has no column {_quoted(missing)}: its first row has "
+            + (f"the columns 0 to {last}, counted from 0" if last else "one column, 0"),
+        )
     if missing:
         raise FileRefused("no_such_column", f"the file has no column {_quoted(missing)}; {_there_are(found)}")
     several = [name for name, matches in found.matches.items() if len(matches) > 1]

@@ -17,7 +17,7 @@ from arke.domain.token import LOCAL
 from arke.errors import ArkeError, FileRefused, InvalidInput
 from arke.log import get_logger
 from arke.onboarding.applying import Applier
-from arke.onboarding.columns import Columns, check_memberships
+from arke.onboarding.columns import Columns, check_memberships, unknown_traits
 from arke.onboarding.columns_file import parse_columns
 from arke.onboarding.mirror import open_mirror
 from arke.onboarding.names import FileName, parse_name
@@ -266,19 +266,22 @@ class Loader:
             ended=utc_text(now),
             digest=survey.digest.hex() if survey is not None else "",
             **msgspec.structs.asdict(tally),
-            warnings=self._warnings(name),
+            warnings=self._warnings(job),
         )
         too_many = receipt.beyond(MAX_REFUSED)
         if too_many:
             receipt.warnings.append(too_many)
         return receipt
 
-    def _warnings(self, name: FileName) -> list[str]:
+    def _warnings(self, job: Job) -> list[str]:
+        name = job.name
         if name.kind == "id_sync" and self._target.of_people(name.dpids[0]):
             return [PEOPLE_FIRST]
         if name.kind != "id_sync" and name.target == 0:
             return [NO_TARGET]
-        return []
+        return (
+            unknown_traits(job.columns, self._target.catalog, name.target) if job.columns is not None else []
+        )
 
 
 def failure(name: str, reason: str, message: str) -> Receipt:

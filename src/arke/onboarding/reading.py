@@ -101,7 +101,7 @@ class Reading:
                 self._rows = self._opened(self._columns).rows(after)
                 return
             self._parse = CsvLines(self._file, self._columns, self._table)
-            self.warnings = misspelt(self._parse.found)
+            self.warnings = self._parse.warnings
         self._entries = self._file.lines(after)
 
     def _opened(self, columns: Columns) -> ParquetRows:

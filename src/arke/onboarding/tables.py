@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from arke.errors import FileRefused
 from arke.onboarding.cells import flag_of, id_of, lost_digits
-from arke.onboarding.head import chosen, find
+from arke.onboarding.head import chosen, find, misspelt
 from arke.onboarding.items import Items
 from arke.onboarding.parsing import NoId, meant, read_id, text_of
 from arke.storage.ports.feeds import Subject
@@ -113,33 +113,54 @@ class CsvLines:
         self.rows = rows
         self._delimiter = columns.delimiter
         self._rows_from = 2 if columns.header else 1
-        names = self._head(file) if columns.header else self._numbers(file)
+        self.warnings: list[str] = []
+        names = self._head(file) if columns.header else self._numbers(file, columns.names)
         if len(names) == 1 and columns.id.column not in names:
             _check_delimiter(names[0], self._delimiter)
         self._width = len(names)
         places = {name: place for place, name in enumerate(names)}
-        self.found = chosen(find(names, columns.names))
+        self.found = chosen(find(names, columns.names), header=columns.header)
+        self.warnings += misspelt(self.found)
         self._places = {name: places[spelling] for name, spelling in self.found.items()}
 
     def _head(self, file: DataFile) -> list[str]:
+        first = next(file.lines(0), None)
+        if first is None:
+            raise FileRefused("empty", "the file is empty")
         try:
-            head = next(file.lines(0), (1, None))[1]
-            return [name.strip() for name in self._fields((head or b"").decode())]
+            return [name.strip() for name in self._fields((first[1] or b"").decode())]
         except (csv.Error, UnicodeDecodeError):
             raise FileRefused(
                 "no_such_column",
                 "the first line, of the columns' names, is no UTF-8 text or leaves a quote open",
             ) from None
 
-    def _numbers(self, file: DataFile) -> list[str]:
-        """The numbers of as many columns as the first line has that can be read."""
-        for _, line in islice(file.lines(0), HEADLESS_LINES):
+    def _numbers(self, file: DataFile, wanted: list[str]) -> list[str]:
+        """The numbers of as many columns as the first line has that can be read; those that are `wanted` where
+        there is no line at all.
+        """
+        first = list(islice(file.lines(0), HEADLESS_LINES))
+        for _, line in first:
             with suppress(csv.Error, UnicodeDecodeError):
                 if line and not line.isspace():
-                    return [str(number) for number in range(len(self._fields(line.decode())))]
+                    fields = self._fields(line.decode())
+                    if len(fields) == 1:
+                        self._doubt_delimiter(fields[0])
+                    return [str(number) for number in range(len(fields))]
+        if len(first) < HEADLESS_LINES and all(line is not None and not line.strip() for _, line in first):
+            return wanted
         raise FileRefused(
             "no_such_column", f"none of the first {HEADLESS_LINES} lines can be read as a row of columns"
         )
+
+    def _doubt_delimiter(self, cell: str) -> None:
+        """A lone column that holds another delimiter may well be several."""
+        for other, name in _DELIMITERS.items():
+            if other != self._delimiter and other in cell:
+                self.warnings.append(
+                    f"the rows have one column, which holds {name}s: set `delimiter` in the columns file if these "
+                    "are several"
+                )
 
     def _fields(self, text: str) -> list[str]:
         return next(csv.reader((text,), delimiter=self._delimiter, strict=True), [])

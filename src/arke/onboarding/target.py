@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from arke.shard.commands import Failed, Onboarded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
@@ -41,8 +41,10 @@ class Target(Protocol):
         """
         ...
 
-    def opted_out(self, key: IdKey, devices: Sequence[str] = ()) -> bool:
-        """Whether an id, or every device that it leads to, is on the suppression list."""
+    async def opted_out(self, asked: Mapping[IdKey, Sequence[str]]) -> set[IdKey]:
+        """Of these ids, each with the devices that it leads to, those that are on the suppression list, or all of
+        whose devices are.
+        """
         ...
 
     async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:

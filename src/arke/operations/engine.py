@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
-    from arke.engine.links import Joins, Links, Moves
+    from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
+    from arke.engine.moves import MoveDriver
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
@@ -42,7 +43,7 @@ class Engine:
     shards: Shards
     events: Ingestion
     links: Links
-    moves: Moves
+    moves: MoveDriver
     joins: Joins
     homes: Homes
     files: FileDesk

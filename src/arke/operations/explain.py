@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import whole_number
 from arke.domain.homes import is_home
-from arke.domain.ids import IdProblem, is_uuid
+from arke.domain.ids import NOBODYS, IdProblem, is_uuid
 from arke.domain.profile import NEVER
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.time import utc_text
@@ -102,7 +102,8 @@ class DestinationFacts(msgspec.Struct, frozen=True):
 
 class Explanation(msgspec.Struct, frozen=True):
     """Everything Arke can say about one device, or about a `person` for whom none speaks: then `uuid` is the key of
-    the person's home, `DPID:ID`. `why`: the id that was asked for can lead to nobody.
+    the person's home, `DPID:ID`. `why`: the id that was asked for can lead to nobody. `suppressed`: what was asked
+    for is on the suppression list. Which request put it there, and whether to delete or to opt out, is not said.
     """
 
     uuid: str
@@ -110,6 +111,7 @@ class Explanation(msgspec.Struct, frozen=True):
     person: bool = False
     seen: str | None = None
     opted_out: bool = False
+    suppressed: bool = False
     ids: list[str] = []
     regions: list[int] = []
     traits: list[TraitFacts] = []
@@ -293,14 +295,27 @@ class PeopleOperations:
             number = whole_number(dpid, MAX_ID)
             if not colon or number is None or not partner_id:
                 raise InvalidInput("this is not DPID:ID, for example 12345:abc")
-            found = await self._found((number, partner_id))
+            key = (number, partner_id)
+            found = await self._found(key)
             if isinstance(found, Explanation):
                 return found
-            uuid = found
-        elif uuid is None or not is_uuid(uuid):
+            return await self._explained(found, suppressed=self._is_suppressed(key))
+        if uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
+        return await self._explained(uuid, suppressed=self._engine.identity.suppressed.device(uuid))
+
+    async def _explained(self, uuid: str, *, suppressed: bool) -> Explanation:
         dossier = await dossier_of(self._engine.shards, uuid)
-        return explain(self._engine.live.catalog, uuid, dossier)
+        explained = explain(self._engine.live.catalog, uuid, dossier)
+        return msgspec.structs.replace(explained, suppressed=suppressed)
+
+    def _is_suppressed(self, key: IdKey) -> bool:
+        """Whether events that name an id are refused for it, in whatever spelling it was suppressed."""
+        rules, suppressed = self._engine.live.ids, self._engine.identity.suppressed
+        sought = rules.sought(*key)
+        if isinstance(sought, IdProblem):
+            return sought not in NOBODYS and suppressed.id(key)
+        return suppressed.id((key[0], sought))
 
     async def _found(self, key: IdKey) -> str | Explanation:
         """Whom an id leads to, in whatever spelling it is kept; or why it leads to nobody."""
@@ -310,7 +325,8 @@ class PeopleOperations:
         for one in (*own, *sorted(others_of(rules, key))):
             if (owner := await identity.owner(one)) is not None:
                 return owner.uuid
-        return Explanation(uuid="", known=False, why=sought.value if isinstance(sought, IdProblem) else "")
+        why = sought.value if isinstance(sought, IdProblem) else ""
+        return Explanation(uuid="", known=False, suppressed=self._is_suppressed(key), why=why)
 
 
 async def dossier_of(shards: Shards, uuid: str) -> Dossier:

@@ -220,10 +220,10 @@ class PrivacyOperations:
         await engine.homes.move_in(people)
         housed = sorted(await engine.identity.housed(people))
         homes = {key: await dossier_of(engine.shards, home_of(key)) for key in housed}
+        listed = await engine.identity.suppressed.among(uuids, ids)
         return Access(
             asked=", ".join(asked),
-            suppressed=any(engine.identity.suppressed.device(uuid) for uuid in uuids)
-            or any(engine.identity.suppressed.id(key) for key in ids),
+            suppressed=any(map(listed.device, uuids)) or any(map(listed.id, ids)),
             devices=kept,
             filed=[kept_filing(key, one.profile) for key, one in homes.items() if one.profile is not None],
             people=[

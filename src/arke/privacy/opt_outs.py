@@ -30,5 +30,7 @@ class OptOuts:
         await self._privacy.request([asked])
         return Accepted(uuid=first, opted_out=True)
 
-    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
-        return self._identity.suppressed.any_of(uuid, ids)
+    async def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+        uuids = () if uuid is None else (uuid,)
+        listed = await self._identity.suppressed.among(uuids, ((one.dpid, one.id) for one in ids))
+        return listed.any_of(uuid, ids)

@@ -206,10 +206,11 @@ class Adopt(ForDevice[Done], tag=True, frozen=True):
 
 
 class Forget(ForDevice[Done], tag=True, frozen=True):
-    """The rows that `Unlink` set aside have arrived."""
+    """The rows that `Unlink` set aside under `generation` have arrived."""
 
     dpid: int
     id: str
+    generation: int
 
 
 class Withdraw(ForDevice[Done], tag=True, frozen=True):

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from arke.background import POSTPONED, Pause
-from arke.errors import ShardDown, ShardMoved
+from arke.errors import Fenced, ShardDown
 from arke.log import get_logger
 from arke.shard.commands import Failed
 
@@ -125,7 +125,7 @@ class Feed:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until `close`. Raises ShardMoved as soon as the shard has another owner."""
+        """Until `close`. Raises Fenced as soon as the shard has another owner."""
         while not self._closing:
             if not self._waiting:
                 self._wake.clear()
@@ -146,7 +146,7 @@ class Feed:
         while True:
             try:
                 results = await self._taker.submit(commands, group[-1].position)
-            except ShardMoved:
+            except Fenced:
                 raise
             except POSTPONED as error:
                 if self._closing:

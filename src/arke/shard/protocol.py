@@ -124,7 +124,7 @@ class Telling(msgspec.Struct, frozen=True):
 
 
 class Dossier(msgspec.Struct, frozen=True):
-    """Everything one shard keeps about one device. `profile` None: never seen."""
+    """Everything one shard keeps about one device. `profile` None: never seen, or erased."""
 
     profile: Profile | None
     ledger: list[LedgerRow]

@@ -6,6 +6,7 @@ lower bound: a name that comes often stays, however many others come once (Misra
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from arke.shard.commands import Sight
@@ -22,6 +23,8 @@ EVENTS_LOOKED_AT: Final = 4
 KEYS_LOOKED_AT: Final = 64
 """Of each event."""
 
+_LIKE_AN_ID: Final = re.compile(r"\d{6}|[0-9a-fA-F-]{32}")
+"""Telephone numbers, card numbers, hashes and UUIDs: no name of a key, but somebody's data in the wrong place."""
 _HEADERS: Final = "h_"
 """Keys that the doors add by themselves begin so."""
 
@@ -53,7 +56,11 @@ class UnaskedKeys:
 
 
 def _fit_to_show(key: str) -> bool:
-    """No header; and nothing that is too long for a name, or looks like somebody's address."""
+    """No header; and nothing that is too long for a name, or looks like somebody's address, number or id."""
     return (
-        len(key) <= MAX_NAME_CHARS and key.isprintable() and "@" not in key and not key.startswith(_HEADERS)
+        len(key) <= MAX_NAME_CHARS
+        and key.isprintable()
+        and "@" not in key
+        and not key.startswith(_HEADERS)
+        and _LIKE_AN_ID.search(key) is None
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
-from arke.errors import ShardMoved, StoreTooNew, StoreUnavailable
+from arke.errors import Fenced, StoreTooNew, StoreUnavailable
 from arke.storage.ports.shard import GroupWrites
 from conformance.shard.stores import DURABLE, IN_POSTGRES, held, in_a_file, load, put, record, uuid
 
@@ -36,7 +36,7 @@ async def test_it_is_all_there_after_reopening(opened: Open, tmp_path: Path) -> 
 async def test_a_second_owner_fences_the_first(opened: Open, tmp_path: Path) -> None:
     """Two writers would give out the same journal positions. See `tests/integration/postgres/test_fencing.py`."""
     first, second = await opened(tmp_path), await opened(tmp_path)
-    with pytest.raises(ShardMoved):
+    with pytest.raises(Fenced):
         await first.commit(GroupWrites(journal=[record(1)]))
     await second.commit(GroupWrites(journal=[record(1)]))
     await first.close()

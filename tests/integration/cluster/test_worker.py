@@ -19,7 +19,7 @@ from arke.delivery.channel import Wire
 from arke.delivery.lease import Lease
 from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId
-from arke.errors import ShardDown, ShardMoved
+from arke.errors import Fenced, ShardDown, ShardMoved
 from arke.shard.commands import Done, Seen, Sight, Taken, Withdraw
 from arke.shard.protocol import AskProfile, AskStatus, Drain
 from arke.shard.shard import Shard
@@ -49,7 +49,6 @@ class Node:
         self.worker = Worker(self)
         self.fenced = False
         self.proved = True
-        self.released: list[int] = []
 
     async def take(self, number: int) -> FedShard:
         store = SqliteShardStore(
@@ -70,10 +69,7 @@ class Node:
 
     async def _renew(self) -> None:
         if self.fenced:
-            raise ShardMoved("another owner")
-
-    async def release(self, number: int) -> None:
-        self.released.append(number)
+            raise Fenced("another owner")
 
     async def ask(self, shard: int, question: Question[A]) -> A:
         found = self.worker.shards.get(shard)
@@ -119,7 +115,7 @@ def test_an_event_goes_through_the_log_and_who_asks_hears_what_came_of_it(tmp_pa
         assert told(poster) == {"p1": 1, "p2": 1}
         assert (await shard.call(AskStatus())).taken == 2
         await node.worker.stop()
-        assert node.released == [SHARD]
+        assert not node.worker.shards
 
     asyncio.run(play())
 

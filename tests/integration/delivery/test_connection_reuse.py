@@ -314,7 +314,16 @@ def test_a_spent_deadline_sends_nothing(certificates: Certificates) -> None:
 
 def test_retry_after(certificates: Certificates) -> None:
     """Seconds and dates are understood; nonsense is ignored."""
-    texts = {b"7": 7.0, b"Thu, 01 Jan 1970 00:00:00 GMT": 0.0, b"soon": None, b"-5": None, b"9" * 40: None}
+    texts = {
+        b"7": 7.0,
+        b"2.5": 2.5,
+        b"2.": None,
+        b"1e3": None,
+        b"Thu, 01 Jan 1970 00:00:00 GMT": 0.0,
+        b"soon": None,
+        b"-5": None,
+        b"9" * 40: None,
+    }
 
     async def main() -> None:
         poster = client()

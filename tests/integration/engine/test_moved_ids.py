@@ -45,7 +45,7 @@ async def move(shard: Shard, old: int, new: int, partner: str) -> Unlinked:
     (left,) = await shard.submit([Unlink(device(old), DPID, partner, NOW, generation=9)])
     assert isinstance(left, Unlinked)
     await shard.submit([adopt(new, partner, left.rows)])
-    await shard.submit([Forget(device(old), DPID, partner)])
+    await shard.submit([Forget(device(old), DPID, partner, generation=9)])
     return left
 
 
@@ -154,7 +154,7 @@ def test_an_id_that_comes_back_before_it_left_is_not_spoken_of(tmp_path: Path) -
                 assert isinstance(left, Unlinked)
                 assert left.rows[0].entry.told[str(STILL_LOOKING)] in (TOLD_0, TOLD_1)
                 await shard.submit([Adopt(device(new), DPID, "x", NOW, generation, left.rows)])
-                await shard.submit([Forget(device(old), DPID, "x")])
+                await shard.submit([Forget(device(old), DPID, "x", generation)])
                 await idle(shard)
             assert states(poster.posted[-1].body) == {IN_MARKET: 1}
             assert device(1).encode() in poster.posted[-1].body
@@ -173,8 +173,8 @@ def test_rows_set_aside_are_kept_when_the_id_is_spoken_of_again(tmp_path: Path) 
             await idle(shard)
             await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=9)])
             lens = LedgerEntry(5, {str(LENSES): TOLD_1}, [Try(NOW, "m", "200", "realtime")])
-            await shard.submit([adopt(1, "x", (AdoptedRow(1, DPID, "x", lens),))])
-            (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=10)])
+            await shard.submit([Adopt(device(1), DPID, "x", NOW, 10, (AdoptedRow(1, DPID, "x", lens),))])
+            (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=11)])
             assert isinstance(left, Unlinked)
             assert set(left.rows[0].entry.told) == {str(IN_MARKET), str(STILL_LOOKING), str(LENSES)}
 
@@ -245,5 +245,68 @@ def test_a_crash_may_have_hidden_what_was_taken_back(tmp_path: Path) -> None:
             await idle(shard)
         told.apply(*(parse(message.body) for message in later.posted))
         assert told.segments_of("x") == {str(IN_MARKET), str(STILL_LOOKING)}
+
+    asyncio.run(main())
+
+
+def test_a_driver_that_comes_late_changes_nothing(tmp_path: Path) -> None:
+    """Another one made its move and the next one, which brought the id back: each step finds that it is void."""
+
+    async def main() -> None:
+        store, poster = open_store(tmp_path), NotingPoster()
+        async with running_shard(store, poster) as shard:
+            await shard.submit([sight(1, "camera", "x")])
+            await idle(shard)
+            late: list[Unlinked] = []
+            for old, new, generation in ((1, 2, 10), (2, 1, 11)):
+                (left,) = await shard.submit([Unlink(device(old), DPID, "x", NOW, generation)])
+                assert isinstance(left, Unlinked)
+                late.append(left)
+                await shard.submit([Adopt(device(new), DPID, "x", NOW, generation, left.rows)])
+                await shard.submit([Forget(device(old), DPID, "x", generation)])
+                await idle(shard)
+            before = [await stored_device(store, device(number)) for number in (1, 2)]
+            posted = len(poster.posted)
+            (again,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, 10)])
+            assert again == Unlinked(())
+            await shard.submit([Adopt(device(2), DPID, "x", NOW, 10, late[0].rows)])
+            await shard.submit([Forget(device(1), DPID, "x", 10)])
+            await idle(shard)
+            assert len(poster.posted) == posted
+            after = [await stored_device(store, device(number)) for number in (1, 2)]
+            for one, other in zip(before, after, strict=True):
+                assert one.profile.ids == other.profile.ids
+                assert [(row.dpid, row.id, row.entry.told) for row in one.ledger] == [
+                    (row.dpid, row.id, row.entry.told) for row in other.ledger
+                ]
+            assert [(one.id, one.generation, one.arriving) for one in after[0].profile.ids] == [
+                ("x", 11, False)
+            ]
+            assert after[1].profile.ids == []
+
+    asyncio.run(main())
+
+
+def test_rows_that_are_about_to_leave_again_outlast_a_late_forget(tmp_path: Path) -> None:
+    """The id has been back since and leaves once more; if that is broken off, its rows are still set aside."""
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        async with running_shard(store, NotingPoster()) as shard:
+            await shard.submit([sight(1, "camera", "x")])
+            await idle(shard)
+            for old, new, generation in ((1, 2, 10), (2, 1, 11)):
+                (left,) = await shard.submit([Unlink(device(old), DPID, "x", NOW, generation)])
+                assert isinstance(left, Unlinked)
+                await shard.submit([Adopt(device(new), DPID, "x", NOW, generation, left.rows)])
+                await shard.submit([Forget(device(old), DPID, "x", generation)])
+            await idle(shard)
+            (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, 12)])
+            await shard.submit([Forget(device(1), DPID, "x", 10)])
+            (again,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, 12)])
+            assert isinstance(left, Unlinked)
+            assert isinstance(again, Unlinked)
+            assert left.rows
+            assert [row.entry.told for row in again.rows] == [row.entry.told for row in left.rows]
 
     asyncio.run(main())

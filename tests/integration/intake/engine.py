@@ -94,7 +94,7 @@ class RecordingEngine:
         self.public_opt_outs.append(public)
         return Accepted(uuid=uuid or FRESH, opted_out=True)
 
-    def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
+    async def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
         return any(one == (uuid, ()) or (uuid is None and one[1] == tuple(ids)) for one in self.opt_outs)
 
     ids = IdRules(

@@ -45,6 +45,7 @@ def server(recorder: RecordingEngine) -> Iterator[Server]:
         ("us_privacy=1YYN", (), "171"),
         ("gpp=DBABBg~BVqqqqpY.YA&gpp_sid=8", (), "171"),
         ("", ("Sec-GPC: 1",), "171"),
+        ("", ("Sec-GPC: 1, 1",), "171"),
     ],
 )
 def test_nothing_is_stored_at_any_door(

@@ -264,3 +264,23 @@ def test_columns_files_that_cannot_mirror(tmp_path: Path, more: str, message: st
             await desk.load("one.csv", ids("a"), f"id: {{column: cookie, dpid: {COOKIES}}}\n{more}")
 
     with_people(tmp_path, play)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"], ids=["no bytes", "a blank line"])
+def test_a_list_of_nobody_without_a_head_is_for_the_guard(tmp_path: Path, content: bytes) -> None:
+    """Refused until it is said that it is meant, as one that has a head and no row."""
+    columns = f"id: {{column: 0, dpid: {COOKIES}}}\nheader: false\nmode: mirror\n"
+    columns += "always: {memberships: {101: 1}}\n"
+
+    async def play(desk: Desk) -> None:
+        assert (await desk.load("saturday.csv", content, columns + ANY)).reason == "empty"
+        await desk.load("monday.csv", b"a\nb\n", columns)
+        refused = await desk.load("tuesday.csv", content, columns)
+        assert (refused.state, refused.reason) == ("failed", "mirror_guard")
+        assert "2 of 2 ids would leave segment 101" in refused.message
+        assert await members(desk) == "ab"
+        done = await desk.load("tuesday.csv", content, columns + ANY)
+        assert (done.state, done.left) == ("done", 2)
+        assert await members(desk) == ""
+
+    with_people(tmp_path, play)

@@ -260,3 +260,46 @@ def test_a_receipt_warns_of_too_many_refused_lines(tmp_path: Path, rows: str, wa
     body = "\n".join(["cookie,buyer,churn", *rows.split()]).encode()
     receipt, _ = load(tmp_path, "flags.csv", body, FLAGS)
     assert receipt.warnings == warnings
+
+
+LIST = f"id: {{column: 0, dpid: {COOKIES}}}\nheader: false\nalways: {{memberships: {{101: 1}}}}\n"
+
+
+def test_a_missing_number_says_how_many_columns_there_are(tmp_path: Path) -> None:
+    columns = LIST.replace("column: 0", "column: 5")
+    receipt, _ = load(tmp_path, "list.csv", b"abc,1\n", columns)
+    assert (receipt.reason, receipt.message) == (
+        "no_such_column",
+        "the file has no column '5': its first row has the columns 0 to 1, counted from 0",
+    )
+    receipt, _ = load(tmp_path, "one.csv", b"abc\n", columns)
+    assert receipt.message == "the file has no column '5': its first row has one column, 0"
+
+
+def test_rows_that_may_be_of_another_delimiter_are_told(tmp_path: Path) -> None:
+    """An id may hold a semicolon, so it is no error."""
+    receipt, _ = load(tmp_path, "list.csv", b"abc;1\n1;1\n", LIST)
+    assert receipt.warnings[-1].startswith(
+        "the rows have one column, which holds semicolons: set `delimiter`"
+    )
+    receipt, _ = load(tmp_path, "good.csv", b"abc\n1\n", LIST)
+    assert receipt.warnings == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\r\n  \n"])
+def test_a_list_of_nobody_is_empty(tmp_path: Path, content: bytes) -> None:
+    receipt, _ = load(tmp_path, "list.csv", content, LIST)
+    assert (receipt.state, receipt.reason) == ("failed", "empty")
+
+
+@pytest.mark.parametrize("told", ["always: {traits: [1, 99, 6]}\n", "traits: {a: 1, b: 99, c: 6}\n"])
+def test_traits_that_no_row_can_concern_are_told(tmp_path: Path, told: str) -> None:
+    """Of no catalog and of another data source: the rows count for the rest."""
+    receipt, people = load(tmp_path, "list.csv", b"cookie,a,b,c\nabc,1,1,1\n", ID + told)
+    assert (receipt.stored, receipt.realised) == (1, 1)
+    assert set(people["abc"].traits) == {1}
+    unknown, others = receipt.warnings
+    assert unknown.endswith("no trait 99 in the catalog")
+    assert others.endswith(
+        "trait 6 is data source 777's and not 12345's: say whose traits these are with `target`"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from arke.errors import ShardMoved, StoreUnavailable
+from arke.errors import Fenced, StoreUnavailable
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.postgres.connection import Server, Session
 from arke.storage.postgres.ownership import take_shard
@@ -49,7 +49,7 @@ class TestTwoOwners:
             owner = await open_in_postgres(dsn, "b")
             assert (await owner.taken(), await owner.last_seq()) == (1, 1)
             for write in (zombie.commit(group(2)), zombie.trim_journal(9, 1 << 40), zombie.prove()):
-                with pytest.raises(ShardMoved, match="has another owner"):
+                with pytest.raises(Fenced, match="has another owner"):
                     await write
             assert heard == ["fenced"]
             assert (await journal_of(owner), await owner.cursors()) == ([1], {1: 1})
@@ -68,7 +68,7 @@ class TestTwoOwners:
             mine, other = await open_in_postgres(dsn, shard=0), await open_in_postgres(dsn, shard=1)
             await (await open_in_postgres(dsn, "b", shard=1)).close()
             await mine.commit(group(1))
-            with pytest.raises(ShardMoved):
+            with pytest.raises(Fenced):
                 await other.commit(group(1))
             await mine.close()
             await other.close()
@@ -105,7 +105,7 @@ class TestTwoOwners:
                 assert not taking.done()
                 connection.commit()
             assert (await taking).standing.position == 7
-            with pytest.raises(ShardMoved):
+            with pytest.raises(Fenced):
                 await zombie.commit(group(8))
             await session.close()
             await zombie.close()
@@ -128,7 +128,7 @@ class TestTwoOwners:
                 assert before <= store.proved_at <= time.monotonic()
             other = await open_in_postgres(dsn, "b")
             proved = store.proved_at
-            with pytest.raises(ShardMoved):
+            with pytest.raises(Fenced):
                 await store.prove()
             assert store.proved_at == proved
             await store.close()
@@ -173,7 +173,7 @@ class TestLostAnswers:
                 wire.cut()
                 with pytest.raises(StoreUnavailable) as raised:
                     await committing
-                assert not isinstance(raised.value, ShardMoved)
+                assert not isinstance(raised.value, Fenced)
                 if late:
                     wire.deliver_late()
                     await eventually(lambda: ask(dsn, ABORTED), "the server to refuse it")
@@ -194,9 +194,9 @@ class TestLostAnswers:
                 await wire.kept_whole.wait()
                 kill()
                 wire.cut()
-                with pytest.raises(ShardMoved, match="nobody knows whether a commit is stored"):
+                with pytest.raises(Fenced, match="nobody knows whether a commit is stored"):
                     await committing
-                with pytest.raises(ShardMoved):
+                with pytest.raises(Fenced):
                     await store.commit(group(1))
                 await store.close()
 
@@ -217,7 +217,7 @@ class TestLostAnswers:
             while not killing.done():
                 try:
                     await store.commit(group(seq + 1))
-                except ShardMoved:
+                except Fenced:
                     raise
                 except StoreUnavailable:
                     refused += 1
@@ -258,7 +258,7 @@ class TestLostAnswers:
                 server.kill()
                 older.start()
                 try:
-                    with pytest.raises(ShardMoved):
+                    with pytest.raises(Fenced):
                         await store.commit(group(3))
                     await store.close()
                     again = await open_in_postgres(older.dsn(), "b")
@@ -289,7 +289,7 @@ class TestStandbys:
             committing = asyncio.create_task(store.commit(group(1)))
             await cancelled(dsn, COMMIT)
             await cancelled(dsn, SETTLE)
-            with pytest.raises(ShardMoved, match="nobody knows"):
+            with pytest.raises(Fenced, match="nobody knows"):
                 await committing
             await no_more_standbys(dsn)
             await store.close()

@@ -20,6 +20,7 @@ from arke.receiver.probe.command import PLAIN, probe
 from arke.receiver.probe.conduct import Manner
 from arke.receiver.probe.report import CHECKS, Check, ProbeReport
 from arke.receiver.probe.target import ProbeTarget, target_from_catalog
+from integration.delivery.proxy_server import ESTABLISHED, ConnectProxy
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -377,3 +378,54 @@ def test_percentiles_are_values_that_occurred() -> None:
     values = [float(number) for number in range(1, 21)]
     assert [percentile(values, share) for share in (50, 95, 99, 100)] == [10.0, 19.0, 20.0, 20.0]
     assert percentile([7.0], 50) == 7.0
+
+
+@pytest.mark.parametrize("fault", ["slow=700ms", "endless-headers:1", "huge-body"])
+def test_what_a_broken_answer_left_behind_is_taken_back(fault: str) -> None:
+    """The message is stored, and its answer is late or no answer: the checks end, and nobody stays."""
+    _, server = run(
+        ReceiverConfig(misbehave=(fault,)), patience_s=0.5 if fault.startswith("slow") else PATIENCE_S
+    )
+    assert server.stats.accepted >= 2, "told, and taken back"
+
+
+# --- through a proxy --------------------------------------------------------------------------------------
+
+
+def through(proxy: ConnectProxy, **options: object) -> ProbeReport:
+    """Probe a receiver that only the proxy leads to: nobody else knows its name."""
+
+    async def main() -> ProbeReport:
+        config = ReceiverConfig(token_credentials=b"opaque")
+        async with proxy.listening(), ReceiverServer(config) as server:
+            way_out = f"http://arke:env:PROXY_PASSWORD@127.0.0.1:{proxy.port}"
+            tokens = {"token_endpoint": parse_endpoint(server.token_url), "credentials": "opaque"}
+            return await probe(target(server, proxy=way_out, **tokens, **options), requests=5)
+
+    return asyncio.run(main())
+
+
+def test_everything_leaves_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages and requests for tokens alike, and the proxy is the one to look names up."""
+    monkeypatch.setenv("PROXY_PASSWORD", "secret")
+    proxy = ConnectProxy()
+    report = through(proxy)
+    assert report.passed, report
+    assert outcomes(report)["addresses"] == "skip"
+    login = base64.b64encode(b"arke:secret")
+    assert len(proxy.heads) > 2
+    assert all(b"Proxy-Authorization: Basic %s\r\n" % login in head for head in proxy.heads)
+
+
+def test_what_the_proxy_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_PASSWORD", "secret")
+    report = through(ConnectProxy(ESTABLISHED.replace(b"200 Connection established", b"407 No")))
+    (failed,) = [check for check in report.checks if check.outcome == "fail"]
+    assert failed.name == "tls"
+    assert "answered 407: it wants a user name and password" in failed.explanation
+
+
+def test_the_guard_judges_the_proxy_and_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_PASSWORD", "secret")
+    with pytest.raises(EgressRefused):
+        through(ConnectProxy(), allow_cidrs=())

@@ -253,3 +253,11 @@ def test_close_stops_a_fetch_and_may_be_called_twice() -> None:
             await waiting
 
     asyncio.run(main())
+
+
+def test_sloppy_answers_are_counted_once() -> None:
+    server = TokenServer()
+    server.answer = Answer(status=200, body=b'{"access_token":"t"}', sent=True, sloppy=True)
+    tokens = source(server)
+    assert asyncio.run(text(tokens)) == "Bearer t"
+    assert (tokens.take_sloppy(), tokens.take_sloppy()) == (1, 0)

@@ -158,3 +158,67 @@ def test_who_is_to_be_sent_is_in_hand_first() -> None:
     feed.acknowledged(50.0)
     asyncio.run(feed.read_page(100))
     assert rows.in_hand == [1, 2]
+
+
+# --- after a restart --------------------------------------------------------------------------------------
+
+
+def started(rows: Rows, at: float) -> OwedFeed:
+    return OwedFeed(DESTINATION, rows, rows, started=at)
+
+
+def test_the_first_acknowledgement_releases_what_failed_before_the_lane_started() -> None:
+    """It may have failed in an outage that nobody remembers; not what was refused, nor what failed since."""
+    rows = Rows(row(1, 90.0, 5_000), row(2, 95.0, 9_000, share=1), row(3, 110.0, 170))
+    feed = started(rows, 100.0)
+    assert taken(feed, 120) == []
+    feed.acknowledged(120.0)
+    assert taken(feed, 120) == [1]
+    feed.done(1)
+    feed.acknowledged(130.0)
+    assert taken(feed, 130) == [], "once"
+
+
+def test_so_does_one_that_another_shard_heard_first() -> None:
+    feed = started(Rows(row(1, 90.0, 5_000)), 100.0)
+    assert taken(feed, 120) == []
+    assert feed.acknowledged_elsewhere(120.0, 121)
+    assert taken(feed, 121) == [1]
+
+
+def test_a_return_while_those_from_before_the_start_are_read_forgets_none_of_them() -> None:
+    rows = Rows(*(row(uid, 90.0, 5_000) for uid in range(2 * owed_feed.PAGE)), row(9_999, 125.0, 5_000))
+    feed = started(rows, 100.0)
+    feed.acknowledged(120.0)
+    feed.failed(5_000)
+    feed.is_back(130.0)
+    found = taken_in_turn(feed, 130)
+    assert sorted(found) == [*range(2 * owed_feed.PAGE), 9_999]
+
+
+def taken_in_turn(feed: OwedFeed, now: float) -> list[int]:
+    """As `taken`, and each is done with before the next page."""
+    found: list[int] = []
+    while feed.wants_page(now):
+        asyncio.run(feed.read_page(now))
+        page = [owed.uid for owed in feed.take(10_000, (), ())]
+        for uid in page:
+            feed.done(uid)
+        found += page
+    return found
+
+
+def test_a_return_while_a_page_is_read_is_not_lost() -> None:
+    """The page of those that are due, of which the endpoint's return knows better, is read while it comes back."""
+
+    class Slow(Rows):
+        async def owed_due(
+            self, destination: int, until: int, after: tuple[int, int], limit: int
+        ) -> list[Owed]:
+            found = await super().owed_due(destination, until, after, limit)
+            feed.is_back(until)
+            return found
+
+    feed = feed_of(Slow(row(1, 100.0, 160), row(2, 100.0, 5_000)))
+    feed.acknowledged(50.0)
+    assert taken(feed, 200) == [1, 2]

@@ -35,12 +35,17 @@ def leaves() -> dict[str, tuple[str, Any, msgspec.inspect.Type]]:
 
 
 LEAVES = leaves()
+OF_A_STORE = {"cluster.servers", "cluster.password_file", "cluster.password_command"}
+"""Nothing by themselves."""
 
 
 def as_toml(value: Any) -> str:
     """A default as the page writes it."""
     if value is None:
         return "none"
+    if isinstance(value, dict):
+        assert not value
+        return "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else str(value)
@@ -83,12 +88,20 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
         "privacy.tcf_purposes": "1",
         "privacy.honour": "gpc, gpp",
         "secrets.env_prefix": "OTHER_",
+        "cluster.store": "env:ARKE_PG",
+        "cluster.servers": '{"b": "env:ARKE_PG_B"}',
+        "cluster.log": "kafka",
+        "cluster.dcs": "fast",
+        "cluster.prepared_statements": "off",
+        "kafka.prefix": "team",
+        "kafka.options": '{"client.id": "team"}',
     }.get(name)
     if other is None:
         other = (
             str(default - 1) if isinstance(default, int) else "127.0.0.1:1" if default is not None else "64"
         )
-    assert load_settings(None, {variable: other}) != Settings()
+    given = {"ARKE_CLUSTER_STORE": "env:ARKE_PG"} if name in OF_A_STORE else {}
+    assert load_settings(None, given | {variable: other}) != load_settings(None, given)
 
 
 def test_the_example_is_the_default(tmp_path: Any) -> None:

@@ -61,7 +61,15 @@ PLACEHOLDERS = (
     "{{uid}}", "{{ user.id }}", "${DD_UUID}", "${GDPR_CONSENT_565}", "$UID", "$$ID$$", "$(id)", "%%ID%%", "%ID%",
     "%s", "%1$s", "%recipient.id%", "__ID__", "__UserId__", "[ID]", "[[ID]]", "<id>", "<%= id %>", "<nil>", "{id}",
     "{0}", "{}", "{%id%}", "#{x}", "%{x}", "@{x}", "@@x@@", "##x##", "*|UID|*", "user-${ID}", "a{{b}}c",
-    "%7B%7Buid%7D%7D", "%24%7BDD_UUID%7D", "unknown", "Anonymous", "guest", "test", "not_authenticated", "user_id",
+    "%7B%7Buid%7D%7D", "%24%7BDD_UUID%7D", "%257B%257Buid%257D%257D", "%25%25DEVICE_ID%25%25",
+    "unknown", "Anonymous", "guest", "test", "not_authenticated", "user_id",
+    "%%DEVICE_ID%%", "%%ADVERTISING_IDENTIFIER_PLAIN%%", "%ADID%", "%eaid!", "%(uid)s", "$[uid]", "~ID~",
+    "!!ID!!",
+    "^id^", ":user_id", "__OAID_MD5__", "__mac1__", "((id))", "#<User:0x1>", "${uid", "{{uid", "void 0", "inf",
+    "+0",
+    "#NUM!", "Array", "function(){}", "async function id() { return 1 }", "() => id", "\u200bnull",
+    "undefined\ufeff",
+    "\u201cnull\u201d", "\u3000none ", "\uff4e\uff55\uff4c\uff4c", "\u200b",
     ZEROS, "0" * 32, "0" * 38, "0" * 64, "ffffffff-ffff-ffff-ffff-ffffffffffff", "02:00:00:00:00:00",
     "00:00:00:00:00:00", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "9774d56d682e549c",
     sha256(b"").hexdigest(), MD5_OF_NOTHING, SHA1_OF_NOTHING, sha256(b"undefined").hexdigest(),
@@ -87,7 +95,8 @@ def test_a_placeholder_is_nobodys_id(text: str, dpid: int) -> None:
      "0abc", "0x1f", "a", "x", "n", "na", "test1", "tester", "guest-7", "nullisland",
      "{6d92078a-8246-4ba4-ae5b-76104861e7dc}", "11111111-1111-1111-1111-111111111111", UPPER, LOWER, "ab+c/d==",
      "$2b$10$N9qo8uLOickgx2ZMRZoMye", "$device:18c1-x", "ann@example.com", "100%", "%41bc", "a:b", "1-0",
-     "0" * 37 + "1", "f" * 64, "_x_", "__a-b__", "a__b__c", "[1", "user(1)", "#1", "@ann", "\u540d\u524d", "Ünal"],
+     "0" * 37 + "1", "f" * 64, "_x_", "__a-b__", "a__b__c", "[1", "user(1)", "#1", "@ann",
+     "~ann", "!ann", "ann!", "%ann", "functional(1)", "a=>b", "ab:cd", "\u540d\u524d", "Ünal"],
 )  # fmt: skip
 def test_what_looks_a_little_like_one_is_an_id(text: str) -> None:
     assert RULES.read(12345, text) == text

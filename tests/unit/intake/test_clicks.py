@@ -60,13 +60,17 @@ def test_the_rest_of_the_call_is_handed_back() -> None:
         ("%24%7BDD_UUID%7D", UUID),
         ("%da%20%d0%af", "%da%20%d0%af"),
         ("%evil%", ""),
+        ("%campaign%", "a%26b"),
+        ("%CAMPAIGN%", "%CAMPAIGN%"),
+        ("%adid%", "%adid%"),
+        ("%ca%d_creative%", "%ca12%2035"),
     ],
 )
 def test_macros(macro: str, value: str) -> None:
     """Values go in percent-encoded, so that none of them becomes more than a value; escapes stay escapes."""
     call = (
         "d_creative=12+35&d_dpid=411&d_dpuuid=a%2Fb%26c%3Dd%23e&c_own=first&c_own=second&gdpr=true"
-        "&gdpr_consent=CP%26x&evil=%24%7BDD_UUID%7D&d_rd="
+        "&gdpr_consent=CP%26x&evil=%24%7BDD_UUID%7D&campaign=a%26b&d_rd="
     )
     if macro == "%evil%":
         value = "%24%7BDD_UUID%7D"
@@ -77,6 +81,20 @@ def test_macros(macro: str, value: str) -> None:
 def test_without_gdpr_nothing_is_said_of_consent() -> None:
     address = quote("https://a/?g=%gdpr_applies%&c=%gdpr_consent%&d=${GDPR}", safe="")
     assert location(f"gdpr_consent=CPx&d_rd={address}") == "https://a/?g=0&c=&d=0"
+
+
+@pytest.mark.parametrize(
+    ("written", "followed"),
+    [
+        ("https://a/?q=two%20words", "https://a/?q=two%20words"),
+        ("https%3A%2F%2Fa%2F%3Fq%3Dtwo%20words%22", "https://a/?q=two%20words%22"),
+        ("%20https%3A%2F%2Fa%2F%20", "https://a/"),
+        ("https%3A%2F%2Fa%20b%2F", None),
+        ("https%3A%2F%2Fa%3Cb%2F", None),
+    ],
+)
+def test_blanks_in_an_address_are_encoded_again(written: str, followed: str | None) -> None:
+    assert location(f"d_rd={written}") == followed
 
 
 def test_a_plus_stays_a_plus() -> None:

@@ -218,7 +218,8 @@ def test_time_stamps(ts: str, at: int) -> None:
             "too_many_properties",
             "257 keys",
         ),
-        (b'{"traits":["1000"]}', "bad_field", "traits[0]"),
+        (b'{"traits":["1000","x"]}', "bad_field", "traits[1]"),
+        (b'{"traits":[1000.5]}', "bad_field", "traits[0]"),
         (b'{"traits":[0]}', "bad_field", "traits[0]"),
         (b'{"traits":[%b]}' % b",".join([b"1"] * 1001), "too_many_properties", "1000"),
         (b'{"memberships":{"1":1,"14356":2}}', "bad_field", "memberships.14356"),
@@ -226,7 +227,8 @@ def test_time_stamps(ts: str, at: int) -> None:
         (b'{"memberships":{"x":1}}', "bad_field", "memberships"),
         (b'{"memberships":{"-1":1}}', "bad_field", "memberships"),
         (b'{"region":-1}', "bad_field", "region"),
-        (b'{"region":"6"}', "bad_field", "region"),
+        (b'{"region":"six"}', "bad_field", "region"),
+        (b'{"uuid":4200000000000000000000000000000000042}', "bad_field", "zeros at its beginning"),
         (b'{"ts":true}', "bad_field", "ts"),
         (b'{"ts":"2026-01-01T00:00:00Z","sent_at":"now"}', "bad_field", "`sent_at`"),
         (b'{"ts":1767225901}', "in_future", "5 minutes"),
@@ -235,6 +237,8 @@ def test_time_stamps(ts: str, at: int) -> None:
         (b'{"ts":-1}', "too_old", "130 days"),
         (b'{"ts":0}', "too_old", "130 days"),
         (b'{"ts":"1767225600,0"}', "bad_field", "ts"),
+        (b'{"ts":%b}' % (b"9" * 400), "bad_field", "`ts`"),
+        (b'{"ts":1767225600,"sent_at":-%b}' % (b"9" * 4_000), "bad_field", "`sent_at`"),
         (b'{"ts":"yesterday"}', "bad_field", "ts"),
         (b'{"ts":"2026-01-01T00:00:00"}', "bad_field", "timezone"),
         (b'{"ts":"2026-01-01"}', "bad_field", "ts"),
@@ -322,6 +326,58 @@ def test_a_bad_id_costs_only_itself(bad: dict[str, Any], code: str, told: str) -
 )
 def test_an_id_is_kept_in_one_spelling(given: dict[str, Any], kept: DeclaredId) -> None:
     assert read(given) == IncomingEvent(ids=(kept,))
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ({"dpid": "acme", "id": "b"}, "dpid is no data source"),
+        ({"dpid": 0, "id": "b"}, "dpid is no data source"),
+        ({"dpid": -1, "id": "b"}, "dpid is no data source"),
+        ({"dpid": 2**31, "id": "b"}, "dpid is no data source"),
+        ({"dpid": True, "id": "b"}, "dpid is no data source"),
+        ({"dpid": None, "id": "b"}, "dpid is no data source"),
+        ({"dpid": [1], "id": "b"}, "dpid is no data source"),
+        ({"id": "b"}, "dpid is no data source"),
+        ({"dpid": 12345}, "has no `id`"),
+        ({"dpid": 12345, "id": ["b"]}, "id must be text"),
+        ({"dpid": 12345, "id": {"b": 1}}, "id must be text"),
+        ({"dpid": 12345, "id": "b", "state": 3}, "state must be 0, 1 or 2"),
+        ({"dpid": 12345, "id": "b", "state": {}}, "state must be 0, 1 or 2"),
+        ({"dpid": 12345, "id": "b", "state": "x"}, "state must be 0, 1 or 2"),
+    ],
+)
+def test_what_is_no_id_at_all_costs_only_itself(bad: dict[str, Any], told: str) -> None:
+    """As on `/event`, where it is 300; and what is said of others names their place in the line."""
+    good, blocked = {"dpid": 12345, "id": "a"}, {"dpid": 12345, "id": "null"}
+    beside = read(bad, good, blocked)
+    assert beside.ids == (DeclaredId(12345, "a"),)
+    assert [one.code for one in beside.left_out] == ["bad_id", "blocked_id"]
+    assert beside.left_out[0].message.startswith("ids[0]")
+    assert told in beside.left_out[0].message
+    assert beside.left_out[1].message.startswith("ids[2]")
+    assert read(bad, uuid=UUID).left_out[0].code == "bad_id"
+    with pytest.raises(EventError) as caught:
+        read(bad)
+    assert caught.value.reason == "bad_field"
+
+
+def test_null_is_no_id() -> None:
+    assert parse({"ids": [None]}) == IncomingEvent()
+    assert parse({"ids": [None, {"dpid": 1, "id": "a"}]}) == IncomingEvent(ids=(DeclaredId(1, "a"),))
+
+
+def test_numbers_are_taken_where_texts_belong_and_texts_where_numbers_do() -> None:
+    """To the last digit: an id that is rounded would be somebody else's."""
+    long = 12345678901234567890123
+    assert parse({"ids": [{"dpid": 1, "id": long}]}).ids == (DeclaredId(1, str(long)),)
+    assert parse({"ids": [{"dpid": 4, "id": int("9" * 38)}]}).ids == (DeclaredId(4, "9" * 38),)
+    assert parse({"uuid": int("9" * 38)}).uuid == "9" * 38
+    texts = {"traits": ["1000", 1001.0], "memberships": {"9": "1", "10": 0.0}, "region": "6"}
+    assert parse({**texts, "ids": [{"dpid": " 1 ", "id": "a", "state": "2"}]}) == IncomingEvent(
+        ids=(DeclaredId(1, "a", 2),), traits=(1000, 1001), memberships={9: 1, 10: 0}, region=6
+    )
+    assert parse({"ids": [{"dpid": 1.0, "id": "null", "state": 1.0}]}).ids == (DeclaredId(1, "null", 1),)
 
 
 @pytest.mark.parametrize(

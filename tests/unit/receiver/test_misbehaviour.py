@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
+from arke.cli.receiver import receiver
 from arke.errors import InvalidInput
-from arke.receiver.misbehaviour import Misbehaviour, MisbehaviourPlan, parse_misbehaviour
+from arke.receiver.misbehaviour import Kind, Misbehaviour, MisbehaviourPlan, parse_misbehaviour
 
 
 @pytest.mark.parametrize(
@@ -148,3 +151,9 @@ def test_a_move_follows_the_clock() -> None:
     assert plan.moved_to(0.0) is None
     plan.replace(["move-dns=127.0.0.2/5s"], now_s=100.0)
     assert [plan.moved_to(at) for at in (104.9, 105.0)] == [None, "127.0.0.2"]
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_the_commands_help_names_each_of_them(kind: str) -> None:
+    misbehave = get_type_hints(receiver, include_extras=True)["misbehave"]
+    assert kind in misbehave.__metadata__[0].help

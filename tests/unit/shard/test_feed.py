@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from arke.domain.event import Accepted, Event
-from arke.errors import ShardDown, ShardMoved, StoreUnavailable
+from arke.errors import Fenced, ShardDown, StoreUnavailable
 from arke.shard.commands import Failed, Result, Seen, Sight
 from arke.shard.feed import GROUP, MOST_AHEAD, Answers, Feed
 from arke.virtual_time import VirtualTimeLoop, run_virtual
@@ -86,9 +86,9 @@ def test_a_group_that_fails_is_tried_again_before_anything_behind_it() -> None:
 
 def test_it_ends_when_the_shard_has_another_owner() -> None:
     async def play() -> None:
-        feed = Feed("shard-00", Store(ShardMoved("another epoch")), Answers(0), lambda: None)
+        feed = Feed("shard-00", Store(Fenced("another epoch")), Answers(0), lambda: None)
         feed.offer([message(1)])
-        with pytest.raises(ShardMoved):
+        with pytest.raises(Fenced):
             await feed.run()
 
     run_virtual(play(), VirtualTimeLoop())

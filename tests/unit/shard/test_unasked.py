@@ -35,6 +35,8 @@ def test_what_a_rule_asks_for_by_now_is_not_shown() -> None:
 
 def test_what_is_not_fit_to_show_is_not_kept() -> None:
     odd = ("h_user-agent", "x" * (MAX_NAME_CHARS + 1), "jane@example.com", "a\x1b[2J", "a\nb")
+    data = ("4111111111111111", "tel-0612345678", "6d92078a-8246-4ba4-ae5b-76104861e7dc", "ab" * 16)
+    assert seen([sight(*data, "c_a")]) == {"c_a": 1}
     assert seen([sight(*odd, "c_a")]) == {"c_a": 1}
 
 

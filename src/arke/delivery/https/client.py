@@ -6,6 +6,7 @@ Proxies and other settings from the environment are not read; redirects are answ
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,6 @@ from arke.delivery.https.failure import PostFailed, timeout_failure
 from arke.delivery.https.ports import Answer, Failure, Resolver
 from arke.delivery.https.tls import TlsContexts
 from arke.domain.catalog import Tls
-from arke.domain.digits import whole_number
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+"""Whole ones by the standard; some servers send fractions."""
 
 _Key = tuple[str, int, "Tls"]
 
@@ -226,9 +228,8 @@ class HttpsClient:
         if response.retry_after is None:
             return None
         text = response.retry_after.decode("latin-1").strip()
-        seconds = whole_number(text, 10**9)
-        if seconds is not None:
-            return float(seconds)
+        if _SECONDS.fullmatch(text):
+            return float(text)
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - self._clock.now())
         except (ValueError, TypeError, IndexError, OverflowError):  # whatever a server makes up

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PostFailed(Exception):
-    """Carries a Failure up to the client, where it becomes an Answer. Never leaves this package."""
+    """Carries a Failure up to the client, where it becomes an Answer. Leaves this package for the probe alone."""
 
     def __init__(self, reason: Reason, cause: str, detail: str) -> None:
         super().__init__(detail)

@@ -90,8 +90,8 @@ def _request_line(endpoint: Endpoint, method: HttpMethod = "POST") -> bytes:
 
 
 def carried(value: str) -> bool:
-    """Whether a header can carry this value."""
-    return _VALUE.fullmatch(value) is not None
+    """Whether a header carries this value so that everybody reads the same: visible ASCII."""
+    return value.isascii() and _VALUE.fullmatch(value) is not None
 
 
 def _message_fields(fields: Iterable[tuple[str, str]]) -> bytes:

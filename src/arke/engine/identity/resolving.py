@@ -103,14 +103,16 @@ class Resolved(msgspec.Struct, frozen=True):
 
 class Decided:
     """What was decided of the events of one call (`named`), in their order: `answers`. It counts once the batches
-    that it leans on are stored, but for answers of which an id was `lost` to another engine.
+    that it leans on are stored, but for answers of which an id was `lost` to another engine. `invented` are devices
+    that were made up by decisions which were void.
     """
 
-    __slots__ = ("_leaned_on", "answers", "named")
+    __slots__ = ("_leaned_on", "answers", "invented", "named")
 
     def __init__(self, named: Sequence[Naming]) -> None:
         self.named = named
         self.answers: list[Resolved] = []
+        self.invented: frozenset[str] = frozenset()
         self._leaned_on: list[Batch] = []
 
     def lean_on(self, batches: Sequence[Batch]) -> None:
@@ -121,15 +123,12 @@ class Decided:
         lost = {key for batch in self._leaned_on for key in batch.lost}
         if not lost:
             return []
+        self.invented = self.invented.union(*(batch.invented for batch in self._leaned_on if batch.lost))
         return [
             place
             for place, one in enumerate(self.named)
             if any((declared.dpid, declared.id) in lost for declared in one.ids)
         ]
-
-    def invented(self) -> frozenset[str]:
-        """Devices made up by batches that were stored in part."""
-        return frozenset(uuid for batch in self._leaned_on if batch.lost for uuid in batch.invented)
 
     def amend(self, places: Sequence[int], anew: Decided) -> None:
         """These answers in the place of those that were lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from arke.delivery.https.dialer import MAX_ADDRESSES_TRIED
@@ -27,6 +28,7 @@ async def check_plain(session: ProbeSession) -> bool:
         exchange = await session.send(session.messages.body())
     except Unanswered as error:
         session.record("answers_200", "fail", str(error))
+        await _take_back_unseen(session)
         return False
     if not session.accepted(exchange):
         session.record("answers_200", "fail", refusal(session, exchange))
@@ -35,6 +37,8 @@ async def check_plain(session: ProbeSession) -> bool:
     in_time = _check_time(session, exchange)
     _check_size(session, exchange)
     await _check_keep_alive(session, exchange)
+    if not in_time:
+        await _take_back_unseen(session)
     return in_time
 
 
@@ -108,6 +112,13 @@ async def check_take_back(session: ProbeSession) -> None:
     await _check_accepted(session, "status_0", *session.messages.take_back())
 
 
+async def _take_back_unseen(session: ProbeSession) -> None:
+    """The same where no check follows: what was told may be stored, whatever came of the answer."""
+    for body in session.messages.take_back():
+        with suppress(Unanswered):
+            await session.send_once(body)
+
+
 def percentile(ascending: list[float], share: int) -> float:
     """The smallest value that at least `share` percent of the values do not exceed."""
     return ascending[max(0, -(-len(ascending) * share // 100) - 1)]
@@ -115,6 +126,9 @@ def percentile(ascending: list[float], share: int) -> float:
 
 async def _check_addresses(session: ProbeSession) -> bool:
     client = session.client
+    if session.target.proxy:
+        session.record("addresses", "skip", "the proxy looks the name up")
+        return True
     try:
         allowed, forbidden = await client.addresses()
     except Unanswered as error:

@@ -16,12 +16,15 @@ import httptools
 import msgspec
 
 from arke.delivery.https.addresses import interleaved
+from arke.delivery.https.failure import PostFailed
+from arke.delivery.https.proxy import open_tunnel
 from arke.delivery.https.sloppy import NotHttp, mended
 from arke.errors import EgressRefused, Unavailable
 
 if TYPE_CHECKING:
     from arke.delivery.https.egress import EgressPolicy
     from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.proxy import ProxySetting
     from arke.domain.catalog import HttpMethod
 
 MAX_HEAD_BYTES: Final = 16_384
@@ -80,8 +83,15 @@ class ProbeClient:
     """Talks to one endpoint over one connection, which is opened anew whenever it is gone."""
 
     def __init__(
-        self, endpoint: Endpoint, context: ssl.SSLContext, policy: EgressPolicy, *, patience_s: float
+        self,
+        endpoint: Endpoint,
+        context: ssl.SSLContext,
+        policy: EgressPolicy,
+        *,
+        patience_s: float,
+        proxy: ProxySetting | None = None,
     ) -> None:
+        self._proxy = proxy
         self._endpoint = endpoint
         self._context = context
         self._policy = policy
@@ -95,17 +105,12 @@ class ProbeClient:
     async def connect(self) -> Handshake:
         """Open a connection. EgressRefused when policy forbids it, Unanswered when the peer will not."""
         await self.close()
+        self._carried = 0
+        if self._proxy is not None:
+            return await self._connect_through(self._proxy)
         addresses = (await self.addresses()).allowed
         started_s = time.perf_counter()
-        while True:
-            address = addresses.pop(0)
-            try:
-                raw = await self.dial(address, PASSED_BY_S if addresses else self._patience_s)
-                break
-            except Unanswered:
-                if not addresses:
-                    raise
-        self._carried = 0
+        address, raw = await self._dial_one(addresses, self._endpoint.port)
         connected_s = time.perf_counter()
         try:
             self._reader, self._writer = await asyncio.open_connection(
@@ -119,6 +124,58 @@ class ProbeClient:
             raw.close()
             raise Unanswered("tls", _tls_trouble(error)) from None
         return self._handshake(address, started_s, connected_s)
+
+    async def _connect_through(self, setting: ProxySetting) -> Handshake:
+        """The same through a tunnel of the proxy, which looks the endpoint's name up itself."""
+        if self._endpoint.literal:
+            self._policy.check(self._endpoint.host)
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                proxy = setting.current()
+                addresses = (await self._look_up(proxy.host, proxy.port)).allowed
+                _, raw = await self._dial_one(addresses, proxy.port)
+                own = ssl.create_default_context() if proxy.secure else None
+                tunnel = await open_tunnel(raw, proxy, own, self._endpoint, setting.login(proxy))
+                connected_s = time.perf_counter()
+                await self._secure(tunnel)
+        except PostFailed as error:
+            raise Unanswered("connect", str(error.failure.detail)) from None
+        except TimeoutError:
+            raise Unanswered("connect", f"no tunnel from the proxy within {self._patience_s:g} s") from None
+        return self._handshake(f"the proxy {proxy}", started_s, connected_s)
+
+    async def _secure(self, tunnel: asyncio.Transport) -> None:
+        """TLS with the endpoint through a tunnel. Raises Unanswered."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            secured = await loop.start_tls(
+                tunnel, protocol, self._context, server_hostname=self._endpoint.host, ssl_shutdown_timeout=1.0
+            )
+        except (OSError, ssl.SSLError) as error:
+            tunnel.abort()
+            raise Unanswered("tls", _tls_trouble(error)) from None
+        except BaseException:
+            tunnel.abort()
+            raise
+        if secured is None:
+            raise Unanswered("tls", _tls_trouble(ConnectionAbortedError()))
+        protocol.connection_made(secured)
+        self._reader, self._writer = reader, asyncio.StreamWriter(secured, protocol, reader, loop)
+
+    async def _dial_one(self, addresses: list[str], port: int) -> tuple[str, socket.socket]:
+        """A TCP connection to the first of several addresses that takes one. Raises Unanswered."""
+        while True:
+            address = addresses.pop(0)
+            try:
+                return address, await self._dial(
+                    address, port, PASSED_BY_S if addresses else self._patience_s
+                )
+            except Unanswered:
+                if not addresses:
+                    raise
 
     def _handshake(self, address: str, started_s: float, connected_s: float) -> Handshake:
         assert self._writer is not None  # noqa: S101 - connect() has just set it
@@ -135,14 +192,15 @@ class ProbeClient:
 
     async def addresses(self) -> Addresses:
         """Look the name up. EgressRefused when policy allows no address, Unanswered when there is none."""
+        return await self._look_up(self._endpoint.host, self._endpoint.port)
+
+    async def _look_up(self, host: str, port: int) -> Addresses:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._patience_s):
-                found = await loop.getaddrinfo(
-                    self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM
-                )
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError) as error:
-            raise Unanswered("resolve", f"{self._endpoint.host}: the name has no address: {error}") from None
+            raise Unanswered("resolve", f"{host}: the name has no address: {error}") from None
         allowed: list[str] = []
         refusals: dict[str, EgressRefused] = {}
         for address in interleaved(str(entry[4][0]) for entry in found):
@@ -157,13 +215,16 @@ class ProbeClient:
         return Addresses(allowed, list(refusals))
 
     async def dial(self, address: str, patience_s: float) -> socket.socket:
-        """A TCP connection to one address. Raises Unanswered."""
+        """A TCP connection to one address of the endpoint. Raises Unanswered."""
+        return await self._dial(address, self._endpoint.port, patience_s)
+
+    async def _dial(self, address: str, port: int, patience_s: float) -> socket.socket:
         try:
             async with asyncio.timeout(patience_s):
-                return await _dial(address, self._endpoint.port)
+                return await _dial(address, port)
         except (OSError, TimeoutError) as error:
             why = "no answer to the connection attempt" if isinstance(error, TimeoutError) else str(error)
-            raise Unanswered("connect", f"{address} port {self._endpoint.port}: {why}") from None
+            raise Unanswered("connect", f"{address} port {port}: {why}") from None
 
     async def send(
         self, body: bytes, headers: list[tuple[str, str]], method: HttpMethod = "POST"

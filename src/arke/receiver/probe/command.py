@@ -70,6 +70,7 @@ def probe_target(
         known = target_from_catalog(catalog, destination, allow_cidrs=tuple(allow_cidrs))
         target = msgspec.structs.replace(known, **given)
     target.policy()  # a wrong range is a wrong option: say so before anything is sent
+    target.way_out()
     return target
 
 

@@ -17,8 +17,10 @@ from arke.receiver.probe.report import CHECKS, Check, Outcome
 from arke.receiver.verifier import sign
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
+    from arke.delivery.https.endpoint import Endpoint
     from arke.domain.catalog import HttpMethod
     from arke.receiver.probe.target import ProbeTarget
 
@@ -51,6 +53,7 @@ class ProbeSession:
         self._patience_s = patience_s
         self._context = target.tls_context()
         self._policy = target.policy()
+        self._way_out = target.way_out()
         self.client = self.another_client()
         self._token: Token | None = None
         self._wait_left_s = WAITS_S
@@ -63,7 +66,10 @@ class ProbeSession:
 
     def another_client(self) -> ProbeClient:
         """A client with a connection of its own."""
-        return ProbeClient(self.target.endpoint, self._context, self._policy, patience_s=self._patience_s)
+        return self._client(self.target.endpoint, self._context)
+
+    def _client(self, endpoint: Endpoint, context: ssl.SSLContext) -> ProbeClient:
+        return ProbeClient(endpoint, context, self._policy, patience_s=self._patience_s, proxy=self._way_out)
 
     def record(self, name: str, outcome: Outcome, explanation: str, **facts: object) -> None:
         check = Check(name=name, outcome=outcome, explanation=explanation, facts=facts)
@@ -87,8 +93,7 @@ class ProbeSession:
         endpoint = self.target.token_endpoint
         if endpoint is None:
             return None
-        context = self.target.token_tls_context()
-        client = ProbeClient(endpoint, context, self._policy, patience_s=self._patience_s)
+        client = self._client(endpoint, self.target.token_tls_context())
         headers, body = self.target.token_form(USER_AGENT)
         self.sent += 1
         try:

@@ -11,6 +11,7 @@ from arke.catalog.load import load_catalog
 from arke.delivery.authentication import secret_fields, token_request, token_secrets
 from arke.delivery.https.egress import EgressPolicy
 from arke.delivery.https.endpoint import Endpoint, parse_endpoint
+from arke.delivery.https.proxy import ProxySetting
 from arke.delivery.secrets import Secrets
 from arke.delivery.signing import webhook_keys_of
 from arke.domain.catalog import HttpMethod, OAuth2
@@ -44,12 +45,17 @@ class ProbeTarget(msgspec.Struct, frozen=True, kw_only=True):
     client_cert: Path | None = None
     client_key: Path | None = None
     allow_cidrs: tuple[str, ...] = ()
+    proxy: str = ""
 
     def __repr__(self) -> str:
         return f"ProbeTarget({self.endpoint})"
 
     def policy(self) -> EgressPolicy:
         return EgressPolicy(self.allow_cidrs)
+
+    def way_out(self) -> ProxySetting | None:
+        """The proxy that everything leaves through, as `egress.proxy` has it. Raises InvalidInput."""
+        return ProxySetting(self.proxy, Secrets()) if self.proxy else None
 
     def token_form(self, user_agent: str) -> tuple[list[tuple[str, str]], bytes]:
         """Header fields and body of the request for a token. Raises InvalidInput."""

@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
 from arke.domain.profile import DepartedId, PartnerId, SendMark
 from arke.shard.commands import AdoptedRow, Done, Unlinked
-from arke.shard.handlers.sightings import drop_oldest_ids, name_of, place_of
+from arke.shard.handlers.sightings import drop_oldest_ids, left_under, name_of, place_of
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.tellings import acknowledged, tellings
@@ -27,9 +27,10 @@ MAX_DEPARTED = 100
 def unlink(group: Group, command: Unlink) -> Result:
     uid, profile = group.devices[command.uuid]
     place = place_of(profile, command.dpid, command.id)
-    if place is None or not group.ruling.is_cross_device(command.dpid):
-        departed = DepartedId(name_of(group, command.dpid, command.id), command.generation)
-        profile.departed = [*profile.departed, departed][-MAX_DEPARTED:]
+    left = left_under(group, profile, command.dpid, command.id)
+    if left > command.generation or _has_arrived(profile, place, command.generation):
+        return Unlinked(())  # asked once more, late: what this mapping took has long gone on
+    _note_left(group, profile, command)
     if place is not None:
         overtaken = profile.ids[place].generation >= command.generation
         if overtaken or group.ruling.is_cross_device(command.dpid):
@@ -49,6 +50,20 @@ def unlink(group: Group, command: Unlink) -> Result:
     group.writes.profiles[uid] = profile
     _close_debts(group, command, uid, profile)
     return Unlinked(tuple(leaving))
+
+
+def _note_left(group: Group, profile: Profile, command: Unlink) -> None:
+    """The newest mapping under which an id has left says which events and moves of it are late."""
+    departed = DepartedId(name_of(group, command.dpid, command.id), command.generation)
+    others = [one for one in profile.departed if one.hash != departed.hash]
+    profile.departed = [*others, departed][-MAX_DEPARTED:]
+
+
+def _has_arrived(profile: Profile, place: int | None, generation: int) -> bool:
+    """Whether an id is on the device under this mapping or a newer one, and not on its way."""
+    return (
+        place is not None and profile.ids[place].generation >= generation and not profile.ids[place].arriving
+    )
 
 
 def _close_debts(group: Group, command: Unlink, uid: int, profile: Profile) -> None:
@@ -99,6 +114,8 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
 
 def adopt(group: Group, command: Adopt) -> Result:
     uid, profile = group.devices[command.uuid]
+    if left_under(group, profile, command.dpid, command.id) >= command.generation:
+        return Done()  # asked once more, late: it has come and gone
     own = {(row.destination, row.dpid, row.id): row.entry for row in group.ledger_of(uid)}
     for row in command.rows:
         entry = own.get((row.destination, row.dpid, row.id))
@@ -111,7 +128,9 @@ def adopt(group: Group, command: Adopt) -> Result:
         profile.ids.append(partner)
         drop_oldest_ids(group, profile, command.dpid)
     elif profile.ids[place].generation <= command.generation:
-        profile.ids[place] = msgspec.structs.replace(profile.ids[place], arriving=False)
+        profile.ids[place] = msgspec.structs.replace(
+            profile.ids[place], generation=command.generation, arriving=False
+        )
     routing = group.ruling.routing(command.at)
     ledgered = {destination_id for destination_id, _, _ in own}
     told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at, ledgered).destinations)
@@ -123,7 +142,9 @@ def adopt(group: Group, command: Adopt) -> Result:
 
 
 def forget(group: Group, command: Forget) -> Result:
-    uid, _ = group.devices[command.uuid]
+    uid, profile = group.devices[command.uuid]
+    if left_under(group, profile, command.dpid, command.id) > command.generation:
+        return Done()  # it has been here since: these rows are about to leave under another mapping
     for row in group.ledger_of(uid):
         if row.dpid == set_aside_dpid(command.dpid) and row.id == command.id:
             group.drop(LedgerKey(uid, row.destination, row.dpid, row.id))

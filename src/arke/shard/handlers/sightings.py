@@ -91,7 +91,7 @@ def link_ids(
         place = place_of(profile, declared.dpid, declared.id)
         if place is None:
             late = (declared.dpid, declared.id) in arriving
-            if _departed_since(group, profile, declared):
+            if left_under(group, profile, declared.dpid, declared.id) >= declared.generation > 0:
                 if not group.ruling.is_cross_device(declared.dpid):
                     continue
                 late = True  # it stays the person's, and another device speaks for it
@@ -115,15 +115,12 @@ def link_ids(
     return changed
 
 
-def _departed_since(group: Group, profile: Profile, declared: DeclaredId) -> bool:
+def left_under(group: Group, profile: Profile, dpid: int, partner_id: str) -> int:
+    """The newest mapping under which an id left the device, 0 where it is not known to have left."""
     if not profile.departed:
-        return False
-    name = name_of(group, declared.dpid, declared.id)
-    return any(
-        departed.generation >= declared.generation > 0
-        for departed in profile.departed
-        if departed.hash == name
-    )
+        return 0
+    name = name_of(group, dpid, partner_id)
+    return max((departed.generation for departed in profile.departed if departed.hash == name), default=0)
 
 
 def name_of(group: Group, dpid: int, partner_id: str) -> str:

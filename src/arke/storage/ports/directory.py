@@ -85,6 +85,10 @@ class Catalogs(Protocol):
         """A stored catalog; the newest where no version is given."""
         ...
 
+    async def newest(self) -> int:
+        """The version of the newest one, 0 where there is none. Cheap: the body is not read."""
+        ...
+
     async def versions(self) -> list[tuple[int, int, str]]:
         """(version, at, note) of every catalog, newest first."""
         ...

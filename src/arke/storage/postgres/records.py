@@ -43,6 +43,10 @@ class PostgresCatalogs:
             rows = await self._database.rows(CATALOGS["get"], (version,))
         return next(map(_catalog, rows), None)
 
+    async def newest(self) -> int:
+        ((version,),) = await self._database.rows(CATALOGS["newest_version"])
+        return int(version)
+
     async def versions(self) -> list[tuple[int, int, str]]:
         return [(version, at, note) for version, at, note in await self._database.rows(CATALOGS["versions"])]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from psycopg.errors import DivisionByZero
 
 from arke.domain.homes import is_home
-from arke.errors import ShardMoved, StoreUnavailable
+from arke.errors import Fenced, StoreUnavailable
 from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.postgres import ownership
@@ -40,7 +40,7 @@ log = get_logger("postgres")
 
 
 class PostgresShardStore:
-    """See `arke.storage.ports.shard.ShardStore`. Once it is fenced, whatever it is to write raises ShardMoved:
+    """See `arke.storage.ports.shard.ShardStore`. Once it is fenced, whatever it is to write raises Fenced:
     who is to own the shard takes it again, and makes another store.
     """
 
@@ -88,7 +88,7 @@ class PostgresShardStore:
         return await self._writing.run(lambda connection: self._reads.rows(connection, uids))
 
     async def commit(self, writes: GroupWrites) -> None:
-        """See the port. Raises ShardMoved."""
+        """See the port. Raises Fenced."""
         fresh = self._fresh & writes.profiles.keys()
         people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
 
@@ -122,7 +122,7 @@ class PostgresShardStore:
         return True
 
     async def prove(self) -> None:
-        """Prove ownership without a commit. Raises ShardMoved, StoreUnavailable."""
+        """Prove ownership without a commit. Raises Fenced, StoreUnavailable."""
         await self._guarded(self._prove)
 
     async def close(self) -> None:
@@ -137,7 +137,7 @@ class PostgresShardStore:
     # --- changes, and what is known of them -------------------------------------------------------------
 
     async def _change(self, work: Callable[[Connection, Standing], tuple[Standing, T]]) -> T | None:
-        """Run a transaction of one commit; None where it is only known that it is stored. Raises ShardMoved, and
+        """Run a transaction of one commit; None where it is only known that it is stored. Raises Fenced, and
         StoreUnavailable with nothing of it stored.
         """
         return await self._guarded(lambda: self._changed(work))
@@ -148,7 +148,7 @@ class PostgresShardStore:
             raise self._another()
         try:
             return await self._writing.call(work)
-        except ShardMoved:
+        except Fenced:
             self.fenced = True
             if self._on_fenced is not None:
                 self._on_fenced()
@@ -172,19 +172,19 @@ class PostgresShardStore:
         return result
 
     def _settle(self, error: StoreUnavailable) -> None:
-        """Find out whether a change is stored. Raises `error` if it is not, ShardMoved if nobody can say: whoever
+        """Find out whether a change is stored. Raises `error` if it is not, Fenced if nobody can say: whoever
         believed that it is not would make it twice.
         """
         end = time.monotonic() + self._settle_s
         while True:
             try:
                 stored = self._settled()
-            except ShardMoved:
+            except Fenced:
                 raise
             except StoreUnavailable:
                 if time.monotonic() >= end:
                     unknown = f"shard {self.shard}: nobody knows whether a commit is stored: {error}"
-                    raise ShardMoved(unknown) from error
+                    raise Fenced(unknown) from error
                 time.sleep(LOOK_AGAIN_S)
             else:
                 if stored:
@@ -192,7 +192,7 @@ class PostgresShardStore:
                 raise error
 
     def _settled(self) -> bool:
-        """Whether the change whose answer was lost is stored. Raises ShardMoved, StoreUnavailable."""
+        """Whether the change whose answer was lost is stored. Raises Fenced, StoreUnavailable."""
         asked_at, before = time.monotonic(), self._standing
         found = self._writing.do(lambda connection: ownership.settle(connection, self.shard, before))
         if found is None:
@@ -214,8 +214,8 @@ class PostgresShardStore:
         if self._writing.warned:
             raise StoreUnavailable(f"shard {self.shard}: no standby confirms what is written")
 
-    def _another(self) -> ShardMoved:
-        return ShardMoved(f"shard {self.shard} has another owner, or is not as epoch {self.epoch} left it")
+    def _another(self) -> Fenced:
+        return Fenced(f"shard {self.shard} has another owner, or is not as epoch {self.epoch} left it")
 
     # --- readers ----------------------------------------------------------------------------------------
 

@@ -114,6 +114,10 @@ class SqliteCatalogs:
             msgspec.json.decode(retired, type=dict[int, dict[str, int]]),
         )
 
+    async def newest(self) -> int:
+        row = self._database.row(CATALOGS["newest_version"])
+        return 0 if row is None else int(row[0])
+
     async def versions(self) -> list[tuple[int, int, str]]:
         return [(version, at, note) for version, at, note in self._database.rows(CATALOGS["versions"])]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from arke.delivery.secrets import resolve_secret
-from arke.errors import SettingsError
+from arke.errors import InvalidInput, SettingsError
+from arke.kafka_options import check_options
 from arke.log import get_logger
 
 if TYPE_CHECKING:
@@ -19,23 +20,6 @@ if TYPE_CHECKING:
 Value = str | int | float | bool
 
 log = get_logger("kafka")
-
-REFUSED: Final = {
-    "acks": "every event is acknowledged by all replicas in sync",
-    "request.required.acks": "every event is acknowledged by all replicas in sync",
-    "enable.idempotence": "without it, events could be doubled or change places",
-    "enable.auto.commit": "positions are kept in PostgreSQL",
-    "enable.auto.offset.store": "positions are kept in PostgreSQL",
-    "auto.offset.reset": "a position that is gone has to stop its shard",
-    "group.id": "it is the prefix",
-    "group.protocol": "workers use the classic protocol, which notices a dead one within 6 s on any broker",
-    "partition.assignment.strategy": "it is cooperative-sticky, so that only the shards of a dead worker stop",
-    "isolation.level": "there are no transactions in the topic",
-    "transactional.id": "there are no transactions in the topic",
-    "enable.partition.eof": "it means nothing here",
-    "enable.gapless.guarantee": "it means nothing here",
-}
-"""What decides whether an event counts once is not for users to set."""
 
 _SHARED: Final[dict[str, Value]] = {
     "client.id": "arke",
@@ -126,11 +110,10 @@ class KafkaOptions(msgspec.Struct, frozen=True):
 
 def check(options: Mapping[str, Value]) -> None:
     """Raises SettingsError for an option that is ours, or where nothing says which brokers."""
-    for name in options:
-        if name in REFUSED:
-            raise SettingsError(f"kafka.options: {name} cannot be set: {REFUSED[name]}")
-        if name.endswith("_cb"):
-            raise SettingsError(f"kafka.options: {name} is a function, which a setting cannot be")
+    try:
+        check_options(options)
+    except InvalidInput as error:
+        raise SettingsError(f"kafka.options: {error}") from None
     if not {"bootstrap.servers", "metadata.broker.list"} & options.keys():
         raise SettingsError('kafka.options: "bootstrap.servers" has to say where the brokers are')
 

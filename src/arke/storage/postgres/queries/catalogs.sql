@@ -6,6 +6,9 @@ SELECT version, at, body, mapping_versions, note, retired FROM catalog WHERE ver
 -- name: newest
 SELECT version, at, body, mapping_versions, note, retired FROM catalog ORDER BY version DESC LIMIT 1
 
+-- name: newest_version
+SELECT coalesce(max(version), 0) FROM catalog
+
 -- name: versions
 SELECT version, at, note FROM catalog ORDER BY version DESC
 

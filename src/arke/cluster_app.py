@@ -1,0 +1,123 @@
+"""The composition root of a cluster's nodes: what a worker is made of, over PostgreSQL and a log of events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import msgspec
+
+from arke.app import ruling_of
+from arke.clock import SystemClock
+from arke.cluster.fed_shard import FedShard
+from arke.cluster.rulings import Rulings
+from arke.delivery.lease import LEASE_S, Lease
+from arke.domain.catalog import Catalog
+from arke.shard.ruling import Ruling
+from arke.shard.shard import Shard
+from arke.storage.committer import ThreadCommitter
+from arke.storage.postgres.connection import Session
+from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.shard_store import PostgresShardStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arke.delivery.channel import Wire
+    from arke.delivery.https.endpoint import Endpoint
+    from arke.delivery.https.ports import Answer, Failure, Poster
+    from arke.delivery.https.request import OutboundRequest
+    from arke.domain.catalog import Tls
+    from arke.engine.live_catalog import CatchUp
+    from arke.storage.committer import Committer
+    from arke.storage.postgres.connection import Server
+    from arke.transport.ports import LogReader
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ShardTaker:
+    """Takes shards of the store for one worker: see `Taking`. They share two connections, the network, and the
+    compiled catalog.
+    """
+
+    def __init__(
+        self, server: Server, name: str, wire: Wire, shards: int, reader: LogReader, catch_up: CatchUp
+    ) -> None:
+        """`wire` is the network, which is closed with this."""
+        self._name = name
+        self._shards = shards
+        self._reader = reader
+        self._catch_up = catch_up
+        self._writing, self._reading = Session(server, "commit"), Session(server, "read")
+        self._wire = wire
+        self._compiler = ThreadCommitter("compile")
+        self._rulings = Rulings(ruling_of)
+        self.gone: Callable[[int], None] = _nobody
+
+    async def take(self, number: int) -> FedShard:
+        taken = await take_shard(self._writing, number, self._name)
+        store = PostgresShardStore(taken, writing=self._writing, reading=self._reading)
+        silent_s = 0.0 if taken.clean else LEASE_S + self._wire.timeout_s
+        lease = Lease(lambda: store.proved_at, opens_at=taken.proved_at + silent_s)
+        wire = msgspec.structs.replace(
+            self._wire, poster=_Shared(self._wire.poster), shard=(number, self._shards), lease=lease
+        )
+        shard = Shard(
+            store,
+            Ruling(Catalog(), 0, {}),
+            wire=wire,
+            clock=SystemClock(),
+            compiler=_SharedCommitter(self._compiler),
+            load_ruling=self._rulings.of,
+        )
+        try:
+            await shard.start()
+            await self._catch_up.bring(shard)
+            stream = self._reader.open(number, shard.taken)
+        except BaseException:
+            await shard.stop()
+            raise
+        return FedShard(number, shard, stream, lease, store.prove, self.gone)
+
+    async def close(self) -> None:
+        """Once no shard is left."""
+        await self._wire.poster.close()
+        self._compiler.close()
+        await self._writing.close()
+        await self._reading.close()
+
+
+def _nobody(number: int) -> None:
+    """Nobody is to hear that a shard is gone."""
+
+
+class _Shared:
+    """A network that several shards use: it is closed by whoever made it."""
+
+    def __init__(self, poster: Poster) -> None:
+        self._poster = poster
+
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        return await self._poster.post(request, timeout_s=timeout_s)
+
+    async def connect(
+        self, destination: int, endpoint: Endpoint, tls: Tls, *, timeout_s: float
+    ) -> Failure | None:
+        return await self._poster.connect(destination, endpoint, tls, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        return
+
+
+class _SharedCommitter:
+    """A thread that several shards use: it is closed by whoever made it."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._committer.run(write, *args, **kwargs)
+
+    def close(self) -> None:
+        return

@@ -1,0 +1,157 @@
+"""Workers over one PostgreSQL: a shard has one owner, whatever the one before believes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from arke.cluster.owned_shard import OwnedShard
+from arke.cluster.worker import Worker
+from arke.cluster_app import ShardTaker
+from arke.delivery.channel import Wire
+from arke.delivery.secrets import Secrets
+from arke.domain.batch import BatchRun
+from arke.errors import ShardMoved
+from arke.shard.protocol import AskProfile, AskStatus, Drain, Switch
+from e2e.catalogs import device
+from integration.cluster.conftest import SHARDS
+from integration.cluster.memory_log import MemoryLog
+from integration.cluster.test_worker import told
+from integration.engine.shards import NotingPoster, prepared, sight
+from patience import eventually
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from arke.shard.protocol import Question, ShardPort
+    from arke.storage.postgres.connection import Server
+
+    A = TypeVar("A")
+
+
+class Newest:
+    """Brings a shard to the only catalog there is."""
+
+    async def bring(self, shard: ShardPort) -> None:
+        await shard.call(prepared())
+        await shard.call(Switch(1))
+
+
+class Node:
+    """A worker, which is asked directly."""
+
+    def __init__(self, server: Server, name: str, log: MemoryLog, poster: NotingPoster) -> None:
+        wire = Wire(poster, Secrets(), timeout_s=0.5, retry_delay_s=0.0)
+        self.taker = ShardTaker(server, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
+        self.worker = Worker(self.taker)
+        self.taker.gone = self.worker.gone
+
+    async def ask(self, shard: int, question: Question[A]) -> A:
+        found = self.worker.shards.get(shard)
+        if found is None:
+            raise ShardMoved("not owned here")
+        return await found.call(question)
+
+    async def stop(self) -> None:
+        await self.worker.stop()
+        await self.taker.close()
+
+
+class Owners:
+    """Asks all nodes until one owns it."""
+
+    def __init__(self, *nodes: Node) -> None:
+        self._nodes = list(nodes)
+
+    async def owner(self, shard: int) -> Node:
+        return next((node for node in self._nodes if shard in node.worker.shards), self._nodes[0])
+
+    def moved(self, shard: int) -> None:
+        self._nodes.append(self._nodes.pop(0))
+
+
+def test_shards_change_hands_while_events_come_in(server: Server) -> None:
+    """Gracefully, and by being taken away: nothing is lost, nothing counts twice, and nobody is told twice."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        nodes = [Node(server, "a", log, poster), Node(server, "b", log, poster)]
+        ports = [OwnedShard(number, log, Owners(*nodes)) for number in range(SHARDS)]
+        everything = frozenset(range(SHARDS))
+        nodes[0].worker.assigned(everything)
+        for number in range(1, 101):
+            port = ports[number % SHARDS]
+            await port.append([sight(number), sight(number)], evaluated=False)
+            if number == 30:  # handed over
+                await nodes[0].worker.revoked(everything)
+                nodes[1].worker.assigned(everything)
+            if number == 60:  # taken away: the one before finds out by its next commit
+                await eventually(lambda: len(nodes[1].worker.shards) == SHARDS, "all to be taken")
+                nodes[1].worker._assigned.clear()
+                nodes[0].worker.assigned(everything)
+        await eventually(lambda: len(nodes[0].worker.shards) == SHARDS, "all to be taken")
+        await eventually(lambda: not nodes[1].worker.shards, "the one before to find out")
+        for port in ports:
+            await port.call(Drain(20))
+        assert set(told(poster)) == {f"p{number}" for number in range(1, 101)}
+        for number in range(1, 101):
+            profile = (await ports[number % SHARDS].call(AskProfile(device(number)))).profile
+            assert profile is not None
+            assert [len(state.times) for state in profile.traits.values()] == [2]
+        statuses = [await port.call(AskStatus()) for port in ports]
+        assert sum(status.profiles for status in statuses) == 100
+        assert [status.taken for status in statuses] == [len(log.messages[n]) for n in range(SHARDS)]
+        for node in nodes:
+            await node.stop()
+
+    asyncio.run(play())
+
+
+def test_a_new_owner_is_silent_until_the_lease_of_the_one_before_is_over(server: Server) -> None:
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        first, second = Node(server, "a", log, poster), Node(server, "b", log, poster)
+        port = OwnedShard(1, log, Owners(second, first))
+        first.worker.assigned(frozenset({1}))
+        await eventually(lambda: first.worker.shards, "the shard to be taken")
+        first.worker._assigned.clear()  # and does not hear of it, as one that sleeps
+        second.worker.assigned(frozenset({1}))
+        await eventually(lambda: second.worker.shards, "the shard to be taken")
+        taken = second.worker.shards[1]
+        await port.append([sight(1)], evaluated=False)
+        await eventually(lambda: taken.shard.taken == 1, "the event to be taken")
+        posted_when = []
+
+        def posted() -> bool:
+            posted_when.append((taken.lease.holds, len(poster.posted)))
+            return bool(poster.posted)
+
+        await eventually(posted, "the message to leave")
+        assert posted_when[0] == (False, 0)
+        assert not [count for held, count in posted_when if count and not held]
+        await eventually(lambda: not first.worker.shards, "the one before to find out")
+        for node in (first, second):
+            await node.stop()
+
+    asyncio.run(play())
+
+
+def test_batches_run_behind_what_the_log_has(server: Server) -> None:
+    async def play() -> None:
+        from arke.shard.protocol import RunBatch
+
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(server, "a", log, poster)
+        port = OwnedShard(2, log, Owners(node))
+        node.worker.assigned(frozenset({2}))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        for number in range(1, 31):
+            await port.append([sight(number)], evaluated=False)
+        now = node.worker.shards[2].shard.now
+        run = await port.call(RunBatch(1, 1, now, "changes", 20.0))
+        assert isinstance(run, BatchRun)
+        assert run.finished_at is not None
+        assert set(told(poster)) == {f"p{number}" for number in range(1, 31)}
+        await node.stop()
+
+    asyncio.run(play())
