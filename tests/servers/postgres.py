@@ -18,6 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -140,14 +141,16 @@ class PostgresServer:
             self._own(self.data / name)
         self._settings["ssl"] = "on"
 
-    def clone(self, **settings: str) -> PostgresServer:
-        """A server that begins with a copy of this one's data, which must not run."""
+    def clone(self, port: int | None = None, **settings: str) -> PostgresServer:
+        """A server that begins with a copy of this one's data, which must not run; at the port given, once that is
+        free.
+        """
         other = PostgresServer.__new__(PostgresServer)
         other._installation = self._installation
         other._settings = {**self._settings, **settings}
         other._folder = Path(tempfile.mkdtemp(prefix="arke-postgres-"))
         other.data, other.certificate = other._folder / "data", self.certificate
-        other._process, other.port = None, _free_port()
+        other._process, other.port = None, port or _free_port()
         other._own(other._folder)
         other._folder.chmod(0o755)
         shutil.copytree(self.data, other.data)
@@ -247,6 +250,19 @@ def _free_port() -> int:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
         return port
+
+
+@contextmanager
+def server_of_its_own(kind: str, **settings: str) -> Iterator[PostgresServer]:
+    """A server that a test may kill."""
+    if kind == "given":
+        pytest.skip("the server that was given is not to be killed")
+    server = PostgresServer(kind, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @cache

@@ -122,10 +122,15 @@ class StatusOperations:
         _add_lanes(found, (lane for part in parts for lane in part.lanes))
         _add_refusals(found, parts)
         audit = await engine.directory.audit.end()
-        return self._status(parts, list(found.values()), audit)
+        shared = await engine.identity.shared_lately(int(engine.clock.now()))
+        return self._status(parts, list(found.values()), audit, shared)
 
     def _status(
-        self, parts: Sequence[ShardStatus], destinations: list[DestinationStatus], audit: AuditEnd
+        self,
+        parts: Sequence[ShardStatus],
+        destinations: list[DestinationStatus],
+        audit: AuditEnd,
+        shared: Sequence[SharedId],
     ) -> Status:
         engine = self._engine
         refused = engine.events.figures.events_refused
@@ -149,7 +154,7 @@ class StatusOperations:
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
-            shared_ids=_by_source(engine.identity.shared_lately(int(engine.clock.now()))),
+            shared_ids=_by_source(shared),
             privacy_requests_large=engine.privacy.large.count,
             audit=audit,
             consent=engine.consent,

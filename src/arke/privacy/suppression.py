@@ -46,18 +46,18 @@ class Suppression:
         foreign = {
             (uuid, key) for uuid, key in has if key in owners and owners[key].came_from_elsewhere(uuid)
         }
-        own = self._nobody_elses(request, {key for uuid, key in has if (uuid, key) not in foreign})
+        own = await self._nobody_elses(request, {key for uuid, key in has if (uuid, key) not in foreign})
         spared = {key for _, key in foreign}
-        asked = self._nobody_elses(request, request.ids)
+        asked = await self._nobody_elses(request, request.ids)
         request.suppressed = max(request.suppressed, len(own | asked))
         request.spared = max(request.spared, len(spared))
         return own
 
-    def _nobody_elses(self, request: PrivacyRequest, keys: Collection[IdKey]) -> set[IdKey]:
+    async def _nobody_elses(self, request: PrivacyRequest, keys: Collection[IdKey]) -> set[IdKey]:
         """Those that may be suppressed. Others belong to everybody, who would be locked out with this one: the
         request names them.
         """
-        rules, shared = self._catalog.ids, self._identity.shared(keys)
+        rules, shared = self._catalog.ids, await self._identity.shared(keys)
         everybodys = {
             key: shared[key].devices if key in shared else 0
             for key in keys
@@ -81,20 +81,15 @@ class Suppression:
 
     async def put(self, wanted: Sequence[tuple[PrivacyRequest, Iterable[IdKey]]], now: int) -> None:
         """Suppress what each request names, the devices that it is about as a whole, and ids of these."""
-        await self._identity.suppress(
-            {
-                request.number: {
-                    *request.uuids,
-                    *(one.uuid for one in request.whole),
-                    *(
-                        f"{dpid}:{partner_id}"
-                        for dpid, partner_id in self._nobody_elses(request, {*request.ids, *own})
-                    ),
-                }
-                for request, own in wanted
-            },
-            now,
-        )
+        texts: dict[int, set[str]] = {}
+        for request, own in wanted:
+            ids = await self._nobody_elses(request, {*request.ids, *own})
+            texts[request.number] = {
+                *request.uuids,
+                *(one.uuid for one in request.whole),
+                *(f"{dpid}:{partner_id}" for dpid, partner_id in ids),
+            }
+        await self._identity.suppress(texts, now)
 
     async def lift(self, text: str) -> bool:
         """Take a UUID or `dpid:id` again, whoever asked for its suppression; False if there is none. Raises

@@ -1,5 +1,5 @@
-"""Several intake nodes over one directory and shared shards, drivers of moves, and a leader for privacy, on virtual
-time: all of it real, but for the way between them, which takes as long as chance wants.
+"""Several intake nodes over one directory and shared shards, drivers of moves, and a leader for privacy: all of it
+real, but for the way between them, which takes as long as chance wants.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
-from arke.virtual_time import VirtualClock
 from e2e.catalogs import device
 from integration.engine.shards import NotingPoster
 
@@ -37,21 +36,26 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Sequence
 
+    from arke.clock import Clock
     from arke.domain.identity import Claims, IdKey, Move, Owner
     from arke.domain.profile import Profile
     from arke.engine.identity import Away, Naming, Resolved
     from arke.shard.commands import Command, Result
     from arke.storage.ports.directory import Directory
     from arke.storage.ports.identities import Identities, Known
-    from arke.virtual_time import VirtualTimeLoop
 
 COOKIE, PERSON = 1, 7
-SHARDS = 2
+NODES, DRIVERS, SHARDS = 3, 2, 4
 START = 1_800_000_000
 LEAVING = device(4)
 """Asks to be deleted."""
 SKEW_S = 0.05
 """Between the clocks of two nodes, at most."""
+
+
+def shards_of(driver: int) -> range:
+    """Those that a node drives the moves of, while all is well."""
+    return range(driver, SHARDS, DRIVERS)
 
 
 class Journey:
@@ -155,7 +159,7 @@ class FarShard:
 class SkewedClock:
     """A clock that goes wrong by the same amount always."""
 
-    def __init__(self, clock: VirtualClock, ahead_s: float) -> None:
+    def __init__(self, clock: Clock, ahead_s: float) -> None:
         self._clock = clock
         self._ahead_s = ahead_s
 
@@ -211,14 +215,13 @@ class Cluster:
     def __init__(
         self,
         directory: Directory,
-        loop: VirtualTimeLoop,
+        clock: Clock,
         chance: random.Random,
         seed: int,
-        nodes: int = 3,
     ) -> None:
         self.directory = directory
         self.chance = chance
-        self.clock = VirtualClock(loop, START)
+        self.clock = clock
         self.history = History()
         self.answers: list[Resolved] = []
         self.live = LiveCatalog()
@@ -237,7 +240,7 @@ class Cluster:
             )
             for _ in range(SHARDS)
         ]
-        self.nodes = [Node(number, directory, self._shards, self, seed) for number in range(nodes)]
+        self.nodes = [Node(number, directory, self._shards, self, seed) for number in range(NODES)]
 
     async def start(self) -> None:
         await self.directory.shards(SHARDS)
@@ -245,8 +248,8 @@ class Cluster:
             await shard.start()
         for number, node in enumerate(self.nodes):
             await node.identity.start()
-            node.owned = {number % SHARDS}
-            if number < SHARDS:
+            if number < DRIVERS:
+                node.owned = shards_of(number)
                 node.moves.start()
 
     async def settle(self) -> None:

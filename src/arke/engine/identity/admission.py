@@ -76,14 +76,11 @@ class Suppressed(Listed):
         super().__init__(hashes)
         self._list = suppression
         self._look_up = look_up
+        self.kept = look_up is None
+        """Whether nobody has to ask."""
         self._lifted: dict[bytes, int] = {}
         self._changing = asyncio.Lock()
         """The memory follows the list in the order in which the list changes."""
-
-    @property
-    def kept(self) -> bool:
-        """Whether nobody has to ask."""
-        return self._look_up is None
 
     async def start(self) -> None:
         """Read the list. Before anything else."""

@@ -95,13 +95,13 @@ class Identity:
         """At the public door, since the start."""
         return self._door.refused
 
-    def shared(self, keys: Collection[IdKey]) -> dict[IdKey, SharedId]:
-        """Those of these ids that very many devices shared on one day."""
-        return self._mappings.sharing.of(keys)
+    async def shared(self, keys: Collection[IdKey]) -> dict[IdKey, SharedId]:
+        """Those of these ids that very many devices shared on one day. Raises StoreUnavailable."""
+        return (await self._mappings.shared()).of(keys)
 
-    def shared_lately(self, now: int) -> list[SharedId]:
-        """Every id that very many devices shared on one of the last days."""
-        return self._mappings.sharing.lately(now)
+    async def shared_lately(self, now: int) -> list[SharedId]:
+        """Every id that very many devices shared on one of the last days. Raises StoreUnavailable."""
+        return (await self._mappings.shared()).lately(now)
 
     # --- resolving --------------------------------------------------------------------------------------
 

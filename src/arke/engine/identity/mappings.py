@@ -121,7 +121,7 @@ class Mappings:
         )
         self.moving = Moving()
         self.moved_lately = False
-        self.sharing = Sharing(devices_per_id, hashes)
+        self._sharing = Sharing(devices_per_id, hashes)
         self.joined = False
         self.linked: list[IdKey] = []
         self._generations = Generations(clock)
@@ -138,7 +138,7 @@ class Mappings:
             # Later ones are told from these by their numbers, whatever the clock says by now.
             self._generations.last = max((move.generation for move in moves), default=0)
             self._stored_generation = self._generations.last
-        self.sharing.start(await self._identities.shared())
+        self._sharing.start(await self._identities.shared())
 
     def new_generation(self, owner: Owner | None) -> int:
         """The number of a new mapping of the id that is now this owner's."""
@@ -182,7 +182,7 @@ class Mappings:
         """An id is on two devices, or was; a person's home is none."""
         if is_home(before) or is_home(uuid):
             return
-        shared = self.sharing.note(key, before, uuid, now)
+        shared = self._sharing.note(key, before, uuid, now)
         if shared is not None:
             self._batch.claims.shared[key] = shared
 
@@ -283,6 +283,12 @@ class Mappings:
         for move in (*void, *later.claims.moves):
             self.moving.finished(move)
         self.memory.forget()
+
+    async def shared(self) -> Sharing:
+        """Knows the ids that very many devices shared on one day, whichever engine has seen it."""
+        if not self._cached:
+            self._sharing.start(await self._identities.shared())
+        return self._sharing
 
     # --- moves and what is forgotten --------------------------------------------------------------------
 

@@ -47,10 +47,11 @@ class SqliteIdentities:
         owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
         with store_errors(self._database.where):
+            some_move = bool(ids) and ask(IDENTITIES["some_move"]).fetchone() is not None
             for key in ids:
                 if (row := ask(owner, key).fetchone()) is not None:
                     known.owners[key] = Owner(*row)
-                    if ask(moving, key).fetchone() is not None:
+                    if some_move and ask(moving, key).fetchone() is not None:
                         known.unsettled.add(key)
                 elif (first := self._first_device(key)) is not None:
                     known.firsts[key] = first

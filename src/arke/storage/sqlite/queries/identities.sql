@@ -23,6 +23,9 @@ ORDER BY generation DESC LIMIT ?3
 -- name: ids_of
 SELECT dpid, id FROM identity WHERE uuid = ?
 
+-- name: some_move
+SELECT 1 FROM move LIMIT 1
+
 -- name: is_moving
 SELECT 1 FROM move WHERE dpid = ? AND id = ? LIMIT 1
 
