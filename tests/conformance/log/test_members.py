@@ -21,7 +21,7 @@ import pytest
 from conformance.log.logs import SHARDS, Kept, opened
 from conformance.log.test_log import sight
 from conformance.log.worker import Store, Worker
-from patience import eventually
+from patience import eventually, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +49,9 @@ class Member:
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def is_stopped(self) -> bool:
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
     def end(self) -> None:
         self.process.kill()
@@ -96,6 +99,7 @@ class Scene:
         """Not while it writes: the file would stay locked."""
         with self.store.transaction():
             member.send(signal.SIGSTOP)
+            wait_until(member.is_stopped, "a process to stop")
 
     async def owned_by(self, *names: str) -> None:
         """Every shard is owned by one of these, each of whom has one, and goes on from here."""
