@@ -163,6 +163,7 @@ class Session:
         self.server = server
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
+        self._closed = False
         self.warned = False
         """Whether a commit of the last work has given up waiting for its standby."""
         self.lost = False
@@ -204,7 +205,10 @@ class Session:
         log.warning("postgres_notice", message=notice.message_primary, sqlstate=notice.sqlstate)
 
     async def close(self) -> None:
-        """Wait for what is in hand, and disconnect."""
+        """Wait for what is in hand, and disconnect. Safe twice."""
+        if self._closed:
+            return
+        self._closed = True
         await self.call(self._disconnect)
         self._pool.shutdown()
 
