@@ -118,7 +118,7 @@ class ShardTaker:
         taken = await take_shard(self._writing, number, self._name)
         store = PostgresShardStore(taken, writing=self._writing, reading=self._reading)
         silent_s = 0.0 if taken.clean else LEASE_S + self._wire.timeout_s
-        lease = Lease(lambda: store.proved_at, opens_at=taken.proved_at + silent_s)
+        lease = Lease(lambda: store.proved_at, opens_at=taken.taken_at + silent_s)
         wire = msgspec.structs.replace(
             self._wire, poster=_Shared(self._wire.poster), shard=(number, self._shards), lease=lease
         )
