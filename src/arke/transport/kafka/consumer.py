@@ -58,6 +58,8 @@ class ConsumerThread:
         """Those that are open, by shard. Only the thread touches it, and what follows."""
         self._fetched: set[int] = set()
         """Partitions that librdkafka has, of open streams and of some that were closed."""
+        self._early: dict[int, BufferedStream] = {}
+        """Streams that were opened while the group had their shard elsewhere."""
         self._paused: set[int] = set()
         self._members: GroupEvents | None = None
         self._mine: set[int] = set()
@@ -119,7 +121,8 @@ class ConsumerThread:
     def _fetch(self, stream: BufferedStream) -> None:
         shard = stream.shard
         if self._members is not None and shard not in self._mine:
-            return  # it was revoked while the store was asked
+            self._early[shard] = stream  # it was revoked while the store was asked, and may come back
+            return
         if shard in self._fetched:
             self._unassign([shard])
         self._consumer.incremental_assign([TopicPartition(self._topic, shard, stream.next - 1)])
@@ -130,6 +133,8 @@ class ConsumerThread:
         """What the group has assigned is only paused: to unassign it while a rebalance is under way would answer
         that, before anybody has heard of it.
         """
+        if self._early.get(stream.shard) is stream:
+            del self._early[stream.shard]
         if self._streams.get(stream.shard) is not stream:
             return
         del self._streams[stream.shard]
@@ -209,10 +214,12 @@ class ConsumerThread:
     # --- rebalances, in the thread ----------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Nothing is fetched yet: where to begin is for the store to say."""
+        """Nothing is fetched before it is opened: where to begin is for the store to say."""
         shards = _shards(partitions)
         self._mine |= shards
         consumer.incremental_assign([])
+        for shard in shards & self._early.keys():
+            self._fetch(self._early.pop(shard))
         if shards and self._members is not None:
             self._members.assigned(shards)
 
