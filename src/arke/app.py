@@ -35,7 +35,7 @@ from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
 from arke.engine.links import Joins, Links
 from arke.engine.live_catalog import CatchUp, LiveCatalog
-from arke.engine.moves import HandOver, Moves
+from arke.engine.moves import HandOver, Moves, OwnedMoves
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
@@ -58,11 +58,12 @@ from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from arke.clock import Clock, Entropy
     from arke.delivery.https.ports import Poster
     from arke.delivery.observer import FiguresObserver
+    from arke.engine.moves import MoveDriver
     from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
@@ -174,8 +175,11 @@ def engine_over(
     *,
     settings: Settings | None = None,
     batch_look_every_s: float | None = LOOK_EVERY_S,
+    owned: Callable[[], Collection[int]] | None = None,
 ) -> Engine:
-    """The services of an engine, each over those that it needs."""
+    """The services of an engine, each over those that it needs. `owned`, where other processes write the directory
+    too: the shards that this one owns.
+    """
     given = settings or Settings()
     identity = Identity(
         directory,
@@ -183,13 +187,19 @@ def engine_over(
         clock,
         takeovers_per_device=given.identity.takeovers_per_device,
         devices_per_id=given.identity.max_devices_per_id,
+        cached=owned is None,
         cached_ids=given.memory.ids,
         cached_people=given.memory.people,
     )
     live = LiveCatalog()
     shards = Shards(ports, identity.suppressed)
     homes = Homes(identity, directory.files, shards, clock)
-    moves = Moves(identity, HandOver(identity, clock, shards, homes))
+    hand_over = HandOver(identity, clock, shards, homes)
+    moves: MoveDriver = (
+        Moves(identity, hand_over)
+        if owned is None
+        else OwnedMoves(directory.identities, hand_over, shards, owned)
+    )
     joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
     events = Ingestion(live, identity, links, homes, shards, clock)

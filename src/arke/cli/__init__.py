@@ -10,6 +10,7 @@ import typer
 
 from arke import __version__
 from arke.cli.catalog import apply, check, estimate
+from arke.cli.cluster import cluster_app
 from arke.cli.deliveries import batch_app, resync, undelivered_app
 from arke.cli.engine import status, up
 from arke.cli.explain import explain
@@ -63,6 +64,7 @@ app.command()(simulate)
 app.add_typer(token_app, name="token")
 app.command()(status)
 app.command()(bench)
+app.add_typer(cluster_app, name="cluster")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,6 +41,10 @@ def up(
             help="Processes to use; fixed when the data directory is new.",
         ),
     ] = None,
+    role: Annotated[
+        Literal["all", "intake", "worker", "admin"],
+        typer.Option("--role", help="What this node of a cluster does (cluster.store)."),
+    ] = "all",
 ) -> None:
     """Run the engine: intake, evaluation, delivery, admin API. Ctrl-C stops it cleanly."""
     from arke.app import catalog_checkers
@@ -52,7 +56,7 @@ def up(
     settings = with_options(
         find_settings(config), intake_port=intake_port, admin_port=admin_port, shards=shards
     )
-    serve(data, settings, catalog_checkers())
+    serve(data, settings, catalog_checkers(), role)
 
 
 def status(

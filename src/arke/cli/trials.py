@@ -103,7 +103,8 @@ def bench(
         str,
         typer.Argument(
             metavar="[BENCH]",
-            help="delivery, evaluation, end-to-end, growth, walks, stall, batch, onboarding, estimate, or all.",
+            help="delivery, evaluation, end-to-end, growth, walks, stall, batch, onboarding, estimate, cluster, "
+            "or all.",
         ),
     ] = "all",
     json: Json = False,

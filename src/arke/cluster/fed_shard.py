@@ -74,6 +74,11 @@ class FedShard:
         """How many messages of the log are not taken."""
         return max(0, self._stream.end - self.shard.taken)
 
+    @property
+    def catalog(self) -> int:
+        """The version of the catalog that it goes by."""
+        return self.shard.runner.ruling.version
+
     # --- the log ----------------------------------------------------------------------------------------
 
     async def _fed(self) -> None:

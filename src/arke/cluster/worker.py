@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from arke.background import POSTPONED, Background, Pause
+from arke.errors import ArkeError
 from arke.log import get_logger
+from arke.shard.protocol import ShareAcknowledgements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.cluster.fed_shard import FedShard
+    from arke.transport.answering import Answering
 
 RETRY: Final = Pause(0.2, 2.0)
 
 log = get_logger("worker")
+
+
+class CatchUp(Protocol):
+    """Who knows the catalog in force."""
+
+    async def bring(self, shard: Answering) -> None: ...
 
 
 class Taking(Protocol):
@@ -104,6 +114,23 @@ class Worker:
         opening = self._opening.get(number)
         if opening is not None:
             await asyncio.gather(opening, return_exceptions=True)
+
+    async def share(self) -> None:
+        """Each shard learns when destinations acknowledged something to the others: some wait for it."""
+        newest: dict[int, float] = {}
+        shards = list(self._shards.values())
+        for known in [{}, newest]:
+            for shard in shards:
+                with suppress(ArkeError):
+                    for destination, at in (await shard.call(ShareAcknowledgements(dict(known)))).items():
+                        newest[destination] = max(at, newest.get(destination, at))
+
+    async def follow(self, newest: int, catch_up: CatchUp) -> None:
+        """Bring shards that go by an older catalog to the newest one."""
+        for shard in list(self._shards.values()):
+            if shard.catalog < newest:
+                with suppress(ArkeError):
+                    await catch_up.bring(shard)
 
     async def stop(self) -> None:
         """Give up all shards."""

@@ -93,9 +93,21 @@ class Joins:
         self._homes = homes
         self._background = Background()
         self._again = False
+        self._carries = True
+
+    def leave(self) -> None:
+        """Another node sees to it, which shares the directory with this one."""
+        self._carries = False
+
+    def carry(self) -> None:
+        """See to it here."""
+        self._carries = True
+        self.follow()
 
     def follow(self) -> None:
         """See to whoever joined and has not heard yet."""
+        if not self._carries:
+            return
         self._again = True
         if not self._background.running:
             self._background.spawn(self._run(), "joins")

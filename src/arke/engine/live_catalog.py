@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from arke.domain.catalog import Catalog
 from arke.domain.ids import IdRules
 from arke.shard.protocol import AskStatus, Prepare, Switch
 
 if TYPE_CHECKING:
-    from arke.shard.protocol import ShardPort
+    from arke.shard.protocol import Question
     from arke.storage.ports.directory import Catalogs
+
+A = TypeVar("A")
 
 
 class LiveCatalog:
@@ -45,13 +47,19 @@ class LiveCatalog:
         return any(known.id == destination for known in self.catalog.destinations)
 
 
+class Asked(Protocol):
+    """A shard, as it is asked: see `ShardPort`."""
+
+    async def call(self, question: Question[A]) -> A: ...
+
+
 class CatchUp:
     """Brings shards to the newest stored catalog."""
 
     def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
 
-    async def bring(self, shard: ShardPort) -> None:
+    async def bring(self, shard: Asked) -> None:
         """Returns once the shard goes by it. Raises what `ShardPort.call` raises."""
         await shard.call(AskStatus())
         version = 0

@@ -38,6 +38,10 @@ log = get_logger("moves")
 class MoveDriver(Protocol):
     """Makes moves that are stored."""
 
+    def start(self) -> None:
+        """Make those that there are. Safe twice."""
+        ...
+
     def follow(self) -> None:
         """There may be new ones."""
         ...
@@ -82,6 +86,9 @@ class Moves:
         self._hand_over = hand_over
         self._followed: set[IdKey] = set()
         self._background = Background()
+
+    def start(self) -> None:
+        self.follow()
 
     def follow(self) -> None:
         """Begin every durable move that is not in flight."""

@@ -109,6 +109,7 @@ class Privacy:
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
         self._background = Background()
+        self._carries = True
         self.suppression = Suppression(directory, identity, catalog, clock)
         self.large = LargeRequests(clock)
 
@@ -116,8 +117,21 @@ class Privacy:
 
     async def start(self) -> None:
         """Take up what is unfinished. Safe twice."""
+        self._carries = True
         if not self._background.running:
             await self._take_up()
+
+    def leave(self) -> None:
+        """Take requests, and have another node carry them through: who shares a directory with others begins so."""
+        self._carries = False
+
+    async def follow(self) -> None:
+        """Take up what other nodes have taken since. Raises StoreUnavailable."""
+        now = asyncio.get_running_loop().time()
+        for number in await self._directory.requests.unfinished():
+            if number not in self._ready and number not in self._erased:
+                self._waiting.setdefault(number, _Waiting(now))
+        self._news.set()
 
     async def _take_up(self) -> None:
         unfinished = await self._directory.requests.unfinished()
@@ -131,7 +145,11 @@ class Privacy:
         self._background.spawn(self._erase_for_ever(), "privacy-erasing")
 
     async def stop(self) -> None:
+        """What is unfinished is in the directory, and taken up from there."""
         await self._background.stop()
+        self._waiting.clear()
+        self._ready.clear()
+        self._erased.clear()
 
     async def until_idle(self, timeout_s: float) -> None:
         """Wait until every request has ended, or waits for a destination that does not acknowledge."""
@@ -153,10 +171,11 @@ class Privacy:
         for number, request in zip(numbers, requests, strict=True):
             request.number = number
         await self.suppression.put(await self._owned(requests), now)
-        loop_now = asyncio.get_running_loop().time()
-        self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
-        await self.start()
-        self._news.set()
+        if self._carries:
+            loop_now = asyncio.get_running_loop().time()
+            self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
+            await self.start()
+            self._news.set()
         return numbers
 
     async def _look_for(self, requests: Sequence[PrivacyRequest]) -> None:

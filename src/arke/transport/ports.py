@@ -94,7 +94,9 @@ class LogReader(Protocol):
     """A worker's end: streams of the shards that it owns. Stops fetching for a stream that is not read."""
 
     def open(self, shard: int, position: int) -> ShardStream:
-        """Read a shard on from after `position`, the one that the store has. A stream that was open is closed."""
+        """Read a shard on from after `position`, the one that the store has: what lies before it may be trimmed. A
+        stream of the shard that was open is closed.
+        """
         ...
 
 

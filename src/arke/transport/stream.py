@@ -66,6 +66,10 @@ class BufferedStream:
         """Messages and bytes."""
         return self._fetched - self._read, self._fetched_bytes - self._read_bytes
 
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
     def fetched(self, messages: list[Fetched]) -> None:
         """These will be put."""
         self._fetched += len(messages)
@@ -86,7 +90,7 @@ class BufferedStream:
 
     def fail(self, error: ArkeError) -> None:
         """After what has arrived, whoever reads gets this."""
-        if self._failure is None:
+        if not (self.failed or self._is_closed):
             log.error(
                 "log_stopped", shard=self.shard, position=self.next - 1, code=error.code, message=str(error)
             )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conformance.log.places import KafkaPlace
+from conformance.log.places import KafkaPlace, PostgresPlace
 from conformance.log.worker import Store
 from servers.kafka import Cluster, kafka_cluster
+from servers.postgres import KINDS, fresh_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +29,30 @@ def kafka(brokers: Cluster) -> KafkaPlace:
     return KafkaPlace(brokers.bootstrap)
 
 
-@pytest.fixture(params=["kafka"])
-def place(request: pytest.FixtureRequest) -> Place:
-    found: Place = request.getfixturevalue(request.param)
-    return found
+@pytest.fixture(params=KINDS)
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresPlace]:
+    for dsn in fresh_schema(request.param):
+        yield PostgresPlace(dsn)
+
+
+@pytest.fixture(params=["kafka", *KINDS])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    yield from _place(request)
+
+
+@pytest.fixture(params=["kafka", KINDS[-1]])
+def each_log(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """As `place`, for what takes long: one PostgreSQL is like the other there."""
+    yield from _place(request)
+
+
+def _place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if request.param == "kafka":
+        found: Place = request.getfixturevalue("kafka")
+        yield found
+    else:
+        for dsn in fresh_schema(request.param):
+            yield PostgresPlace(dsn)
 
 
 @pytest.fixture

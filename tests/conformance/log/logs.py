@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.storage.postgres.connection import Server, Session
 from arke.transport.kafka.assignment import KafkaAssignment
 from arke.transport.kafka.carrier import KafkaCarrier
 from arke.transport.kafka.consumer import ConsumerThread
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.packing import Bounds, PackedWriter
+from arke.transport.postgres.carrier import PostgresCarrier
+from arke.transport.postgres.leases import LeaseAssignment
+from arke.transport.postgres.reader import PostgresReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from arke.transport.ports import Assignment, LogReader, LogWriter, RefusedMessages, Unreadable
 
@@ -32,7 +38,16 @@ class KafkaLog(msgspec.Struct, frozen=True, tag="kafka"):
         return KafkaOptions(self.prefix, {"bootstrap.servers": self.bootstrap})
 
 
-AnyLog = KafkaLog
+class PostgresLog(msgspec.Struct, frozen=True, tag="postgres"):
+    """A schema on a server that runs."""
+
+    dsn: str
+
+    def session(self, name: str) -> Session:
+        return Session(Server(self.dsn), name)
+
+
+AnyLog = KafkaLog | PostgresLog
 
 
 class Ends(msgspec.Struct):
@@ -54,8 +69,16 @@ class Kept:
             self.by_place[one.shard, one.position, one.item] = one
 
 
+def opened(
+    log: AnyLog, refused: RefusedMessages, bounds: Bounds | None = None
+) -> AbstractAsyncContextManager[Ends]:
+    if isinstance(log, KafkaLog):
+        return _kafka(log, refused, bounds)
+    return _postgres(log, refused, bounds)
+
+
 @asynccontextmanager
-async def opened(log: AnyLog, refused: RefusedMessages, bounds: Bounds | None = None) -> AsyncIterator[Ends]:
+async def _kafka(log: KafkaLog, refused: RefusedMessages, bounds: Bounds | None) -> AsyncIterator[Ends]:
     writer = PackedWriter(KafkaCarrier(log.options), bounds)
     reader = ConsumerThread(log.options, refused)
     assignment = KafkaAssignment(reader)
@@ -63,4 +86,17 @@ async def opened(log: AnyLog, refused: RefusedMessages, bounds: Bounds | None = 
         yield Ends(writer, reader, assignment)
     finally:
         await assignment.stop()
+        await writer.close()
+
+
+@asynccontextmanager
+async def _postgres(log: PostgresLog, refused: RefusedMessages, bounds: Bounds | None) -> AsyncIterator[Ends]:
+    writer = PackedWriter(PostgresCarrier(log.session("append")), bounds)
+    reader = PostgresReader(log.session("read"), refused)
+    assignment = LeaseAssignment(log.session("leases"), secrets.token_hex(8), SHARDS)
+    try:
+        yield Ends(writer, reader, assignment)
+    finally:
+        await assignment.stop()
+        await reader.stop()
         await writer.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from arke.storage.postgres.connection import Server
+from arke.storage.postgres.schema import initialise
 from arke.transport.kafka.topic import Topic
-from conformance.log.logs import SHARDS, KafkaLog
+from arke.transport.postgres.carrier import SQL
+from conformance.log.logs import SHARDS, KafkaLog, PostgresLog
 
 if TYPE_CHECKING:
     from conformance.log.logs import AnyLog
@@ -44,10 +47,36 @@ class KafkaPlace:
         return log
 
     def put(self, log: AnyLog, shard: int, body: bytes) -> None:
+        assert isinstance(log, KafkaLog)
         producer = Producer({"bootstrap.servers": self._bootstrap, "acks": "all"})
         producer.produce(f"{log.prefix}-events", value=body, partition=shard)
         assert producer.flush() == 0
 
     def trim(self, log: AnyLog, shard: int, position: int) -> None:
+        assert isinstance(log, KafkaLog)
         place = TopicPartition(f"{log.prefix}-events", shard, position)
         self._admin.delete_records([place])[place].result()
+
+
+class PostgresPlace:
+    """A schema with nothing in it: a log is the schema, so there is one."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        with Server(dsn).connect() as connection:
+            initialise(connection, SHARDS, "here")
+
+    async def fresh(self) -> PostgresLog:
+        return PostgresLog(self._dsn)
+
+    def put(self, log: AnyLog, shard: int, body: bytes) -> None:
+        with Server(self._dsn).connect() as connection:
+            connection.execute(SQL["append"], ([shard], [body]))
+
+    def trim(self, log: AnyLog, shard: int, position: int) -> None:
+        with Server(self._dsn).connect() as connection:
+            connection.execute(SQL["trim"], ([shard], [position]))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with Server(self._dsn).connect() as connection:
+            return connection.execute(query.encode()).fetchall()

@@ -21,7 +21,7 @@ import pytest
 from conformance.log.logs import SHARDS, Kept, opened
 from conformance.log.test_log import sight
 from conformance.log.worker import Store, Worker
-from patience import eventually
+from patience import eventually, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +49,9 @@ class Member:
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def is_stopped(self) -> bool:
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
     def end(self) -> None:
         self.process.kill()
@@ -92,6 +95,12 @@ class Scene:
         member = self.members[name] = Member(self._log, self._path, name)
         return member
 
+    def stop(self, member: Member) -> None:
+        """Not while it writes: the file would stay locked."""
+        with self.store.transaction():
+            member.send(signal.SIGSTOP)
+            wait_until(member.is_stopped, "a process to stop")
+
     async def owned_by(self, *names: str) -> None:
         """Every shard is owned by one of these, each of whom has one, and goes on from here."""
         await eventually(lambda: self._are_owners(names), f"shards to be owned by {names}")
@@ -130,8 +139,8 @@ async def under_load(place: Place, folder: Path) -> AsyncIterator[Scene]:
             store.close()
 
 
-async def test_members_that_come_and_leave_hand_over_what_they_own(place: Place, tmp_path: Path) -> None:
-    log = await place.fresh()
+async def test_members_that_come_and_leave_hand_over_what_they_own(each_log: Place, tmp_path: Path) -> None:
+    log = await each_log.fresh()
     store = Store(tmp_path / "store.db")
     async with opened(log, Kept()) as ends, opened(log, Kept()) as others:
         one, other = Worker("one", ends.reader, store), Worker("other", others.reader, store)
@@ -148,14 +157,14 @@ async def test_members_that_come_and_leave_hand_over_what_they_own(place: Place,
 
 
 async def test_a_member_killed_one_stopped_and_woken_and_one_that_leaves_cost_nothing(
-    place: Place, tmp_path: Path
+    each_log: Place, tmp_path: Path
 ) -> None:
-    async with under_load(place, tmp_path) as scene:
+    async with under_load(each_log, tmp_path) as scene:
         killed, woken, leaving = (scene.begin(name) for name in ("killed", "woken", "leaving"))
         await scene.owned_by("killed", "woken", "leaving")
         killed.send(signal.SIGKILL)
         await scene.owned_by("woken", "leaving")
-        woken.send(signal.SIGSTOP)
+        scene.stop(woken)
         await scene.owned_by("leaving")
         woken.send(signal.SIGCONT)
         await scene.owned_by("woken", "leaving")
@@ -166,15 +175,18 @@ async def test_a_member_killed_one_stopped_and_woken_and_one_that_leaves_cost_no
 
 @pytest.mark.soak
 async def test_shards_of_a_dead_member_go_on_elsewhere_within_ten_seconds(
-    place: Place, tmp_path: Path
+    each_log: Place, tmp_path: Path
 ) -> None:
-    async with under_load(place, tmp_path) as scene:
+    async with under_load(each_log, tmp_path) as scene:
         scene.begin("stays")
         for number in range(10):
             dies = scene.begin(f"dies{number}")
             await scene.owned_by("stays", dies.name)
-            dies.send(signal.SIGKILL if number % 2 else signal.SIGSTOP)
             died = time.monotonic()
+            if number % 2:
+                dies.send(signal.SIGKILL)
+            else:
+                scene.stop(dies)
             await scene.owned_by("stays")
             assert time.monotonic() - died < TAKEN_OVER_S
             dies.end()

@@ -44,7 +44,8 @@ class Store:
         self._database.executescript(SCHEMA)
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Nobody else writes meanwhile."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -58,7 +59,7 @@ class Store:
 
     def take(self, shard: int, owner: str) -> tuple[int, int]:
         """The new epoch, and the position."""
-        with self._transaction():
+        with self.transaction():
             self._rows("INSERT OR IGNORE INTO shard VALUES (?, 0, 0, '')", shard)
             query = "UPDATE shard SET epoch = epoch + 1, owner = ? WHERE shard = ? RETURNING epoch, position"
             epoch, position = self._rows(query, owner, shard)[0]
@@ -66,7 +67,7 @@ class Store:
 
     def apply(self, owner: str, epoch: int, position: int, messages: list[LogMessage]) -> int:
         shard, last = messages[0].shard, messages[-1].position
-        with self._transaction():
+        with self.transaction():
             query = "UPDATE shard SET position = ? WHERE shard = ? AND epoch = ? AND position = ? RETURNING 1"
             if not self._rows(query, last, shard, epoch, position):
                 raise Fenced

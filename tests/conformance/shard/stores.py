@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerEntry, LedgerRow, Try
@@ -46,16 +46,28 @@ class OpenedStore(PostgresShardStore):
         await self._reading.close()
 
 
+async def open_in_postgres(dsn: str, owner: str = "test", shard: int = 1, **options: Any) -> OpenedStore:
+    """The store of a shard that `owner` takes."""
+    server = Server(dsn)
+    writing, reading = Session(server, f"{owner}-writing"), Session(server, f"{owner}-reading")
+    taken = await take_shard(writing, shard, owner)
+    return OpenedStore(taken, writing=writing, reading=reading, **options)
+
+
+def make_cluster(dsn: str) -> None:
+    """Two shards, whose hashes have the key of the other adapters' in these tests."""
+    with Server(dsn).connect() as connection:
+        if not initialise(connection, 2, "test"):
+            connection.execute("UPDATE shard SET uid_key = 'fixed'")
+
+
 def in_postgres(kind: str) -> Open:
     """A shard of a cluster that stays the same for a folder."""
 
     async def opened(folder: Path) -> ShardStore:
-        server = Server(schema_for(kind, folder))
-        with server.connect() as connection:
-            if not initialise(connection, 2, "test"):
-                connection.execute("UPDATE shard SET uid_key = 'fixed'")
-        writing, reading = Session(server, "test-writing"), Session(server, "test-reading")
-        return OpenedStore(await take_shard(writing, 1, "test"), writing=writing, reading=reading)
+        dsn = schema_for(kind, folder)
+        make_cluster(dsn)
+        return await open_in_postgres(dsn)
 
     opened.__name__ = f"in_postgres_{kind}"
     return opened

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from arke.delivery.https.ports import Poster
     from arke.delivery.https.request import OutboundRequest
     from arke.delivery.lease import Lease
-    from arke.storage.ports.shard import ShardReader, StoredDevice
+    from arke.storage.ports.shard import ShardReader, ShardStore, StoredDevice
 
 
 class NotingPoster(Reachable):
@@ -59,8 +60,8 @@ def prepared(version: int = 1, text: str | None = None) -> Prepare:
 
 @asynccontextmanager
 async def running_shard(
-    store: SqliteShardStore,
-    poster: NotingPoster,
+    store: ShardStore,
+    poster: Poster,
     *,
     housekeeping: bool = True,
     delivering: bool = True,

@@ -16,7 +16,7 @@ from arke.errors import InvalidInput, StoreUnavailable
 from arke.storage.ports.directory import StoredCatalog
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.directory import PostgresDirectory
-from integration.postgres.nodes import nodes
+from integration.postgres.nodes import nodes, take
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -172,6 +172,36 @@ async def test_a_connection_that_was_cut_is_opened_again(dsn: str) -> None:
                 await writing
             holder.rollback()
             await node.try_writing()
+
+
+async def test_a_commit_that_stopped_waiting_for_its_standby_is_none(dsn: str) -> None:
+    """The server says so by a warning; what else it warns of may not be what was asked for either."""
+    async with nodes(dsn, 1) as (node,):
+        warning = "DO $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; END $$"
+        with pytest.raises(StoreUnavailable, match="its standby does not answer"):
+            await node._database.rows(warning)
+        await node.try_writing()
+
+
+async def test_a_server_that_takes_no_writes_any_more_is_let_go_of(dsn: str) -> None:
+    """By then another one is the primary, and the next connection finds it."""
+    async with nodes(dsn, 1) as (node,):
+        await node._database.rows("SET default_transaction_read_only = on")
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await node.try_writing()
+        await node.try_writing()
+
+
+async def test_behind_a_pooler_nothing_is_prepared_and_all_works(dsn: str) -> None:
+    async with nodes(dsn, 1):
+        node = PostgresDirectory(Server(dsn, prepared_statements="off"), connections=1)
+        try:
+            for turn in range(10):
+                await take(node, [KEY], f"device-{turn}")
+            assert (await node.identities.look_up([KEY])).owners[KEY].uuid == "device-9"
+            assert await node._database.rows("SELECT count(*) FROM pg_prepared_statements") == [(0,)]
+        finally:
+            await node.close()
 
 
 async def test_a_cluster_that_was_never_made_says_what_to_do(dsn: str) -> None:

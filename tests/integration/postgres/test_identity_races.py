@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from arke.domain.homes import home_of
-from arke.domain.identity import Claims, Owner, PersonRow
+from arke.domain.identity import Claims, Move, Owner, PersonRow
+from arke.storage.ports.feeds import Holding, Subject
 from integration.postgres.nodes import nodes, take
 
 if TYPE_CHECKING:
-    from arke.domain.identity import IdKey, Move
+    from arke.domain.identity import IdKey
     from arke.storage.ports.directory import Directory
 
 IDS = [(1, f"id-{number}") for number in range(20)]
@@ -124,3 +125,20 @@ async def test_devices_of_a_person_that_several_nodes_link_stay_within_bounds(ds
         (devices,) = (await four[0].identities.devices([ANN])).values()
         assert len(devices) == 100 - 1, "the home speaks, and is none of them"
         assert len(await four[0].files.joining(1_000)) == 160
+
+
+async def test_the_longest_ids_there_are_fit_into_every_index(dsn: str) -> None:
+    """512 characters of four bytes that no compression makes much shorter, also where a home is made of them."""
+    key = (2**31, "".join(chr(0x10000 + n * 977 % 0xF0000) for n in range(512)))
+    home, device = home_of(key), "1" * 38
+    assert len(key[1].encode()) == 2048
+    async with nodes(dsn, 1) as (node,):
+        people = {(*key, home): PersonRow(1, 0), (*key, device): PersonRow(1, 0)}
+        claims = Claims(1, {key: Owner(home, 1)}, moves=[Move(*key, device, home, 1, 1)], people=people)
+        assert await node.identities.link(claims) == set()
+        known = await node.identities.look_up([key], people)
+        assert (known.owners, known.people) == (claims.owners, people)
+        assert [(one.id, one.uuid) for one in await node.files.joining(10)] == [(key[1], device)]
+        (feed,) = await node.files.feeds.open("", key[0], [Subject("trait", 1)])
+        await node.files.feeds.hold(1, [Holding(feed.number, key[1])], [])
+        assert await node.files.feeds.page(feed.number, "", 10) == [(key[1], 1)]

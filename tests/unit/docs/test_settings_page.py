@@ -89,6 +89,7 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
         "privacy.honour": "gpc, gpp",
         "secrets.env_prefix": "OTHER_",
         "cluster.store": "env:ARKE_PG",
+        "cluster.secret": "env:ARKE_CLUSTER_SECRET",
         "cluster.servers": '{"b": "env:ARKE_PG_B"}',
         "cluster.log": "kafka",
         "cluster.dcs": "fast",

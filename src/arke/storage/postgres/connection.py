@@ -7,6 +7,7 @@ mode may stand in between; see `prepared_statements`.
 from __future__ import annotations
 
 import asyncio
+import select
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -162,6 +163,7 @@ class Session:
         self.server = server
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
+        self._closed = False
         self.warned = False
         """Whether a commit of the last work has given up waiting for its standby."""
         self.lost = False
@@ -190,6 +192,8 @@ class Session:
             raise
 
     def _opened(self) -> Connection:
+        if self._connection is not None and _has_ended(self._connection):
+            self._disconnect()
         if self._connection is None:
             self._connection = self.server.connect()
             self._connection.add_notice_handler(self._notice)
@@ -201,7 +205,10 @@ class Session:
         log.warning("postgres_notice", message=notice.message_primary, sqlstate=notice.sqlstate)
 
     async def close(self) -> None:
-        """Wait for what is in hand, and disconnect."""
+        """Wait for what is in hand, and disconnect. Safe twice."""
+        if self._closed:
+            return
+        self._closed = True
         await self.call(self._disconnect)
         self._pool.shutdown()
 
@@ -209,3 +216,12 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Whether the server has gone, or said something, while nobody asked it."""
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -119,6 +119,8 @@ class _Line:
         self.connection = connection
         self.unreplicated = False
         connection.add_notice_handler(self._notice)
+        # A plan that was kept from when a table was empty reads all of it once it has grown.
+        connection.prepare_threshold = None
 
     def _notice(self, notice: Diagnostic) -> None:
         self.unreplicated |= notice.sqlstate == NOT_REPLICATED

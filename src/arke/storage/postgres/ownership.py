@@ -27,7 +27,8 @@ SETTLED_STRIDE: Final = 1 << 20
 
 class TakenShard(msgspec.Struct, frozen=True):
     """A shard in the hands of its owner: where it stands, and the key of its hashes. `clean`: the owner before let
-    it go, so that nothing of it can be on the way to destinations. `proved_at` as in `PostgresShardStore`.
+    it go, so that nothing of it can be on the way to destinations. `proved_at` as in `PostgresShardStore`;
+    `taken_at`, on the same clock, is when the owner before can have proved nothing more.
     """
 
     shard: int
@@ -35,6 +36,7 @@ class TakenShard(msgspec.Struct, frozen=True):
     key: bytes
     clean: bool
     proved_at: float
+    taken_at: float
 
 
 async def take_shard(session: Session, shard: int, owner: str) -> TakenShard:
@@ -46,7 +48,7 @@ async def take_shard(session: Session, shard: int, owner: str) -> TakenShard:
         if row is None:
             raise InvalidInput(f"there is no shard {shard} in this cluster")
         *standing, key, clean = row
-        return TakenShard(shard, Standing(*standing), key, clean, asked_at)
+        return TakenShard(shard, Standing(*standing), key, clean, asked_at, time.monotonic())
 
     return await session.run(take)
 

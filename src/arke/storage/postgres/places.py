@@ -19,10 +19,12 @@ class Places:
     def __init__(self, hashes: KeyedHash) -> None:
         self._hashes = hashes
         self._seen: dict[int, Profile | None] = {}
+        self._hashed: dict[str, int] = {}
 
     def first(self, uuids: Iterable[str]) -> list[int]:
         """Where to look to begin with."""
-        return list({self._hashes.uid(uuid) for uuid in uuids})
+        self._hashed = {uuid: self._hashes.uid(uuid) for uuid in uuids}
+        return list(set(self._hashed.values()))
 
     def look(self, uids: Iterable[int], profiles: Mapping[int, Profile]) -> None:
         """Remember who stands at these uids: nobody, where there is no profile."""
@@ -52,7 +54,9 @@ class Places:
 
     def _place(self, uuid: str, fresh: set[int]) -> int:
         """The first place that is not another's, as far as was looked."""
-        uid = self._hashes.uid(uuid)
+        uid = self._hashed.get(uuid)
+        if uid is None:
+            uid = self._hashes.uid(uuid)
         while True:
             profile = self._seen.get(uid)
             taken = uid in fresh if profile is None else profile.uuid != uuid

@@ -83,7 +83,8 @@ WHERE i.dpid = k.dpid AND i.id = k.id AND i.replaces IS NOT NULL
 RETURNING i.dpid, i.id
 
 -- name: link_people
--- Of ids that were claimed at the same time (owner, claimed), only where the claim stands.
+-- Of ids that were claimed at the same time (owner, claimed), only where the claim stands. IS TRUE: so that the id is
+-- looked up by its key, and not among all ids of the owner, of which there may be very many.
 INSERT INTO person AS p (dpid, id, uuid, at, generation, state)
 SELECT l.dpid, l.id, l.uuid, %s, l.generation, l.state
 FROM unnest(
@@ -91,7 +92,7 @@ FROM unnest(
 ) AS l(dpid, id, uuid, generation, state, owner, claimed)
 WHERE l.owner IS NULL OR EXISTS (
   SELECT 1 FROM identity i
-  WHERE i.dpid = l.dpid AND i.id = l.id AND i.uuid = l.owner AND i.generation = l.claimed
+  WHERE i.dpid = l.dpid AND i.id = l.id AND i.generation = l.claimed AND (i.uuid = l.owner) IS TRUE
 )
 ORDER BY l.dpid, l.id, l.uuid
 ON CONFLICT (dpid, id, uuid) DO UPDATE
@@ -120,7 +121,7 @@ FROM unnest(
 ) AS m(dpid, id, old_uuid, new_uuid, at, generation, old_shard, owner, claimed)
 WHERE m.owner IS NULL OR EXISTS (
   SELECT 1 FROM identity i
-  WHERE i.dpid = m.dpid AND i.id = m.id AND i.uuid = m.owner AND i.generation = m.claimed
+  WHERE i.dpid = m.dpid AND i.id = m.id AND i.generation = m.claimed AND (i.uuid = m.owner) IS TRUE
 )
 ORDER BY m.dpid, m.id, m.generation
 

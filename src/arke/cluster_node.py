@@ -1,0 +1,225 @@
+"""A node of a cluster: its parts by its role, in the order in which they start and stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke.app import check_egress, engine_over, https_wire
+from arke.background import Background, every
+from arke.clock import SystemClock, SystemEntropy
+from arke.cluster.lead import Lead
+from arke.cluster.leadership import Leadership
+from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard
+from arke.cluster.owners import KnownOwners
+from arke.cluster.peers import Peers
+from arke.cluster.worker import Worker
+from arke.cluster_app import ShardTaker, check_topic, kafka_of, postgres_of
+from arke.delivery.secrets import resolve_secret
+from arke.engine.live_catalog import CatchUp
+from arke.errors import SettingsError, StoreUnavailable
+from arke.log import get_logger
+from arke.settings import host_and_port
+from arke.storage.committer import ThreadCommitter
+from arke.storage.ports.nodes import Node
+from arke.storage.postgres.connection import Session
+from arke.storage.postgres.database import Database
+from arke.storage.postgres.directory import PostgresDirectory
+from arke.storage.postgres.nodes import PostgresNodes
+from arke.transport.kafka.assignment import KafkaAssignment
+from arke.transport.kafka.carrier import KafkaCarrier
+from arke.transport.kafka.consumer import ConsumerThread
+from arke.transport.packing import PackedWriter
+from arke.transport.peers.door import PeerDoor
+from arke.transport.peers.trust import Certificates, Trust
+from arke.transport.postgres.carrier import PostgresCarrier
+from arke.transport.postgres.leases import LeaseAssignment
+from arke.transport.postgres.reader import PostgresReader
+from arke.transport.postgres.refused import PostgresRefused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from arke.cluster.role import Role
+    from arke.operations.engine import Engine
+    from arke.settings import Cluster, Settings
+    from arke.storage.ports.nodes import Nodes
+    from arke.storage.postgres.connection import Server
+    from arke.transport.ports import Assignment, LogReader, LogWriter
+
+SAID_EVERY_S: Final = 1.0
+FOLLOWED_EVERY_S: Final = 0.5
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+log = get_logger("node")
+
+
+class RunningNode(msgspec.Struct, frozen=True):
+    """A node that has started. `worker` owns shards where the role says so."""
+
+    name: str
+    engine: Engine
+    worker: Worker
+    leadership: Leadership | None
+
+
+@asynccontextmanager
+async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningNode]:
+    """A node over the cluster's store and log; gives up its shards, and says that it goes, on the way out.
+
+    Raises SettingsError, SecretUnresolved, StoreUnavailable, StoreTooNew, InvalidInput.
+    """
+    check_egress(settings.egress)
+    server, trust = postgres_of(settings), trust_of(settings.cluster)
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_listener(settings.cluster))
+        address = settings.cluster.advertise or _address(listener)
+        directory = PostgresDirectory(server, connections=settings.cluster.connections)
+        shards = await directory.shards(settings.cluster.shards)
+        database = Database(server, 1)
+        stack.callback(database.close)
+        nodes = PostgresNodes(database)
+        works = role in ("all", "worker")
+        way = await _way(stack, settings, server, name, shards, reads=works)
+        catch_up = CatchUp(directory.catalogs)
+        taker = ShardTaker(server, name, https_wire(settings), shards, way.reader, catch_up)
+        worker = Worker(taker)
+        taker.gone = worker.gone
+        peers = Peers(trust, address, worker.shards)
+        stack.push_async_callback(peers.close)
+        owners = KnownOwners(nodes, peers.at)
+        seen_within_s = 0.0 if settings.cluster.dcs == "fast" else SEEN_WITHIN_S
+        engine = engine_over(
+            directory,
+            [OwnedShard(n, way.writer, owners, seen_within_s=seen_within_s) for n in range(shards)],
+            SystemClock(),
+            SystemEntropy(),
+            ThreadCommitter("catalog"),
+            settings=settings,
+            owned=worker.shards.keys,
+        )
+        stack.push_async_callback(engine.stop)
+        lead = Lead(engine)
+        await engine.identity.start()
+        await engine.catalogs.follow()
+        engine.links.watch()
+        here = Node(name, address, role, version("arke"))
+        background = Background()
+        stack.push_async_callback(background.stop)
+        await nodes.here(here)
+        stack.push_async_callback(partial(_leave, nodes, name))
+        background.spawn(every(SAID_EVERY_S, partial(_say, nodes, here, engine)), "here")
+        background.spawn(
+            every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead)), "follow"
+        )
+        if works:
+            door = PeerDoor(worker.shards, trust)
+            await door.start(listener)
+            stack.push_async_callback(taker.close)
+            stack.push_async_callback(door.stop)
+            stack.push_async_callback(worker.stop)
+            engine.moves.start()
+            background.spawn(every(SAID_EVERY_S, worker.share), "share")
+            await way.assignment.start(worker)
+            stack.push_async_callback(way.assignment.stop)
+        leadership = None
+        if role in ("all", "admin"):
+            leadership = Leadership(nodes, name, lead)
+            leadership.start()
+            stack.push_async_callback(leadership.stop)
+        log.info("node_up", name=name, role=role, address=address)
+        yield RunningNode(name, engine, worker, leadership)
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """The way of events: into the log, and out of it."""
+
+    writer: LogWriter
+    reader: LogReader
+    assignment: Assignment
+
+
+async def _way(
+    stack: AsyncExitStack, settings: Settings, server: Server, name: str, shards: int, *, reads: bool
+) -> _Way:
+    def session(what: str) -> Session:
+        opened = Session(server, what)
+        stack.push_async_callback(opened.close)
+        return opened
+
+    refused = PostgresRefused(session("refused"))
+    if settings.cluster.log == "kafka":
+        options = kafka_of(settings)
+        await check_topic(settings, server, shards)
+        consumer = ConsumerThread(options, refused)
+        if not reads:
+            await consumer.stop()
+        writer = PackedWriter(KafkaCarrier(options))
+        stack.push_async_callback(writer.close)
+        return _Way(writer, consumer, KafkaAssignment(consumer))
+    writer = PackedWriter(PostgresCarrier(session("append")))
+    stack.push_async_callback(writer.close)
+    reader = PostgresReader(session("fetch"), refused)
+    stack.push_async_callback(reader.stop)
+    return _Way(writer, reader, LeaseAssignment(session("lease"), name, shards))
+
+
+def trust_of(cluster: Cluster) -> Trust:
+    """What nodes show each other. Raises SettingsError where others than this machine may come and nothing is."""
+    files = [cluster.ca_file, cluster.cert_file, cluster.key_file]
+    if any(files) and not all(files):
+        raise SettingsError("cluster.ca_file: ca_file, cert_file and key_file belong together")
+    certificates = (
+        Certificates(cluster.ca_file, cluster.cert_file, cluster.key_file) if cluster.ca_file else None
+    )
+    if not (cluster.secret or certificates):
+        host, _ = host_and_port(cluster.peers, "cluster.peers")
+        if host not in LOOPBACK:
+            raise SettingsError(
+                f"cluster.peers: {cluster.peers} is open to others: set cluster.secret, or certificates"
+            )
+    return Trust(resolve_secret(cluster.secret).encode() if cluster.secret else None, certificates)
+
+
+def _listener(cluster: Cluster) -> socket.socket:
+    host, port = host_and_port(cluster.peers, "cluster.peers")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SettingsError(f"cluster.peers: cannot listen on {cluster.peers}: {error.strerror}") from None
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _say(nodes: Nodes, here: Node, engine: Engine) -> None:
+    with suppress(StoreUnavailable):
+        await nodes.here(msgspec.structs.replace(here, catalog=engine.live.version))
+
+
+async def _leave(nodes: Nodes, name: str) -> None:
+    with suppress(StoreUnavailable):
+        await nodes.leave(name)
+
+
+async def _follow(
+    engine: Engine, directory: PostgresDirectory, worker: Worker, catch_up: CatchUp, lead: Lead
+) -> None:
+    """Go by the newest catalog, whichever node applied it."""
+    try:
+        if await engine.catalogs.follow():
+            await lead.follow_catalog()
+        await worker.follow(await directory.catalogs.newest(), catch_up)
+    except StoreUnavailable as error:
+        log.warning("catalog_not_followed", message=str(error))

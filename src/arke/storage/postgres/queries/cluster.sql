@@ -1,0 +1,11 @@
+-- A cluster as a whole. The tables: migrations/0001_shards.sql and 0002_directory.sql.
+
+-- name: get
+SELECT value FROM meta WHERE key = %s
+
+-- name: add
+INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING
+
+-- name: shards
+SELECT shard, owner, epoch, position, profiles, extract(epoch FROM clock_timestamp() - proved)::float8
+FROM shard ORDER BY shard

@@ -1,0 +1,93 @@
+"""Messages to the log in PostgreSQL: what waits while one transaction is under way goes together in the next."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+from arke.background import Background
+from arke.errors import ArkeError, ShardDown, StoreUnavailable
+from arke.storage.postgres.connection import described
+from arke.storage.sql_files import statements
+
+if TYPE_CHECKING:
+    from arke.storage.postgres.connection import Connection, Session
+    from arke.transport.packing import Packed
+
+SQL: Final = statements(Path(__file__).parent / "queries" / "log.sql")
+TOGETHER_BYTES: Final = 4 * 1024 * 1024
+SHUT_DOWN: Final = "57P"
+"""Class of errors of a server that ends connections, whatever they had committed."""
+
+
+class PostgresCarrier:
+    """A `Carrier` into the table, by one connection of its own."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._waiting: deque[Packed] = deque()
+        self._background = Background()
+        self._bringing = False
+
+    def send(self, message: Packed) -> None:
+        self._waiting.append(message)
+        if not self._bringing:
+            self._bringing = True
+            self._background.spawn(self._bring(), "log-append")
+
+    async def _bring(self) -> None:
+        while self._waiting:
+            messages = self._next()
+            try:
+                positions = await self._session.run(lambda connection: self._append(connection, messages))  # noqa: B023
+            except ArkeError as error:
+                for message in messages:
+                    message.answered(error)
+            else:
+                for message, position in zip(messages, positions, strict=True):
+                    message.answered(position)
+        self._bringing = False
+
+    def _next(self) -> list[Packed]:
+        messages = [self._waiting.popleft()]
+        size = messages[0].bytes
+        while self._waiting and (size := size + self._waiting[0].bytes) <= TOGETHER_BYTES:
+            messages.append(self._waiting.popleft())
+        return messages
+
+    def _append(self, connection: Connection, messages: list[Packed]) -> list[int]:
+        """In the session's thread: one statement, one transaction, one round trip. Raises StoreUnavailable where
+        the server refused, ShardDown where its answer was lost or says too little.
+        """
+        shards = [message.shard for message in messages]
+        try:
+            rows = connection.execute(
+                SQL["append"], (shards, [message.body() for message in messages]), binary=True
+            ).fetchall()
+        except psycopg.Error as error:
+            if error.sqlstate is None or error.sqlstate.startswith(SHUT_DOWN):
+                raise ShardDown(
+                    f"the log went away ({described(error)}): nobody knows whether it has the events"
+                ) from error
+            raise StoreUnavailable(f"the log: {described(error)}") from error
+        if self._session.warned:
+            raise ShardDown("the log has not heard of its standby: nobody knows whether the events last")
+        return _positions(shards, dict(rows))
+
+    async def close(self, timeout_s: float) -> None:
+        await self._background.until_idle(timeout_s)
+        await self._background.stop()
+        await self._session.close()
+
+
+def _positions(shards: list[int], ends: dict[int, int]) -> list[int]:
+    """The numbers of messages of these shards, whose last ones have these."""
+    left = Counter(shards)
+    positions = []
+    for shard in shards:
+        left[shard] -= 1
+        positions.append(ends[shard] - left[shard])
+    return positions

@@ -1,0 +1,37 @@
+"""What no log's reader could read, kept in PostgreSQL for a while, whichever log it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke.storage.sql_files import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.storage.postgres.connection import Connection, Session
+    from arke.transport.ports import Unreadable
+
+SQL: Final = statements(Path(__file__).parent / "queries" / "log.sql")
+KEPT_S: Final = 7 * 86_400
+"""They may be about people, and nobody can tell whom to erase: they stay no longer than the events of a log."""
+
+
+class PostgresRefused:
+    """The table of refused messages, by somebody's session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def refuse(self, unreadable: Sequence[Unreadable]) -> None:
+        columns = [list(column) for column in zip(*map(msgspec.structs.astuple, unreadable), strict=True)]
+
+        def work(connection: Connection) -> None:
+            with connection.transaction():
+                connection.execute(SQL["refuse"], columns)
+                connection.execute(SQL["trim_refused"], (KEPT_S,))
+
+        await self._session.run(work)

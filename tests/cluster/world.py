@@ -1,0 +1,236 @@
+"""A cluster as an operator runs it: PostgreSQL, perhaps Kafka, nodes as processes, a destination, a sender."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from arke.api.client import Client
+from arke.api.reach import engine_socket, over_socket
+from e2e.catalogs import DPID, catalog, destination
+from e2e.engine_process import ARKE
+from e2e.receiver_thread import ReceiverThread
+from patience import PATIENCE_S, wait_until
+from servers.postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from arke.operations.status import Status
+    from servers.kafka import Cluster as Brokers
+
+SHARDS: Final = 16
+BODY: Final = 40
+USERS: Final = 200
+
+
+class NodeProcess:
+    """`arke up --role ROLE`."""
+
+    def __init__(self, folder: Path, config: Path, environ: dict[str, str], role: str) -> None:
+        self.role = role
+        self.folder = folder
+        self.data = folder / "data"
+        self._config = config
+        self._environ = environ
+        self._process: subprocess.Popen[str] | None = None
+        self.doors: dict[str, str] = {}
+
+    def start(self) -> Self:
+        """Start and wait until it says that it is ready."""
+        self.folder.mkdir(exist_ok=True)
+        command = [ARKE, "up", "--config", str(self._config), "--data", str(self.data), "--role", self.role]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environ
+            )
+        assert self._process.stdout is not None
+        watchdog = threading.Timer(PATIENCE_S, self._process.kill)
+        watchdog.start()
+        try:
+            for line in self._process.stdout:
+                if line == "ready\n":
+                    return self
+                name, _, url = line.strip().partition(" ")
+                self.doors[name] = url.strip().removeprefix("http://")
+        finally:
+            watchdog.cancel()
+        self._process.stdout.close()
+        raise AssertionError(f"the {self.role} did not start:\n{self.log()}")
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self, number: signal.Signals | None = None) -> int:
+        """Wait for its end, after a signal if one is given; the exit code."""
+        if self._process is None:
+            return 0
+        if number is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            code = self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise AssertionError(f"the {self.role} does not end:\n{self.log()[-4_000:]}") from None
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+
+class World:
+    """Everything, until the end of the block. Start nodes with `node`."""
+
+    def __init__(self, folder: Path, kind: str, brokers: Brokers | None = None) -> None:
+        self._folder = folder
+        self.postgres = PostgresServer(kind)
+        self.brokers = brokers
+        self.receiver = ReceiverThread()
+        self.nodes: list[NodeProcess] = []
+        self.config = folder / "arke.toml"
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("ARKE_")}
+
+    def __enter__(self) -> Self:
+        self.postgres.start()
+        self.receiver.__enter__()
+        self.environ["ARKE_PG"] = self.postgres.dsn()
+        kafka = ""
+        if self.brokers is not None:
+            kafka = f'[kafka]\nprefix = "chain-{os.getpid()}-{self._folder.name}"\n'
+            kafka += f'options = {{"bootstrap.servers" = "{self.brokers.bootstrap}"}}\n'
+        self.config.write_text(
+            '[server]\nintake = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n[auth]\nintake = "open"\n'
+            '[egress]\nallow_cidrs = ["127.0.0.0/8"]\n'
+            f'[cluster]\nstore = "env:ARKE_PG"\nshards = {SHARDS}\npeers = "127.0.0.1:0"\n'
+            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{kafka}'
+        )
+        done = self.arke("cluster", "init", "--config", str(self.config))
+        assert done.returncode == 0, done.stderr
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.send(signal.SIGCONT)
+            node.ended(signal.SIGKILL)
+        self.receiver.__exit__()
+        self.postgres.close()
+
+    def arke(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ARKE, *arguments], capture_output=True, text=True, env=self.environ, timeout=PATIENCE_S
+        )
+
+    def node(self, role: str) -> NodeProcess:
+        started = NodeProcess(self._folder / f"{role}-{len(self.nodes)}", self.config, self.environ, role)
+        self.nodes.append(started)
+        return started.start()
+
+    def apply(self, admin: NodeProcess) -> None:
+        """A catalog with one destination, in force on every shard and every node."""
+        path = self._folder / "catalog.json"
+        path.write_text(catalog([destination(1, self.receiver.url, self.receiver.ca_file)]))
+        wait_until(lambda: self.owned() == SHARDS, "all shards to be owned")
+        done = self.arke("apply", str(path), "--data", str(admin.data))
+        assert done.returncode == 0, done.stderr
+        wait_until(self._follow, "every node to go by it")
+
+    def _follow(self) -> bool:
+        nodes = self.cluster()["nodes"]
+        return all(node["catalog"] == 1 for node in nodes)
+
+    def cluster(self) -> dict[str, Any]:
+        """`arke cluster status --json`."""
+        done = self.arke("cluster", "status", "--config", str(self.config), "--json")
+        assert done.returncode in (0, 1), done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def owned(self) -> int:
+        """How many shards somebody owns."""
+        return sum(shard["owner"] is not None for shard in self.cluster()["shards"])
+
+    def client(self, node: NodeProcess) -> Client:
+        return Client(over_socket(engine_socket(node.data)))
+
+
+class Sender:
+    """Sends events about USERS users until `stop`, each until it is accepted: a repeated one has the same id."""
+
+    def __init__(self, doors: list[str]) -> None:
+        self._doors = doors
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self.accepted: Counter[str] = Counter()
+        self.refused = 0
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Once all that was begun is accepted."""
+        self._stopping.set()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "an event was never accepted"
+
+    @property
+    def events(self) -> int:
+        return sum(self.accepted.values())
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            lines = []
+            for _ in range(BODY):
+                self._number += 1
+                lines.append((f"p{self._number % USERS}", f"e{self._number}"))
+            while lines:
+                lines = self._sent(lines)
+                if lines:
+                    self.refused += len(lines)
+                    self._stopping.wait(0.1)
+
+    def _sent(self, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those that are to be sent again."""
+        body = b"".join(
+            json.dumps(
+                {
+                    "ids": [{"dpid": DPID, "id": user}],
+                    "signals": {"c_see": ["camera"]},
+                    "event_id": event,
+                }
+            ).encode()
+            + b"\n"
+            for user, event in lines
+        )
+        host, _, port = self._doors[self._number % len(self._doors)].rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        try:
+            connection.request("POST", "/v1/events", body, {"Content-Type": "application/x-ndjson"})
+            answer = connection.getresponse()
+            said = answer.read()
+        except (OSError, http.client.HTTPException):
+            return lines
+        finally:
+            connection.close()
+        if answer.status != 200:
+            return lines
+        rejected = {one["line"] - 1 for one in json.loads(said)["rejected"]}
+        self.accepted.update(user for place, (user, _) in enumerate(lines) if place not in rejected)
+        return [line for place, line in enumerate(lines) if place in rejected]
+
+
+def settled(status: Status) -> bool:
+    (row,) = status.destinations
+    return not (row.owed or row.backlog or status.queued)

@@ -1,0 +1,94 @@
+"""A cluster whose events go through Kafka is made: schema and topic, each checked the next time."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from arke.cluster_app import check_topic, found_cluster, postgres_of
+from arke.errors import SettingsError
+from arke.settings import Cluster, Kafka, Settings
+from patience import eventually
+from servers.postgres import KINDS, fresh_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers.kafka import Cluster as Brokers
+
+SHARDS = 16
+
+
+@pytest.fixture
+def settings(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    schema = fresh_schema(KINDS[-1])
+    monkeypatch.setenv("PG_OF_TEST", next(schema))
+    yield Settings(
+        cluster=Cluster(store="env:PG_OF_TEST", log="kafka", shards=SHARDS),
+        kafka=Kafka(prefix=f"t{secrets.token_hex(4)}", options={"bootstrap.servers": brokers.bootstrap}),
+    )
+    next(schema, None)
+
+
+def _topic_anew(settings: Settings, partitions: int) -> None:
+    """The topic of a cluster as somebody else makes it."""
+    admin = AdminClient({"bootstrap.servers": str(settings.kafka.options["bootstrap.servers"])})
+    name = f"{settings.kafka.prefix}-events"
+    for deleted in admin.delete_topics([name], operation_timeout=30).values():
+        deleted.result()
+    for made in admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=30).values():
+        made.result()
+
+
+async def test_schema_and_topic_are_made_and_the_next_time_they_are_there(settings: Settings) -> None:
+    first = await found_cluster(settings)
+    assert first.log is not None
+    assert (first.store.before, first.log.name, first.log.partitions) == (
+        0,
+        f"{settings.kafka.prefix}-events",
+        SHARDS,
+    )
+    again = await found_cluster(settings)
+    assert (again.store.before, again.log) == (again.store.schema, first.log)
+
+
+async def _refused(settings: Settings, words: str) -> None:
+    """Not at once: brokers hear of another topic one after the other."""
+
+    async def told() -> bool:
+        try:
+            await found_cluster(settings)
+        except SettingsError as error:
+            return words in str(error)
+        return False
+
+    await eventually(told, f"{words!r} to be told")
+
+
+async def test_a_topic_that_was_made_anew_is_none_to_go_on_with(settings: Settings) -> None:
+    """Positions in the store would mean other events."""
+    await found_cluster(settings)
+    _topic_anew(settings, SHARDS)
+    await _refused(settings, "is not the topic that this cluster has read from")
+
+
+async def test_a_topic_of_another_number_of_partitions_is_refused(settings: Settings) -> None:
+    await found_cluster(settings)
+    _topic_anew(settings, SHARDS + 1)
+    await _refused(settings, f"has {SHARDS + 1} partitions and the cluster {SHARDS} shards")
+
+
+async def test_a_node_starts_on_the_topic_of_its_cluster_only(settings: Settings) -> None:
+    elsewhere = Settings(
+        cluster=settings.cluster, kafka=Kafka(prefix="nobodys", options=settings.kafka.options)
+    )
+    await found_cluster(settings)
+    server = postgres_of(settings)
+    await check_topic(settings, server, SHARDS)
+    with pytest.raises(SettingsError, match="there is no topic nobodys-events: run `arke cluster init`"):
+        await check_topic(elsewhere, server, SHARDS)
+    with pytest.raises(SettingsError, match=f"has {SHARDS} partitions and the cluster 17 shards"):
+        await check_topic(settings, server, 17)

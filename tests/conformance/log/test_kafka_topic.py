@@ -1,0 +1,92 @@
+"""The topic is made or checked, and what the group shows to tools."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from arke.errors import SettingsError, StoreUnavailable
+from arke.transport.kafka import consumer as consumer_thread
+from arke.transport.kafka.options import KafkaOptions
+from arke.transport.kafka.topic import Topic
+from conformance.log.logs import SHARDS, KafkaLog, Kept, opened
+from conformance.log.test_log import ONE_EACH, read, sight
+from patience import eventually
+from servers.kafka import free_ports
+
+if TYPE_CHECKING:
+    from conformance.log.places import KafkaPlace
+    from servers.kafka import Cluster
+
+
+def made_by_hand(brokers: Cluster, partitions: int, config: dict[str, str], copies: int = 3) -> Topic:
+    log = KafkaLog(brokers.bootstrap, f"t{secrets.token_hex(4)}")
+    admin = AdminClient({"bootstrap.servers": brokers.bootstrap})
+    new = NewTopic(log.options.topic, partitions, copies, config=config)
+    admin.create_topics([new])[log.options.topic].result()
+    return Topic(log.options)
+
+
+async def test_a_topic_is_made_once_with_a_partition_for_each_shard(brokers: Cluster) -> None:
+    topic = Topic(KafkaLog(brokers.bootstrap, f"t{secrets.token_hex(4)}").options)
+    facts, warnings = await topic.prepare(SHARDS)
+    assert (facts.partitions, facts.copies, facts.min_insync, facts.cleanup) == (SHARDS, 3, 2, "delete")
+    assert warnings == []
+    await topic.make(SHARDS)
+    assert await topic.prepare(SHARDS, facts.id) == (facts, [])
+
+
+@pytest.mark.parametrize(
+    ("partitions", "config", "said"),
+    [
+        (SHARDS + 1, {}, "7 partitions and the cluster 6 shards"),
+        (SHARDS, {"cleanup.policy": "compact"}, "compacted"),
+    ],
+)
+async def test_a_topic_that_would_lose_or_mix_events_is_refused(
+    brokers: Cluster, partitions: int, config: dict[str, str], said: str
+) -> None:
+    topic = made_by_hand(brokers, partitions, config)
+    await eventually(topic.facts, "the topic")
+    with pytest.raises(SettingsError, match=said):
+        await topic.prepare(SHARDS)
+
+
+async def test_a_topic_that_was_made_anew_is_refused(brokers: Cluster, kafka: KafkaPlace) -> None:
+    topic = Topic((await kafka.fresh()).options)
+    with pytest.raises(SettingsError, match="not the topic that this cluster has read from"):
+        await topic.prepare(SHARDS, "AAAAAAAAAAAAAAAAAAAAAA")
+
+
+async def test_a_single_copy_and_a_short_memory_are_warned_of(brokers: Cluster) -> None:
+    topic = made_by_hand(brokers, SHARDS, {"min.insync.replicas": "1", "retention.ms": "3600000"}, copies=1)
+    await eventually(topic.facts, "the topic")
+    _, warnings = await topic.prepare(SHARDS)
+    assert ["min.insync.replicas is 1" in warnings[0], "retention.ms" in warnings[1]] == [True, True]
+
+
+async def test_brokers_that_are_not_there_are_said_so() -> None:
+    (port,) = free_ports(1)
+    topic = Topic(KafkaOptions("arke", {"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0}))
+    with pytest.raises(StoreUnavailable, match="arke-events"):
+        await topic.prepare(SHARDS)
+
+
+async def test_tools_see_how_far_a_shard_was_taken(
+    brokers: Cluster, kafka: KafkaPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_thread, "COMMIT_S", 0.1)
+    log = await kafka.fresh()
+    place = TopicPartition(log.options.topic, 0)
+    tool = Consumer({"bootstrap.servers": brokers.bootstrap, "group.id": log.options.group})
+    async with opened(log, Kept(), ONE_EACH) as ends:
+        await ends.writer.append(0, [sight(f"{n}") for n in range(5)])
+        stream = ends.reader.open(0, 0)
+        await read(stream, 5)
+        stream.taken(4)
+        await eventually(lambda: tool.committed([place], 30)[0].offset == 4, "an offset of the group")
+    tool.close()

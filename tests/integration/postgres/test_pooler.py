@@ -1,0 +1,54 @@
+"""PgBouncer in transaction mode: nothing of a shard's work needs a session of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.errors import Fenced
+from arke.storage.ports.shard import GroupWrites
+from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.schema import initialise
+from arke.storage.postgres.shard_store import PostgresShardStore
+from conformance.shard.stores import held, put, record, uuid
+from servers.pgbouncer import pooled
+from servers.postgres import server_of_its_own
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def behind_a_pooler(kind: str) -> Iterator[str]:
+    """A database of its own: the schema is the default one."""
+    with server_of_its_own(kind) as server, pooled(server.dsn()) as through:
+        yield through
+
+
+async def test_many_stores_share_few_connections(behind_a_pooler: str) -> None:
+    server = Server(behind_a_pooler, prepared_statements="off")
+    with server.connect() as connection:
+        initialise(connection, 4, "test")
+    sessions = [Session(server, f"s{n}") for n in range(8)]
+    stores = [
+        PostgresShardStore(
+            await take_shard(sessions[n], n, "a"), writing=sessions[n], reading=sessions[n + 4]
+        )
+        for n in range(4)
+    ]
+    for seq in range(1, 4):
+        for store in stores:
+            await put(store, held(seq))
+            await store.commit(GroupWrites(journal=[record(seq)], cursors={1: seq}, taken=seq))
+            await store.prove()
+    for store in stores:
+        assert [one.seq for one in await store.journal(0, 9)] == [1, 2, 3]
+        assert await store.find_uid(uuid(2)) is not None
+    again = await take_shard(sessions[0], 2, "b")
+    assert again.standing.position == 3
+    with pytest.raises(Fenced):
+        await stores[2].commit(GroupWrites(journal=[record(4)]))
+    for session in sessions:
+        await session.close()

@@ -1,0 +1,138 @@
+"""Servers that cannot be used say why; those that can are reached with what the DSN and the settings say."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.errors import StoreUnavailable
+from arke.storage.postgres import schema
+from arke.storage.postgres.connection import Server, Session
+from servers.postgres import KINDS, server_of_its_own, shared_server
+from servers.process import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arke.storage.postgres.connection import Connection
+
+
+def refused(server: Server) -> str:
+    """What is said where a shard's store is to be opened."""
+    with pytest.raises(StoreUnavailable) as raised, server.connect() as connection:
+        schema.check(connection, server.name)
+    return str(raised.value)
+
+
+def test_where_nobody_listens() -> None:
+    server = Server(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/arke")
+    said = refused(server)
+    assert "PostgreSQL 127.0.0.1/arke" in said
+    assert "refused" in said
+    assert "hunter2" not in said + repr(server)
+
+
+def test_a_dsn_that_is_none_is_not_repeated() -> None:
+    said = refused(Server("hunter2 at the server"))
+    assert "the DSN of PostgreSQL is none" in said
+    assert "hunter2" not in said
+
+
+def test_one_that_is_too_old(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "OLDEST_SERVER", 99)
+    assert "is too old: 99 or newer is needed" in refused(Server(dsn))
+
+
+def test_a_standby(kind: str) -> None:
+    with server_of_its_own(kind) as primary:
+        primary.stop()
+        standby = primary.clone()
+        (standby.data / "standby.signal").touch()
+        standby.start()
+        try:
+            assert "is a standby and takes no writes: name the primary" in refused(Server(standby.dsn()))
+        finally:
+            standby.close()
+
+
+def test_a_role_without_rights(kind: str) -> None:
+    with server_of_its_own(kind) as server:
+        server.execute("CREATE ROLE guest LOGIN")
+        server.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        guest = Server(server.dsn(user="guest"))
+        with (
+            pytest.raises(StoreUnavailable, match="needs a schema of its own"),
+            guest.connect() as connection,
+        ):
+            schema.initialise(connection, 2, "test")
+
+
+def test_tls_is_checked_by_name() -> None:
+    if "15" not in KINDS:
+        pytest.skip("the server that was given is as it is")
+    server = shared_server("15")
+    safe = Server(server.dsn(host="localhost", sslmode="verify-full", sslrootcert=str(server.certificate)))
+    with safe.connect() as connection:
+        assert connection.info.pgconn.ssl_in_use
+    with pytest.raises(StoreUnavailable, match="certificate"):
+        Server(server.dsn(host="localhost", sslmode="verify-full", sslrootcert=__file__)).connect()
+
+
+def test_a_password_is_read_at_each_connect(kind: str, tmp_path: Path) -> None:
+    """From a file, or from what a command prints: those of cloud services last minutes."""
+    with server_of_its_own(kind) as server:
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("host all secretive 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        server.execute("CREATE ROLE secretive LOGIN PASSWORD 'first'")
+        server.execute("SELECT pg_reload_conf()")
+        file = tmp_path / "password"
+        reading = f"print(open({str(file)!r}).read())"
+        dsn = server.dsn(user="secretive")
+        servers = [
+            Server(dsn, password_file=str(file)),
+            Server(dsn, password_command=(sys.executable, "-c", reading)),
+        ]
+        for word in ("first", "second"):
+            server.execute(f"ALTER ROLE secretive PASSWORD '{word}'")
+            file.write_text("wrong\n")
+            for one in servers:
+                with pytest.raises(StoreUnavailable, match="password"):
+                    one.connect()
+            file.write_text(f"{word}\n")
+            for one in servers:
+                one.connect().close()
+
+
+def test_a_password_that_is_not_to_be_had(tmp_path: Path) -> None:
+    dsn = f"postgresql://me@127.0.0.1:{free_port()}/arke"
+    assert "No such file" in refused(Server(dsn, password_file=str(tmp_path / "none")))
+    assert "CalledProcessError" in refused(Server(dsn, password_command=("false",)))
+
+
+async def test_a_session_finds_its_server_again(kind: str) -> None:
+    def number(connection: Connection) -> int:
+        row = connection.execute("SELECT 7").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    with server_of_its_own(kind) as server:
+        session = Session(Server(server.dsn()), "test")
+        assert await session.run(number) == 7
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            await session.run(number)
+        server.start()
+        assert await session.run(number) == 7
+        await session.close()
+
+
+def test_an_owner_that_stops_within_a_transaction_is_ended(dsn: str) -> None:
+    """Its rows would stay locked for as long as it sleeps."""
+    with Server(dsn).connect() as connection:
+        found = {
+            name: connection.execute(f"SHOW {name}").fetchall()
+            for name in ("idle_in_transaction_session_timeout", "statement_timeout")
+        }
+    assert found == {"idle_in_transaction_session_timeout": [("10s",)], "statement_timeout": [("30s",)]}
