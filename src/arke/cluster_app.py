@@ -17,6 +17,7 @@ from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
 from arke.errors import SettingsError
+from arke.log import get_logger
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
@@ -26,7 +27,7 @@ from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.transport.kafka.options import KafkaOptions
-from arke.transport.kafka.topic import Topic
+from arke.transport.kafka.topic import Topic, problems, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from arke.settings import Settings
     from arke.storage.committer import Committer
     from arke.transport.ports import LogReader
+
+log = get_logger("node")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +87,24 @@ async def cluster_status(settings: Settings) -> ClusterStatus:
         await store.close()
 
 
+async def check_topic(settings: Settings, server: Server, shards: int) -> None:
+    """Before a node takes or reads events. Raises SettingsError where the topic is none for this cluster, and
+    StoreUnavailable where the brokers, or the store, do not answer.
+    """
+    topic, store = Topic(kafka_of(settings)), PostgresCluster(server)
+    try:
+        known_id = await store.topic()
+    finally:
+        await store.close()
+    facts = await topic.facts()
+    if facts is None:
+        raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
+    if wrong := problems(topic.name, facts, shards, known_id):
+        raise SettingsError("\n".join(wrong))
+    for warning in warnings(topic.name, facts):
+        log.warning("topic", problem=warning)
+
+
 class PreparedTopic:
     """A topic as the log of a cluster that is made: see `ClusterLog`."""
 
@@ -91,8 +112,8 @@ class PreparedTopic:
         self._topic = topic
 
     async def prepare(self, shards: int, known_id: str | None) -> Prepared:
-        facts, warnings = await self._topic.prepare(shards, known_id)
-        return Prepared(self._topic.name, facts.id, facts.partitions, tuple(warnings))
+        facts, doubts = await self._topic.prepare(shards, known_id)
+        return Prepared(self._topic.name, facts.id, facts.partitions, tuple(doubts))
 
 
 class ShardTaker:

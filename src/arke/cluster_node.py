@@ -21,7 +21,7 @@ from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard
 from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, kafka_of, postgres_of
+from arke.cluster_app import ShardTaker, check_topic, kafka_of, postgres_of
 from arke.delivery.secrets import resolve_secret
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
@@ -158,6 +158,7 @@ async def _way(
     refused = PostgresRefused(session("refused"))
     if settings.cluster.log == "kafka":
         options = kafka_of(settings)
+        await check_topic(settings, server, shards)
         consumer = ConsumerThread(options, refused)
         if not reads:
             await consumer.stop()

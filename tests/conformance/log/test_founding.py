@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from arke.cluster_app import found_cluster
+from arke.cluster_app import check_topic, found_cluster, postgres_of
 from arke.errors import SettingsError
 from arke.settings import Cluster, Kafka, Settings
 from patience import eventually
@@ -79,3 +79,16 @@ async def test_a_topic_of_another_number_of_partitions_is_refused(settings: Sett
     await found_cluster(settings)
     _topic_anew(settings, SHARDS + 1)
     await _refused(settings, f"has {SHARDS + 1} partitions and the cluster {SHARDS} shards")
+
+
+async def test_a_node_starts_on_the_topic_of_its_cluster_only(settings: Settings) -> None:
+    elsewhere = Settings(
+        cluster=settings.cluster, kafka=Kafka(prefix="nobodys", options=settings.kafka.options)
+    )
+    await found_cluster(settings)
+    server = postgres_of(settings)
+    await check_topic(settings, server, SHARDS)
+    with pytest.raises(SettingsError, match="there is no topic nobodys-events: run `arke cluster init`"):
+        await check_topic(elsewhere, server, SHARDS)
+    with pytest.raises(SettingsError, match=f"has {SHARDS} partitions and the cluster 17 shards"):
+        await check_topic(settings, server, 17)

@@ -73,7 +73,7 @@ def test_before_init_there_is_nothing_to_tell(shell: Shell) -> None:
 
 
 async def _owned(dsn: str) -> None:
-    """Two nodes, one of which leads and owns half of the shards."""
+    """Two nodes that are there for as long as the commands take; one leads, and owns half of the shards."""
     server = Server(dsn)
     database, session = Database(server), Session(server, "test")
     nodes = PostgresNodes(database)
@@ -82,6 +82,8 @@ async def _owned(dsn: str) -> None:
     assert await nodes.lead("node-a") is not None
     for shard in range(8):
         await take_shard(session, shard, "node-a")
+    for table in ("node", "leader"):
+        await database.rows(f"UPDATE {table} SET seen = clock_timestamp() + interval '1 day'")
     await session.close()
     database.close()
 

@@ -23,5 +23,7 @@ class Generations:
 
     def after(self, before: int) -> int:
         """The number of a mapping that takes the place of number `before`; 0: of none."""
-        self.last = max(before + 1, int(self._clock.now() * PER_SECOND), self.last + 1)
+        number = int(self._clock.now() * PER_SECOND)
+        newest = max(self.last, before)
+        self.last = number if number > newest else newest + 1
         return self.last
