@@ -82,7 +82,7 @@ class ShardStream(Protocol):
         ...
 
     def taken(self, position: int) -> None:
-        """The store has everything up to this position. Who watches lag sees it, and the log may be trimmed."""
+        """The store has everything up to this position: the log may be trimmed."""
         ...
 
     def close(self) -> None:

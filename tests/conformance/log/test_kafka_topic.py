@@ -1,4 +1,4 @@
-"""The topic is made or checked, and what the group shows to tools."""
+"""The topic is made, or checked."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from arke.errors import SettingsError, StoreUnavailable
-from arke.transport.kafka import consumer as consumer_thread
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import Topic
-from conformance.log.logs import SHARDS, KafkaLog, Kept, opened
-from conformance.log.test_log import ONE_EACH, read, sight
+from conformance.log.logs import SHARDS, KafkaLog
 from patience import eventually
 from servers.kafka import free_ports
 
@@ -74,19 +71,3 @@ async def test_brokers_that_are_not_there_are_said_so() -> None:
     topic = Topic(KafkaOptions("arke", {"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0}))
     with pytest.raises(StoreUnavailable, match="arke-events"):
         await topic.prepare(SHARDS)
-
-
-async def test_tools_see_how_far_a_shard_was_taken(
-    brokers: Cluster, kafka: KafkaPlace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consumer_thread, "COMMIT_S", 0.1)
-    log = await kafka.fresh()
-    place = TopicPartition(log.options.topic, 0)
-    tool = Consumer({"bootstrap.servers": brokers.bootstrap, "group.id": log.options.group})
-    async with opened(log, Kept(), ONE_EACH) as ends:
-        await ends.writer.append(0, [sight(f"{n}") for n in range(5)])
-        stream = ends.reader.open(0, 0)
-        await read(stream, 5)
-        stream.taken(4)
-        await eventually(lambda: tool.committed([place], 30)[0].offset == 4, "an offset of the group")
-    tool.close()

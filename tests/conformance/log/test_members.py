@@ -116,6 +116,22 @@ class Scene:
         return all(event in applied.get(shard, ()) for shard, event in sent.items())
 
 
+class Named:
+    """An owner that only knows which shards it has."""
+
+    def __init__(self) -> None:
+        self.shards: frozenset[int] = frozenset()
+
+    def assigned(self, shards: frozenset[int]) -> None:
+        self.shards |= shards
+
+    async def revoked(self, shards: frozenset[int]) -> None:
+        self.shards -= shards
+
+    def lost(self, shards: frozenset[int]) -> None:
+        self.shards -= shards
+
+
 @asynccontextmanager
 async def under_load(place: Place, folder: Path) -> AsyncIterator[Scene]:
     """At the end everything that was acknowledged has been applied once, in order."""
@@ -154,6 +170,22 @@ async def test_members_that_come_and_leave_hand_over_what_they_own(each_log: Pla
         await eventually(lambda: len(other.shards) == SHARDS, "the other to own all")
     assert not other.shards
     store.close()
+
+
+async def test_a_shard_that_was_opened_before_it_was_assigned_is_read_once_it_is(each_log: Place) -> None:
+    """Its assignment was taken back while the store was asked, and came again."""
+    log = await each_log.fresh()
+    async with opened(log, Kept()) as ends, opened(log, Kept()) as others:
+        quiet, other = Named(), Named()
+        await others.assignment.start(other)
+        await eventually(lambda: len(other.shards) == SHARDS, "the other to own all")
+        await ends.writer.append(0, [sight("a")])
+        await ends.assignment.start(quiet)
+        stream = ends.reader.open(0, 0)
+        await eventually(lambda: quiet.shards, "a share")
+        await others.assignment.stop()
+        await eventually(lambda: len(quiet.shards) == SHARDS, "all shards")
+        assert [one.sights for one in await stream.read()] == [(sight("a"),)]
 
 
 async def test_a_member_killed_one_stopped_and_woken_and_one_that_leaves_cost_nothing(

@@ -82,8 +82,8 @@ async def _owned(dsn: str) -> None:
     assert await nodes.lead("node-a") is not None
     for shard in range(8):
         await take_shard(session, shard, "node-a")
-    for table in ("node", "leader"):
-        await database.rows(f"UPDATE {table} SET seen = clock_timestamp() + interval '1 day'")
+    await database.rows("UPDATE node SET seen = clock_timestamp() + interval '1 day'")
+    await database.rows("UPDATE leader SET seen = clock_timestamp() + interval '1 day'")
     await session.close()
     database.close()
 

@@ -30,7 +30,6 @@ log = get_logger("kafka")
 POLL_S: Final = 0.02
 """How long what the event loop asks for may wait."""
 FETCHED_TOGETHER: Final = 100
-COMMIT_S: Final = 5.0
 
 
 class GroupEvents(Protocol):
@@ -56,13 +55,15 @@ class ConsumerThread:
         self._consumer = made(Consumer, {**options.consumer(), "error_cb": self._on_error})
         self._asked: deque[Callable[[], None]] = deque()
         self._streams: dict[int, BufferedStream] = {}
-        """Those whose partitions are fetched, by shard. Only the thread touches it."""
+        """Those that are open, by shard. Only the thread touches it, and what follows."""
+        self._fetched: set[int] = set()
+        """Partitions that librdkafka has, of open streams and of some that were closed."""
+        self._early: dict[int, BufferedStream] = {}
+        """Streams that were opened while the group had their shard elsewhere."""
         self._paused: set[int] = set()
         self._members: GroupEvents | None = None
         self._mine: set[int] = set()
-        """What the group has assigned; only the thread touches it."""
-        self._committed: dict[int, int] = {}
-        self._commit_at = 0.0
+        """What the group has assigned."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
         self._thread.start()
@@ -98,42 +99,62 @@ class ConsumerThread:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._answer()
-                self._resume()
-                first = self._consumer.poll(POLL_S)
-                if first is not None:
-                    self._deliver([first, *self._consumer.consume(FETCHED_TOGETHER - 1, 0)])
-                self._commit()
+                try:
+                    self._round()
+                except KafkaException as error:  # also what a callback met, which poll passes on
+                    log.error("kafka_consumer", error=error.args[0].name(), message=error.args[0].str())
         finally:
             self._answer()
             self._consumer.close()
 
+    def _round(self) -> None:
+        self._answer()
+        self._resume()
+        first = self._consumer.poll(POLL_S)
+        if first is not None:
+            self._deliver([first, *self._consumer.consume(FETCHED_TOGETHER - 1, 0)])
+
     def _answer(self) -> None:
         while self._asked:
-            step = self._asked.popleft()
-            try:
-                step()
-            except KafkaException as error:
-                log.error("kafka_consumer", error=error.args[0].name(), message=error.args[0].str())
+            self._asked.popleft()()
 
     def _fetch(self, stream: BufferedStream) -> None:
         shard = stream.shard
         if self._members is not None and shard not in self._mine:
-            return  # it was revoked while the store was asked
-        if self._forget(shard):
-            self._consumer.incremental_unassign([self._partition(shard)])
+            self._early[shard] = stream  # it was revoked while the store was asked, and may come back
+            return
+        if shard in self._fetched:
+            self._unassign([shard])
         self._consumer.incremental_assign([TopicPartition(self._topic, shard, stream.next - 1)])
+        self._fetched.add(shard)
         self._streams[shard] = stream
 
     def _drop(self, stream: BufferedStream) -> None:
-        if self._streams.get(stream.shard) is stream:
-            self._forget(stream.shard)
-            self._consumer.incremental_unassign([self._partition(stream.shard)])
+        """What the group has assigned is only paused: to unassign it while a rebalance is under way would answer
+        that, before anybody has heard of it.
+        """
+        if self._early.get(stream.shard) is stream:
+            del self._early[stream.shard]
+        if self._streams.get(stream.shard) is not stream:
+            return
+        del self._streams[stream.shard]
+        if self._members is None:
+            self._unassign([stream.shard])
+        elif stream.shard not in self._paused:
+            self._paused.add(stream.shard)
+            self._consumer.pause([self._partition(stream.shard)])
 
-    def _forget(self, shard: int) -> bool:
-        """Whether it was fetched."""
-        self._paused.discard(shard)
-        return self._streams.pop(shard, None) is not None
+    def _unassign(self, shards: Iterable[int]) -> None:
+        """Those of them that are fetched. Answers a rebalance, also where there are none."""
+        fetched = [shard for shard in shards if shard in self._fetched]
+        paused = [shard for shard in fetched if shard in self._paused]
+        if paused:
+            self._consumer.resume([self._partition(shard) for shard in paused])
+        for shard in fetched:
+            self._streams.pop(shard, None)
+        self._fetched.difference_update(fetched)
+        self._paused.difference_update(fetched)
+        self._consumer.incremental_unassign([self._partition(shard) for shard in fetched])
 
     def _partition(self, shard: int) -> TopicPartition:
         return TopicPartition(self._topic, shard)
@@ -146,7 +167,7 @@ class ConsumerThread:
             self._paused.update(full)
 
     def _resume(self) -> None:
-        ready = [shard for shard in self._paused if not self._streams[shard].full]
+        ready = [shard for shard in self._paused if shard in self._streams and not self._streams[shard].full]
         if ready:
             self._consumer.resume([self._partition(shard) for shard in ready])
             self._paused.difference_update(ready)
@@ -187,32 +208,18 @@ class ConsumerThread:
             for stream in self._streams.values():
                 self._call(stream.fail, StoreUnavailable(f"Kafka's client has failed: {error.str()}"))
 
-    def _commit(self) -> None:
-        """What the store has, for tools that show lag; nothing is ever read from it."""
-        now = self._loop.time()
-        if now < self._commit_at:
-            return
-        self._commit_at = now + COMMIT_S
-        stored = {shard: stream.stored for shard, stream in self._streams.items() if stream.stored}
-        new = {shard: at for shard, at in stored.items() if self._committed.get(shard) != at}
-        if new:
-            self._committed = stored
-            offsets = [TopicPartition(self._topic, shard, at) for shard, at in new.items()]
-            try:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
-            except KafkaException as error:
-                log.debug("kafka_commit", error=error.args[0].name())
-
     def _call(self, step: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(step, *arguments)
 
     # --- rebalances, in the thread ----------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Nothing is fetched yet: where to begin is for the store to say."""
+        """Nothing is fetched before it is opened: where to begin is for the store to say."""
         shards = _shards(partitions)
         self._mine |= shards
         consumer.incremental_assign([])
+        for shard in shards & self._early.keys():
+            self._fetch(self._early.pop(shard))
         if shards and self._members is not None:
             self._members.assigned(shards)
 
@@ -230,8 +237,7 @@ class ConsumerThread:
 
     def _let_go(self, shards: frozenset[int]) -> None:
         self._mine -= shards
-        fetched = [shard for shard in shards if self._forget(shard)]
-        self._consumer.incremental_unassign([self._partition(shard) for shard in fetched])
+        self._unassign(shards)
 
 
 def _put(puts: list[tuple[BufferedStream, list[Fetched]]], ends: list[int]) -> None:
