@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from arke.bench import cluster
+from arke.bench.evaluation import GROUP
 from arke.bench.figures import Options
 from servers.postgres import GIVEN, KINDS, shared_server
 
@@ -21,6 +22,7 @@ TINY = Options(seconds=0.1, rounds=1, users=2_000, small=200, large=400)
 def test_it_measures_and_leaves_nothing(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dsn = GIVEN or shared_server(kind).dsn()
     monkeypatch.setenv(cluster.SERVER, dsn)
+    monkeypatch.setattr(cluster, "EVENTS", 4 * GROUP)
     section = cluster.run(TINY, tmp_path)
     found = {figure.key: figure.value for figure in section.figures}
     assert min(found[name] for name in ("commit", "bare_commit", "store", "bare", "events", "events_cpu")) > 0
