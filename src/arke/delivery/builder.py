@@ -64,18 +64,20 @@ class Builder:
         except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
             log.error("device_not_built", destination=destination_id, error=type(error).__name__)
             return Built.FAILED, []
-        device.rows = tuple(
-            [
-                _dropped_row(device.uid, destination_id, telling, ledger)
-                for telling in found
-                if not telling.entry.segments
-            ]
-        )
         parts = [
             Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
             for telling, user in zip(found, encoded, strict=True)
             if telling.entry.segments
         ]
+        device.rows = ()
+        if len(parts) < len(found):
+            device.rows = tuple(
+                [
+                    _dropped_row(device.uid, destination_id, telling, ledger)
+                    for telling in found
+                    if not telling.entry.segments
+                ]
+            )
         return Built.TELLS if parts else Built.NOTHING, parts
 
     def _was_tried(self, device: OpenDevice, owed: Owed, feed: BatchFeed | None) -> bool:

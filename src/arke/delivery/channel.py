@@ -178,8 +178,8 @@ class Channel:
 
     def _sloppy(self, *answers: Answer) -> int:
         """How many of a message's answers were not well-formed, with those of the token server meanwhile."""
-        tokens = 0 if self.tokens is None else self.tokens.take_sloppy()
-        return tokens + sum(answer.sloppy for answer in answers)
+        found = sum([answer.sloppy for answer in answers])
+        return found if self.tokens is None else found + self.tokens.take_sloppy()
 
     def refused(self, message: Message, answer: Answer, fields: Fields, *, attempts: int) -> None:
         """Keep why a message was not acknowledged, without the secrets that were in its header `fields`."""

@@ -282,11 +282,14 @@ class Window:
         if device.reading or device.stale or device.sending or device.parts or device.uid in self._waiting:
             raise OutOfTurn(f"{device}")
         device.parts = len(parts)
-        kind, share = device.kind, device.share
+        kind, share, turn = device.kind, device.share, (device.deadline, device.first)
         for part in parts:
-            buffer = self._buffers.setdefault((part.telling.dpid, kind, share), [])
+            key = (part.telling.dpid, kind, share)
+            buffer = self._buffers.get(key)
+            if buffer is None:
+                buffer = self._buffers[key] = []
             # A device that was taken back and built again keeps its place: news must not postpone its linger.
-            if not buffer or _turn(buffer[-1]) <= _turn(part):
+            if not buffer or _turn(buffer[-1]) <= turn:
                 buffer.append(part)
             else:
                 insort(buffer, part, key=_turn)

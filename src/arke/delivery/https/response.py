@@ -84,9 +84,6 @@ class ResponseReader:
             self._raw = self._raw + data if self._raw else data
         if self._broken:
             return self._mend()
-        return self._read(data)
-
-    def _read(self, data: bytes) -> Response | Failure | None:
         malformed = False
         try:
             self._parser.feed_data(data)
@@ -141,10 +138,10 @@ class ResponseReader:
             return _bad("headers_too_large", _TOO_LARGE) if too_large else None
         received = self._received
         self.begin(self._body_limit)
-        self._received = received
+        self._received = received - len(better)
         self._sloppy = True
         self._parser = httptools.HttpResponseParser(self)
-        return self._read(better)
+        return self.feed(better)
 
     def _response(self, *, truncated: bool = False, reusable: bool = False) -> Response | Failure:
         if self._status < 100:

@@ -17,7 +17,7 @@ from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import apsw
 
@@ -41,16 +41,16 @@ class ShardReads:
         self._where = where
         self._hashes = hashes
 
-    def _rows(self, name: str, bindings: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, name: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with store_errors(self._where):
-            yield from self._connection.execute(SQL[name], bindings)
+            return self._connection.execute(SQL[name], bindings).fetchall()
 
     def _rows_of(
         self, name: str, uids: Sequence[int], bindings: tuple[Any, ...] = ()
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> list[tuple[Any, ...]]:
         sql = SQL[name].replace("{uids}", ",".join(map(str, uids)))
         with store_errors(self._where):
-            yield from self._connection.execute(sql, bindings)
+            return self._connection.execute(sql, bindings).fetchall()
 
     # --- devices ----------------------------------------------------------------------------------------
 
