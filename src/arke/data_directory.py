@@ -108,7 +108,7 @@ class DataLock:
         self._descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + START_S
         while not _lock(self._descriptor):
-            running = _answers(data / SOCKET_FILE)
+            running = engine_answers(data)
             if running or time.monotonic() >= end:
                 os.close(self._descriptor)
                 waited = "" if running else f", and after {START_S:.0f} s no engine answers"
@@ -127,21 +127,16 @@ def engine_runs(data: Path) -> bool:
     be an engine that starts, it is given START_S to answer, or to let go.
     """
     end = time.monotonic() + START_S
-    while not (runs := _answers(data / SOCKET_FILE)) and is_locked(data) and time.monotonic() < end:
+    while not (runs := engine_answers(data)) and is_locked(data) and time.monotonic() < end:
         time.sleep(LOOK_AGAIN_S)
     return runs
 
 
 def engine_answers(data: Path) -> bool:
-    """Whether an engine answers at the directory's socket right now."""
-    return _answers(data / SOCKET_FILE)
-
-
-def _answers(path: Path) -> bool:
-    """Whether an engine listens; a socket file left by a crash does not."""
+    """Whether an engine listens at the directory's socket right now; a socket file left by a crash does not."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with reachable(path) as name:
+        with reachable(data / SOCKET_FILE) as name:
             probe.connect(name)
     except OSError:
         return False

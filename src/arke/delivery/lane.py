@@ -365,8 +365,7 @@ class Lane:
             self._owed.failed(owed.due)
         for device in outcome.finished:
             self._in_doubt.discard(device.uid)
-            if (device.failure is None) == (device.debt is not None):
-                self.owed_count += 1 if device.debt is None else -1
+            self.owed_count += (device.failure is not None) - device.owed
             self._close(device)
         self._wake.set()
 

@@ -111,7 +111,7 @@ def conclude(
             if device.failure is not None:
                 owed.append(owe(message.destination, device, device.failure, at, now))
                 remind.append(telling.entry.uuid)
-            elif device.debt is not None:
+            elif device.owed:
                 no_longer_owed.append(device.uid)
     if message.destination.owed == "strict" or not message.destination.realtime:
         remind.clear()

@@ -93,7 +93,7 @@ class CompiledCatalog:
         ttl_days = self.ttl_days.get(trait_id)
         if ttl_days is None:
             return 0
-        if ttl_days > 1:
+        if ttl_days > 1:  # as `expiry_of`, without another call for most traits of every event
             return last + ttl_days * DAY_S
         return expiry_of(ttl_days, last)
 

@@ -71,7 +71,7 @@ def merge(
 
 def drop_beyond_cap(profile: Profile) -> set[int]:
     """Drop the oldest realisations beyond MAX_REALISATIONS. Returns the traits that lost some."""
-    shortened: set[int] = set()
+    shortened = set()
     while profile.realisations > MAX_REALISATIONS:
         shortened.add(_drop_oldest(profile))
     return shortened
@@ -81,8 +81,6 @@ def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now:
     times = state.times
     windows_s = compiled.windows_s.get(trait_id)
     oldest = now - (windows_s[-1] if windows_s else SPARE_DAYS * DAY_S)
-    if times[0] >= oldest and (windows_s is not None or len(times) <= SPARE_STAMPS):
-        return
     gone = 0
     while gone < len(times) and times[gone] < oldest:
         gone += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.change import Change, JournalRecord
+from arke.domain.homes import is_silent
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.domain.time import DAY_S
@@ -35,7 +36,8 @@ class Group:
 
     `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
     `closed` names a destination for each device that it is no longer owed because the device is gone. `realised`
-    are the traits that were realised before, under the rule they have; `repeated` counts events that had counted.
+    are the traits that were realised before, under the rule they have; `repeated` counts events that had counted,
+    `unheard` changes at homes of people for whom a device speaks: that one changes as well.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Group:
         self.hash_of = hash_of
         self.writes = GroupWrites()
         self.closed: list[int] = []
-        self.repeated = 0
+        self.repeated = self.unheard = 0
         self._realised = realised
         self._rows = rows
         self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}
@@ -127,6 +129,8 @@ class Group:
         """`touched`: its ids changed, which the batch is to look at though no membership did."""
         self.writes.profiles[uid] = profile
         self._set_wake(uid, profile, woken=kind == "sweep")
+        if changes and is_silent(profile):
+            self.unheard += len(changes)
         if changes or told.destinations or touched:
             self.append(uid, at, changes, told, kind)
 

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 class GroupResult(msgspec.Struct, frozen=True):
-    """Answers in the order of the commands, and the writes to commit; `closed` and `repeated` as in `Group`."""
+    """Answers in the order of the commands, and the writes to commit; `closed`, `repeated` and `unheard` as in
+    `Group`.
+    """
 
     results: list[Result]
     writes: GroupWrites
     closed: list[int]
     repeated: int = 0
+    unheard: int = 0
 
 
 class GroupRunner:
@@ -82,7 +85,7 @@ class GroupRunner:
                     broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
                     break
             else:
-                return GroupResult(results, group.finish(), group.closed, group.repeated)
+                return GroupResult(results, group.finish(), group.closed, group.repeated, group.unheard)
 
     async def _load(self, commands: Sequence[Command]) -> Group:
         """One read for all of them; a second one if some must know what was told of their devices."""

@@ -419,7 +419,7 @@ class Shard:
         if result.writes.wakes:
             self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
-        self._changes += sum(len(entry.changes) for entry in journal)
+        self._changes += sum(len(entry.changes) for entry in journal) - result.unheard
         if journal:
             self._follow_dates(journal[-1].at)
             for lane in self.lanes.values():

@@ -210,9 +210,8 @@ class Pool:
         lifetime_s = self._idle_timeout_s
         if keep_alive is not None:
             lifetime_s = min(lifetime_s, _server_timeout_s(keep_alive, lifetime_s))
-        until = now + lifetime_s
-        connection.idle_until = until = min(connection.ends, until)
-        if until <= now or self._max_idle <= 0:
+        connection.idle_until = min(now + lifetime_s, connection.ends)
+        if connection.idle_until <= now or self._max_idle <= 0:
             connection.close()
             return
         self._keys[connection] = key
