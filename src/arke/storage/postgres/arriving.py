@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 
 SQL: Final = queries("arriving")
 TABLES: Final = (*DIRECTORY_TABLES, *SHARD_TABLES)
+OWN_TABLES: Final = {
+    "schema_version": "the cluster's",
+    "meta": "the key of hashes is taken over",
+    "audit_end": "taken over",
+    "shard": "keys, counts, the journal's end and the backfill are taken over; positions in the log stay",
+    "node": "nodes say it themselves",
+    "leader": "nodes say it themselves",
+    "worker": "workers say it themselves",
+    "shard_lease": "workers say it themselves",
+    "log": "nothing is in the log of an engine that has stopped: it answers once an event is stored",
+    "log_end": "as the log",
+    "refused": "what could not be read of a log of this kind",
+}
+"""Tables of a cluster into which nothing is copied."""
 MUST_BE_EMPTY: Final = (*TABLES, "log", "refused")
 NUMBERED: Final = ("privacy_request", "data_file", "joining", "feed")
 JOURNAL: Final = ("last", "first", "until", "count", "body")
@@ -52,8 +66,8 @@ def check_whole(connection: Connection, where: str) -> None:
     for (mark,) in fetched(connection, SQL["mark"]):
         source = msgspec.json.decode(mark, type=Mark).source
         raise StoreUnavailable(
-            f"{where}: an import of {source} into this cluster is under way, or was broken off: no node starts until "
-            f"it has finished. To begin it anew: arke cluster import --data {source}"
+            f"{where}: an import of {source} into this cluster is under way, or was broken off: no node starts "
+            f"until it has finished. To begin it anew: arke cluster import --data {source}"
         )
 
 
@@ -65,9 +79,13 @@ class ArrivingCluster:
         self._name = server.name
         self._connection = server.connect()
         self._mark = b""
-        with database_errors(self._name):
-            check(self._connection, self._name)
-            self.shards = count_shards(self._connection)
+        try:
+            with database_errors(self._name):
+                check(self._connection, self._name)
+                self.shards = count_shards(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def begin(self, source: str) -> None:
         with database_errors(self._name):

@@ -76,6 +76,7 @@ class LeavingDirectory:
         self._file = _File(path, DIRECTORY, scratch)
         shards = self._file.meta("shards")
         if shards is None:
+            self._file.close()
             raise InvalidInput(f"{data}: no engine has ever run on this data directory")
         self.shards = int(shards)
         self._shard: _File | None = None
@@ -165,7 +166,7 @@ class SqliteLeavingShard:
         marks = {
             (target, place)
             for uid, uuid, target in moved_up
-            for place in _between(hashes.uid(uuid), uid)
+            for place in self._occupied(hashes.uid(uuid), uid)
             if self._placed(place) != target
         }
         for target, place in sorted(marks):
@@ -175,6 +176,14 @@ class SqliteLeavingShard:
         with store_errors(self._file.where):
             self._file.connection.executemany(SQL["put_place"], places)
         places.clear()
+
+    def _occupied(self, first: int, end: int) -> Iterator[int]:
+        """Places in which others stand, or stood."""
+        while (
+            first != end and self._file.connection.execute(SQL["is_taken"], (first,)).fetchone() is not None
+        ):
+            yield first
+            first = next_uid(first)
 
     def _placed(self, uid: int) -> int | None:
         row = self._file.connection.execute(SQL["place"], (uid,)).fetchone()
@@ -247,9 +256,3 @@ def _opened(path: Path, kind: Path, scratch: Path) -> apsw.Connection:
 def _version(connection: apsw.Connection) -> int:
     ((version,),) = connection.execute("PRAGMA user_version")
     return int(version)
-
-
-def _between(first: int, end: int) -> Iterator[int]:
-    while first != end:
-        yield first
-        first = next_uid(first)

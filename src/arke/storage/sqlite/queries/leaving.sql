@@ -23,6 +23,9 @@ SELECT shard FROM temp.place WHERE uid = ?
 -- name: profiles
 SELECT uid, body FROM profile ORDER BY uid
 
+-- name: is_taken
+SELECT 1 FROM profile WHERE uid = ?
+
 -- name: placed_rows
 -- What is about no stored device stays together.
 SELECT coalesce(place.shard, ?), {columns} FROM {table} LEFT JOIN temp.place USING (uid)
