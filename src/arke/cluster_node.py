@@ -17,7 +17,7 @@ from arke.background import Background, every
 from arke.clock import SystemClock, SystemEntropy
 from arke.cluster.lead import Lead
 from arke.cluster.leadership import Leadership
-from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard
+from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard, OwnedShards
 from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.worker import Worker
@@ -97,14 +97,16 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
         stack.push_async_callback(peers.close)
         owners = KnownOwners(nodes, peers.at)
         seen_within_s = 0.0 if settings.cluster.dcs == "fast" else SEEN_WITHIN_S
+        owned = [OwnedShard(n, way.writer, owners, seen_within_s=seen_within_s) for n in range(shards)]
         engine = engine_over(
             directory,
-            [OwnedShard(n, way.writer, owners, seen_within_s=seen_within_s) for n in range(shards)],
+            owned,
             SystemClock(),
             SystemEntropy(),
             ThreadCommitter("catalog"),
             settings=settings,
             owned=worker.shards.keys,
+            together=OwnedShards(owned, owners),
         )
         stack.push_async_callback(engine.stop)
         lead = Lead(engine)

@@ -197,18 +197,22 @@ class Submit(Question[list[Result]], tag=True, frozen=True):
 
 
 class Prepare(Question[None], tag=True, frozen=True):
-    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`."""
+    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`. `mark`
+    tells apart what several engines prepare under the same version, of whom one will store its own.
+    """
 
     version: int
     catalog: bytes
     mapping_versions: dict[int, int]
     retired: dict[int, dict[str, int]] = {}
+    mark: bytes = b""
 
 
 class Switch(Question[None], tag=True, frozen=True):
-    """Use a prepared catalog from the next group on."""
+    """Use a prepared catalog from the next group on. `mark` as in `Prepare`."""
 
     version: int
+    mark: bytes = b""
 
 
 class AskStatus(Question[ShardStatus], tag=True, frozen=True):
@@ -280,7 +284,7 @@ class AskForecast(Question[Forecasted], tag=True, frozen=True):
 
     `moving` are the segments whose members may differ; a profile is concerned if it moves, or if it holds one
     of `traits`, was ever in one of `segments`, or was sent to one of `destinations`. `keep` False: the
-    prepared catalog is not needed any more.
+    prepared catalog is not needed any more. `mark` as in `Prepare`.
     """
 
     version: int
@@ -289,13 +293,17 @@ class AskForecast(Question[Forecasted], tag=True, frozen=True):
     segments: frozenset[int]
     destinations: frozenset[int]
     keep: bool
+    mark: bytes = b""
 
 
 class AskBehind(Question[Behind], tag=True, frozen=True):
-    """How many devices are to be told something by each destination that a prepared catalog switches on again."""
+    """How many devices are to be told something by each destination that a prepared catalog switches on again.
+    `mark` as in `Prepare`.
+    """
 
     version: int
     destinations: tuple[int, ...]
+    mark: bytes = b""
 
 
 class ShareAcknowledgements(Question[dict[int, float]], tag=True, frozen=True):
