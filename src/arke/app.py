@@ -180,9 +180,10 @@ def engine_over(
     batch_look_every_s: float | None = LOOK_EVERY_S,
     owned: Callable[[], Collection[int]] | None = None,
     together: Together | None = None,
+    reaches: Callable[[], bool] = lambda: True,
 ) -> Engine:
     """The services of an engine, each over those that it needs. `owned`, where other processes write the directory
-    too: the shards that this one owns. `together` as in `Shards`.
+    too: the shards that this one owns. `together` as in `Shards`, `reaches` as in `Ingestion`.
     """
     given = settings or Settings()
     identity = Identity(
@@ -206,7 +207,7 @@ def engine_over(
     )
     joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
-    events = Ingestion(live, identity, links, homes, shards, clock)
+    events = Ingestion(live, identity, links, homes, shards, clock, reaches)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
     privacy = Privacy(directory, identity, homes, shards, live, clock)

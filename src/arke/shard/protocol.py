@@ -6,7 +6,7 @@ process and frames between two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
@@ -84,6 +84,25 @@ class ShardStatus(msgspec.Struct, frozen=True):
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
+
+
+NOTHING_COUNTED: Final = ShardStatus(True, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, [])
+"""The counters of a shard that has done nothing, and nothing that is stored."""
+
+
+def counted_together(one: ShardStatus, other: ShardStatus) -> ShardStatus:
+    """What two shards have counted, as one that has nothing stored."""
+    lanes: dict[int, DestinationFigures] = {}
+    for lane in (*one.lanes, *other.lanes):
+        lanes[lane.destination] = lanes.get(lane.destination, DestinationFigures()) + lane.figures
+    return msgspec.structs.replace(
+        NOTHING_COUNTED,
+        events=one.events + other.events,
+        repeated=one.repeated + other.repeated,
+        changes=one.changes + other.changes,
+        groups=one.groups + other.groups,
+        lanes=[LaneStatus(number, 0, 0, "closed", figures) for number, figures in sorted(lanes.items())],
+    )
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):

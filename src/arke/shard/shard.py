@@ -34,6 +34,7 @@ from arke.shard.commands import (
 )
 from arke.shard.inspection import Inspection
 from arke.shard.protocol import (
+    NOTHING_COUNTED,
     AskBatches,
     AskBehind,
     AskEstimate,
@@ -625,9 +626,7 @@ class Shard:
     async def _status(self, *, latencies: bool, fit: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
-            figures = self.observer.figures(destination_id)
-            if not latencies:
-                figures.latencies_ms = []
+            figures = self.observer.figures(destination_id, latencies=latencies)
             now = asyncio.get_running_loop().time()
             resends = lane.owed_count > 0 and lane.route.destination.owed == "auto"
             lanes.append(
@@ -661,6 +660,21 @@ class Shard:
                 number: LastRefusal(one.at, one.answer, one.times)
                 for number, one in self._wire.refusals.newest(self.now).items()
             },
+        )
+
+    def counted(self) -> ShardStatus:
+        """What it has counted since it started, and nothing that is stored: also once it has another owner."""
+        lanes = [
+            LaneStatus(number, 0, 0, "closed", self.observer.figures(number, latencies=False))
+            for number in self.lanes
+        ]
+        return msgspec.structs.replace(
+            NOTHING_COUNTED,
+            events=self._events,
+            repeated=self._repeated,
+            changes=self._changes,
+            groups=self._groups,
+            lanes=lanes,
         )
 
     async def _backfilled(self) -> float:
