@@ -126,6 +126,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
         stack.push_async_callback(background.stop)
         await health.look()
         await here.say()
+        await directory.check_whole()  # an import that saw no node may have begun
         stack.push_async_callback(here.leave)
         background.spawn(every(LOOKED_EVERY_S, health.look), "health")
         background.spawn(every(SAID_EVERY_S, here.say_if_heard), "here")
