@@ -66,6 +66,11 @@ class NodeProcess:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -196,6 +196,11 @@ class PostgresServer:
         """At once, connections or not; what is committed is there again."""
         self._signal(signal.SIGQUIT)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
