@@ -129,12 +129,12 @@ class PostgresReader:
         """Nothing is deleted that a store might still ask for."""
         stored = {shard: stream.stored for shard, stream in self._streams.items() if not stream.failed}
         new = {shard: at for shard, at in stored.items() if at > self._trimmed.get(shard, 0)}
-        if new and await self._session.run(lambda connection: self._deleted(connection, new)):
-            self._trimmed.update(new)
+        if new:
+            self._trimmed.update(await self._session.run(lambda connection: self._deleted(connection, new)))
 
     def _fetched(self, connection: Connection, asked: tuple[Any, ...]) -> list[Row]:
-        """In the session's thread. Another connection may lead to a standby with an older state, where later messages
-        have the same numbers: what was stored before it says nothing, until owners prove it anew.
+        """In the session's thread. Another connection may lead to a standby with an older state, where other messages
+        get the same numbers: what was stored before it says nothing, until owners prove it anew.
         """
         if connection is not self._connection:
             for stream in tuple(self._streams.values()):
@@ -143,9 +143,9 @@ class PostgresReader:
             self._connection = connection
         return connection.execute(SQL["fetch"], asked, binary=True).fetchall()
 
-    def _deleted(self, connection: Connection, positions: dict[int, int]) -> bool:
-        """In the session's thread: whether it was done."""
+    def _deleted(self, connection: Connection, positions: dict[int, int]) -> dict[int, int]:
+        """In the session's thread: what was deleted."""
         if connection is not self._connection:
-            return False
+            return {}
         connection.execute(SQL["trim"], ([*positions], [*positions.values()]), binary=True)
-        return True
+        return positions
