@@ -1,6 +1,6 @@
 """What people cost a cluster in bytes, memory and CPU: `PYTHONPATH=src:tests python benchmarks/sizes.py [--kafka]`.
 
-Starts PostgreSQL (and three brokers), an intake, an admin and a worker with 256 shards, sends events about many
+Starts PostgreSQL (and three brokers), an intake, an admin and a worker with all shards, sends events about many
 people, of whom one destination hears, and prints the bytes a row of every table, the bytes of the log an event, the
 memory of each process, and its CPU per event.
 """
@@ -30,7 +30,6 @@ from patience import wait_until
 from servers.kafka import kafka_cluster
 from servers.postgres import KINDS
 
-SHARDS = 256
 BODY = 100
 TICK_HZ = os.sysconf("SC_CLK_TCK")
 TABLES = """
@@ -117,9 +116,10 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--kafka", action="store_true")
     options.add_argument("--people", type=int, default=30_000)
+    options.add_argument("--shards", type=int, default=256)
     options.add_argument("--rounds", type=int, default=4)
     given = options.parse_args()
-    worlds.SHARDS = SHARDS  # type: ignore[misc]
+    worlds.SHARDS = given.shards  # type: ignore[misc]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         brokers = stack.enter_context(kafka_cluster(folder / "kafka", nodes=3)) if given.kafka else None
