@@ -105,7 +105,8 @@ def send(door: str, people: int, rounds: int, callers: int) -> int:
 
 
 def told(client: Client) -> bool:
-    """Shards may be on their way to another worker."""
+    """Asks seldom, since it asks every shard, of which some may be on their way to another worker."""
+    time.sleep(2)
     try:
         return settled(client.status())
     except ArkeError:

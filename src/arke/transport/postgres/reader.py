@@ -133,8 +133,8 @@ class PostgresReader:
             self._trimmed.update(await self._session.run(lambda connection: self._deleted(connection, new)))
 
     def _fetched(self, connection: Connection, asked: tuple[Any, ...]) -> list[Row]:
-        """In the session's thread. Another connection may lead to a standby with an older state, where other messages
-        get the same numbers: what was stored before it says nothing, until owners prove it anew.
+        """In the session's thread. Another connection may lead to a standby with an older state, where numbers are
+        given again, to other messages: what was stored before it says nothing, until owners prove it anew.
         """
         if connection is not self._connection:
             for stream in tuple(self._streams.values()):
