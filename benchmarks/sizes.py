@@ -89,11 +89,14 @@ def send(door: str, people: int, rounds: int, callers: int) -> int:
                 for person, turn in lines[start : start + BODY]
             )
             while True:
-                connection.request("POST", "/v1/events", body, {"Content-Type": "application/x-ndjson"})
-                answer = connection.getresponse()
-                said = json.loads(answer.read())
-                if answer.status == 200 and not said["rejected"]:
-                    break
+                try:
+                    connection.request("POST", "/v1/events", body, {"Content-Type": "application/x-ndjson"})
+                    answer = connection.getresponse()
+                    said = json.loads(answer.read())
+                    if answer.status == 200 and not said["rejected"]:
+                        break
+                except (OSError, http.client.HTTPException):
+                    connection.close()
                 time.sleep(0.05)
 
     threads = [threading.Thread(target=call) for _ in range(callers)]
