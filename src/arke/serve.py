@@ -20,6 +20,7 @@ from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
+from arke.engine.sources.reading import Sources
 from arke.errors import SettingsError
 from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
@@ -27,6 +28,7 @@ from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
+from arke.source_app import reading_sources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,9 +87,13 @@ async def open_doors(
         takes = role in ("all", "intake")
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
-        async with _engine(data, settings, role) as engine, onboarding(engine, data, settings) as files:
+        async with (
+            _engine(data, settings, role) as (engine, name),
+            onboarding(engine, data, settings) as files,
+            _sources(engine, settings, name, takes=takes) as sources,
+        ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files)
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, sources)
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -133,13 +139,13 @@ async def open_doors(
 
 
 @contextlib.asynccontextmanager
-async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[Engine]:
-    """The engine of a data directory, or a node of the cluster that the settings name."""
+async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[tuple[Engine, str]]:
+    """The engine of a data directory, or a node of the cluster that the settings name; and its name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
         async with running_engine(data, settings) as engine:
-            yield engine
+            yield engine, "engine"
         return
     try:
         from arke.cluster_node import running_node
@@ -148,9 +154,19 @@ async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[E
     lock = DataLock(data)
     try:
         async with running_node(settings, role) as node:
-            yield node.engine
+            yield node.engine, node.name
     finally:
         lock.release()
+
+
+@contextlib.asynccontextmanager
+async def _sources(engine: Engine, settings: Settings, name: str, *, takes: bool) -> AsyncIterator[Sources]:
+    """The topics that a node reads that takes events."""
+    if not takes:
+        yield Sources(engine.directory.sources)
+        return
+    async with reading_sources(engine, settings, name) as sources:
+        yield sources
 
 
 def intake_settings(settings: Settings) -> IntakeSettings:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CLICKS = PartitionKey("team", "clicks", 3)
 NOW = 1_800_000_000
-FIVE = Progress(next=5, end=9, life=1, events=4, refused=1, skipped=2)
+FIVE = Progress(next=5, end=9, topic_id="t1", life=1, events=4, refused=1, skipped=2)
 
 
 def refused(offset: int, item: int = 0) -> RefusedEvent:

@@ -11,6 +11,7 @@ from arke.delivery.circuit import CircuitState
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.engine.sources.reading import Sources, SourceStatus
 from arke.intake.settings import ConsentRules
 from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
 from arke.storage.ports.directory import AuditEnd
@@ -75,6 +76,7 @@ class Status(msgspec.Struct, frozen=True):
     code that their senders were answered with. Of `events`, `repeated` had an `event_id` that had counted.
     `unasked_keys` are names of keys that no rule asks for, those that came most first; `never_realised` are traits
     that nobody has realised since their rule is as it is, the first of `traits_never_realised`.
+    `sources` are topics of others that events are read from.
     `audit`: how many entries the audit has, and the seal of the last. `consent`: what the intake asks for.
     """
 
@@ -103,13 +105,15 @@ class Status(msgspec.Struct, frozen=True):
     traits_never_realised: int = 0
     never_realised: list[int] = []
     consent: ConsentRules = ConsentRules()
+    sources: list[SourceStatus] = []
 
 
 class StatusOperations:
     """How an engine is."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, sources: Sources | None = None) -> None:
         self._engine = engine
+        self._sources = sources or Sources(engine.directory.sources)
 
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable."""
@@ -123,7 +127,9 @@ class StatusOperations:
         _add_refusals(found, parts)
         audit = await engine.directory.audit.end()
         shared = await engine.identity.shared_lately(int(engine.clock.now()))
-        return self._status(parts, list(found.values()), audit, shared)
+        status = self._status(parts, list(found.values()), audit, shared)
+        status.sources.extend(await self._sources.status())
+        return status
 
     def _status(
         self,

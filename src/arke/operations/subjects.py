@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.delivery.secrets import Confinement
+from arke.engine.sources.reading import Sources
 from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
@@ -31,10 +32,14 @@ class Operations:
         checkers: Checkers,
         confinement: Confinement | None = None,
         onboarding: Onboarding | None = None,
+        sources: Sources | None = None,
     ) -> None:
-        """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files."""
+        """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
+        `sources` None: it reads no topics.
+        """
         audit = engine.audit
-        self.status = StatusOperations(engine)
+        self.sources = sources or Sources(engine.directory.sources)
+        self.status = StatusOperations(engine, self.sources)
         self.people = PeopleOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit

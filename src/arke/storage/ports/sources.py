@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 REFUSED_KEPT: Final = 1_000
 """The newest refused events kept of a topic."""
 CLAIMS_KEPT_S: Final = 86_400
-"""Event ids are known for as long as this: what was decided of a batch before that keeps nothing from counting twice."""
+"""As long as event ids: what was decided before that keeps nothing from counting twice."""
 
 
 class PartitionKey(NamedTuple):
@@ -25,12 +25,14 @@ class PartitionKey(NamedTuple):
 
 class Progress(msgspec.Struct, frozen=True):
     """How far a partition is read: all before offset `next` is taken, None before anything was; `end` is the offset
-    that the next message gets, as far as is known. `life` counts how often the topic was found made anew. Totals of
-    all time: `events` taken, `refused`, and offsets `skipped` because the topic did not have them any more.
+    that the next message gets, as far as is known. `topic_id` is the topic's as its brokers have it, empty where
+    they do not say; `life` counts how often it was found made anew. Totals of all time: `events` taken, `refused`,
+    and offsets `skipped` because the topic did not have them any more.
     """
 
     next: int | None = None
     end: int = 0
+    topic_id: str = ""
     life: int = 0
     events: int = 0
     refused: int = 0
@@ -49,7 +51,8 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class RefusedEvent(msgspec.Struct, frozen=True):
-    """An event that was not taken: where it is (`item` counts the events of its message from 0), and why."""
+    """An event that was not taken: where it is (`item` counts the events of its message from 0, -1
+    is all of it), and why."""
 
     group: str
     topic: str

@@ -73,7 +73,7 @@ class PostgresSources:
 
     async def partitions(self) -> list[PartitionState]:
         return [
-            PartitionState(PartitionKey(*row[:3]), row[3], Progress(*row[4:10]), row[10])
+            PartitionState(PartitionKey(*row[:3]), row[3], Progress(*row[4:11]), row[11])
             for row in await self._database.rows(SQL["partitions"])
         ]
 

@@ -36,7 +36,7 @@ class SqliteSources:
         return await self._database.write(self._take, key, reader, at)
 
     def _take(self, key: PartitionKey, reader: str, at: int) -> Taken:
-        row = list(self._database.connection.execute(SQL["take"], (*key, reader, at)))[0]
+        (row,) = self._database.connection.execute(SQL["take"], (*key, reader, at))
         epoch, *progress, claim, claimed_at = row
         return Taken(epoch, Progress(*progress), bytes(claim), claimed_at)
 
@@ -76,7 +76,7 @@ class SqliteSources:
 
     async def partitions(self) -> list[PartitionState]:
         return [
-            PartitionState(PartitionKey(*row[:3]), row[3], Progress(*row[4:10]), row[10])
+            PartitionState(PartitionKey(*row[:3]), row[3], Progress(*row[4:11]), row[11])
             for row in self._database.rows(SQL["partitions"])
         ]
 

@@ -9,6 +9,7 @@ CREATE TABLE source_partition (
   at         bigint NOT NULL,
   next       bigint,
   newest     bigint NOT NULL DEFAULT 0,
+  topic_id   text NOT NULL DEFAULT '',
   life       integer NOT NULL DEFAULT 0,
   events     bigint NOT NULL DEFAULT 0,
   refused    bigint NOT NULL DEFAULT 0,

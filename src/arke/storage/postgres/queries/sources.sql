@@ -5,7 +5,7 @@ INSERT INTO source_partition AS p (source, topic, number, epoch, reader, at)
 VALUES (%s, %s, %s, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, %s, %s)
 ON CONFLICT (source, topic, number) DO UPDATE
 SET epoch = greatest(p.epoch + 1, excluded.epoch), reader = excluded.reader, at = excluded.at
-RETURNING epoch, next, newest, life, events, refused, skipped, claim, claimed_at
+RETURNING epoch, next, newest, topic_id, life, events, refused, skipped, claim, claimed_at
 
 -- name: holds
 SELECT 1 FROM source_partition WHERE source = %s AND topic = %s AND number = %s AND epoch = %s
@@ -14,7 +14,7 @@ SELECT 1 FROM source_partition WHERE source = %s AND topic = %s AND number = %s 
 -- Whoever is no longer the reader changes nothing, and gets no row.
 WITH moved AS (
   UPDATE source_partition
-  SET next = %(next)s, newest = %(end)s, life = %(life)s, events = %(events)s, refused = %(refused)s,
+  SET next = %(next)s, newest = %(end)s, topic_id = %(topic_id)s, life = %(life)s, events = %(events)s, refused = %(refused)s,
       skipped = %(skipped)s, at = %(at)s, claim = %(claim)s, claimed_at = %(at)s
   WHERE source = %(source)s AND topic = %(topic)s AND number = %(number)s AND epoch = %(epoch)s
   RETURNING 1
@@ -37,7 +37,7 @@ DELETE FROM source_refused WHERE source = %(source)s AND topic = %(topic)s AND n
 UPDATE source_partition SET reader = '' WHERE source = %s AND topic = %s AND number = %s AND epoch = %s
 
 -- name: partitions
-SELECT source, topic, number, reader, next, newest, life, events, refused, skipped, at
+SELECT source, topic, number, reader, next, newest, topic_id, life, events, refused, skipped, at
 FROM source_partition ORDER BY source, topic, number
 
 -- name: refused

@@ -3,14 +3,14 @@
 -- name: take
 INSERT INTO source_partition (source, topic, number, epoch, reader, at) VALUES (?1, ?2, ?3, 1, ?4, ?5)
 ON CONFLICT (source, topic, number) DO UPDATE SET epoch = epoch + 1, reader = ?4, at = ?5
-RETURNING epoch, next, newest, life, events, refused, skipped, claim, claimed_at
+RETURNING epoch, next, newest, topic_id, life, events, refused, skipped, claim, claimed_at
 
 -- name: holds
 SELECT 1 FROM source_partition WHERE source = ? AND topic = ? AND number = ? AND epoch = ?
 
 -- name: advance
-UPDATE source_partition SET next = ?5, newest = ?6, life = ?7, events = ?8, refused = ?9, skipped = ?10, at = ?11,
-  claim = ?12, claimed_at = ?11
+UPDATE source_partition SET next = ?5, newest = ?6, topic_id = ?7, life = ?8, events = ?9, refused = ?10, skipped = ?11,
+  at = ?12, claim = ?13, claimed_at = ?12
 WHERE source = ?1 AND topic = ?2 AND number = ?3 AND epoch = ?4
 RETURNING epoch
 
@@ -27,7 +27,7 @@ DELETE FROM source_refused WHERE source = ?1 AND topic = ?2 AND number <= (
 )
 
 -- name: partitions
-SELECT source, topic, number, reader, next, newest, life, events, refused, skipped, at
+SELECT source, topic, number, reader, next, newest, topic_id, life, events, refused, skipped, at
 FROM source_partition ORDER BY source, topic, number
 
 -- name: refused

@@ -9,6 +9,7 @@ CREATE TABLE source_partition (
   at         INTEGER NOT NULL,
   next       INTEGER,
   newest     INTEGER NOT NULL DEFAULT 0,
+  topic_id   TEXT NOT NULL DEFAULT '',
   life       INTEGER NOT NULL DEFAULT 0,
   events     INTEGER NOT NULL DEFAULT 0,
   refused    INTEGER NOT NULL DEFAULT 0,
