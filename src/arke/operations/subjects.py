@@ -11,6 +11,7 @@ from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
+from arke.operations.sources import SourceOperations
 from arke.operations.status import StatusOperations
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ class Operations:
         `sources` None: it reads no topics.
         """
         audit = engine.audit
-        self.sources = sources or Sources(engine.directory.sources)
-        self.status = StatusOperations(engine, self.sources)
+        sources = sources or Sources(engine.directory.sources)
+        self.status = StatusOperations(engine, sources)
+        self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit

@@ -29,8 +29,8 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 class SourceStatus(msgspec.Struct, frozen=True):
     """A topic of others, over all of its partitions. Of the node that is asked: the `format` (empty: it does not
-    read the source), `problem`, which says why nothing moves on while nothing does, and `left`: parts of events that
-    nothing stands for, since the start.
+    read the source), `problem`, which says why nothing moves on while nothing does, and `left`: parts of events
+    that nothing stands for, since the start.
     """
 
     topic: str
