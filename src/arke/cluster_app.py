@@ -22,9 +22,10 @@ from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
 from arke.storage.postgres.cluster import PostgresCluster
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import Topic, problems, warnings
@@ -129,7 +130,7 @@ class ShardTaker:
         self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
-        self._writing, self._reading = Session(server, "commit"), Session(server, "read")
+        self._writing, self._reading = ShardSession(server, "commit"), ShardSession(server, "read")
         self._wire = wire
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)
