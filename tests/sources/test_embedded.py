@@ -7,8 +7,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from arke.domain.time import utc_text
 from e2e.catalogs import DPID, IN_MARKET, catalog, device
 from e2e.engine_process import ARKE, OPEN, EngineProcess
 from patience import wait_until
@@ -36,9 +37,8 @@ def test_an_engine_that_is_killed_counts_each_message_once(tmp_path: Path, broke
     engine.start()
     engine.apply(catalog([]))
     try:
-        for part in (0.2, 0.4, 0.7):
-            client = engine.client()
-            wait_until(lambda: source(client, topic).events >= part * EVENTS, "some to be taken")
+        for share in (0.2, 0.4, 0.7):
+            wait_taken(engine, topic, int(share * EVENTS))
             engine.kill()
             engine.start()
         client = engine.client()
@@ -48,6 +48,11 @@ def test_an_engine_that_is_killed_counts_each_message_once(tmp_path: Path, broke
         verify(client, topic.seen)
     finally:
         engine.stop()
+
+
+def wait_taken(engine: EngineProcess, topic: TeamTopic, events: int) -> None:
+    client = engine.client()
+    wait_until(lambda: source(client, topic).events >= events, "some to be taken")
 
 
 def test_what_is_bad_goes_aside_with_its_place(tmp_path: Path, broker: Cluster) -> None:
@@ -109,7 +114,7 @@ def test_an_event_has_the_time_of_its_message(tmp_path: Path, broker: Cluster) -
         client = engine.client()
         wait_until(lambda: taken(client, topic, 3), "all to be taken")
         (first,), (second,) = (client.explain(device(number), None).traits for number in (7, 8))
-        assert (first.last, second.last) == (written, written - 100)
+        assert (first.last, second.last) == (utc_text(written), utc_text(written - 100))
         (refused,) = client.refused_of_sources(10)
         assert refused.code == "too_old"
 
@@ -189,7 +194,7 @@ def test_a_topic_that_is_made_anew_is_read_anew(tmp_path: Path, broker: Cluster)
 def made(topic: TeamTopic) -> bool:
     try:
         topic.make()
-    except Exception:  # it is being deleted still
+    except KafkaException:  # it is being deleted still
         return False
     return True
 
