@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
     from arke.operations.engine import Engine
+    from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
 
 
@@ -88,12 +89,14 @@ async def open_doors(
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with (
-            _engine(data, settings, role) as (engine, name),
+            _engine(data, settings, role) as (engine, node),
             onboarding(engine, data, settings) as files,
-            _sources(engine, settings, name, takes=takes) as sources,
+            _sources(engine, settings, node, takes=takes) as sources,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, sources)
+            operations = Operations(
+                engine, SystemClock(), checkers, confined_to(settings), files, node, sources
+            )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -139,13 +142,15 @@ async def open_doors(
 
 
 @contextlib.asynccontextmanager
-async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[tuple[Engine, str]]:
-    """The engine of a data directory, or a node of the cluster that the settings name; and its name."""
+async def _engine(
+    data: Path, settings: Settings, role: Role
+) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
+    """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
         async with running_engine(data, settings) as engine:
-            yield engine, "engine"
+            yield engine, None
         return
     try:
         from arke.cluster_node import running_node
@@ -154,17 +159,20 @@ async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[t
     lock = DataLock(data)
     try:
         async with running_node(settings, role) as node:
-            yield node.engine, node.name
+            yield node.engine, node.view
     finally:
         lock.release()
 
 
 @contextlib.asynccontextmanager
-async def _sources(engine: Engine, settings: Settings, name: str, *, takes: bool) -> AsyncIterator[Sources]:
+async def _sources(
+    engine: Engine, settings: Settings, node: ClusterNode | None, *, takes: bool
+) -> AsyncIterator[Sources]:
     """The topics that a node reads that takes events."""
     if not takes:
         yield Sources(engine.directory.sources)
         return
+    name = node.name if node is not None else "engine"
     async with reading_sources(engine, settings, name) as sources:
         yield sources
 

@@ -19,7 +19,6 @@ from sources.topics import TeamTopic, camera, source, taken, verify
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from servers.kafka import Cluster
 
 EVENTS = 20_000
 
@@ -28,9 +27,9 @@ def engine_of(folder: Path, *settings: str) -> EngineProcess:
     return EngineProcess(folder, settings=OPEN + "".join(settings), shards=2)
 
 
-def test_an_engine_that_is_killed_counts_each_message_once(tmp_path: Path, broker: Cluster) -> None:
+def test_an_engine_that_is_killed_counts_each_message_once(tmp_path: Path, brokers: str) -> None:
     """kill -9, again and again, while it reads."""
-    topic = TeamTopic(broker.bootstrap).make()
+    topic = TeamTopic(brokers).make()
     topic.see(EVENTS)
     topic.flush()
     engine = engine_of(tmp_path, topic.settings())
@@ -55,8 +54,8 @@ def wait_taken(engine: EngineProcess, topic: TeamTopic, events: int) -> None:
     wait_until(lambda: source(client, topic).events >= events, "some to be taken")
 
 
-def test_what_is_bad_goes_aside_with_its_place(tmp_path: Path, broker: Cluster) -> None:
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+def test_what_is_bad_goes_aside_with_its_place(tmp_path: Path, brokers: str) -> None:
+    topic = TeamTopic(brokers, partitions=1).make()
     person = {"uuid": device(7), "signals": {"c_see": "camera"}}
     topic.write(json.dumps(person, indent=2).encode(), key=b"ignored", headers={"trace": "ignored"})
     topic.write(None, key=b"a tombstone")
@@ -98,9 +97,9 @@ def arke(engine: EngineProcess, *words: str) -> str:
     return done.stdout
 
 
-def test_an_event_has_the_time_of_its_message(tmp_path: Path, broker: Cluster) -> None:
+def test_an_event_has_the_time_of_its_message(tmp_path: Path, brokers: str) -> None:
     """It waited in the topic, which says nothing about the sender's clock."""
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+    topic = TeamTopic(brokers, partitions=1).make()
     now = int(time.time())
     written = now - 40 * 86_400
     person = {"uuid": device(7), "signals": {"c_see": "camera"}}
@@ -145,8 +144,8 @@ def test_a_broker_may_be_away_at_the_start_and_later(tmp_path: Path) -> None:
             verify(client, topic.seen)
 
 
-def test_what_the_topic_has_lost_is_said_and_counted(tmp_path: Path, broker: Cluster) -> None:
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+def test_what_the_topic_has_lost_is_said_and_counted(tmp_path: Path, brokers: str) -> None:
+    topic = TeamTopic(brokers, partitions=1).make()
     topic.see(100, users=10)
     topic.flush()
     engine = engine_of(tmp_path, topic.settings())
@@ -170,9 +169,9 @@ def test_what_the_topic_has_lost_is_said_and_counted(tmp_path: Path, broker: Clu
         verify(client, topic.seen)
 
 
-def test_a_topic_that_is_made_anew_is_read_anew(tmp_path: Path, broker: Cluster) -> None:
+def test_a_topic_that_is_made_anew_is_read_anew(tmp_path: Path, brokers: str) -> None:
     """Its offsets begin at 0 again: what is there counts, though the old ones did."""
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+    topic = TeamTopic(brokers, partitions=1).make()
     topic.see(20, users=10)
     topic.flush()
     engine = engine_of(tmp_path, topic.settings())
@@ -180,7 +179,7 @@ def test_a_topic_that_is_made_anew_is_read_anew(tmp_path: Path, broker: Cluster)
         engine.apply(catalog([]))
         wait_until(lambda: taken(engine.client(), topic, 20), "all to be taken")
     topic.delete()
-    again = TeamTopic(broker.bootstrap, partitions=1, name=topic.name)
+    again = TeamTopic(brokers, partitions=1, name=topic.name)
     wait_until(lambda: made(again), "the topic to be made again")
     again.see(30, users=10)
     again.flush()
@@ -199,9 +198,9 @@ def made(topic: TeamTopic) -> bool:
     return True
 
 
-def test_a_source_may_begin_at_the_end(tmp_path: Path, broker: Cluster) -> None:
+def test_a_source_may_begin_at_the_end(tmp_path: Path, brokers: str) -> None:
     """And stays there, though it was stopped before anything came."""
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+    topic = TeamTopic(brokers, partitions=1).make()
     topic.write(json.dumps(camera("before")).encode())
     topic.flush()
     engine = engine_of(tmp_path, topic.settings(start="latest"))
@@ -218,8 +217,8 @@ def test_a_source_may_begin_at_the_end(tmp_path: Path, broker: Cluster) -> None:
         assert client.status().profiles == 5
 
 
-def test_calls_of_segment(tmp_path: Path, broker: Cluster) -> None:
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+def test_calls_of_segment(tmp_path: Path, brokers: str) -> None:
+    topic = TeamTopic(brokers, partitions=1).make()
     call = {
         "type": "track",
         "event": "Viewed",
@@ -243,8 +242,8 @@ def test_calls_of_segment(tmp_path: Path, broker: Cluster) -> None:
         assert IN_MARKET in {one.id for one in explained.segments}
 
 
-def test_who_has_opted_out_stays_out(tmp_path: Path, broker: Cluster) -> None:
-    topic = TeamTopic(broker.bootstrap, partitions=1).make()
+def test_who_has_opted_out_stays_out(tmp_path: Path, brokers: str) -> None:
+    topic = TeamTopic(brokers, partitions=1).make()
     with engine_of(tmp_path, topic.settings()) as engine:
         engine.apply(catalog([]))
         engine.accept({"uuid": device(7), "signals": {"c_see": "camera"}})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
+    from arke.operations.nodes import ClusterNode
 
 
 class Operations:
@@ -33,18 +34,19 @@ class Operations:
         checkers: Checkers,
         confinement: Confinement | None = None,
         onboarding: Onboarding | None = None,
+        node: ClusterNode | None = None,
         sources: Sources | None = None,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
-        `sources` None: it reads no topics.
+        `node`: where the engine is one of a cluster's. `sources` None: it reads no topics.
         """
         audit = engine.audit
         sources = sources or Sources(engine.directory.sources)
-        self.status = StatusOperations(engine, sources)
+        self.status = StatusOperations(engine, node, sources)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
         self.catalog = CatalogOperations(
-            engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit
+            engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit, node
         )
         self.undelivered = UndeliveredOperations(engine.undelivered, engine.live, engine.shards, audit)
         self.batches = BatchOperations(engine.batches, audit)

@@ -17,7 +17,7 @@ from arke.transport.kafka.topic import Topic
 from arke.transport.packing import PackedWriter
 from conformance.log.logs import SHARDS, Kept
 from conformance.log.test_log import names, read, sight
-from servers.kafka import Cluster, Distribution, free_ports, running
+from servers.kafka import Cluster, Distribution, free_ports, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ class AskingCluster(Cluster):
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AskingCluster]:
     cluster = AskingCluster(tmp_path_factory.mktemp("kafka") / "cluster", Distribution())
-    with running(cluster):
+    with lasting(cluster):
         cluster.start()
         yield cluster
 

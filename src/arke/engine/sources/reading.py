@@ -36,13 +36,13 @@ class SourceStatus(msgspec.Struct, frozen=True):
     topic: str
     group: str
     format: str
-    lag: int
-    events: int
-    refused: int
-    skipped: int
     problem: str
     left: dict[str, int]
-    partitions: list[PartitionStatus]
+    lag: int = 0
+    events: int = 0
+    refused: int = 0
+    skipped: int = 0
+    partitions: list[PartitionStatus] = []
 
 
 class Sources:
@@ -59,25 +59,42 @@ class Sources:
             found.setdefault((state.key.group, state.key.topic), []).append(state)
         return [self._status(*name, states) for name, states in sorted(found.items())]
 
+    async def own(self, reader: str, *, unread: bool) -> list[SourceStatus]:
+        """Of each only the partitions that this node reads, and those that no node does where it is to tell of
+        them: so the figures of all nodes add up. Raises StoreUnavailable.
+        """
+        told = (reader, "") if unread else (reader,)
+        return [
+            _summed(one, [part for part in one.partitions if part.reader in told])
+            for one in await self.status()
+        ]
+
     def _status(self, group: str, topic: str, states: Sequence[PartitionState]) -> SourceStatus:
         here = self._here.get((group, topic))
         partitions = [_partition(state, here) for state in states]
-        return SourceStatus(
+        known = SourceStatus(
             topic=topic,
             group=group,
             format=here.format if here is not None else "",
-            lag=sum(one.lag for one in partitions),
-            events=sum(one.events for one in partitions),
-            refused=sum(one.refused for one in partitions),
-            skipped=sum(one.skipped for one in partitions),
             problem=here.problem if here is not None else "",
             left=here.left if here is not None else {},
-            partitions=partitions,
         )
+        return _summed(known, partitions)
 
     async def refused(self, limit: int) -> list[RefusedEvent]:
         """The newest events that were not taken. Raises StoreUnavailable."""
         return await self._store.refused(limit)
+
+
+def _summed(known: SourceStatus, partitions: list[PartitionStatus]) -> SourceStatus:
+    return msgspec.structs.replace(
+        known,
+        lag=sum(one.lag for one in partitions),
+        events=sum(one.events for one in partitions),
+        refused=sum(one.refused for one in partitions),
+        skipped=sum(one.skipped for one in partitions),
+        partitions=partitions,
+    )
 
 
 def _partition(state: PartitionState, here: Source | None) -> PartitionStatus:
