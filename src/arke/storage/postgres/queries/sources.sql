@@ -1,4 +1,4 @@
--- How far other people's topics are read. The tables: migrations/0005_sources.sql.
+-- How far other people's topics are read. The tables: migrations/0006_sources.sql.
 
 -- name: take
 INSERT INTO source_partition AS p (source, topic, number, epoch, reader, at)
