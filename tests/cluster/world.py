@@ -74,10 +74,14 @@ class NodeProcess:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def is_named(self, name: str) -> bool:
         """Whether it is the node that the cluster knows by this name."""
-        assert self._process is not None
-        return f"-{self._process.pid}-" in name
+        return f"-{self.pid}-" in name
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None

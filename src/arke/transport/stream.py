@@ -161,6 +161,10 @@ class BufferedStream:
     def taken(self, position: int) -> None:
         self.stored = max(self.stored, position)
 
+    def forget(self) -> None:
+        """What was taken has to be said again."""
+        self.stored = 0
+
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
