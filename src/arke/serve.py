@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
@@ -86,10 +87,7 @@ async def open_doors(
         takes = role in ("all", "intake")
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
-        async with (
-            _engine(data, settings, role) as (engine, node),
-            onboarding(engine, data, settings) as files,
-        ):
+        async with _engine(data, settings, role) as (engine, files, node):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, node)
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
@@ -139,13 +137,13 @@ async def open_doors(
 @contextlib.asynccontextmanager
 async def _engine(
     data: Path, settings: Settings, role: Role
-) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
+) -> AsyncIterator[tuple[Engine, Onboarding, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
-        async with running_engine(data, settings) as engine:
-            yield engine, None
+        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+            yield engine, files, None
         return
     try:
         from arke.cluster_node import running_node
@@ -153,8 +151,8 @@ async def _engine(
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
     lock = DataLock(data)
     try:
-        async with running_node(settings, role) as node:
-            yield node.engine, node.view
+        async with running_node(data, settings, role) as node:
+            yield node.engine, node.files, node.view
     finally:
         lock.release()
 

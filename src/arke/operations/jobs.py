@@ -95,7 +95,7 @@ class FileOperations:
 
     async def show(self, ticket: str) -> FileState:
         """How far a file has come. Raises InvalidInput for a ticket that is not known."""
-        return self._onboarding.state(ticket)
+        return await self._onboarding.state(ticket)
 
 
 __all__ = ["OWED_PAGE", "OwedDevice", "Refused", "ReplayReport", "UndeliveredOperations"]

@@ -14,6 +14,7 @@ from arke.storage.postgres.identities import PostgresIdentities
 from arke.storage.postgres.records import PostgresCatalogs, PostgresRequests, PostgresRuns, PostgresTokens
 from arke.storage.postgres.schema import INIT, check, count_shards
 from arke.storage.postgres.suppression import PostgresSuppression
+from arke.storage.postgres.uploads import PostgresUploads
 
 if TYPE_CHECKING:
     from arke.storage.postgres.connection import Connection, Server
@@ -50,6 +51,7 @@ class PostgresDirectory:
         self.runs = PostgresRuns(database)
         self.requests = PostgresRequests(database, self.identities, self.files)
         self.tokens = PostgresTokens(database)
+        self.uploads = PostgresUploads(database)
         self.audit = PostgresAudit(database, key)
 
     def _opened(self, connection: Connection) -> tuple[bytes, int]:
