@@ -130,6 +130,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
         engine.links.watch()
         view = NodeView(name, engine, worker, health, nodes, store, lambda: way.refused.count)
         here = _Here(nodes, Node(name, address, role, version("arke")), engine, view, health)
+        view.say = here.say
         background = Background()
         stack.push_async_callback(background.stop)
         await health.look()
