@@ -19,7 +19,9 @@ from psycopg.conninfo import make_conninfo
 
 from arke.bench.evaluation import EVENTS, GROUP, Contender, grouped
 from arke.bench.figures import Section, median_figure, ratios
+from arke.bench.processes import cpu_s
 from arke.bench.profiling import tuned_collector
+from arke.bench.quiet_shards import SHARDS, measured
 from arke.bench.stores import fill, uids_of
 from arke.bench.workload import Workload
 from arke.domain.change import Change, JournalRecord
@@ -33,11 +35,12 @@ from arke.storage.postgres.shard_store import PostgresShardStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.bench.figures import Options
+    from arke.bench.figures import Figure, Options
     from arke.storage.postgres.connection import Connection
 
 SERVER: Final = "ARKE_BENCH_POSTGRES"
 TARGET: Final = 0.5
+BACKEND: Final = "postgres"
 STORE_SHARD, BARE_SHARD, EVENTS_SHARD = range(3)
 JOURNALLED: Final = 2
 """Every so many-th event of a group changes something."""
@@ -91,20 +94,20 @@ class _Pace:
 
     async def stretch(self, seconds: float, work: _Work) -> None:
         events, committing_s = 0, work.committing_s
-        started, cpu, server = time.perf_counter(), time.process_time(), _cpu_s(self._pids)
+        started, cpu, server = time.perf_counter(), time.process_time(), cpu_s(self._pids, BACKEND)
         while time.perf_counter() - started < seconds:
             await work.run()
             events += GROUP
         self.commit_us.append((work.committing_s - committing_s) / events * 1e6)
         self.rates.append(events / (time.perf_counter() - started))
         self.cpu_us.append((time.process_time() - cpu) / events * 1e6)
-        self.server_us.append((_cpu_s(self._pids) - server) / events * 1e6)
+        self.server_us.append((cpu_s(self._pids, BACKEND) - server) / events * 1e6)
 
 
 async def _measured(dsn: str, options: Options) -> Section:
     server = Server(dsn)
     with server.connect() as connection:
-        initialise(connection, 3, server.name)
+        initialise(connection, EVENTS_SHARD + 1 + max(SHARDS), server.name)
     writing, reading = ShardSession(server, "bench-writing"), ShardSession(server, "bench-reading")
     stores = [
         PostgresShardStore(await take_shard(writing, shard, "bench"), writing=writing, reading=reading)
@@ -132,14 +135,15 @@ async def _measured(dsn: str, options: Options) -> Section:
     version = await writing.run(lambda connection: connection.info.server_version // 10_000)
     await writing.close()
     await reading.close()
-    return _section(paces, options, version)
+    quiet = await measured(server, EVENTS_SHARD + 1, workload, options)
+    return _section(paces, quiet, options, version)
 
 
 def _analyse(connection: Connection) -> None:
     connection.execute("ANALYZE profile")
 
 
-def _section(paces: list[_Pace], options: Options, version: int) -> Section:
+def _section(paces: list[_Pace], quiet: list[Figure], options: Options, version: int) -> Section:
     store, bare, whole = paces
     figures = [
         median_figure("commit", "a commit by the store, an event", store.commit_us, "us"),
@@ -168,7 +172,7 @@ def _section(paces: list[_Pace], options: Options, version: int) -> Section:
         f"PostgreSQL {version}, groups of {GROUP}, {options.users:,} stored profiles a shard; one commit at a time",
         f"store and bare: every profile of a group is written, one in {JOURNALLED} has a journal record",
     ]
-    return Section(name="cluster", figures=figures, notes=notes, missing=missing)
+    return Section(name="cluster", figures=[*figures, *quiet], notes=notes, missing=missing)
 
 
 class _Groups:
@@ -239,17 +243,3 @@ class _BareGroups:
         before, self._position = self._position, self._position + 1
         epoch = (self._position, BARE_SHARD, self._epoch, before)
         connection.execute(BARE, (*epoch, uids, bodies, seqs, [b"x" * 24] * len(seqs)))
-
-
-def _cpu_s(pids: Sequence[int]) -> float:
-    """CPU time of these processes, as far as they are this machine's and PostgreSQL's."""
-    total = 0.0
-    for pid in pids:
-        try:
-            name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-        except OSError:
-            continue
-        if "postgres" in name:
-            fields = rest.split()
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
