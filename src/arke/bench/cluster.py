@@ -1,7 +1,8 @@
-"""What a shard costs on PostgreSQL: its loads and commits beside the bare compare-and-set over the same rows.
+"""What a cluster costs: a shard's loads and commits beside the bare compare-and-set over the same rows; many quiet
+shards, which commit together; and the whole way of an event.
 
-The server is the one that `ARKE_BENCH_POSTGRES` names, a DSN whose role may make a schema; it gets one, which goes
-again afterwards. CPU of the server is that of the two backends, where they run on this machine.
+The servers are those that the environment names: see `arke.bench.nodes`. CPU of a server is known where it runs on
+this machine.
 """
 
 from __future__ import annotations
@@ -9,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
-
+from arke.bench import cluster_chain
 from arke.bench.evaluation import EVENTS, GROUP, Contender, grouped
 from arke.bench.figures import Section, median_figure, ratios
+from arke.bench.nodes import POSTGRES, schema_of_its_own
 from arke.bench.processes import cpu_s
 from arke.bench.profiling import tuned_collector
 from arke.bench.quiet_shards import SHARDS, measured
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from arke.bench.figures import Figure, Options
     from arke.storage.postgres.connection import Connection
 
-SERVER: Final = "ARKE_BENCH_POSTGRES"
 TARGET: Final = 0.5
 BACKEND: Final = "postgres"
 STORE_SHARD, BARE_SHARD, EVENTS_SHARD = range(3)
@@ -56,20 +54,23 @@ SELECT count(*) FROM cas
 """
 
 
-def run(options: Options, directory: Path) -> Section:  # noqa: ARG001 - the server has its own disk
+def run(options: Options, directory: Path) -> Section:
+    """A shard, many quiet shards, then the whole of a cluster."""
+    if POSTGRES not in os.environ:
+        return Section(name="cluster", figures=[], missing=[f"{POSTGRES} names no PostgreSQL to measure on"])
+    parts = [_shards(options), cluster_chain.run(options, directory)]
+    return Section(
+        name="cluster",
+        figures=[figure for part in parts for figure in part.figures],
+        notes=[note for part in parts for note in part.notes],
+        missing=[one for part in parts for one in part.missing],
+    )
+
+
+def _shards(options: Options) -> Section:
     """Alternate the contenders, on the same server."""
-    dsn = os.environ.get(SERVER, "")
-    if not dsn:
-        return Section(name="cluster", figures=[], missing=[f"{SERVER} names no PostgreSQL to measure on"])
-    schema = f"arke_bench_{secrets.token_hex(4)}"
-    with Server(dsn).connect() as connection:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-        try:
-            with tuned_collector():
-                return asyncio.run(_measured(make_conninfo(dsn, options=f"-c search_path={schema}"), options))
-        finally:
-            connection.execute("SET client_min_messages = warning")
-            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    with schema_of_its_own(os.environ[POSTGRES]) as (_, dsn), tuned_collector():
+        return asyncio.run(_measured(dsn, options))
 
 
 class _Work(Protocol):
