@@ -137,6 +137,21 @@ class PostgresServer:
         """A server that begins with a copy of this one's data, which must not run; at the port given, once that is
         free.
         """
+        other = self._other(port, **settings)
+        shutil.copytree(self.data, other.data)
+        for path in (other.data, *other.data.rglob("*")):
+            other._own(path)
+        return other
+
+    def standby(self) -> PostgresServer:
+        """A server that follows this one, which runs, and has started; see `promote`."""
+        other = self._other()
+        other._run("pg_basebackup", "-D", other.data, "-R", "-X", "stream", "-d", self.dsn())
+        other.start()
+        return other
+
+    def _other(self, port: int | None = None, **settings: str) -> PostgresServer:
+        """A server like this one, without data."""
         other = PostgresServer.__new__(PostgresServer)
         other._installation = self._installation
         other._settings = {**self._settings, **settings}
@@ -145,10 +160,11 @@ class PostgresServer:
         other._process, other.port = None, port or free_port()
         other._own(other._folder)
         other._folder.chmod(0o755)
-        shutil.copytree(self.data, other.data)
-        for path in (other.data, *other.data.rglob("*")):
-            other._own(path)
         return other
+
+    def promote(self) -> None:
+        """From now on this one takes writes."""
+        self._run("pg_ctl", "promote", "-w", "-D", self.data)
 
     def start(self) -> None:
         """Returns when it takes connections. After a `kill` that is when its last children are gone."""
@@ -205,6 +221,11 @@ class PostgresServer:
     def stop(self) -> None:
         """At once, connections or not; what is committed is there again."""
         self._signal(signal.SIGQUIT)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def freeze(self) -> None:
         assert self._process is not None

@@ -43,7 +43,7 @@ OWN_TABLES: Final = {
 }
 """Tables of a cluster into which nothing is copied."""
 MUST_BE_EMPTY: Final = (*TABLES, "log", "refused")
-NUMBERED: Final = ("privacy_request", "data_file", "joining", "feed")
+NUMBERED: Final = ("privacy_request", "data_file", "joining", "feed", "source_refused")
 JOURNAL: Final = ("last", "first", "until", "count", "body")
 RECORDS_TOGETHER: Final = 100
 """Of the journal in one row."""
