@@ -6,7 +6,6 @@ import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
@@ -25,7 +24,7 @@ from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
 from arke.errors import InvalidInput, SettingsError
 from arke.log import get_logger
-from arke.onboarding.inbox import Inbox
+from arke.onboarding.inbox import FolderInbox
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
@@ -105,14 +104,14 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
     """
     if not data.is_dir():
         raise InvalidInput(f"{data}: there is no such directory")
-    waiting = Inbox(data / INBOX_FOLDER).complete()
+    waiting = FolderInbox(data / INBOX_FOLDER).complete()
     if waiting:
         raise InvalidInput(
             f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
             "they are"
         )
-    with held_still(data), TemporaryDirectory(prefix="arke-import-") as scratch, ExitStack() as stack:
-        leaving = LeavingDirectory(data.absolute(), Path(scratch))
+    with held_still(data), ExitStack() as stack:
+        leaving = LeavingDirectory(data.absolute())
         stack.callback(leaving.close)
         arriving = ArrivingCluster(postgres_of(settings))
         stack.callback(arriving.close)
