@@ -4,8 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-MANIFESTS  := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
-KUBERNETES := 1.34
+MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
 .PHONY: help demo demo-cluster test lint types imports unit soak bench lock clean
 
@@ -24,7 +23,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict -c deploy/.yamllint deploy
-	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k $(KUBERNETES) $(MANIFESTS)
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k 1.30 $(MANIFESTS)
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k 1.37 $(MANIFESTS)
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy

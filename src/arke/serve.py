@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
@@ -90,8 +91,7 @@ async def open_doors(
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with (
-            _engine(data, settings, role) as (engine, node),
-            onboarding(engine, data, settings) as files,
+            _engine(data, settings, role) as (engine, files, node),
             _sources(engine, settings, node, takes=takes) as sources,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
@@ -145,13 +145,13 @@ async def open_doors(
 @contextlib.asynccontextmanager
 async def _engine(
     data: Path, settings: Settings, role: Role
-) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
+) -> AsyncIterator[tuple[Engine, Onboarding, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
-        async with running_engine(data, settings) as engine:
-            yield engine, None
+        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+            yield engine, files, None
         return
     try:
         from arke.cluster_node import running_node
@@ -160,9 +160,9 @@ async def _engine(
     collect_seldom()
     lock = DataLock(data)
     try:
-        async with running_node(settings, role) as node:
+        async with running_node(data, settings, role) as node:
             keep_what_is_there()
-            yield node.engine, node.view
+            yield node.engine, node.files, node.view
     finally:
         lock.release()
 
