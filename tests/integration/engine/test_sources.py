@@ -398,6 +398,26 @@ def test_what_is_decided_is_as_old_as_its_batch() -> None:
     play(part)
 
 
+def test_who_stops_in_order_leaves_nothing_half_done() -> None:
+    """Though more had arrived than it took."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        reader = stage.reader(topic)
+        take = reader._take
+
+        async def last(*args: Any) -> None:
+            await take(*args)
+            reader._finishing = True
+
+        reader._take = last  # type: ignore[method-assign, assignment]
+        await reader.run()
+        taken = await stage.engine.directory.sources.take(KEY, "next", 0)
+        assert (taken.progress.next, taken.progress.events, taken.claim) == (2, 2, b"")
+
+    play(part)
+
+
 def test_offsets_that_are_gone_are_counted() -> None:
     async def part(stage: Stage) -> None:
         topic = TopicInMemory(MESSAGES)

@@ -297,6 +297,8 @@ class PartitionReader:
         await retry(self._keep, PAUSE, log=log, event="source_not_noted")
 
     async def _release(self) -> None:
+        """All that was taken is noted, so that the next reader does nothing again."""
+        await self._kept()
         with contextlib.suppress(Unavailable):
             await self._with.store.release(self.key, self._epoch)
 
