@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import msgspec
 
 from arke.app import ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
-from arke.cluster.founding import Prepared, found
+from arke.cluster.founding import Prepared, check_log, found
 from arke.cluster.rulings import Rulings
 from arke.cluster.standing import status
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
-from arke.errors import SettingsError
+from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
+from arke.storage.ports.cluster import STORE
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server, Session
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.transport.kafka.options import KafkaOptions
-from arke.transport.kafka.topic import Topic, problems, warnings
+from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from arke.cluster.founding import Founded
     from arke.cluster.standing import ClusterStatus
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import CatchUp
     from arke.settings import Settings
     from arke.storage.committer import Committer
+    from arke.storage.postgres.shard_map import ShardMap
     from arke.transport.ports import LogReader
+
+SERVER_NAME: Final = "{server}"
 
 log = get_logger("node")
 
@@ -50,17 +54,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def postgres_of(settings: Settings) -> Server:
-    """Where the cluster's store is. Raises SettingsError, SecretUnresolved."""
+def servers_of(settings: Settings) -> dict[str, Server]:
+    """The servers of the cluster by the names that the map of shards has for them, the directory's first. In the
+    password's file and command, `{server}` stands for the name. Raises SettingsError, SecretUnresolved.
+    """
     cluster = settings.cluster
-    if cluster.servers:
-        raise SettingsError("cluster.servers: this version has all shards on cluster.store: leave it empty")
-    return Server(
-        resolve_secret(cluster.store),
-        cluster.password_file,
-        tuple(shlex.split(cluster.password_command)),
-        cluster.prepared_statements,
-    )
+    return {
+        name: Server(
+            resolve_secret(reference),
+            cluster.password_file.replace(SERVER_NAME, name),
+            tuple(word.replace(SERVER_NAME, name) for word in shlex.split(cluster.password_command)),
+            cluster.prepared_statements,
+        )
+        for name, reference in {STORE: cluster.store, **cluster.servers}.items()
+    }
+
+
+def postgres_of(settings: Settings) -> Server:
+    """Where the cluster's directory is. Raises SettingsError, SecretUnresolved."""
+    return servers_of(settings)[STORE]
 
 
 def kafka_of(settings: Settings) -> KafkaOptions:
@@ -70,32 +82,46 @@ def kafka_of(settings: Settings) -> KafkaOptions:
 
 async def found_cluster(settings: Settings) -> Founded:
     """See `arke.cluster.founding.found`."""
-    store = PostgresCluster(postgres_of(settings))
-    log = PreparedTopic(Topic(kafka_of(settings))) if settings.cluster.log == "kafka" else None
+    store = PostgresCluster(servers_of(settings))
+    topic = PreparedTopic(Topic(kafka_of(settings))) if settings.cluster.log == "kafka" else None
     try:
-        return await found(store, log, settings.cluster.shards)
+        return await found(store, topic, settings.cluster.shards)
     finally:
         await store.close()
 
 
 async def cluster_status(settings: Settings) -> ClusterStatus:
     """See `arke.cluster.standing.status`."""
-    store = PostgresCluster(postgres_of(settings))
+    store = PostgresCluster(servers_of(settings))
     try:
         return await status(store, PostgresNodes(store.database))
     finally:
         await store.close()
 
 
-async def check_topic(settings: Settings, server: Server, shards: int) -> None:
-    """Before a node takes or reads events. Raises SettingsError where the topic is none for this cluster, and
-    StoreUnavailable where the brokers, or the store, do not answer.
+async def check_cluster(settings: Settings) -> None:
+    """Before a node starts: each server that can be reached has to be the one that it is meant to be, and the log
+    the one that positions are of. Raises SettingsError, StoreUnavailable, StoreTooNew.
     """
-    topic, store = Topic(kafka_of(settings)), PostgresCluster(server)
+    store = PostgresCluster(servers_of(settings))
     try:
-        known_id = await store.topic()
+        places = await store.places()
+        check_log(settings.cluster.log, await store.log())
+        for name in {place.server for place in places} - {STORE}:
+            problem = await store.problem(name)
+            if isinstance(problem, StoreUnavailable):
+                log.warning("server_unreachable", server=name, problem=str(problem))
+            elif problem is not None:
+                raise problem
+        if settings.cluster.log == "kafka":
+            topic = Topic(kafka_of(settings))
+            await _check_topic(topic, len(places), await store.topic())
+            await _check_members(topic, PostgresNodes(store.database))
     finally:
         await store.close()
+
+
+async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> None:
     facts = await topic.facts()
     if facts is None:
         raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
@@ -105,11 +131,22 @@ async def check_topic(settings: Settings, server: Server, shards: int) -> None:
         log.warning("topic", problem=warning)
 
 
+async def _check_members(topic: Topic, nodes: PostgresNodes) -> None:
+    """Two clusters that were made on one topic while it was empty would share out its partitions."""
+    if await topic.members() and not await nodes.all():
+        raise SettingsError(
+            f"{topic.name} is read by a group of this name, and no node of this cluster is there: {ANOTHERS}"
+        )
+
+
 class PreparedTopic:
     """A topic as the log of a cluster that is made: see `ClusterLog`."""
 
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
+
+    async def check(self, shards: int, known_id: str | None) -> None:
+        await self._topic.check(shards, known_id)
 
     async def prepare(self, shards: int, known_id: str | None) -> Prepared:
         facts, doubts = await self._topic.prepare(shards, known_id)
@@ -117,29 +154,36 @@ class PreparedTopic:
 
 
 class ShardTaker:
-    """Takes shards of the store for one worker: see `Taking`. They share two connections, the network, and the
-    compiled catalog.
+    """Takes shards of the store for one worker: see `Taking`. Those of one server share two connections, and all of
+    them the network, and the compiled catalog.
     """
 
     def __init__(
-        self, server: Server, name: str, wire: Wire, shards: int, reader: LogReader, catch_up: CatchUp
+        self,
+        servers: Mapping[str, Server],
+        places: ShardMap,
+        name: str,
+        wire: Wire,
+        shards: int,
+        reader: LogReader,
+        catch_up: CatchUp,
     ) -> None:
         """`wire` is the network, which is closed with this."""
+        self._servers = servers
+        self._map = places
         self._name = name
         self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
-        self._writing, self._reading = Session(server, "commit"), Session(server, "read")
+        self._sessions: dict[str, tuple[Session, Session]] = {}
         self._wire = wire
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)
         self.gone: Callable[[int], None] = _nobody
 
     async def take(self, number: int) -> FedShard:
-        taken = await take_shard(self._writing, number, self._name)
-        store = PostgresShardStore(taken, writing=self._writing, reading=self._reading)
-        silent_s = 0.0 if taken.clean else LEASE_S + self._wire.timeout_s
-        lease = Lease(lambda: store.proved_at, opens_at=taken.taken_at + silent_s)
+        store, silent_s, taken_at = await self._taken(number)
+        lease = Lease(lambda: store.proved_at, opens_at=taken_at + silent_s)
         wire = msgspec.structs.replace(
             self._wire, poster=_Shared(self._wire.poster), shard=(number, self._shards), lease=lease
         )
@@ -152,6 +196,7 @@ class ShardTaker:
             load_ruling=self._rulings.of,
         )
         try:
+            await self._map.own(number, self._name, store.epoch)
             await shard.start()
             await self._catch_up.bring(shard)
             stream = self._reader.open(number, shard.taken)
@@ -160,12 +205,33 @@ class ShardTaker:
             raise
         return FedShard(number, shard, stream, lease, store.prove, self.gone)
 
+    async def _taken(self, number: int) -> tuple[PostgresShardStore, float, float]:
+        """The store, how long nothing may leave, and since when: messages of the owner before may be under way."""
+        place = await self._map.of(number)
+        if place.target is not None:
+            raise StoreUnavailable(f"shard {number} is being moved to {place.target}")
+        writing, reading = self._sessions_with(place.server)
+        taken = await take_shard(writing, number, self._name, above=place.epoch)
+        store = PostgresShardStore(taken, writing=writing, reading=reading, let_go=self._map.let_go)
+        return store, 0.0 if taken.clean else LEASE_S + self._wire.timeout_s, taken.taken_at
+
+    def _sessions_with(self, server: str) -> tuple[Session, Session]:
+        """For writing and for reading; those of a server that is down hold up no others."""
+        found = self._sessions.get(server)
+        if found is None:
+            dsn = self._servers.get(server)
+            if dsn is None:
+                raise StoreUnavailable(f"the settings do not name the server {server}")
+            found = self._sessions[server] = Session(dsn, f"commit-{server}"), Session(dsn, f"read-{server}")
+        return found
+
     async def close(self) -> None:
         """Once no shard is left."""
         await self._wire.poster.close()
         self._compiler.close()
-        await self._writing.close()
-        await self._reading.close()
+        for sessions in self._sessions.values():
+            for session in sessions:
+                await session.close()
 
 
 def _nobody(number: int) -> None:

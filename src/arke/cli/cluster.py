@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.cluster.founding import Founded
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
-    from arke.storage.ports.cluster import ShardState
+    from arke.storage.ports.cluster import Made, ShardState
 
 cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of events.", no_args_is_help=True)
 
@@ -58,15 +58,20 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _show_founded(founded: Founded) -> None:
-    store = founded.store
-    done = "made" if store.before == 0 else f"brought from schema {store.before} to {store.schema}"
-    if store.before == store.schema:
-        done = "up to date"
-    sys.stdout.write(f"{store.name}: {done}, schema {store.schema}, {founded.shards} shards\n")
+    sys.stdout.write(_made("", founded.store))
+    for name, made in founded.servers.items():
+        sys.stdout.write(_made(f"{name}: ", made))
     if founded.log is not None:
         sys.stdout.write(f"topic {founded.log.name}: {founded.log.partitions} partitions\n")
         for warning in founded.log.warnings:
             sys.stderr.write(f"arke: warning: {warning}\n")
+
+
+def _made(name: str, server: Made) -> str:
+    done = "made" if server.before == 0 else f"brought from schema {server.before} to {server.schema}"
+    if server.before == server.schema:
+        done = "up to date"
+    return f"{name}{server.name}: {done}, schema {server.schema}, {server.shards} shards\n"
 
 
 @cluster_app.command("status")
@@ -75,7 +80,9 @@ def status(
     shards: Annotated[bool, typer.Option("--shards", help="List every shard.")] = False,
     json: Json = False,
 ) -> None:
-    """Nodes, who leads, and who owns which shard, as the database has them. Exit code 1 if a shard has no owner."""
+    """Nodes, who leads, and who owns which shard, as the database has them. Exit code 1 if a shard has no owner,
+    or its server cannot be used.
+    """
     import asyncio
 
     import msgspec
@@ -88,7 +95,7 @@ def status(
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
     else:
         _show_status(found, every_shard=shards)
-    if found.unowned:
+    if found.unowned or found.waiting:
         raise typer.Exit(1)
 
 
@@ -106,16 +113,32 @@ def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
             f"{found.owned_by(node.name)} shards{leads}{silent}\n"
         )
     if unowned:
-        some = ", ".join(map(str, unowned[:LISTED])) + (" ..." if len(unowned) > LISTED else "")
-        sys.stdout.write(f"without an owner: {some}\n")
+        sys.stdout.write(f"without an owner: {_some(unowned)}\n")
+    if len(found.servers) > 1 or found.waiting:
+        for server in found.servers:
+            down = f", CANNOT BE USED: {server.problem}" if server.problem is not None else ""
+            sys.stdout.write(f"{server.name}: {server.where}, {found.on(server.name)} shards{down}\n")
+    if found.waiting:
+        sys.stdout.write(f"waiting for their server: {_some(found.waiting)}\n")
+    for one in found.shards:
+        if one.moving_to is not None:
+            sys.stdout.write(
+                f"shard {one.shard} is on its way from {one.server} to {one.moving_to}: if no command is at it, "
+                f"`arke cluster move --shard {one.shard} --to {one.moving_to}` goes on\n"
+            )
     if every_shard:
         for one in found.shards:
-            sys.stdout.write(_shard(one))
+            on = f", on {one.server}" if len(found.servers) > 1 else ""
+            sys.stdout.write(f"{_shard(one)}{on}\n")
+
+
+def _some(shards: list[int]) -> str:
+    return ", ".join(map(str, shards[:LISTED])) + (" ..." if len(shards) > LISTED else "")
 
 
 def _shard(one: ShardState) -> str:
     proved = "never owned" if one.proved_s is None else f"proved {one.proved_s:.1f} s ago"
     return (
         f"shard {one.shard}: {one.owner or 'nobody'}, epoch {one.epoch}, position {one.position}, "
-        f"{one.profiles:,} profiles, {proved}\n"
+        f"{one.profiles:,} profiles, {proved}"
     )

@@ -13,6 +13,9 @@ from arke.delivery.secrets import Secrets
 from arke.domain.batch import BatchRun
 from arke.errors import ShardMoved
 from arke.shard.protocol import AskProfile, AskStatus, Drain, Switch
+from arke.storage.ports.cluster import STORE
+from arke.storage.postgres.database import Database
+from arke.storage.postgres.shard_map import ShardMap
 from e2e.catalogs import device
 from integration.cluster.conftest import SHARDS
 from integration.cluster.memory_log import MemoryLog
@@ -42,7 +45,9 @@ class Node:
 
     def __init__(self, server: Server, name: str, log: MemoryLog, poster: NotingPoster) -> None:
         wire = Wire(poster, Secrets(), timeout_s=0.5, retry_delay_s=0.0)
-        self.taker = ShardTaker(server, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
+        self._database = Database(server, 1)
+        places = ShardMap(self._database)
+        self.taker = ShardTaker({STORE: server}, places, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
         self.worker = Worker(self.taker)
         self.taker.gone = self.worker.gone
 
@@ -55,6 +60,7 @@ class Node:
     async def stop(self) -> None:
         await self.worker.stop()
         await self.taker.close()
+        self._database.close()
 
 
 class Owners:

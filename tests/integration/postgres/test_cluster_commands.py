@@ -106,7 +106,7 @@ def test_the_shards_of_a_node_that_is_silent_have_no_owner() -> None:
 
     nodes = (Node("a", "x:1", "all", "1", silent_s=SILENT_S), Node("b", "x:2", "all", "1", silent_s=1))
     shards = tuple(ShardState(n, owner, 1, 0, 0, 0.5) for n, owner in enumerate(("a", "b", "gone", None)))
-    assert ClusterStatus("a", nodes, shards).unowned == [0, 2, 3]
+    assert ClusterStatus("a", nodes, shards, ()).unowned == [0, 2, 3]
 
 
 @pytest.mark.parametrize("word", ["init", "status"])
@@ -119,10 +119,5 @@ def test_without_a_store_there_is_no_cluster(tmp_path: Path, word: str) -> None:
 def test_a_server_that_is_not_there_is_said_so_without_the_password(tmp_path: Path) -> None:
     shell = Shell(tmp_path, "postgresql://arke:s3cret@127.0.0.1:1/arke?connect_timeout=1")
     complaint = shell.run("init", code=1).stderr
-    assert "arke: PostgreSQL 127.0.0.1/arke: " in complaint
+    assert "arke: cluster.store: PostgreSQL 127.0.0.1/arke: " in complaint
     assert "s3cret" not in complaint
-
-
-def test_further_servers_are_refused(shell: Shell) -> None:
-    shell.configure('servers = {b = "env:OTHER"}')
-    assert "cluster.servers: this version has all shards on cluster.store" in shell.run("init", code=2).stderr

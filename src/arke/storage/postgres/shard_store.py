@@ -21,7 +21,7 @@ from arke.storage.postgres.shard_reads import ShardReads
 from arke.storage.postgres.shard_writes import ShardWrites, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
@@ -52,9 +52,10 @@ class PostgresShardStore:
         reading: Session,
         settle_s: float = SETTLE_S,
         on_fenced: Callable[[], None] | None = None,
+        let_go: Callable[[int, int], Awaitable[None]] | None = None,
     ) -> None:
         """Of a shard that was taken. The sessions stay their maker's. `on_fenced` is called once, as
-        soon as it shows that the shard is another's.
+        soon as it shows that the shard is another's; `let_go`, with the shard and its epoch, once it is nobody's.
         """
         self.shard = taken.shard
         self.hashes = KeyedHash(taken.key)
@@ -65,6 +66,7 @@ class PostgresShardStore:
         self._writes = ShardWrites(taken.shard, self.hashes)
         self._settle_s = settle_s
         self._on_fenced = on_fenced
+        self._let_go = let_go
         self._fresh: set[int] = set()
         self.proved_at = taken.proved_at
         """When ownership was last proved, on the monotonic clock, as of before the proof was asked for."""
@@ -131,6 +133,8 @@ class PostgresShardStore:
             await self._writing.run(
                 lambda connection: ownership.release(connection, self.shard, self._standing.epoch)
             )
+            if self._let_go is not None:
+                await self._let_go(self.shard, self._standing.epoch)
         except StoreUnavailable as error:
             log.warning("shard_not_released", shard=self.shard, message=str(error))
 

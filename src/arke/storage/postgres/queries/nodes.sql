@@ -18,7 +18,7 @@ SELECT name, address, role, version, catalog, extract(epoch FROM started)::bigin
 FROM node ORDER BY name
 
 -- name: owners
-SELECT s.shard, n.address FROM shard s JOIN node n ON n.name = s.owner ORDER BY s.shard
+SELECT s.shard, n.address FROM shard_map s JOIN node n ON n.name = s.owner ORDER BY s.shard
 
 -- name: lead
 -- Only whoever holds it, or nobody: nothing is updated for all others.
