@@ -149,7 +149,7 @@ class Topic:
         return f"is read by {members} member(s) of the group {self._group}" if members else None
 
     def _members(self) -> int:
-        end = time.monotonic() + ASK_S
+        end = time.monotonic() + MADE_S
         while True:
             try:
                 asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_S)
@@ -157,7 +157,7 @@ class Topic:
             except KafkaException as error:
                 if error.args[0].code() in _NO_MEMBERS:
                     return 0
-                if not error.args[0].retriable() or time.monotonic() > end:
+                if error.args[0].code() not in _PASSING or time.monotonic() > end:
                     raise _meaning(self.name, error) from None
             time.sleep(LOOK_AGAIN_S)  # the first to ask for any group has the brokers make room for groups
 
@@ -228,6 +228,14 @@ def _meaning(topic: str, failed: KafkaException) -> SettingsError | StoreUnavail
 
 _NO_MEMBERS: Final = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.GROUP_AUTHORIZATION_FAILED})
 """Nobody has ever been in the group, or who is may not be known."""
+_PASSING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - a public constant
+    }
+)
 _REFUSED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
