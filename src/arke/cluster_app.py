@@ -23,9 +23,10 @@ from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.cluster import STORE
 from arke.storage.postgres.cluster import PostgresCluster
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
@@ -175,7 +176,7 @@ class ShardTaker:
         self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
-        self._sessions: dict[str, tuple[Session, Session]] = {}
+        self._sessions: dict[str, tuple[ShardSession, ShardSession]] = {}
         self._wire = wire
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)
@@ -215,14 +216,15 @@ class ShardTaker:
         store = PostgresShardStore(taken, writing=writing, reading=reading, let_go=self._map.let_go)
         return store, 0.0 if taken.clean else LEASE_S + self._wire.timeout_s, taken.taken_at
 
-    def _sessions_with(self, server: str) -> tuple[Session, Session]:
+    def _sessions_with(self, server: str) -> tuple[ShardSession, ShardSession]:
         """For writing and for reading; those of a server that is down hold up no others."""
         found = self._sessions.get(server)
         if found is None:
             dsn = self._servers.get(server)
             if dsn is None:
                 raise StoreUnavailable(f"the settings do not name the server {server}")
-            found = self._sessions[server] = Session(dsn, f"commit-{server}"), Session(dsn, f"read-{server}")
+            sessions = ShardSession(dsn, f"commit-{server}"), ShardSession(dsn, f"read-{server}")
+            found = self._sessions[server] = sessions
         return found
 
     async def close(self) -> None:
