@@ -16,7 +16,7 @@ from arke.cluster.standing import status
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
-from arke.errors import SettingsError, StoreUnavailable
+from arke.errors import InvalidInput, SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
@@ -26,13 +26,14 @@ from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.shard_move import ShardMoves
 from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from arke.cluster.founding import Founded
     from arke.cluster.standing import ClusterStatus
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from arke.settings import Settings
     from arke.storage.committer import Committer
     from arke.storage.postgres.shard_map import ShardMap
+    from arke.storage.postgres.shard_move import Moved
     from arke.transport.ports import LogReader
 
 SERVER_NAME: Final = "{server}"
@@ -96,6 +98,28 @@ async def cluster_status(settings: Settings) -> ClusterStatus:
     store = PostgresCluster(servers_of(settings))
     try:
         return await status(store, PostgresNodes(store.database))
+    finally:
+        await store.close()
+
+
+async def move_shards(settings: Settings, shards: Sequence[int], target: str) -> AsyncIterator[Moved]:
+    """One after the other to another server. Raises InvalidInput, SettingsError, StoreUnavailable, StoreTooNew:
+    then it may be repeated.
+    """
+    servers = servers_of(settings)
+    if target not in servers:
+        raise InvalidInput(f"--to {target}: the settings name {', '.join(servers)}")
+    store = PostgresCluster(servers)
+    try:
+        there = {place.shard for place in await store.places()}
+        if unknown := [shard for shard in shards if shard not in there]:
+            raise InvalidInput(f"--shard {unknown[0]}: this cluster has shards 0 to {len(there) - 1}")
+        problem = await store.problem(target)
+        if problem is not None:
+            raise problem
+        moves = ShardMoves(servers, store.map)
+        for shard in shards:
+            yield await moves.move(shard, target)
     finally:
         await store.close()
 

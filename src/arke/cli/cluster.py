@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
     from arke.storage.ports.cluster import Made, ShardState
+    from arke.storage.postgres.shard_move import Moved
 
 cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of events.", no_args_is_help=True)
 
@@ -97,6 +99,55 @@ def status(
         _show_status(found, every_shard=shards)
     if found.unowned or found.waiting:
         raise typer.Exit(1)
+
+
+@cluster_app.command("move")
+def move(
+    shard: Annotated[str, typer.Option("--shard", metavar="N[,N..]", help="Which: 3, or 3,7, or 128-255.")],
+    to: Annotated[str, typer.Option("--to", metavar="SERVER", help="A name in cluster.servers, or `store`.")],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Move shards to another PostgreSQL, one after the other; their events wait meanwhile. May be repeated."""
+    import asyncio
+
+    shards = _numbers(shard)
+    settings = _settings(config)
+    asyncio.run(_move(settings, shards, to, json=json))
+
+
+async def _move(settings: Settings, shards: list[int], target: str, *, json: bool) -> None:
+    import msgspec
+
+    from arke.cluster_app import move_shards
+
+    async for moved in move_shards(settings, shards, target):
+        if json:
+            sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
+        else:
+            sys.stdout.write(_moved(moved))
+        sys.stdout.flush()
+
+
+def _moved(moved: Moved) -> str:
+    if moved.source == moved.target:
+        return f"shard {moved.shard}: is on {moved.target}\n"
+    way = f"from {moved.source} to {moved.target}"
+    return f"shard {moved.shard}: {way}, {moved.rows:,} rows, {moved.seconds:.1f} s\n"
+
+
+def _numbers(text: str) -> list[int]:
+    """`3,7,128-255`. Raises InvalidInput."""
+    from arke.errors import InvalidInput
+
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        matched = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip())
+        if matched is None:
+            raise InvalidInput(f"--shard {text}: numbers with commas in between, and ranges: 3,7,128-255")
+        first, last = matched[1], matched[2] or matched[1]
+        found |= dict.fromkeys(range(int(first), int(last) + 1))
+    return list(found)
 
 
 def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:

@@ -14,6 +14,7 @@ from arke.domain.batch import BatchRun
 from arke.errors import ShardMoved
 from arke.shard.protocol import AskProfile, AskStatus, Drain, Switch
 from arke.storage.ports.cluster import STORE
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.shard_map import ShardMap
 from e2e.catalogs import device
@@ -24,10 +25,10 @@ from integration.engine.shards import NotingPoster, prepared, sight
 from patience import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TypeVar
 
     from arke.shard.protocol import Question, ShardPort
-    from arke.storage.postgres.connection import Server
 
     A = TypeVar("A")
 
@@ -43,11 +44,15 @@ class Newest:
 class Node:
     """A worker, which is asked directly."""
 
-    def __init__(self, server: Server, name: str, log: MemoryLog, poster: NotingPoster) -> None:
+    def __init__(
+        self, servers: Server | Mapping[str, Server], name: str, log: MemoryLog, poster: NotingPoster
+    ) -> None:
+        if isinstance(servers, Server):
+            servers = {STORE: servers}
         wire = Wire(poster, Secrets(), timeout_s=0.5, retry_delay_s=0.0)
-        self._database = Database(server, 1)
-        places = ShardMap(self._database)
-        self.taker = ShardTaker({STORE: server}, places, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
+        self._database = Database(servers[STORE], 1)
+        self.places = ShardMap(self._database)
+        self.taker = ShardTaker(servers, self.places, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
         self.worker = Worker(self.taker)
         self.taker.gone = self.worker.gone
 

@@ -49,6 +49,22 @@ class ShardMap:
         """The shards that nobody may own for now."""
         return frozenset(shard for (shard,) in await self._database.rows(SQL["moving"]))
 
+    async def aim(self, shard: int, target: str) -> bool:
+        """From now on nobody takes the shard: it is to go there. False where it is going elsewhere already."""
+        return bool(await self._database.rows(SQL["aim"], {"shard": shard, "target": target}))
+
+    async def switch(self, shard: int, target: str) -> bool:
+        """It is there now; False if it is not going there."""
+        return bool(await self._database.rows(SQL["switch"], (shard, target)))
+
+    async def stay(self, shard: int) -> None:
+        """It goes nowhere: what it left where it was going is a leftover."""
+        await self._database.rows(SQL["stay"], (shard,))
+
+    async def tidied(self, shard: int, server: str) -> None:
+        """Nothing of it is left there."""
+        await self._database.rows(SQL["tidied"], (shard, server))
+
     async def own(self, shard: int, owner: str, epoch: int) -> None:
         """Note who has taken a shard, so that it is asked there."""
         await self._database.rows(SQL["own"], {"shard": shard, "owner": owner, "epoch": epoch})

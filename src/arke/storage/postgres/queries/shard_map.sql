@@ -28,9 +28,11 @@ UPDATE shard_map SET made = true WHERE server = %s AND shard = ANY(%s::int[])
 -- name: aim
 UPDATE shard_map SET target = %(target)s
 WHERE shard = %(shard)s AND server <> %(target)s AND (target IS NULL OR target = %(target)s) AND leftover IS NULL
+RETURNING shard
 
 -- name: switch
 UPDATE shard_map SET server = target, target = NULL, leftover = server WHERE shard = %s AND target = %s
+RETURNING shard
 
 -- name: stay
 UPDATE shard_map SET target = NULL, leftover = target WHERE shard = %s AND target IS NOT NULL
