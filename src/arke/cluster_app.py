@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import shlex
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from arke.app import ruling_of
+from arke.app import INBOX_FOLDER, ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.founding import Prepared, check_log, found
+from arke.cluster.moving_in import move_in
 from arke.cluster.rulings import Rulings
 from arke.cluster.standing import status
+from arke.data_directory import held_still
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
 from arke.errors import InvalidInput, SettingsError, StoreUnavailable
 from arke.log import get_logger
+from arke.onboarding.inbox import Inbox
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.cluster import STORE
+from arke.storage.postgres.arriving import ArrivingCluster
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
@@ -29,6 +37,7 @@ from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.shard_move import ShardMoves
 from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
+from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
 
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from arke.cluster.founding import Founded
+    from arke.cluster.moving_in import MovedIn, Progress
     from arke.cluster.standing import ClusterStatus
     from arke.delivery.channel import Wire
     from arke.delivery.https.endpoint import Endpoint
@@ -100,6 +110,28 @@ async def cluster_status(settings: Settings) -> ClusterStatus:
         return await status(store, PostgresNodes(store.database))
     finally:
         await store.close()
+
+
+def import_directory(settings: Settings, data: Path, progress: Progress) -> MovedIn:
+    """A data directory moves into the cluster, and stays as it is. Raises InvalidInput, DataExposed, DataLocked,
+    StoreTooNew, StoreUnavailable.
+    """
+    if not data.is_dir():
+        raise InvalidInput(f"{data}: there is no such directory")
+    waiting = Inbox(data / INBOX_FOLDER).complete()
+    if waiting:
+        raise InvalidInput(
+            f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
+            "they are"
+        )
+    with held_still(data), TemporaryDirectory(prefix="arke-import-") as scratch, ExitStack() as stack:
+        leaving = LeavingDirectory(data.absolute(), Path(scratch))
+        stack.callback(leaving.close)
+        arriving = ArrivingCluster(postgres_of(settings))
+        stack.callback(arriving.close)
+        began = time.monotonic()
+        moved = move_in(leaving, arriving, progress)
+        return msgspec.structs.replace(moved, seconds=round(time.monotonic() - began, 1))
 
 
 async def move_shards(settings: Settings, shards: Sequence[int], target: str) -> AsyncIterator[Moved]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
     from arke.operations.engine import Engine
+    from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
 
 
@@ -85,9 +86,12 @@ async def open_doors(
         takes = role in ("all", "intake")
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
-        async with _engine(data, settings, role) as engine, onboarding(engine, data, settings) as files:
+        async with (
+            _engine(data, settings, role) as (engine, node),
+            onboarding(engine, data, settings) as files,
+        ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files)
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, node)
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -133,13 +137,15 @@ async def open_doors(
 
 
 @contextlib.asynccontextmanager
-async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[Engine]:
+async def _engine(
+    data: Path, settings: Settings, role: Role
+) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
         async with running_engine(data, settings) as engine:
-            yield engine
+            yield engine, None
         return
     try:
         from arke.cluster_node import running_node
@@ -148,7 +154,7 @@ async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[E
     lock = DataLock(data)
     try:
         async with running_node(settings, role) as node:
-            yield node.engine
+            yield node.engine, node.view
     finally:
         lock.release()
 

@@ -31,8 +31,10 @@ from integration.engine.shards import NotingPoster, prepared, sight
 from patience import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from arke.errors import ArkeError
     from arke.shard.protocol import Question
 
 A = TypeVar("A")
@@ -76,6 +78,13 @@ class Node:
         if found is None:
             raise ShardMoved("not owned here")
         return await found.call(question)
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]:
+        answers: dict[int, A | ArkeError] = {}
+        for number in shards:
+            answer = await self.ask(number, question)
+            answers[number] = answer
+        return answers
 
 
 class Nodes:

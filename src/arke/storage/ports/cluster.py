@@ -51,6 +51,26 @@ class ServerState(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+class RefusedMessage(msgspec.Struct, frozen=True):
+    """A message of the log, or the event at a place in it (`item`, from 0; -1: all of it), that nobody could read.
+    `at` in epoch seconds.
+    """
+
+    source: str
+    shard: int
+    position: int
+    item: int
+    at: int
+    reason: str
+
+
+class RefusedMessages(msgspec.Struct, frozen=True):
+    """How many are kept, and the newest."""
+
+    count: int
+    newest: RefusedMessage | None
+
+
 class ClusterStore(Protocol):
     """Every call may suspend and raises StoreUnavailable."""
 
@@ -87,6 +107,10 @@ class ClusterStore(Protocol):
 
     async def servers(self) -> Sequence[ServerState]:
         """All that the settings name, asked now."""
+        ...
+
+    async def refused(self) -> RefusedMessages:
+        """What the log held and nobody could read, of the last days."""
         ...
 
     async def close(self) -> None:

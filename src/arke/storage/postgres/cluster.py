@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from arke.errors import InvalidInput, SettingsError, StoreTooNew, StoreUnavailable
-from arke.storage.ports.cluster import STORE, Made, ServerState, ShardState
+from arke.storage.ports.cluster import (
+    STORE,
+    Made,
+    RefusedMessage,
+    RefusedMessages,
+    ServerState,
+    ShardState,
+)
 from arke.storage.postgres import schema
 from arke.storage.postgres.database import Database, fetched, queries
 from arke.storage.postgres.shard_map import ShardMap
@@ -162,6 +169,11 @@ class PostgresCluster:
         """Work on a server, whose setting its errors name."""
         with of_setting(schema.setting_of(name)):
             return await self._databases[name].run(work, *args, **kwargs)
+
+    async def refused(self) -> RefusedMessages:
+        ((count,),) = await self.database.rows(SQL["count_refused"])
+        newest = await self.database.rows(SQL["newest_refused"])
+        return RefusedMessages(count, RefusedMessage(*newest[0]) if newest else None)
 
     async def close(self) -> None:
         for database in self._databases.values():

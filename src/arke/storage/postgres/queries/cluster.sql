@@ -18,3 +18,10 @@ SELECT shard, server FROM shard_map ORDER BY shard
 -- name: shards
 SELECT shard, owner, epoch, position, profiles, extract(epoch FROM clock_timestamp() - proved)::float8
 FROM shard ORDER BY shard
+
+-- name: count_refused
+SELECT count(*) FROM refused
+
+-- name: newest_refused
+SELECT source, shard, position, item, extract(epoch FROM at)::bigint, reason
+FROM refused ORDER BY at DESC, source, shard, position, item LIMIT 1

@@ -112,10 +112,13 @@ SELECT min(due) FROM owed WHERE shard = %b AND destination = %b
 SELECT destination, count(*) FROM owed WHERE shard = %b GROUP BY destination
 
 -- name: journal
--- Records of whole groups, until they are as many as asked for.
+-- Records of whole groups, until they are as many as asked for at least. Of a group that begins before, its last one
+-- is sure to come: positions in between may be other shards'.
 SELECT body FROM (
-  SELECT last, body, sum(least(count, last - %(after)b)) OVER (ORDER BY last) - least(count, last - %(after)b) AS before
-  FROM journal WHERE shard = %(shard)b AND last > %(after)b ORDER BY last LIMIT %(limit)b
+  SELECT last, body, sum(come) OVER (ORDER BY last) - come AS before FROM (
+    SELECT last, body, CASE WHEN first > %(after)b THEN count ELSE 1 END AS come
+    FROM journal WHERE shard = %(shard)b AND last > %(after)b ORDER BY last LIMIT %(limit)b
+  ) AS found
 ) AS groups
 WHERE before < %(limit)b ORDER BY last
 
