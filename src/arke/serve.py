@@ -21,6 +21,7 @@ from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
 from arke.errors import SettingsError
+from arke.garbage import collect_seldom, keep_what_is_there
 from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
@@ -151,9 +152,11 @@ async def _engine(
         from arke.cluster_node import running_node
     except ImportError as error:
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
+    collect_seldom()
     lock = DataLock(data)
     try:
         async with running_node(settings, role) as node:
+            keep_what_is_there()
             yield node.engine, node.view
     finally:
         lock.release()

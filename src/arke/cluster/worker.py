@@ -107,9 +107,19 @@ class Worker:
         shard = self._shards.pop(number, None)
         if shard is None:
             return
+        stopping = asyncio.create_task(self._finish(shard), name=f"give-up-{number}")
+        try:
+            await asyncio.wait({stopping})
+        except asyncio.CancelledError:  # no more time: others may own it, so nothing leaves while it finishes
+            shard.lease.lose()
+            self._dropping.spawn(_ended(stopping), f"given-up-{number}")
+            raise
+        stopping.result()
+        log.info("shard_given_up", shard=number)
+
+    async def _finish(self, shard: FedShard) -> None:
         await shard.stop()
         self.gone_figures = counted_together(self.gone_figures, shard.shard.counted())
-        log.info("shard_given_up", shard=number)
 
     def lost(self, shards: frozenset[int]) -> None:
         """See `ShardOwner`."""
@@ -146,7 +156,7 @@ class Worker:
     async def _not_opened(self, number: int) -> None:
         opening = self._opening.get(number)
         if opening is not None:
-            await asyncio.gather(opening, return_exceptions=True)
+            await asyncio.wait({opening})  # whoever has no time to wait does not end it
 
     async def share(self) -> None:
         """Each shard learns when destinations acknowledged something to the others: some wait for it."""
@@ -170,3 +180,7 @@ class Worker:
         await self.revoked(frozenset({*self._shards, *self._opening}))
         await self._dropping.until_idle(30.0)
         await self._dropping.stop()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
