@@ -22,7 +22,7 @@ from arke.data_directory import held_still
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
-from arke.errors import InvalidInput, SettingsError, StoreUnavailable
+from arke.errors import InvalidInput, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.onboarding.inbox import Inbox
 from arke.shard.ruling import Ruling
@@ -34,6 +34,7 @@ from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.schema import setting_of
 from arke.storage.postgres.shard_move import ShardMoves
 from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
@@ -69,12 +70,12 @@ T = TypeVar("T")
 
 def servers_of(settings: Settings) -> dict[str, Server]:
     """The servers of the cluster by the names that the map of shards has for them, the directory's first. In the
-    password's file and command, `{server}` stands for the name. Raises SettingsError, SecretUnresolved.
+    password's file and command, `{server}` stands for the name. Raises SettingsError.
     """
     cluster = settings.cluster
     return {
         name: Server(
-            resolve_secret(reference),
+            _dsn(name, reference),
             cluster.password_file.replace(SERVER_NAME, name),
             tuple(word.replace(SERVER_NAME, name) for word in shlex.split(cluster.password_command)),
             cluster.prepared_statements,
@@ -83,8 +84,15 @@ def servers_of(settings: Settings) -> dict[str, Server]:
     }
 
 
+def _dsn(name: str, reference: str) -> str:
+    try:
+        return resolve_secret(reference)
+    except SecretUnresolved as error:
+        raise SettingsError(f"{setting_of(name)}: {error}") from None
+
+
 def postgres_of(settings: Settings) -> Server:
-    """Where the cluster's directory is. Raises SettingsError, SecretUnresolved."""
+    """Where the cluster's directory is. Raises SettingsError."""
     return servers_of(settings)[STORE]
 
 
