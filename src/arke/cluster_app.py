@@ -6,7 +6,6 @@ import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import msgspec
@@ -19,12 +18,13 @@ from arke.cluster.moving_in import move_in
 from arke.cluster.rulings import Rulings
 from arke.cluster.standing import status
 from arke.data_directory import held_still
+from arke.delivery.gate import Gates
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
 from arke.errors import InvalidInput, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.log import get_logger
-from arke.onboarding.inbox import Inbox
+from arke.onboarding.inbox import FolderInbox
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
@@ -126,14 +126,14 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
     """
     if not data.is_dir():
         raise InvalidInput(f"{data}: there is no such directory")
-    waiting = Inbox(data / INBOX_FOLDER).complete()
+    waiting = FolderInbox(data / INBOX_FOLDER).complete()
     if waiting:
         raise InvalidInput(
             f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
             "they are"
         )
-    with held_still(data), TemporaryDirectory(prefix="arke-import-") as scratch, ExitStack() as stack:
-        leaving = LeavingDirectory(data.absolute(), Path(scratch))
+    with held_still(data), ExitStack() as stack:
+        leaving = LeavingDirectory(data.absolute())
         stack.callback(leaving.close)
         arriving = ArrivingCluster(postgres_of(settings))
         stack.callback(arriving.close)
@@ -220,7 +220,7 @@ class PreparedTopic:
 
 class ShardTaker:
     """Takes shards of the store for one worker: see `Taking`. Those of one server share two connections, and all of
-    them the network, and the compiled catalog.
+    them the network, the bounds of destinations, and the compiled catalog.
     """
 
     def __init__(
@@ -237,11 +237,11 @@ class ShardTaker:
         self._servers = servers
         self._map = places
         self._name = name
-        self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
         self._sessions: dict[str, tuple[ShardSession, ShardSession]] = {}
         self._wire = wire
+        self._gates = Gates(shards)
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)
         self.gone: Callable[[int], None] = _nobody
@@ -250,7 +250,7 @@ class ShardTaker:
         store, silent_s, taken_at = await self._taken(number)
         lease = Lease(lambda: store.proved_at, opens_at=taken_at + silent_s)
         wire = msgspec.structs.replace(
-            self._wire, poster=_Shared(self._wire.poster), shard=(number, self._shards), lease=lease
+            self._wire, poster=_Shared(self._wire.poster), gates=self._gates, lease=lease
         )
         shard = Shard(
             store,

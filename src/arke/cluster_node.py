@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.app import check_egress, engine_over, https_wire
+from arke.app import check_egress, engine_over, https_wire, onboarding_over
 from arke.background import Background, every
 from arke.clock import SystemClock, SystemEntropy
 from arke.cluster.health import LOOKED_EVERY_S, Health
@@ -28,6 +28,7 @@ from arke.delivery.secrets import resolve_secret
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger
+from arke.onboarding.shared_inbox import SharedInbox
 from arke.settings import host_and_port
 from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.cluster import STORE
@@ -51,8 +52,10 @@ from arke.transport.postgres.refused import PostgresRefused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from arke.cluster.role import Role
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.settings import Cluster, Settings
     from arke.storage.ports.nodes import Nodes
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 
 SAID_EVERY_S: Final = 1.0
 FOLLOWED_EVERY_S: Final = 0.5
+SPOOL_FOLDER: Final = "spool"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 log = get_logger("node")
@@ -73,11 +77,13 @@ class RunningNode(msgspec.Struct, frozen=True):
     engine: Engine
     worker: Worker
     view: NodeView
+    files: Onboarding
 
 
 @asynccontextmanager
-async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningNode]:
+async def running_node(data: Path, settings: Settings, role: Role) -> AsyncIterator[RunningNode]:
     """A node over the cluster's store and log; gives up its shards, and says that it goes, on the way out.
+    `data`: a folder of its own, of which nothing is needed after a restart.
 
     Raises SettingsError, SecretUnresolved, StoreUnavailable, StoreTooNew, InvalidInput.
     """
@@ -120,12 +126,15 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             reaches=health.reaches,
         )
         stack.push_async_callback(engine.stop)
-        lead = Lead(engine)
+        files = onboarding_over(engine, SharedInbox(directory.uploads, data / SPOOL_FOLDER), settings)
+        stack.push_async_callback(files.stop)
+        lead = Lead(engine, files)
         await engine.identity.start()
         await engine.catalogs.follow()
         engine.links.watch()
         view = NodeView(name, engine, worker, health, nodes, store, lambda: way.refused.count)
         here = _Here(nodes, Node(name, address, role, version("arke")), engine, view, health)
+        view.say = here.say
         background = Background()
         stack.push_async_callback(background.stop)
         await health.look()
@@ -154,7 +163,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             view.leadership.start()
             stack.push_async_callback(view.leadership.stop)
         log.info("node_up", name=name, role=role, address=address)
-        yield RunningNode(name, engine, worker, view)
+        yield RunningNode(name, engine, worker, view, files)
 
 
 class _Way(msgspec.Struct, frozen=True):

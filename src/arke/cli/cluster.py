@@ -87,8 +87,8 @@ def status(
     shards: Annotated[bool, typer.Option("--shards", help="List every shard.")] = False,
     json: Json = False,
 ) -> None:
-    """Nodes, who leads, and who owns which shard, as the database has them. Exit code 1 if a shard has no owner,
-    or its server cannot be used.
+    """Nodes, who leads, who owns which shard, and how far behind it is, as the database has them. Exit code 1 if a
+    shard has no owner, or its server cannot be used.
     """
     import asyncio
 
@@ -204,19 +204,37 @@ def _show_moved(moved: MovedIn) -> None:
 
 def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
     from arke.cluster.standing import SILENT_S
+    from arke.domain.time import utc_text
 
     unowned = found.unowned
     owned = "all owned" if not unowned else f"{len(unowned)} without an owner"
     sys.stdout.write(f"{len(found.shards)} shards, {owned}; {len(found.nodes)} node(s)\n")
+    sys.stdout.write(_behind(found))
     for node in found.nodes:
         leads = ", leads" if node.name == found.leader else ""
-        silent = f", SILENT for {node.silent_s:.0f} s" if node.silent_s >= SILENT_S else ""
+        silent = "" if node.figures.ready else ", NOT READY"
+        if node.silent_s >= SILENT_S:
+            silent = f", SILENT for {node.silent_s:.0f} s"
         sys.stdout.write(
             f"{node.name}: {node.role} at {node.address}, version {node.version}, catalog {node.catalog}, "
             f"{found.owned_by(node.name)} shards{leads}{silent}\n"
         )
     if unowned:
         sys.stdout.write(f"without an owner: {_some(unowned)}\n")
+    _show_servers(found)
+    if (newest := found.refused.newest) is not None:
+        sys.stdout.write(
+            f"{found.refused.count:,} messages of the log could not be read, the newest of {utc_text(newest.at)}: "
+            f"{newest.source}, shard {newest.shard}, position {newest.position}: {newest.reason}\n"
+        )
+    if every_shard:
+        for one in found.shards:
+            on = f", on {one.server}" if len(found.servers) > 1 else ""
+            sys.stdout.write(f"{_shard(one, found.behind.get(one.shard, 0))}{on}\n")
+
+
+def _show_servers(found: ClusterStatus) -> None:
+    """Where there are several, or one that cannot be used."""
     if len(found.servers) > 1 or found.waiting:
         for server in found.servers:
             down = f", CANNOT BE USED: {server.problem}" if server.problem is not None else ""
@@ -229,19 +247,26 @@ def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
                 f"shard {one.shard} is on its way from {one.server} to {one.moving_to}: if no command is at it, "
                 f"`arke cluster move --shard {one.shard} --to {one.moving_to}` goes on\n"
             )
-    if every_shard:
-        for one in found.shards:
-            on = f", on {one.server}" if len(found.servers) > 1 else ""
-            sys.stdout.write(f"{_shard(one)}{on}\n")
 
 
 def _some(shards: Sequence[int]) -> str:
     return ", ".join(map(str, shards[:LISTED])) + (" ..." if len(shards) > LISTED else "")
 
 
-def _shard(one: ShardState) -> str:
+def _behind(found: ClusterStatus) -> str:
+    """Of the log, by what the owners said a moment ago."""
+    if not found.behind:
+        return "log: all is taken\n"
+    most = max(found.behind, key=found.behind.__getitem__)
+    return (
+        f"log: {sum(found.behind.values()):,} messages wait, the most for shard {most}: "
+        f"{found.behind[most]:,}\n"
+    )
+
+
+def _shard(one: ShardState, behind: int) -> str:
     proved = "never owned" if one.proved_s is None else f"proved {one.proved_s:.1f} s ago"
     return (
         f"shard {one.shard}: {one.owner or 'nobody'}, epoch {one.epoch}, position {one.position}, "
-        f"{one.profiles:,} profiles, {proved}"
+        f"{behind:,} behind, {one.profiles:,} profiles, {proved}"
     )

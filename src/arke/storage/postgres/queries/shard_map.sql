@@ -1,4 +1,4 @@
--- The map of shards to servers: see migrations/0006_shard_map.sql.
+-- The map of shards to servers: see migrations/0007_shard_map.sql.
 
 -- name: all
 SELECT shard, server, made, target, leftover, owner, epoch FROM shard_map ORDER BY shard
