@@ -130,14 +130,16 @@ async def test_a_shard_gets_the_oldest_moves_of_ids_that_its_devices_had(directo
 
 
 async def test_who_is_suppressed_is_looked_up_with_the_rest(directory: Directory) -> None:
-    """And whose suppression was lifted since."""
+    """And which edition of the list said so."""
     identities, suppression, hash_of = directory.identities, directory.suppression, directory.hashes.digest
     await suppression.suppress({1: ["1" * 38, "2" * 38, "1:a"]}, 100)
     await suppression.lift(hash_of("2" * 38), 200, device=True)
     asked = [hash_of(text) for text in ("1" * 38, "2" * 38, "3" * 38, "1:a", "1:b")]
     known = await identities.look_up((), hashes=asked)
     assert known.suppressed == {hash_of("1" * 38), hash_of("1:a")}
-    assert known.lifted == {hash_of("2" * 38): 200}
+    assert known.edition == await suppression.edition() == 3, "each change makes one"
+    assert (await identities.look_up((), hashes=[hash_of("4" * 38)])).edition == 3
+    assert (await identities.look_up([A])).edition == 0
 
 
 async def test_links_and_their_moves_are_stored_together_or_not_at_all(directory: Directory) -> None:

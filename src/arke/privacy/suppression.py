@@ -90,6 +90,9 @@ class Suppression:
                 *(f"{dpid}:{partner_id}" for dpid, partner_id in ids),
             }
         await self._identity.suppress(texts, now)
+        edition = await self._identity.suppressed.newest()
+        for request, _ in wanted:
+            request.edition = edition
 
     async def lift(self, text: str) -> bool:
         """Take a UUID or `dpid:id` again, whoever asked for its suppression; False if there is none. Raises
@@ -107,7 +110,7 @@ class Suppression:
         lifted = await self._identity.suppressed.lift_request(request.number, now)
         if lifted.gone or lifted.kept:
             request.lifted = now
-            await self._directory.requests.save({request.number: encode_request(request)})
+            await self._directory.requests.amend(request.number, encode_request(request))
         return lifted
 
 

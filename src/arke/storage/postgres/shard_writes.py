@@ -40,14 +40,16 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Erasure(NamedTuple):
-    """What goes with devices: how many profiles, how many of them homes of people; the places that stay marked."""
+    """What goes with devices: how many profiles, how many of them homes of people; what marks places that stay
+    taken.
+    """
 
     profiles: int
     people: int
-    marks: list[int]
+    marks: dict[int, Profile]
 
 
-NOTHING_GONE: Final = Erasure(0, 0, [])
+NOTHING_GONE: Final = Erasure(0, 0, {})
 
 
 class ShardWrites:
@@ -77,7 +79,7 @@ class ShardWrites:
             for last, body in overwritten.items():
                 connection.execute(SQL["overwrite_group"], (body, self._shard, last))
             if writes.erased:
-                self._erase(connection, writes.erased, gone.marks)
+                self._erase(connection, writes.erased, gone.marks | writes.traces)
         return after
 
     def _compare_and_set(
@@ -173,13 +175,11 @@ class ShardWrites:
         if writes.realised:
             self._run(connection, "put_realised_traits", *_columns(writes.realised.items()))
 
-    def _erase(self, connection: Connection, erased: list[int], marks: list[int]) -> None:
+    def _erase(self, connection: Connection, erased: list[int], marks: dict[int, Profile]) -> None:
         """Whatever else is kept about a device by its uid goes here too."""
         for name in ("erase_ledger", "erase_owed", "erase_counted_events", "erase_profiles"):
             self._run(connection, name, erased)
-        if marks:
-            # Another device may have found these places taken: it must still be found behind them.
-            self._put_profiles(connection, {uid: Profile("") for uid in marks})
+        self._put_profiles(connection, marks)
 
     def _erasure(self, connection: Connection, writes: GroupWrites) -> Erasure:
         """What goes with the devices that a group erases. Reads."""
@@ -188,13 +188,14 @@ class ShardWrites:
         there = {uid: decode_profile(body).uuid for uid, body in rows}
         there |= {uid: profile.uuid for uid, profile in writes.profiles.items()}
         profiles = people = 0
-        marks: list[int] = []
+        marks: dict[int, Profile] = {}
         for uid in writes.erased:
             uuid = there.pop(uid, None)
             profiles += uuid is not None
             people += uuid is not None and is_home(uuid)
-            if next_uid(uid) in there:
-                marks.append(uid)
+            # Another device may have found this place taken: it must still be found behind it.
+            if uid in writes.traces or next_uid(uid) in there:
+                marks[uid] = Profile("")
                 there[uid] = ""
         return Erasure(profiles, people, marks)
 

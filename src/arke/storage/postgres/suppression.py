@@ -35,6 +35,10 @@ class PostgresSuppression:
         await self._changes.run(_suppress, rows, [*hashes], at)
         return hashes
 
+    async def edition(self) -> int:
+        ((edition,),) = await self._database.rows(SQL["edition"])
+        return int(edition)
+
     async def hashes(self) -> set[bytes]:
         return {digest for (digest,) in await self._database.rows(SQL["hashes"])}
 
@@ -58,13 +62,16 @@ def _suppress(
         connection.execute(SQL["suppress"], (at, hashes))
         connection.execute(SQL["want"], columns(rows, 3))
         connection.execute(SQL["unlift"], (hashes,))
+        connection.execute(SQL["next_edition"])
 
 
 def _lift(connection: Connection, digest: bytes, at: int, *, device: bool) -> bool:
     with connection.transaction():
         connection.execute(SQL["hold"], ([digest],))
         connection.execute(SQL["unwant"], (digest,))
-        return bool(_taken_off(connection, {digest: device}, at))
+        found = _taken_off(connection, {digest: device}, at)
+        connection.execute(SQL["next_edition"])
+        return bool(found)
 
 
 def _lift_request(connection: Connection, number: int, at: int) -> Lifted:
@@ -74,6 +81,7 @@ def _lift_request(connection: Connection, number: int, at: int) -> Lifted:
         kept = {digest for (digest,) in fetched(connection, SQL["still_wanted"], ([*wanted],))}
         gone = {digest: device for digest, device in wanted.items() if digest not in kept}
         _taken_off(connection, gone, at)
+        connection.execute(SQL["next_edition"])
     return Lifted(set(gone), kept)
 
 

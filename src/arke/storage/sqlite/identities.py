@@ -26,6 +26,12 @@ IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
 
 
+def edition_of(database: Database) -> int:
+    """The newest edition of the suppression list."""
+    row = database.row(SUPPRESSION["edition"])
+    return 1 if row is None else int(row[0])
+
+
 class SqliteIdentities:
     """`hashes` are the directory's; `files` hears of new links, in the transaction that stores them."""
 
@@ -42,7 +48,7 @@ class SqliteIdentities:
         takeovers: Collection[DeviceDay] = (),
         hashes: Collection[bytes] = (),
     ) -> Known:
-        known = Known({}, {}, {}, {}, set(), set(), {})
+        known = Known({}, {}, {}, {}, set(), set(), edition_of(self._database) if hashes else 0)
         ask = self._database.reads.execute
         owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
@@ -64,8 +70,6 @@ class SqliteIdentities:
             for digest in hashes:
                 if ask(SUPPRESSION["is_suppressed"], (digest,)).fetchone() is not None:
                     known.suppressed.add(digest)
-                elif (row := ask(SUPPRESSION["lifted_at"], (digest,)).fetchone()) is not None:
-                    known.lifted[digest] = row[0]
         return known
 
     def _first_device(self, key: IdKey) -> bytes | None:
@@ -75,6 +79,12 @@ class SqliteIdentities:
         digest = self._hashes.digest(f"{key[0]}:{key[1]}")
         row = self._database.reads.execute(IDENTITIES["first_device"], (digest,)).fetchone()
         return None if row is None else row[0]
+
+    async def links_begun(self) -> int:
+        return 0
+
+    async def links_ended(self, begun: int) -> bool:  # noqa: ARG002 - one is stored after the other
+        return True
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         rows = {key: self._database.rows(IDENTITIES["devices"], (*key, MAX_DEVICES)) for key in keys}
@@ -108,7 +118,11 @@ class SqliteIdentities:
         return await self._database.write(self._link, claims)
 
     def _link(self, claims: Claims) -> set[IdKey]:
-        lost = self._claim(claims)
+        barred = self._suppressed(claims.names) if claims.names else set()
+        if barred:
+            owners = {key: owner for key, owner in claims.owners.items() if key not in barred}
+            claims = msgspec.structs.replace(claims, owners=owners)
+        lost = barred | self._claim(claims)
         people, moves = claims.people, claims.moves
         if lost:
             people = {key: row for key, row in people.items() if key[:2] not in lost}
@@ -128,6 +142,10 @@ class SqliteIdentities:
         if claims.shared:
             self._note_shared(claims.shared.items())
         return lost
+
+    def _suppressed(self, names: Iterable[tuple[IdKey, bytes]]) -> set[IdKey]:
+        ask = self._database.connection.execute
+        return {key for key, digest in names if ask(SUPPRESSION["is_suppressed"], (digest,)).fetchone()}
 
     def _claim(self, claims: Claims) -> set[IdKey]:
         """Store the owners; the ids whose stored mapping is not the one that was decided from."""
@@ -215,7 +233,14 @@ class SqliteSuppression:
         run(SUPPRESSION["suppress"], ((digest, at) for digest in hashes))
         run(SUPPRESSION["want"], rows)
         run(SUPPRESSION["unlift"], ((digest,) for digest in hashes))
+        self._next_edition()
         return hashes
+
+    def _next_edition(self) -> None:
+        self._database.connection.execute(SUPPRESSION["next_edition"])
+
+    async def edition(self) -> int:
+        return edition_of(self._database)
 
     async def hashes(self) -> set[bytes]:
         return {digest for (digest,) in self._database.rows(SUPPRESSION["hashes"])}
@@ -228,6 +253,7 @@ class SqliteSuppression:
 
     def _lift(self, digest: bytes, at: int, *, device: bool) -> bool:
         self._database.connection.execute(SUPPRESSION["unwant"], (digest,))
+        self._next_edition()
         return self._take_off(digest, at, device=device)
 
     def _take_off(self, digest: bytes, at: int, *, device: bool) -> bool:
@@ -243,6 +269,7 @@ class SqliteSuppression:
     def _lift_request(self, number: int, at: int) -> Lifted:
         run = self._database.connection.execute
         lifted = Lifted(set(), set())
+        self._next_edition()
         for digest, device in list(run(SUPPRESSION["unwant_request"], (number,))):
             if run(SUPPRESSION["still_wanted"], (digest,)).fetchone() is not None:
                 lifted.kept.add(digest)
