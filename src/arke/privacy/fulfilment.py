@@ -273,7 +273,9 @@ class Privacy:
             request.subjects = await self._subjects(request)
         # What is named once more: a crash may have come between storing the request and suppressing it.
         owned = await self._owned(requests)
-        await self.suppression.put(owned, now)
+        edition = await self.suppression.put(owned, now)
+        for request in requests:
+            request.edition = edition
         begun = await self._identity.links_begun()
         await asyncio.gather(
             *(self._withdraw(request, subject, now) for request in requests for subject in request.subjects)

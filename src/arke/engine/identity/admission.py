@@ -95,10 +95,6 @@ class Suppressed(Listed):
         """What the caller who decides next was answered."""
         self.hashes = known.suppressed
 
-    async def newest(self) -> int:
-        """The edition of the list as it is now; 0 where nobody else looks into it. Raises StoreUnavailable."""
-        return 0 if self.kept else await self._list.edition()
-
     def names(self, key: IdKey, *uuids: str) -> list[tuple[IdKey, bytes]]:
         """What stands on the list for an id and for devices that come to have it, or do."""
         return [(key, self._keyed.digest(text)) for text in (*self.texts(key), *uuids)]
@@ -113,14 +109,18 @@ class Suppressed(Listed):
         found.hashes, found.edition = known.suppressed, known.edition
         return found
 
-    async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
-        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
+    async def add(self, texts: Mapping[int, Collection[str]], now: int) -> int:
+        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return:
+        in this edition; 0 where nobody else looks into the list.
+        """
         async with self._changing:
-            fresh = await self._list.suppress(texts, now)
-            if self.kept:
-                self.hashes.update(fresh)
-                for digest in fresh & self._lifted.keys():
-                    del self._lifted[digest]
+            listing = await self._list.suppress(texts, now)
+            if not self.kept:
+                return listing.edition
+            self.hashes.update(listing.hashes)
+            for digest in listing.hashes & self._lifted.keys():
+                del self._lifted[digest]
+            return 0
 
     async def lift(self, text: str, now: int) -> bool:
         """Take a UUID or `dpid:id` again, whoever wanted it suppressed; False if it was not."""

@@ -223,12 +223,13 @@ class Identity:
 
     # --- privacy ----------------------------------------------------------------------------------------
 
-    async def suppress(self, texts: Mapping[int, Collection[str]], now: int) -> None:
+    async def suppress(self, texts: Mapping[int, Collection[str]], now: int) -> int:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return,
-        and so is every link that was made before.
+        and so is every link that was made here before. Returns the edition: see `Suppressed.add`.
         """
-        await self.suppressed.add(texts, now)
+        edition = await self.suppressed.add(texts, now)
         await self.flush()
+        return edition
 
     async def links_begun(self) -> int | None:
         """A mark in time, for `links_ended`; None where no other engine writes, and links are known at once."""

@@ -129,6 +129,13 @@ class Lifted(NamedTuple):
     kept: set[bytes]
 
 
+class Listing(NamedTuple):
+    """Hashes that were put on the list, and the edition that this has made."""
+
+    hashes: set[bytes]
+    edition: int
+
+
 class SuppressionList(Protocol):
     """Hashes, with the privacy requests that want each there. Writes are durable on return; every call may
     suspend and raises StoreUnavailable.
@@ -140,9 +147,9 @@ class SuppressionList(Protocol):
         """The newest one."""
         ...
 
-    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
-        """Never take these UUIDs and `dpid:id` again, by the number of the request that wants it. Returns their
-        hashes.
+    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> Listing:
+        """Never take these UUIDs and `dpid:id` again, by the number of the request that wants it. Raises
+        StoreUnavailable where one of the requests has ended: it may have been lifted since.
         """
         ...
 

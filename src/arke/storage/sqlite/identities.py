@@ -10,8 +10,9 @@ import msgspec
 from arke.domain.homes import is_home
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
 from arke.domain.placement import shard_of
+from arke.errors import StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
-from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted
+from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted, Listing
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -219,25 +220,29 @@ class SqliteSuppression:
         self._database = database
         self._hashes = hashes
 
-    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> Listing:
         rows = [
             (number, self._hashes.digest(text), ":" not in text)
             for number, some in texts.items()
             for text in some
         ]
-        return await self._database.write(self._suppress, rows, at)
+        return await self._database.write(self._suppress, [*texts], rows, at)
 
-    def _suppress(self, rows: list[tuple[int, bytes, bool]], at: int) -> set[bytes]:
+    def _suppress(self, numbers: list[int], rows: list[tuple[int, bytes, bool]], at: int) -> Listing:
+        ask = self._database.connection.execute
+        for number in numbers:
+            if ask(SUPPRESSION["has_ended"], (number,)).fetchone() is not None:
+                raise StoreUnavailable(f"privacy request {number} has ended meanwhile")
         hashes = {digest for _, digest, _ in rows}
         run = self._database.connection.executemany
         run(SUPPRESSION["suppress"], ((digest, at) for digest in hashes))
         run(SUPPRESSION["want"], rows)
         run(SUPPRESSION["unlift"], ((digest,) for digest in hashes))
-        self._next_edition()
-        return hashes
+        return Listing(hashes, self._next_edition())
 
-    def _next_edition(self) -> None:
-        self._database.connection.execute(SUPPRESSION["next_edition"])
+    def _next_edition(self) -> int:
+        ((edition,),) = self._database.connection.execute(SUPPRESSION["next_edition"])
+        return int(edition)
 
     async def edition(self) -> int:
         return edition_of(self._database)

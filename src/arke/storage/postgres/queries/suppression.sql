@@ -7,7 +7,11 @@
 SELECT edition FROM suppression_edition
 
 -- name: next_edition
-UPDATE suppression_edition SET edition = edition + 1
+UPDATE suppression_edition SET edition = edition + 1 RETURNING edition
+
+-- name: hold_requests
+-- None of them ends meanwhile.
+SELECT number, done <> 0 FROM privacy_request WHERE number = ANY(%s::bigint[]) ORDER BY number FOR SHARE
 
 -- name: hashes
 SELECT hash FROM suppressed

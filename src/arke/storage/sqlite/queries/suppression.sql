@@ -11,6 +11,10 @@ SELECT value FROM meta WHERE key = 'suppression_edition'
 
 -- name: next_edition
 INSERT INTO meta VALUES ('suppression_edition', 2) ON CONFLICT (key) DO UPDATE SET value = value + 1
+RETURNING value
+
+-- name: has_ended
+SELECT 1 FROM privacy_request WHERE number = ? AND done <> 0
 
 -- name: wanted_by
 SELECT request FROM suppressed_by WHERE hash = ? ORDER BY request
