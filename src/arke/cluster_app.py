@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import shlex
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
-from arke.app import ruling_of
+from arke.app import INBOX_FOLDER, ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.founding import Prepared, found
+from arke.cluster.moving_in import move_in
 from arke.cluster.rulings import Rulings
 from arke.cluster.standing import status
+from arke.data_directory import held_still
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
-from arke.errors import SettingsError
+from arke.errors import InvalidInput, SettingsError
 from arke.log import get_logger
+from arke.onboarding.inbox import Inbox
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
+from arke.storage.postgres.arriving import ArrivingCluster
 from arke.storage.postgres.cluster import PostgresCluster
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
+from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import Topic, problems, warnings
 
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.cluster.founding import Founded
+    from arke.cluster.moving_in import MovedIn, Progress
     from arke.cluster.standing import ClusterStatus
     from arke.delivery.channel import Wire
     from arke.delivery.https.endpoint import Endpoint
@@ -87,6 +98,28 @@ async def cluster_status(settings: Settings) -> ClusterStatus:
         await store.close()
 
 
+def import_directory(settings: Settings, data: Path, progress: Progress) -> MovedIn:
+    """A data directory moves into the cluster, and stays as it is. Raises InvalidInput, DataExposed, DataLocked,
+    StoreTooNew, StoreUnavailable.
+    """
+    if not data.is_dir():
+        raise InvalidInput(f"{data}: there is no such directory")
+    waiting = Inbox(data / INBOX_FOLDER).complete()
+    if waiting:
+        raise InvalidInput(
+            f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
+            "they are"
+        )
+    with held_still(data), TemporaryDirectory(prefix="arke-import-") as scratch, ExitStack() as stack:
+        leaving = LeavingDirectory(data.absolute(), Path(scratch))
+        stack.callback(leaving.close)
+        arriving = ArrivingCluster(postgres_of(settings))
+        stack.callback(arriving.close)
+        began = time.monotonic()
+        moved = move_in(leaving, arriving, progress)
+        return msgspec.structs.replace(moved, seconds=round(time.monotonic() - began, 1))
+
+
 async def check_topic(settings: Settings, server: Server, shards: int) -> None:
     """Before a node takes or reads events. Raises SettingsError where the topic is none for this cluster, and
     StoreUnavailable where the brokers, or the store, do not answer.
@@ -129,7 +162,7 @@ class ShardTaker:
         self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
-        self._writing, self._reading = Session(server, "commit"), Session(server, "read")
+        self._writing, self._reading = ShardSession(server, "commit"), ShardSession(server, "read")
         self._wire = wire
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)

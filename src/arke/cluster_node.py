@@ -115,6 +115,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
         background = Background()
         stack.push_async_callback(background.stop)
         await nodes.here(here)
+        await directory.check_whole()  # an import that saw no node may have begun
         stack.push_async_callback(partial(_leave, nodes, name))
         background.spawn(every(SAID_EVERY_S, partial(_say, nodes, here, engine)), "here")
         background.spawn(

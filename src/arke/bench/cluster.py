@@ -24,9 +24,10 @@ from arke.bench.stores import fill, uids_of
 from arke.bench.workload import Workload
 from arke.domain.change import Change, JournalRecord
 from arke.storage.ports.shard import GroupWrites, Needs
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.schema import initialise
+from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ async def _measured(dsn: str, options: Options) -> Section:
     server = Server(dsn)
     with server.connect() as connection:
         initialise(connection, 3, server.name)
-    writing, reading = Session(server, "bench-writing"), Session(server, "bench-reading")
+    writing, reading = ShardSession(server, "bench-writing"), ShardSession(server, "bench-reading")
     stores = [
         PostgresShardStore(await take_shard(writing, shard, "bench"), writing=writing, reading=reading)
         for shard in (STORE_SHARD, BARE_SHARD, EVENTS_SHARD)
@@ -212,7 +213,7 @@ def _record(seq: int, uid: int) -> JournalRecord:
 class _BareGroups:
     """The same rows moved as they are: no profile is decoded, and one statement writes everything."""
 
-    def __init__(self, session: Session, epoch: int, uids: Sequence[int]) -> None:
+    def __init__(self, session: ShardSession, epoch: int, uids: Sequence[int]) -> None:
         self._session = session
         self._epoch = epoch
         self._uids = uids

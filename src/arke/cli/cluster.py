@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,9 +11,8 @@ import typer
 from arke.cli.options import Config, Json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from arke.cluster.founding import Founded
+    from arke.cluster.moving_in import MovedIn, Progress
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
     from arke.storage.ports.cluster import ShardState
@@ -21,6 +21,9 @@ cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of ev
 
 LISTED = 12
 """Shards that a line names."""
+BAR = 24
+"""Characters of a progress bar."""
+CLEAR_LINE = "\r\x1b[K"
 
 
 @cluster_app.command("init")
@@ -90,6 +93,53 @@ def status(
         _show_status(found, every_shard=shards)
     if found.unowned:
         raise typer.Exit(1)
+
+
+@cluster_app.command("import")
+def import_(
+    data: Annotated[
+        Path,
+        typer.Option("--data", envvar="ARKE_DATA", help="The data directory that moves in.", file_okay=False),
+    ],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Copy a data directory, whose engine is stopped, into a new cluster: everything told stays told."""
+    import msgspec
+
+    settings = _settings(config)
+    from arke.cluster.moving_in import Progress
+    from arke.cluster_app import import_directory
+
+    moved = import_directory(settings, data, Progress(_show_progress if sys.stderr.isatty() else None))
+    if sys.stderr.isatty():
+        sys.stderr.write(CLEAR_LINE)
+    if json:
+        sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
+    else:
+        _show_moved(moved)
+
+
+def _show_progress(progress: Progress) -> None:
+    share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
+    bar = "#" * round(share * BAR) + "-" * (BAR - round(share * BAR))
+    sys.stderr.write(f"{CLEAR_LINE}[{bar}] {share:4.0%} {progress.done:,} rows: {progress.stage}")
+    sys.stderr.flush()
+
+
+def _show_moved(moved: MovedIn) -> None:
+    for title, tables in (("directory", moved.directory), ("shards", moved.shard_tables)):
+        sys.stdout.write(f"{title}\n")
+        for table in tables:
+            gone = "" if table.before == table.after else f" of {table.before:,}"
+            sys.stdout.write(f"  {table.table:<16} {table.after:>12,}{gone}\n")
+    rate = f", {moved.rows / moved.seconds:,.0f} rows/s" if moved.seconds else ""
+    sys.stdout.write(
+        f"profiles are the same on both sides: {moved.digest}\n"
+        f"{moved.source}: {moved.shards} shard(s) are in {moved.cluster_shards}; {moved.rows:,} rows, "
+        f"{moved.bytes / 1e6:,.1f} MB in {moved.seconds:g} s{rate}\n"
+        "Start the cluster's nodes, and no engine on that directory any more: both would tell destinations.\n"
+    )
 
 
 def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:

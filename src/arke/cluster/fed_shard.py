@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 
-from arke.background import Background, every
+from arke.background import Background
 from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
 from arke.log import get_logger
 from arke.shard.feed import Answers, Feed
@@ -67,7 +67,7 @@ class FedShard:
         """Take what the log brings, from where the store has it."""
         self._running = asyncio.create_task(self._fed(), name=f"feed-{self.number}")
         self._background.spawn(self._read(), f"read-{self.number}")
-        self._background.spawn(every(RENEWED_EVERY_S, self._prove), f"renew-{self.number}")
+        self._background.spawn(self._renewed(), f"renew-{self.number}")
 
     @property
     def behind(self) -> int:
@@ -105,6 +105,14 @@ class FedShard:
             while self._feed.full:
                 self._room.clear()
                 await self._room.wait()
+
+    async def _renewed(self) -> None:
+        """At the same moments as all other shards of the process, so that the store is asked for all at once."""
+        while True:
+            await self._prove()
+            pause_s = RENEWED_EVERY_S - asyncio.get_running_loop().time() % RENEWED_EVERY_S
+            # A timer may be a little early.
+            await asyncio.sleep(pause_s if pause_s > RENEWED_EVERY_S / 2 else pause_s + RENEWED_EVERY_S)
 
     async def _prove(self) -> None:
         """Have the store say that the shard is ours, and up to where its log was taken."""

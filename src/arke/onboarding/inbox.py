@@ -82,6 +82,10 @@ class Inbox:
                 shutil.rmtree(folder, ignore_errors=True)
         return found
 
+    def complete(self) -> list[str]:
+        """Tickets of complete files that are not loaded yet; nothing is changed."""
+        return sorted(path.parent.name for path in self._folder.glob(f"*/{DATA}"))
+
     def data(self, ticket: str) -> Path:
         return self._folder / ticket / DATA
 

@@ -299,23 +299,26 @@ class PeopleOperations:
             found = await self._found(key)
             if isinstance(found, Explanation):
                 return found
-            return await self._explained(found, suppressed=self._is_suppressed(key))
+            return await self._explained(found, suppressed=await self._is_suppressed(key))
         if uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
-        return await self._explained(uuid, suppressed=self._engine.identity.suppressed.device(uuid))
+        listed = await self._engine.identity.suppressed.among([uuid])
+        return await self._explained(uuid, suppressed=listed.device(uuid))
 
     async def _explained(self, uuid: str, *, suppressed: bool) -> Explanation:
         dossier = await dossier_of(self._engine.shards, uuid)
         explained = explain(self._engine.live.catalog, uuid, dossier)
         return msgspec.structs.replace(explained, suppressed=suppressed)
 
-    def _is_suppressed(self, key: IdKey) -> bool:
+    async def _is_suppressed(self, key: IdKey) -> bool:
         """Whether events that name an id are refused for it, in whatever spelling it was suppressed."""
-        rules, suppressed = self._engine.live.ids, self._engine.identity.suppressed
-        sought = rules.sought(*key)
+        sought = self._engine.live.ids.sought(*key)
         if isinstance(sought, IdProblem):
-            return sought not in NOBODYS and suppressed.id(key)
-        return suppressed.id((key[0], sought))
+            if sought in NOBODYS:
+                return False
+        else:
+            key = (key[0], sought)
+        return (await self._engine.identity.suppressed.among(ids=[key])).id(key)
 
     async def _found(self, key: IdKey) -> str | Explanation:
         """Whom an id leads to, in whatever spelling it is kept; or why it leads to nobody."""
@@ -326,7 +329,7 @@ class PeopleOperations:
             if (owner := await identity.owner(one)) is not None:
                 return owner.uuid
         why = sought.value if isinstance(sought, IdProblem) else ""
-        return Explanation(uuid="", known=False, suppressed=self._is_suppressed(key), why=why)
+        return Explanation(uuid="", known=False, suppressed=await self._is_suppressed(key), why=why)
 
 
 async def dossier_of(shards: Shards, uuid: str) -> Dossier:

@@ -9,9 +9,10 @@ from arke.domain.ledger import LedgerEntry, LedgerRow, Try
 from arke.domain.profile import Membership, Profile, TraitState
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites, Needs
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.schema import initialise
+from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
@@ -49,7 +50,7 @@ class OpenedStore(PostgresShardStore):
 async def open_in_postgres(dsn: str, owner: str = "test", shard: int = 1, **options: Any) -> OpenedStore:
     """The store of a shard that `owner` takes."""
     server = Server(dsn)
-    writing, reading = Session(server, f"{owner}-writing"), Session(server, f"{owner}-reading")
+    writing, reading = ShardSession(server, f"{owner}-writing"), ShardSession(server, f"{owner}-reading")
     taken = await take_shard(writing, shard, owner)
     return OpenedStore(taken, writing=writing, reading=reading, **options)
 

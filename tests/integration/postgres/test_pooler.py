@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from arke.errors import Fenced
 from arke.storage.ports.shard import GroupWrites
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.schema import initialise
+from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 from conformance.shard.stores import held, put, record, uuid
 from servers.pgbouncer import pooled
@@ -31,7 +33,7 @@ async def test_many_stores_share_few_connections(behind_a_pooler: str) -> None:
     server = Server(behind_a_pooler, prepared_statements="off")
     with server.connect() as connection:
         initialise(connection, 4, "test")
-    sessions = [Session(server, f"s{n}") for n in range(8)]
+    sessions = [ShardSession(server, f"s{n}") for n in range(8)]
     stores = [
         PostgresShardStore(
             await take_shard(sessions[n], n, "a"), writing=sessions[n], reading=sessions[n + 4]
@@ -52,3 +54,29 @@ async def test_many_stores_share_few_connections(behind_a_pooler: str) -> None:
         await stores[2].commit(GroupWrites(journal=[record(4)]))
     for session in sessions:
         await session.close()
+
+
+async def test_shards_of_a_worker_commit_together(behind_a_pooler: str) -> None:
+    server = Server(behind_a_pooler, prepared_statements="off")
+    with server.connect() as connection:
+        initialise(connection, 4, "test")
+    writing, reading = ShardSession(server, "writing"), ShardSession(server, "reading")
+    stores = [
+        PostgresShardStore(await take_shard(writing, n, "a"), writing=writing, reading=reading)
+        for n in range(4)
+    ]
+    for seq in range(1, 4):
+        await asyncio.gather(*(put(store, held(seq)) for store in stores))
+        writes = [GroupWrites(journal=[record(seq)], cursors={1: seq}, taken=seq) for _ in stores]
+        await asyncio.gather(*(store.commit(one) for store, one in zip(stores, writes, strict=True)))
+        await asyncio.gather(*(store.prove() for store in stores))
+    await take_shard(reading, 2, "b")
+    told = await asyncio.gather(
+        *(store.commit(GroupWrites(journal=[record(4)])) for store in stores), return_exceptions=True
+    )
+    assert [isinstance(one, Fenced) for one in told] == [False, False, True, False]
+    assert [await store.last_seq() for store in stores] == [4, 4, 3, 4]
+    states = await asyncio.gather(*(store.devices([store.hashes.uid(uuid(1))], 1) for store in stores))
+    assert [len(one.profiles) for one in states] == [1] * 4
+    await writing.close()
+    await reading.close()

@@ -175,7 +175,14 @@ class Session:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run in the session's thread what uses `do`, once or more often."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await self.begin(work)
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """The same, for who does not wait for it here. Raises StoreUnavailable once the session is closed."""
+        try:
+            return asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except RuntimeError:
+            raise StoreUnavailable(f"{self.server.name}: the session is closed") from None
 
     def do(self, work: Callable[[Connection], T]) -> T:
         """`run` for who is in the session's thread. Raises StoreUnavailable."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
+from arke.storage.postgres.arriving import check_whole
 from arke.storage.postgres.audit import PostgresAudit
 from arke.storage.postgres.database import CONNECTIONS, Database, fetched, queries, transaction
 from arke.storage.postgres.files import PostgresFiles
@@ -56,7 +57,12 @@ class PostgresDirectory:
         keys = fetched(connection, SQL["get"], (HASH_KEY,))
         if not keys:
             raise StoreUnavailable(f"{self._name}: the cluster in it is not complete: {INIT}")
+        check_whole(connection, self._name)
         return keys[0][0], count_shards(connection)
+
+    async def check_whole(self) -> None:
+        """Raises StoreUnavailable where a data directory is just moving in."""
+        await self._database.run(check_whole, self._name)
 
     async def shards(self, wanted: int | None) -> int:
         if wanted is not None and wanted != self._shards:

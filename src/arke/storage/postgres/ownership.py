@@ -13,10 +13,10 @@ import msgspec
 
 from arke.errors import InvalidInput
 from arke.storage.postgres.shard_reads import SQL
-from arke.storage.postgres.shard_writes import Standing
+from arke.storage.postgres.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from arke.storage.postgres.connection import Connection, Session
 
@@ -53,9 +53,10 @@ async def take_shard(session: Session, shard: int, owner: str) -> TakenShard:
     return await session.run(take)
 
 
-def prove(connection: Connection, epochs: Mapping[int, int]) -> dict[int, Standing]:
-    """Note that these shards are still owned under these epochs. Returns where those stand that are."""
-    rows = connection.execute(SQL["prove"], (list(epochs), list(epochs.values())), binary=True)
+def prove(connection: Connection, epochs: Sequence[tuple[int, int]]) -> dict[int, Standing]:
+    """Note of each (shard, epoch) that the shard is still owned under it. Returns where those stand that are."""
+    shards, owned_under = [shard for shard, _ in epochs], [epoch for _, epoch in epochs]
+    rows = connection.execute(SQL["prove"], (shards, owned_under), binary=True)
     return {shard: Standing(*standing) for shard, *standing in rows}
 
 

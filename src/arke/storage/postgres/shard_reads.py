@@ -1,11 +1,11 @@
-"""What is read of a shard in PostgreSQL, over whichever connection is given: each call is one round trip, but for
-devices whose hash is another's.
+"""What is read of shards in PostgreSQL, over whichever connection is given: each call is one round trip, but for
+devices whose hash is another's. What groups and lanes of several shards ask may be one call.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -39,20 +39,20 @@ class ShardReads:
     """Reads of one shard. Synchronous: a session's thread waits for the server."""
 
     def __init__(self, shard: int, hashes: KeyedHash) -> None:
-        self._shard = shard
-        self._hashes = hashes
+        self.shard = shard
+        self.hashes = hashes
 
     def _ask(self, connection: Connection, name: str, *parameters: Any) -> Cursor:
-        return connection.execute(SQL[name], (self._shard, *parameters), binary=True)
+        return connection.execute(SQL[name], (self.shard, *parameters), binary=True)
 
     def _ask_named(self, connection: Connection, name: str, **parameters: Any) -> Cursor:
-        return connection.execute(SQL[name], {"shard": self._shard, **parameters}, binary=True)
+        return connection.execute(SQL[name], {"shard": self.shard, **parameters}, binary=True)
 
     # --- devices ----------------------------------------------------------------------------------------
 
     def find(self, connection: Connection, uuid: str) -> tuple[int, Profile] | None:
         """A stored device by its UUID."""
-        devices, fresh = self._settle(connection, Places(self._hashes), [uuid])
+        devices, fresh = self._settle(connection, Places(self.hashes), [uuid])
         uid, profile = devices[uuid]
         return None if uid in fresh else (uid, profile)
 
@@ -73,20 +73,6 @@ class ShardReads:
         uid, profile = found
         rows = self.rows(connection, [uid])[uid]
         return StoredDevice(uid, profile, rows.ledger, rows.owed)
-
-    def devices(
-        self, connection: Connection, uids: Sequence[int], destination: int, *, owed: bool
-    ) -> DeviceStates:
-        wanted = list(uids)
-        with connection.pipeline():
-            profiles = self._ask(connection, "profiles", wanted)
-            ledger = self._ask(connection, "ledger", wanted, destination)
-            debts = self._ask(connection, "owed", wanted, destination) if owed else None
-        ledgers: dict[int, Ledger] = {}
-        for uid, dpid, partner_id, entry in ledger:
-            ledgers.setdefault(uid, {})[dpid, partner_id] = decode_entry(entry)
-        owing = {} if debts is None else {row[1]: Owed(*row) for row in debts}
-        return DeviceStates(_profiles(profiles), ledgers, owing)
 
     def rows(self, connection: Connection, uids: Sequence[int]) -> dict[int, DeviceRows]:
         wanted = list(uids)
@@ -168,30 +154,40 @@ class ShardReads:
 
     # --- a group's needs --------------------------------------------------------------------------------
 
-    def load(self, connection: Connection, needs: Needs) -> Loaded:
-        places = Places(self._hashes)
-        first = places.first([*needs.devices, *needs.known])
-        with connection.pipeline():
-            stored = self._ask(connection, "profiles", first) if first else None
-            counted = self._counted(connection, needs.counted, {}) if needs.counted else None
-            due = {asked: self._due(connection, *asked) for asked in needs.due}
-            walked = {asked: self._ask(connection, "profile_bodies", *asked) for asked in needs.walked}
-            batches = self._ask(connection, "batches_of", list(needs.batches)) if needs.batches else None
-            first_seq = self._ask(connection, "first_seq") if needs.batches else None
-            owed = {asked: self._owed_page(connection, asked) for asked in needs.owed}
-            journal = {asked: self._journal(connection, *asked) for asked in needs.journal}
+    def ask(self, connection: Connection, needs: Needs, first: list[int]) -> _GroupCursors:
+        """Ask for all but the profiles at these places, which somebody else asks for."""
+        return _GroupCursors(
+            first=first,
+            counted=self._counted(connection, needs.counted, {}) if needs.counted else None,
+            due={asked: self._due(connection, *asked) for asked in needs.due},
+            walked={asked: self._ask(connection, "profile_bodies", *asked) for asked in needs.walked},
+            batches=self._ask(connection, "batches_of", list(needs.batches)) if needs.batches else None,
+            first_seq=self._ask(connection, "first_seq") if needs.batches else None,
+            owed={asked: self._owed_page(connection, asked) for asked in needs.owed},
+            journal={asked: self._journal(connection, *asked) for asked in needs.journal},
+        )
+
+    def loaded(
+        self,
+        connection: Connection,
+        needs: Needs,
+        places: Places,
+        cursors: _GroupCursors,
+        profiles: dict[int, Profile],
+    ) -> Loaded:
+        """What they answered, with the profiles that are where these devices may stand."""
         loaded = Loaded()
-        if stored is not None:
-            places.look(first, _profiles(stored))
+        if cursors.first:
+            places.look(cursors.first, profiles)
             self._place(connection, places, needs, loaded)
-        if counted is not None:
-            self._note_counted(connection, needs.counted, counted, loaded)
-        _note_walks(due, walked, loaded)
-        if batches is not None and first_seq is not None:
-            loaded.batches = _batches(batches)
-            loaded.first_seq = _first(first_seq) or 0
-        loaded.owed = {asked: _owed(cursor) for asked, cursor in owed.items()}
-        loaded.journal = {asked: _records(cursor, *asked) for asked, cursor in journal.items()}
+        if cursors.counted is not None:
+            self._note_counted(connection, needs.counted, cursors.counted, loaded)
+        _note_walks(cursors.due, cursors.walked, loaded)
+        if cursors.batches is not None and cursors.first_seq is not None:
+            loaded.batches = _batches(cursors.batches)
+            loaded.first_seq = _first(cursors.first_seq) or 0
+        loaded.owed = {asked: _owed(cursor) for asked, cursor in cursors.owed.items()}
+        loaded.journal = {asked: _records(cursor, *asked) for asked, cursor in cursors.journal.items()}
         return loaded
 
     def _place(self, connection: Connection, places: Places, needs: Needs, loaded: Loaded) -> None:
@@ -208,7 +204,7 @@ class ShardReads:
         self, connection: Connection, asked: Collection[tuple[str, str]], moved: dict[str, int]
     ) -> Cursor:
         """When these events counted. Devices are looked for at their hash, but for those that `moved` has."""
-        uid = self._hashes.uid
+        uid = self.hashes.uid
         uids = [moved[uuid] if uuid in moved else uid(uuid) for uuid, _ in asked]
         return self._ask_named(
             connection, "counted_events", uids=uids, names=[uid(event) for _, event in asked]
@@ -217,7 +213,7 @@ class ShardReads:
     def _note_counted(
         self, connection: Connection, asked: Iterable[tuple[str, str]], counted: Cursor, loaded: Loaded
     ) -> None:
-        uid = self._hashes.uid
+        uid = self.hashes.uid
         places = {uuid: loaded.devices[uuid][0] for uuid, _ in asked}
         moved = {uuid: place for uuid, place in places.items() if place != uid(uuid)}
         at = {(row[0], row[1]): row[2] for row in counted}
@@ -226,6 +222,95 @@ class ShardReads:
             at |= {(row[0], row[1]): row[2] for row in again}
         keys = {key: (places[key[0]], uid(key[1])) for key in asked}
         loaded.counted = {key: at[place] for key, place in keys.items() if place in at}
+
+
+class GroupAsked(NamedTuple):
+    """What a group of one shard has to know."""
+
+    reads: ShardReads
+    needs: Needs
+
+    @property
+    def rows(self) -> int:
+        """About how many rows answer it."""
+        needs = self.needs
+        pages = (*needs.due, *needs.walked, *needs.journal)
+        return len(needs.devices) + len(needs.known) + sum(limit for _, limit in pages)
+
+
+class DevicesAsked(NamedTuple):
+    """What a lane of one shard has to know of devices."""
+
+    reads: ShardReads
+    uids: Sequence[int]
+    destination: int
+    owed: bool
+
+
+class _GroupCursors(NamedTuple):
+    """What was asked for a group; `first` are the places of its devices."""
+
+    first: list[int]
+    counted: Cursor | None
+    due: dict[tuple[int, int], Cursor]
+    walked: dict[tuple[int, int], Cursor]
+    batches: Cursor | None
+    first_seq: Cursor | None
+    owed: dict[OwedPage, Cursor]
+    journal: dict[tuple[int, int], Cursor]
+
+
+def load(connection: Connection, asked: Sequence[GroupAsked]) -> list[Loaded]:
+    """What groups of several shards have to know."""
+    places = [Places(one.reads.hashes) for one in asked]
+    first = [
+        found.first([*one.needs.devices, *one.needs.known]) for one, found in zip(asked, places, strict=True)
+    ]
+    rows = _places_of([one.reads.shard for one in asked], first)
+    with connection.pipeline():
+        stored = connection.execute(SQL["profiles_of_shards"], rows, binary=True) if any(first) else None
+        cursors = [one.reads.ask(connection, one.needs, uids) for one, uids in zip(asked, first, strict=True)]
+    profiles = _profiles_by_job(stored, len(asked))
+    return [
+        one.reads.loaded(connection, one.needs, found, mine, profiles[number])
+        for number, (one, found, mine) in enumerate(zip(asked, places, cursors, strict=True))
+    ]
+
+
+def devices(connection: Connection, asked: Sequence[DevicesAsked]) -> list[DeviceStates]:
+    """What lanes of several shards have to know of devices."""
+    rows = _places_of([one.reads.shard for one in asked], [one.uids for one in asked])
+    rows["destinations"] = [one.destination for one in asked]
+    with connection.pipeline():
+        stored = connection.execute(SQL["profiles_of_shards"], rows, binary=True)
+        ledger = connection.execute(SQL["ledger_of_shards"], rows, binary=True)
+        wants = any(one.owed for one in asked)
+        debts = connection.execute(SQL["owed_of_shards"], rows, binary=True) if wants else None
+    profiles = _profiles_by_job(stored, len(asked))
+    ledgers: list[dict[int, Ledger]] = [{} for _ in asked]
+    for job, uid, dpid, partner_id, entry in ledger:
+        ledgers[job - 1].setdefault(uid, {})[dpid, partner_id] = decode_entry(entry)
+    owing: list[dict[int, Owed]] = [{} for _ in asked]
+    for job, *row in debts or ():
+        if asked[job - 1].owed:
+            owing[job - 1][row[1]] = Owed(*row)
+    return [DeviceStates(*found) for found in zip(profiles, ledgers, owing, strict=True)]
+
+
+def _places_of(shards: list[int], places: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Places of several jobs as parameters: each with the number of its job, from 1."""
+    return {
+        "shards": shards,
+        "jobs": [number for number, uids in enumerate(places, 1) for _ in uids],
+        "uids": [uid for uids in places for uid in uids],
+    }
+
+
+def _profiles_by_job(stored: Cursor | None, jobs: int) -> list[dict[int, Profile]]:
+    found: list[dict[int, Profile]] = [{} for _ in range(jobs)]
+    for job, uid, body in stored or ():
+        found[job - 1][uid] = decode_profile(body)
+    return found
 
 
 def _note_walks(

@@ -1,40 +1,35 @@
 """A shard's store in PostgreSQL, for as long as nobody else owns the shard.
 
-Writes and a group's loads have one session, reads of lanes another, so that no lane waits for a commit; both may be
-shared with other shards of the process. A commit is one round trip and compares where the shard stands before it
-writes anything. Where its answer is lost, it is read back whether it is stored.
+Writes and a group's loads have one session, reads of lanes another, so that no lane waits for a commit; both are
+shared with the other shards of the process, and what several ask at the same moment is one round trip. A commit
+compares where the shard stands before it writes anything. Where its answer is lost, it is read back whether it is
+stored.
 """
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from psycopg.errors import DivisionByZero
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from arke.domain.homes import is_home
 from arke.errors import Fenced, StoreUnavailable
 from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.postgres import ownership
-from arke.storage.postgres.shard_reads import ShardReads
-from arke.storage.postgres.shard_writes import ShardWrites, Standing
+from arke.storage.postgres.hold import SETTLE_S, Hold
+from arke.storage.postgres.shard_reads import DevicesAsked, GroupAsked, ShardReads
+from arke.storage.postgres.shard_writes import ShardCommit, Trim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
     from arke.domain.ledger import Owed
     from arke.storage.ports.shard import DeviceRows, DeviceStates, GroupWrites, Loaded, Needs, StoredDevice
-    from arke.storage.postgres.connection import Connection, Session
     from arke.storage.postgres.ownership import TakenShard
+    from arke.storage.postgres.shard_session import ShardSession
 
 T = TypeVar("T")
-
-SETTLE_S: Final = 10.0
-"""How long is tried to read back a commit whose answer was lost."""
-LOOK_AGAIN_S: Final = 0.1
 
 log = get_logger("postgres")
 
@@ -48,8 +43,8 @@ class PostgresShardStore:
         self,
         taken: TakenShard,
         *,
-        writing: Session,
-        reading: Session,
+        writing: ShardSession,
+        reading: ShardSession,
         settle_s: float = SETTLE_S,
         on_fenced: Callable[[], None] | None = None,
     ) -> None:
@@ -58,21 +53,22 @@ class PostgresShardStore:
         """
         self.shard = taken.shard
         self.hashes = KeyedHash(taken.key)
-        self._standing = taken.standing
+        self._hold = Hold(taken, settle_s)
         self._writing = writing
         self._reading = reading
         self._reads = ShardReads(taken.shard, self.hashes)
-        self._writes = ShardWrites(taken.shard, self.hashes)
-        self._settle_s = settle_s
         self._on_fenced = on_fenced
         self._fresh: set[int] = set()
-        self.proved_at = taken.proved_at
-        """When ownership was last proved, on the monotonic clock, as of before the proof was asked for."""
         self.fenced = False
 
     @property
     def epoch(self) -> int:
-        return self._standing.epoch
+        return self._hold.standing.epoch
+
+    @property
+    def proved_at(self) -> float:
+        """When ownership was last proved, on the monotonic clock, as of before the proof was asked for."""
+        return self._hold.proved_at
 
     # --- the writer's side ------------------------------------------------------------------------------
 
@@ -80,7 +76,7 @@ class PostgresShardStore:
         return self.hashes.name(text)
 
     async def load(self, needs: Needs) -> Loaded:
-        loaded = await self._writing.run(lambda connection: self._reads.load(connection, needs))
+        loaded = await self._writing.loads.do(GroupAsked(self._reads, needs))
         self._fresh = loaded.fresh
         return loaded
 
@@ -91,26 +87,17 @@ class PostgresShardStore:
         """See the port. Raises Fenced."""
         fresh = self._fresh & writes.profiles.keys()
         people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
-
-        def work(connection: Connection, before: Standing) -> tuple[Standing, None]:
-            return self._writes.commit(connection, writes, before, len(fresh), people), None
-
-        await self._change(work)
+        await self._change(ShardCommit(self._hold, self.hashes, writes, len(fresh), people))
         self._fresh = set()
 
     async def trim_journal(self, before_seq: int, before_at: int) -> int:
         """Whole groups."""
-
-        def work(connection: Connection, before: Standing) -> tuple[Standing, int]:
-            return self._writes.trim_journal(connection, before, before_seq, before_at)
-
-        return await self._change(work) or 0
+        trim = Trim("trim_journal", {"seq": before_seq, "at": before_at})
+        return await self._change(ShardCommit(self._hold, self.hashes, trim=trim))
 
     async def trim_counted(self, until_at: int, limit: int) -> int:
-        def work(connection: Connection, before: Standing) -> tuple[Standing, int]:
-            return self._writes.trim_counted(connection, before, until_at, limit)
-
-        return await self._change(work) or 0
+        trim = Trim("trim_counted_events", {"at": until_at, "limit": limit})
+        return await self._change(ShardCommit(self._hold, self.hashes, trim=trim))
 
     async def tidy(self) -> None:
         """Nothing: autovacuum does it, as the tables' settings say."""
@@ -123,99 +110,30 @@ class PostgresShardStore:
 
     async def prove(self) -> None:
         """Prove ownership without a commit. Raises Fenced, StoreUnavailable."""
-        await self._guarded(self._prove)
+        await self._guarded(lambda: self._writing.proofs.do(self._hold))
 
     async def close(self) -> None:
         """Lets the shard go, so that the next owner need not wait for messages of this one."""
         try:
-            await self._writing.run(
-                lambda connection: ownership.release(connection, self.shard, self._standing.epoch)
-            )
+            await self._writing.run(lambda connection: ownership.release(connection, self.shard, self.epoch))
         except StoreUnavailable as error:
             log.warning("shard_not_released", shard=self.shard, message=str(error))
 
-    # --- changes, and what is known of them -------------------------------------------------------------
+    async def _change(self, commit: ShardCommit) -> int:
+        """Raises Fenced, and StoreUnavailable with nothing of it stored."""
+        return await self._guarded(lambda: self._writing.commits.do(commit))
 
-    async def _change(self, work: Callable[[Connection, Standing], tuple[Standing, T]]) -> T | None:
-        """Run a transaction of one commit; None where it is only known that it is stored. Raises Fenced, and
-        StoreUnavailable with nothing of it stored.
-        """
-        return await self._guarded(lambda: self._changed(work))
-
-    async def _guarded(self, work: Callable[[], T]) -> T:
-        """Run in the writer's thread what may find that the shard is another's."""
+    async def _guarded(self, change: Callable[[], Awaitable[T]]) -> T:
+        """What may find that the shard is another's."""
         if self.fenced:
-            raise self._another()
+            raise self._hold.another()
         try:
-            return await self._writing.call(work)
+            return await change()
         except Fenced:
             self.fenced = True
             if self._on_fenced is not None:
                 self._on_fenced()
             raise
-
-    def _changed(self, work: Callable[[Connection, Standing], tuple[Standing, T]]) -> T | None:
-        asked_at, before = time.monotonic(), self._standing
-        try:
-            standing, result = self._writing.do(lambda connection: work(connection, before))
-        except StoreUnavailable as error:
-            if isinstance(error.__cause__, DivisionByZero):
-                raise self._another() from None
-            if self._writing.lost:
-                self._settle(error)
-                return None
-            raise
-        if self._writing.warned:
-            self._settle(StoreUnavailable(f"shard {self.shard}: no standby confirmed the commit"))
-            return result
-        self._standing, self.proved_at = standing, asked_at
-        return result
-
-    def _settle(self, error: StoreUnavailable) -> None:
-        """Find out whether a change is stored. Raises `error` if it is not, Fenced if nobody can say: whoever
-        believed that it is not would make it twice.
-        """
-        end = time.monotonic() + self._settle_s
-        while True:
-            try:
-                stored = self._settled()
-            except Fenced:
-                raise
-            except StoreUnavailable:
-                if time.monotonic() >= end:
-                    unknown = f"shard {self.shard}: nobody knows whether a commit is stored: {error}"
-                    raise Fenced(unknown) from error
-                time.sleep(LOOK_AGAIN_S)
-            else:
-                if stored:
-                    return
-                raise error
-
-    def _settled(self) -> bool:
-        """Whether the change whose answer was lost is stored. Raises Fenced, StoreUnavailable."""
-        asked_at, before = time.monotonic(), self._standing
-        found = self._writing.do(lambda connection: ownership.settle(connection, self.shard, before))
-        if found is None:
-            raise self._another()
-        self._check_confirmed()
-        (self._standing, stored), self.proved_at = found, asked_at
-        return stored
-
-    def _prove(self) -> None:
-        asked_at, before = time.monotonic(), self._standing
-        epochs = {self.shard: before.epoch}
-        found = self._writing.do(lambda connection: ownership.prove(connection, epochs)).get(self.shard)
-        if found is None or found.commits != before.commits:
-            raise self._another()
-        self._check_confirmed()
-        self.proved_at = asked_at
-
-    def _check_confirmed(self) -> None:
-        if self._writing.warned:
-            raise StoreUnavailable(f"shard {self.shard}: no standby confirms what is written")
-
-    def _another(self) -> Fenced:
-        return Fenced(f"shard {self.shard} has another owner, or is not as epoch {self.epoch} left it")
 
     # --- readers ----------------------------------------------------------------------------------------
 
@@ -230,15 +148,13 @@ class PostgresShardStore:
         return await self._read(self._reads.device, uuid)
 
     async def devices(self, uids: Sequence[int], destination: int, *, owed: bool = True) -> DeviceStates:
-        return await self._reading.run(
-            lambda connection: self._reads.devices(connection, uids, destination, owed=owed)
-        )
+        return await self._reading.devices.do(DevicesAsked(self._reads, uids, destination, owed))
 
     async def journal(self, after: int, limit: int) -> list[JournalRecord]:
         return await self._read(self._reads.journal, after, limit)
 
     async def last_seq(self) -> int:
-        return self._standing.last_seq
+        return self._hold.standing.last_seq
 
     async def cursors(self) -> dict[int, int]:
         return await self._read(self._reads.cursors)
@@ -273,7 +189,7 @@ class PostgresShardStore:
         return await self._read(self._reads.next_due)
 
     async def taken(self) -> int:
-        return self._standing.position
+        return self._hold.standing.position
 
     async def backfill_position(self) -> tuple[int, int | None] | None:
         return await self._read(self._reads.backfill_position)
@@ -282,10 +198,10 @@ class PostgresShardStore:
         return await self._read(self._reads.realised_traits)
 
     async def count_profiles(self) -> int:
-        return self._standing.profiles
+        return self._hold.standing.profiles
 
     async def count_people(self) -> int:
-        return self._standing.people
+        return self._hold.standing.people
 
     async def uids(self, after: int, limit: int) -> list[int]:
         return await self._read(self._reads.uids, after, limit)

@@ -47,7 +47,7 @@ class SqliteAudit:
 
     def _add(self, at: int, actor: str, action: str, detail: str) -> AuditEnd:
         run = self._database.connection.execute
-        before, seal = _end(self._database.connection)
+        before, seal = audit_end(self._database.connection)
         number = before + 1
         body = msgspec.msgpack.encode(AuditEntry(number, at, actor, action, detail))
         seal = self._seal(seal, body)
@@ -57,7 +57,7 @@ class SqliteAudit:
 
     async def end(self) -> AuditEnd:
         with store_errors(self._database.where):
-            number, seal = _end(self._database.reads)
+            number, seal = audit_end(self._database.reads)
         return AuditEnd(number, seal.hex())
 
     def _seal(self, before: bytes, body: bytes) -> bytes:
@@ -76,11 +76,11 @@ class SqliteAudit:
                 if number != expected or seal != self._seal(before, body):
                     return False
                 expected, before = number + 1, seal
-            end = _end(self._database.reads)
+            end = audit_end(self._database.reads)
         return end == (expected - 1, before)
 
 
-def _end(connection: apsw.Connection) -> tuple[int, bytes]:
+def audit_end(connection: apsw.Connection) -> tuple[int, bytes]:
     """Kept apart from the entries, so that they go on behind it and a cut stays seen. Earlier versions did not keep
     it: there it is the last entry.
     """

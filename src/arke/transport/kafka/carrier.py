@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = get_logger("kafka")
 
 POLL_S: Final = 0.1
+PURGED_WITHIN_S: Final = 5.0
 _NOT_STORED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -47,6 +48,8 @@ class KafkaCarrier:
         self._config = options.producer()
         self._loop = asyncio.get_running_loop()
         self._producer = self._made()
+        self._replacing = threading.Lock()
+        """Held while a message is handed over, so that none is left with a producer that nobody hears any more."""
         self._failed = self._stopping = False
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._thread.start()
@@ -68,9 +71,11 @@ class KafkaCarrier:
     def _replace(self) -> None:
         """A producer that has failed for good sends nothing more; what it still had is answered by it."""
         self._failed = False
-        old, self._producer = self._producer, self._made()
+        new = self._made()
+        with self._replacing:
+            old, self._producer = self._producer, new
         old.purge()
-        old.flush(POLL_S)
+        old.flush(PURGED_WITHIN_S)
 
     def send(self, message: Packed) -> None:
         def answered(error: KafkaError | None, stored: Message) -> None:
@@ -79,9 +84,10 @@ class KafkaCarrier:
             self._loop.call_soon_threadsafe(message.answered, answer)
 
         try:
-            self._producer.produce(
-                self._topic, value=message.body(), partition=message.shard, on_delivery=answered
-            )
+            with self._replacing:
+                self._producer.produce(
+                    self._topic, value=message.body(), partition=message.shard, on_delivery=answered
+                )
         except BufferError:
             message.answered(Overloaded("Kafka's queue is full: try again shortly"))
         except KafkaException as error:

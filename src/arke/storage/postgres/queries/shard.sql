@@ -1,4 +1,5 @@
--- What a shard reads and writes. The shard comes first in every key, and is the first parameter.
+-- What shards read and write. The shard comes first in every key. What is about one shard has it as its first parameter;
+-- what has it as a column may be about several.
 
 -- name: take
 -- The owner before may be within a commit: this waits for it, and then sees where it has come to.
@@ -30,27 +31,56 @@ UPDATE shard SET owner = NULL WHERE shard = %b AND epoch = %b
 -- which the column refuses.
 WITH cas AS (
   UPDATE shard SET position = %(to)b, commits = commits + 1, profiles = profiles + %(profiles)b,
-    people = people + %(people)b, refreshed = coalesce(%(refreshed)b, refreshed), proved = clock_timestamp(),
+    people = people + %(people)b, refreshed = coalesce(nullif(%(refreshed)b, ''::bytea), refreshed),
+    proved = clock_timestamp(),
     last_seq = CASE WHEN %(first)b = 0 THEN last_seq WHEN %(first)b > last_seq THEN %(last)b END
   WHERE shard = %(shard)b AND epoch = %(epoch)b AND position = %(position)b AND commits = %(commits)b
   RETURNING 1
 )
 SELECT 1 / count(*) FROM cas
 
+-- name: compare_and_set_all
+-- The same of several shards: it fails unless all are where their owners left them.
+WITH cas AS (
+  UPDATE shard SET position = step.position_then, commits = shard.commits + 1,
+    profiles = shard.profiles + step.profiles, people = shard.people + step.people,
+    refreshed = coalesce(nullif(step.refreshed, ''::bytea), shard.refreshed), proved = clock_timestamp(),
+    last_seq = CASE WHEN step.first = 0 THEN shard.last_seq WHEN step.first > shard.last_seq THEN step.last END
+  FROM unnest(%(shard)b::bigint[], %(epoch)b::bigint[], %(position)b::bigint[], %(commits)b::bigint[], %(to)b::bigint[],
+    %(profiles)b::bigint[], %(people)b::bigint[], %(refreshed)b::bytea[], %(first)b::bigint[], %(last)b::bigint[])
+    AS step (shard, epoch, position, commits, position_then, profiles, people, refreshed, first, last)
+  WHERE shard.shard = step.shard AND shard.epoch = step.epoch AND shard.position = step.position
+    AND shard.commits = step.commits
+  RETURNING 1
+)
+SELECT 1 / (count(*) = %(shards)b)::integer FROM cas
+
 -- name: profiles
 SELECT uid, body FROM profile WHERE shard = %b AND uid = ANY(%b::bigint[])
 
--- name: ledger
-SELECT uid, dpid, id, entry FROM ledger WHERE shard = %b AND uid = ANY(%b::bigint[]) AND destination = %b
-ORDER BY uid, dpid, id
+-- name: profiles_of_shards
+-- Of several jobs, each of them about one shard. Row by row through the index, however the table is estimated.
+SELECT k.job, k.uid, found.body FROM unnest(%(jobs)b::bigint[], %(uids)b::bigint[]) AS k (job, uid), LATERAL (
+  SELECT body FROM profile WHERE shard = (%(shards)b::bigint[])[k.job] AND uid = k.uid OFFSET 0
+) AS found
+
+-- name: ledger_of_shards
+SELECT k.job, k.uid, found.dpid, found.id, found.entry
+FROM unnest(%(jobs)b::bigint[], %(uids)b::bigint[]) AS k (job, uid), LATERAL (
+  SELECT dpid, id, entry FROM ledger WHERE shard = (%(shards)b::bigint[])[k.job] AND ledger.uid = k.uid
+    AND destination = (%(destinations)b::bigint[])[k.job] ORDER BY dpid, id OFFSET 0
+) AS found
+
+-- name: owed_of_shards
+SELECT k.job, found.* FROM unnest(%(jobs)b::bigint[], %(uids)b::bigint[]) AS k (job, uid), LATERAL (
+  SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed
+  WHERE shard = (%(shards)b::bigint[])[k.job] AND owed.uid = k.uid
+    AND destination = (%(destinations)b::bigint[])[k.job] OFFSET 0
+) AS found
 
 -- name: ledger_rows
 SELECT uid, destination, dpid, id, entry FROM ledger WHERE shard = %b AND uid = ANY(%b::bigint[])
 ORDER BY uid, destination, dpid, id
-
--- name: owed
-SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed
-WHERE shard = %b AND uid = ANY(%b::bigint[]) AND destination = %b
 
 -- name: owed_rows
 SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed
@@ -82,10 +112,13 @@ SELECT min(due) FROM owed WHERE shard = %b AND destination = %b
 SELECT destination, count(*) FROM owed WHERE shard = %b GROUP BY destination
 
 -- name: journal
--- Records of whole groups, until they are as many as asked for.
+-- Records of whole groups, until they are as many as asked for at least. Of a group that begins before, its last one
+-- is sure to come: positions in between may be other shards'.
 SELECT body FROM (
-  SELECT last, body, sum(least(count, last - %(after)b)) OVER (ORDER BY last) - least(count, last - %(after)b) AS before
-  FROM journal WHERE shard = %(shard)b AND last > %(after)b ORDER BY last LIMIT %(limit)b
+  SELECT last, body, sum(come) OVER (ORDER BY last) - come AS before FROM (
+    SELECT last, body, CASE WHEN first > %(after)b THEN count ELSE 1 END AS come
+    FROM journal WHERE shard = %(shard)b AND last > %(after)b ORDER BY last LIMIT %(limit)b
+  ) AS found
 ) AS groups
 WHERE before < %(limit)b ORDER BY last
 
@@ -128,11 +161,12 @@ SELECT k.uid, k.name, c.at FROM unnest(%(uids)b::bigint[], %(names)b::bigint[]) 
 SELECT trait, rule FROM realised_trait WHERE shard = %b
 
 -- name: put_profiles
-INSERT INTO profile SELECT %b, * FROM unnest(%b::bigint[], %b::bytea[])
+INSERT INTO profile SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])
 ON CONFLICT (shard, uid) DO UPDATE SET body = excluded.body
 
 -- name: append_records
-INSERT INTO journal (shard, first, last, until, count, body) VALUES (%b, %b, %b, %b, %b, %b)
+INSERT INTO journal (shard, first, last, until, count, body)
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[])
 
 -- name: drop_ledger_rows
 DELETE FROM ledger USING unnest(%(uids)b::bigint[], %(destinations)b::bigint[], %(dpids)b::bigint[], %(ids)b::text[])
@@ -141,7 +175,8 @@ WHERE ledger.shard = %(shard)b AND ledger.uid = gone.uid AND ledger.destination 
   AND ledger.dpid = gone.dpid AND ledger.id = gone.id
 
 -- name: put_ledger_rows
-INSERT INTO ledger SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[])
+INSERT INTO ledger
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[])
 ON CONFLICT (shard, uid, destination, dpid, id) DO UPDATE SET entry = excluded.entry
 
 -- name: drop_owed
@@ -151,8 +186,8 @@ WHERE owed.shard = %(shard)b AND owed.destination = paid.destination AND owed.ui
 -- name: put_owed
 -- Since when it is owed stays.
 INSERT INTO owed (shard, destination, uid, since, seq, reason, tries, tried, due, share)
-SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b::float8[],
-  %b::bigint[], %b::bigint[])
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[],
+  %b::float8[], %b::bigint[], %b::bigint[])
 ON CONFLICT (shard, destination, uid) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, tries = excluded.tries,
   tried = excluded.tried, due = excluded.due, share = excluded.share, in_hand = false
 
@@ -161,11 +196,11 @@ UPDATE owed SET in_hand = true FROM unnest(%(destinations)b::bigint[], %(uids)b:
 WHERE owed.shard = %(shard)b AND owed.destination = sent.destination AND owed.uid = sent.uid
 
 -- name: move_cursors
-INSERT INTO cursor SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[])
+INSERT INTO cursor SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])
 ON CONFLICT (shard, destination) DO UPDATE SET seq = excluded.seq
 
 -- name: put_batches
-INSERT INTO batch SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])
+INSERT INTO batch SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[])
 ON CONFLICT (shard, destination) DO UPDATE SET number = excluded.number, body = excluded.body
 
 -- name: drop_due
@@ -173,14 +208,14 @@ DELETE FROM due USING unnest(%(ats)b::bigint[], %(uids)b::bigint[]) AS gone (at,
 WHERE due.shard = %(shard)b AND due.at = gone.at AND due.uid = gone.uid
 
 -- name: put_due
-INSERT INTO due SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[]) ON CONFLICT DO NOTHING
+INSERT INTO due SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[]) ON CONFLICT DO NOTHING
 
 -- name: put_counted_events
-INSERT INTO counted_event SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])
+INSERT INTO counted_event SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
 ON CONFLICT (shard, uid, name) DO UPDATE SET at = excluded.at
 
 -- name: put_realised_traits
-INSERT INTO realised_trait SELECT %b, * FROM unnest(%b::bigint[], %b::bigint[])
+INSERT INTO realised_trait SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])
 ON CONFLICT (shard, trait) DO UPDATE SET rule = excluded.rule
 
 -- name: groups_with

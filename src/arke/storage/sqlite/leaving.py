@@ -1,0 +1,258 @@
+"""A data directory that moves into a cluster, read file by file. See `arke.storage.ports.moving.Leaving`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import apsw
+import msgspec
+
+from arke.domain.batch import BatchCounts, BatchRun
+from arke.domain.change import JournalRecord
+from arke.domain.placement import shard_of
+from arke.domain.profile import Profile, encode_profile
+from arke.errors import InvalidInput
+from arke.storage.keyed_hash import KeyedHash, next_uid
+from arke.storage.ports.moving import (
+    DIRECTORY_TABLES,
+    SHARD_TABLES,
+    DirectoryStanding,
+    ShardStanding,
+)
+from arke.storage.sql_files import migrations, statements
+from arke.storage.sqlite.connection import open_database, store_errors
+from arke.storage.sqlite.records import audit_end
+from arke.storage.sqlite.schema import DIRECTORY, SHARD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arke.storage.ports.moving import Row
+
+SQL: Final = statements(Path(__file__).with_name("queries") / "leaving.sql")
+DIRECTORY_FILE: Final = "directory.db"
+BY_DEVICE: Final = frozenset({"ledger", "owed", "due", "counted_event"})
+PLACED_TOGETHER: Final = 1_000
+MARK: Final = encode_profile(Profile(""))
+"""In a place that is nobody's, and behind which somebody stands."""
+
+
+class _Named(msgspec.Struct, array_like=True):
+    """The beginning of a profile."""
+
+    uuid: str
+
+
+class _About(msgspec.Struct, array_like=True):
+    """The beginning of a journal record."""
+
+    seq: int
+    at: int
+    uid: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_named = msgspec.msgpack.Decoder(_Named).decode
+_about = msgspec.msgpack.Decoder(_About).decode
+_run = msgspec.msgpack.Decoder(BatchRun).decode
+
+
+class LeavingDirectory:
+    """See `arke.storage.ports.moving.Leaving`. Close when done."""
+
+    def __init__(self, data: Path, scratch: Path) -> None:
+        """`scratch` takes copies of files that cannot be read as they are: of an earlier version, or as a crash
+        has left them. Raises InvalidInput, StoreTooNew, StoreUnavailable.
+        """
+        self._data = data
+        self._scratch = scratch
+        self.where = str(data)
+        path = data / DIRECTORY_FILE
+        if not path.is_file():
+            raise InvalidInput(f"{data}: this is no data directory: there is no {DIRECTORY_FILE} in it")
+        self._file = _File(path, DIRECTORY, scratch)
+        shards = self._file.meta("shards")
+        if shards is None:
+            self._file.close()
+            raise InvalidInput(f"{data}: no engine has ever run on this data directory")
+        self.shards = int(shards)
+        self._shard: _File | None = None
+
+    def standing(self) -> DirectoryStanding:
+        key = self._file.meta("hash_key")
+        with store_errors(self._file.where):
+            entries, seal = audit_end(self._file.connection)
+        return DirectoryStanding(bytes(key), entries, seal)
+
+    def count(self, table: str) -> int:
+        return self._file.count(table)
+
+    def rows(self, table: str) -> Iterator[Row]:
+        return self._file.rows(SQL["rows"], table, DIRECTORY_TABLES[table])
+
+    def shard(self, number: int, targets: range) -> SqliteLeavingShard:
+        self._close_shard()
+        path = self._data / f"shard-{number:02d}.db"
+        if not path.is_file():
+            raise InvalidInput(f"{path}: this file is missing: the directory is not whole")
+        self._shard = _File(path, SHARD, self._scratch)
+        return SqliteLeavingShard(self._shard, number, targets)
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+
+    def close(self) -> None:
+        self._close_shard()
+        self._file.close()
+
+
+class SqliteLeavingShard:
+    """See `arke.storage.ports.moving.LeavingShard`."""
+
+    def __init__(self, file: _File, number: int, targets: range) -> None:
+        self._file = file
+        self._number = number
+        self._targets = targets
+        key = file.meta("uid_key")
+        if key is None:
+            raise InvalidInput(f"{file.where}: no engine has ever run on this shard")
+        self._key = bytes(key)
+        with store_errors(file.where):
+            file.connection.execute(SQL["make_places"])
+
+    def standing(self) -> ShardStanding:
+        ((_, last_seq),) = self._file.run(SQL["journal_ends"])
+        return ShardStanding(self._key, last_seq, self._file.meta("refreshed"))
+
+    def count(self, table: str) -> int:
+        return self._file.count(table)
+
+    def rows(self, table: str) -> Iterator[Row]:
+        if table == "profile":
+            return self._profiles()
+        if table == "journal":
+            return self._journal()
+        if table == "batch":
+            return self._batches()
+        columns = SHARD_TABLES[table]
+        if table in BY_DEVICE:
+            return self._file.rows(SQL["placed_rows"], table, columns, self._number)
+        return (
+            (target, *row) for row in self._file.rows(SQL["rows"], table, columns) for target in self._targets
+        )
+
+    def _profiles(self) -> Iterator[Row]:
+        """Devices stand where they stood. Where one was in another's way that goes elsewhere, a mark is put."""
+        shards, hashes = self._targets.stop, KeyedHash(self._key)
+        places: list[tuple[int, int]] = []
+        moved_up: list[tuple[int, str, int]] = []
+        for uid, body in self._file.run(SQL["profiles"]):
+            uuid = _named(body).uuid
+            if not uuid:
+                continue
+            target = shard_of(uuid, shards)
+            places.append((uid, target))
+            if len(places) == PLACED_TOGETHER:
+                self._place(places)
+            if hashes.uid(uuid) != uid:
+                moved_up.append((uid, uuid, target))
+            yield target, uid, body
+        self._place(places)
+        marks = {
+            (target, place)
+            for uid, uuid, target in moved_up
+            for place in self._occupied(hashes.uid(uuid), uid)
+            if self._placed(place) != target
+        }
+        for target, place in sorted(marks):
+            yield target, place, MARK
+
+    def _place(self, places: list[tuple[int, int]]) -> None:
+        with store_errors(self._file.where):
+            self._file.connection.executemany(SQL["put_place"], places)
+        places.clear()
+
+    def _occupied(self, first: int, end: int) -> Iterator[int]:
+        """Places in which others stand, or stood."""
+        while (
+            first != end and self._file.connection.execute(SQL["is_taken"], (first,)).fetchone() is not None
+        ):
+            yield first
+            first = next_uid(first)
+
+    def _placed(self, uid: int) -> int | None:
+        row = self._file.connection.execute(SQL["place"], (uid,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _journal(self) -> Iterator[Row]:
+        """Where the journal begins and ends every target has a record: a blank one, as after an erasure."""
+        ((first, last),) = self._file.run(SQL["journal_ends"])
+        for seq, at, body in self._file.run(SQL["journal"]):
+            own = self._placed(_about(body).uid)
+            if own is None:
+                own = self._number
+            yield own, seq, at, body
+            if seq in (first, last):
+                blank = _encode(JournalRecord(seq, at, 0, (), (), "erased"))
+                yield from ((target, seq, at, blank) for target in self._targets if target != own)
+
+    def _batches(self) -> Iterator[Row]:
+        """What a run has counted so far is counted once."""
+        for destination, number, body in self._file.rows(SQL["rows"], "batch", SHARD_TABLES["batch"]):
+            yield self._targets[0], destination, number, body
+            rest = _encode(msgspec.structs.replace(_run(body), counts=BatchCounts()))
+            yield from ((target, destination, number, rest) for target in self._targets[1:])
+
+
+class _File:
+    """One SQLite file, of which nothing is changed."""
+
+    def __init__(self, path: Path, kind: Path, scratch: Path) -> None:
+        self.where = str(path)
+        with store_errors(self.where):
+            self.connection = _opened(path, kind, scratch)
+
+    def run(self, sql: str, *bindings: int | str) -> Iterator[Row]:
+        with store_errors(self.where):
+            yield from self.connection.execute(sql, bindings)
+
+    def rows(self, sql: str, table: str, columns: tuple[str, ...], *bindings: int) -> Iterator[Row]:
+        return self.run(sql.format(columns=", ".join(columns), table=table), *bindings)
+
+    def count(self, table: str) -> int:
+        ((count,),) = self.run(SQL["count"].format(table=table))
+        return int(count)
+
+    def meta(self, key: str) -> Any:
+        """None where there is none."""
+        return next((value for (value,) in self.run(SQL["meta"], key)), None)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _opened(path: Path, kind: Path, scratch: Path) -> apsw.Connection:
+    """The file as it is, or a copy of it that was brought up to date."""
+    log = path.with_name(f"{path.name}-wal")
+    crashed = log.exists() and log.stat().st_size > 0
+    if not crashed:
+        name = f"file:{quote(str(path.absolute()))}?immutable=1"
+        connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        if _version(connection) == len(migrations(kind)):
+            return connection
+        connection.close()
+    copy = scratch / path.name
+    shutil.copyfile(path, copy)
+    if crashed:
+        shutil.copyfile(log, scratch / log.name)
+    return open_database(copy, kind)
+
+
+def _version(connection: apsw.Connection) -> int:
+    ((version,),) = connection.execute("PRAGMA user_version")
+    return int(version)
