@@ -4,6 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+MANIFESTS  := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+KUBERNETES := 1.34
+
 .PHONY: help demo test lint types imports unit soak bench lock clean
 
 help: ## what there is
@@ -17,6 +20,8 @@ test: $(VENV)/dev.stamp lint types imports unit ## everything CI runs
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict -c deploy/.yamllint deploy
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k $(KUBERNETES) $(MANIFESTS)
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy

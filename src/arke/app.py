@@ -64,11 +64,14 @@ if TYPE_CHECKING:
     from arke.delivery.https.ports import Poster
     from arke.delivery.observer import FiguresObserver
     from arke.engine.moves import MoveDriver
+    from arke.engine.shards import Together
     from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
 
 INBOX_FOLDER = "inbox"
+OWNED_WITHIN_S = 15.0
+"""How long a catalog waits for shards that are on their way to another worker."""
 
 
 def ruling_of(request: Prepare) -> Ruling:
@@ -176,9 +179,11 @@ def engine_over(
     settings: Settings | None = None,
     batch_look_every_s: float | None = LOOK_EVERY_S,
     owned: Callable[[], Collection[int]] | None = None,
+    together: Together | None = None,
+    reaches: Callable[[], bool] = lambda: True,
 ) -> Engine:
     """The services of an engine, each over those that it needs. `owned`, where other processes write the directory
-    too: the shards that this one owns.
+    too: the shards that this one owns. `together` as in `Shards`, `reaches` as in `Ingestion`.
     """
     given = settings or Settings()
     identity = Identity(
@@ -192,7 +197,7 @@ def engine_over(
         cached_people=given.memory.people,
     )
     live = LiveCatalog()
-    shards = Shards(ports, identity.suppressed)
+    shards = Shards(ports, identity.suppressed, together)
     homes = Homes(identity, directory.files, shards, clock)
     hand_over = HandOver(identity, clock, shards, homes)
     moves: MoveDriver = (
@@ -202,7 +207,7 @@ def engine_over(
     )
     joins = Joins(directory.files, homes)
     links = Links(identity, moves, joins, directory)
-    events = Ingestion(live, identity, links, homes, shards, clock)
+    events = Ingestion(live, identity, links, homes, shards, clock, reaches)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
     privacy = Privacy(directory, identity, homes, shards, live, clock)
@@ -219,7 +224,14 @@ def engine_over(
         homes=homes,
         files=FileDesk(live, identity, links, shards, joins, homes, clock, events, audit),
         catalogs=CatalogSwitch(
-            live, directory.catalogs, identity, shards, batches, clock=clock, compiler=compiler
+            live,
+            directory.catalogs,
+            identity,
+            shards,
+            batches,
+            clock=clock,
+            compiler=compiler,
+            patience_s=0.0 if owned is None else OWNED_WITHIN_S,
         ),
         batches=batches,
         estimator=Estimator(live, shards, compiler),

@@ -15,11 +15,13 @@ import msgspec
 from arke.app import check_egress, engine_over, https_wire
 from arke.background import Background, every
 from arke.clock import SystemClock, SystemEntropy
+from arke.cluster.health import LOOKED_EVERY_S, Health
 from arke.cluster.lead import Lead
 from arke.cluster.leadership import Leadership
-from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard
+from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard, OwnedShards
 from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
+from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
 from arke.cluster_app import ShardTaker, check_topic, kafka_of, postgres_of
 from arke.delivery.secrets import resolve_secret
@@ -29,6 +31,7 @@ from arke.log import get_logger
 from arke.settings import host_and_port
 from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.nodes import Node
+from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Session
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.directory import PostgresDirectory
@@ -67,7 +70,7 @@ class RunningNode(msgspec.Struct, frozen=True):
     name: str
     engine: Engine
     worker: Worker
-    leadership: Leadership | None
+    view: NodeView
 
 
 @asynccontextmanager
@@ -87,6 +90,8 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
         database = Database(server, 1)
         stack.callback(database.close)
         nodes = PostgresNodes(database)
+        store = PostgresCluster(server)
+        stack.push_async_callback(store.close)
         works = role in ("all", "worker")
         way = await _way(stack, settings, server, name, shards, reads=works)
         catch_up = CatchUp(directory.catalogs)
@@ -96,30 +101,38 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
         peers = Peers(trust, address, worker.shards)
         stack.push_async_callback(peers.close)
         owners = KnownOwners(nodes, peers.at)
+        health = Health(way.writer if role in ("all", "intake") else None, worker if works else None)
         seen_within_s = 0.0 if settings.cluster.dcs == "fast" else SEEN_WITHIN_S
+        owned = [OwnedShard(n, way.writer, owners, seen_within_s=seen_within_s) for n in range(shards)]
         engine = engine_over(
             directory,
-            [OwnedShard(n, way.writer, owners, seen_within_s=seen_within_s) for n in range(shards)],
+            owned,
             SystemClock(),
             SystemEntropy(),
             ThreadCommitter("catalog"),
             settings=settings,
             owned=worker.shards.keys,
+            together=OwnedShards(owned, owners),
+            reaches=health.reaches,
         )
         stack.push_async_callback(engine.stop)
         lead = Lead(engine)
         await engine.identity.start()
         await engine.catalogs.follow()
         engine.links.watch()
-        here = Node(name, address, role, version("arke"))
+        view = NodeView(name, engine, worker, health, nodes, store, lambda: way.refused.count)
+        here = _Here(nodes, Node(name, address, role, version("arke")), engine, view, health)
         background = Background()
         stack.push_async_callback(background.stop)
-        await nodes.here(here)
+        await health.look()
+        await here.say()
         await directory.check_whole()  # an import that saw no node may have begun
-        stack.push_async_callback(partial(_leave, nodes, name))
-        background.spawn(every(SAID_EVERY_S, partial(_say, nodes, here, engine)), "here")
+        stack.push_async_callback(here.leave)
+        background.spawn(every(LOOKED_EVERY_S, health.look), "health")
+        background.spawn(every(SAID_EVERY_S, here.say_if_heard), "here")
         background.spawn(
-            every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead)), "follow"
+            every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead, here)),
+            "follow",
         )
         if works:
             door = PeerDoor(worker.shards, trust)
@@ -131,13 +144,12 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             background.spawn(every(SAID_EVERY_S, worker.share), "share")
             await way.assignment.start(worker)
             stack.push_async_callback(way.assignment.stop)
-        leadership = None
         if role in ("all", "admin"):
-            leadership = Leadership(nodes, name, lead)
-            leadership.start()
-            stack.push_async_callback(leadership.stop)
+            view.leadership = Leadership(nodes, name, lead)
+            view.leadership.start()
+            stack.push_async_callback(view.leadership.stop)
         log.info("node_up", name=name, role=role, address=address)
-        yield RunningNode(name, engine, worker, leadership)
+        yield RunningNode(name, engine, worker, view)
 
 
 class _Way(msgspec.Struct, frozen=True):
@@ -146,6 +158,7 @@ class _Way(msgspec.Struct, frozen=True):
     writer: LogWriter
     reader: LogReader
     assignment: Assignment
+    refused: PostgresRefused
 
 
 async def _way(
@@ -165,12 +178,12 @@ async def _way(
             await consumer.stop()
         writer = PackedWriter(KafkaCarrier(options))
         stack.push_async_callback(writer.close)
-        return _Way(writer, consumer, KafkaAssignment(consumer))
+        return _Way(writer, consumer, KafkaAssignment(consumer), refused)
     writer = PackedWriter(PostgresCarrier(session("append")))
     stack.push_async_callback(writer.close)
     reader = PostgresReader(session("fetch"), refused)
     stack.push_async_callback(reader.stop)
-    return _Way(writer, reader, LeaseAssignment(session("lease"), name, shards))
+    return _Way(writer, reader, LeaseAssignment(session("lease"), name, shards), refused)
 
 
 def trust_of(cluster: Cluster) -> Trust:
@@ -204,22 +217,39 @@ def _address(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def _say(nodes: Nodes, here: Node, engine: Engine) -> None:
-    with suppress(StoreUnavailable):
-        await nodes.here(msgspec.structs.replace(here, catalog=engine.live.version))
+class _Here:
+    """Says to the others that this node is there, and how it is."""
 
+    def __init__(self, nodes: Nodes, node: Node, engine: Engine, view: NodeView, health: Health) -> None:
+        self._nodes = nodes
+        self._node = node
+        self._engine = engine
+        self._view = view
+        self._health = health
 
-async def _leave(nodes: Nodes, name: str) -> None:
-    with suppress(StoreUnavailable):
-        await nodes.leave(name)
+    async def say(self) -> None:
+        """Raises StoreUnavailable."""
+        figures = self._view.figures()
+        node = msgspec.structs.replace(self._node, catalog=self._engine.live.version, figures=figures)
+        await self._nodes.here(node)
+        self._health.directory_answered()
+
+    async def say_if_heard(self) -> None:
+        with suppress(StoreUnavailable):
+            await self.say()
+
+    async def leave(self) -> None:
+        with suppress(StoreUnavailable):
+            await self._nodes.leave(self._node.name)
 
 
 async def _follow(
-    engine: Engine, directory: PostgresDirectory, worker: Worker, catch_up: CatchUp, lead: Lead
+    engine: Engine, directory: PostgresDirectory, worker: Worker, catch_up: CatchUp, lead: Lead, here: _Here
 ) -> None:
     """Go by the newest catalog, whichever node applied it."""
     try:
         if await engine.catalogs.follow():
+            await here.say()  # whoever applied it waits for that
             await lead.follow_catalog()
         await worker.follow(await directory.catalogs.newest(), catch_up)
     except StoreUnavailable as error:

@@ -11,6 +11,7 @@ ArkeError
 ├── Refused                 well formed, and not allowed
 │   ├── Unauthorized        no token, a wrong one, or one without the scope: HTTP 401 / 403
 │   ├── Overloaded          a bounded queue is full: HTTP 429 with Retry-After
+│   ├── CatalogChanged      another catalog was applied since this one was planned: HTTP 409
 │   └── EgressRefused       the address is one Arke must not talk to
 ├── Unavailable             the work cannot be done now: HTTP 503, exit code 1
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
@@ -193,6 +194,13 @@ class Overloaded(Refused):
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class CatalogChanged(Refused):
+    """Another catalog was applied while this one was being planned: what its plan says may not be so any more."""
+
+    code = "catalog_changed"
+    status = 409
 
 
 class EgressRefused(Refused):

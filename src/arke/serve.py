@@ -21,6 +21,7 @@ from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
 from arke.errors import SettingsError
+from arke.garbage import collect_seldom, keep_what_is_there
 from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
     from arke.operations.engine import Engine
+    from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
 
 
@@ -85,9 +87,12 @@ async def open_doors(
         takes = role in ("all", "intake")
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
-        async with _engine(data, settings, role) as engine, onboarding(engine, data, settings) as files:
+        async with (
+            _engine(data, settings, role) as (engine, node),
+            onboarding(engine, data, settings) as files,
+        ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files)
+            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, node)
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -133,22 +138,26 @@ async def open_doors(
 
 
 @contextlib.asynccontextmanager
-async def _engine(data: Path, settings: Settings, role: Role) -> AsyncIterator[Engine]:
+async def _engine(
+    data: Path, settings: Settings, role: Role
+) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
         async with running_engine(data, settings) as engine:
-            yield engine
+            yield engine, None
         return
     try:
         from arke.cluster_node import running_node
     except ImportError as error:
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
+    collect_seldom()
     lock = DataLock(data)
     try:
         async with running_node(settings, role) as node:
-            yield node.engine
+            keep_what_is_there()
+            yield node.engine, node.view
     finally:
         lock.release()
 

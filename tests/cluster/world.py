@@ -8,25 +8,33 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from arke.api.client import Client
 from arke.api.reach import engine_socket, over_socket
-from e2e.catalogs import DPID, catalog, destination
+from arke.errors import Unavailable
+from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, TRAITS, catalog, destination
 from e2e.engine_process import ARKE
 from e2e.receiver_thread import ReceiverThread
 from patience import PATIENCE_S, wait_until
 from servers.postgres import PostgresServer
 
 if TYPE_CHECKING:
-    from arke.operations.status import Status
+    from collections.abc import Callable, Container
+    from random import Random
+
     from servers.kafka import Cluster as Brokers
 
 SHARDS: Final = 16
 BODY: Final = 40
 USERS: Final = 200
+WEIGHTS: Final = (94, 3, 3)
+"""How often users say the words of `TRAITS`: a lens adds a segment, and a bag ends one."""
+
+T = TypeVar("T")
 
 
 class NodeProcess:
@@ -65,6 +73,15 @@ class NodeProcess:
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def is_named(self, name: str) -> bool:
+        """Whether it is the node that the cluster knows by this name."""
+        return f"-{self.pid}-" in name
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -138,8 +155,14 @@ class World:
         path = self._folder / "catalog.json"
         path.write_text(catalog([destination(1, self.receiver.url, self.receiver.ca_file)]))
         wait_until(lambda: self.owned() == SHARDS, "all shards to be owned")
-        done = self.arke("apply", str(path), "--data", str(admin.data))
-        assert done.returncode == 0, done.stderr
+
+        def applied() -> bool:
+            """While shards move to workers that have just come, one may be on its way."""
+            done = self.arke("apply", str(path), "--data", str(admin.data))
+            assert done.returncode in (0, 1), done.stderr
+            return done.returncode == 0
+
+        wait_until(applied, "the catalog to be applied")
         wait_until(self._follow, "every node to go by it")
 
     def _follow(self) -> bool:
@@ -153,6 +176,10 @@ class World:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    def owners(self) -> dict[int, tuple[str | None, int]]:
+        """Of each shard: who owns it, and since which epoch."""
+        return {one["shard"]: (one["owner"], one["epoch"]) for one in self.cluster()["shards"]}
+
     def owned(self) -> int:
         """How many shards somebody owns."""
         return sum(shard["owner"] is not None for shard in self.cluster()["shards"])
@@ -164,11 +191,13 @@ class World:
 class Sender:
     """Sends events about USERS users until `stop`, each until it is accepted: a repeated one has the same id."""
 
-    def __init__(self, doors: list[str]) -> None:
+    def __init__(self, doors: Callable[[], list[str]], random: Random) -> None:
         self._doors = doors
+        self._random = random
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-        self.accepted: Counter[str] = Counter()
+        self.accepted: Counter[tuple[str, str]] = Counter()
+        """How often each user said each word."""
         self.refused = 0
         self._number = 0
 
@@ -187,50 +216,90 @@ class Sender:
 
     @property
     def events(self) -> int:
-        return sum(self.accepted.values())
+        return self.accepted.total()
+
+    def more(self, count: int) -> None:
+        """So many more are accepted."""
+        wanted = self.events + count
+        wait_until(lambda: self.events >= wanted, f"{count} events to be accepted")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            lines = []
-            for _ in range(BODY):
-                self._number += 1
-                lines.append((f"p{self._number % USERS}", f"e{self._number}"))
-            while lines:
-                lines = self._sent(lines)
-                if lines:
-                    self.refused += len(lines)
+            events = [self._event() for _ in range(BODY)]
+            while events:
+                events = self._sent(events)
+                if events:
+                    self.refused += len(events)
                     self._stopping.wait(0.1)
 
-    def _sent(self, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _event(self) -> tuple[str, str, str]:
+        """User, word, and the event's id."""
+        self._number += 1
+        (word,) = self._random.choices([*TRAITS], WEIGHTS)
+        return f"p{self._number % USERS}", word, f"e{self._number}"
+
+    def _sent(self, events: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         """Those that are to be sent again."""
         body = b"".join(
             json.dumps(
-                {
-                    "ids": [{"dpid": DPID, "id": user}],
-                    "signals": {"c_see": ["camera"]},
-                    "event_id": event,
-                }
+                {"ids": [{"dpid": DPID, "id": user}], "signals": {"c_see": [word]}, "event_id": event}
             ).encode()
             + b"\n"
-            for user, event in lines
+            for user, word, event in events
         )
-        host, _, port = self._doors[self._number % len(self._doors)].rpartition(":")
+        host, _, port = self._random.choice(self._doors()).rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=60)
         try:
             connection.request("POST", "/v1/events", body, {"Content-Type": "application/x-ndjson"})
             answer = connection.getresponse()
             said = answer.read()
         except (OSError, http.client.HTTPException):
-            return lines
+            return events
         finally:
             connection.close()
         if answer.status != 200:
-            return lines
+            return events
         rejected = {one["line"] - 1 for one in json.loads(said)["rejected"]}
-        self.accepted.update(user for place, (user, _) in enumerate(lines) if place not in rejected)
-        return [line for place, line in enumerate(lines) if place in rejected]
+        self.accepted.update(event[:2] for place, event in enumerate(events) if place not in rejected)
+        return [event for place, event in enumerate(events) if place in rejected]
 
 
-def settled(status: Status) -> bool:
+def verify(world: World, admin: NodeProcess, sender: Sender) -> None:
+    """Every profile is exact, and destinations were last told what the engine believes."""
+    client = world.client(admin)
+    wait_until(lambda: _settled(client), "all to be told")
+    for number in range(USERS):
+        user = f"p{number}"
+        counts = {TRAITS[word]: sender.accepted[user, word] for word in TRAITS if sender.accepted[user, word]}
+        explained = _asked(lambda user=user: client.explain(None, f"{DPID}:{user}"))  # type: ignore[misc]
+        assert {trait.id: trait.count for trait in explained.traits} == counts, user
+        believed = {str(one.id) for one in explained.segments if one.status == 1}
+        assert believed == _expected(counts.keys()), user
+        assert world.receiver.segments_of(user) == believed, user
+
+
+def _expected(traits: Container[int]) -> set[str]:
+    camera, lens, bag = (TRAITS[word] in traits for word in ("camera", "lens", "bag"))
+    segments = {IN_MARKET: camera, LENSES: lens, STILL_LOOKING: camera and not bag}
+    return {str(segment) for segment, belongs in segments.items() if belongs}
+
+
+def _settled(client: Client) -> bool:
+    try:
+        status = client.status()
+    except Unavailable:
+        return False
     (row,) = status.destinations
     return not (row.owed or row.backlog or status.queued)
+
+
+def _asked(question: Callable[[], T]) -> T:
+    """Asked again as long as a shard is on its way from one worker to the next."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return question()
+        except Unavailable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)

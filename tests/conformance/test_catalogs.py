@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.errors import StoreUnavailable
+from arke.errors import CatalogChanged
 from arke.storage.ports.directory import StoredCatalog
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ async def test_the_newest_catalog_and_each_one_before(directory: Directory) -> N
 async def test_a_version_is_stored_once(directory: Directory) -> None:
     first = StoredCatalog(1, 100, b"{}", {}, "first")
     await directory.catalogs.add(first)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(CatalogChanged):
         await directory.catalogs.add(StoredCatalog(1, 200, b"{}", {}, "second"))
     assert await directory.catalogs.get(1) == first

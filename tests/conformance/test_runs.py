@@ -42,3 +42,20 @@ async def test_since_when_schedules_are_in_force(directory: Directory) -> None:
     await directory.runs.schedule_since({1: 100, 2: 200})
     await directory.runs.schedule_since({2: 200, 3: 300})
     assert await directory.runs.scheduled_since() == {2: 200, 3: 300}
+
+
+async def test_a_run_begins_once_and_only_after_the_one_before(directory: Directory) -> None:
+    runs = directory.runs
+    assert await runs.begin(BatchRecord(1, 1, 10, "command"))
+    assert not await runs.begin(BatchRecord(1, 1, 11, "resync"))
+    assert not await runs.begin(BatchRecord(1, 2, 12, "schedule", 1_000))
+    assert await runs.begin(BatchRecord(2, 1, 13, "schedule", 1_000))
+    assert [(one.destination, one.number, one.at) for one in await runs.unfinished()] == [
+        (1, 1, 10),
+        (2, 1, 13),
+    ]
+    await runs.save(BatchRecord(1, 1, 10, "command", finished_at=14))
+    assert not await runs.begin(BatchRecord(1, 1, 15, "command"))
+    assert await runs.begin(BatchRecord(1, 2, 16, "schedule", 2_000))
+    assert await runs.last_slot(1) == 2_000
+    assert [(one.destination, one.number) for one in await runs.newest_of_each()] == [(1, 2), (2, 1)]

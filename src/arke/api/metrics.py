@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from arke.operations.jobs import RunFacts
-    from arke.operations.status import DestinationStatus, Status
+    from arke.operations.status import DestinationStatus, OwnStatus, Status
 
 DESTINATION_COUNTERS = {
     "messages": "Messages whose delivery ended, acknowledged or owed",
@@ -42,12 +42,24 @@ BATCH_GAUGES: Final[dict[str, tuple[str, Callable[[RunFacts], float | None]]]] =
 }
 
 
-class _Figures:
-    """A collector over one status, and what the doors refused."""
+REBALANCES: Final[dict[str, str]] = {
+    "assigned": "Shards that were assigned to this node",
+    "taken": "Shards that it has taken from the store, each under a new epoch",
+    "revoked": "Shards that it has given up for others",
+    "lost": "Shards that it has dropped, for its lease or its session was over",
+    "fenced": "Shards of which the store said that another node had taken them",
+}
 
-    def __init__(self, status: Status, refused: Mapping[tuple[str, str], int]) -> None:
+
+class _Figures:
+    """A collector over one status, and what the doors refused. `own` on a node of a cluster."""
+
+    def __init__(
+        self, status: Status, refused: Mapping[tuple[str, str], int], own: OwnStatus | None = None
+    ) -> None:
         self._status = status
         self._refused = refused
+        self._own = own
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
@@ -103,6 +115,30 @@ class _Figures:
             refused.add_metric([door, kind], count)
         yield refused
         yield from self._destinations(status.destinations)
+        if self._own is not None:
+            yield from self._node(self._own)
+
+    def _node(self, own: OwnStatus) -> Iterator[Metric]:
+        yield GaugeMetricFamily("arke_node_leads", "1 on the node that leads", value=int(own.leads))
+        yield GaugeMetricFamily("arke_node_shards", "Shards that this node owns", value=len(own.node.shards))
+        for name, text in REBALANCES.items():
+            value = getattr(own.node.rebalances, name)
+            yield CounterMetricFamily(f"arke_node_shards_{name}", text, value=value)
+        lag = GaugeMetricFamily(
+            "arke_log_lag_messages", "Messages of the log that a shard has not taken", labels=["shard"]
+        )
+        for shard, messages in sorted(own.node.behind.items()):
+            lag.add_metric([str(shard)], messages)
+        yield lag
+        yield CounterMetricFamily(
+            "arke_log_messages_refused",
+            "Messages of the log, or events in them, that could not be read",
+            value=own.node.refused_messages,
+        )
+        if own.unowned is not None:
+            yield GaugeMetricFamily(
+                "arke_cluster_shards_unowned", "Shards that no node owns", value=own.unowned
+            )
 
     def _intake(self) -> Iterator[Metric]:
         status = self._status
@@ -164,8 +200,10 @@ class _Figures:
             yield gauge
 
 
-def render_metrics(status: Status, refused: Mapping[tuple[str, str], int]) -> bytes:
+def render_metrics(
+    status: Status, refused: Mapping[tuple[str, str], int], own: OwnStatus | None = None
+) -> bytes:
     """The Prometheus text format. `refused`: counts by door and kind."""
     registry = CollectorRegistry()
-    registry.register(_Figures(status, refused))
+    registry.register(_Figures(status, refused, own))
     return generate_latest(registry)

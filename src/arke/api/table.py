@@ -56,7 +56,9 @@ class Ready(msgspec.Struct, frozen=True):
 async def _metrics(operations: Operations, asked: Asked[Nothing, None]) -> bytes:
     from arke.api.metrics import render_metrics
 
-    return render_metrics(await operations.status.read(), asked.refused or {})
+    own = await operations.status.own()
+    status = own.status if own is not None else await operations.status.read()
+    return render_metrics(status, asked.refused or {}, own)
 
 
 async def _alive(_: Operations, __: Asked[Nothing, None]) -> Alive:
@@ -64,7 +66,7 @@ async def _alive(_: Operations, __: Asked[Nothing, None]) -> Alive:
 
 
 async def _ready(operations: Operations, _: Asked[Nothing, None]) -> Ready:
-    return Ready((await operations.status.read()).ready)
+    return Ready(await operations.status.ready())
 
 
 STATUS: Final = Endpoint(

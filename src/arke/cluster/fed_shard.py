@@ -75,6 +75,11 @@ class FedShard:
         return max(0, self._stream.end - self.shard.taken)
 
     @property
+    def stuck(self) -> bool:
+        """Whether it takes nothing any more: see LogGap."""
+        return self._gap
+
+    @property
     def catalog(self) -> int:
         """The version of the catalog that it goes by."""
         return self.shard.runner.ruling.version

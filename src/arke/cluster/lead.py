@@ -23,6 +23,7 @@ class Lead:
         self._engine = engine
         self._background = Background()
         self._leads = False
+        engine.batches.leave()
         engine.privacy.leave()
         engine.joins.leave()
 
@@ -47,6 +48,7 @@ class Lead:
         engine = self._engine
         self._leads = False
         await self._background.stop()
+        engine.batches.leave()
         engine.privacy.leave()
         engine.joins.leave()
         await engine.batches.stop()
@@ -56,6 +58,7 @@ class Lead:
 
     async def _look(self) -> None:
         try:
+            await self._engine.batches.follow()
             await self._engine.privacy.follow()
         except POSTPONED as error:
             log.warning("lead_postponed", code=error.code)

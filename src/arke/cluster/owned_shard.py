@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
-from arke.errors import Fenced, ShardDown, ShardMoved, Unavailable
+from arke.errors import ArkeError, Fenced, ShardDown, ShardMoved, StoreUnavailable, Unavailable
 from arke.shard.commands import Sight, Taken
 from arke.shard.protocol import AskSeen, Submit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Question
@@ -20,6 +21,8 @@ A = TypeVar("A")
 
 SEEN_WITHIN_S: Final = 1.0
 """How long an answer that lists traits and segments waits for the shard to have evaluated the event."""
+LOOKED_AFTER_EVERY_S: Final = 5.0
+"""How often whoever waits for an answer asks whether it will come."""
 _ASKED_AT_MOST: Final = 3
 _MOVES_FOR_S: Final = 0.1
 
@@ -28,6 +31,8 @@ class Asked(Protocol):
     """A node that can be asked: see `Peer`."""
 
     async def ask(self, shard: int, question: Question[A]) -> A: ...
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]: ...
 
 
 class Owners(Protocol):
@@ -40,6 +45,24 @@ class Owners(Protocol):
     def moved(self, shard: int) -> None:
         """What was said of a shard is not so any more."""
         ...
+
+
+async def still_owned(
+    answer: Coroutine[None, None, A], asked: Asked, shards: Sequence[int], owners: Owners
+) -> A:
+    """The answer of a node, for as long as it owns the shards: one that is stopped, or cut off, never says that it
+    does not. Raises ShardMoved.
+    """
+    asking = asyncio.ensure_future(answer)
+    try:
+        while not (await asyncio.wait({asking}, timeout=LOOKED_AFTER_EVERY_S))[0]:
+            for shard in shards:
+                with contextlib.suppress(StoreUnavailable):
+                    if await owners.owner(shard) is not asked:
+                        raise ShardMoved(f"shard {shard} went to another worker before this one answered")
+        return asking.result()
+    finally:
+        asking.cancel()
 
 
 class OwnedShard:
@@ -84,7 +107,9 @@ class OwnedShard:
         for _ in range(_ASKED_AT_MOST):
             owner = await self._owners.owner(self._number)
             try:
-                return await owner.ask(self._number, question)
+                return await still_owned(
+                    owner.ask(self._number, question), owner, [self._number], self._owners
+                )
             except (ShardMoved, Fenced):
                 self._owners.moved(self._number)
                 await asyncio.sleep(_MOVES_FOR_S)
@@ -92,3 +117,47 @@ class OwnedShard:
 
     async def stop(self) -> None:
         """Nothing of it is here."""
+
+
+class OwnedShards:
+    """All shards of a cluster, for what is asked of every one: each node is asked once. See `Together`."""
+
+    def __init__(self, shards: Sequence[OwnedShard], owners: Owners) -> None:
+        self._shards = shards
+        self._owners = owners
+
+    async def ask_each(self, question: Question[A]) -> list[A | ArkeError]:
+        answers: list[A | ArkeError] = [ShardMoved("not asked yet")] * len(self._shards)
+        by_node: dict[Asked, list[int]] = {}
+        for shard in range(len(self._shards)):
+            try:
+                by_node.setdefault(await self._owners.owner(shard), []).append(shard)
+            except Unavailable as error:
+                answers[shard] = error
+
+        async def ask(node: Asked, shards: Sequence[int]) -> None:
+            for shard, answer in (await self._ask(node, shards, question)).items():
+                answers[shard] = answer
+
+        async def ask_again(shard: int) -> None:
+            answers[shard] = await self._ask_again(shard, question)
+
+        await asyncio.gather(*(ask(node, shards) for node, shards in by_node.items()))
+        moved = [shard for shard, answer in enumerate(answers) if isinstance(answer, ShardMoved | Fenced)]
+        await asyncio.gather(*map(ask_again, moved))
+        return answers
+
+    async def _ask(
+        self, node: Asked, shards: Sequence[int], question: Question[A]
+    ) -> Mapping[int, A | ArkeError]:
+        try:
+            return await still_owned(node.ask_each(shards, question), node, shards, self._owners)
+        except Unavailable as error:
+            return dict.fromkeys(shards, error)
+
+    async def _ask_again(self, shard: int, question: Question[A]) -> A | ArkeError:
+        self._owners.moved(shard)
+        try:
+            return await self._shards[shard].call(question)
+        except ArkeError as error:
+            return error

@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from arke.errors import ShardDown, ShardMoved
+from arke.transport.answering import answers_of
 from arke.transport.peers.peer import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from arke.cluster.owned_shard import Asked
+    from arke.errors import ArkeError
     from arke.shard.protocol import Question
     from arke.transport.answering import Answering
     from arke.transport.peers.trust import Trust
@@ -31,6 +33,11 @@ class Here:
         if found is None:
             raise ShardMoved(f"shard {shard} is not owned here")
         return await found.call(question)
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]:
+        """See `Peer.ask_each`."""
+        answers = await answers_of(self._shards, shards, question)
+        return {number: answer if refusal is None else refusal.error() for number, answer, refusal in answers}
 
 
 class Peers:

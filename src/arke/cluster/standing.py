@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.storage.ports.cluster import ShardState
+from arke.storage.ports.cluster import RefusedMessages, ShardState
 from arke.storage.ports.nodes import Node
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.storage.ports.cluster import ClusterStore
     from arke.storage.ports.nodes import Nodes
 
@@ -19,17 +21,17 @@ SILENT_S: Final = 10.0
 
 
 class ClusterStatus(msgspec.Struct, frozen=True):
-    """`leader` is the name of a node, None while none leads."""
+    """`leader` is the name of a node, None while none leads. `unowned` are the shards that no node owns which
+    has been heard of lately; `behind`: how many messages of the log each of the others has not taken, for those
+    that have not all. `refused`: what the log held and nobody could read.
+    """
 
     leader: str | None
     nodes: tuple[Node, ...]
     shards: tuple[ShardState, ...]
-
-    @property
-    def unowned(self) -> list[int]:
-        """The shards that no node owns which has been heard of lately."""
-        there = {node.name for node in self.nodes if node.silent_s < SILENT_S}
-        return [one.shard for one in self.shards if one.owner not in there]
+    unowned: tuple[int, ...]
+    behind: dict[int, int]
+    refused: RefusedMessages
 
     def owned_by(self, name: str) -> int:
         return sum(one.owner == name for one in self.shards)
@@ -37,5 +39,23 @@ class ClusterStatus(msgspec.Struct, frozen=True):
 
 async def status(store: ClusterStore, nodes: Nodes) -> ClusterStatus:
     """Raises StoreUnavailable where there is no cluster."""
-    shards = await store.shards()
-    return ClusterStatus(await nodes.leader(), tuple(await nodes.all()), tuple(shards))
+    shards, there = await store.shards(), await nodes.all()
+    return standing(await nodes.leader(), there, shards, await store.refused())
+
+
+def standing(
+    leader: str | None, there: Sequence[Node], shards: Sequence[ShardState], refused: RefusedMessages
+) -> ClusterStatus:
+    """What follows from the rows of nodes and shards."""
+    heard = {node.name: node for node in there if node.silent_s < SILENT_S}
+    behind = {
+        one.shard: heard[one.owner].figures.behind.get(one.shard, 0) for one in shards if one.owner in heard
+    }
+    return ClusterStatus(
+        leader,
+        tuple(there),
+        tuple(shards),
+        tuple(one.shard for one in shards if one.owner not in heard),
+        {shard: messages for shard, messages in behind.items() if messages},
+        refused,
+    )

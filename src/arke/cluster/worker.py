@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from arke.background import POSTPONED, Background, Pause
 from arke.errors import ArkeError
 from arke.log import get_logger
-from arke.shard.protocol import ShareAcknowledgements
+from arke.shard.protocol import NOTHING_COUNTED, ShareAcknowledgements, counted_together
+from arke.transport.ports import Rebalances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from arke.transport.answering import Answering
 
 RETRY: Final = Pause(0.2, 2.0)
+ASSIGNED_WITHIN_S: Final = 10.0
+"""A worker that is assigned nothing by then is one too many."""
 
 log = get_logger("worker")
 
@@ -45,6 +48,19 @@ class Worker:
         self._shards: dict[int, FedShard] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._dropping = Background()
+        self._began_at = asyncio.get_running_loop().time()
+        self.rebalances = Rebalances()
+        self.gone_figures = NOTHING_COUNTED
+        """What shards have counted that are not here any more."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has taken all that it is assigned, and each goes on. Not before it is assigned something,
+        for a while: there may be nothing for it.
+        """
+        if not self._assigned:
+            return asyncio.get_running_loop().time() - self._began_at >= ASSIGNED_WITHIN_S
+        return self._assigned <= self._shards.keys() and not any(one.stuck for one in self._shards.values())
 
     @property
     def shards(self) -> Mapping[int, FedShard]:
@@ -52,6 +68,7 @@ class Worker:
 
     def assigned(self, shards: frozenset[int]) -> None:
         """See `ShardOwner`."""
+        self.rebalances.assigned += len(shards - self._assigned)
         self._assigned |= shards
         for number in sorted(shards - self._shards.keys() - self._opening.keys()):
             self._opening[number] = asyncio.create_task(self._open(number), name=f"take-{number}")
@@ -64,6 +81,7 @@ class Worker:
             self._opening.pop(number, None)
         if shard is not None:
             self._shards[number] = shard
+            self.rebalances.taken += 1
             shard.start()
             log.info("shard_taken", shard=number)
 
@@ -80,6 +98,7 @@ class Worker:
 
     async def revoked(self, shards: frozenset[int]) -> None:
         """See `ShardOwner`."""
+        self.rebalances.revoked += len(shards & self._assigned)
         self._assigned -= shards
         await asyncio.gather(*(self._give_up(number) for number in shards))
 
@@ -88,17 +107,30 @@ class Worker:
         shard = self._shards.pop(number, None)
         if shard is None:
             return
-        await shard.stop()
+        stopping = asyncio.create_task(self._finish(shard), name=f"give-up-{number}")
+        try:
+            await asyncio.wait({stopping})
+        except asyncio.CancelledError:  # no more time: others may own it, so nothing leaves while it finishes
+            shard.lease.lose()
+            self._dropping.spawn(_ended(stopping), f"given-up-{number}")
+            raise
+        stopping.result()
         log.info("shard_given_up", shard=number)
+
+    async def _finish(self, shard: FedShard) -> None:
+        await shard.stop()
+        self.gone_figures = counted_together(self.gone_figures, shard.shard.counted())
 
     def lost(self, shards: frozenset[int]) -> None:
         """See `ShardOwner`."""
+        self.rebalances.lost += len(shards)
         self._assigned -= shards
         for number in shards:
             self._dropping.spawn(self._drop(number), f"drop-{number}")
 
     def gone(self, number: int) -> None:
         """The store says that a shard has another owner. As long as it is assigned to us, it is taken anew."""
+        self.rebalances.fenced += 1
         self._dropping.spawn(self._drop(number), f"drop-{number}")
 
     async def _drop(self, number: int) -> None:
@@ -107,13 +139,14 @@ class Worker:
         if shard is not None:
             log.warning("shard_lost", shard=number)
             await shard.drop()
+            self.gone_figures = counted_together(self.gone_figures, shard.shard.counted())
         if number in self._assigned:
             self.assigned(frozenset({number}))
 
     async def _not_opened(self, number: int) -> None:
         opening = self._opening.get(number)
         if opening is not None:
-            await asyncio.gather(opening, return_exceptions=True)
+            await asyncio.wait({opening})  # whoever has no time to wait does not end it
 
     async def share(self) -> None:
         """Each shard learns when destinations acknowledged something to the others: some wait for it."""
@@ -137,3 +170,7 @@ class Worker:
         await self.revoked(frozenset({*self._shards, *self._opening}))
         await self._dropping.until_idle(30.0)
         await self._dropping.stop()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})

@@ -33,6 +33,20 @@ class DestinationFigures(msgspec.Struct):
     answers: dict[str, int] = {}
     latencies_ms: list[float] = []
 
+    def __add__(self, other: DestinationFigures) -> DestinationFigures:
+        """What two lanes of a destination have done."""
+        return DestinationFigures(
+            messages=self.messages + other.messages,
+            acknowledged=self.acknowledged + other.acknowledged,
+            users=self.users + other.users,
+            users_acknowledged=self.users_acknowledged + other.users_acknowledged,
+            retries=self.retries + other.retries,
+            sloppy=self.sloppy + other.sloppy,
+            nothing_to_tell=self.nothing_to_tell + other.nothing_to_tell,
+            answers=dict(Counter(self.answers) + Counter(other.answers)),
+            latencies_ms=self.latencies_ms + other.latencies_ms,
+        )
+
 
 class FiguresObserver:
     """Counts what the lanes of a shard deliver, in memory."""
@@ -66,9 +80,10 @@ class FiguresObserver:
         """A device was to be told about and there was nothing to say: no partner id, or outside the sample."""
         self._of(destination_id).nothing_to_tell += 1
 
-    def figures(self, destination_id: int) -> DestinationFigures:
-        """A copy with answers and latencies filled in."""
+    def figures(self, destination_id: int, *, latencies: bool = True) -> DestinationFigures:
+        """A copy with answers, and with `latencies` if they are wanted, filled in."""
         figures = msgspec.structs.replace(self._of(destination_id))
         figures.answers = dict(self._answers.get(destination_id, {}))
-        figures.latencies_ms = [round(s * 1000, 2) for s in self._latencies.get(destination_id, ())]
+        if latencies:
+            figures.latencies_ms = [round(s * 1000, 2) for s in self._latencies.get(destination_id, ())]
         return figures

@@ -2,7 +2,8 @@
 
 A run is recorded before any shard begins it, and finished when every shard has. A shard begins a run once,
 whatever it is asked and how often; so after a crash, of a shard or of the engine, following the run again is
-all there is to do.
+all there is to do. Where several engines share a directory, any of them begins runs, and the one that leads
+follows them.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class DestinationBatches(msgspec.Struct, frozen=True, kw_only=True):
 
 class Batches:
     """Starts and follows batch runs. `follow_catalog` first, then `resume` and, if wanted, `start_schedule`.
+    Whoever only shares a directory with the one that does this calls `leave` and `know` instead.
 
     `look_every_s` None: the clock never jumps, as on virtual time.
     """
@@ -102,6 +104,7 @@ class Batches:
         self._slots: dict[int, int | None] = {}
         self._presence: dict[int, Presence] = {}
         self._by_the_clock = True
+        self._carries = self._alone = True
         self._running: dict[int, BatchRecord] = {}
         self._starting = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -110,9 +113,17 @@ class Batches:
 
     # --- life -------------------------------------------------------------------------------------------
 
+    def leave(self) -> None:
+        """Begin runs, and have another engine follow them: who shares a directory with others begins so."""
+        self._carries = self._alone = False
+
+    def know(self, catalog: Catalog) -> None:
+        """Another catalog is in force; what follows from it for schedules is another engine's, or comes next."""
+        self._destinations = {destination.id: destination for destination in catalog.destinations}
+
     async def follow_catalog(self, catalog: Catalog) -> None:
         """Go by another catalog. A schedule that is new counts from now."""
-        self._destinations = {destination.id: destination for destination in catalog.destinations}
+        self.know(catalog)
         now = int(self._clock.now())
         known = await self._runs.scheduled_since()
         since = {number: known.get(number, now) for number in self._scheduled()}
@@ -131,10 +142,10 @@ class Batches:
     def _delivering(self) -> set[int]:
         return {number for number, destination in self._destinations.items() if destination.enabled}
 
-    def returning(self, catalog: Catalog) -> list[int]:
+    async def returning(self, catalog: Catalog) -> list[int]:
         """The destinations that this catalog would switch on again."""
         on = {destination.id for destination in catalog.destinations if destination.enabled}
-        after = presence_after(self._presence, on)
+        after = presence_after(await self._runs.presence(), on)
         return sorted(number for number, state in after.items() if state == "back")
 
     def _scheduled(self) -> list[int]:
@@ -146,8 +157,14 @@ class Batches:
 
     async def resume(self) -> None:
         """Go on with runs that have not finished."""
+        self._carries = True
+        await self.follow()
+
+    async def follow(self) -> None:
+        """Follow runs that other engines have begun since. Raises StoreUnavailable."""
         for record in await self._runs.unfinished():
-            self._spawn(record)
+            if record.destination not in self._running:
+                self._spawn(record)
 
     def start_schedule(self, *, by_the_clock: bool = True) -> None:
         """Runs begin by themselves from now on: for destinations that are on again, and `by_the_clock`."""
@@ -168,21 +185,35 @@ class Batches:
     # --- runs -------------------------------------------------------------------------------------------
 
     async def start(self, destination: int, trigger: str, slot: int | None = None) -> BatchRecord:
-        """Begin a run on every shard that can be reached; the others follow. Raises InvalidInput, BatchRunning."""
+        """Begin a run on every shard that can be reached; the others follow. Where engines share a directory it is
+        only recorded, and begins where it is followed. Raises InvalidInput, BatchRunning.
+        """
         async with self._starting:
             self._check(destination)
             newest = await self._runs.newest(destination, 1)
             number = newest[0].number + 1 if newest else 1
             record = BatchRecord(destination, number, int(self._clock.now()), trigger, slot)
-            await self._store(record)
+            if not await self._runs.begin(record):
+                raise await self._still_running(destination)
             if slot is not None:
                 self._slots[destination] = slot
+            if not self._carries:
+                return record
             self._running[destination] = record
             try:
-                await asyncio.gather(*(self._begin(shard, record) for shard in range(len(self._shards))))
+                if self._alone:
+                    await asyncio.gather(*(self._begin(shard, record) for shard in range(len(self._shards))))
             finally:
                 self._spawn(record)
             return record
+
+    async def _still_running(self, destination: int) -> BatchRunning:
+        """One that was begun a moment ago, perhaps, and has ended since."""
+        running = [str(one.number) for one in await self._runs.unfinished() if one.destination == destination]
+        return BatchRunning(
+            f"batch {', '.join(running)} of destination {destination} is still running: "
+            "`arke batch status` shows how far it is"
+        )
 
     def _check(self, destination: int) -> None:
         known = self._destinations.get(destination)
@@ -190,12 +221,6 @@ class Batches:
             raise InvalidInput(f"no destination {destination} in the catalog")
         if not known.enabled:
             raise InvalidInput(f"destination {destination} is switched off (enabled: false)")
-        running = self._running.get(destination)
-        if running is not None:
-            raise BatchRunning(
-                f"batch {running.number} of destination {destination} is still running: "
-                "`arke batch status` shows how far it is"
-            )
 
     async def _store(self, record: BatchRecord) -> None:
         await self._runs.save(record)
@@ -229,7 +254,8 @@ class Batches:
             await retry(partial(self._store, finished), PAUSE, on=(Unavailable,))
             log.info("batch_finished", destination=record.destination, number=record.number)
         finally:
-            self._running.pop(record.destination, None)
+            if self._running.get(record.destination) is record:
+                del self._running[record.destination]
             self._look()
 
     async def _follow_on(self, shard: int, record: BatchRecord) -> BatchRun | None:
@@ -290,7 +316,7 @@ class Batches:
                 continue
             with contextlib.suppress(InvalidInput, BatchRunning):  # the catalog, or a person, was quicker
                 await self.start(number, "return")
-                self._presence = {**self._presence, number: "on"}
+                self._presence = {**await self._runs.presence(), number: "on"}
                 await self._runs.note_presence(self._presence)
 
     async def _wait(self, changed: asyncio.Event, timeout_s: float | None) -> None:
@@ -307,14 +333,19 @@ class Batches:
 
     async def status(self) -> list[DestinationBatches]:
         """Every destination's batches, with how far those are that run."""
-        parts = await self._parts() if self._running else []
+        running = {record.destination for record in await self._runs.unfinished()}
+        parts = await self._parts() if running else []
+        since = await self._runs.scheduled_since()
         found = []
-        for destination in self._destinations.values():
-            found.append(await self._status_of(destination, parts))
+        for destination in list(self._destinations.values()):
+            due = await self._next_due(destination, since.get(destination.id))
+            found.append(await self._status_of(destination, parts, due, running=destination.id in running))
             await asyncio.sleep(0)  # there may be a thousand, and events come in between
         return found
 
-    async def _status_of(self, destination: Destination, parts: list[BatchRun]) -> DestinationBatches:
+    async def _status_of(
+        self, destination: Destination, parts: list[BatchRun], due: int | None, *, running: bool
+    ) -> DestinationBatches:
         return DestinationBatches(
             destination=destination.id,
             name=destination.name,
@@ -322,19 +353,16 @@ class Batches:
             every_s=destination.batch.every_s if destination.batch is not None else None,
             at=destination.batch.at if destination.batch is not None else None,
             timezone=destination.batch.timezone if destination.batch is not None else None,
-            next_due=self._next_due(destination),
-            running=destination.id in self._running,
+            next_due=due,
+            running=running,
             runs=[self._facts(record, parts) for record in await self._runs.newest(destination.id, HISTORY)],
         )
 
     async def newest(self) -> list[RunFacts]:
         """Every destination's newest run."""
-        parts = await self._parts() if self._running else []
-        found = []
-        for number in self._destinations:
-            found += [self._facts(record, parts) for record in await self._runs.newest(number, 1)]
-            await asyncio.sleep(0)
-        return found
+        newest = [one for one in await self._runs.newest_of_each() if one.destination in self._destinations]
+        parts = await self._parts() if any(record.finished_at is None for record in newest) else []
+        return [self._facts(record, parts) for record in newest]
 
     async def run(self, destination: int, number: int) -> RunFacts:
         """One run. Raises InvalidInput."""
@@ -343,11 +371,10 @@ class Batches:
                 return self._facts(record, await self._parts() if record.finished_at is None else [])
         raise InvalidInput(f"destination {destination} has no batch {number}")
 
-    def _next_due(self, destination: Destination) -> int | None:
-        since = self._since.get(destination.id)
+    async def _next_due(self, destination: Destination, since: int | None) -> int | None:
         if destination.batch is None or since is None:
             return None
-        return next_slot(destination.batch, since, self._slots.get(destination.id))
+        return next_slot(destination.batch, since, await self._runs.last_slot(destination.id))
 
     async def _parts(self) -> list[BatchRun]:
         """What each shard knows of its newest runs; a shard that is away knows nothing."""

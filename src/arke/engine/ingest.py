@@ -18,7 +18,7 @@ from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
@@ -46,7 +46,10 @@ class Ingestion:
         homes: Homes,
         shards: Shards,
         clock: Clock,
+        reaches: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`reaches`: whether what is outside of this process answers, as far as somebody else looks after it."""
+        self._reaches = reaches
         self._catalog = catalog
         self._homes = homes
         self._identity = identity
@@ -65,7 +68,7 @@ class Ingestion:
         return self._catalog.only_by_token(dpid)
 
     def ready(self) -> bool:
-        return self._shards.ready() and self._links.ready()
+        return self._shards.ready() and self._links.ready() and self._reaches()
 
     @property
     def live(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from arke.background import Background, every
 from arke.domain.placement import shard_of
@@ -31,6 +31,14 @@ SHARE_EVERY_S = 1.0
 NONE_AWAY: frozenset[int] = frozenset()
 
 
+class Together(Protocol):
+    """All shards, for what is asked of every one."""
+
+    async def ask_each(self, question: Question[A]) -> list[A | ArkeError]:
+        """What each answered or met, by its number."""
+        ...
+
+
 class Shards:
     """Routes commands and questions. A shard that could not be reached is away until `watch` finds it ready.
 
@@ -38,8 +46,12 @@ class Shards:
     them by their keyed hashes only.
     """
 
-    def __init__(self, ports: Sequence[ShardPort], suppressed: Suppressed) -> None:
+    def __init__(
+        self, ports: Sequence[ShardPort], suppressed: Suppressed, together: Together | None = None
+    ) -> None:
+        """`together` asks all of them in another way than one by one."""
         self._ports = ports
+        self._together = together
         self._suppressed = suppressed
         self._down: set[int] = set()
         self._in_flight = 0
@@ -111,7 +123,24 @@ class Shards:
 
     async def ask_all(self, question: Question[A]) -> list[A]:
         """The same question to every shard, all at once. Raises the first error."""
-        return await asyncio.gather(*(port.call(question) for port in self._ports))
+        answers = await self.ask_each(question)
+        for answer in answers:
+            if isinstance(answer, ArkeError):
+                raise answer
+        return cast("list[A]", answers)
+
+    async def ask_each(self, question: Question[A]) -> list[A | ArkeError]:
+        """The same question to every shard, all at once, and what each answered or met."""
+        if self._together is not None:
+            return await self._together.ask_each(question)
+
+        async def met(port: ShardPort) -> A | ArkeError:
+            try:
+                return await port.call(question)
+            except ArkeError as error:
+                return error
+
+        return await asyncio.gather(*map(met, self._ports))
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until every lane that can send has nothing left, or for `timeout_s`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.protocol import Behind, Forecasted
+    from arke.shard.protocol import Behind, Forecasted, Prepare
     from arke.storage.committer import Committer
 
 SAMPLED_ABOVE = 100_000
@@ -216,11 +216,12 @@ def returning_from(parts: Sequence[Behind], destinations: Sequence[int]) -> list
     ]
 
 
-def question(plan: Plan, version: int, *, keep: bool) -> AskForecast:
-    """What a plan asks of every shard once the catalog is prepared under `version`."""
+def question(plan: Plan, prepared: Prepare, *, keep: bool) -> AskForecast:
+    """What a plan asks of every shard once its catalog is prepared."""
     removed = frozenset(plan.ids("segment", "removed"))
     return AskForecast(
-        version=version,
+        version=prepared.version,
+        mark=prepared.mark,
         moving=plan.backfill | removed,
         traits=frozenset(plan.ids("trait", "removed")),
         segments=plan.backfill | removed,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arke.engine.audit import Audit
     from arke.engine.catalog_switch import Applied, CatalogSwitch
     from arke.engine.what_if import Estimator
+    from arke.operations.nodes import ClusterNode
 
 __all__ = ["AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
 
@@ -55,8 +56,12 @@ class CatalogOperations:
         checkers: Checkers,
         confinement: Confinement,
         audit: Audit,
+        node: ClusterNode | None = None,
     ) -> None:
-        """`confinement`: what a catalog from the network may refer to."""
+        """`confinement`: what a catalog from the network may refer to. `node`: of a cluster, whose other nodes
+        have to go by a catalog, too.
+        """
+        self._node = node
         self._catalogs = catalogs
         self._estimator = estimator
         self._checkers = checkers
@@ -84,7 +89,8 @@ class CatalogOperations:
         applied = await self._catalogs.apply(loaded.catalog, dry_run=dry_run, note=name)
         if applied.version is not None:
             await self._audit.record(actor, "catalog_applied", f"version {applied.version}")
-        return _report(applied, [str(problem) for problem in loaded.warnings], dry_run=dry_run)
+        warnings = [str(problem) for problem in loaded.warnings] + await self._not_followed(applied.version)
+        return _report(applied, warnings, dry_run=dry_run)
 
     async def rollback(
         self, version: int | None, *, dry_run: bool = False, actor: str = LOCAL
@@ -93,7 +99,16 @@ class CatalogOperations:
         applied = await self._catalogs.rollback(version, dry_run=dry_run)
         if applied.version is not None:
             await self._audit.record(actor, "catalog_rolled_back", f"version {applied.version}")
-        return _report(applied, [], dry_run=dry_run)
+        return _report(applied, await self._not_followed(applied.version), dry_run=dry_run)
+
+    async def _not_followed(self, version: int | None) -> list[str]:
+        """Which nodes do not go by it though they had the time."""
+        if version is None or self._node is None:
+            return []
+        return [
+            f"node {name} does not go by version {version} yet: it will when it has reached the database"
+            for name in await self._node.catalog_followed(version)
+        ]
 
     async def estimate(self, rule: str, sample: int | None = None) -> Estimate:
         """How many stored profiles a rule would hold, from at most `sample`. Raises RuleError, InvalidInput."""

@@ -11,7 +11,9 @@ from arke.delivery.circuit import CircuitState
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.errors import ArkeError
 from arke.intake.settings import ConsentRules
+from arke.operations.nodes import ClusterFacts, NodeStatus
 from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
 from arke.storage.ports.directory import AuditEnd
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     from arke.domain.identity import SharedId
     from arke.operations.engine import Engine
+    from arke.operations.nodes import ClusterNode
     from arke.shard.protocol import LaneStatus
+    from arke.storage.ports.nodes import NodeFigures
 
 NAMES_SHOWN: Final = 100
 """Keys that no rule asks for, and traits that nobody realises: those named."""
@@ -64,19 +68,20 @@ class SharedIds(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The engine's health and figures. Counters since it started; of all time `profiles`, of devices, and `people`,
-    whose profiles are apart from their devices'; `backfilled` is the
-    share of stored profiles that were evaluated under the catalog in force. `under_way` are events that were let in
-    and are not answered, of `room` at present; `refused` got 429. `loading` is the data file under way.
-    `shared_ids`: by data source, the ids that very many devices shared on one of the last 7 days.
-    `takeovers_refused`: ids that stayed with their device, for another had taken as many as it may a day.
-    `privacy_requests_large` counts privacy requests about suspiciously many ids.
-    `refused_by_code` and `ids_dropped` count events that were refused and ids that were left out of others, by the
-    code that their senders were answered with. Of `events`, `repeated` had an `event_id` that had counted, and
-    `late` were of people who had withdrawn since they were accepted: nothing was taken of them.
-    `unasked_keys` are names of keys that no rule asks for, those that came most first; `never_realised` are traits
-    that nobody has realised since their rule is as it is, the first of `traits_never_realised`.
-    `audit`: how many entries the audit has, and the seal of the last. `consent`: what the intake asks for.
+    """The engine's health and figures. Counters since it started; of all time `profiles`, of devices, and
+    `people`, whose profiles are apart from their devices'; `backfilled` is the share of stored profiles that
+    were evaluated under the catalog in force. `under_way` are events that were let in and are not answered, of
+    `room` at present; `refused` got 429. `loading` is the data file under way. `shared_ids`: by data source,
+    the ids that very many devices shared on one of the last 7 days. `takeovers_refused`: ids that stayed with
+    their device, for another had taken as many as it may a day. `privacy_requests_large` counts privacy
+    requests about suspiciously many ids. `refused_by_code` and `ids_dropped` count events that were refused and
+    ids that were left out of others, by the code that their senders were answered with. Of `events`, `repeated`
+    had an `event_id` that had counted, and `late` were of people who had withdrawn since they were accepted, so
+    that nothing was taken of them. `unasked_keys` are names of keys that no rule asks for, those that came
+    most first; `never_realised` are traits that nobody has realised since their rule is as it is, the first of
+    `traits_never_realised`. `audit`: how many entries the audit has, and the seal of the last. `consent`: what
+    the intake asks for. `away`: shards that did not answer, of which nothing is counted here. Of a `cluster`
+    these are the figures of all nodes; it is None where there is one engine.
     """
 
     ready: bool
@@ -105,41 +110,88 @@ class Status(msgspec.Struct, frozen=True):
     traits_never_realised: int = 0
     never_realised: list[int] = []
     consent: ConsentRules = ConsentRules()
+    away: list[int] = []
+    cluster: ClusterFacts | None = None
+
+
+class OwnStatus(msgspec.Struct, frozen=True):
+    """What a node of a cluster counts itself: so the figures of all nodes add up. Those that are everybody's
+    are in the `status` of the node that leads alone. `unowned`: how many shards nobody owns, where the node
+    leads.
+    """
+
+    status: Status
+    node: NodeStatus
+    leads: bool
+    unowned: int | None
 
 
 class StatusOperations:
-    """How an engine is."""
+    """How an engine is. `node` where it is one of a cluster's."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, node: ClusterNode | None = None) -> None:
         self._engine = engine
+        self._node = node
 
     async def read(self) -> Status:
-        """Ask every shard now. Raises Unavailable."""
+        """Ask every shard now. Raises Unavailable where none answers."""
         engine = self._engine
-        parts = await engine.shards.ask_all(AskStatus(latencies=True, fit=True))
-        found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
+        each = AskStatus(latencies=True, fit=True)
+        answers = await engine.shards.ask_each(each)
+        parts = [answer for answer in answers if not isinstance(answer, ArkeError)]
+        away = [number for number, answer in enumerate(answers) if isinstance(answer, ArkeError)]
+        if not parts:
+            await engine.shards.ask(0, each)  # says why
+        status = await self._common(await self._status(parts))
+        ready = status.ready and not away
+        if self._node is None:
+            return msgspec.structs.replace(status, shards=len(engine.shards), away=away, ready=ready)
+        return msgspec.structs.replace(
+            _with(status, await self._node.others()),
+            shards=len(engine.shards),
+            away=away,
+            ready=ready and self._node.ready(),
+            cluster=await self._node.facts(),
+        )
+
+    async def ready(self) -> bool:
+        """Whether this engine, or this node, does its part. Raises Unavailable."""
+        return (await self.read()).ready if self._node is None else self._node.ready()
+
+    async def own(self) -> OwnStatus | None:
+        """What this node counts itself; None where there is no cluster. Raises Unavailable."""
+        node = self._node
+        if node is None:
+            return None
+        own, leads = await node.own(), node.leads
+        status = await self._status([*own.shards, own.gone])
+        status = msgspec.structs.replace(status, shards=len(own.shards), ready=node.ready())
+        if not leads:
+            return OwnStatus(status, own, leads, None)
+        return OwnStatus(await self._common(status), own, leads, len((await node.facts()).unowned))
+
+    async def _common(self, status: Status) -> Status:
+        """With what is in the directory."""
+        engine = self._engine
         for run in await engine.batches.newest():
-            if run.destination in found:  # the catalog may have changed since
-                found[run.destination].batch = run
-        _add_lanes(found, (lane for part in parts for lane in part.lanes))
-        _add_refusals(found, parts)
+            for row in status.destinations:
+                if row.id == run.destination:
+                    row.batch = run
         audit = await engine.directory.audit.end()
         shared = await engine.identity.shared_lately(int(engine.clock.now()))
-        return self._status(parts, list(found.values()), audit, shared)
+        return msgspec.structs.replace(status, audit=audit, shared_ids=_by_source(shared))
 
-    def _status(
-        self,
-        parts: Sequence[ShardStatus],
-        destinations: list[DestinationStatus],
-        audit: AuditEnd,
-        shared: Sequence[SharedId],
-    ) -> Status:
+    async def _status(self, parts: Sequence[ShardStatus]) -> Status:
         engine = self._engine
+        found = {one.id: DestinationStatus(one.id, one.name) for one in engine.live.catalog.destinations}
+        _add_lanes(found, (lane for part in parts for lane in part.lanes))
+        _add_refusals(found, parts)
         refused = engine.events.figures.events_refused
         unasked = Counter[str]()
         for part in parts:
             unasked.update(part.unasked)
-        unrealised = sorted(set(parts[0].unrealised).intersection(*(part.unrealised for part in parts)))
+        told = [set(part.unrealised) for part in parts if part.catalog_version]
+        unrealised = sorted(set.intersection(*told)) if told else []
         return Status(
             ready=engine.events.ready() and all(part.ready for part in parts),
             catalog_version=engine.live.version,
@@ -150,15 +202,13 @@ class StatusOperations:
             changes=sum(part.changes for part in parts),
             queued=sum(part.queued for part in parts),
             backfilled=min(part.backfilled for part in parts),
-            destinations=destinations,
+            destinations=list(found.values()),
             loading=engine.files.loading,
             under_way=engine.events.room.in_flight,
             room=engine.events.room.bound,
             refused=engine.events.room.refused,
             takeovers_refused=engine.identity.takeovers_refused,
-            shared_ids=_by_source(shared),
             privacy_requests_large=engine.privacy.large.count,
-            audit=audit,
             consent=engine.consent,
             refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
             ids_dropped=dict(engine.events.figures.ids_dropped),
@@ -168,6 +218,30 @@ class StatusOperations:
             traits_never_realised=len(unrealised),
             never_realised=unrealised[:NAMES_SHOWN],
         )
+
+
+def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
+    """With what the other nodes of a cluster have counted."""
+    refused, dropped = Counter(status.refused_by_code), Counter(status.ids_dropped)
+    for one in others:
+        refused.update(one.refused_by_code)
+        refused["overloaded"] += one.overloaded
+        dropped.update(one.ids_dropped)
+    loading = next((one.loading for one in others if one.loading is not None), None)
+    return msgspec.structs.replace(
+        status,
+        loading=Loading(loading.file, loading.lines, loading.total)
+        if loading is not None
+        else status.loading,
+        under_way=status.under_way + sum(one.under_way for one in others),
+        room=status.room + sum(one.room for one in others),
+        refused=status.refused + sum(one.overloaded for one in others),
+        refused_by_code=dict(refused),
+        ids_dropped=dict(dropped),
+        takeovers_refused=status.takeovers_refused + sum(one.takeovers_refused for one in others),
+        privacy_requests_large=status.privacy_requests_large
+        + sum(one.privacy_requests_large for one in others),
+    )
 
 
 def _add_refusals(found: dict[int, DestinationStatus], parts: Iterable[ShardStatus]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
+    from arke.operations.nodes import ClusterNode
 
 
 class Operations:
@@ -31,13 +32,16 @@ class Operations:
         checkers: Checkers,
         confinement: Confinement | None = None,
         onboarding: Onboarding | None = None,
+        node: ClusterNode | None = None,
     ) -> None:
-        """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files."""
+        """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
+        `node`: where the engine is one of a cluster's.
+        """
         audit = engine.audit
-        self.status = StatusOperations(engine)
+        self.status = StatusOperations(engine, node)
         self.people = PeopleOperations(engine)
         self.catalog = CatalogOperations(
-            engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit
+            engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit, node
         )
         self.undelivered = UndeliveredOperations(engine.undelivered, engine.live, engine.shards, audit)
         self.batches = BatchOperations(engine.batches, audit)

@@ -6,7 +6,7 @@ process and frames between two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
@@ -86,6 +86,25 @@ class ShardStatus(msgspec.Struct, frozen=True):
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
+
+
+NOTHING_COUNTED: Final = ShardStatus(True, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, [])
+"""The counters of a shard that has done nothing, and nothing that is stored."""
+
+
+def counted_together(one: ShardStatus, other: ShardStatus) -> ShardStatus:
+    """What two shards have counted, as one that has nothing stored."""
+    lanes: dict[int, DestinationFigures] = {}
+    for lane in (*one.lanes, *other.lanes):
+        lanes[lane.destination] = lanes.get(lane.destination, DestinationFigures()) + lane.figures
+    return msgspec.structs.replace(
+        NOTHING_COUNTED,
+        events=one.events + other.events,
+        repeated=one.repeated + other.repeated,
+        changes=one.changes + other.changes,
+        groups=one.groups + other.groups,
+        lanes=[LaneStatus(number, 0, 0, "closed", figures) for number, figures in sorted(lanes.items())],
+    )
 
 
 class OwedDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,18 +218,22 @@ class Submit(Question[list[Result]], tag=True, frozen=True):
 
 
 class Prepare(Question[None], tag=True, frozen=True):
-    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`."""
+    """Compile a catalog without using it yet. `catalog` is canonical JSON; the rest as in `StoredCatalog`. `mark`
+    tells apart what several engines prepare under the same version, of whom one will store its own.
+    """
 
     version: int
     catalog: bytes
     mapping_versions: dict[int, int]
     retired: dict[int, dict[str, int]] = {}
+    mark: bytes = b""
 
 
 class Switch(Question[None], tag=True, frozen=True):
-    """Use a prepared catalog from the next group on."""
+    """Use a prepared catalog from the next group on. `mark` as in `Prepare`."""
 
     version: int
+    mark: bytes = b""
 
 
 class AskStatus(Question[ShardStatus], tag=True, frozen=True):
@@ -282,7 +305,7 @@ class AskForecast(Question[Forecasted], tag=True, frozen=True):
 
     `moving` are the segments whose members may differ; a profile is concerned if it moves, or if it holds one
     of `traits`, was ever in one of `segments`, or was sent to one of `destinations`. `keep` False: the
-    prepared catalog is not needed any more.
+    prepared catalog is not needed any more. `mark` as in `Prepare`.
     """
 
     version: int
@@ -291,13 +314,17 @@ class AskForecast(Question[Forecasted], tag=True, frozen=True):
     segments: frozenset[int]
     destinations: frozenset[int]
     keep: bool
+    mark: bytes = b""
 
 
 class AskBehind(Question[Behind], tag=True, frozen=True):
-    """How many devices are to be told something by each destination that a prepared catalog switches on again."""
+    """How many devices are to be told something by each destination that a prepared catalog switches on again.
+    `mark` as in `Prepare`.
+    """
 
     version: int
     destinations: tuple[int, ...]
+    mark: bytes = b""
 
 
 class ShareAcknowledgements(Question[dict[int, float]], tag=True, frozen=True):

@@ -34,6 +34,7 @@ from arke.shard.commands import (
 )
 from arke.shard.inspection import Inspection
 from arke.shard.protocol import (
+    NOTHING_COUNTED,
     AskBatches,
     AskBehind,
     AskEstimate,
@@ -90,6 +91,8 @@ throughput by the store.
 MAX_QUEUED = 20_000
 """Events waiting for a group; beyond it the intake answers 429."""
 HOUSEKEEPING_S = 1.0
+PREPARED = 4
+"""Catalogs that are kept compiled beside the one in force: whoever prepared one may be gone."""
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
 LOOK_AGAIN_S = 30.0
@@ -138,7 +141,7 @@ class Shard:
         self._housekeeping = housekeeping
         self._routing: Routing | None = None
         self._recovered_until = 0
-        self._prepared: dict[int, Ruling] = {}
+        self._prepared: dict[tuple[int, bytes], Ruling] = {}
         self._what_if = WhatIf(store, clock)
         self._queue: deque[_Waiting] = deque()
         self._appended = self._taken = self._recorded = 0
@@ -507,10 +510,9 @@ class Shard:
                     self.take(asked.first, asked.commands) if asked.first else self.submit(asked.commands)
                 )
             case Prepare():
-                self._prepared[asked.version] = await self._compiler.run(self._load_ruling, asked)
-                return None
+                return await self._prepare(asked)
             case Switch():
-                return await self._switch(asked.version)
+                return await self._switch(asked)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
             case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
@@ -553,25 +555,32 @@ class Shard:
         found = {number: lane.acknowledged_at for number, lane in self.lanes.items()}
         return {number: at for number, at in found.items() if at is not None}
 
-    def _prepared_ruling(self, version: int) -> Ruling:
-        ruling = self._prepared.get(version)
+    async def _prepare(self, request: Prepare) -> None:
+        ruling = await self._compiler.run(self._load_ruling, request)
+        self._prepared[request.version, request.mark] = ruling
+        while len(self._prepared) > PREPARED:
+            del self._prepared[next(iter(self._prepared))]
+
+    def _prepared_ruling(self, request: Switch | AskForecast | AskBehind) -> Ruling:
+        ruling = self._prepared.get((request.version, request.mark))
         if ruling is None:
-            raise InvalidInput(f"catalog version {version} was not prepared")
+            raise InvalidInput(f"catalog version {request.version} was not prepared")
         return ruling
 
     async def _ahead(self, request: AskForecast | AskBehind) -> Forecasted | Behind:
         """What a prepared catalog would set in motion."""
-        after = self._prepared_ruling(request.version)
+        after = self._prepared_ruling(request)
         if isinstance(request, AskBehind):
             return await self._what_if.behind(request, after.routing(self.now))
         if not request.keep:
-            self._prepared.clear()
+            self._prepared.pop((request.version, request.mark), None)
         return await self._what_if.forecast(request, self.runner.ruling.compiled, after.compiled)
 
-    async def _switch(self, version: int) -> None:
+    async def _switch(self, request: Switch) -> None:
+        version = request.version
         if version == self.runner.ruling.version:
             return  # whoever brought a restarted shard up to date was quicker than whoever applied it
-        ruling, before = self._prepared_ruling(version), self.runner.ruling
+        ruling, before = self._prepared_ruling(request), self.runner.ruling
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self.runner.ruling = ruling
             try:
@@ -579,7 +588,7 @@ class Shard:
             except BaseException:  # nobody would hear what groups journalled for lanes that are not there
                 self.runner.ruling = before
                 raise
-        self._prepared = {number: one for number, one in self._prepared.items() if number > version}
+        self._prepared = {key: one for key, one in self._prepared.items() if key[0] > version}
         await self._close_lanes()
         self.walks.catalog_changed()
 
@@ -618,9 +627,7 @@ class Shard:
     async def _status(self, *, latencies: bool, fit: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
-            figures = self.observer.figures(destination_id)
-            if not latencies:
-                figures.latencies_ms = []
+            figures = self.observer.figures(destination_id, latencies=latencies)
             now = asyncio.get_running_loop().time()
             resends = lane.owed_count > 0 and lane.route.destination.owed == "auto"
             lanes.append(
@@ -655,6 +662,21 @@ class Shard:
                 number: LastRefusal(one.at, one.answer, one.times)
                 for number, one in self._wire.refusals.newest(self.now).items()
             },
+        )
+
+    def counted(self) -> ShardStatus:
+        """What it has counted since it started, and nothing that is stored: also once it has another owner."""
+        lanes = [
+            LaneStatus(number, 0, 0, "closed", self.observer.figures(number, latencies=False))
+            for number in self.lanes
+        ]
+        return msgspec.structs.replace(
+            NOTHING_COUNTED,
+            events=self._events,
+            repeated=self._repeated,
+            changes=self._changes,
+            groups=self._groups,
+            lanes=lanes,
         )
 
     async def _backfilled(self) -> float:

@@ -12,7 +12,7 @@ from arke.shard.protocol import AnyQuestion, Question, Refusal, answer_type
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _LENGTH = struct.Struct(">I")
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -20,11 +20,14 @@ MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
-    """A question, the number that its answer will carry, and which shard is asked where there are several."""
+    """A question, the number that its answer will carry, and which shard is asked where there are several: one, or
+    each of `shards`.
+    """
 
     number: int
     question: AnyQuestion
     shard: int = 0
+    shards: tuple[int, ...] = ()
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -35,9 +38,29 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
     refusal: Refusal | None = None
 
 
+class Each(msgspec.Struct, array_like=True, frozen=True):
+    """What one of several shards answered or met."""
+
+    shard: int
+    body: msgspec.Raw
+    refusal: Refusal | None = None
+
+
 _encode = msgspec.msgpack.Encoder().encode
 decode_call = msgspec.msgpack.Decoder(Call).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+_decode_each = msgspec.msgpack.Decoder(list[Each]).decode
+
+
+def decode_each(body: bytes | msgspec.Raw, kind: type[Question[Any]]) -> dict[int, Any]:
+    """The answers of several shards to a kind of question; an error is one, too."""
+    read = reader_of(kind)
+    return {
+        one.shard: read(one.body) if one.refusal is None else one.refusal.error()
+        for one in _decode_each(body)
+    }
 
 
 @cache
@@ -49,6 +72,11 @@ def reader_of(kind: type[Question[Any]]) -> Callable[[bytes | msgspec.Raw], Any]
 def call_frame(number: int, question: Question[Any], shard: int = 0) -> bytes:
     """The bytes of a call."""
     return _framed((number, question, shard) if shard else (number, question))
+
+
+def call_each_frame(number: int, question: Question[Any], shards: Sequence[int]) -> bytes:
+    """The bytes of a call to several shards."""
+    return _framed((number, question, 0, shards))
 
 
 def answer_frame(number: int, answer: object) -> bytes:

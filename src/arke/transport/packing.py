@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_SIGHT_BYTES: Final = 900_000
 """Kafka's brokers refuse messages of more than 1 MB."""
 
+CHECKED_WITHIN_S: Final = 3.0
+
 
 class Bounds(msgspec.Struct, frozen=True):
     """How much is packed together, and how much may wait. A message holds up to `message_events` and about
@@ -64,6 +66,10 @@ class Carrier(Protocol):
         """Take it along. It is answered later, by its position, Overloaded or StoreUnavailable (it is not in the
         log), or ShardDown (nobody knows).
         """
+        ...
+
+    async def check(self) -> None:
+        """Returns if the log answers. Raises StoreUnavailable."""
         ...
 
     async def close(self, timeout_s: float) -> None:
@@ -161,6 +167,13 @@ class PackedWriter:
     def _out(self, message: Packed) -> None:
         self._in_flight.pop(message, None)
         self._bytes -= message.bytes
+
+    async def check(self) -> None:
+        try:
+            async with asyncio.timeout(CHECKED_WITHIN_S):
+                await self._carrier.check()
+        except TimeoutError:
+            raise StoreUnavailable(f"the log has not answered for {CHECKED_WITHIN_S:g} s") from None
 
     async def close(self) -> None:
         if self._closed:

@@ -59,6 +59,10 @@ class LogWriter(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Returns if the log answers, within seconds. Raises StoreUnavailable."""
+        ...
+
     async def close(self) -> None:
         """Wait for what is in flight, up to `Bounds.answer_s`; what is left then fails with ShardDown."""
         ...
@@ -98,6 +102,19 @@ class LogReader(Protocol):
         stream of the shard that was open is closed.
         """
         ...
+
+
+class Rebalances(msgspec.Struct):
+    """What has befallen a worker since it started, in shards: those that it was `assigned`, has `taken` from
+    the store (again, perhaps, after they were `fenced`: the store said that they are another's), has given up
+    when they were `revoked`, and has dropped when they were `lost`.
+    """
+
+    assigned: int = 0
+    taken: int = 0
+    revoked: int = 0
+    lost: int = 0
+    fenced: int = 0
 
 
 class ShardOwner(Protocol):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FULL_BYTES: Final = 4 * 1024 * 1024
 """Of a stream that is not read, no more is fetched than this and what was under way."""
-FULL_MESSAGES: Final = 256
+FULL_MESSAGES: Final = 4_096
 READ_BYTES: Final = 1024 * 1024
 """Of what has arrived, so much is decoded at a time; the event loop waits meanwhile."""
 
@@ -62,6 +62,14 @@ class BufferedStream:
         return messages >= FULL_MESSAGES or size >= FULL_BYTES
 
     @property
+    def has_room(self) -> bool:
+        """Whether a feed that stopped at `full` should begin again: not for a message or two, since to begin costs
+        it what it had fetched beforehand.
+        """
+        messages, size = self.unread
+        return messages <= FULL_MESSAGES // 2 and size <= FULL_BYTES // 2
+
+    @property
     def unread(self) -> tuple[int, int]:
         """Messages and bytes."""
         return self._fetched - self._read, self._fetched_bytes - self._read_bytes
@@ -76,17 +84,26 @@ class BufferedStream:
         self._fetched_bytes += sum(len(body) for _, body in messages)
 
     def put(self, fetched: list[Fetched]) -> None:
-        """On the event loop. What comes after a gap, or after the end, is dropped."""
+        """On the event loop. What is there already is passed over: a log may bring it again after a pause. What
+        comes after a gap, or after the end, is dropped.
+        """
         for position, body in fetched:
             if self._failure is not None or self._is_closed:
                 return None
-            if position != self.next:
+            if position < self.next:
+                self._passed_over(body)
+                continue
+            if position > self.next:
                 return self.fail(self._gap(position))
             self.next += 1
             self.end = max(self.end, position)
             self._arrived.append((position, body))
         self._wake.set()
         return None
+
+    def _passed_over(self, body: bytes) -> None:
+        self._read += 1
+        self._read_bytes += len(body)
 
     def fail(self, error: ArkeError) -> None:
         """After what has arrived, whoever reads gets this."""
@@ -137,6 +154,10 @@ class BufferedStream:
 
     def taken(self, position: int) -> None:
         self.stored = max(self.stored, position)
+
+    def forget(self) -> None:
+        """What was taken has to be said again."""
+        self.stored = 0
 
     def close(self) -> None:
         if not self._is_closed:

@@ -1,4 +1,4 @@
-"""The logs of the suite, on servers that are started once a session."""
+"""The logs of the suite, on servers that all tests share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from conformance.log.places import KafkaPlace, PostgresPlace
 from conformance.log.worker import Store
-from servers.kafka import Cluster, kafka_cluster
+from servers.kafka import shared
 from servers.postgres import KINDS, fresh_schema
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with kafka_cluster(tmp_path_factory.mktemp("kafka") / "cluster") as cluster:
-        yield cluster
+def bootstrap() -> str:
+    """Where Kafka is: three brokers that are not to be killed."""
+    return shared()
 
 
-@pytest.fixture(scope="session")
-def kafka(brokers: Cluster) -> KafkaPlace:
-    return KafkaPlace(brokers.bootstrap)
+@pytest.fixture
+def kafka(bootstrap: str) -> KafkaPlace:
+    return KafkaPlace(bootstrap)
 
 
 @pytest.fixture(params=KINDS)

@@ -17,18 +17,17 @@ from servers.postgres import KINDS, fresh_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servers.kafka import Cluster as Brokers
 
 SHARDS = 16
 
 
 @pytest.fixture
-def settings(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def settings(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     schema = fresh_schema(KINDS[-1])
     monkeypatch.setenv("PG_OF_TEST", next(schema))
     yield Settings(
         cluster=Cluster(store="env:PG_OF_TEST", log="kafka", shards=SHARDS),
-        kafka=Kafka(prefix=f"t{secrets.token_hex(4)}", options={"bootstrap.servers": brokers.bootstrap}),
+        kafka=Kafka(prefix=f"t{secrets.token_hex(4)}", options={"bootstrap.servers": bootstrap}),
     )
     next(schema, None)
 

@@ -10,16 +10,28 @@ import pytest
 from arke.errors import ShardDown, StoreUnavailable
 from arke.transport.packing import Bounds
 from conformance.log.logs import KafkaLog, Kept, opened
+from conformance.log.places import KafkaPlace
 from conformance.log.test_log import sight
 from conformance.log.test_members import under_load
-from servers.kafka import free_ports
+from servers.kafka import free_ports, kafka_cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from conformance.log.places import KafkaPlace
     from conformance.log.test_members import Scene
     from servers.kafka import Cluster
+
+
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with kafka_cluster(tmp_path_factory.mktemp("kafka") / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka(brokers: Cluster) -> KafkaPlace:
+    return KafkaPlace(brokers.bootstrap)
 
 
 async def _goes_on(scene: Scene) -> None:
@@ -38,6 +50,7 @@ async def _killed(brokers: Cluster, scene: Scene, node: int) -> None:
     await _goes_on(scene)
 
 
+@pytest.mark.soak
 async def test_a_broker_killed_under_load_loses_nothing_that_was_acknowledged(
     brokers: Cluster, kafka: KafkaPlace, tmp_path: Path
 ) -> None:

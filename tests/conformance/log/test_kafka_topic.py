@@ -17,19 +17,18 @@ from servers.kafka import free_ports
 
 if TYPE_CHECKING:
     from conformance.log.places import KafkaPlace
-    from servers.kafka import Cluster
 
 
-def made_by_hand(brokers: Cluster, partitions: int, config: dict[str, str], copies: int = 3) -> Topic:
-    log = KafkaLog(brokers.bootstrap, f"t{secrets.token_hex(4)}")
-    admin = AdminClient({"bootstrap.servers": brokers.bootstrap})
+def made_by_hand(bootstrap: str, partitions: int, config: dict[str, str], copies: int = 3) -> Topic:
+    log = KafkaLog(bootstrap, f"t{secrets.token_hex(4)}")
+    admin = AdminClient({"bootstrap.servers": bootstrap})
     new = NewTopic(log.options.topic, partitions, copies, config=config)
     admin.create_topics([new])[log.options.topic].result()
     return Topic(log.options)
 
 
-async def test_a_topic_is_made_once_with_a_partition_for_each_shard(brokers: Cluster) -> None:
-    topic = Topic(KafkaLog(brokers.bootstrap, f"t{secrets.token_hex(4)}").options)
+async def test_a_topic_is_made_once_with_a_partition_for_each_shard(bootstrap: str) -> None:
+    topic = Topic(KafkaLog(bootstrap, f"t{secrets.token_hex(4)}").options)
     facts, warnings = await topic.prepare(SHARDS)
     assert (facts.partitions, facts.copies, facts.min_insync, facts.cleanup) == (SHARDS, 3, 2, "delete")
     assert warnings == []
@@ -45,22 +44,22 @@ async def test_a_topic_is_made_once_with_a_partition_for_each_shard(brokers: Clu
     ],
 )
 async def test_a_topic_that_would_lose_or_mix_events_is_refused(
-    brokers: Cluster, partitions: int, config: dict[str, str], said: str
+    bootstrap: str, partitions: int, config: dict[str, str], said: str
 ) -> None:
-    topic = made_by_hand(brokers, partitions, config)
+    topic = made_by_hand(bootstrap, partitions, config)
     await eventually(topic.facts, "the topic")
     with pytest.raises(SettingsError, match=said):
         await topic.prepare(SHARDS)
 
 
-async def test_a_topic_that_was_made_anew_is_refused(brokers: Cluster, kafka: KafkaPlace) -> None:
+async def test_a_topic_that_was_made_anew_is_refused(bootstrap: str, kafka: KafkaPlace) -> None:
     topic = Topic((await kafka.fresh()).options)
     with pytest.raises(SettingsError, match="not the topic that this cluster has read from"):
         await topic.prepare(SHARDS, "AAAAAAAAAAAAAAAAAAAAAA")
 
 
-async def test_a_single_copy_and_a_short_memory_are_warned_of(brokers: Cluster) -> None:
-    topic = made_by_hand(brokers, SHARDS, {"min.insync.replicas": "1", "retention.ms": "3600000"}, copies=1)
+async def test_a_single_copy_and_a_short_memory_are_warned_of(bootstrap: str) -> None:
+    topic = made_by_hand(bootstrap, SHARDS, {"min.insync.replicas": "1", "retention.ms": "3600000"}, copies=1)
     await eventually(topic.facts, "the topic")
     _, warnings = await topic.prepare(SHARDS)
     assert ["min.insync.replicas is 1" in warnings[0], "retention.ms" in warnings[1]] == [True, True]

@@ -12,7 +12,7 @@ from arke.errors import InvalidInput, LogGap, Overloaded
 from arke.shard.commands import Sight
 from arke.transport.message import encode_sight, packed
 from arke.transport.packing import MAX_SIGHT_BYTES, Bounds
-from arke.transport.stream import FULL_BYTES, FULL_MESSAGES, BufferedStream
+from arke.transport.stream import FULL_BYTES, BufferedStream
 from conformance.log.logs import Kept, opened
 from patience import eventually
 
@@ -177,9 +177,12 @@ async def test_a_log_that_ends_before_the_stored_position_is_not_the_one_that_wa
             await ends.reader.open(0, 9).read()
 
 
-async def test_a_stream_that_nobody_reads_is_not_fetched_and_holds_up_no_other(place: Place) -> None:
-    log = await place.fresh()
-    total = 3 * FULL_MESSAGES
+async def test_a_stream_that_nobody_reads_is_not_fetched_and_holds_up_no_other(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, full = await place.fresh(), 256
+    monkeypatch.setattr("arke.transport.stream.FULL_MESSAGES", full)
+    total = 3 * full
     async with opened(log, Kept(), ONE_EACH) as ends:
         for shard in (0, 1):
             await ends.writer.append(shard, [sight(f"{n}") for n in range(total)])
@@ -188,6 +191,6 @@ async def test_a_stream_that_nobody_reads_is_not_fetched_and_holds_up_no_other(p
         await eventually(lambda: slow.full, "a full stream")
         assert names(await read(ends.reader.open(1, 0), total)) == [f"{n}" for n in range(total)]
         messages, size = slow.unread
-        assert messages < 2 * FULL_MESSAGES
+        assert messages < 2 * full
         assert size < 2 * FULL_BYTES
         assert names(await read(slow, total)) == [f"{n}" for n in range(total)]

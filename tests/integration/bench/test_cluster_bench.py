@@ -10,7 +10,7 @@ import pytest
 from arke.bench import cluster
 from arke.bench.evaluation import GROUP
 from arke.bench.figures import Options
-from servers.postgres import GIVEN, KINDS, shared_server
+from servers.postgres import KINDS, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ TINY = Options(seconds=0.1, rounds=1, users=2_000, small=200, large=400)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_measures_and_leaves_nothing(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dsn = GIVEN or shared_server(kind).dsn()
+    dsn = shared(kind)
     monkeypatch.setenv(cluster.SERVER, dsn)
     monkeypatch.setattr(cluster, "EVENTS", 4 * GROUP)
     section = cluster.run(TINY, tmp_path)

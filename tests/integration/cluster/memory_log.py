@@ -31,6 +31,9 @@ class MemoryLog:
     def open(self, shard: int, position: int) -> MemoryStream:
         return MemoryStream(self, shard, position)
 
+    async def check(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 

@@ -11,7 +11,7 @@ from arke.cluster_app import ShardTaker
 from arke.delivery.channel import Wire
 from arke.delivery.secrets import Secrets
 from arke.domain.batch import BatchRun
-from arke.errors import ShardMoved
+from arke.errors import ArkeError, ShardMoved
 from arke.shard.protocol import AskProfile, AskStatus, Drain, Switch
 from e2e.catalogs import device
 from integration.cluster.conftest import SHARDS
@@ -21,6 +21,7 @@ from integration.engine.shards import NotingPoster, prepared, sight
 from patience import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeVar
 
     from arke.shard.protocol import Question, ShardPort
@@ -61,6 +62,13 @@ class Node:
         if found is None:
             raise ShardMoved("not owned here")
         return await found.call(question)
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]:
+        answers: dict[int, A | ArkeError] = {}
+        for number in shards:
+            answer = await self.ask(number, question)
+            answers[number] = answer
+        return answers
 
     async def stop(self) -> None:
         await self.worker.stop()

@@ -31,8 +31,10 @@ from integration.engine.shards import NotingPoster, prepared, sight
 from patience import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from arke.errors import ArkeError
     from arke.shard.protocol import Question
 
 A = TypeVar("A")
@@ -76,6 +78,13 @@ class Node:
         if found is None:
             raise ShardMoved("not owned here")
         return await found.call(question)
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]:
+        answers: dict[int, A | ArkeError] = {}
+        for number in shards:
+            answer = await self.ask(number, question)
+            answers[number] = answer
+        return answers
 
 
 class Nodes:
@@ -187,6 +196,35 @@ def test_a_worker_that_is_fenced_sends_nothing_more_and_takes_the_shard_anew_if_
         await eventually(lambda: not node.worker.shards, "the shard to be dropped")
         with pytest.raises(ShardDown):
             await shard.call(AskStatus())
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_shard_that_could_not_be_finished_in_time_is_nobodys_any_more(tmp_path: Path) -> None:
+    """Nothing leaves from then on; what was in flight ends by itself."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        node.worker.assigned(frozenset({SHARD}))
+        shard = OwnedShard(SHARD, log, Nodes(node))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        first = node.worker.shards[SHARD]
+        poster.gate.clear()
+        await shard.append([sight(1)], evaluated=False)
+        await eventually(lambda: poster.posted, "a message to be in flight")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await node.worker.revoked(frozenset({SHARD}))
+        node.worker.lost(frozenset({SHARD}))
+        assert not first.lease.holds
+        poster.gate.set()
+        await eventually(lambda: first.shard._stopping, "it to end")
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.shards, "the shard to be taken again")
+        await shard.call(Drain(10))
+        assert told(poster) == {"p1": 1}
         await node.worker.stop()
 
     asyncio.run(play())

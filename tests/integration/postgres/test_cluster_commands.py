@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.cluster.standing import SILENT_S, ClusterStatus
+from arke.cluster.standing import SILENT_S, ClusterStatus, standing
+from arke.storage.ports.cluster import RefusedMessages, ShardState
 from arke.storage.ports.nodes import Node
 from arke.storage.postgres.connection import Server, Session
 from arke.storage.postgres.database import Database
@@ -102,11 +103,9 @@ def test_who_owns_what(shell: Shell, dsn: str) -> None:
 
 
 def test_the_shards_of_a_node_that_is_silent_have_no_owner() -> None:
-    from arke.storage.ports.cluster import ShardState
-
     nodes = (Node("a", "x:1", "all", "1", silent_s=SILENT_S), Node("b", "x:2", "all", "1", silent_s=1))
     shards = tuple(ShardState(n, owner, 1, 0, 0, 0.5) for n, owner in enumerate(("a", "b", "gone", None)))
-    assert ClusterStatus("a", nodes, shards).unowned == [0, 2, 3]
+    assert standing("a", nodes, shards, RefusedMessages(0, None)).unowned == (0, 2, 3)
 
 
 @pytest.mark.parametrize("word", ["init", "status"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from arke.cluster.leadership import Leadership
 from arke.cluster.owners import KnownOwners
-from arke.errors import ShardDown, StoreUnavailable
+from arke.errors import ArkeError, ShardDown, StoreUnavailable
 from arke.storage.ports.nodes import LEADS_FOR_S, Node
 from arke.storage.postgres import schema
 from arke.storage.postgres.connection import Server
@@ -18,7 +18,7 @@ from arke.storage.postgres.nodes import PostgresNodes
 from patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from typing import TypeVar
 
     from arke.shard.protocol import Question
@@ -161,6 +161,9 @@ class Address:
         self.address = address
 
     async def ask(self, shard: int, question: Question[A]) -> A:
+        raise NotImplementedError
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]:
         raise NotImplementedError
 
 

@@ -10,7 +10,7 @@ import pytest
 from arke.errors import StoreUnavailable
 from arke.storage.postgres import schema
 from arke.storage.postgres.connection import Server, Session
-from servers.postgres import KINDS, server_of_its_own, shared_server
+from servers.postgres import KINDS, server_of_its_own
 from servers.process import free_port
 
 if TYPE_CHECKING:
@@ -72,12 +72,15 @@ def test_a_role_without_rights(kind: str) -> None:
 def test_tls_is_checked_by_name() -> None:
     if "15" not in KINDS:
         pytest.skip("the server that was given is as it is")
-    server = shared_server("15")
-    safe = Server(server.dsn(host="localhost", sslmode="verify-full", sslrootcert=str(server.certificate)))
-    with safe.connect() as connection:
-        assert connection.info.pgconn.ssl_in_use
-    with pytest.raises(StoreUnavailable, match="certificate"):
-        Server(server.dsn(host="localhost", sslmode="verify-full", sslrootcert=__file__)).connect()
+    with server_of_its_own("15") as server:
+
+        def trusting(file: str) -> Server:
+            return Server(server.dsn(host="localhost", sslmode="verify-full", sslrootcert=file))
+
+        with trusting(str(server.certificate)).connect() as connection:
+            assert connection.info.pgconn.ssl_in_use
+        with pytest.raises(StoreUnavailable, match="certificate"):
+            trusting(__file__).connect()
 
 
 def test_a_password_is_read_at_each_connect(kind: str, tmp_path: Path) -> None:

@@ -396,13 +396,13 @@ def test_a_destination_that_comes_back_while_nobody_runs_batches_is_told_at_the_
     async def story(world: World) -> None:
         await world.apply(acme(enabled=False))
         await world.apply(acme(batch=None))
-        assert world.batches.returning(Catalog(destinations=(acme(),))) == [D]
+        assert await world.batches.returning(Catalog(destinations=(acme(),))) == [D]
         world.fresh()
         await world.apply(acme(batch=None))
         assert triggers(world) == []
         world.batches.start_schedule()
         await world.until(1)
-        assert world.batches.returning(Catalog(destinations=(acme(),))) == []
+        assert await world.batches.returning(Catalog(destinations=(acme(),))) == []
 
     assert triggers(play(story)) == ["return"]
 

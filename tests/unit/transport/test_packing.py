@@ -30,6 +30,9 @@ class Notebook:
     def send(self, message: Packed) -> None:
         self.sent.append(message)
 
+    async def check(self) -> None:
+        return
+
     async def close(self, timeout_s: float) -> None:
         return
 

@@ -32,6 +32,26 @@ class ShardState(msgspec.Struct, frozen=True):
     proved_s: float | None
 
 
+class RefusedMessage(msgspec.Struct, frozen=True):
+    """A message of the log, or the event at a place in it (`item`, from 0; -1: all of it), that nobody could read.
+    `at` in epoch seconds.
+    """
+
+    source: str
+    shard: int
+    position: int
+    item: int
+    at: int
+    reason: str
+
+
+class RefusedMessages(msgspec.Struct, frozen=True):
+    """How many are kept, and the newest."""
+
+    count: int
+    newest: RefusedMessage | None
+
+
 class ClusterStore(Protocol):
     """Every call may suspend and raises StoreUnavailable."""
 
@@ -51,6 +71,10 @@ class ClusterStore(Protocol):
 
     async def shards(self) -> Sequence[ShardState]:
         """All, by number. Raises StoreUnavailable where there is no cluster, or one of another version."""
+        ...
+
+    async def refused(self) -> RefusedMessages:
+        """What the log held and nobody could read, of the last days."""
         ...
 
     async def close(self) -> None:

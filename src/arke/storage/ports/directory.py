@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
+from arke.errors import CatalogChanged
 from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
@@ -78,6 +79,13 @@ class StoredCatalog(msgspec.Struct, frozen=True):
     retired: dict[int, dict[str, int]] = {}
 
 
+def already_applied(version: int) -> CatalogChanged:
+    """What a store raises for a version that it has."""
+    return CatalogChanged(
+        f"another catalog was applied meanwhile, as version {version}: look at the plan again, and apply then"
+    )
+
+
 class Catalogs(Protocol):
     """Versions are never changed. Every call may suspend and raises StoreUnavailable."""
 
@@ -94,7 +102,7 @@ class Catalogs(Protocol):
         ...
 
     async def add(self, stored: StoredCatalog) -> None:
-        """Durable on return. Raises StoreUnavailable also for a version that is stored already."""
+        """Durable on return. Raises CatalogChanged where this version is stored already."""
         ...
 
 
@@ -159,8 +167,18 @@ class Runs(Protocol):
         """
         ...
 
+    async def begin(self, record: BatchRecord) -> bool:
+        """Store a run that begins. False, and nothing is stored, where its number is taken, or a run of its
+        destination has not finished.
+        """
+        ...
+
     async def newest(self, destination: int, limit: int, up_to: int | None = None) -> list[BatchRecord]:
         """The newest runs of a destination, newest first; of those with a number of at most `up_to`."""
+        ...
+
+    async def newest_of_each(self) -> list[BatchRecord]:
+        """The newest run of every destination that has any, by destination."""
         ...
 
     async def unfinished(self) -> list[BatchRecord]:

@@ -13,6 +13,31 @@ LEADS_FOR_S: Final = 6.0
 """A leader that has not been heard of for so long leads no more."""
 
 
+class LoadingFile(msgspec.Struct, frozen=True):
+    """A data file that is being loaded, and how far: `lines` of `total` (0: not known yet)."""
+
+    file: str
+    lines: int
+    total: int
+
+
+class NodeFigures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a node says of itself: whether it does its part, and what its intake has done since it started, as in
+    `Status`. `behind`: how many messages of the log each of its shards has not taken, for those that have not all.
+    """
+
+    ready: bool = False
+    under_way: int = 0
+    room: int = 0
+    overloaded: int = 0
+    refused_by_code: dict[str, int] = {}
+    ids_dropped: dict[str, int] = {}
+    takeovers_refused: int = 0
+    privacy_requests_large: int = 0
+    loading: LoadingFile | None = None
+    behind: dict[int, int] = {}
+
+
 class Node(msgspec.Struct, frozen=True):
     """A node under a name that no other process has or had: where other nodes ask it (`host:port`), its role, its
     version of Arke, and the version of the catalog that it goes by. `started` in epoch seconds, `silent_s` how long
@@ -26,6 +51,7 @@ class Node(msgspec.Struct, frozen=True):
     catalog: int = 0
     started: int = 0
     silent_s: float = 0.0
+    figures: NodeFigures = NodeFigures()
 
 
 class Nodes(Protocol):
@@ -45,6 +71,10 @@ class Nodes(Protocol):
 
     async def owners(self) -> dict[int, str]:
         """The address of the node that owns each shard, for those that somebody owns."""
+        ...
+
+    async def owner_names(self) -> dict[int, str]:
+        """The name of the node that took each shard last, and has not let it go; it may be there no more."""
         ...
 
     async def lead(self, name: str) -> int | None:

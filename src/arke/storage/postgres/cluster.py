@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.storage.ports.cluster import Made, ShardState
+from arke.storage.ports.cluster import Made, RefusedMessage, RefusedMessages, ShardState
 from arke.storage.postgres.database import Database, fetched, queries
 from arke.storage.postgres.schema import MIGRATIONS, check, initialise
 from arke.storage.sql_files import migrations
@@ -40,6 +40,11 @@ class PostgresCluster:
     def _shards(self, connection: Connection) -> list[ShardState]:
         check(connection, self._name)
         return [ShardState(*row) for row in fetched(connection, SQL["shards"])]
+
+    async def refused(self) -> RefusedMessages:
+        ((count,),) = await self.database.rows(SQL["count_refused"])
+        newest = await self.database.rows(SQL["newest_refused"])
+        return RefusedMessages(count, RefusedMessage(*newest[0]) if newest else None)
 
     async def close(self) -> None:
         self.database.close()

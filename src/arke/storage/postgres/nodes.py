@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from arke.storage.ports.nodes import LEADS_FOR_S, Node
+import msgspec
+
+from arke.storage.ports.nodes import LEADS_FOR_S, Node, NodeFigures
 from arke.storage.postgres.database import queries, transaction
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 SQL = queries("nodes")
 FORGOTTEN_AFTER_S: Final = 3_600.0
+_decode = msgspec.json.Decoder(NodeFigures).decode
 
 
 class PostgresNodes:
@@ -28,10 +31,14 @@ class PostgresNodes:
         await self._database.run(lambda connection: connection.execute(SQL["leave"], (name,)))
 
     async def all(self) -> list[Node]:
-        return [Node(*row) for row in await self._database.rows(SQL["all"])]
+        rows = await self._database.rows(SQL["all"])
+        return [msgspec.structs.replace(Node(*facts), figures=_decode(figures)) for *facts, figures in rows]
 
     async def owners(self) -> dict[int, str]:
         return dict(await self._database.rows(SQL["owners"]))
+
+    async def owner_names(self) -> dict[int, str]:
+        return dict(await self._database.rows(SQL["owner_names"]))
 
     async def lead(self, name: str) -> int | None:
         rows = await self._database.rows(SQL["lead"], {"name": name, "lease_s": LEADS_FOR_S})
@@ -47,6 +54,7 @@ class PostgresNodes:
 
 def _here(connection: Connection, node: Node) -> None:
     with transaction(connection):
-        row = (node.name, node.address, node.role, node.version, node.catalog)
+        figures = msgspec.json.encode(node.figures)
+        row = (node.name, node.address, node.role, node.version, node.catalog, figures)
         connection.execute(SQL["here"], row)
         connection.execute(SQL["forget"], (FORGOTTEN_AFTER_S,))

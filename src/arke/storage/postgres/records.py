@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
 from arke.errors import InvalidInput
-from arke.storage.ports.directory import BATCH_RUNS_KEPT, StoredCatalog, StoredRequest
+from arke.storage.ports.directory import BATCH_RUNS_KEPT, StoredCatalog, StoredRequest, already_applied
 from arke.storage.postgres.database import InOrder, columns, fetched, queries, transaction
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class PostgresCatalogs:
     async def add(self, stored: StoredCatalog) -> None:
         versions, retired = msgspec.json.encode(stored.mapping_versions), msgspec.json.encode(stored.retired)
         row = (stored.version, stored.at, stored.body, versions, stored.note, retired)
-        await self._database.rows(CATALOGS["add"], row)
+        if not await self._database.rows(CATALOGS["add"], row):
+            raise already_applied(stored.version)
 
 
 def _catalog(row: Row) -> StoredCatalog:
@@ -136,9 +137,21 @@ class PostgresRuns:
     async def save(self, record: BatchRecord) -> None:
         await self._changes.run(_save_run, record)
 
+    async def begin(self, record: BatchRecord) -> bool:
+        row = {
+            "destination": record.destination,
+            "number": record.number,
+            "slot": record.slot,
+            "body": msgspec.msgpack.encode(record),
+        }
+        return bool(await self._changes.rows(RUNS["begin"], row))
+
     async def newest(self, destination: int, limit: int, up_to: int | None = None) -> list[BatchRecord]:
         rows = await self._database.rows(RUNS["newest"], (destination, up_to, limit))
         return [_decode_run(body) for (body,) in rows]
+
+    async def newest_of_each(self) -> list[BatchRecord]:
+        return [_decode_run(body) for (body,) in await self._database.rows(RUNS["newest_of_each"])]
 
     async def unfinished(self) -> list[BatchRecord]:
         return [_decode_run(body) for (body,) in await self._database.rows(RUNS["unfinished"])]

@@ -11,7 +11,14 @@ import msgspec
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
 from arke.errors import InvalidInput
-from arke.storage.ports.directory import BATCH_RUNS_KEPT, AuditEnd, AuditEntry, StoredCatalog, StoredRequest
+from arke.storage.ports.directory import (
+    BATCH_RUNS_KEPT,
+    AuditEnd,
+    AuditEntry,
+    StoredCatalog,
+    StoredRequest,
+    already_applied,
+)
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
     from arke.domain.batch import Presence
     from arke.domain.identity import IdKey
-    from arke.storage.sqlite.connection import Bindings, Database
+    from arke.storage.sqlite.connection import Bindings, Database, Row
     from arke.storage.sqlite.files import SqliteFiles
     from arke.storage.sqlite.identities import SqliteIdentities
 
@@ -124,7 +131,11 @@ class SqliteCatalogs:
     async def add(self, stored: StoredCatalog) -> None:
         versions, retired = msgspec.json.encode(stored.mapping_versions), msgspec.json.encode(stored.retired)
         row = (stored.version, stored.at, stored.body, versions, stored.note, retired)
-        await self._database.write(self._database.run, CATALOGS["add"], row)
+        await self._database.write(self._add, row)
+
+    def _add(self, row: Row) -> None:
+        if self._database.connection.execute(CATALOGS["add"], row).fetchone() is None:
+            raise already_applied(row[0])
 
 
 class SqliteRequests:
@@ -198,8 +209,18 @@ class SqliteRuns:
         run(RUNS["save"], (record.destination, record.number, record.slot, record.finished_at, body))
         run(RUNS["bound"], (record.destination, record.number - BATCH_RUNS_KEPT))
 
+    async def begin(self, record: BatchRecord) -> bool:
+        return await self._database.write(self._begin, record)
+
+    def _begin(self, record: BatchRecord) -> bool:
+        row = (record.destination, record.number, record.slot, msgspec.msgpack.encode(record))
+        return self._database.connection.execute(RUNS["begin"], row).fetchone() is not None
+
     async def newest(self, destination: int, limit: int, up_to: int | None = None) -> list[BatchRecord]:
         return self._records(RUNS["newest"], (destination, up_to, limit))
+
+    async def newest_of_each(self) -> list[BatchRecord]:
+        return self._records(RUNS["newest_of_each"])
 
     async def unfinished(self) -> list[BatchRecord]:
         return self._records(RUNS["unfinished"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = get_logger("kafka")
 
 POLL_S: Final = 0.1
+CHECK_S: Final = 2.0
 PURGED_WITHIN_S: Final = 5.0
 _NOT_STORED: Final = frozenset(
     {
@@ -92,6 +93,13 @@ class KafkaCarrier:
             message.answered(Overloaded("Kafka's queue is full: try again shortly"))
         except KafkaException as error:
             message.answered(_meaning(error.args[0]))
+
+    async def check(self) -> None:
+        """The brokers say where the topic is."""
+        try:
+            await self._loop.run_in_executor(None, self._producer.list_topics, self._topic, CHECK_S)
+        except KafkaException as error:
+            raise StoreUnavailable(f"Kafka does not answer: {error.args[0].str()}") from None
 
     async def close(self, timeout_s: float) -> None:
         left = await self._loop.run_in_executor(None, self._producer.flush, timeout_s)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict, deque
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -72,11 +73,11 @@ class ConsumerThread:
 
     def open(self, shard: int, position: int) -> BufferedStream:
         stream = BufferedStream(self._topic, shard, position, self, self._refused)
-        self._asked.append(lambda: self._fetch(stream))
+        self._asked.append(partial(self._fetch, stream))
         return stream
 
     def closed(self, stream: BufferedStream) -> None:
-        self._asked.append(lambda: self._drop(stream))
+        self._asked.append(partial(self._drop, stream))
 
     def join(self, members: GroupEvents) -> None:
         """Let the group say which shards are this worker's."""
@@ -101,8 +102,8 @@ class ConsumerThread:
             while not self._stopping:
                 try:
                     self._round()
-                except KafkaException as error:  # also what a callback met, which poll passes on
-                    log.error("kafka_consumer", error=error.args[0].name(), message=error.args[0].str())
+                except KafkaException as error:
+                    _say(error)
         finally:
             self._answer()
             self._consumer.close()
@@ -115,8 +116,17 @@ class ConsumerThread:
             self._deliver([first, *self._consumer.consume(FETCHED_TOGETHER - 1, 0)])
 
     def _answer(self) -> None:
+        """In the order in which it was asked. What fails is tried again in the next round: a stream that was
+        forgotten would wait for ever.
+        """
         while self._asked:
-            self._asked.popleft()()
+            asked = self._asked.popleft()
+            try:
+                asked()
+            except KafkaException as error:
+                self._asked.appendleft(asked)
+                _say(error)
+                return
 
     def _fetch(self, stream: BufferedStream) -> None:
         shard = stream.shard
@@ -149,12 +159,12 @@ class ConsumerThread:
         fetched = [shard for shard in shards if shard in self._fetched]
         paused = [shard for shard in fetched if shard in self._paused]
         if paused:
-            self._consumer.resume([self._partition(shard) for shard in paused])
+            self._go_on(paused)
+        self._consumer.incremental_unassign([self._partition(shard) for shard in fetched])
         for shard in fetched:
             self._streams.pop(shard, None)
         self._fetched.difference_update(fetched)
         self._paused.difference_update(fetched)
-        self._consumer.incremental_unassign([self._partition(shard) for shard in fetched])
 
     def _partition(self, shard: int) -> TopicPartition:
         return TopicPartition(self._topic, shard)
@@ -167,10 +177,17 @@ class ConsumerThread:
             self._paused.update(full)
 
     def _resume(self) -> None:
-        ready = [shard for shard in self._paused if shard in self._streams and not self._streams[shard].full]
+        ready = [shard for shard in self._paused if shard in self._streams and self._streams[shard].has_room]
         if ready:
-            self._consumer.resume([self._partition(shard) for shard in ready])
+            self._go_on(ready)
             self._paused.difference_update(ready)
+
+    def _go_on(self, shards: list[int]) -> None:
+        """Resume, twice: librdkafka drops a resume that crosses its own pause at a rebalance (its issue 5591), and
+        says nothing. The second finds nothing to do, or does it.
+        """
+        for _ in range(2):
+            self._consumer.resume([self._partition(shard) for shard in shards])
 
     def _deliver(self, messages: list[Message]) -> None:
         fetched: defaultdict[int, list[Fetched]] = defaultdict(list)
@@ -191,8 +208,11 @@ class ConsumerThread:
         """The newest positions, as the last fetch said them."""
         ends = []
         for shard in shards:
-            _, high = self._consumer.get_watermark_offsets(self._partition(shard), cached=True)
-            ends.append(high)
+            try:
+                _, end = self._consumer.get_watermark_offsets(self._partition(shard), cached=True)
+            except KafkaException:
+                end = 0
+            ends.append(end)
         return ends
 
     def _failed(self, error: KafkaError, shard: int | None) -> None:
@@ -212,14 +232,18 @@ class ConsumerThread:
         self._loop.call_soon_threadsafe(step, *arguments)
 
     # --- rebalances, in the thread ----------------------------------------------------------------------
+    # What raises here would take the messages with it that were fetched together with the news.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing is fetched before it is opened: where to begin is for the store to say."""
         shards = _shards(partitions)
         self._mine |= shards
-        consumer.incremental_assign([])
+        try:
+            consumer.incremental_assign([])
+        except KafkaException as error:
+            _say(error)
         for shard in shards & self._early.keys():
-            self._fetch(self._early.pop(shard))
+            self._asked.appendleft(partial(self._fetch, self._early.pop(shard)))  # it may be closed next
         if shards and self._members is not None:
             self._members.assigned(shards)
 
@@ -237,13 +261,20 @@ class ConsumerThread:
 
     def _let_go(self, shards: frozenset[int]) -> None:
         self._mine -= shards
-        self._unassign(shards)
+        try:
+            self._unassign(shards)
+        except KafkaException as error:
+            _say(error)
 
 
 def _put(puts: list[tuple[BufferedStream, list[Fetched]]], ends: list[int]) -> None:
     for (stream, fetched), end in zip(puts, ends, strict=True):
         stream.put(fetched)
         stream.end = max(stream.end, end)
+
+
+def _say(error: KafkaException) -> None:
+    log.error("kafka_consumer", error=error.args[0].name(), message=error.args[0].str())
 
 
 def _shards(partitions: list[TopicPartition]) -> frozenset[int]:

@@ -13,8 +13,8 @@ from arke.background import Background
 from arke.errors import ShardMoved
 from arke.log import get_logger
 from arke.shard.protocol import Refusal
-from arke.transport.answering import answered_by
-from arke.transport.frames import decode_call, read_frame, refusal_frame
+from arke.transport.answering import answered_by, answers_of
+from arke.transport.frames import answer_frame, decode_call, read_frame, refusal_frame
 from arke.transport.peers.trust import Trust, Untrusted, admit
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ class PeerDoor:
 
     async def _answer(self, call: Call, writer: asyncio.StreamWriter) -> None:
         shard = self._shards.get(call.shard)
-        if shard is None:
+        if call.shards:
+            frame = answer_frame(call.number, await answers_of(self._shards, call.shards, call.question))
+        elif shard is None:
             moved = ShardMoved(f"shard {call.shard} is not owned here")
             frame = refusal_frame(call.number, Refusal.of(moved))
         else:

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from arke.errors import ShardDown
-from arke.transport.frames import call_frame, decode_answer, read_frame, reader_of
+from arke.transport.frames import (
+    call_each_frame,
+    call_frame,
+    decode_answer,
+    decode_each,
+    read_frame,
+    reader_of,
+)
 from arke.transport.peers.trust import Trust, Untrusted, greet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from arke.errors import ArkeError
     from arke.shard.protocol import Question
 
 A = TypeVar("A")
@@ -22,7 +32,7 @@ STREAM_LIMIT_BYTES: Final = 1 << 20
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    kind: type[Question[Any]]
+    read: Callable[[msgspec.Raw], Any]
     future: asyncio.Future[Any]
 
 
@@ -45,11 +55,30 @@ class Peer:
         """
         writer = await self._connected()
         self._number += 1
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._asked[self._number] = _Asked(type(question), future)
+        frame = call_frame(self._number, question, shard)
+        answer: A = await self._answered(writer, frame, reader_of(type(question)))
+        return answer
+
+    async def ask_each(self, shards: Sequence[int], question: Question[A]) -> dict[int, A | ArkeError]:
+        """Ask several shards of that node at once: what each answered or refused. Raises ShardDown."""
+        writer = await self._connected()
+        self._number += 1
+        frame = call_each_frame(self._number, question, shards)
+        kind = type(question)
+        answers: dict[int, A | ArkeError] = await self._answered(
+            writer, frame, lambda body: decode_each(body, kind)
+        )
+        return answers
+
+    async def _answered(
+        self, writer: asyncio.StreamWriter, frame: bytes, read: Callable[[msgspec.Raw], Any]
+    ) -> Any:
+        """The answer to the call with the newest number."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked[self._number] = _Asked(read, future)
         # Whoever reads from it sees that it broke, too, and answers the question.
         with contextlib.suppress(ConnectionError, RuntimeError):
-            writer.write(call_frame(self._number, question, shard))
+            writer.write(frame)
             await writer.drain()
         return await future
 
@@ -94,7 +123,7 @@ class Peer:
                 if answer.refusal is not None:
                     asked.future.set_exception(answer.refusal.error())
                 else:
-                    asked.future.set_result(reader_of(asked.kind)(answer.body))
+                    asked.future.set_result(asked.read(answer.body))
         except (ConnectionError, asyncio.IncompleteReadError, msgspec.MsgspecError):
             return
         finally:

@@ -77,6 +77,9 @@ class PostgresCarrier:
             raise ShardDown("the log has not heard of its standby: nobody knows whether the events last")
         return _positions(shards, dict(rows))
 
+    async def check(self) -> None:
+        await self._session.run(lambda connection: connection.execute("SELECT 1"))
+
     async def close(self, timeout_s: float) -> None:
         await self._background.until_idle(timeout_s)
         await self._background.stop()

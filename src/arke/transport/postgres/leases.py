@@ -65,7 +65,7 @@ class LeaseAssignment:
 
     async def _keep(self, owner: ShardOwner) -> None:
         while True:
-            asked_at = time.monotonic()
+            asked_at, giving = time.monotonic(), self._giving
             renewal = asyncio.ensure_future(self._session.run(self._renew))
             await asyncio.wait({renewal}, timeout=max(0.0, self._proved_at + LEASE_S - asked_at))
             if time.monotonic() - self._proved_at > LEASE_S:
@@ -76,12 +76,13 @@ class LeaseAssignment:
                 log.warning("lease_not_renewed", message=str(error))
             else:
                 self._proved_at = asked_at
-                self._see(owner, state)
+                self._see(owner, state, giving)
             await asyncio.sleep(RENEW_S)
 
-    def _see(self, owner: ShardOwner, state: _State) -> None:
+    def _see(self, owner: ShardOwner, state: _State, giving: frozenset[int]) -> None:
+        """`giving`: what the answer may still have, though it is others' by now."""
         self._lose(owner, self._mine - state.shards)
-        new = state.shards - self._mine - self._giving
+        new = state.shards - self._mine - self._giving - giving
         if new:
             log.info("shards_assigned", shards=sorted(new))
             self._mine |= new

@@ -25,6 +25,8 @@ class PostgresRefused:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.count = 0
+        """Those that this process could not read."""
 
     async def refuse(self, unreadable: Sequence[Unreadable]) -> None:
         columns = [list(column) for column in zip(*map(msgspec.structs.astuple, unreadable), strict=True)]
@@ -35,3 +37,4 @@ class PostgresRefused:
                 connection.execute(SQL["trim_refused"], (KEPT_S,))
 
         await self._session.run(work)
+        self.count += len(unreadable)

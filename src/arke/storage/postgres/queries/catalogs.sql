@@ -14,3 +14,4 @@ SELECT version, at, note FROM catalog ORDER BY version DESC
 
 -- name: add
 INSERT INTO catalog (version, at, body, mapping_versions, note, retired) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING RETURNING version

@@ -9,3 +9,10 @@ INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING
 -- name: shards
 SELECT shard, owner, epoch, position, profiles, extract(epoch FROM clock_timestamp() - proved)::float8
 FROM shard ORDER BY shard
+
+-- name: count_refused
+SELECT count(*) FROM refused
+
+-- name: newest_refused
+SELECT source, shard, position, item, extract(epoch FROM at)::bigint, reason
+FROM refused ORDER BY at DESC, source, shard, position, item LIMIT 1

@@ -4,6 +4,13 @@
 INSERT INTO batch_run (destination, number, slot, finished_at, body) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (destination, number) DO UPDATE SET finished_at = excluded.finished_at, body = excluded.body
 
+-- name: begin
+-- Of two nodes that begin one at once, both take the same number.
+INSERT INTO batch_run (destination, number, slot, body)
+SELECT %(destination)s, %(number)s, %(slot)s, %(body)s
+WHERE NOT EXISTS (SELECT FROM batch_run WHERE destination = %(destination)s AND finished_at IS NULL)
+ON CONFLICT DO NOTHING RETURNING number
+
 -- name: bound
 -- The newest slot stays, however many runs a person has asked for since.
 DELETE FROM batch_run
@@ -13,6 +20,9 @@ WHERE destination = %(destination)s AND number <= %(number)s AND finished_at IS 
 -- name: newest
 SELECT body FROM batch_run
 WHERE destination = %s AND number <= coalesce(%s::bigint, number) ORDER BY number DESC LIMIT %s
+
+-- name: newest_of_each
+SELECT DISTINCT ON (destination) body FROM batch_run ORDER BY destination, number DESC
 
 -- name: unfinished
 SELECT body FROM batch_run WHERE finished_at IS NULL ORDER BY destination, number

@@ -13,4 +13,4 @@ SELECT coalesce(max(version), 0) FROM catalog
 SELECT version, at, note FROM catalog ORDER BY version DESC
 
 -- name: add
-INSERT INTO catalog VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO catalog VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING version

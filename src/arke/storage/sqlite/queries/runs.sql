@@ -4,6 +4,11 @@
 INSERT INTO batch_run VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (destination, number) DO UPDATE SET finished_at = excluded.finished_at, body = excluded.body
 
+-- name: begin
+INSERT INTO batch_run SELECT ?1, ?2, ?3, NULL, ?4
+WHERE NOT EXISTS (SELECT 1 FROM batch_run WHERE destination = ?1 AND (finished_at IS NULL OR number = ?2))
+RETURNING number
+
 -- name: bound
 -- The newest slot stays, however many runs a person has asked for since.
 DELETE FROM batch_run
@@ -12,6 +17,10 @@ WHERE destination = ?1 AND number <= ?2 AND finished_at IS NOT NULL
 
 -- name: newest
 SELECT body FROM batch_run WHERE destination = ? AND number <= coalesce(?, number) ORDER BY number DESC LIMIT ?
+
+-- name: newest_of_each
+SELECT body FROM batch_run b
+WHERE number = (SELECT max(number) FROM batch_run WHERE destination = b.destination) ORDER BY destination
 
 -- name: unfinished
 SELECT body FROM batch_run WHERE finished_at IS NULL
