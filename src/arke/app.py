@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from arke.delivery.observer import FiguresObserver
     from arke.engine.moves import MoveDriver
     from arke.engine.shards import Together
+    from arke.privacy.copies import Copy
     from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
@@ -181,9 +182,11 @@ def engine_over(
     owned: Callable[[], Collection[int]] | None = None,
     together: Together | None = None,
     reaches: Callable[[], bool] = lambda: True,
+    copies: Sequence[Copy] = (),
 ) -> Engine:
     """The services of an engine, each over those that it needs. `owned`, where other processes write the directory
-    too: the shards that this one owns. `together` as in `Shards`, `reaches` as in `Ingestion`.
+    too: the shards that this one owns. `together` as in `Shards`, `reaches` as in `Ingestion`, `copies` as in
+    `Engine`.
     """
     given = settings or Settings()
     identity = Identity(
@@ -242,6 +245,7 @@ def engine_over(
         audit=audit,
         clock=clock,
         consent=consent_rules(given),
+        copies=copies,
     )
 
 

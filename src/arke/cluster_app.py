@@ -25,6 +25,7 @@ from arke.domain.catalog import Catalog
 from arke.errors import InvalidInput, SettingsError
 from arke.log import get_logger
 from arke.onboarding.inbox import Inbox
+from arke.privacy.copies import Copy
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
@@ -38,6 +39,7 @@ from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import Topic, problems, warnings
+from arke.transport.postgres.refused import KEPT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import CatchUp
     from arke.settings import Settings
     from arke.storage.committer import Committer
+    from arke.transport.kafka.topic import TopicFacts
     from arke.transport.ports import LogReader
 
 log = get_logger("node")
@@ -120,9 +123,9 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
         return msgspec.structs.replace(moved, seconds=round(time.monotonic() - began, 1))
 
 
-async def check_topic(settings: Settings, server: Server, shards: int) -> None:
-    """Before a node takes or reads events. Raises SettingsError where the topic is none for this cluster, and
-    StoreUnavailable where the brokers, or the store, do not answer.
+async def check_topic(settings: Settings, server: Server, shards: int) -> TopicFacts:
+    """Before a node takes or reads events: what the topic is. Raises SettingsError where it is none for this
+    cluster, and StoreUnavailable where the brokers, or the store, do not answer.
     """
     topic, store = Topic(kafka_of(settings)), PostgresCluster(server)
     try:
@@ -136,6 +139,30 @@ async def check_topic(settings: Settings, server: Server, shards: int) -> None:
         raise SettingsError("\n".join(wrong))
     for warning in warnings(topic.name, facts):
         log.warning("topic", problem=warning)
+    return facts
+
+
+def copies_of(settings: Settings, topic: TopicFacts | None) -> tuple[Copy, ...]:
+    """What a privacy request leaves to time in this cluster; `topic` where Kafka carries its events."""
+    if topic is None:
+        events = Copy(
+            "the log of events (table log)",
+            None,
+            "a message is deleted seconds after its shard has taken it",
+        )
+    elif topic.retention_ms < 0:
+        events = Copy(f"topic {kafka_of(settings).topic}", None, "it never expires: set retention.ms")
+    else:
+        events = Copy(
+            f"topic {kafka_of(settings).topic}", topic.retention_ms // 1000, "retention.ms of the topic"
+        )
+    unread = Copy("table refused", KEPT_S, "messages that nobody could read")
+    server = Copy(
+        "PostgreSQL's files, write-ahead log and backups",
+        None,
+        "until VACUUM and writes go over them, and as long as backups are kept",
+    )
+    return events, unread, server
 
 
 class PreparedTopic:

@@ -23,7 +23,7 @@ from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, check_topic, kafka_of, postgres_of
+from arke.cluster_app import ShardTaker, check_topic, copies_of, kafka_of, postgres_of
 from arke.delivery.secrets import resolve_secret
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
@@ -45,7 +45,7 @@ from arke.transport.peers.trust import Certificates, Trust
 from arke.transport.postgres.carrier import PostgresCarrier
 from arke.transport.postgres.leases import LeaseAssignment
 from arke.transport.postgres.reader import PostgresReader
-from arke.transport.postgres.refused import PostgresRefused
+from arke.transport.postgres.refused import PRUNED_EVERY_S, PostgresRefused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from arke.settings import Cluster, Settings
     from arke.storage.ports.nodes import Nodes
     from arke.storage.postgres.connection import Server
+    from arke.transport.kafka.topic import TopicFacts
     from arke.transport.ports import Assignment, LogReader, LogWriter
 
 SAID_EVERY_S: Final = 1.0
@@ -114,6 +115,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             owned=worker.shards.keys,
             together=OwnedShards(owned, owners),
             reaches=health.reaches,
+            copies=copies_of(settings, way.topic),
         )
         stack.push_async_callback(engine.stop)
         lead = Lead(engine)
@@ -134,6 +136,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead, here)),
             "follow",
         )
+        background.spawn(every(PRUNED_EVERY_S, way.refused.prune), "prune")
         if works:
             door = PeerDoor(worker.shards, trust)
             await door.start(listener)
@@ -159,6 +162,7 @@ class _Way(msgspec.Struct, frozen=True):
     reader: LogReader
     assignment: Assignment
     refused: PostgresRefused
+    topic: TopicFacts | None = None
 
 
 async def _way(
@@ -172,13 +176,13 @@ async def _way(
     refused = PostgresRefused(session("refused"))
     if settings.cluster.log == "kafka":
         options = kafka_of(settings)
-        await check_topic(settings, server, shards)
+        topic = await check_topic(settings, server, shards)
         consumer = ConsumerThread(options, refused)
         if not reads:
             await consumer.stop()
         writer = PackedWriter(KafkaCarrier(options))
         stack.push_async_callback(writer.close)
-        return _Way(writer, consumer, KafkaAssignment(consumer), refused)
+        return _Way(writer, consumer, KafkaAssignment(consumer), refused, topic)
     writer = PackedWriter(PostgresCarrier(session("append")))
     stack.push_async_callback(writer.close)
     reader = PostgresReader(session("fetch"), refused)

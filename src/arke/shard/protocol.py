@@ -254,9 +254,10 @@ class AskSeen(Question[dict[str, Result]], tag=True, frozen=True):
 
 
 class AskProfile(Question[Dossier], tag=True, frozen=True):
-    """Everything kept about one device."""
+    """Everything kept about one device; `behind_log`: with all that the shard's log has of it by now."""
 
     uuid: str
+    behind_log: bool = False
 
 
 class AskStanding(Question[Standing], tag=True, frozen=True):

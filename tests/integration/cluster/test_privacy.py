@@ -115,6 +115,9 @@ class GatedLog:
         await self.gate.pass_through()
         return await self._log.append(shard, sights)
 
+    async def check(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 
