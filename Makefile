@@ -7,13 +7,16 @@ BIN    := $(VENV)/bin
 MANIFESTS  := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 KUBERNETES := 1.34
 
-.PHONY: help demo test lint types imports unit soak bench lock clean
+.PHONY: help demo demo-cluster test lint types imports unit soak bench lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 demo: $(VENV)/run.stamp ## watch Arke do its job on this machine: about a minute, ends by itself
 	$(BIN)/arke demo
+
+demo-cluster: $(VENV)/run.stamp ## the same on a cluster, a node of which is killed; starts the PostgreSQL that is installed
+	$(BIN)/arke demo --cluster
 
 test: $(VENV)/dev.stamp lint types imports unit ## everything CI runs
 

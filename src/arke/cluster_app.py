@@ -6,7 +6,6 @@ import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
@@ -113,8 +112,8 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
             f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
             "they are"
         )
-    with held_still(data), TemporaryDirectory(prefix="arke-import-") as scratch, ExitStack() as stack:
-        leaving = LeavingDirectory(data.absolute(), Path(scratch))
+    with held_still(data), ExitStack() as stack:
+        leaving = LeavingDirectory(data.absolute())
         stack.callback(leaving.close)
         arriving = ArrivingCluster(postgres_of(settings))
         stack.callback(arriving.close)

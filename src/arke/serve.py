@@ -20,6 +20,7 @@ from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
+from arke.engine.sources.reading import Sources
 from arke.errors import SettingsError
 from arke.garbage import collect_seldom, keep_what_is_there
 from arke.intake.http import intake_app, intake_server
@@ -28,6 +29,7 @@ from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
+from arke.source_app import reading_sources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -90,9 +92,12 @@ async def open_doors(
         async with (
             _engine(data, settings, role) as (engine, node),
             onboarding(engine, data, settings) as files,
+            _sources(engine, settings, node, takes=takes) as sources,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, node)
+            operations = Operations(
+                engine, SystemClock(), checkers, confined_to(settings), files, node, sources
+            )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -160,6 +165,19 @@ async def _engine(
             yield node.engine, node.view
     finally:
         lock.release()
+
+
+@contextlib.asynccontextmanager
+async def _sources(
+    engine: Engine, settings: Settings, node: ClusterNode | None, *, takes: bool
+) -> AsyncIterator[Sources]:
+    """The topics that a node reads that takes events."""
+    if not takes:
+        yield Sources(engine.directory.sources)
+        return
+    name = node.name if node is not None else "engine"
+    async with reading_sources(engine, settings, name) as sources:
+        yield sources
 
 
 def intake_settings(settings: Settings) -> IntakeSettings:

@@ -1,5 +1,5 @@
-"""People are forgotten while the nodes that see to it are killed: each request ends, with its report, and nothing of
-them is left anywhere, whatever comes late.
+"""People are forgotten while the nodes that see to it are killed: each request ends, with its report, and nothing
+of them is left anywhere, whatever comes late.
 """
 
 from __future__ import annotations

@@ -104,9 +104,14 @@ class NodeProcess:
 
 
 class World:
-    """Everything, until the end of the block. Start nodes with `node`."""
+    """Everything, until the end of the block. Start nodes with `node`. `cluster` are more options of that section,
+    `more` are further sections.
+    """
 
-    def __init__(self, folder: Path, kind: str, brokers: Brokers | None = None) -> None:
+    def __init__(
+        self, folder: Path, kind: str, brokers: Brokers | None = None, *, cluster: str = "", more: str = ""
+    ) -> None:
+        self._options, self._more = cluster, more
         self._folder = folder
         self.postgres = PostgresServer(kind)
         self.brokers = brokers
@@ -127,7 +132,7 @@ class World:
             '[server]\nintake = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n[auth]\nintake = "open"\n'
             '[egress]\nallow_cidrs = ["127.0.0.0/8"]\n'
             f'[cluster]\nstore = "env:ARKE_PG"\nshards = {SHARDS}\npeers = "127.0.0.1:0"\n'
-            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{kafka}'
+            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{self._options}{kafka}{self._more}'
         )
         done = self.arke("cluster", "init", "--config", str(self.config))
         assert done.returncode == 0, done.stderr

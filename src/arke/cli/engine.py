@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+from arke.cli.sources import source_lines
 from arke.domain.digits import MAX_PORT
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def _show(figures: Status) -> None:
             f"data source {one.data_source}: {one.ids:,} id(s) that up to {one.devices:,} devices shared on a day: "
             "most likely what a tag sends for everybody; `deny` it in the catalog\n"
         )
+    for source in figures.sources:
+        sys.stdout.write(source_lines(source))
     sys.stdout.write(_consent(figures.consent))
     if figures.audit is not None:
         sys.stdout.write(

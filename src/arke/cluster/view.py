@@ -41,7 +41,7 @@ class NodeView:
         store: ClusterStore,
         unread: Callable[[], int],
     ) -> None:
-        self._name = name
+        self.name = name
         self._engine = engine
         self._worker = worker
         self._health = health
@@ -109,7 +109,7 @@ class NodeView:
         return [
             node.figures
             for node in await self._nodes.all()
-            if node.name != self._name and node.silent_s < SILENT_S
+            if node.name != self.name and node.silent_s < SILENT_S
         ]
 
     async def catalog_followed(self, version: int) -> list[str]:
@@ -117,7 +117,7 @@ class NodeView:
         end = loop.time() + FOLLOWED_WITHIN_S
         while True:
             there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
-            late = [node.name for node in there if node.catalog < version and node.name != self._name]
+            late = [node.name for node in there if node.catalog < version and node.name != self.name]
             if not late or loop.time() >= end:
                 return late
             await asyncio.sleep(LOOK_AGAIN_S)

@@ -11,6 +11,7 @@ from arke.delivery.circuit import CircuitState
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.engine.sources.reading import Sources, SourceStatus
 from arke.errors import ArkeError
 from arke.intake.settings import ConsentRules
 from arke.operations.nodes import ClusterFacts, NodeStatus
@@ -79,7 +80,8 @@ class Status(msgspec.Struct, frozen=True):
     had an `event_id` that had counted, and `late` were of people who had withdrawn since they were accepted, so
     that nothing was taken of them. `unasked_keys` are names of keys that no rule asks for, those that came
     most first; `never_realised` are traits that nobody has realised since their rule is as it is, the first of
-    `traits_never_realised`. `audit`: how many entries the audit has, and the seal of the last. `consent`: what
+    `traits_never_realised`. `sources` are topics of others that events are read from.
+    `audit`: how many entries the audit has, and the seal of the last. `consent`: what
     the intake asks for. `away`: shards that did not answer, of which nothing is counted here. Of a `cluster`
     these are the figures of all nodes; it is None where there is one engine.
     """
@@ -110,6 +112,7 @@ class Status(msgspec.Struct, frozen=True):
     traits_never_realised: int = 0
     never_realised: list[int] = []
     consent: ConsentRules = ConsentRules()
+    sources: list[SourceStatus] = []
     away: list[int] = []
     cluster: ClusterFacts | None = None
 
@@ -129,9 +132,12 @@ class OwnStatus(msgspec.Struct, frozen=True):
 class StatusOperations:
     """How an engine is. `node` where it is one of a cluster's."""
 
-    def __init__(self, engine: Engine, node: ClusterNode | None = None) -> None:
+    def __init__(
+        self, engine: Engine, node: ClusterNode | None = None, sources: Sources | None = None
+    ) -> None:
         self._engine = engine
         self._node = node
+        self._sources = sources or Sources(engine.directory.sources)
 
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable where none answers."""
@@ -143,6 +149,7 @@ class StatusOperations:
         if not parts:
             await engine.shards.ask(0, each)  # says why
         status = await self._common(await self._status(parts))
+        status = msgspec.structs.replace(status, sources=await self._sources.status())
         ready = status.ready and not away
         if self._node is None:
             return msgspec.structs.replace(status, shards=len(engine.shards), away=away, ready=ready)
@@ -165,7 +172,12 @@ class StatusOperations:
             return None
         own, leads = await node.own(), node.leads
         status = await self._status([*own.shards, own.gone])
-        status = msgspec.structs.replace(status, shards=len(own.shards), ready=node.ready())
+        status = msgspec.structs.replace(
+            status,
+            shards=len(own.shards),
+            ready=node.ready(),
+            sources=await self._sources.own(node.name, unread=leads),
+        )
         if not leads:
             return OwnStatus(status, own, leads, None)
         return OwnStatus(await self._common(status), own, leads, len((await node.facts()).unowned))

@@ -40,10 +40,12 @@ OWN_TABLES: Final = {
     "log": "nothing is in the log of an engine that has stopped: it answers once an event is stored",
     "log_end": "as the log",
     "refused": "what could not be read of a log of this kind",
+    "upload": "files that were sent are loaded before; receipts stay in the directory",
+    "upload_part": "as uploads",
 }
 """Tables of a cluster into which nothing is copied."""
-MUST_BE_EMPTY: Final = (*TABLES, "log", "refused")
-NUMBERED: Final = ("privacy_request", "data_file", "joining", "feed")
+MUST_BE_EMPTY: Final = (*TABLES, "log", "refused", "upload")
+NUMBERED: Final = ("privacy_request", "data_file", "joining", "feed", "source_refused")
 JOURNAL: Final = ("last", "first", "until", "count", "body")
 RECORDS_TOGETHER: Final = 100
 """Of the journal in one row."""
