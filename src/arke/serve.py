@@ -15,7 +15,7 @@ import msgspec
 from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, consent_rules, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.data_directory import SOCKET_FILE, DataLock, reachable
+from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
@@ -90,8 +91,7 @@ async def open_doors(
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with (
-            _engine(data, settings, role) as (engine, node),
-            onboarding(engine, data, settings) as files,
+            _engine(data, settings, role) as (engine, files, node),
             _sources(engine, settings, node, takes=takes) as sources,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
@@ -145,24 +145,29 @@ async def open_doors(
 @contextlib.asynccontextmanager
 async def _engine(
     data: Path, settings: Settings, role: Role
-) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
+) -> AsyncIterator[tuple[Engine, Onboarding, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
-        async with running_engine(data, settings) as engine:
-            yield engine, None
+        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+            yield engine, files, None
         return
     try:
         from arke.cluster_node import running_node
     except ImportError as error:
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
     collect_seldom()
+    if (data / DIRECTORY_FILE).exists():
+        raise SettingsError(
+            f"cluster.store: {data} has the data of an engine without a cluster, which no node would use: "
+            f"`arke cluster import --data {data}` moves it in; start nodes with another --data"
+        )
     lock = DataLock(data)
     try:
-        async with running_node(settings, role) as node:
+        async with running_node(data, settings, role) as node:
             keep_what_is_there()
-            yield node.engine, node.view
+            yield node.engine, node.files, node.view
     finally:
         lock.release()
 

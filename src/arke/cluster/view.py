@@ -13,7 +13,7 @@ from arke.shard.protocol import AskStatus
 from arke.storage.ports.nodes import LoadingFile, NodeFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from arke.cluster.fed_shard import FedShard
     from arke.cluster.health import Health
@@ -49,6 +49,8 @@ class NodeView:
         self._store = store
         self._unread = unread
         self.leadership: Leadership | None = None
+        self.say: Callable[[], Awaitable[None]] | None = None
+        """Tells the others how this node is, now rather than in a moment."""
 
     @property
     def leads(self) -> bool:
@@ -113,6 +115,8 @@ class NodeView:
         ]
 
     async def catalog_followed(self, version: int) -> list[str]:
+        if self.say is not None:
+            await self.say()
         loop = asyncio.get_running_loop()
         end = loop.time() + FOLLOWED_WITHIN_S
         while True:

@@ -248,7 +248,7 @@ def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
         under_way=status.under_way + sum(one.under_way for one in others),
         room=status.room + sum(one.room for one in others),
         refused=status.refused + sum(one.overloaded for one in others),
-        refused_by_code=dict(refused),
+        refused_by_code=dict(+refused),
         ids_dropped=dict(dropped),
         takeovers_refused=status.takeovers_refused + sum(one.takeovers_refused for one in others),
         privacy_requests_large=status.privacy_requests_large

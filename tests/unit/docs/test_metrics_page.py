@@ -7,7 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from arke.api.metrics import render_metrics
 from arke.engine.batches import RunFacts
 from arke.engine.sources.reading import PartitionStatus, SourceStatus
-from arke.operations.status import DestinationStatus, SharedIds, Status
+from arke.operations.nodes import NodeStatus
+from arke.operations.status import DestinationStatus, OwnStatus, SharedIds, Status
+from arke.shard.protocol import NOTHING_COUNTED
+from arke.transport.ports import Rebalances
 from unit.docs.pages import code, page, rows
 
 
@@ -58,10 +61,12 @@ def scraped() -> dict[str, tuple[str, str]]:
             )
         ],
     )
+    node = NodeStatus([], NOTHING_COUNTED, {3: 7}, Rebalances(), 0)
+    own = OwnStatus(status, node, leads=True, unowned=0)
     return {
         sample.name: (family.type, ", ".join(f"`{label}`" for label in sorted(sample.labels, reverse=True)))
         for family in text_string_to_metric_families(
-            render_metrics(status, {("intake", "bad_request"): 1}).decode()
+            render_metrics(status, {("intake", "bad_request"): 1}, own).decode()
         )
         for sample in family.samples
     }

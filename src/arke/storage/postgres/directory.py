@@ -15,6 +15,7 @@ from arke.storage.postgres.records import PostgresCatalogs, PostgresRequests, Po
 from arke.storage.postgres.schema import INIT, check, count_shards
 from arke.storage.postgres.sources import PostgresSources
 from arke.storage.postgres.suppression import PostgresSuppression
+from arke.storage.postgres.uploads import PostgresUploads
 
 if TYPE_CHECKING:
     from arke.storage.postgres.connection import Connection, Server
@@ -51,6 +52,7 @@ class PostgresDirectory:
         self.runs = PostgresRuns(database)
         self.requests = PostgresRequests(database, self.identities, self.files)
         self.tokens = PostgresTokens(database)
+        self.uploads = PostgresUploads(database)
         self.audit = PostgresAudit(database, key)
         self.sources = PostgresSources(database)
 
