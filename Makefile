@@ -5,19 +5,27 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types imports unit soak bench lock clean
+MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+
+.PHONY: help demo demo-cluster test lint types imports unit soak bench lock clean
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 demo: $(VENV)/run.stamp ## watch Arke do its job on this machine: about a minute, ends by itself
 	$(BIN)/arke demo
+
+demo-cluster: $(VENV)/run.stamp ## the same on a cluster, a node of which is killed (needs PostgreSQL)
+	$(BIN)/arke demo --cluster
 
 test: $(VENV)/dev.stamp lint types imports unit ## everything CI runs
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict -c deploy/.yamllint deploy
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k 1.30 $(MANIFESTS)
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k 1.37 $(MANIFESTS)
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy

@@ -41,7 +41,7 @@ from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
 from arke.errors import SettingsError
 from arke.intake.settings import ConsentRules
-from arke.onboarding.inbox import Inbox
+from arke.onboarding.inbox import FolderInbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
 from arke.operations.engine import Engine
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from arke.delivery.observer import FiguresObserver
     from arke.engine.moves import MoveDriver
     from arke.engine.shards import Together
+    from arke.onboarding.inbox import Inbox
     from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
@@ -317,19 +318,24 @@ def file_loader(engine: Engine) -> Loader:
 @asynccontextmanager
 async def onboarding(engine: Engine, data: Path, settings: Settings) -> AsyncIterator[Onboarding]:
     """Takes files for a running engine until the way out; what is not loaded by then waits in the inbox."""
-    watched = settings.onboarding
-    service = Onboarding(
-        file_loader(engine),
-        Inbox(data / INBOX_FOLDER),
-        SystemClock(),
-        folder=Path(watched.folder) if watched.folder else None,
-        every_s=watched.every_s,
-    )
+    service = onboarding_over(engine, FolderInbox(data / INBOX_FOLDER), settings)
     await service.start()
     try:
         yield service
     finally:
         await service.stop()
+
+
+def onboarding_over(engine: Engine, inbox: Inbox, settings: Settings) -> Onboarding:
+    """Takes files for an engine, and loads none before it is started."""
+    watched = settings.onboarding
+    return Onboarding(
+        file_loader(engine),
+        inbox,
+        SystemClock(),
+        folder=Path(watched.folder) if watched.folder else None,
+        every_s=watched.every_s,
+    )
 
 
 def catalog_checkers() -> Checkers:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.app import check_egress, engine_over, https_wire
+from arke.app import check_egress, engine_over, https_wire, onboarding_over
 from arke.background import Background, every
 from arke.clock import SystemClock, SystemEntropy
 from arke.cluster.health import LOOKED_EVERY_S, Health
@@ -23,19 +23,22 @@ from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, check_topic, kafka_of, postgres_of
+from arke.cluster_app import ShardTaker, check_cluster, kafka_of, servers_of
 from arke.delivery.secrets import resolve_secret
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger
+from arke.onboarding.shared_inbox import SharedInbox
 from arke.settings import host_and_port
 from arke.storage.committer import ThreadCommitter
+from arke.storage.ports.cluster import STORE
 from arke.storage.ports.nodes import Node
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Session
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.directory import PostgresDirectory
 from arke.storage.postgres.nodes import PostgresNodes
+from arke.storage.postgres.shard_map import ShardMap
 from arke.transport.kafka.assignment import KafkaAssignment
 from arke.transport.kafka.carrier import KafkaCarrier
 from arke.transport.kafka.consumer import ConsumerThread
@@ -49,8 +52,10 @@ from arke.transport.postgres.refused import PostgresRefused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from arke.cluster.role import Role
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.settings import Cluster, Settings
     from arke.storage.ports.nodes import Nodes
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
 
 SAID_EVERY_S: Final = 1.0
 FOLLOWED_EVERY_S: Final = 0.5
+SPOOL_FOLDER: Final = "spool"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 log = get_logger("node")
@@ -71,16 +77,20 @@ class RunningNode(msgspec.Struct, frozen=True):
     engine: Engine
     worker: Worker
     view: NodeView
+    files: Onboarding
 
 
 @asynccontextmanager
-async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningNode]:
+async def running_node(data: Path, settings: Settings, role: Role) -> AsyncIterator[RunningNode]:
     """A node over the cluster's store and log; gives up its shards, and says that it goes, on the way out.
+    `data`: a folder of its own, of which nothing is needed after a restart.
 
     Raises SettingsError, SecretUnresolved, StoreUnavailable, StoreTooNew, InvalidInput.
     """
     check_egress(settings.egress)
-    server, trust = postgres_of(settings), trust_of(settings.cluster)
+    servers, trust = servers_of(settings), trust_of(settings.cluster)
+    await check_cluster(settings)
+    server = servers[STORE]
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(settings.cluster))
@@ -89,13 +99,13 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
         shards = await directory.shards(settings.cluster.shards)
         database = Database(server, 1)
         stack.callback(database.close)
-        nodes = PostgresNodes(database)
-        store = PostgresCluster(server)
+        nodes, places = PostgresNodes(database), ShardMap(database)
+        store = PostgresCluster(servers)
         stack.push_async_callback(store.close)
         works = role in ("all", "worker")
         way = await _way(stack, settings, server, name, shards, reads=works)
         catch_up = CatchUp(directory.catalogs)
-        taker = ShardTaker(server, name, https_wire(settings), shards, way.reader, catch_up)
+        taker = ShardTaker(servers, places, name, https_wire(settings), shards, way.reader, catch_up)
         worker = Worker(taker)
         taker.gone = worker.gone
         peers = Peers(trust, address, worker.shards)
@@ -116,12 +126,15 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             reaches=health.reaches,
         )
         stack.push_async_callback(engine.stop)
-        lead = Lead(engine)
+        files = onboarding_over(engine, SharedInbox(directory.uploads, data / SPOOL_FOLDER), settings)
+        stack.push_async_callback(files.stop)
+        lead = Lead(engine, files)
         await engine.identity.start()
         await engine.catalogs.follow()
         engine.links.watch()
         view = NodeView(name, engine, worker, health, nodes, store, lambda: way.refused.count)
         here = _Here(nodes, Node(name, address, role, version("arke")), engine, view, health)
+        view.say = here.say
         background = Background()
         stack.push_async_callback(background.stop)
         await health.look()
@@ -134,6 +147,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead, here)),
             "follow",
         )
+        background.spawn(every(SAID_EVERY_S, partial(_set_aside, worker, places)), "set-aside")
         if works:
             door = PeerDoor(worker.shards, trust)
             await door.start(listener)
@@ -149,7 +163,7 @@ async def running_node(settings: Settings, role: Role) -> AsyncIterator[RunningN
             view.leadership.start()
             stack.push_async_callback(view.leadership.stop)
         log.info("node_up", name=name, role=role, address=address)
-        yield RunningNode(name, engine, worker, view)
+        yield RunningNode(name, engine, worker, view, files)
 
 
 class _Way(msgspec.Struct, frozen=True):
@@ -172,7 +186,6 @@ async def _way(
     refused = PostgresRefused(session("refused"))
     if settings.cluster.log == "kafka":
         options = kafka_of(settings)
-        await check_topic(settings, server, shards)
         consumer = ConsumerThread(options, refused)
         if not reads:
             await consumer.stop()
@@ -241,6 +254,12 @@ class _Here:
     async def leave(self) -> None:
         with suppress(StoreUnavailable):
             await self._nodes.leave(self._node.name)
+
+
+async def _set_aside(worker: Worker, places: ShardMap) -> None:
+    """Give up, for a while, what is to be moved to another server."""
+    with suppress(StoreUnavailable):
+        worker.set_aside(await places.moving())
 
 
 async def _follow(

@@ -71,6 +71,11 @@ class ArkeError(Exception):
 _BY_CODE: dict[str, type[ArkeError]] = {ArkeError.code: ArkeError}
 
 
+def codes_of(kinds: tuple[type[ArkeError], ...]) -> frozenset[str]:
+    """The codes of these errors, and of all beneath them."""
+    return frozenset().union(*({kind.code} | codes_of(tuple(kind.__subclasses__())) for kind in kinds))
+
+
 def rebuild(code: str, message: str, details: Mapping[str, Any], status: int | None = None) -> ArkeError:
     """The error that another process raised. A code that is not known here (of a newer version, a door or a proxy)
     goes by its HTTP status, if there is one; else it is Unavailable.
@@ -217,9 +222,12 @@ class Unavailable(ArkeError):
 
 
 class StoreUnavailable(Unavailable):
-    """Disk full or I/O error: nothing of the group was acknowledged."""
+    """Disk full or I/O error: nothing of the group was acknowledged. `by_settings`: it will not be any better
+    before somebody sets something right.
+    """
 
     code = "store_unavailable"
+    by_settings: bool = False
 
 
 class Fenced(StoreUnavailable):

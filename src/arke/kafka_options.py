@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 REFUSED: Final = {
     "acks": "every event is acknowledged by all replicas in sync",
@@ -25,11 +25,22 @@ REFUSED: Final = {
     "enable.gapless.guarantee": "it means nothing here",
 }
 
+REFUSED_OF_SOURCES: Final = {
+    "enable.auto.commit": "offsets are kept in the directory",
+    "enable.auto.offset.store": "offsets are kept in the directory",
+    "auto.offset.reset": "`start` says where to begin; an offset that is gone is reported, and read on from",
+    "group.id": "it is `group`",
+    "group.protocol": REFUSED["group.protocol"],
+    "partition.assignment.strategy": REFUSED["partition.assignment.strategy"],
+    "enable.partition.eof": "it means nothing here",
+}
+"""The same where a topic of others is read: nothing is written there, and they may use transactions."""
 
-def check_options(names: Iterable[str]) -> None:
+
+def check_options(names: Iterable[str], refused: Mapping[str, str] = REFUSED) -> None:
     """Raises InvalidInput for an option that cannot be set."""
     for name in names:
-        if name in REFUSED:
-            raise InvalidInput(f"{name} cannot be set: {REFUSED[name]}")
+        if name in refused:
+            raise InvalidInput(f"{name} cannot be set: {refused[name]}")
         if name.endswith("_cb") or name.startswith("on_"):
             raise InvalidInput(f"{name} is a function, which a setting cannot be")

@@ -15,18 +15,21 @@ import msgspec
 from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, consent_rules, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.data_directory import SOCKET_FILE, DataLock, reachable
+from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
 from arke.doors.server import raise_file_limit
+from arke.engine.sources.reading import Sources
 from arke.errors import SettingsError
+from arke.garbage import collect_seldom, keep_what_is_there
 from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
+from arke.source_app import reading_sources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from arke.catalog.destinations import Checkers
     from arke.cluster.role import Role
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.operations.nodes import ClusterNode
     from arke.settings import Settings
@@ -87,11 +91,13 @@ async def open_doors(
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with (
-            _engine(data, settings, role) as (engine, node),
-            onboarding(engine, data, settings) as files,
+            _engine(data, settings, role) as (engine, files, node),
+            _sources(engine, settings, node, takes=takes) as sources,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
-            operations = Operations(engine, SystemClock(), checkers, confined_to(settings), files, node)
+            operations = Operations(
+                engine, SystemClock(), checkers, confined_to(settings), files, node, sources
+            )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
             refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
@@ -139,24 +145,44 @@ async def open_doors(
 @contextlib.asynccontextmanager
 async def _engine(
     data: Path, settings: Settings, role: Role
-) -> AsyncIterator[tuple[Engine, ClusterNode | None]]:
+) -> AsyncIterator[tuple[Engine, Onboarding, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
-        async with running_engine(data, settings) as engine:
-            yield engine, None
+        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+            yield engine, files, None
         return
     try:
         from arke.cluster_node import running_node
     except ImportError as error:
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
+    collect_seldom()
+    if (data / DIRECTORY_FILE).exists():
+        raise SettingsError(
+            f"cluster.store: {data} has the data of an engine without a cluster, which no node would use: "
+            f"`arke cluster import --data {data}` moves it in; start nodes with another --data"
+        )
     lock = DataLock(data)
     try:
-        async with running_node(settings, role) as node:
-            yield node.engine, node.view
+        async with running_node(data, settings, role) as node:
+            keep_what_is_there()
+            yield node.engine, node.files, node.view
     finally:
         lock.release()
+
+
+@contextlib.asynccontextmanager
+async def _sources(
+    engine: Engine, settings: Settings, node: ClusterNode | None, *, takes: bool
+) -> AsyncIterator[Sources]:
+    """The topics that a node reads that takes events."""
+    if not takes:
+        yield Sources(engine.directory.sources)
+        return
+    name = node.name if node is not None else "engine"
+    async with reading_sources(engine, settings, name) as sources:
+        yield sources
 
 
 def intake_settings(settings: Settings) -> IntakeSettings:

@@ -16,23 +16,30 @@ import msgspec
 
 from arke.delivery.https.proxy import check_proxy
 from arke.delivery.secrets import check_reference
+from arke.domain.catalog import MAX_ID
 from arke.domain.consent.tcf import MAX_VENDOR, PURPOSES
 from arke.domain.digits import MAX_PORT, whole_number
 from arke.errors import InvalidInput, SettingsError
 from arke.intake.origins import listeners, parse_origins
-from arke.kafka_options import check_options
+from arke.kafka_options import REFUSED_OF_SOURCES, check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Purpose = Annotated[int, msgspec.Meta(ge=1, le=PURPOSES)]
+DataSource = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Section")
 
 BROKERS: Final = frozenset({"bootstrap.servers", "metadata.broker.list"})
 """librdkafka's names for where the brokers are."""
+
+
+MAX_CONTEXT_IDS: Final = 7
+"""Beside `anonymousId`, `previousId` and `userId`: an event has ten ids at the most."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,6 +214,10 @@ class Cluster(Section, frozen=True):
                 raise ValueError(
                     f"cluster.servers: {name!r} is no name: a letter, then letters, digits, - and _"
                 )
+            if name == "store":
+                raise ValueError(
+                    "cluster.servers: store is the name of the server of cluster.store: take another"
+                )
             _check(reference, f"cluster.servers: {name}", check_reference)
         _check(self.password_command, "cluster.password_command", shlex.split)
 
@@ -222,10 +233,73 @@ class Kafka(Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check(self.options, "kafka.options", check_options)
-        for name, value in self.options.items():
-            if isinstance(value, str) and value.startswith(("env:", "file:")):
-                _check(value, f"kafka.options: {name}", check_reference)
+        _check_references(self.options, "kafka.options")
         _check(self.token_command, "kafka.token_command", shlex.split)
+
+
+class KafkaSource(Section, frozen=True):
+    """A topic that other teams write, read like `/v1/events` in the consumer group `group` (empty: `arke-TOPIC`).
+    `start`: where a partition begins that was never read. `options` and `token_command` as in `Kafka`.
+    """
+
+    topic: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+    options: dict[str, str | int | float | bool]
+    format: Literal["arke", "segment"] = "arke"
+    group: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    start: Literal["earliest", "latest"] = "earliest"
+    token_command: str = ""
+
+    def __post_init__(self) -> None:
+        _check(
+            self.options, "intake.kafka.options", lambda options: check_options(options, REFUSED_OF_SOURCES)
+        )
+        if not BROKERS & self.options.keys():
+            raise ValueError('intake.kafka.options: "bootstrap.servers" has to say where the brokers are')
+        _check_references(self.options, "intake.kafka.options")
+        _check(self.token_command, "intake.kafka.token_command", shlex.split)
+
+    @property
+    def reads_as(self) -> str:
+        """The consumer group."""
+        return self.group or f"arke-{self.topic}"
+
+
+class SegmentCalls(Section, frozen=True):
+    """How calls of Segment's API become events: the data sources of `anonymousId` and `userId` (without one that id
+    is left out) and of ids in `context`, by their paths; `prefix` stands before names of properties and traits.
+    """
+
+    anonymous_id: DataSource | None = None
+    user_id: DataSource | None = None
+    context_ids: dict[str, DataSource] = {}
+    prefix: Annotated[str, msgspec.Meta(max_length=32)] = "c_"
+
+    def __post_init__(self) -> None:
+        if len(self.context_ids) > MAX_CONTEXT_IDS:
+            raise ValueError(f"intake.segment.context_ids: an event has room for {MAX_CONTEXT_IDS} of them")
+        for path in self.context_ids:
+            if not all(path.split(".")):
+                raise ValueError(
+                    f"intake.segment.context_ids: {path!r} is no path: names and dots, as device.advertisingId"
+                )
+
+    @property
+    def some(self) -> bool:
+        """Whether a call can name anybody."""
+        return self.anonymous_id is not None or self.user_id is not None or bool(self.context_ids)
+
+
+class Intake(Section, frozen=True):
+    """Where events come from besides the doors: topics of Kafka; and how calls of Segment's API become events."""
+
+    kafka: tuple[KafkaSource, ...] = ()
+    segment: SegmentCalls = SegmentCalls()
+
+
+def _check_references(options: Mapping[str, object], name: str) -> None:
+    for option, value in options.items():
+        if isinstance(value, str) and value.startswith(("env:", "file:")):
+            _check(value, f"{name}: {option}", check_reference)
 
 
 def _check(value: T, name: str, check: Callable[[T], object]) -> None:
@@ -250,6 +324,7 @@ class Settings(Section, frozen=True):
     onboarding: OnboardingFolder = OnboardingFolder()
     privacy: Privacy = Privacy()
     secrets: Secrets = Secrets()
+    intake: Intake = Intake()
     cluster: Cluster = Cluster()
     kafka: Kafka = Kafka()
 
@@ -259,6 +334,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     settings = Settings() if path is None else _from_file(path)
     settings = _with_environment(settings, os.environ if environ is None else environ)
     _check_cluster(settings)
+    _check_sources(settings)
     return settings
 
 
@@ -277,6 +353,30 @@ def _check_cluster(settings: Settings) -> None:
         raise SettingsError('kafka.options: "bootstrap.servers" has to say where the brokers are')
 
 
+def _check_sources(settings: Settings) -> None:
+    """The same of topics that are read."""
+    seen = set()
+    for source in settings.intake.kafka:
+        if (source.reads_as, source.topic) in seen:
+            raise SettingsError(
+                f"intake.kafka: {source.topic} is listed twice for the group {source.reads_as}: "
+                "the nodes share its partitions by themselves"
+            )
+        seen.add((source.reads_as, source.topic))
+        if source.format == "segment" and not settings.intake.segment.some:
+            raise SettingsError(
+                "intake.segment: whose ids are they? Set anonymous_id, user_id or context_ids to data sources"
+            )
+        if (
+            settings.cluster.store
+            and settings.cluster.log == "kafka"
+            and source.reads_as == settings.kafka.prefix
+        ):
+            raise SettingsError(
+                f"intake.kafka.group: {source.reads_as!r} is the group of the workers (kafka.prefix): name another"
+            )
+
+
 def _from_file(path: Path) -> Settings:
     try:
         text = path.read_text()
@@ -288,8 +388,8 @@ def _from_file(path: Path) -> Settings:
     try:
         return msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
-        name, problem = _in_words(str(error))
-        raise SettingsError(f"{path}{_place(text, name)}: {problem}") from None
+        name, problem, table = _in_words(str(error))
+        raise SettingsError(f"{path}{_place(text, name, table)}: {problem}") from None
 
 
 def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -306,28 +406,43 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         value: Any = environ.get(variable)
         if value is None:
             continue
-        *above, option = name.split(".")
-        section = getattr(settings, above[0]) if above else settings
-        if isinstance(getattr(section, option), tuple):
+        path = name.split(".")
+        given = _at(settings, path)
+        if name in TABLES:
+            value = _json(variable, value, list[dict[str, Any]], '[{"name": "value"}]')
+        elif isinstance(given, tuple):
             value = [part.strip() for part in value.split(",") if part.strip()]
-        elif isinstance(getattr(section, option), dict):
-            value = _mapping(variable, value)
-        changed = msgspec.to_builtins(section) | {option: value}
+        elif isinstance(given, dict):
+            value = _json(variable, value, dict[str, Any], '{"name": "value"}')
         try:
-            section = msgspec.convert(changed, type(section), strict=False)
+            settings = _changed(settings, path, value)
         except msgspec.ValidationError as error:
-            problem = str(error).partition(" - at ")[0]
-            raise SettingsError(f"{variable}: {_with_values(name, problem)}") from None
-        settings = msgspec.structs.replace(settings, **{above[0]: section}) if above else section
+            problem, _, at = str(error).partition(" - at ")
+            problem = f"{problem} - at {at}" if name in TABLES else _with_values(name, problem)
+            raise SettingsError(f"{variable}: {problem}") from None
     return settings
 
 
-def _mapping(variable: str, text: str) -> dict[str, Any]:
-    """In the environment a mapping is JSON. Raises SettingsError."""
+def _json(variable: str, text: str, kind: type[T], form: str) -> T:
+    """In the environment mappings and tables are JSON. Raises SettingsError."""
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError:
-        raise SettingsError(f'{variable}: it is to be JSON, as {{"name": "value"}}') from None
+        raise SettingsError(f"{variable}: it is to be JSON, as {form}") from None
+
+
+def _at(section: Section, path: Sequence[str]) -> Any:
+    for option in path:
+        section = getattr(section, option)
+    return section
+
+
+def _changed(section: S, path: Sequence[str], value: Any) -> S:
+    """The section with another value at a path. Raises msgspec.ValidationError."""
+    option, *below = path
+    if below:
+        return msgspec.structs.replace(section, **{option: _changed(getattr(section, option), below, value)})
+    return msgspec.convert(msgspec.to_builtins(section) | {option: value}, type(section), strict=False)
 
 
 def _options(section: Section, prefix: str = "") -> Iterator[str]:
@@ -343,20 +458,35 @@ OPTIONS = tuple(_options(Settings()))
 """Every option by its dotted name, such as `server.intake`."""
 
 
-def _in_words(problem: str) -> tuple[str, str]:
-    """The dotted name of the option that msgspec found wrong, and what is wrong with it."""
+TABLES: Final = {"intake.kafka": KafkaSource}
+"""Options that are lists of tables."""
+_IN_TABLES: Final = tuple(
+    f"{name}.{field}" for name, kind in TABLES.items() for field in kind.__struct_fields__
+)
+
+
+def _in_words(problem: str) -> tuple[str, str, int]:
+    """The dotted name of the option that msgspec found wrong, what is wrong with it, and in which table of a list,
+    counted from 0.
+    """
     problem, _, at = problem.partition(" - at `$")
-    name = re.sub(r"\[.*", "", at.rstrip("`")).lstrip(".")
+    at = at.rstrip("`").lstrip(".")
+    table = re.match(r"([\w.]+)\[(\d+)\]", at)
+    number = 0
+    if table is not None and table[1] in TABLES:
+        number = int(table[2])
+        at = table[1] + at[table.end() :]
+    name = re.sub(r"\[.*", "", at)
     unknown = re.search("unknown field `(.*)`", problem, re.DOTALL)
     if problem.startswith(f"{name}."):  # the section says itself which of its options is wrong
-        return problem.partition(":")[0], problem
+        return problem.partition(":")[0], problem, number
     if unknown is None:
-        return name, f"{name}: {_with_values(name, problem)}" if name else problem
+        return name, f"{name}: {_with_values(name, problem)}" if name else problem, number
     name = f"{name}.{unknown[1]}".lstrip(".")
-    known = {*OPTIONS, *(option.partition(".")[0] for option in OPTIONS)}
+    known = {*OPTIONS, *_IN_TABLES, *(option.partition(".")[0] for option in OPTIONS)}
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(OPTIONS)}"
-    return name, f"unknown option {name!r} ({hint})"
+    return name, f"unknown option {name!r} ({hint})", number
 
 
 def _with_values(name: str, problem: str) -> str:
@@ -364,8 +494,8 @@ def _with_values(name: str, problem: str) -> str:
     wrong = re.fullmatch("Invalid enum value '(.*)'", problem, re.DOTALL)
     if wrong is None:
         return problem
-    *above, option = name.split(".")
-    section = type(getattr(Settings(), above[0])) if above else Settings
+    above, _, option = name.rpartition(".")
+    section = TABLES.get(above) or (type(_at(Settings(), above.split("."))) if above else Settings)
     values = _values(get_type_hints(section)[option])
     return f"{wrong[1]!r} is none of {', '.join(value or 'nothing' for value in values)}"
 
@@ -376,17 +506,20 @@ def _values(kind: object) -> list[str]:
     return found or [value for one in get_args(kind) for value in _values(one)]
 
 
-def _place(text: str, name: str) -> str:
-    """`:line:column` of an option or a section in the text of a file; empty where it is written unusually."""
-    above = ""
+def _place(text: str, name: str, table: int = 0) -> str:
+    """`:line:column` of an option or a section in the text of a file; empty where it is written unusually. `table`
+    counts those of the same name before it.
+    """
+    above, before = "", -1
     for number, line in enumerate(text.splitlines(), 1):
-        found = re.match(r"\s*(\[)?\s*([\w.-]+)\s*(?(1)\]|=)", line)
+        found = re.match(r"\s*(\[{1,2})?\s*([\w.-]+)\s*(?(1)\]|=)", line)
         if found is None:
             continue
         if found[1]:
             above = found[2]
+            before += above in TABLES and name.startswith(above)
         here = above if found[1] else f"{above}.{found[2]}".lstrip(".")
-        if here == name:
+        if here == name and (before == table or above not in TABLES):
             return f":{number}:{found.start(2) + 1}"
     return ""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ import msgspec
 from arke.background import Background
 from arke.data_directory import PRIVATE_UMASK
 from arke.errors import ArkeError
+from arke.garbage import collect_seldom, keep_what_is_there
 from arke.log import configure_logging, get_logger
 from arke.settings import Settings
 from arke.transport.answering import answered_by
@@ -46,8 +46,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     settings = msgspec.json.decode(arguments.settings, type=Settings)
     connection = socket.socket(fileno=arguments.socket)
-    # Larger young generations: the engine makes many objects and no cycles.
-    gc.set_threshold(50_000, 50, 50)
+    collect_seldom()
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -65,7 +64,7 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     except ArkeError as error:
         log.error("start_failed", code=error.code, message=str(error))
         sys.exit(1)
-    gc.freeze()
+    keep_what_is_there()
     calls = Background()
 
     async def answer(call: Call) -> None:

@@ -76,10 +76,14 @@ class NodeProcess:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def is_named(self, name: str) -> bool:
         """Whether it is the node that the cluster knows by this name."""
-        assert self._process is not None
-        return f"-{self._process.pid}-" in name
+        return f"-{self.pid}-" in name
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -102,12 +106,21 @@ class NodeProcess:
 
 
 class World:
-    """Everything, until the end of the block. Start nodes with `node`."""
+    """Everything, until the end of the block. Start nodes with `node`. `more` are further sections of its
+    settings.
+    """
 
     def __init__(
-        self, folder: Path, kind: str, brokers: Brokers | None = None, *, pooled: bool = False
+        self,
+        folder: Path,
+        kind: str,
+        brokers: Brokers | None = None,
+        *,
+        pooled: bool = False,
+        more: str = "",
     ) -> None:
         """`pooled`: nodes reach PostgreSQL through a pooler in transaction mode."""
+        self._more = more
         self._folder = folder
         self._pooled = pooled
         self._stack = ExitStack()
@@ -139,7 +152,7 @@ class World:
             '[egress]\nallow_cidrs = ["127.0.0.0/8"]\n'
             f'[cluster]\nstore = "env:ARKE_PG"\nshards = {SHARDS}\npeers = "127.0.0.1:0"\n'
             f'prepared_statements = "{"off" if self._pooled else "auto"}"\n'
-            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{kafka}'
+            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{kafka}{self._more}'
         )
         done = self.arke("cluster", "init", "--config", str(self.config))
         assert done.returncode == 0, done.stderr

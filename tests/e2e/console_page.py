@@ -10,6 +10,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -24,12 +25,12 @@ import msgspec
 from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 RECEIVER, INTAKE, ADMIN = "8443", "8080", "8081"
 """The ports that pages name."""
 SERVERS = ("arke receiver", "arke up")
-WATCHES = "ls "
+WATCHES = ("ls ", "arke cluster status", "arke explain")
 """Looks at what others do meanwhile: typed again until it shows what the page shows."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -71,17 +72,25 @@ def steps(page: str) -> Iterator[Step]:
 class Desk:
     """A folder, a shell in it, and the servers that were started from it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ports: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """`ports` are further ones that the page names, and what they are here; `environ` what it takes as set."""
         self._folder = folder
-        self._ports = dict(zip((RECEIVER, INTAKE, ADMIN), _free_ports(3), strict=True))
+        self._ports = dict(zip((RECEIVER, INTAKE, ADMIN), _free_ports(3), strict=True)) | dict(ports or {})
         own = {name: value for name, value in os.environ.items() if not name.startswith("ARKE_")}
         self._environ = {
             **own,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "ARKE_SERVER_INTAKE": f"127.0.0.1:{self._ports[INTAKE]}",
             "ARKE_SERVER_ADMIN": f"127.0.0.1:{self._ports[ADMIN]}",
+            **(environ or {}),
         }
-        self._servers: list[subprocess.Popen[str]] = []
+        self._servers: dict[str, subprocess.Popen[str]] = {}
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -90,8 +99,15 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         with self._closing:
-            for process in (self._shell, *reversed(self._servers)):
+            for process in (self._shell, *reversed(self._servers.values())):
                 process.terminate()
+
+    def stop(self, command: str) -> None:
+        """End the server whose command begins so, as Ctrl-C does."""
+        (found,) = (typed for typed in self._servers if typed.startswith(command))
+        server = self._servers.pop(found)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE_S) == 0
 
     def type(self, step: Step) -> None:
         """Run one command, and see what the page shows."""
@@ -135,7 +151,7 @@ class Desk:
         if command.startswith("arke receiver"):
             command = f"{command.rstrip()} --port {self._ports[RECEIVER]}"
         server = self._closing.enter_context(self._start(["bash", "-c", f"exec {command}"]))
-        self._servers.append(server)
+        self._servers[step.command] = server
         return "".join(islice(_lines(server), step.shows.count("\n")))
 
 

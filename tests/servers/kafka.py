@@ -106,11 +106,7 @@ class Distribution:
         command = ["mvn", "-q", "-B", "-f", str(self.folder / "pom.xml"), "dependency:copy-dependencies"]
         # Java finds a home in the list of users, which may be one that is not there.
         local = self.folder / "repository"
-        options = [
-            "-DincludeScope=runtime",
-            f"-DoutputDirectory={self.folder / 'lib'}",
-            f"-Dmaven.repo.local={local}",
-        ]
+        folders = [f"-DoutputDirectory={self.folder / 'lib'}", f"-Dmaven.repo.local={local}"]
         got = subprocess.run([*command, "-DincludeScope=runtime", *folders], capture_output=True, text=True)
         if got.returncode:
             missing(f"Kafka (Maven: {got.stdout[-300:].strip()})")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from arke.operations.explain import Explanation
     from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, Refused, ReplayReport, RunFacts
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
+    from arke.operations.sources import RefusedMessage
     from arke.operations.status import Status
 
 BATCH_POLL_S = 0.2
@@ -68,6 +69,9 @@ class Client:
     def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
         with self._reach.session() as engine:
             yield from engine.each(table.UNDELIVERED, parameters.AnyDestination(destination))
+
+    def refused_of_sources(self, limit: int) -> list[RefusedMessage]:
+        return self.ask(table.REFUSED_OF_SOURCES, parameters.Newest(limit))
 
     def refusals(self, destination: int | None) -> list[Refused]:
         return self.ask(table.REFUSALS, parameters.AnyDestination(destination))

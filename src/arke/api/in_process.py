@@ -1,4 +1,6 @@
-"""An engine that a command opens itself: the same API, called in this process on a store that nobody has open."""
+"""An engine that a command opens itself: the same API, called in this process on a store that nobody has open, or
+beside the nodes of a cluster.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from arke.app import catalog_checkers, file_loader, running_engine
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.data_directory import DIRECTORY_FILE, engine_answers
-from arke.errors import DataLocked, InvalidInput
+from arke.errors import DataLocked, InvalidInput, SettingsError
 from arke.operations.subjects import Operations
 
 if TYPE_CHECKING:
@@ -55,11 +57,12 @@ class InProcess:
 
 
 class _Opened(NamedTuple):
-    """An engine that runs."""
+    """An engine that runs. `visits`: a cluster, whose nodes carry on what it begins."""
 
     engine: Engine
     operations: Operations
     app: ASGIApp
+    visits: bool = False
 
 
 class InProcessSession(Session):
@@ -102,6 +105,8 @@ class InProcessSession(Session):
         opened = self._engine()
         if isinstance(opened, Session):
             return opened.finish(destination)
+        if opened.visits:
+            return None
         self._runner.run(opened.engine.drain(DRAIN_S))
         return self._runner.run(opened.operations.undelivered.count(destination))
 
@@ -110,6 +115,9 @@ class InProcessSession(Session):
         found = self._engine()
         if isinstance(found, Session):
             yield from found.load(sent, progress)
+            return
+        if found.visits:
+            yield from super().load(sent, progress)
             return
         engine = found.engine
         with closing(file_loader(engine)) as loader:
@@ -126,7 +134,8 @@ class InProcessSession(Session):
         """
         if self._found is None:
             try:
-                self._found = self._runner.run(self._start(self._place(call)))
+                starting = self._visit() if self._settings.cluster.store else self._start(self._place(call))
+                self._found = self._runner.run(starting)
             except DataLocked:
                 if self._running is None or not engine_answers(self._data):
                     raise
@@ -139,6 +148,17 @@ class InProcessSession(Session):
         )
         operations = Operations(engine, SystemClock(), catalog_checkers())
         return _Opened(engine, operations, api_app(operations, None))
+
+    async def _visit(self) -> _Opened:
+        try:
+            from arke.cluster_visit import visiting
+        except ImportError as error:
+            raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
+        visit = await self._stack.enter_async_context(visiting(self._settings))
+        operations = Operations(
+            visit.engine, SystemClock(), catalog_checkers(), None, visit.files, visit.view
+        )
+        return _Opened(visit.engine, operations, api_app(operations, None), visits=True)
 
     def _place(self, call: Call | None) -> Path:
         """The data directory. Looking at data must not make some, nor may a catalog that is refused."""
@@ -157,6 +177,8 @@ class InProcessSession(Session):
         return self._data
 
 
+PART_BYTES = 1 << 20
+"""Of a file that is sent, at a time."""
 AHEAD = 1_000
 """Messages of a reply that the app may be ahead of its reader."""
 
@@ -238,9 +260,13 @@ class AsgiCall:
     async def _receive(self) -> MutableMapping[str, Any]:
         if self._asked:
             await asyncio.Event().wait()  # nobody disconnects
-        self._asked = True
         body = self._call.body
-        return {"type": "http.request", "body": body if isinstance(body, bytes) else b"", "more_body": False}
+        if body is None or isinstance(body, bytes):
+            self._asked = True
+            return {"type": "http.request", "body": body or b"", "more_body": False}
+        part = await asyncio.to_thread(body.read, PART_BYTES)
+        self._asked = not part
+        return {"type": "http.request", "body": part, "more_body": bool(part)}
 
     def _scope(self) -> dict[str, Any]:
         path, _, query = self._call.target.partition("?")

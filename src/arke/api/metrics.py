@@ -31,6 +31,12 @@ DESTINATION_GAUGES = {
     "p99_ms": "99th percentile of milliseconds from event to acknowledgement",
 }
 
+SOURCE_COUNTERS: Final = {
+    "events": "Events of a topic that were taken, of all time",
+    "refused": "Events of a topic that were not taken, of all time",
+    "skipped": "Offsets that the topic did not have any more when they were to be read, of all time",
+}
+
 BATCH_GAUGES: Final[dict[str, tuple[str, Callable[[RunFacts], float | None]]]] = {
     "number": ("Number of the newest batch run", lambda run: run.number),
     "begun_timestamp_seconds": ("When the newest batch run began", lambda run: run.at),
@@ -114,6 +120,7 @@ class _Figures:
         for (door, kind), count in self._refused.items():
             refused.add_metric([door, kind], count)
         yield refused
+        yield from self._sources()
         yield from self._destinations(status.destinations)
         if self._own is not None:
             yield from self._node(self._own)
@@ -139,6 +146,28 @@ class _Figures:
             yield GaugeMetricFamily(
                 "arke_cluster_shards_unowned", "Shards that no node owns", value=own.unowned
             )
+
+    def _sources(self) -> Iterator[Metric]:
+        """Of all nodes, but for `held_up`, which is of this one."""
+        names = ["topic", "group", "partition"]
+        lag = GaugeMetricFamily("arke_source_lag", "Offsets of a topic that are not taken", labels=names)
+        totals = {
+            name: CounterMetricFamily(f"arke_source_{name}", text, labels=names)
+            for name, text in SOURCE_COUNTERS.items()
+        }
+        held_up = GaugeMetricFamily(
+            "arke_source_held_up", "1 if nothing moves on: `arke source status` says why", labels=names[:2]
+        )
+        for one in self._status.sources:
+            held_up.add_metric([one.topic, one.group], int(bool(one.problem)))
+            for part in one.partitions:
+                place = [one.topic, one.group, str(part.partition)]
+                lag.add_metric(place, part.lag)
+                for name, counter in totals.items():
+                    counter.add_metric(place, getattr(part, name))
+        yield lag
+        yield from totals.values()
+        yield held_up
 
     def _intake(self) -> Iterator[Metric]:
         status = self._status

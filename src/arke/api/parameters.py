@@ -8,6 +8,12 @@ import msgspec
 from msgspec import Meta
 
 
+class Newest(msgspec.Struct, frozen=True):
+    """How many of the newest."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000, description="At most so many.")] = 100
+
+
 class Device(msgspec.Struct, frozen=True):
     """Who is meant: exactly one of both."""
 

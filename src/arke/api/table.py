@@ -15,6 +15,7 @@ from arke.api.parameters import (
     AnyDestination,
     CatalogFile,
     DataFile,
+    Newest,
     OneBatch,
     OneDestination,
     OneFile,
@@ -34,6 +35,7 @@ from arke.operations.jobs import (
     RunFacts,
     Ticket,
 )
+from arke.operations.sources import RefusedMessage
 from arke.operations.status import Status
 
 if TYPE_CHECKING:
@@ -117,6 +119,18 @@ READY: Final = Endpoint(
     otherwise=lambda answer: not answer.ready,
     status_otherwise=503,
     run=_ready,
+)
+
+
+REFUSED_OF_SOURCES: Final = Endpoint(
+    method="GET",
+    path="/v1/sources/refused",
+    scope="operate",
+    summary="The newest events of topics that were not taken.",
+    parameters=Newest,
+    body=NO_BODY,
+    answer=list[RefusedMessage],
+    run=lambda on, asked: on.source_refusals.refused(asked.given.limit),
 )
 
 
@@ -339,6 +353,7 @@ AUDIT: Final = Endpoint(
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = (
     STATUS,
+    REFUSED_OF_SOURCES,
     people.EXPLAIN,
     UNDELIVERED,
     REFUSALS,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.garbage import THRESHOLDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-THRESHOLDS = (50_000, 50, 50)
 
 SHOWN = 25
 _PACKAGE = Path(__file__).parents[1]

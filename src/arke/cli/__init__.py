@@ -17,6 +17,7 @@ from arke.cli.explain import explain
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.receiver import probe, receiver
+from arke.cli.sources import source_app
 from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
 from arke.errors import ArkeError
@@ -62,6 +63,7 @@ app.command()(receiver)
 app.command()(probe)
 app.command()(simulate)
 app.add_typer(token_app, name="token")
+app.add_typer(source_app, name="source")
 app.command()(status)
 app.command()(bench)
 app.add_typer(cluster_app, name="cluster")

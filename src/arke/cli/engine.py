@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+from arke.cli.sources import source_lines
 from arke.domain.digits import MAX_PORT
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
+    from arke.operations.nodes import ClusterFacts
     from arke.operations.status import Status
     from arke.shard.protocol import LastRefusal
 
@@ -87,6 +89,10 @@ def _show(figures: Status) -> None:
         f"{figures.profiles:,} profiles stored{people}; since the start {figures.events:,} events, "
         f"{figures.changes:,} membership changes\n"
     )
+    if figures.away:
+        sys.stdout.write(f"without these shards, which do not answer: {_some(figures.away)}\n")
+    if figures.cluster is not None:
+        _show_cluster(figures.cluster)
     if figures.refused:
         sys.stdout.write(
             f"overload: {figures.refused:,} events were refused with 429; {figures.under_way:,} under way, "
@@ -104,6 +110,8 @@ def _show(figures: Status) -> None:
             f"data source {one.data_source}: {one.ids:,} id(s) that up to {one.devices:,} devices shared on a day: "
             "most likely what a tag sends for everybody; `deny` it in the catalog\n"
         )
+    for source in figures.sources:
+        sys.stdout.write(source_lines(source))
     sys.stdout.write(_consent(figures.consent))
     if figures.audit is not None:
         sys.stdout.write(
@@ -136,6 +144,21 @@ def _show(figures: Status) -> None:
                 else ""
             )
             + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
+        )
+
+
+def _show_cluster(cluster: ClusterFacts) -> None:
+    late = sum(not node.ready for node in cluster.nodes)
+    nodes = f"{len(cluster.nodes)} node(s)" + (f", {late} NOT READY" if late else "")
+    sys.stdout.write(
+        f"cluster: {nodes}, {cluster.leader or 'nobody'} leads; {cluster.behind:,} messages of the log wait, "
+        f"at most {cluster.behind_most:,} of a shard\n"
+    )
+    if cluster.unowned:
+        sys.stdout.write(f"shards without an owner: {_some(cluster.unowned)}\n")
+    if cluster.refused_messages:
+        sys.stdout.write(
+            f"{cluster.refused_messages:,} messages of the log could not be read: `arke cluster status`\n"
         )
 
 

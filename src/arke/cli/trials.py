@@ -30,6 +30,18 @@ def demo(
             file_okay=False,
         ),
     ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="On four nodes and a PostgreSQL that it starts; one node is killed."),
+    ] = False,
+    kafka: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT,...",
+            envvar="ARKE_DEMO_KAFKA",
+            help="With --cluster: brokers that carry the events.",
+        ),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print only the summary, as JSON.")] = False,
 ) -> None:
     """Watch Arke do its job: visitors' events in, signed messages out to HTTPS endpoints, one of them bad.
@@ -40,7 +52,7 @@ def demo(
     from arke.demo.command import demo_options
 
     try:
-        adds_up = run(demo_options(length, visitors, seed, keep), as_json=json)
+        adds_up = run(demo_options(length, visitors, seed, keep, cluster=cluster, kafka=kafka), as_json=json)
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.stderr.write("arke demo: stopped\n")
         raise typer.Exit(130) from None

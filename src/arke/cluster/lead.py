@@ -1,4 +1,4 @@
-"""What the leader of a cluster does: batches by their schedule, privacy requests, people who move in and join."""
+"""What the leader of a cluster does: batches, files, privacy requests, people who move in and join."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from arke.background import POSTPONED, Background, every
 from arke.log import get_logger
 
 if TYPE_CHECKING:
+    from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
 
 LOOK_EVERY_S: Final = 1.0
@@ -17,10 +18,11 @@ log = get_logger("leader")
 
 
 class Lead:
-    """See `Led`. Of an engine that begins without it."""
+    """See `Led`. Of an engine that begins without it, and of its `files`, which load nothing before."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, files: Onboarding) -> None:
         self._engine = engine
+        self._files = files
         self._background = Background()
         self._leads = False
         engine.batches.leave()
@@ -36,6 +38,7 @@ class Lead:
         engine.batches.start_schedule()
         await engine.privacy.start()
         engine.joins.carry()
+        await self._files.start()
         self._leads = True
         self._background.spawn(every(LOOK_EVERY_S, self._look), "lead")
 
@@ -48,6 +51,7 @@ class Lead:
         engine = self._engine
         self._leads = False
         await self._background.stop()
+        await self._files.pause()
         engine.batches.leave()
         engine.privacy.leave()
         engine.joins.leave()

@@ -13,7 +13,7 @@ from arke.shard.protocol import AskStatus
 from arke.storage.ports.nodes import LoadingFile, NodeFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from arke.cluster.fed_shard import FedShard
     from arke.cluster.health import Health
@@ -41,7 +41,7 @@ class NodeView:
         store: ClusterStore,
         unread: Callable[[], int],
     ) -> None:
-        self._name = name
+        self.name = name
         self._engine = engine
         self._worker = worker
         self._health = health
@@ -49,6 +49,8 @@ class NodeView:
         self._store = store
         self._unread = unread
         self.leadership: Leadership | None = None
+        self.say: Callable[[], Awaitable[None]] | None = None
+        """Tells the others how this node is, now rather than in a moment."""
 
     @property
     def leads(self) -> bool:
@@ -109,15 +111,17 @@ class NodeView:
         return [
             node.figures
             for node in await self._nodes.all()
-            if node.name != self._name and node.silent_s < SILENT_S
+            if node.name != self.name and node.silent_s < SILENT_S
         ]
 
     async def catalog_followed(self, version: int) -> list[str]:
+        if self.say is not None:
+            await self.say()
         loop = asyncio.get_running_loop()
         end = loop.time() + FOLLOWED_WITHIN_S
         while True:
             there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
-            late = [node.name for node in there if node.catalog < version and node.name != self._name]
+            late = [node.name for node in there if node.catalog < version and node.name != self.name]
             if not late or loop.time() >= end:
                 return late
             await asyncio.sleep(LOOK_AGAIN_S)

@@ -20,9 +20,20 @@ IOS_DPID: Final = 20915
 LIKELY_TO_LEAVE: Final = 20006
 """The external segment: told by the shop's warehouse."""
 
+COUNTED: Final = frozenset({1001, 1002, 1004, 1005})
+"""Traits of which every look at a camera or a lens, every full cart and every purchase realises one."""
+
 AURORA: Final = 423
 BOREALIS: Final = 424
 CORONA: Final = 425
+
+
+def is_counted(signals: Mapping[str, str]) -> bool:
+    """Whether an event with these signals realises one of the traits in COUNTED."""
+    kind = signals.get("c_event")
+    return kind in ("cart", "purchase") or (
+        kind == "view" and signals.get("c_category") in ("camera", "lens")
+    )
 
 
 def filled_catalog(folder: Path, addresses: Mapping[str, str]) -> str:

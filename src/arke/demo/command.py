@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,12 +34,18 @@ SHORTEST_MS = 1_000
 LONGEST_MS = 3_600_000
 
 
-def demo_options(length: str, visitors: int, seed: int, keep: Path | None) -> Options:
-    """Raises InvalidInput where the length is no duration."""
+def demo_options(
+    length: str, visitors: int, seed: int, keep: Path | None, *, cluster: bool = False, kafka: str = ""
+) -> Options:
+    """Raises InvalidInput where the length is no duration, or what a cluster needs is missing."""
     length_ms = parse_duration_ms(length)
     if length_ms is None or not SHORTEST_MS <= length_ms <= LONGEST_MS:
         raise InvalidInput(f"--for {length!r}: give a duration from 1s to 1h, for example 30s")
-    return Options(visitors=visitors, length_s=length_ms / 1000, seed=seed, keep=keep)
+    if kafka and not cluster:
+        raise InvalidInput("--kafka names the brokers of a cluster: give --cluster, too")
+    if cluster and (find_spec("psycopg") is None or find_spec("confluent_kafka") is None):
+        raise InvalidInput("a cluster needs the clients of PostgreSQL and Kafka: pip install 'arke[cluster]'")
+    return Options(visitors, length_ms / 1000, seed, keep, cluster, kafka)
 
 
 def demo(options: Options, *, as_json: bool) -> bool:
@@ -48,7 +55,11 @@ def demo(options: Options, *, as_json: bool) -> bool:
     watcher = Silence() if as_json else Screen(console) if console.is_terminal else Lines(console)
 
     async def run() -> Summary:
-        return await run_demo(options, watcher)
+        if not options.cluster:
+            return await run_demo(options, watcher)
+        from arke.demo.cluster import run_cluster_demo
+
+        return await run_cluster_demo(options, watcher)
 
     with watcher, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(run())
@@ -112,10 +123,18 @@ def _figures(summary: Summary) -> Table:
         "rejected": codes or "none",
         "memberships": f"{memberships.changes:,} changed = {memberships.gained:,} gained + "
         f"{memberships.lost:,} lost; {memberships.held:,} held now",
+        "counted": f"{events.counted:,} looks, carts and purchases of the accepted; {books.counted:,} of them in "
+        "profiles",
         "replay": f"{summary.replayed_devices:,} devices that were owed something were told again",
         "reconciled": f"{books.lines:,} lines (destination, id, segment), {books.inside:,} of them inside: "
         f"{books.differing + books.strays:,} differ between profiles, ledger and destinations",
     }
+    if summary.killed is not None:
+        killed = summary.killed
+        rows["memberships"] = f"{memberships.held:,} held now"
+        rows["killed"] = (
+            f"{killed.name}, which owned {killed.shards} shards: others did {killed.seconds:g} s later"
+        )
     table = Table.grid(padding=(0, 2))
     for label, value in rows.items():
         table.add_row(Text(label, style="bold"), Text(value))
@@ -129,16 +148,25 @@ def _destinations(summary: Summary) -> Table:
     for row in rows:
         table.add_column(row.name, justify="right")
     table.add_column("all", justify="right", style="bold")
-    for label, counts in {
+    sent = {
         "messages sent": [row.messages for row in rows],
         "  acknowledged": [row.acknowledged for row in rows],
         "  failed twice": [row.failed for row in rows],
         "sent a second time": [row.retries for row in rows],
         "requests it counted": [row.receiver_requests for row in rows],
         "users told": [row.users_acknowledged for row in rows],
+    }
+    taken = {
+        "requests it counted": [row.receiver_requests for row in rows],
+        "  accepted": [row.receiver_accepted for row in rows],
+        "  refused": [row.receiver_refused for row in rows],
+        "users it took": [row.receiver_users for row in rows],
+    }
+    owed = {
         "owed when traffic ended": [row.owed_before_replay for row in rows],
         "owed after the replay": [row.owed_after_replay for row in rows],
-    }.items():
+    }
+    for label, counts in ((sent if summary.killed is None else taken) | owed).items():
         table.add_row(label, *(f"{count:,}" for count in (*counts, sum(counts))))
     table.add_row("event to 200, p50", *(_ms(row.p50_ms) for row in rows), _ms(summary.p50_ms))
     table.add_row("event to 200, p99", *(_ms(row.p99_ms) for row in rows), _ms(summary.p99_ms))
@@ -153,9 +181,12 @@ def _verdict(console: Console, summary: Summary) -> None:
         for problem in summary.problems:
             console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
     if summary.kept is not None:
+        store = "" if summary.killed is not None else "the store, "
+        asked = (
+            "" if summary.killed is not None else f"\nAsk it: arke explain --data {summary.kept}/data UUID"
+        )
         console.print(
-            f"Kept in {summary.kept}: the catalog, the store, the CAs, and every request that arrived.\n"
-            f"Ask it: arke explain --data {summary.kept}/data UUID",
+            f"Kept in {summary.kept}: the catalog, {store}the CAs, and every request that arrived.{asked}",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.demo.catalog import COUNTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -31,7 +33,8 @@ class Reconciliation(msgspec.Struct, frozen=True):
 
     `differing` are lines on which the books disagree, the first in words; `strays` are active lines about ids
     that nobody has.
-    `memberships` are those of all `devices`, with or without a partner id.
+    `memberships` are those of all `devices`, with or without a partner id; `counted` is how often these have
+    realised the traits that every look, cart and purchase realises one of.
     """
 
     devices: int
@@ -39,6 +42,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
     lines: int
     inside: int
     memberships: int
+    counted: int
     differing: int
     strays: int
     examples: list[str]
@@ -88,6 +92,9 @@ async def reconcile(
         lines=lines,
         inside=inside,
         memberships=sum(segment.status for facts in devices.values() for segment in facts.segments),
+        counted=sum(
+            trait.count for facts in devices.values() for trait in facts.traits if trait.id in COUNTED
+        ),
         differing=differing,
         strays=strays,
         examples=examples[:DIFFERENCES_SHOWN],

@@ -28,7 +28,7 @@ from arke.demo.summary import (
 )
 from arke.demo.traffic import Traffic
 from arke.demo.visitors import plan_visits
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, Unavailable
 from arke.operations.subjects import Operations
 from arke.serve import open_doors
 from arke.settings import Egress, Privacy, Server, Settings
@@ -37,7 +37,8 @@ from arke.shard.protocol import AskStatus
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from arke.demo.summary import DestinationFigures
+    from arke.demo.reconcile import Reconciliation
+    from arke.demo.summary import DestinationFigures, EventFigures, MembershipFigures
     from arke.demo.traffic import Tally
     from arke.demo.visitors import Plan
     from arke.operations.engine import Engine
@@ -56,16 +57,20 @@ OPT_OUTS_PER_MINUTE: Final = 1_000_000
 
 
 class Options(msgspec.Struct, frozen=True):
-    """`length_s`: how long visitors come; `keep`: a new or empty folder that outlives the demo."""
+    """`length_s`: how long visitors come; `keep`: a new or empty folder that outlives the demo. `cluster`: on one,
+    whose events these brokers carry (`kafka`), or PostgreSQL.
+    """
 
     visitors: int = 1_500
     length_s: float = 20.0
     seed: int = 1
     keep: Path | None = None
+    cluster: bool = False
+    kafka: str = ""
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """Where everything listens and lives while the demo runs."""
+    """Where everything listens and lives while the demo runs; `others`: what else there is, by name."""
 
     intake: str
     admin: str
@@ -73,6 +78,7 @@ class Opened(msgspec.Struct, frozen=True):
     catalog: Path
     destinations: dict[str, str]
     planned_events: int
+    others: dict[str, str] = {}
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -119,15 +125,20 @@ async def run_demo(options: Options, audience: Audience) -> Summary:
             destinations,
             open_doors(folder / "data", settings, catalog_checkers()) as (engine, doors),
         ):
-            demo = _Demo(options, audience, folder, destinations, engine, doors)
+            demo = Demo(options, audience, folder, destinations, engine, doors)
             summary = await demo.play(samples, stop)
-        wall_s = round(time.monotonic() - started, 1)
-        kept = str(folder) if options.keep is not None else None
-        return msgspec.structs.replace(summary, wall_s=wall_s, kept=kept)
+        return ended(summary, options, folder, started)
 
 
-class _Demo:
-    """The demo once everything listens."""
+def ended(summary: Summary, options: Options, folder: Path, started: float) -> Summary:
+    """With how long it took, and where what is kept is."""
+    wall_s = round(time.monotonic() - started, 1)
+    kept = str(folder) if options.keep is not None else None
+    return msgspec.structs.replace(summary, wall_s=wall_s, kept=kept)
+
+
+class Demo:
+    """The demo once everything listens. `doors` are the intake's and the admin API's."""
 
     def __init__(
         self,
@@ -138,31 +149,19 @@ class _Demo:
         engine: Engine,
         doors: Doors,
     ) -> None:
-        self._options = options
-        self._audience = audience
+        self.options = options
+        self.audience = audience
         self._folder = folder
         self._destinations = destinations
-        self._engine = engine
+        self.engine = engine
         self._doors = doors
         self._operations = Operations(engine, SystemClock(), catalog_checkers())
 
     async def play(self, samples: Samples, stop: asyncio.Event) -> Summary:
-        await self._apply_catalog()
-        plan = plan_visits(self._options.visitors, self._options.length_s, self._options.seed)
+        await self.apply_catalog()
+        plan = plan_visits(self.options.visitors, self.options.length_s, self.options.seed)
         token = await self._operations.tokens.create("ingest", "the demo's visitors")
-        self._audience.opened(
-            Opened(
-                intake=f"http://{self._doors.intake}",
-                admin=f"http://{self._doors.admin}",
-                data=self._folder / "data",
-                catalog=self._folder / "catalog.yaml",
-                destinations={
-                    destination.name: destination.url
-                    for destination in self._engine.live.catalog.destinations
-                },
-                planned_events=plan.events,
-            )
-        )
+        self.audience.opened(self.opened(plan))
         client = IntakeClient(self._doors.intake)
         traffic = Traffic(plan, client, token.secret, stop)
         try:
@@ -172,28 +171,44 @@ class _Demo:
             await client.close()
         return await self._conclude(plan, traffic, played, samples)
 
+    def opened(self, plan: Plan) -> Opened:
+        return Opened(
+            intake=f"http://{self._doors.intake}",
+            admin=f"http://{self._doors.admin}",
+            data=self._folder / "data",
+            catalog=self._folder / "catalog.yaml",
+            destinations={
+                destination.name: destination.url for destination in self.engine.live.catalog.destinations
+            },
+            planned_events=plan.events,
+        )
+
+    async def visit(self, plan: Plan, traffic: Traffic) -> None:
+        """The visitors come and go."""
+        self.audience.stage(f"{plan.visitors:,} visitors come to the shop")
+        await traffic.run()
+
     async def _perform(self, plan: Plan, traffic: Traffic) -> Played:
         """Traffic, then the replay of what is owed; nothing is in flight when this returns."""
-        self._audience.stage(f"{plan.visitors:,} visitors come to the shop")
-        await traffic.run()
-        self._audience.stage("the last messages are delivered")
-        before = await self._wait_until_idle()
+        await self.visit(plan, traffic)
+        self.audience.stage("the last messages are delivered")
+        before = await self.wait_until_idle()
         latencies_ms = await self._latencies_ms()
-        self._audience.stage("Borealis behaves from now on: what is owed is sent again")
+        self.audience.stage("Borealis behaves from now on: what is owed is sent again")
         self._destinations.behave()
         replayed = (await self._operations.undelivered.replay(None)).devices
-        return Played(before, await self._wait_until_idle(), replayed, latencies_ms)
+        return Played(before, await self.wait_until_idle(), replayed, latencies_ms)
 
     async def _conclude(self, plan: Plan, traffic: Traffic, played: Played, samples: Samples) -> Summary:
-        self._audience.stage("the books of the engine and of the destinations are compared")
+        self.audience.stage("the books of the engine and of the destinations are compared")
         states = {number: server.state for number, server in self._destinations.servers.items()}
         reconciliation = await reconcile(
-            self._operations, self._engine.live.catalog, states, plan.partner_ids, traffic.cookies
+            self._operations, self.engine.live.catalog, states, plan.partner_ids, traffic.cookies
         )
         events = event_figures(traffic.tally, played.after.events)
         memberships = membership_figures(played.after.changes, reconciliation.memberships)
         rows = self._rows(played.before, played.after)
-        problems = problems_of(events, memberships, rows, reconciliation, played.after)
+        problems = self.problems(events, memberships, rows, reconciliation, played.after)
         explanation = await self._explanation(samples)
         return Summary(
             ok=not problems,
@@ -211,7 +226,18 @@ class _Demo:
             explanation=explanation,
         )
 
-    async def _apply_catalog(self) -> None:
+    def problems(
+        self,
+        events: EventFigures,
+        memberships: MembershipFigures,
+        destinations: list[DestinationFigures],
+        books: Reconciliation,
+        status: Status,
+    ) -> list[str]:
+        """What does not add up."""
+        return problems_of(events, memberships, destinations, books, status)
+
+    async def apply_catalog(self) -> None:
         path = self._folder / "catalog.yaml"
         text = filled_catalog(self._folder, self._destinations.addresses)
         path.write_text(text, encoding="utf-8")
@@ -224,7 +250,8 @@ class _Demo:
         async def tick() -> None:
             while True:
                 await asyncio.sleep(TICK_S)
-                self._audience.tick(tally, await self._operations.status.read())
+                with contextlib.suppress(Unavailable):  # some shard is on its way to another worker
+                    self.audience.tick(tally, await self._operations.status.read())
 
         ticking = asyncio.create_task(tick())
         try:
@@ -232,13 +259,13 @@ class _Demo:
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
-        self._audience.tick(tally, await self._operations.status.read())
+        self.audience.tick(tally, await self._operations.status.read())
 
-    async def _wait_until_idle(self) -> Status:
+    async def wait_until_idle(self) -> Status:
         """Wait until nothing is in flight. A lane behind an open circuit gets IDLE_WITHIN_S to come out of it."""
         end = time.monotonic() + IDLE_WITHIN_S
         while True:
-            await self._engine.drain(max(0.0, end - time.monotonic()))
+            await self.engine.drain(max(0.0, end - time.monotonic()))
             status = await self._operations.status.read()
             if not status.queued and not any(row.backlog for row in status.destinations):
                 return status
@@ -248,7 +275,7 @@ class _Demo:
 
     async def _latencies_ms(self) -> list[float]:
         """From event to acknowledgement over all destinations, in ms, ascending."""
-        shards = await self._engine.shards.ask_all(AskStatus(latencies=True))
+        shards = await self.engine.shards.ask_all(AskStatus(latencies=True))
         return sorted(
             value for shard in shards for lane in shard.lanes for value in lane.figures.latencies_ms
         )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class EventFigures(msgspec.Struct, frozen=True):
-    """What visitors sent and how the intake answered; `engine` is the engine's own count of `accepted`."""
+    """What visitors sent and how the intake answered; `engine` is the engine's own count of `accepted`, `counted`
+    how many of these have to be found in profiles.
+    """
 
     sent: int
     accepted: int
@@ -27,6 +29,7 @@ class EventFigures(msgspec.Struct, frozen=True):
     rejected_by_code: dict[str, int]
     unanswered: int
     engine: int
+    counted: int
     requests: int
     opt_outs: int
     seconds: float
@@ -68,8 +71,18 @@ class DestinationFigures(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None
 
 
+class Killed(msgspec.Struct, frozen=True):
+    """A worker that was killed: how many shards it owned, and after how many seconds others did."""
+
+    name: str
+    shards: int
+    seconds: float
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the demo found. `problems` is empty when all sums agree."""
+    """Everything the demo found. `problems` is empty when all sums agree. `killed`: in a cluster one worker was,
+    and what it had counted went with it.
+    """
 
     ok: bool
     problems: list[str]
@@ -84,6 +97,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reconciliation: Reconciliation
     messages: list[Sample]
     explanation: Explanation | None
+    killed: Killed | None = None
     wall_s: float = 0.0
     kept: str | None = None
 
@@ -96,6 +110,7 @@ def event_figures(tally: Tally, engine_events: int) -> EventFigures:
         rejected_by_code=dict(sorted(tally.rejected.items())),
         unanswered=tally.unanswered,
         engine=engine_events,
+        counted=tally.counted,
         requests=tally.requests,
         opt_outs=tally.opt_outs,
         seconds=round(tally.seconds, 1),
@@ -135,6 +150,10 @@ def destination_figures(
     )
 
 
+Check = tuple[str, int, str, int]
+"""What, how many; and of what there are to be as many, and how many there are."""
+
+
 def percentile(values: list[float], percent: int) -> float | None:
     """Of ascending values, the one that this many percent lie below."""
     return values[min(len(values) - 1, len(values) * percent // 100)] if values else None
@@ -148,18 +167,14 @@ def problems_of(
     status: Status,
 ) -> list[str]:
     """What does not add up, in words."""
-    checks: list[tuple[str, int, str, int]] = [
-        ("events sent", events.sent, "accepted + rejected", events.accepted + events.rejected),
+    checks: list[Check] = [
         ("events accepted", events.accepted, "events the engine counts", events.engine),
-        ("devices of visitors", reconciliation.devices, "profiles stored", status.profiles),
         (
             "membership changes",
             memberships.changes,
             "gained + lost",
             memberships.gained + memberships.lost,
         ),
-        ("lines the books disagree on", reconciliation.differing, "expected", 0),
-        ("lines about ids that nobody has", reconciliation.strays, "expected", 0),
     ]
     for row in destinations:
         checks += [
@@ -167,8 +182,31 @@ def problems_of(
             (f"{row.name}: messages acknowledged", row.acknowledged, "accepted", row.receiver_accepted),
             (f"{row.name}: users acknowledged", row.users_acknowledged, "users taken", row.receiver_users),
             (f"{row.name}: failed attempts", row.retries + row.failed, "refused", row.receiver_refused),
-            (f"{row.name}: owed after the replay", row.owed_after_replay, "expected", 0),
         ]
     wrong = [] if memberships.lost >= 0 else ["more memberships are held than were ever gained"]
-    wrong += [f"{what} {count:,} != {of} {other:,}" for what, count, of, other in checks if count != other]
-    return wrong + [f"books disagree: {example}" for example in reconciliation.examples]
+    return wrong + _failed(checks) + lasting_problems_of(events, destinations, reconciliation, status)
+
+
+def lasting_problems_of(
+    events: EventFigures,
+    destinations: Iterable[DestinationFigures],
+    reconciliation: Reconciliation,
+    status: Status,
+) -> list[str]:
+    """What does not add up of all that is stored: nobody's memory is asked, so anybody may have been killed."""
+    checks: list[Check] = [
+        ("events sent", events.sent, "accepted + rejected", events.accepted + events.rejected),
+        ("looks, carts and purchases", events.counted, "found in profiles", reconciliation.counted),
+        ("devices of visitors", reconciliation.devices, "profiles stored", status.profiles),
+        ("lines the books disagree on", reconciliation.differing, "expected", 0),
+        ("lines about ids that nobody has", reconciliation.strays, "expected", 0),
+        *(
+            (f"{row.name}: owed after the replay", row.owed_after_replay, "expected", 0)
+            for row in destinations
+        ),
+    ]
+    return _failed(checks) + [f"books disagree: {example}" for example in reconciliation.examples]
+
+
+def _failed(checks: Iterable[Check]) -> list[str]:
+    return [f"{what} {count:,} != {of} {other:,}" for what, count, of, other in checks if count != other]

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from arke.demo.catalog import WEB_DPID
+from arke.demo.catalog import WEB_DPID, is_counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +45,16 @@ class Outcome(msgspec.Struct, frozen=True):
     uuid: str | None = None
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What an app's line says of a visitor."""
+
+    signals: dict[str, str] = {}
+
+
 class Tally(msgspec.Struct):
-    """What was sent and how it was answered. `sent` = `accepted` + all of `rejected` + `unanswered`."""
+    """What was sent and how it was answered. `sent` = `accepted` + all of `rejected` + `unanswered`. `counted`: the
+    accepted ones that have to be found in profiles afterwards, once each; those of visitors who opted out are not.
+    """
 
     sent: int = 0
     accepted: int = 0
@@ -54,6 +62,7 @@ class Tally(msgspec.Struct):
     unanswered: int = 0
     requests: int = 0
     opt_outs: int = 0
+    counted: int = 0
     seconds: float = 0.0
 
 
@@ -96,6 +105,7 @@ class Traffic:
 
     async def _browse(self, visitor: WebVisitor) -> None:
         cookie: str | None = None
+        counted = 0
         for step in visitor.steps:
             if not await self._wait_until(step.at_s):
                 return
@@ -106,8 +116,10 @@ class Traffic:
                 cookie = _cookie_of(answer) or cookie
             if step.opt_out:
                 self.tally.opt_outs += 1
-            else:
-                self._count(answer)
+                self.tally.counted -= counted
+            elif self._count(answer) and is_counted({} if step.sync else step.signals):
+                counted += 1
+                self.tally.counted += 1
 
     async def _request(self, target: str, cookie: str | None, *, counted: bool) -> HttpAnswer | None:
         """The answer, offered again while the intake is busy; None if there is none in the end."""
@@ -124,10 +136,11 @@ class Traffic:
             await asyncio.sleep(_retry_after_s(answer))
         return None
 
-    def _count(self, answer: HttpAnswer | None) -> None:
+    def _count(self, answer: HttpAnswer | None) -> bool:
+        """Whether it was accepted."""
         if answer is None:
             self.tally.unanswered += 1
-            return
+            return False
         uuid = msgspec.json.decode(answer.body, type=Outcome).uuid if answer.status == 200 else None
         if uuid is not None:
             self.tally.accepted += 1
@@ -135,6 +148,7 @@ class Traffic:
         else:
             code = answer.headers.get("x-error", [str(answer.status)])[0]
             self.tally.rejected[f"code {code}"] += 1
+        return uuid is not None
 
     # --- the app's collector ----------------------------------------------------------------------------
 
@@ -171,6 +185,7 @@ class Traffic:
             receipt = msgspec.json.decode(answer.body, type=Receipt)
             self.tally.accepted += receipt.accepted
             self.tally.rejected.update(rejection.code for rejection in receipt.rejected)
+            self.tally.counted += _counted(rest, receipt)
             if receipt.next_line is None:
                 return
             rest = rest[receipt.next_line - 1 :]
@@ -187,6 +202,14 @@ def _target(visitor: WebVisitor, step: Step) -> str:
     if step.faulty:
         query["d_uuid"] = "not-a-device"
     return f"/event?{urlencode(query)}"
+
+
+def _counted(lines: Sequence[bytes], receipt: Receipt) -> int:
+    """How many of the accepted ones count."""
+    read = lines if receipt.next_line is None else lines[: receipt.next_line - 1]
+    rejected = {rejection.line for rejection in receipt.rejected}
+    accepted = (line for number, line in enumerate(read, 1) if number not in rejected)
+    return sum(is_counted(msgspec.json.decode(line, type=Told).signals) for line in accepted)
 
 
 def _cookie_of(answer: HttpAnswer) -> str | None:

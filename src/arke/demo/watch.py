@@ -99,6 +99,7 @@ def _doors(opened: Opened) -> Text:
         ("admin API", f"{opened.admin}/v1/status, /metrics, ... (with a token: arke token create)"),
         ("look inside", f"arke status --data {opened.data}   (in another terminal, while this runs)"),
         ("catalog", str(opened.catalog)),
+        *opened.others.items(),
         *opened.destinations.items(),
     ]
     for label, value in rows:

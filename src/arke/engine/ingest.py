@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -30,6 +30,22 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
     from arke.intake.room import Reservation
+
+
+class Decisions(Protocol):
+    """What is decided of the events of one call, by their numbers: whose each is, under which mappings. Who reads a
+    log keeps it before anything is appended, so that whatever is read again is done as it was begun, whoever its
+    ids belong to by then.
+    """
+
+    def known(self, number: int) -> Resolved | None:
+        """What was decided of an event that was begun before."""
+        ...
+
+    async def keep(self, decided: Mapping[int, Resolved]) -> None:
+        """Durable on return; what it raises ends the call, and nothing was appended."""
+        ...
+
 
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
@@ -85,15 +101,21 @@ class Ingestion:
             raise StoreUnavailable("nothing can be stored right now: see /readyz")
 
     async def ingest(
-        self, events: Sequence[IncomingEvent], place: Reservation | None = None, *, evaluated: bool = True
+        self,
+        events: Sequence[IncomingEvent],
+        place: Reservation | None = None,
+        *,
+        evaluated: bool = True,
+        decisions: Decisions | None = None,
     ) -> list[Accepted | EventError]:
+        """See `Ingest`. `decisions` keeps what is decided of events, and knows it of those that are done again."""
         if place is not None:
-            return await self._ingest(events, evaluated=evaluated)
+            return await self._ingest(events, evaluated=evaluated, decisions=decisions)
         with await self.enter(len(events)):
-            return await self._ingest(events, evaluated=evaluated)
+            return await self._ingest(events, evaluated=evaluated, decisions=decisions)
 
     async def _ingest(
-        self, events: Sequence[IncomingEvent], *, evaluated: bool
+        self, events: Sequence[IncomingEvent], *, evaluated: bool, decisions: Decisions | None
     ) -> list[Accepted | EventError]:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
@@ -106,7 +128,11 @@ class Ingestion:
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
-        for number, resolved in zip(sound, await self._links.resolve(named, now, away=away), strict=True):
+        if decisions is None:
+            answered = await self._links.resolve(named, now, away=away)
+        else:
+            answered = await self._decided(sound, named, now, away, decisions)
+        for number, resolved in zip(sound, answered, strict=True):
             incoming = events[number]
             if (answer := _not_taken(resolved)) is not None:
                 answers[number] = answer
@@ -129,6 +155,34 @@ class Ingestion:
             if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
                 answers[number] = msgspec.structs.replace(answer, left_out=parts)
         return [answer for answer in answers if answer is not None]
+
+    async def _decided(
+        self,
+        sound: Sequence[int],
+        named: Sequence[IncomingEvent],
+        now: int,
+        away: Away | None,
+        decisions: Decisions,
+    ) -> list[Resolved]:
+        """What was decided of these before, and what is decided now of the others, once it is kept. Of who has
+        opted out meanwhile nothing is taken.
+        """
+        known = {number: decided for number in sound if (decided := decisions.known(number)) is not None}
+        fresh = [(number, one) for number, one in zip(sound, named, strict=True) if number not in known]
+        answers = await self._links.resolve([one for _, one in fresh], now, away=away)
+        decided_now = dict(zip((number for number, _ in fresh), answers, strict=True))
+        await decisions.keep(
+            {number: one for number, one in decided_now.items() if not (one.away or one.suppressed)}
+        )
+        if known:
+            listed = await self._identity.suppressed.among(
+                (one.uuid for one in known.values()),
+                ((declared.dpid, declared.id) for one in known.values() for declared in one.ids),
+            )
+            for number, one in known.items():
+                if listed.any_of(one.uuid, one.ids):
+                    known[number] = msgspec.structs.replace(one, suppressed=True)
+        return [known[number] if number in known else decided_now[number] for number in sound]
 
     def _not_declarable(self, incoming: IncomingEvent) -> tuple[int, ...]:
         """The traits that it declares at the public door and not just anybody may."""
@@ -281,7 +335,7 @@ def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventErro
     match result:
         case Seen():
             return result.accepted
-        case Taken():  # its shard died between storing it and saying so
-            return Accepted(uuid=sight.event.uuid)
+        case Taken():  # its shard died between storing it and saying so, or is not asked
+            return Accepted(uuid=sight.event.uuid, evaluated=False)
         case Failed():
             return EventError(result.code, result.message)

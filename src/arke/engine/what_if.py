@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.catalog.references import check_loose_rule
+from arke.errors import ArkeError, Unavailable
 from arke.shard.protocol import AskEstimate, AskForecast, Estimated
 
 if TYPE_CHECKING:
@@ -58,12 +59,23 @@ class Estimator:
     async def estimate(self, rule: str, limit: int) -> Estimate:
         """How many stored profiles a segment rule would hold now, from up to `limit` of them.
 
-        Raises RuleError, also where the rule names traits that the catalog does not have.
+        Raises RuleError, also where the rule names traits that the catalog does not have, and Unavailable where no
+        shard answers.
         """
         warnings = await self._compiler.run(check_loose_rule, rule, self._catalog.catalog)
         each = -(-limit // len(self._shards))
-        answers = await self._shards.ask_all(AskEstimate(rule, each))
-        return estimate_from(answers, warnings)
+        answers = await self._shards.ask_each(AskEstimate(rule, each))
+        parts = [answer for answer in answers if not isinstance(answer, ArkeError)]
+        errors = [answer for answer in answers if isinstance(answer, ArkeError)]
+        wrong = next((error for error in errors if not isinstance(error, Unavailable)), None)
+        if wrong is not None or not parts:
+            raise wrong or errors[0]
+        if errors:
+            warnings = [
+                *warnings,
+                f"{len(errors)} of {len(answers)} shards do not answer: theirs do not count",
+            ]
+        return estimate_from(parts, warnings)
 
 
 def estimate_from(parts: Sequence[Estimated], warnings: list[str]) -> Estimate:

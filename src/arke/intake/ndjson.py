@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,11 +12,11 @@ from msgspec import Meta
 
 from arke.domain.catalog import MAX_ID
 from arke.domain.event import DeclaredId, IncomingEvent, LeftOut
-from arke.domain.event_time import TimeProblem, believable, happened_at, moment
 from arke.domain.ids import is_uuid, parse_dpid
 from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
 from arke.intake.event_ids import event_id
+from arke.intake.event_times import time_of
 from arke.intake.partner_ids import with_read_ids
 from arke.intake.signals import flat_signals, text_of
 
@@ -94,7 +93,7 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
         traits=tuple([trait for trait in wire.traits if trait is not None]) if wire.traits else (),
         memberships=_memberships(wire.memberships) if wire.memberships else {},
         region=wire.region,
-        ts=_time(wire, now, left_out),
+        ts=time_of(wire.ts, wire.sent_at, now, left_out),
         event_id=None if wire.event_id is None else event_id(wire.event_id),
         left_out=tuple(left_out),
     )
@@ -129,32 +128,6 @@ def _uuid(value: str | int) -> str:
 
 def _memberships(wire: dict[int, int | None]) -> dict[int, int]:
     return {segment: status for segment, status in wire.items() if status is not None}
-
-
-def _time(wire: WireEvent, now: int, left_out: list[LeftOut]) -> int | None:
-    """When it happened, in epoch seconds; None where the line does not say it."""
-    sent_at = None if wire.sent_at is None else _moment("sent_at", wire.sent_at)
-    if wire.ts is None:
-        return None
-    ts = _moment("ts", wire.ts)
-    if sent_at is not None and not believable(ts, now, sent_at):
-        text = "sent_at does not fit ts and the time of arrival: ts is taken as it is"
-        left_out.append(LeftOut("time", "bad_sent_at", text))
-        sent_at = None
-    at = happened_at(ts, now, sent_at)
-    if isinstance(at, TimeProblem):
-        raise EventError(at.name.lower(), f"ts {at.value}")
-    return at
-
-
-def _moment(field: str, value: str | float) -> int:
-    at = moment(value)
-    if at is None or not math.isfinite(at):
-        raise EventError(
-            "bad_field",
-            f"`{field}` must be a time with a timezone (2026-01-01T00:00:00Z), or epoch seconds or milliseconds",
-        )
-    return int(at)
 
 
 def _ids(

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -22,7 +22,7 @@ from arke.onboarding.receipt import Receipt
 from arke.onboarding.source import MAX_PACKED_BYTES, MAX_PLAIN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
     from typing import BinaryIO
 
@@ -44,22 +44,83 @@ class Waiting(msgspec.Struct, frozen=True):
     actor: str
 
 
-class Inbox:
-    """One folder of tickets. Only `receive` is asynchronous; the rest are short looks at small files."""
+class Inbox(Protocol):
+    """Files that wait, by their tickets. Every call raises OSError or StoreUnavailable where its store fails."""
+
+    shared: bool
+    """Whether other engines put files into it, too."""
+
+    async def receive(self, name: FileName, waiting: Waiting, parts: AsyncIterator[bytes]) -> str:
+        """Keep an upload; durable on return, under the ticket returned. Raises InvalidInput, StoreUnavailable."""
+        ...
+
+    async def waiting(self) -> list[str]:
+        """Tickets of complete files that are not loaded yet, oldest first."""
+        ...
+
+    async def job(self, ticket: str) -> Waiting:
+        """What a waiting file is."""
+        ...
+
+    async def fetch(self, ticket: str) -> Path:
+        """Where its bytes are, until `finish`."""
+        ...
+
+    async def show(self, ticket: str, lines: int, total: int) -> None:
+        """How far it is loaded, for whoever asks elsewhere."""
+        ...
+
+    async def finish(self, ticket: str, receipt: Receipt) -> None:
+        """The file goes, its receipt stays. Safe twice."""
+        ...
+
+    async def receipt(self, ticket: str) -> Receipt | None:
+        """None while the file is not loaded. Raises InvalidInput for a ticket that nobody was given."""
+        ...
+
+    async def progress(self, ticket: str) -> tuple[int, int] | None:
+        """What `show` was told last; None where it was told nothing."""
+        ...
+
+    async def prune(self, now: float) -> None:
+        """Drop receipts that are too old."""
+        ...
+
+    async def clear(self) -> None:
+        """Nothing is loaded here any more, or not yet."""
+        ...
+
+
+def new_ticket() -> str:
+    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+
+
+def no_file(ticket: str) -> InvalidInput:
+    return InvalidInput(f"there is no file {ticket!r}; receipts are kept for 14 days")
+
+
+def bound_of(name: FileName) -> int:
+    """Bytes that a file may have."""
+    return MAX_PACKED_BYTES if name.packed or name.form == "parquet" else MAX_PLAIN_BYTES
+
+
+class FolderInbox:
+    """See `Inbox`. One folder of tickets: but for `receive`, short looks at small files."""
+
+    shared = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def receive(self, name: FileName, waiting: Waiting, parts: AsyncIterator[bytes]) -> str:
-        """Keep an upload; durable on return, under the ticket returned. Raises InvalidInput, StoreUnavailable."""
-        ticket = f"{time.time_ns():016x}{secrets.token_hex(8)}"
+        ticket = new_ticket()
         folder = self._folder / ticket
-        bound = MAX_PACKED_BYTES if name.packed or name.form == "parquet" else MAX_PLAIN_BYTES
         try:
             folder.mkdir(parents=True, mode=0o700)
             (folder / JOB).write_bytes(msgspec.json.encode(waiting))
             with (folder / PART).open("wb") as file:
-                await _spool(parts, file, bound)
+                await spool(parts, lambda body: asyncio.to_thread(file.write, body), bound_of(name))
+                await asyncio.to_thread(_sync, file)
             (folder / PART).rename(folder / DATA)
             await asyncio.to_thread(_sync_folder, folder)
         except OSError as error:
@@ -70,8 +131,11 @@ class Inbox:
             raise
         return ticket
 
-    def waiting(self) -> list[str]:
-        """Tickets of complete files that are not loaded yet, oldest first. What never became complete goes."""
+    async def waiting(self) -> list[str]:
+        """See `Inbox`. What never became complete goes."""
+        return await asyncio.to_thread(self._waiting)
+
+    def _waiting(self) -> list[str]:
         if not self._folder.is_dir():
             return []
         found = []
@@ -86,31 +150,43 @@ class Inbox:
         """Tickets of complete files that are not loaded yet; nothing is changed."""
         return sorted(path.parent.name for path in self._folder.glob(f"*/{DATA}"))
 
-    def data(self, ticket: str) -> Path:
+    async def fetch(self, ticket: str) -> Path:
         return self._folder / ticket / DATA
 
-    def job(self, ticket: str) -> Waiting:
+    async def show(self, ticket: str, lines: int, total: int) -> None:
+        """There is nobody elsewhere."""
+
+    async def progress(self, ticket: str) -> tuple[int, int] | None:  # noqa: ARG002 - the same
+        return None
+
+    async def clear(self) -> None:
+        """They are loaded from where they are."""
+
+    async def job(self, ticket: str) -> Waiting:
         return msgspec.json.decode((self._folder / ticket / JOB).read_bytes(), type=Waiting)
 
-    def finish(self, ticket: str, receipt: Receipt) -> None:
-        """The file goes, its receipt stays."""
+    async def finish(self, ticket: str, receipt: Receipt) -> None:
+        await asyncio.to_thread(self._finish, ticket, receipt)
+
+    def _finish(self, ticket: str, receipt: Receipt) -> None:
         folder = self._folder / ticket
         (folder / PART).write_bytes(msgspec.json.encode(receipt))
         (folder / PART).rename(folder / RECEIPT)
         for name in (DATA, JOB):
             (folder / name).unlink(missing_ok=True)
 
-    def receipt(self, ticket: str) -> Receipt | None:
-        """None while the file is not loaded. Raises InvalidInput for a ticket that nobody was given."""
+    async def receipt(self, ticket: str) -> Receipt | None:
         folder = self._folder / ticket
         if _TICKET.fullmatch(ticket) and folder.is_dir():
             with suppress(FileNotFoundError):
                 return msgspec.json.decode((folder / RECEIPT).read_bytes(), type=Receipt)
             return None
-        raise InvalidInput(f"there is no file {ticket!r}; receipts are kept for 14 days")
+        raise no_file(ticket)
 
-    def prune(self, now: float) -> None:
-        """Drop receipts that are too old."""
+    async def prune(self, now: float) -> None:
+        await asyncio.to_thread(self._prune, now)
+
+    def _prune(self, now: float) -> None:
         if not self._folder.is_dir():
             return
         for folder in self._folder.iterdir():
@@ -120,8 +196,8 @@ class Inbox:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _spool(parts: AsyncIterator[bytes], file: BinaryIO, bound: int) -> None:
-    """To disk, a buffer at a time and beside the event loop."""
+async def spool(parts: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[object]], bound: int) -> None:
+    """A buffer at a time. Raises InvalidInput for more than `bound` bytes."""
     buffer = bytearray()
     total = 0
     while (part := await _next(parts)) is not None:
@@ -130,9 +206,10 @@ async def _spool(parts: AsyncIterator[bytes], file: BinaryIO, bound: int) -> Non
             raise InvalidInput(f"a file may have {bound:,} bytes: split it")
         buffer += part
         if len(buffer) >= BUFFER_BYTES:
-            await asyncio.to_thread(file.write, bytes(buffer))
+            await write(bytes(buffer))
             buffer.clear()
-    await asyncio.to_thread(_finish, file, bytes(buffer))
+    if buffer:
+        await write(bytes(buffer))
 
 
 async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
@@ -143,8 +220,7 @@ async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
         raise InvalidInput(f"nothing came for {IDLE_TIMEOUT_S:g} s: send the file again") from None
 
 
-def _finish(file: BinaryIO, rest: bytes) -> None:
-    file.write(rest)
+def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.background import Pause, retry
 from arke.delivery.refusals import KEPT, Refused, newest_first
 from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
-from arke.errors import InvalidInput
+from arke.errors import ArkeError, InvalidInput, ShardDown, ShardMoved
 from arke.onboarding.receipt import FileState, Receipt
 from arke.shard.protocol import AskOwed, AskRefusals, OwedDevice
 
@@ -95,12 +97,15 @@ class FileOperations:
 
     async def show(self, ticket: str) -> FileState:
         """How far a file has come. Raises InvalidInput for a ticket that is not known."""
-        return self._onboarding.state(ticket)
+        return await self._onboarding.state(ticket)
 
 
 __all__ = ["OWED_PAGE", "OwedDevice", "Refused", "ReplayReport", "UndeliveredOperations"]
 
 OWED_PAGE = 500
+PAUSE = Pause(0.2, 2.0)
+PATIENCE_S = 15.0
+"""For a shard that is being started again, or is on its way to another worker."""
 
 
 class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -134,7 +139,8 @@ class UndeliveredOperations:
         self._check(destination)
         found: list[Refused] = []
         kept: Counter[int] = Counter()
-        parts = await self._shards.ask_all(AskRefusals(destination))
+        answers = await self._shards.ask_each(AskRefusals(destination))
+        parts = [answer for answer in answers if not isinstance(answer, ArkeError)]
         for one in newest_first(one for part in parts for one in part):
             kept[one.destination] += 1
             if kept[one.destination] <= KEPT and self._live.has_destination(one.destination):
@@ -157,7 +163,9 @@ class UndeliveredOperations:
         for shard in range(len(self._shards)):
             after: tuple[int, int] | None = (0, -1)
             while after is not None:
-                page = await self._shards.ask(shard, AskOwed(destination, after, OWED_PAGE))
+                ask = partial(self._shards.ask, shard, AskOwed(destination, after, OWED_PAGE))
+                # A list that has begun should not break off for a shard that changes hands.
+                page = await retry(ask, PAUSE, on=(ShardDown, ShardMoved), patience_s=PATIENCE_S)
                 for device in page.devices:
                     yield device
                 after = page.next

@@ -60,6 +60,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
 class ClusterNode(Protocol):
     """A node, and through it the others."""
 
+    name: str
+
     @property
     def leads(self) -> bool: ...
 

@@ -11,6 +11,7 @@ from arke.delivery.circuit import CircuitState
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.engine.sources.reading import Sources, SourceStatus
 from arke.errors import ArkeError
 from arke.intake.settings import ConsentRules
 from arke.operations.nodes import ClusterFacts, NodeStatus
@@ -78,7 +79,8 @@ class Status(msgspec.Struct, frozen=True):
     ids that were left out of others, by the code that their senders were answered with. Of `events`, `repeated`
     had an `event_id` that had counted. `unasked_keys` are names of keys that no rule asks for, those that came
     most first; `never_realised` are traits that nobody has realised since their rule is as it is, the first of
-    `traits_never_realised`. `audit`: how many entries the audit has, and the seal of the last. `consent`: what
+    `traits_never_realised`. `sources` are topics of others that events are read from.
+    `audit`: how many entries the audit has, and the seal of the last. `consent`: what
     the intake asks for. `away`: shards that did not answer, of which nothing is counted here. Of a `cluster`
     these are the figures of all nodes; it is None where there is one engine.
     """
@@ -108,6 +110,7 @@ class Status(msgspec.Struct, frozen=True):
     traits_never_realised: int = 0
     never_realised: list[int] = []
     consent: ConsentRules = ConsentRules()
+    sources: list[SourceStatus] = []
     away: list[int] = []
     cluster: ClusterFacts | None = None
 
@@ -127,9 +130,12 @@ class OwnStatus(msgspec.Struct, frozen=True):
 class StatusOperations:
     """How an engine is. `node` where it is one of a cluster's."""
 
-    def __init__(self, engine: Engine, node: ClusterNode | None = None) -> None:
+    def __init__(
+        self, engine: Engine, node: ClusterNode | None = None, sources: Sources | None = None
+    ) -> None:
         self._engine = engine
         self._node = node
+        self._sources = sources or Sources(engine.directory.sources)
 
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable where none answers."""
@@ -141,6 +147,7 @@ class StatusOperations:
         if not parts:
             await engine.shards.ask(0, each)  # says why
         status = await self._common(await self._status(parts))
+        status = msgspec.structs.replace(status, sources=await self._sources.status())
         ready = status.ready and not away
         if self._node is None:
             return msgspec.structs.replace(status, shards=len(engine.shards), away=away, ready=ready)
@@ -163,7 +170,12 @@ class StatusOperations:
             return None
         own, leads = await node.own(), node.leads
         status = await self._status([*own.shards, own.gone])
-        status = msgspec.structs.replace(status, shards=len(own.shards), ready=node.ready())
+        status = msgspec.structs.replace(
+            status,
+            shards=len(own.shards),
+            ready=node.ready(),
+            sources=await self._sources.own(node.name, unread=leads),
+        )
         if not leads:
             return OwnStatus(status, own, leads, None)
         return OwnStatus(await self._common(status), own, leads, len((await node.facts()).unowned))
@@ -233,7 +245,7 @@ def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
         under_way=status.under_way + sum(one.under_way for one in others),
         room=status.room + sum(one.room for one in others),
         refused=status.refused + sum(one.overloaded for one in others),
-        refused_by_code=dict(refused),
+        refused_by_code=dict(+refused),
         ids_dropped=dict(dropped),
         takeovers_refused=status.takeovers_refused + sum(one.takeovers_refused for one in others),
         privacy_requests_large=status.privacy_requests_large

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.delivery.secrets import Confinement
+from arke.engine.sources.reading import Sources
 from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
+from arke.operations.sources import SourceOperations
 from arke.operations.status import StatusOperations
 
 if TYPE_CHECKING:
@@ -33,12 +35,15 @@ class Operations:
         confinement: Confinement | None = None,
         onboarding: Onboarding | None = None,
         node: ClusterNode | None = None,
+        sources: Sources | None = None,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
-        `node`: where the engine is one of a cluster's.
+        `node`: where the engine is one of a cluster's. `sources` None: it reads no topics.
         """
         audit = engine.audit
-        self.status = StatusOperations(engine, node)
+        sources = sources or Sources(engine.directory.sources)
+        self.status = StatusOperations(engine, node, sources)
+        self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit, node

@@ -123,15 +123,21 @@ class BufferedStream:
     # --- the shard's side -------------------------------------------------------------------------------
 
     async def read(self) -> list[LogMessage]:
+        if not await self._something():
+            return []
+        return await self._decoded()
+
+    async def _something(self) -> bool:
+        """Wait for a message; False once the stream is closed. Raises what it failed with."""
         while not (self._arrived or self._failure or self._is_closed):
             self._wake.clear()
             await self._wake.wait()
         if self._is_closed:
-            return []
+            return False
         if not self._arrived:
             assert self._failure is not None  # noqa: S101 - for mypy: nothing else ends the loop
             raise self._failure
-        return await self._decoded()
+        return True
 
     async def _decoded(self) -> list[LogMessage]:
         """Nothing leaves the buffer before what is refused of it is kept."""
@@ -154,6 +160,10 @@ class BufferedStream:
 
     def taken(self, position: int) -> None:
         self.stored = max(self.stored, position)
+
+    def forget(self) -> None:
+        """What was taken has to be said again."""
+        self.stored = 0
 
     def close(self) -> None:
         if not self._is_closed:

@@ -79,6 +79,48 @@ async def test_what_was_taken_is_deleted_and_its_numbers_stay_used(postgres: Pos
         assert names(await read(ends.reader.open(0, 3), 3)) == ["3", "4", "next"]
 
 
+async def test_after_a_fail_over_to_an_older_state_nothing_is_deleted_by_what_was_stored_before(
+    mortal: PostgresServer,
+) -> None:
+    """The numbers of messages that were lost are given again, to others."""
+    place = PostgresPlace(mortal.dsn())
+    async with opened(await place.fresh(), Kept(), ONE_EACH) as ends:
+        await ends.writer.append(0, [sight("kept")])
+        await asyncio.to_thread(mortal.stop)
+        older = mortal.clone(port=mortal.port)
+        await asyncio.to_thread(mortal.start)
+        stream = ends.reader.open(0, 0)
+        await eventually_appended(ends.writer, 4)
+        await read(stream, 5)
+        await asyncio.to_thread(mortal.kill)
+        await asyncio.to_thread(older.start)
+        try:
+            stream.taken(5)  # its answer comes late
+            await eventually_appended(ends.writer, 3)
+            other = ends.reader.open(1, 0)
+            await ends.writer.append(1, [sight("trimmed")])
+            await read(other, 1)
+            other.taken(1)
+            left = PostgresPlace(older.dsn())
+            await eventually(
+                lambda: left.rows("SELECT count(*) FROM log WHERE shard = 1") == [(0,)], "a trim of the other"
+            )
+            assert left.rows("SELECT count(*) FROM log WHERE shard = 0") == [(4,)]
+        finally:
+            older.close()
+
+
+async def eventually_appended(writer: LogWriter, count: int) -> None:
+    """To shard 0, one by one, over a connection that may be the first to a server."""
+    for number in range(count):
+        while True:
+            try:
+                await writer.append(0, [sight(f"{number}")])
+            except (ShardDown, StoreUnavailable):
+                continue
+            break
+
+
 async def test_refused_messages_are_kept_once(postgres: PostgresPlace) -> None:
     log = await postgres.fresh()
     session = log.session("refused")

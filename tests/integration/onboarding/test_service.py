@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from arke.background import Pause
 from arke.clock import SystemClock
 from arke.onboarding import service
-from arke.onboarding.inbox import PART, Inbox
+from arke.onboarding.inbox import PART, FolderInbox
 from arke.onboarding.service import Onboarding
 from integration.onboarding.desk import COOKIES, open_desk
 from patience import eventually
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from arke.onboarding.receipt import Receipt
 
 FILE = f"ftp_dpm_{COOKIES}_1777600000.sync"
 
@@ -35,7 +37,7 @@ def test_a_receipt_that_cannot_be_written_is_written_later(
     async def work() -> None:
         async with open_desk(tmp_path) as desk:
             await desk.see(1, (COOKIES, "abc"))
-            onboarding = Onboarding(desk.loader, Inbox(tmp_path / "inbox"), SystemClock())
+            onboarding = Onboarding(desk.loader, FolderInbox(tmp_path / "inbox"), SystemClock())
             first = await onboarding.receive(FILE, None, sent(b"abc\td_sid=1\n"), actor="test")
             second = await onboarding.receive(
                 FILE.replace("600000", "600001"), None, sent(b"abc\td_sid=2\n"), actor="test"
@@ -44,11 +46,15 @@ def test_a_receipt_that_cannot_be_written_is_written_later(
             in_its_place.mkdir()
             await onboarding.start()
             try:
-                await eventually(lambda: onboarding.state(second).state == "done", "the second file")
-                assert onboarding.state(first).receipt is None
+
+                async def receipt_of(ticket: str) -> Receipt | None:
+                    return (await onboarding.state(ticket)).receipt
+
+                await eventually(lambda: receipt_of(second), "the second file")
+                assert await receipt_of(first) is None
                 in_its_place.rmdir()
-                await eventually(lambda: onboarding.state(first).receipt, "the receipt")
-                receipt = onboarding.state(first).receipt
+                await eventually(lambda: receipt_of(first), "the receipt")
+                receipt = await receipt_of(first)
                 assert receipt is not None
                 assert (receipt.state, receipt.stored, receipt.repeated) == ("done", 1, True)
                 assert await desk.traits(1) == {1, 2}

@@ -13,7 +13,7 @@ import pytest
 
 from arke.cluster.standing import SILENT_S, ClusterStatus, standing
 from arke.storage.ports.cluster import RefusedMessages, ShardState
-from arke.storage.ports.nodes import Node
+from arke.storage.ports.nodes import Node, NodeFigures
 from arke.storage.postgres.connection import Server, Session
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.nodes import PostgresNodes
@@ -78,8 +78,13 @@ async def _owned(dsn: str) -> None:
     server = Server(dsn)
     database, session = Database(server), Session(server, "test")
     nodes = PostgresNodes(database)
-    await nodes.here(Node("node-a", "10.0.0.1:8090", "all", "1", 7))
+    figures = NodeFigures(ready=True, behind={3: 9, 4: 3, 12: 100})  # shard 12 is its no more
+    await nodes.here(Node("node-a", "10.0.0.1:8090", "all", "1", 7, figures=figures))
     await nodes.here(Node("node-b", "10.0.0.2:8090", "intake", "1", 7))
+    await database.rows(
+        "INSERT INTO refused VALUES ('arke-events', 3, 7, 0, '2026-11-28 00:00Z', 'not an event', ''), "
+        "('arke-events', 3, 8, -1, '2026-11-29 00:00Z', 'not a message', '')"
+    )
     assert await nodes.lead("node-a") is not None
     for shard in range(8):
         await take_shard(session, shard, "node-a")
@@ -94,11 +99,16 @@ def test_who_owns_what(shell: Shell, dsn: str) -> None:
     asyncio.run(_owned(dsn))
     told = shell.run("status", "--shards", code=1).stdout
     assert "16 shards, 8 without an owner; 2 node(s)\n" in told
+    assert "log: 12 messages wait, the most for shard 3: 9\n" in told
     assert "node-a: all at 10.0.0.1:8090, version 1, catalog 7, 8 shards, leads\n" in told
+    assert "node-b: intake at 10.0.0.2:8090, version 1, catalog 7, 0 shards, NOT READY\n" in told
+    assert "2 messages of the log could not be read, the newest of 2026-11-29T00:00:00Z: " in told
+    assert ": arke-events, shard 3, position 8: not a message\n" in told
     assert "without an owner: 8, 9, 10, 11, 12, 13, 14, 15\n" in told
     assert "shard 3: node-a, epoch " in told
-    assert "shard 9: nobody, epoch 0, position 0, 0 profiles, never owned\n" in told
+    assert "shard 9: nobody, epoch 0, position 0, 0 behind, 0 profiles, never owned\n" in told
     found = msgspec.json.decode(shell.run("status", "--json", code=1).stdout, type=ClusterStatus)
+    assert (found.behind, found.refused.count, found.unowned) == ({3: 9, 4: 3}, 2, tuple(range(8, 16)))
     assert (found.leader, [one.owner for one in found.shards]) == ("node-a", ["node-a"] * 8 + [None] * 8)
 
 
@@ -118,10 +128,5 @@ def test_without_a_store_there_is_no_cluster(tmp_path: Path, word: str) -> None:
 def test_a_server_that_is_not_there_is_said_so_without_the_password(tmp_path: Path) -> None:
     shell = Shell(tmp_path, "postgresql://arke:s3cret@127.0.0.1:1/arke?connect_timeout=1")
     complaint = shell.run("init", code=1).stderr
-    assert "arke: PostgreSQL 127.0.0.1/arke: " in complaint
+    assert "arke: cluster.store: PostgreSQL 127.0.0.1/arke: " in complaint
     assert "s3cret" not in complaint
-
-
-def test_further_servers_are_refused(shell: Shell) -> None:
-    shell.configure('servers = {b = "env:OTHER"}')
-    assert "cluster.servers: this version has all shards on cluster.store" in shell.run("init", code=2).stderr

@@ -31,6 +31,7 @@ EVENTS = EventFigures(
     rejected_by_code={"bad_json": 2},
     unanswered=0,
     engine=8,
+    counted=3,
     requests=5,
     opt_outs=0,
     seconds=1.0,
@@ -56,7 +57,7 @@ ROW = DestinationFigures(
     p99_ms=2.0,
 )
 BOOKS = Reconciliation(
-    devices=6, ids=6, lines=12, inside=5, memberships=4, differing=0, strays=0, examples=[]
+    devices=6, ids=6, lines=12, inside=5, memberships=4, counted=3, differing=0, strays=0, examples=[]
 )
 STATUS = Status(
     ready=True,

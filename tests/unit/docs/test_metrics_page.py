@@ -6,7 +6,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from arke.api.metrics import render_metrics
 from arke.engine.batches import RunFacts
-from arke.operations.status import DestinationStatus, SharedIds, Status
+from arke.engine.sources.reading import PartitionStatus, SourceStatus
+from arke.operations.nodes import NodeStatus
+from arke.operations.status import DestinationStatus, OwnStatus, SharedIds, Status
+from arke.shard.protocol import NOTHING_COUNTED
+from arke.transport.ports import Rebalances
 from unit.docs.pages import code, page, rows
 
 
@@ -42,11 +46,27 @@ def scraped() -> dict[str, tuple[str, str]]:
         refused_by_code={"bad_json": 1},
         ids_dropped={"303": 1},
         shared_ids=[SharedIds(12345, 1, 1_001)],
+        sources=[
+            SourceStatus(
+                topic="clicks",
+                group="arke-clicks",
+                format="arke",
+                lag=1,
+                events=1,
+                refused=1,
+                skipped=1,
+                problem="",
+                left={},
+                partitions=[PartitionStatus(0, "node", 1, 1, 1, 1, 1)],
+            )
+        ],
     )
+    node = NodeStatus([], NOTHING_COUNTED, {3: 7}, Rebalances(), 0)
+    own = OwnStatus(status, node, leads=True, unowned=0)
     return {
         sample.name: (family.type, ", ".join(f"`{label}`" for label in sorted(sample.labels, reverse=True)))
         for family in text_string_to_metric_families(
-            render_metrics(status, {("intake", "bad_request"): 1}).decode()
+            render_metrics(status, {("intake", "bad_request"): 1}, own).decode()
         )
         for sample in family.samples
     }

@@ -95,6 +95,8 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
         "cluster.dcs": "fast",
         "cluster.prepared_statements": "off",
         "kafka.prefix": "team",
+        "intake.kafka": '[{"topic": "clicks", "options": {"bootstrap.servers": "k:9092"}}]',
+        "intake.segment.context_ids": '{"device.advertisingId": 20914}',
         "kafka.options": '{"client.id": "team"}',
     }.get(name)
     if other is None:

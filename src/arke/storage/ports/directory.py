@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from arke.domain.token import Token
     from arke.storage.ports.files import FileStore
     from arke.storage.ports.identities import Identities, SuppressionList
+    from arke.storage.ports.sources import SourceStore
 
 BATCH_RUNS_KEPT: Final = 1_000
 """Finished batch runs kept per destination."""
@@ -253,6 +254,9 @@ class Directory(Protocol):
 
     @property
     def audit(self) -> Audit: ...
+
+    @property
+    def sources(self) -> SourceStore: ...
 
     @property
     def hashes(self) -> KeyedHash:

@@ -35,6 +35,13 @@ DIRECTORY_TABLES: Final[dict[str, Columns]] = {
     "move": ("dpid", "id", "generation", "old_uuid", "new_uuid", "at"),
     "person": ("dpid", "id", "uuid", "at", "generation", "state"),
     "identity": ("dpid", "id", "uuid", "at", "generation", "state", "first"),
+    "source_partition": (
+        *("source", "topic", "number", "epoch", "reader", "at", "next", "newest", "topic_id", "life"),
+        *("events", "refused", "skipped", "claimed_at", "claim"),
+    ),
+    "source_refused": (
+        *("number", "source", "topic", "partition", "position", "item", "at", "code", "message"),
+    ),
 }
 """What is copied of the directory, row by row, in this order."""
 

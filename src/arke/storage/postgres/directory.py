@@ -13,7 +13,9 @@ from arke.storage.postgres.files import PostgresFiles
 from arke.storage.postgres.identities import PostgresIdentities
 from arke.storage.postgres.records import PostgresCatalogs, PostgresRequests, PostgresRuns, PostgresTokens
 from arke.storage.postgres.schema import INIT, check, count_shards
+from arke.storage.postgres.sources import PostgresSources
 from arke.storage.postgres.suppression import PostgresSuppression
+from arke.storage.postgres.uploads import PostgresUploads
 
 if TYPE_CHECKING:
     from arke.storage.postgres.connection import Connection, Server
@@ -22,7 +24,7 @@ SQL = queries("directory")
 HASH_KEY, _REMAINS, _TRIED = "hash_key", "remains", "tried"
 """Keys of the table `meta`."""
 FORGETFUL: Final = (
-    "identity", "person", "move", "joining", "filed", "fed", "privacy_request",
+    "identity", "person", "move", "joining", "filed", "fed", "privacy_request", "source_partition",
 )  # fmt: skip
 """Tables that hold what a privacy request forgets."""
 
@@ -50,7 +52,9 @@ class PostgresDirectory:
         self.runs = PostgresRuns(database)
         self.requests = PostgresRequests(database, self.identities, self.files)
         self.tokens = PostgresTokens(database)
+        self.uploads = PostgresUploads(database)
         self.audit = PostgresAudit(database, key)
+        self.sources = PostgresSources(database)
 
     def _opened(self, connection: Connection) -> tuple[bytes, int]:
         check(connection, self._name)

@@ -23,6 +23,7 @@ from arke.storage.sqlite.files import SqliteFiles
 from arke.storage.sqlite.identities import SqliteIdentities, SqliteSuppression
 from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
+from arke.storage.sqlite.sources import SqliteSources
 
 if TYPE_CHECKING:
     from arke.storage.committer import Committer
@@ -72,6 +73,7 @@ class SqliteDirectory:
         self.requests = SqliteRequests(database, self.identities, self.files)
         self.tokens = SqliteTokens(database)
         self.audit = SqliteAudit(database, stored_key)
+        self.sources = SqliteSources(database)
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._database.connection, self._database.where):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -63,17 +64,14 @@ _run = msgspec.msgpack.Decoder(BatchRun).decode
 class LeavingDirectory:
     """See `arke.storage.ports.moving.Leaving`. Close when done."""
 
-    def __init__(self, data: Path, scratch: Path) -> None:
-        """`scratch` takes copies of files that cannot be read as they are: of an earlier version, or as a crash
-        has left them. Raises InvalidInput, StoreTooNew, StoreUnavailable.
-        """
+    def __init__(self, data: Path) -> None:
+        """Raises InvalidInput, StoreTooNew, StoreUnavailable."""
         self._data = data
-        self._scratch = scratch
         self.where = str(data)
         path = data / DIRECTORY_FILE
         if not path.is_file():
             raise InvalidInput(f"{data}: this is no data directory: there is no {DIRECTORY_FILE} in it")
-        self._file = _File(path, DIRECTORY, scratch)
+        self._file = _File(path, DIRECTORY)
         shards = self._file.meta("shards")
         if shards is None:
             self._file.close()
@@ -98,7 +96,7 @@ class LeavingDirectory:
         path = self._data / f"shard-{number:02d}.db"
         if not path.is_file():
             raise InvalidInput(f"{path}: this file is missing: the directory is not whole")
-        self._shard = _File(path, SHARD, self._scratch)
+        self._shard = _File(path, SHARD)
         return SqliteLeavingShard(self._shard, number, targets)
 
     def _close_shard(self) -> None:
@@ -212,10 +210,10 @@ class SqliteLeavingShard:
 class _File:
     """One SQLite file, of which nothing is changed."""
 
-    def __init__(self, path: Path, kind: Path, scratch: Path) -> None:
+    def __init__(self, path: Path, kind: Path) -> None:
         self.where = str(path)
         with store_errors(self.where):
-            self.connection = _opened(path, kind, scratch)
+            self.connection = _opened(path, kind)
 
     def run(self, sql: str, *bindings: int | str) -> Iterator[Row]:
         with store_errors(self.where):
@@ -236,8 +234,8 @@ class _File:
         self.connection.close()
 
 
-def _opened(path: Path, kind: Path, scratch: Path) -> apsw.Connection:
-    """The file as it is, or a copy of it that was brought up to date."""
+def _opened(path: Path, kind: Path) -> apsw.Connection:
+    """The file as it is; or, where it is of an earlier version or has a write-ahead log, a copy of it."""
     log = path.with_name(f"{path.name}-wal")
     crashed = log.exists() and log.stat().st_size > 0
     if not crashed:
@@ -246,11 +244,17 @@ def _opened(path: Path, kind: Path, scratch: Path) -> apsw.Connection:
         if _version(connection) == len(migrations(kind)):
             return connection
         connection.close()
-    copy = scratch / path.name
-    shutil.copyfile(path, copy)
-    if crashed:
-        shutil.copyfile(log, scratch / log.name)
-    return open_database(copy, kind)
+    return _copied([path, log] if crashed else [path], kind)
+
+
+def _copied(files: list[Path], kind: Path) -> apsw.Connection:
+    """A copy that is brought up to date. It has no name any more: whatever ends this process, nothing is left."""
+    with TemporaryDirectory(prefix="arke-import-") as scratch:
+        for file in files:
+            shutil.copyfile(file, Path(scratch) / file.name)
+        connection = open_database(Path(scratch) / files[0].name, kind)
+        connection.execute("PRAGMA journal_mode=DELETE")
+        return connection
 
 
 def _version(connection: apsw.Connection) -> int:

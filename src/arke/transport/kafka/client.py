@@ -26,11 +26,11 @@ class _Lines:
         say("kafka_client", message=form % parts)
 
 
-def made(kind: Callable[..., C], config: dict[str, Any]) -> C:
-    """A client. Raises SettingsError for an option that librdkafka does not know or take."""
+def made(kind: Callable[..., C], config: dict[str, Any], setting: str = "kafka.options") -> C:
+    """A client. Raises SettingsError for an option, of this setting, that librdkafka does not know or take."""
     try:
         return kind({**config, "logger": _Lines()})
     except (KafkaException, TypeError, ValueError) as error:
         detail = error.args[0]
         text = detail.str() if isinstance(detail, KafkaError) else detail
-        raise SettingsError(f"kafka.options: {text}") from None
+        raise SettingsError(f"{setting}: {text}") from None

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections import defaultdict, deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from arke.transport.kafka.options import KafkaOptions
     from arke.transport.ports import RefusedMessages
     from arke.transport.stream import Fetched
 
@@ -43,17 +42,31 @@ class GroupEvents(Protocol):
     def lost(self, shards: frozenset[int]) -> None: ...
 
 
+class ReadOptions(Protocol):
+    """Which topic is read, with which options of librdkafka, which come from `setting`."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def setting(self) -> str: ...
+
+    def consumer(self) -> dict[str, Any]:
+        """Raises SettingsError, SecretUnresolved."""
+        ...
+
+
 class ConsumerThread:
     """A `LogReader` over the topic. Partitions are read as they are opened: by whoever was assigned them, by the
     group if `join` was called, by something else if not.
     """
 
-    def __init__(self, options: KafkaOptions, refused: RefusedMessages) -> None:
+    def __init__(self, options: ReadOptions, refused: RefusedMessages) -> None:
         """Raises SettingsError, SecretUnresolved."""
         self._topic = options.topic
         self._refused = refused
         self._loop = asyncio.get_running_loop()
-        self._consumer = made(Consumer, {**options.consumer(), "error_cb": self._on_error})
+        self._consumer = made(Consumer, {**options.consumer(), "error_cb": self._on_error}, options.setting)
         self._asked: deque[Callable[[], None]] = deque()
         self._streams: dict[int, BufferedStream] = {}
         """Those that are open, by shard. Only the thread touches it, and what follows."""
@@ -196,13 +209,17 @@ class ConsumerThread:
             if error is not None:
                 self._failed(error, shard)
             elif shard in self._streams:
-                fetched[shard or 0].append(((message.offset() or 0) + 1, message.value() or b""))
+                fetched[shard or 0].append(((message.offset() or 0) + 1, self._content(message)))
         if fetched:
             puts = [(self._streams[shard], messages) for shard, messages in fetched.items()]
             for stream, found in puts:
                 stream.fetched(found)
             self._hold(fetched)
             self._call(_put, puts, self._ends(fetched))
+
+    def _content(self, message: Message) -> bytes:
+        """What a stream gets of a message."""
+        return message.value() or b""
 
     def _ends(self, shards: dict[int, list[Fetched]]) -> list[int]:
         """The newest positions, as the last fetch said them."""

@@ -42,6 +42,9 @@ _CONSUMER: Final[dict[str, Value]] = {
     "queued.min.messages": 1_000,
     "queued.max.messages.kbytes": 32_768,
 }
+_SOURCE: Final[dict[str, Value]] = {
+    "topic.metadata.refresh.interval.ms": 10_000,  # others make the topic, and more partitions of it
+}
 _OURS_CONSUMER: Final[dict[str, Value]] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -63,6 +66,7 @@ _ONLY_CONSUMER: Final = (
     "fetch.",
     "queued.",
     "group.",
+    "isolation.level",
 )
 
 TOKEN_TIMEOUT_S: Final = 10.0
@@ -84,6 +88,10 @@ class KafkaOptions(msgspec.Struct, frozen=True):
         return f"{self.prefix}-events"
 
     @property
+    def setting(self) -> str:
+        return "kafka.options"
+
+    @property
     def group(self) -> str:
         return self.prefix
 
@@ -100,12 +108,38 @@ class KafkaOptions(msgspec.Struct, frozen=True):
 
     def _own(self, without: tuple[str, ...]) -> dict[str, Any]:
         check(self.options)
-        own: dict[str, Any] = {
-            name: _resolved(value) for name, value in self.options.items() if not name.startswith(without)
-        }
-        if self.token_command:
-            own["oauth_cb"] = _token_from(self.token_command)
-        return own
+        return _own(self.options, self.token_command, without)
+
+
+class SourceOptions(msgspec.Struct, frozen=True):
+    """A topic of others, read in a consumer group. The rest as in `KafkaOptions`."""
+
+    topic: str
+    group: str
+    options: dict[str, Value]
+    token_command: str = ""
+
+    @property
+    def setting(self) -> str:
+        return "intake.kafka.options"
+
+    def consumer(self) -> dict[str, Any]:
+        """Raises SettingsError, SecretUnresolved, as `admin` does."""
+        own = _own(self.options, self.token_command, without=_ONLY_PRODUCER)
+        return {**_SHARED, **_CONSUMER, **_SOURCE, **own, **_OURS_CONSUMER, "group.id": self.group}
+
+    def admin(self) -> dict[str, Any]:
+        own = _own(self.options, self.token_command, without=(*_ONLY_CONSUMER, *_ONLY_PRODUCER))
+        return {**_SHARED, **own}
+
+
+def _own(options: Mapping[str, Value], token_command: str, without: tuple[str, ...]) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        name: _resolved(value) for name, value in options.items() if not name.startswith(without)
+    }
+    if token_command:
+        own["oauth_cb"] = _token_from(token_command)
+    return own
 
 
 def check(options: Mapping[str, Value]) -> None:

@@ -42,6 +42,7 @@ class PostgresReader:
         self._refused = refused
         self._streams: dict[int, BufferedStream] = {}
         self._trimmed: dict[int, int] = {}
+        self._connection: Connection | None = None
         self._background = Background()
         self._opened = asyncio.Event()
 
@@ -95,7 +96,9 @@ class PostgresReader:
         if not asked:
             return False
         where = [stream.shard for stream in asked], [stream.next - 1 for stream in asked]
-        rows: list[Row] = await self._ask("fetch", *where, OF_EACH, TOGETHER)
+        rows: list[Row] = await self._session.run(
+            lambda connection: self._fetched(connection, (*where, OF_EACH, TOGETHER))
+        )
         by_shard: dict[int, list[Row]] = {}
         for row in rows:
             by_shard.setdefault(row[0], []).append(row)
@@ -124,15 +127,25 @@ class PostgresReader:
 
     async def _trim(self) -> None:
         """Nothing is deleted that a store might still ask for."""
-        stored = {shard: stream.stored for shard, stream in self._streams.items()}
+        stored = {shard: stream.stored for shard, stream in self._streams.items() if not stream.failed}
         new = {shard: at for shard, at in stored.items() if at > self._trimmed.get(shard, 0)}
         if new:
-            await self._ask("trim", [*new], [*new.values()])
-            self._trimmed.update(new)
+            self._trimmed.update(await self._session.run(lambda connection: self._deleted(connection, new)))
 
-    async def _ask(self, name: str, *values: Any) -> list[Any]:
-        def work(connection: Connection) -> list[Any]:
-            cursor = connection.execute(SQL[name], values, binary=True)
-            return cursor.fetchall() if cursor.description else []
+    def _fetched(self, connection: Connection, asked: tuple[Any, ...]) -> list[Row]:
+        """In the session's thread. Another connection may lead to a standby with an older state, where numbers are
+        given again, to other messages: what was stored before it says nothing, until owners prove it anew.
+        """
+        if connection is not self._connection:
+            for stream in tuple(self._streams.values()):
+                stream.forget()
+            self._trimmed.clear()
+            self._connection = connection
+        return connection.execute(SQL["fetch"], asked, binary=True).fetchall()
 
-        return await self._session.run(work)
+    def _deleted(self, connection: Connection, positions: dict[int, int]) -> dict[int, int]:
+        """In the session's thread: what was deleted."""
+        if connection is not self._connection:
+            return {}
+        connection.execute(SQL["trim"], ([*positions], [*positions.values()]), binary=True)
+        return positions

@@ -19,7 +19,7 @@ SELECT name, address, role, version, catalog, extract(epoch FROM started)::bigin
 FROM node ORDER BY name
 
 -- name: owners
-SELECT s.shard, n.address FROM shard s JOIN node n ON n.name = s.owner ORDER BY s.shard
+SELECT s.shard, n.address FROM shard_map s JOIN node n ON n.name = s.owner ORDER BY s.shard
 
 -- name: owner_names
 SELECT shard, owner FROM shard WHERE owner IS NOT NULL ORDER BY shard

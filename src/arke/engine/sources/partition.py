@@ -1,0 +1,329 @@
+"""One partition of a source: its messages are taken in order, and how far is noted, so that each counts once.
+
+What is decided of a batch is noted before anything of it is appended, together with how far the one before came:
+both under the partition's epoch, so that whoever lost the partition appends nothing. What a reader leaves half done
+the next one does again, under the same decisions and the same event ids, and the shards know what has counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from arke.background import POSTPONED, Pause, retry
+from arke.engine.sources.claims import Claim, Claiming, Place
+from arke.errors import ArkeError, EventError, Fenced, LogGap, Unavailable, codes_of
+from arke.intake.ndjson import left_out, refusal
+from arke.intake.topic_messages import events_in, read_event
+from arke.log import get_logger
+from arke.storage.ports.sources import CLAIMS_KEPT_S, Progress, RefusedEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from arke.clock import Clock
+    from arke.domain.event import Accepted, IncomingEvent
+    from arke.engine.sources.ports import Bounds, DecidedIngest, MessageStream, Topic
+    from arke.intake.topic_messages import Format, TopicMessage
+    from arke.storage.ports.sources import PartitionKey, SourceStore
+
+    _EventOf = Callable[["Place", TopicMessage, bytes], IncomingEvent | EventError]
+
+BATCH_EVENTS: Final = 500
+"""Events that are appended together; their messages are noted together."""
+PROVED_FOR_S: Final = 1.0
+"""Nothing is decided unless the store has said within this time that the partition is ours."""
+PAUSE: Final = Pause(0.1, 2.0)
+"""Before what could not be stored is tried again."""
+_AGAIN: Final = codes_of(POSTPONED)
+_SEPARATOR: Final = "\x1f"
+"""No sender's event id holds a control character: so none is ever taken for one that is made of a place."""
+
+log = get_logger("source")
+
+
+WHOLE: Final = -1
+"""The item of a message that is refused as a whole."""
+
+
+class Lost(Exception):
+    """The partition has another reader."""
+
+
+class Reading(NamedTuple):
+    """What the partitions of a source share. `reader` is the node's name; a partition that was never read begins at
+    its end if `latest`; `turns` bounds how many batches of this node are under way.
+    """
+
+    topic: Topic
+    store: SourceStore
+    ingest: DecidedIngest
+    format: Format
+    clock: Clock
+    turns: asyncio.Semaphore
+    reader: str
+    latest: bool = False
+
+
+class _Found(NamedTuple):
+    """An event of a message, read."""
+
+    place: Place
+    event: IncomingEvent
+
+
+class PartitionReader:
+    """Reads from `run` until `finish`, or until another reader has the partition."""
+
+    def __init__(self, key: PartitionKey, reading: Reading) -> None:
+        self.key = key
+        self.progress = Progress()
+        self.problem = ""
+        """Why nothing moves on, while nothing does."""
+        self._with = reading
+        self._epoch = 0
+        self._proved_at = float("-inf")
+        self._claim = Claim()
+        self._refused: list[RefusedEvent] = []
+        """Not noted yet."""
+        self._stream: MessageStream | None = None
+        self._finishing = False
+
+    @property
+    def lag(self) -> int:
+        """Offsets that are not taken, as far as is known."""
+        end = self._stream.end if self._stream is not None else self.progress.end
+        return max(0, end - (self.progress.next or 0))
+
+    async def run(self) -> None:
+        """Take the partition, and read it. Raises Lost."""
+        await self._take_over()
+        while not self._finishing:
+            self._stream = self._with.topic.open(self.key.number, self.progress.next or 0)
+            try:
+                await self._read(self._stream)
+            except LogGap as gap:
+                self.problem = str(gap)
+                await self._go_on_from(await self._bounds())
+            except Unavailable as error:
+                self.problem = str(error)
+                await asyncio.sleep(PAUSE.first_s)
+        await self._release()
+
+    @property
+    def finishing(self) -> bool:
+        return self._finishing
+
+    def finish(self) -> None:
+        """Let `run` end with the batch that is under way."""
+        self._finishing = True
+        if self._stream is not None:
+            self._stream.close()
+
+    # --- where to begin ---------------------------------------------------------------------------------
+
+    async def _take_over(self) -> None:
+        store, now = self._with.store, int(self._with.clock.now())
+        taken = await retry(
+            lambda: store.take(self.key, self._with.reader, now), PAUSE, log=log, event="source_not_taken"
+        )
+        self._epoch, self.progress = taken.epoch, taken.progress
+        if taken.claim and now - taken.claimed_at < CLAIMS_KEPT_S:
+            self._claim = Claim(taken.claim)
+        elif taken.claim:
+            log.error("source_repeats", **self._named(), offset=taken.progress.next)
+        await self._go_on_from(await self._bounds())
+        log.info("source_taken", **self._named(), offset=self.progress.next, under_way=len(self._claim))
+
+    async def _bounds(self) -> Bounds:
+        return await retry(
+            lambda: self._with.topic.bounds(self.key.number), PAUSE, log=log, event="source_away"
+        )
+
+    async def _go_on_from(self, found: Bounds) -> None:
+        """Where the topic does not have the offset that was noted, say so, and go on where it can be gone on."""
+        known, noted = self.progress, self.progress.next
+        topic_id = found.topic_id or known.topic_id
+        if noted is None:
+            known = msgspec.structs.replace(known, next=found.high if self._with.latest else found.low)
+        elif known.topic_id not in ("", topic_id) or (noted > found.high and not found.topic_id):
+            log.error("source_made_anew", **self._named(), noted=noted, begins=found.low)
+            known = msgspec.structs.replace(known, next=found.low, life=known.life + 1)
+            self._claim = Claim()
+        elif noted > found.high:
+            log.error("source_cut_off", **self._named(), noted=noted, ends=found.high)
+            known = msgspec.structs.replace(known, next=found.high)
+        elif noted < found.low:
+            log.error("source_skipped", **self._named(), noted=noted, begins=found.low)
+            known = msgspec.structs.replace(known, next=found.low, skipped=known.skipped + found.low - noted)
+        self.progress = msgspec.structs.replace(known, end=max(found.high, 0), topic_id=topic_id)
+        await self._kept()
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    async def _read(self, stream: MessageStream) -> None:
+        while messages := await stream.read():
+            for batch in _batches(messages, self._event_of):
+                if self._finishing:
+                    return
+                await self._take(batch, stream)
+
+    def _event_of(self, place: Place, message: TopicMessage, body: bytes) -> IncomingEvent | EventError:
+        """The event as its message has it, named by its place where it has no name of its own."""
+        now = int(self._with.clock.now())
+        try:
+            event = read_event(self._with.format, body, message.at, now, self._with.ingest)
+        except EventError as problem:
+            self._with.ingest.figures.ids_dropped.update(problem.id_codes)
+            return problem
+        if event.event_id is not None:
+            return event
+        where = (self.key.topic, self.key.number, self.progress.life, *place)
+        return msgspec.structs.replace(event, event_id=_SEPARATOR + _SEPARATOR.join(map(str, where)))
+
+    async def _take(self, batch: _Batch, stream: MessageStream) -> None:
+        refused = [self._refusal(place, problem) for place, problem in batch.refused]
+        listed = list(refused)
+        events = 0
+        for begin in range(0, len(batch.found), BATCH_EVENTS):
+            settled = await self._stored(batch.found[begin : begin + BATCH_EVENTS])
+            events += sum(problem is None for _, problem in settled)
+            for place, problem in settled:
+                if problem is not None:
+                    refused.append(one := self._refusal(place, problem))
+                    if problem.reason != "opted_out":  # there is nothing wrong with such an event
+                        listed.append(one)
+        for one in refused:
+            self._with.ingest.figures.refused(one.code)
+        for one in listed:
+            log.warning("source_refused", **self._named(), offset=one.offset, item=one.item, code=one.code)
+        self._refused += listed
+        known = self.progress
+        self.progress = msgspec.structs.replace(
+            known,
+            next=batch.next,
+            end=max(known.end, stream.end, batch.next),
+            events=known.events + events,
+            refused=known.refused + len(refused),
+        )
+        self._claim = Claim()
+        self.problem = ""
+        if self._finishing or not stream.waiting:
+            await self._kept()
+
+    async def _stored(self, found: Sequence[_Found]) -> list[tuple[Place, EventError | None]]:
+        """Each with what is wrong with it, once all that can be stored is."""
+        settled: list[tuple[Place, EventError | None]] = []
+        pauses = iter(PAUSE)
+        while found:
+            try:
+                answers = await self._ingested(found)
+            except Lost:
+                raise
+            except ArkeError as error:
+                self.problem = str(error)
+                log.warning("source_postponed", **self._named(), code=error.code)
+            else:
+                again = []
+                for one, answer in zip(found, answers, strict=True):
+                    problem = refusal(answer)
+                    if problem is not None and problem.reason in _AGAIN:
+                        self.problem = problem.message
+                        again.append(one)
+                    else:
+                        self._with.ingest.figures.left_out(left_out(answer))
+                        settled.append((one.place, problem))
+                found = again
+            if found:
+                await asyncio.sleep(next(pauses))
+        return settled
+
+    async def _ingested(self, found: Sequence[_Found]) -> list[Accepted | EventError]:
+        """Raises Lost, Overloaded, Unavailable."""
+        ingest = self._with.ingest
+        async with self._with.turns:
+            await self._prove()
+            with await ingest.enter(len(found)) as place:
+                return await ingest.ingest(
+                    [one.event for one in found],
+                    place,
+                    evaluated=False,
+                    decisions=Claiming(self._claim, [one.place for one in found], self._keep),
+                )
+
+    def _refusal(self, place: Place, problem: EventError) -> RefusedEvent:
+        now = int(self._with.clock.now())
+        return RefusedEvent(*self.key, *place, now, problem.reason, problem.message)
+
+    # --- the store --------------------------------------------------------------------------------------
+
+    async def _prove(self) -> None:
+        """Whoever was asleep for long asks first, before ids follow events that others have taken since."""
+        now = asyncio.get_running_loop().time()
+        if now - self._proved_at >= PROVED_FOR_S:
+            if not await self._with.store.holds(self.key, self._epoch):
+                raise Lost
+            self._proved_at = now
+
+    async def _keep(self) -> None:
+        """Note how far it is read, and what is decided of what follows. Raises Lost, StoreUnavailable."""
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            await self._with.store.advance(
+                self.key,
+                self._epoch,
+                self.progress,
+                int(self._with.clock.now()),
+                claim=self._claim.encoded() if len(self._claim) else b"",
+                refused=self._refused,
+            )
+        except Fenced:
+            raise Lost from None
+        self._proved_at = asked_at
+        self._refused = []
+
+    async def _kept(self) -> None:
+        """The same, as long as it takes."""
+        await retry(self._keep, PAUSE, log=log, event="source_not_noted")
+
+    async def _release(self) -> None:
+        with contextlib.suppress(Unavailable):
+            await self._with.store.release(self.key, self._epoch)
+
+    def _named(self) -> dict[str, object]:
+        return {"topic": self.key.topic, "partition": self.key.number}
+
+
+class _Batch(msgspec.Struct):
+    """Whole messages: their events, what is wrong with others, and the offset after them."""
+
+    next: int
+    found: list[_Found]
+    refused: list[tuple[Place, EventError]]
+
+
+def _batches(messages: Sequence[TopicMessage], event_of: _EventOf) -> Iterator[_Batch]:
+    """Batches of about BATCH_EVENTS. A tombstone holds no event."""
+    batch = _Batch(0, [], [])
+    for message in messages:
+        batch.next = message.offset + 1
+        try:
+            bodies = events_in(message.value) if message.value is not None else []
+        except EventError as problem:
+            batch.refused.append((Place(message.offset, WHOLE), problem))
+            bodies = []
+        for item, body in enumerate(bodies):
+            place = Place(message.offset, item)
+            read = event_of(place, message, body)
+            if isinstance(read, EventError):
+                batch.refused.append((place, read))
+            else:
+                batch.found.append(_Found(place, read))
+        if len(batch.found) >= BATCH_EVENTS:
+            yield batch
+            batch = _Batch(0, [], [])
+    if batch.next:
+        yield batch

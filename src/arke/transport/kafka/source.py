@@ -1,0 +1,156 @@
+"""A topic that other teams write, read in a consumer group. See `arke.engine.sources.ports.Topic`."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from arke.errors import StoreUnavailable
+from arke.intake.topic_messages import TopicMessage
+from arke.transport.kafka.client import made
+from arke.transport.kafka.consumer import ConsumerThread
+from arke.transport.stream import READ_BYTES, BufferedStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from confluent_kafka import KafkaError, Message
+
+    from arke.transport.kafka.options import SourceOptions
+    from arke.transport.ports import Unreadable
+    from arke.transport.stream import Fetched
+
+BOUNDS_S: Final = 2.0
+"""For so long brokers may take to say where a partition begins and ends; nothing is fetched meanwhile."""
+TOPIC_S: Final = 5.0
+_HEAD: Final = struct.Struct(">q?")
+"""When a message was written, and whether it has a value."""
+
+
+class TopicBounds(NamedTuple):
+    """See `Bounds`."""
+
+    low: int
+    high: int
+    topic_id: str
+
+
+class SourceStream(BufferedStream):
+    """See `MessageStream`. Offsets may be left out: of transactions, and in compacted topics."""
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._arrived)
+
+    def put(self, fetched: list[Fetched]) -> None:
+        """On the event loop."""
+        if self._failure is not None or self._is_closed:
+            return
+        for position, body in fetched:
+            if position >= self.next:
+                self.next = position + 1
+                self.end = max(self.end, position)
+                self._arrived.append((position, body))
+        self._wake.set()
+
+    async def read(self) -> list[TopicMessage]:  # type: ignore[override]
+        messages: list[TopicMessage] = []
+        size = 0
+        if not await self._something():
+            return messages
+        while self._arrived and size < READ_BYTES:
+            position, body = self._arrived.popleft()
+            at, empty = _HEAD.unpack_from(body)
+            messages.append(TopicMessage(position - 1, at, None if empty else body[_HEAD.size :]))
+            size += len(body)
+        self._read += len(messages)
+        self._read_bytes += size
+        return messages
+
+
+class SourceTopic(ConsumerThread):
+    """Tells `trouble` what its client meets, and an empty text once messages come; both on the event loop."""
+
+    def __init__(self, options: SourceOptions) -> None:
+        """Raises SettingsError, SecretUnresolved."""
+        self.trouble: Callable[[str], None] = _nobody
+        self._admin = made(AdminClient, options.admin(), options.setting)
+        super().__init__(options, _NothingRefused())
+
+    def open(self, shard: int, position: int) -> SourceStream:
+        stream = SourceStream(self._topic, shard, position, self, self._refused)
+        self._asked.append(lambda: self._fetch(stream))
+        return stream
+
+    async def bounds(self, number: int) -> TopicBounds:
+        """Raises StoreUnavailable."""
+        topic_id = await self._loop.run_in_executor(None, self._topic_id)
+        answer: asyncio.Future[tuple[int, int]] = self._loop.create_future()
+
+        def ask() -> None:
+            """In the thread: its client must not be closed meanwhile."""
+            try:
+                found = self._consumer.get_watermark_offsets(self._partition(number), timeout=BOUNDS_S)
+            except KafkaException as error:
+                problem = StoreUnavailable(f"kafka: {self._topic}: {error.args[0].str()}")
+                self._call(_give, answer, problem)
+            else:
+                self._call(_give, answer, found)
+
+        self._asked.append(ask)
+        low, high = await asyncio.wait_for(answer, 2 * BOUNDS_S + TOPIC_S)
+        return TopicBounds(low, high, topic_id)
+
+    def _topic_id(self) -> str:
+        """Empty where brokers are too old for it, or do not say it to us."""
+        try:
+            asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=TOPIC_S)
+            topic_id = asked[self._topic].result(2 * TOPIC_S).topic_id
+        except (KafkaException, TimeoutError):
+            return ""
+        return "" if topic_id is None else str(topic_id)
+
+    # --- in the thread ----------------------------------------------------------------------------------
+
+    def _content(self, message: Message) -> bytes:
+        kind, at_ms = message.timestamp()
+        at = 0 if kind == TIMESTAMP_NOT_AVAILABLE else at_ms // 1000
+        value = message.value()
+        return _HEAD.pack(at, value is None) + (value or b"")
+
+    def _deliver(self, messages: list[Message]) -> None:
+        if any(message.error() is None for message in messages):
+            self._call(self.trouble, "")
+        super()._deliver(messages)
+
+    def _failed(self, error: KafkaError, shard: int | None) -> None:
+        self._call(self.trouble, error.str())
+        super()._failed(error, shard)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._call(self.trouble, error.str())
+        super()._on_error(error)
+
+
+def _nobody(trouble: str) -> None:
+    """Nobody is to hear."""
+
+
+def _give(answer: asyncio.Future[Any], found: Any) -> None:
+    if answer.done():
+        return
+    if isinstance(found, BaseException):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
+
+
+class _NothingRefused:
+    """What cannot be read of a message is for its reader to refuse."""
+
+    async def refuse(self, unreadable: Sequence[Unreadable]) -> None:
+        raise NotImplementedError

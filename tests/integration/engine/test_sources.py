@@ -1,0 +1,401 @@
+"""A reader of a topic dies at each of its steps in turn, and ids move before the next one does it again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from arke.app import memory_engine
+from arke.clock import SeededEntropy
+from arke.domain.catalog import Catalog, DataSource, Segment, Trait
+from arke.domain.event import DeclaredId, IncomingEvent
+from arke.engine.sources.partition import Lost, PartitionReader, Reading
+from arke.errors import LogGap
+from arke.intake.topic_messages import ArkeFormat, TopicMessage
+from arke.storage.ports.sources import PartitionKey
+from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from integration.engine.shards import NotingPoster
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from arke.engine.identity import Resolved
+
+START = 1_800_000_000
+DPID, PERSON = 12345, 700
+ONE, TWO, THREE, FOUR = (f"{number:038d}" for number in range(1, 5))
+KEY = PartitionKey("team", "clicks", 0)
+CATALOG = Catalog(
+    data_sources=(DataSource(id=DPID), DataSource(id=PERSON, kind="cross_device")),
+    traits=(Trait(id=1, rule="c_see == camera"),),
+    segments=(Segment(id=10, rule="1T"),),
+)
+CAMERA = {"signals": {"c_see": "camera"}}
+MESSAGES: list[dict[str, Any]] = [
+    {"ids": [{"dpid": DPID, "id": "x"}], **CAMERA},
+    CAMERA,
+    {"uuid": THREE, "ids": [{"dpid": DPID, "id": "y"}], **CAMERA},
+    {"ids": [{"dpid": PERSON, "id": "ann"}], **CAMERA},
+    {"ids": [{"dpid": DPID, "id": "x"}], **CAMERA},
+]
+
+
+class Killed(Exception):
+    """The reader is no more."""
+
+
+class Fuse:
+    """Burns before its step of a number, counted from 1."""
+
+    def __init__(self, burns_at: int | None = None) -> None:
+        self.passed = 0
+        self._burns_at = burns_at
+
+    def step(self) -> None:
+        self.passed += 1
+        if self.passed == self._burns_at:
+            raise Killed
+
+
+class Fused:
+    """Something of which each call may be the last, before it is done and after."""
+
+    def __init__(self, inner: Any, fuse: Fuse, *names: str) -> None:
+        self._inner = inner
+        self._fuse = fuse
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return self._fused(found) if name in self._names else found
+
+    def _fused(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            self._fuse.step()
+            done = await call(*args, **kwargs)
+            self._fuse.step()
+            return done
+
+        return called
+
+
+class Found(NamedTuple):
+    low: int
+    high: int
+    topic_id: str = "t1"
+
+
+class TopicInMemory:
+    """A partition. `begins` is its first offset, `topic_id` another one once it is made anew."""
+
+    def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.messages = [
+            TopicMessage(offset, 0, json.dumps(event).encode()) for offset, event in enumerate(events)
+        ]
+        self.begins = 0
+        self.topic_id = "t1"
+        self.read_to_the_end = asyncio.Event()
+
+    def open(self, number: int, position: int) -> StreamInMemory:
+        return StreamInMemory(self, position)
+
+    async def bounds(self, number: int) -> Found:
+        return Found(self.begins, len(self.messages), self.topic_id)
+
+
+class StreamInMemory:
+    def __init__(self, topic: TopicInMemory, position: int) -> None:
+        self._topic = topic
+        self._position = position
+        self._closed = asyncio.Event()
+
+    @property
+    def end(self) -> int:
+        return len(self._topic.messages)
+
+    @property
+    def waiting(self) -> bool:
+        return self._position < self.end
+
+    async def read(self) -> list[TopicMessage]:
+        if self._position < self._topic.begins:
+            raise LogGap("gone")
+        if not self.waiting:
+            self._topic.read_to_the_end.set()
+            await self._closed.wait()
+            return []
+        found = self._topic.messages[self._position : self._position + 2]
+        self._position += len(found)
+        return found
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class Stage:
+    """An engine in memory, and what was ever resolved in it."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        self.clock = VirtualClock(loop, START)
+        self.engine, self.shard = memory_engine(NotingPoster(), self.clock, SeededEntropy(1))
+        self.devices: set[str] = set()
+
+    async def start(self) -> None:
+        await self.shard.start()
+        await self.engine.catalogs.apply(CATALOG)
+        links: Any = self.engine.links
+        resolve = links.resolve
+
+        async def noted(*args: Any, **kwargs: Any) -> list[Resolved]:
+            answers: list[Resolved] = await resolve(*args, **kwargs)
+            for one in answers:
+                self.devices |= {one.uuid, *(housed.home for housed in one.homes)}
+            return answers
+
+        links.resolve = noted
+        await self.say(ONE, "x")
+
+    async def say(self, uuid: str, *ids: str) -> None:
+        """A device declares ids, at another door."""
+        declared = tuple(DeclaredId(DPID, one) for one in ids)
+        await self.engine.events.ingest([IncomingEvent(uuid=uuid, ids=declared)])
+
+    def reader(self, topic: TopicInMemory, fuse: Fuse | None = None) -> PartitionReader:
+        fuse = fuse or Fuse()
+        reading = Reading(
+            topic=topic,
+            store=Fused(self.engine.directory.sources, fuse, "take", "holds", "advance", "release"),
+            ingest=Fused(self.engine.events, fuse, "ingest"),
+            format=ArkeFormat(),
+            clock=self.clock,
+            turns=asyncio.Semaphore(2),
+            reader="here",
+        )
+        return PartitionReader(KEY, reading)
+
+    async def read_all(self, topic: TopicInMemory, fuse: Fuse | None = None) -> PartitionReader:
+        """Read to the end and stop. Raises Killed where the fuse burns."""
+        reader = self.reader(topic, fuse)
+        running = asyncio.create_task(reader.run())
+        topic.read_to_the_end.clear()
+        at_the_end = asyncio.create_task(topic.read_to_the_end.wait())
+        await asyncio.wait({running, at_the_end}, return_when=asyncio.FIRST_COMPLETED)
+        at_the_end.cancel()
+        reader.finish()
+        await running
+        return reader
+
+    async def counted(self) -> dict[str, int]:
+        """How often each device that there is has seen a camera."""
+        counts = {}
+        for uuid in self.devices | {ONE, TWO, THREE, FOUR}:
+            found = await self.shard.store.device(uuid)
+            if found is not None and (state := found.profile.traits.get(1)) is not None:
+                counts[uuid] = state.old + len(state.times)
+        return counts
+
+    async def owner(self, name: str) -> str:
+        owner = await self.engine.identity.owner((DPID, name))
+        assert owner is not None
+        return owner.uuid
+
+
+def play(part: Callable[[Stage], Awaitable[None]]) -> None:
+    loop = VirtualTimeLoop()
+
+    async def main() -> None:
+        stage = Stage(loop)
+        await stage.start()
+        await part(stage)
+        await stage.engine.stop()
+
+    run_virtual(main(), loop)
+
+
+def steps() -> int:
+    """How many there are in a run that nothing happens to."""
+    fuse = Fuse()
+
+    async def part(stage: Stage) -> None:
+        await stage.read_all(TopicInMemory(MESSAGES), fuse)
+        counts = await stage.counted()
+        assert counts.pop(ONE) == 2
+        assert counts.pop(THREE) == 1
+        assert sorted(counts.values()) == [1, 1], "whoever was not named, and Ann at home"
+
+    play(part)
+    return fuse.passed
+
+
+@pytest.mark.parametrize("burns_at", range(1, steps() + 1))
+def test_each_message_counts_once_wherever_its_reader_died(burns_at: int) -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        with pytest.raises(Killed):
+            await stage.read_all(topic, Fuse(burns_at))
+        await stage.say(TWO, "x")
+        await stage.say(FOUR, "y")
+        states = await stage.engine.directory.sources.partitions()
+        reader = await stage.read_all(topic)
+        counts = await stage.counted()
+        assert counts.get(ONE, 0) + counts.get(TWO, 0) == 2, "both events of x"
+        assert counts[THREE] == 1
+        assert FOUR not in counts
+        others = sorted(count for uuid, count in counts.items() if uuid not in (ONE, TWO, THREE))
+        assert others == [1, 1], "whoever was not named, and Ann at home"
+        assert (reader.progress.next, reader.progress.events) == (5, 5)
+        if states and (states[0].progress.next or 0) >= 2:
+            assert await stage.owner("x") == TWO, "what is done again takes no id back"
+
+    play(part)
+
+
+def test_what_was_decided_takes_no_id_back() -> None:
+    """Killed once all is noted and nothing is appended: the ids have moved when it is done again."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES[:3])
+        fuse = Fuse()
+        sources = stage.engine.directory.sources
+        reader = stage.reader(topic, fuse)
+        dispatch: Any = stage.engine.events._dispatch
+
+        async def killed(*_: Any, **__: Any) -> None:
+            raise Killed
+
+        stage.engine.events._dispatch = killed  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            await reader.run()
+        stage.engine.events._dispatch = dispatch  # type: ignore[method-assign]
+        (state,) = await sources.partitions()
+        assert state.progress.next == 0
+        await stage.say(TWO, "x")
+        await stage.read_all(topic)
+        assert await stage.owner("x") == TWO
+        assert (await stage.counted())[ONE] == 1, "it was the first device's event"
+
+    play(part)
+
+
+def test_a_reader_that_was_asleep_appends_nothing_and_moves_nothing() -> None:
+    """It had read, and not decided: others take all and ids move on, then it wakes."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory([MESSAGES[2], MESSAGES[0]])
+        asleep = stage.reader(topic)
+        awake = asyncio.Event()
+        prove = asleep._prove
+
+        async def sleeping() -> None:
+            await awake.wait()
+            await prove()
+
+        asleep._prove = sleeping  # type: ignore[method-assign]
+        running = asyncio.create_task(asleep.run())
+        await asyncio.sleep(5)
+        await stage.read_all(topic)
+        await stage.say(TWO, "x")
+        await stage.say(FOUR, "y")
+        before = await stage.counted()
+        awake.set()
+        with pytest.raises(Lost):
+            await running
+        assert await stage.counted() == before
+        assert (await stage.owner("x"), await stage.owner("y")) == (TWO, FOUR)
+
+    play(part)
+
+
+def test_two_that_append_the_same_count_once() -> None:
+    """It had noted what it decided, and fell asleep before it appended."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES[:2])
+        awake = asyncio.Event()
+        noted = asyncio.Event()
+        events: Any = stage.engine.events
+        dispatch = events._dispatch
+
+        async def sleeping(*args: Any, **kwargs: Any) -> None:
+            if not noted.is_set():
+                noted.set()
+                await awake.wait()
+            await dispatch(*args, **kwargs)
+
+        events._dispatch = sleeping
+        running = asyncio.create_task(stage.reader(topic).run())
+        await noted.wait()
+        await stage.say(TWO, "x")
+        await stage.read_all(topic)
+        before = await stage.counted()
+        awake.set()
+        with pytest.raises(Lost):
+            await running
+        assert await stage.counted() == before
+        assert before[ONE] == 1
+
+    play(part)
+
+
+def test_who_was_erased_meanwhile_is_not_brought_back() -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES[2:3])
+        events: Any = stage.engine.events
+        dispatch = events._dispatch
+
+        async def killed(*_: Any, **__: Any) -> None:
+            raise Killed
+
+        events._dispatch = killed
+        with pytest.raises(Killed):
+            await stage.reader(topic).run()
+        events._dispatch = dispatch
+        await stage.engine.identity.suppress({1: [THREE]}, START)
+        reader = await stage.read_all(topic)
+        assert THREE not in await stage.counted()
+        assert (reader.progress.events, reader.progress.refused) == (0, 1)
+
+    play(part)
+
+
+def test_what_was_decided_a_day_ago_is_decided_anew() -> None:
+    """Nothing knows any more whether it counted; it is taken rather than lost."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES[:1])
+        with pytest.raises(Killed):
+            await stage.read_all(topic, Fuse(9))
+        assert sum((await stage.counted()).values()) == 1
+        await stage.clock.sleep_until(START + 2 * 86_400)
+        await stage.read_all(topic)
+        assert sum((await stage.counted()).values()) == 2
+
+    play(part)
+
+
+def test_offsets_that_are_gone_are_counted() -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        await stage.read_all(topic)
+        topic.messages += [TopicMessage(number, 0, b"{}") for number in range(5, 10)]
+        topic.begins = 8
+        reader = await stage.read_all(topic)
+        assert (reader.progress.next, reader.progress.skipped, reader.progress.events) == (10, 3, 7)
+
+    play(part)
+
+
+def test_a_topic_that_is_cut_off_goes_on_at_its_end() -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        await stage.read_all(topic)
+        before = await stage.counted()
+        del topic.messages[3:]
+        reader = await stage.read_all(topic)
+        assert (reader.progress.next, reader.progress.life) == (3, 0)
+        assert await stage.counted() == before
+
+    play(part)
