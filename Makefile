@@ -4,18 +4,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-MANIFESTS  := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
-KUBERNETES := 1.34
+MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
 .PHONY: help demo demo-cluster test lint types imports unit soak bench lock clean
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 demo: $(VENV)/run.stamp ## watch Arke do its job on this machine: about a minute, ends by itself
 	$(BIN)/arke demo
 
-demo-cluster: $(VENV)/run.stamp ## the same on a cluster, a node of which is killed; starts the PostgreSQL that is installed
+demo-cluster: $(VENV)/run.stamp ## the same on a cluster, a node of which is killed (needs PostgreSQL)
 	$(BIN)/arke demo --cluster
 
 test: $(VENV)/dev.stamp lint types imports unit ## everything CI runs
@@ -24,7 +23,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict -c deploy/.yamllint deploy
-	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k $(KUBERNETES) $(MANIFESTS)
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k 1.30 $(MANIFESTS)
+	$(BIN)/kubernetes-validate --strict --quiet --no-warn -k 1.37 $(MANIFESTS)
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy

@@ -24,7 +24,7 @@ import psycopg
 from arke.api.client import Client
 from arke.errors import ArkeError
 from cluster import world as worlds
-from cluster.world import World, settled
+from cluster.world import World
 from e2e.catalogs import DPID
 from patience import wait_until
 from servers.kafka import kafka_cluster
@@ -99,7 +99,7 @@ def send(door: str, people: int, rounds: int, callers: int) -> int:
                     connection.close()
                 time.sleep(0.05)
 
-    threads = [threading.Thread(target=call) for _ in range(callers)]
+    threads = [threading.Thread(target=call, daemon=True) for _ in range(callers)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -111,9 +111,11 @@ def told(client: Client) -> bool:
     """Asks seldom, since it asks every shard, of which some may be on their way to another worker."""
     time.sleep(2)
     try:
-        return settled(client.status())
+        status = client.status()
     except ArkeError:
         return False
+    (row,) = status.destinations
+    return not (row.owed or row.backlog or status.queued)
 
 
 def main() -> None:

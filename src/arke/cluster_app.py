@@ -18,6 +18,7 @@ from arke.cluster.moving_in import move_in
 from arke.cluster.rulings import Rulings
 from arke.cluster.standing import status
 from arke.data_directory import held_still
+from arke.delivery.gate import Gates
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
@@ -149,8 +150,8 @@ class PreparedTopic:
 
 
 class ShardTaker:
-    """Takes shards of the store for one worker: see `Taking`. They share two connections, the network, and the
-    compiled catalog.
+    """Takes shards of the store for one worker: see `Taking`. They share two connections, the network, the bounds
+    of destinations, and the compiled catalog.
     """
 
     def __init__(
@@ -158,11 +159,11 @@ class ShardTaker:
     ) -> None:
         """`wire` is the network, which is closed with this."""
         self._name = name
-        self._shards = shards
         self._reader = reader
         self._catch_up = catch_up
         self._writing, self._reading = ShardSession(server, "commit"), ShardSession(server, "read")
         self._wire = wire
+        self._gates = Gates(shards)
         self._compiler = ThreadCommitter("compile")
         self._rulings = Rulings(ruling_of)
         self.gone: Callable[[int], None] = _nobody
@@ -173,7 +174,7 @@ class ShardTaker:
         silent_s = 0.0 if taken.clean else LEASE_S + self._wire.timeout_s
         lease = Lease(lambda: store.proved_at, opens_at=taken.taken_at + silent_s)
         wire = msgspec.structs.replace(
-            self._wire, poster=_Shared(self._wire.poster), shard=(number, self._shards), lease=lease
+            self._wire, poster=_Shared(self._wire.poster), gates=self._gates, lease=lease
         )
         shard = Shard(
             store,

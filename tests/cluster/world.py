@@ -104,14 +104,12 @@ class NodeProcess:
 
 
 class World:
-    """Everything, until the end of the block. Start nodes with `node`. `cluster` are more options of that section,
-    `more` are further sections.
+    """Everything, until the end of the block. Start nodes with `node`. `more` are further sections of its
+    settings.
     """
 
-    def __init__(
-        self, folder: Path, kind: str, brokers: Brokers | None = None, *, cluster: str = "", more: str = ""
-    ) -> None:
-        self._options, self._more = cluster, more
+    def __init__(self, folder: Path, kind: str, brokers: Brokers | None = None, *, more: str = "") -> None:
+        self._more = more
         self._folder = folder
         self.postgres = PostgresServer(kind)
         self.brokers = brokers
@@ -132,7 +130,7 @@ class World:
             '[server]\nintake = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n[auth]\nintake = "open"\n'
             '[egress]\nallow_cidrs = ["127.0.0.0/8"]\n'
             f'[cluster]\nstore = "env:ARKE_PG"\nshards = {SHARDS}\npeers = "127.0.0.1:0"\n'
-            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{self._options}{kafka}{self._more}'
+            f'log = "{"kafka" if self.brokers else "postgresql"}"\n{kafka}{self._more}'
         )
         done = self.arke("cluster", "init", "--config", str(self.config))
         assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ import pytest
 from arke.demo import postgres
 from arke.demo.cluster import PROCESSES, SHARDS
 from arke.demo.command import demo_options
-from arke.demo.postgres import PostgresServer, find_programs
+from arke.demo.postgres import PostgresServer, find_programs, reachable
 from arke.errors import InvalidInput
 from patience import PATIENCE_S
 from servers.postgres import KINDS, installation
@@ -104,6 +104,8 @@ def test_a_server_is_ended_with_its_data(kind: str) -> None:
     programs = postgres.debian_programs(15) if kind == "15" else postgres.wheel_programs()
     assert programs is not None
     server = PostgresServer(programs, {"fsync": "off"})
+    server.programs = reachable(programs, server.folder)
+    server.make()
     server.start()
     server.signal(signal.SIGKILL)
     server.start()

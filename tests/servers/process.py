@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+
+from arke.demo.processes import free_port, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PR_SET_PDEATHSIG: Final = 1
-_prctl = ctypes.CDLL(None).prctl
-_parent = ThreadPoolExecutor(1, "servers")
-"""The kernel signals a child when the thread that made it ends: this one lasts as long as the process."""
-
-
-def spawn(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
-    """A process that gets SIGQUIT from the kernel when this one ends."""
-    return _parent.submit(_spawn, command, options).result()
-
-
-def _spawn(command: Sequence[str | Path], options: dict[str, Any]) -> subprocess.Popen[bytes]:
-    started: subprocess.Popen[bytes] = subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # noqa: PLW1509
-    return started
-
-
-def _end_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+__all__ = ["children", "free_port", "install", "missing", "spawn"]
 
 
 def children(parent: int) -> list[int]:
@@ -49,13 +30,6 @@ def children(parent: int) -> list[int]:
             if int(rest.split()[1]) == parent:
                 found.append(int(process.split()[0]))
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def missing(what: str) -> NoReturn:

@@ -1,7 +1,8 @@
-"""What a shard costs on PostgreSQL: its loads and commits beside the bare compare-and-set over the same rows.
+"""What a cluster costs: a shard's loads and commits beside the bare compare-and-set over the same rows; many quiet
+shards, which commit together; and the whole way of an event.
 
-The server is the one that `ARKE_BENCH_POSTGRES` names, a DSN whose role may make a schema; it gets one, which goes
-again afterwards. CPU of the server is that of the two backends, where they run on this machine.
+The servers are those that the environment names: see `arke.bench.nodes`. CPU of a server is known where it runs on
+this machine.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
-
+from arke.bench import cluster_chain
 from arke.bench.evaluation import EVENTS, GROUP, Contender, grouped
 from arke.bench.figures import Section, median_figure, ratios
+from arke.bench.nodes import POSTGRES, schema_of_its_own
+from arke.bench.processes import cpu_s
 from arke.bench.profiling import tuned_collector
+from arke.bench.quiet_shards import SHARDS, measured
 from arke.bench.stores import fill, uids_of
 from arke.bench.workload import Workload
 from arke.domain.change import Change, JournalRecord
@@ -33,11 +34,11 @@ from arke.storage.postgres.shard_store import PostgresShardStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.bench.figures import Options
+    from arke.bench.figures import Figure, Options
     from arke.storage.postgres.connection import Connection
 
-SERVER: Final = "ARKE_BENCH_POSTGRES"
 TARGET: Final = 0.5
+BACKEND: Final = "postgres"
 STORE_SHARD, BARE_SHARD, EVENTS_SHARD = range(3)
 JOURNALLED: Final = 2
 """Every so many-th event of a group changes something."""
@@ -53,20 +54,23 @@ SELECT count(*) FROM cas
 """
 
 
-def run(options: Options, directory: Path) -> Section:  # noqa: ARG001 - the server has its own disk
+def run(options: Options, directory: Path) -> Section:
+    """A shard, many quiet shards, then the whole of a cluster."""
+    if POSTGRES not in os.environ:
+        return Section(name="cluster", figures=[], missing=[f"{POSTGRES} names no PostgreSQL to measure on"])
+    parts = [_shards(options), cluster_chain.run(options, directory)]
+    return Section(
+        name="cluster",
+        figures=[figure for part in parts for figure in part.figures],
+        notes=[note for part in parts for note in part.notes],
+        missing=[one for part in parts for one in part.missing],
+    )
+
+
+def _shards(options: Options) -> Section:
     """Alternate the contenders, on the same server."""
-    dsn = os.environ.get(SERVER, "")
-    if not dsn:
-        return Section(name="cluster", figures=[], missing=[f"{SERVER} names no PostgreSQL to measure on"])
-    schema = f"arke_bench_{secrets.token_hex(4)}"
-    with Server(dsn).connect() as connection:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-        try:
-            with tuned_collector():
-                return asyncio.run(_measured(make_conninfo(dsn, options=f"-c search_path={schema}"), options))
-        finally:
-            connection.execute("SET client_min_messages = warning")
-            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    with schema_of_its_own(os.environ[POSTGRES]) as (_, dsn), tuned_collector():
+        return asyncio.run(_measured(dsn, options))
 
 
 class _Work(Protocol):
@@ -91,20 +95,20 @@ class _Pace:
 
     async def stretch(self, seconds: float, work: _Work) -> None:
         events, committing_s = 0, work.committing_s
-        started, cpu, server = time.perf_counter(), time.process_time(), _cpu_s(self._pids)
+        started, cpu, server = time.perf_counter(), time.process_time(), cpu_s(self._pids, BACKEND)
         while time.perf_counter() - started < seconds:
             await work.run()
             events += GROUP
         self.commit_us.append((work.committing_s - committing_s) / events * 1e6)
         self.rates.append(events / (time.perf_counter() - started))
         self.cpu_us.append((time.process_time() - cpu) / events * 1e6)
-        self.server_us.append((_cpu_s(self._pids) - server) / events * 1e6)
+        self.server_us.append((cpu_s(self._pids, BACKEND) - server) / events * 1e6)
 
 
 async def _measured(dsn: str, options: Options) -> Section:
     server = Server(dsn)
     with server.connect() as connection:
-        initialise(connection, 3, server.name)
+        initialise(connection, EVENTS_SHARD + 1 + max(SHARDS), server.name)
     writing, reading = ShardSession(server, "bench-writing"), ShardSession(server, "bench-reading")
     stores = [
         PostgresShardStore(await take_shard(writing, shard, "bench"), writing=writing, reading=reading)
@@ -132,14 +136,15 @@ async def _measured(dsn: str, options: Options) -> Section:
     version = await writing.run(lambda connection: connection.info.server_version // 10_000)
     await writing.close()
     await reading.close()
-    return _section(paces, options, version)
+    quiet = await measured(server, EVENTS_SHARD + 1, workload, options)
+    return _section(paces, quiet, options, version)
 
 
 def _analyse(connection: Connection) -> None:
     connection.execute("ANALYZE profile")
 
 
-def _section(paces: list[_Pace], options: Options, version: int) -> Section:
+def _section(paces: list[_Pace], quiet: list[Figure], options: Options, version: int) -> Section:
     store, bare, whole = paces
     figures = [
         median_figure("commit", "a commit by the store, an event", store.commit_us, "us"),
@@ -168,7 +173,7 @@ def _section(paces: list[_Pace], options: Options, version: int) -> Section:
         f"PostgreSQL {version}, groups of {GROUP}, {options.users:,} stored profiles a shard; one commit at a time",
         f"store and bare: every profile of a group is written, one in {JOURNALLED} has a journal record",
     ]
-    return Section(name="cluster", figures=figures, notes=notes, missing=missing)
+    return Section(name="cluster", figures=[*figures, *quiet], notes=notes, missing=missing)
 
 
 class _Groups:
@@ -239,17 +244,3 @@ class _BareGroups:
         before, self._position = self._position, self._position + 1
         epoch = (self._position, BARE_SHARD, self._epoch, before)
         connection.execute(BARE, (*epoch, uids, bodies, seqs, [b"x" * 24] * len(seqs)))
-
-
-def _cpu_s(pids: Sequence[int]) -> float:
-    """CPU time of these processes, as far as they are this machine's and PostgreSQL's."""
-    total = 0.0
-    for pid in pids:
-        try:
-            name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-        except OSError:
-            continue
-        if "postgres" in name:
-            fields = rest.split()
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total

@@ -114,7 +114,7 @@ def _flood(directory: Path, shards: int, options: Options) -> Flood:
     with (
         sink(directory / "sink") as where,
         load_generator(job) as load,
-        running_up(directory, shards, _catalog(where.url, where.ca_file)) as engine,
+        running_up(directory, shards, destination_catalog(where.url, where.ca_file)) as engine,
     ):
         load.go(str(engine.intake_port))
         load.told()
@@ -146,7 +146,7 @@ def _steady(directory: Path, shards: int, rate: float, options: Options) -> Outc
     )
     with load_generator(job) as load:
         url = f"https://127.0.0.1:{load.sink_port}/segments/aam"
-        with running_up(directory, shards, _catalog(url, directory / "sink" / "ca.pem")) as engine:
+        with running_up(directory, shards, destination_catalog(url, directory / "sink" / "ca.pem")) as engine:
             load.go(str(engine.intake_port))
             load.told()
             engine.drained()
@@ -154,7 +154,8 @@ def _steady(directory: Path, shards: int, rate: float, options: Options) -> Outc
             return load.outcome()
 
 
-def _catalog(url: str, ca_file: Path) -> Catalog:
+def destination_catalog(url: str, ca_file: Path) -> Catalog:
+    """The bench's segments, all of them mapped to one destination."""
     destination = Destination(
         id=DESTINATION,
         url=url,

@@ -77,9 +77,15 @@ class Intake:
         self.refused = 0
 
     async def post(self, body: bytes) -> int:
-        """Events accepted; a refused body is sent again until it is taken."""
+        """Events accepted; a refused body is sent again until it is taken, and one whose answer was lost."""
         while True:
-            status, answer = await self._exchange(body)
+            try:
+                status, answer = await self._exchange(body)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                self.close()
+                self.refused += body.count(b"\n")
+                await asyncio.sleep(RETRY_S)
+                continue
             if status == 200:
                 return int(msgspec.json.decode(answer)["accepted"])
             if status != 429:
@@ -101,6 +107,7 @@ class Intake:
     def close(self) -> None:
         if self._streams is not None:
             self._streams[1].close()
+            self._streams = None
 
 
 async def flood(port: int, bodies: list[bytes]) -> tuple[int, int]:

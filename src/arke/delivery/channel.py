@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from arke.delivery.authentication import AUTHORIZATION, Fields, secret_fields
+from arke.delivery.gate import Gates
 from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.ports import Answer
 from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundRequest
@@ -41,7 +42,8 @@ class Wire(msgspec.Struct, frozen=True):
     attempt; a retry waits `retry_delay_s`.
 
     `shard` is the shard's number, from 0, and how many there are: each keeps to its share of a destination's
-    bounds. Messages leave under the `lease`; None: nobody else can own the shard.
+    bounds; where there are `gates`, all shards of a worker together. Messages leave under the `lease`; None:
+    nobody else can own the shard.
     """
 
     poster: Poster
@@ -50,6 +52,7 @@ class Wire(msgspec.Struct, frozen=True):
     timeout_s: float = TIMEOUT_S
     retry_delay_s: float = RETRY_DELAY_S
     shard: tuple[int, int] = (0, 1)
+    gates: Gates | None = None
     lease: Lease | None = None
 
 

@@ -596,11 +596,15 @@ class Lane:
                 await self._turn_once()
             except Unavailable as error:
                 log.error("lane_store_failed", destination=self.route.destination.id, code=error.code)
-                await asyncio.sleep(RETRY_AFTER_S)
+                await self._rest()
             except Exception as error:  # noqa: BLE001 - a lane must not end silently, whatever it meets
                 log.error("lane_failed", destination=self.route.destination.id, error=type(error).__name__)
-                await asyncio.sleep(RETRY_AFTER_S)
+                await self._rest()
         self._form()
+
+    async def _rest(self) -> None:
+        self.sender.rests(wants=True)
+        await asyncio.sleep(RETRY_AFTER_S)
 
     async def _turn_once(self) -> None:
         self._reach()
@@ -616,6 +620,7 @@ class Lane:
             await self._wait()
 
     async def _wait(self) -> None:
+        self.sender.rests(wants=self._resends or not self.idle)
         delay_s = self._next_wait_s()
         if delay_s is None:
             await self._wake.wait()

@@ -13,14 +13,13 @@ BURST = 20
 """A twentieth of what may leave in a second may leave at once."""
 
 
-class Pace:
-    """Pure: times are in seconds of the caller's monotonic clock.
+class Bucket:
+    """So many requests a second. Pure: times are in seconds of the caller's monotonic clock.
 
-    `rate` requests a second: the bucket holds `depth`, and as much as both together make up `rate` in any second.
+    It holds `depth` requests, and as much as that and what comes into it in a second make up `rate`.
     """
 
     def __init__(self, rate: float | None = None) -> None:
-        self._paused_until = 0.0
         self._rate = self._fill = 0.0
         self._depth = self._tokens = 1.0
         self._at = 0.0
@@ -33,20 +32,8 @@ class Pace:
         self._fill = self._rate - self._depth if self._depth > 1 else self._rate
         self._tokens = min(self._tokens, self._depth)
 
-    def pause(self, seconds: float, now: float) -> bool:
-        """Nothing leaves for so long, at most MOST_PAUSE_S. True: it could have left until now."""
-        first = now >= self._paused_until
-        self._paused_until = max(self._paused_until, now + min(seconds, MOST_PAUSE_S))
-        return first
-
-    def paused_s(self, now: float) -> float:
-        """How much longer the endpoint wants to be left alone."""
-        return max(0.0, self._paused_until - now)
-
     def free(self, now: float, most: int) -> int:
         """How many requests may leave now, at most `most`."""
-        if now < self._paused_until:
-            return 0
         if not self._rate:
             return most
         self._refill(now)
@@ -60,15 +47,48 @@ class Pace:
 
     def waits_until(self, now: float) -> float:
         """When the next one may leave: `now`, or later."""
-        at = max(now, self._paused_until)
-        if self._rate:
-            self._refill(now)
-            at = max(at, now + (1 - self._tokens) / self._fill)
-        return at
+        if not self._rate:
+            return now
+        self._refill(now)
+        return max(now, now + (1 - self._tokens) / self._fill)
 
     def _refill(self, now: float) -> None:
         self._tokens = min(self._depth, self._tokens + (now - self._at) * self._fill + 1e-9)
         self._at = now
+
+
+class Pace:
+    """Pure: times are in seconds of the caller's monotonic clock. The bucket may be shared with others."""
+
+    def __init__(self, bucket: Bucket | None = None) -> None:
+        self._paused_until = 0.0
+        self._bucket = bucket or Bucket()
+
+    def limit(self, rate: float | None) -> None:
+        """See `Bucket.limit`."""
+        self._bucket.limit(rate)
+
+    def pause(self, seconds: float, now: float) -> bool:
+        """Nothing leaves for so long, at most MOST_PAUSE_S. True: it could have left until now."""
+        first = now >= self._paused_until
+        self._paused_until = max(self._paused_until, now + min(seconds, MOST_PAUSE_S))
+        return first
+
+    def paused_s(self, now: float) -> float:
+        """How much longer the endpoint wants to be left alone."""
+        return max(0.0, self._paused_until - now)
+
+    def free(self, now: float, most: int) -> int:
+        """How many requests may leave now, at most `most`."""
+        return 0 if now < self._paused_until else self._bucket.free(now, most)
+
+    def take(self, now: float) -> None:
+        """A request leaves."""
+        self._bucket.take(now)
+
+    def waits_until(self, now: float) -> float:
+        """When the next one may leave: `now`, or later."""
+        return max(self._paused_until, self._bucket.waits_until(now))
 
 
 class RetryLine:

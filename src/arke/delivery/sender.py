@@ -78,7 +78,8 @@ class Sender:
         self._channel: Channel | None = None
         self.circuit = Circuit()
         self.concurrency = Concurrency()
-        self.pace = Pace()
+        self._gate = wire.gates.join(destination.id) if wire.gates is not None else None
+        self.pace = Pace(self._gate.bucket if self._gate is not None else None)
         self._line = RetryLine(self.pace)
         self.in_flight: set[asyncio.Task[None]] = set()
         self._behind: set[asyncio.Task[None]] = set()
@@ -87,9 +88,13 @@ class Sender:
         self.go_by(destination)
 
     def go_by(self, destination: Destination) -> None:
-        """Keep to the destination's bounds from now on: to this shard's share of them."""
-        number, shards = self._wire.shard
+        """Keep to the destination's bounds from now on: to this shard's share of them, or its worker's."""
         most = destination.max_concurrency
+        if self._gate is not None:
+            self._gate.go_by(destination)
+            self.concurrency.bound(min(most or MOST_IN_FLIGHT, MOST_IN_FLIGHT))
+            return
+        number, shards = self._wire.shard
         if most is not None:
             most = max(1, most // shards + (number < most % shards))
         rate = destination.max_requests_per_second
@@ -114,7 +119,17 @@ class Sender:
         if not self._may_send or not self.circuit.allows(now):
             return 0
         free = self.concurrency.limit - len(self.in_flight)
-        return self.pace.free(now, min(1, free) if self.circuit.is_open else free)
+        free = self.pace.free(now, min(1, free) if self.circuit.is_open else free)
+        return free if self._gate is None else self._gate.free(self._owner.freed, now, free)
+
+    def rests(self, *, wants: bool) -> None:
+        """Nothing more is sent for now; `wants`: there is something to send. The owner is told when there is room
+        that other shards' lanes have taken.
+        """
+        if self._gate is not None:
+            now = asyncio.get_running_loop().time()
+            wants = wants and self._may_send and self.circuit.allows(now)
+            self._gate.rests(self._owner.freed, now, wants=wants)
 
     @property
     def waits_for(self) -> Literal["circuit_open", "retry_after", "waiting"]:
@@ -134,8 +149,8 @@ class Sender:
         return min(limit - len(self._behind), self.slots)
 
     def waits_until(self, now: float) -> float | None:
-        """When a message may leave that may not now; None where only an answer can tell. Past or `now`: it may, or
-        a connection has to be made first.
+        """When a message may leave that may not now; None where only an answer tells, or the gate. Past or `now`:
+        it may, or a connection has to be made first.
         """
         if self._connecting is not None or not self._may_send:
             return None
@@ -143,6 +158,9 @@ class Sender:
             return self.circuit.waits_until()
         if len(self.in_flight) >= self.concurrency.limit:
             return None
+        if self._gate is not None:
+            at = now + self.pace.paused_s(now)
+            return at if at > now or self._gate.free(self._owner.freed, now, 1) else None
         return self.pace.waits_until(now)
 
     def send(
@@ -158,6 +176,8 @@ class Sender:
         it goes behind real time.
         """
         self.pace.take(asyncio.get_running_loop().time())
+        if self._gate is not None:
+            self._gate.takes(self._owner.freed)
         work = self._send(destination, key, parts, run, probe=self.circuit.sent())
         task = asyncio.create_task(work)
         self.in_flight.add(task)
@@ -185,11 +205,16 @@ class Sender:
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self._channel is not None:
             await self._channel.close()
+        if self._gate is not None:
+            self._gate.leave(self._owner.freed)
+            self._gate = None
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """Only now is there room for another: a pump woken earlier still counted this one as in flight."""
         self.in_flight.discard(task)
         self._behind.discard(task)
+        if self._gate is not None:
+            self._gate.landed()
         self._owner.freed()
 
     # --- an endpoint that cannot be reached ---------------------------------------------------------------

@@ -19,7 +19,7 @@ from arke.app import catalog_checkers
 from arke.cluster_app import cluster_status, found_cluster
 from arke.demo.destinations import Destinations, Samples
 from arke.demo.node import NodeProcess
-from arke.demo.postgres import PostgresServer, find_programs
+from arke.demo.postgres import PostgresServer, find_programs, reachable
 from arke.demo.run import IDLE_POLL_S, IDLE_WITHIN_S, Demo, demo_folder, ended, stop_on_signals
 from arke.demo.summary import Killed, lasting_problems_of
 from arke.errors import Unavailable
@@ -95,6 +95,8 @@ def _postgres(audience: Audience) -> Iterator[PostgresServer]:
     audience.stage(f"starting PostgreSQL ({programs.folder})")
     server = PostgresServer(programs, SERVER)
     try:
+        server.programs = reachable(programs, server.folder)
+        server.make()
         server.start()
         yield server
     finally:

@@ -73,61 +73,57 @@ def wheel_programs() -> Programs | None:
     return Programs(folder, tls=False, user="nobody" if os.geteuid() == 0 else None)
 
 
-class PostgresServer:
-    """A server in a folder of its own, which goes with it. `start`, `stop`, `start` again; `close` ends it."""
+def reachable(programs: Programs, folder: Path) -> Programs:
+    """The same; or a copy in `folder` of those that lie under a home which their user may not enter."""
+    try:
+        command: list[str | Path] = [programs.folder / "postgres", "--version"]
+        subprocess.run(command, check=False, capture_output=True, **as_user(programs.user))  # noqa: S603
+    except PermissionError:
+        copied = shutil.copytree(programs.folder.parent, folder / "pginstall")
+        return msgspec.structs.replace(programs, folder=copied / programs.folder.name)
+    return programs
 
-    def __init__(self, programs: Programs, settings: Mapping[str, str]) -> None:
-        """`settings` of postgresql.conf. Raises InvalidInput where no data can be made."""
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """Options for a process that runs as this user (None: as this one)."""
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+class PostgresServer:
+    """A server in a folder of its own, which goes with it. `make` its data, `start`, `stop`, `start` again; `close`
+    ends it.
+    """
+
+    def __init__(self, programs: Programs, settings: Mapping[str, str], port: int | None = None) -> None:
+        """`settings` of postgresql.conf; any free port unless one is given."""
         self.folder = Path(tempfile.mkdtemp(prefix="arke-postgres-"))
         self.data = self.folder / "data"
-        self.port = free_port()
+        self.port = port or free_port()
         self.programs = programs
         self.settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **settings}
-        self._process: subprocess.Popen[Any] | None = None
+        self.process: subprocess.Popen[Any] | None = None
         self.own(self.folder)
         self.folder.chmod(0o755)
-        try:
-            self.programs = self._reachable()
-            self._make()
-        except BaseException:
-            self.close()
-            raise
 
     def own(self, path: Path) -> None:
         """Give a file to the user that the server runs as."""
         if self.programs.user is not None:
             shutil.chown(path, self.programs.user, pwd.getpwnam(self.programs.user).pw_gid)
 
-    def _reachable(self) -> Programs:
-        """A copy of programs that lie under a home which others may not enter."""
-        programs = self.programs
-        if programs.user is None:
-            return programs
-        try:
-            self._run("postgres", "--version")
-        except PermissionError:
-            copied = shutil.copytree(programs.folder.parent, self.folder / "pginstall")
-            return msgspec.structs.replace(programs, folder=copied / programs.folder.name)
-        return programs
-
-    def _as(self) -> dict[str, Any]:
-        if self.programs.user is None:
-            return {"cwd": self.folder}
-        group = pwd.getpwnam(self.programs.user).pw_gid
-        return {"cwd": self.folder, "user": self.programs.user, "group": group, "extra_groups": []}
-
-    def _make(self) -> None:
-        done = self._run(
+    def make(self) -> None:
+        """Its data. Raises InvalidInput."""
+        self.run(
             "initdb", "-D", self.data, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"
         )
-        if done.returncode:
-            raise InvalidInput(
-                f"{self.programs.folder}: initdb: {done.stderr.strip() or done.stdout.strip()}"
-            )
 
-    def _run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """One of its programs. Raises InvalidInput with what it said where it fails."""
         command = [self.programs.folder / program, *arguments]
-        return subprocess.run(command, check=False, capture_output=True, text=True, **self._as())  # noqa: S603
+        options = {"cwd": self.folder, **as_user(self.programs.user)}
+        done = subprocess.run(command, check=False, capture_output=True, text=True, **options)  # noqa: S603
+        if done.returncode:
+            said = done.stderr.strip() or done.stdout.strip()
+            raise InvalidInput(f"{self.programs.folder}: {program}: {said}")
 
     def start(self) -> None:
         """Returns when it takes connections. After a kill that is when its last children are gone. Raises
@@ -135,8 +131,8 @@ class PostgresServer:
         """
         end = time.monotonic() + STARTS_WITHIN_S
         while True:
-            self._process = self._spawn()
-            while self._process.poll() is None and time.monotonic() < end:
+            self.process = self._spawn()
+            while self.process.poll() is None and time.monotonic() < end:
                 if self._answers():
                     return
                 time.sleep(LOOK_AGAIN_S)
@@ -151,7 +147,14 @@ class PostgresServer:
         given = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in settings.items())
         command: list[str | Path] = [self.programs.folder / "postgres", "-D", self.data, *given]
         with (self.folder / "log").open("ab") as log:
-            return spawn(command, stdout=log, stderr=log, start_new_session=True, **self._as())
+            return spawn(
+                command,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.folder,
+                **as_user(self.programs.user),
+            )
 
     def _answers(self) -> bool:
         try:
@@ -176,10 +179,10 @@ class PostgresServer:
 
     def signal(self, number: signal.Signals) -> None:
         """Send what ends it, and wait for its end."""
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(ENDS_WITHIN_S)
-            self._process = None
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(ENDS_WITHIN_S)
+            self.process = None
 
     def close(self) -> None:
         """Its data go, too."""

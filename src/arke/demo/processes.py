@@ -6,6 +6,7 @@ import ctypes
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -14,11 +15,18 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG: Final = 1
 _prctl = ctypes.CDLL(None).prctl
+_parent = ThreadPoolExecutor(1, "processes")
+"""The kernel signals a child when the thread that made it ends: this one lasts as long as the process."""
 
 
 def spawn(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
-    """A process that gets SIGQUIT from the kernel when the calling thread ends. `options` are those of `Popen`."""
-    return subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # noqa: PLW1509, S603
+    """A process that gets SIGQUIT from the kernel when this one ends. `options` are those of `Popen`."""
+    return _parent.submit(_spawn, command, options).result()
+
+
+def _spawn(command: Sequence[str | Path], options: dict[str, Any]) -> subprocess.Popen[Any]:
+    started: subprocess.Popen[Any] = subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # noqa: PLW1509, S603
+    return started
 
 
 def _end_with_parent() -> None:

@@ -96,7 +96,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     device is in afterwards.
 
     `by_id`: only a declared id led to the device, so whoever asked may be a stranger to it. `left_out` is what was
-    left out of the event besides what is withheld.
+    left out of the event besides what is withheld. Not `evaluated`: what came of it is not known here.
     """
 
     uuid: str
@@ -106,3 +106,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by_id: bool = False
     withheld: Withheld = NOTHING_WITHHELD
     left_out: tuple[LeftOut, ...] = ()
+    evaluated: bool = True

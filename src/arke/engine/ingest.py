@@ -335,7 +335,7 @@ def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventErro
     match result:
         case Seen():
             return result.accepted
-        case Taken():  # its shard died between storing it and saying so
-            return Accepted(uuid=sight.event.uuid)
+        case Taken():  # its shard died between storing it and saying so, or is not asked
+            return Accepted(uuid=sight.event.uuid, evaluated=False)
         case Failed():
             return EventError(result.code, result.message)

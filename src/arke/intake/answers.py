@@ -73,7 +73,7 @@ def accepted_body(
     if shown.uuid:
         body["uuid"] = accepted.uuid
     body["dcs_region"] = region
-    if request.wants_memberships and shown.memberships:
+    if request.wants_memberships and shown.memberships and accepted.evaluated:
         body["traits"] = accepted.traits
         body["segments"] = accepted.segments
     body["tid"] = tid

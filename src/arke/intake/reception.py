@@ -99,7 +99,7 @@ class Reception:
         if request.event is None:
             return None, errors
         event = msgspec.structs.replace(request.event, region=self._settings.region, public=public)
-        result = (await self._ingest.ingest((event,), place))[0]
+        result = (await self._ingest.ingest((event,), place, evaluated=request.wants_memberships))[0]
         if isinstance(result, EventError):
             return None, [*errors, codes.unspecified(result.message)]
         if result.opted_out:

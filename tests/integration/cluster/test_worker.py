@@ -41,6 +41,16 @@ A = TypeVar("A")
 SHARD = 3
 
 
+class NobodyIsAsked:
+    """Owners that no question may reach."""
+
+    async def owner(self, shard: int) -> Node:
+        raise AssertionError(f"shard {shard} was asked")
+
+    def moved(self, shard: int) -> None:
+        raise AssertionError(f"shard {shard} was asked")
+
+
 class Node:
     """A worker over files that another one may come to open, and what it does to them."""
 
@@ -125,6 +135,20 @@ def test_an_event_goes_through_the_log_and_who_asks_hears_what_came_of_it(tmp_pa
         assert (await shard.call(AskStatus())).taken == 2
         await node.worker.stop()
         assert not node.worker.shards
+
+    asyncio.run(play())
+
+
+def test_a_fast_node_asks_nobody_what_came_of_an_event() -> None:
+    """Nor does any for those who do not want to know."""
+
+    async def play() -> None:
+        log = MemoryLog()
+        fast = OwnedShard(SHARD, log, NobodyIsAsked(), seen_within_s=0.0)
+        assert await fast.append([sight(1)], evaluated=True) == [Taken()]
+        usual = OwnedShard(SHARD, log, NobodyIsAsked())
+        assert await usual.append([sight(1)], evaluated=False) == [Taken()]
+        assert len(log.messages[SHARD]) == 2
 
     asyncio.run(play())
 

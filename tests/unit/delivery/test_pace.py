@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.delivery.pace import MOST_PAUSE_S, Pace, RetryLine
+from arke.delivery.pace import MOST_PAUSE_S, Bucket, Pace, RetryLine
 from arke.virtual_time import VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("rate", [0.1, 1, 3, 7.5, 20, 100, 1_000])
 def test_no_second_has_more(rate: float) -> None:
     """Whoever sends whatever is free, once a millisecond for ten seconds, after a long rest."""
-    pace = Pace(rate)
+    pace = Pace(Bucket(rate))
     left: list[float] = []
     for tick in range(10_000):
         now = 1_000 + tick / 1_000
@@ -50,7 +50,7 @@ def test_a_pause_is_bounded_and_never_shortened() -> None:
 
 
 def test_what_waits_for_a_rate_is_told_when() -> None:
-    pace = Pace(4)
+    pace = Pace(Bucket(4))
     pace.take(10.0)
     assert pace.free(10.1, 1) == 0
     assert pace.waits_until(10.1) == pytest.approx(10.25)
@@ -58,7 +58,7 @@ def test_what_waits_for_a_rate_is_told_when() -> None:
 
 def play(work: Callable[[RetryLine, Pace], Awaitable[None]], rate: float | None = None) -> None:
     async def main() -> None:
-        pace = Pace(rate)
+        pace = Pace(Bucket(rate))
         await work(RetryLine(pace), pace)
 
     run_virtual(main(), VirtualTimeLoop())

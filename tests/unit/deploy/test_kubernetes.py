@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,21 @@ def port(address: str) -> int:
 def test_every_file_is_listed() -> None:
     there = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(LISTED["resources"]) == there
+
+
+def test_kustomize_puts_together_what_belongs_together() -> None:
+    """Every pod has the image that is named there, and reads the settings whose name has their hash."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl here")
+    made = subprocess.run(["kubectl", "kustomize", FOLDER], capture_output=True, text=True, check=True)
+    found = list(yaml.safe_load_all(made.stdout))
+    assert len(found) == len(OBJECTS) + 1
+    (settings_map,) = (one["metadata"]["name"] for one in found if one["kind"] == "ConfigMap")
+    pods = [one["spec"]["template"]["spec"] for one in found if "template" in one.get("spec", {})]
+    (image,) = LISTED["images"]
+    for pod in pods:
+        assert pod["containers"][0]["image"] == f"{image['newName']}:{image['newTag']}"
+        assert pod["volumes"][0]["configMap"]["name"] == settings_map
 
 
 def test_the_settings_are_those_of_a_cluster_that_others_reach() -> None:

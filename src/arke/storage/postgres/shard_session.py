@@ -10,7 +10,7 @@ import psycopg
 from arke.errors import StoreUnavailable
 from arke.storage.postgres import hold, shard_reads, shard_writes
 from arke.storage.postgres.connection import Session
-from arke.storage.postgres.together import Together, each_by_itself
+from arke.storage.postgres.together import MOST_ROWS, Together, each_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 class ShardSession(Session):
     """One connection for many shards. The jobs of a kind go out together; the kinds take turns."""
 
-    def __init__(self, server: Server, name: str) -> None:
+    def __init__(self, server: Server, name: str, most_rows: int = MOST_ROWS) -> None:
+        """`most_rows` as in `Together`; 0: every job by itself."""
         super().__init__(server, name)
-        self.commits: Together[ShardCommit, int] = Together(self, _commit, _rows_written)
-        self.proofs: Together[Hold, None] = Together(self, _prove, _one_row)
-        self.loads: Together[GroupAsked, Loaded] = Together(self, _load, _rows_of_group)
-        self.devices: Together[DevicesAsked, DeviceStates] = Together(self, _devices, _rows_of_devices)
+        self.commits: Together[ShardCommit, int] = Together(self, _commit, _rows_written, most_rows)
+        self.proofs: Together[Hold, None] = Together(self, _prove, _one_row, most_rows)
+        self.loads: Together[GroupAsked, Loaded] = Together(self, _load, _rows_of_group, most_rows)
+        self.devices: Together[DevicesAsked, DeviceStates] = Together(
+            self, _devices, _rows_of_devices, most_rows
+        )
 
 
 def _commit(session: Session, commits: Sequence[ShardCommit]) -> Sequence[int | Exception]:

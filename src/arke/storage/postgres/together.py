@@ -33,11 +33,13 @@ class Together(Generic[J, A]):
         session: Session,
         run: Callable[[Session, Sequence[J]], Sequence[A | Exception]],
         rows: Callable[[J], int],
+        most_rows: int = MOST_ROWS,
     ) -> None:
-        """`rows`: how much of a round a job takes."""
+        """`rows`: how much of a round a job takes, of `most_rows`; one job at least goes in each."""
         self._session = session
         self._run = run
         self._rows = rows
+        self._most_rows = most_rows
         self._waiting: deque[_Asked[J, A]] = deque()
         self._begun = False
 
@@ -74,7 +76,7 @@ class Together(Generic[J, A]):
             job, future = self._waiting[0]
             if not future.done():
                 rows += self._rows(job)
-                if taken and rows > MOST_ROWS:
+                if taken and rows > self._most_rows:
                     break
                 taken.append((job, future))
             self._waiting.popleft()
