@@ -6,14 +6,14 @@ import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import msgspec
 
 from arke.app import INBOX_FOLDER, ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
-from arke.cluster.founding import Prepared, found
+from arke.cluster.founding import Prepared, check_log, found
 from arke.cluster.moving_in import move_in
 from arke.cluster.rulings import Rulings
 from arke.cluster.standing import status
@@ -22,25 +22,28 @@ from arke.delivery.gate import Gates
 from arke.delivery.lease import LEASE_S, Lease
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Catalog
-from arke.errors import InvalidInput, SettingsError
+from arke.errors import InvalidInput, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.onboarding.inbox import FolderInbox
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
+from arke.storage.ports.cluster import STORE
 from arke.storage.postgres.arriving import ArrivingCluster
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.schema import setting_of
+from arke.storage.postgres.shard_move import ShardMoves
 from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
-from arke.transport.kafka.topic import Topic, problems, warnings
+from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from arke.cluster.founding import Founded
     from arke.cluster.moving_in import MovedIn, Progress
@@ -53,7 +56,11 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import CatchUp
     from arke.settings import Settings
     from arke.storage.committer import Committer
+    from arke.storage.postgres.shard_map import ShardMap
+    from arke.storage.postgres.shard_move import Moved
     from arke.transport.ports import LogReader
+
+SERVER_NAME: Final = "{server}"
 
 log = get_logger("node")
 
@@ -61,17 +68,32 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def postgres_of(settings: Settings) -> Server:
-    """Where the cluster's store is. Raises SettingsError, SecretUnresolved."""
+def servers_of(settings: Settings) -> dict[str, Server]:
+    """The servers of the cluster by the names that the map of shards has for them, the directory's first. In the
+    password's file and command, `{server}` stands for the name. Raises SettingsError.
+    """
     cluster = settings.cluster
-    if cluster.servers:
-        raise SettingsError("cluster.servers: this version has all shards on cluster.store: leave it empty")
-    return Server(
-        resolve_secret(cluster.store),
-        cluster.password_file,
-        tuple(shlex.split(cluster.password_command)),
-        cluster.prepared_statements,
-    )
+    return {
+        name: Server(
+            _dsn(name, reference),
+            cluster.password_file.replace(SERVER_NAME, name),
+            tuple(word.replace(SERVER_NAME, name) for word in shlex.split(cluster.password_command)),
+            cluster.prepared_statements,
+        )
+        for name, reference in {STORE: cluster.store, **cluster.servers}.items()
+    }
+
+
+def _dsn(name: str, reference: str) -> str:
+    try:
+        return resolve_secret(reference)
+    except SecretUnresolved as error:
+        raise SettingsError(f"{setting_of(name)}: {error}") from None
+
+
+def postgres_of(settings: Settings) -> Server:
+    """Where the cluster's directory is. Raises SettingsError."""
+    return servers_of(settings)[STORE]
 
 
 def kafka_of(settings: Settings) -> KafkaOptions:
@@ -81,17 +103,17 @@ def kafka_of(settings: Settings) -> KafkaOptions:
 
 async def found_cluster(settings: Settings) -> Founded:
     """See `arke.cluster.founding.found`."""
-    store = PostgresCluster(postgres_of(settings))
-    log = PreparedTopic(Topic(kafka_of(settings))) if settings.cluster.log == "kafka" else None
+    store = PostgresCluster(servers_of(settings))
+    topic = PreparedTopic(Topic(kafka_of(settings))) if settings.cluster.log == "kafka" else None
     try:
-        return await found(store, log, settings.cluster.shards)
+        return await found(store, topic, settings.cluster.shards)
     finally:
         await store.close()
 
 
 async def cluster_status(settings: Settings) -> ClusterStatus:
     """See `arke.cluster.standing.status`."""
-    store = PostgresCluster(postgres_of(settings))
+    store = PostgresCluster(servers_of(settings))
     try:
         return await status(store, PostgresNodes(store.database))
     finally:
@@ -120,15 +142,51 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
         return msgspec.structs.replace(moved, seconds=round(time.monotonic() - began, 1))
 
 
-async def check_topic(settings: Settings, server: Server, shards: int) -> None:
-    """Before a node takes or reads events. Raises SettingsError where the topic is none for this cluster, and
-    StoreUnavailable where the brokers, or the store, do not answer.
+async def move_shards(settings: Settings, shards: Sequence[int], target: str) -> AsyncIterator[Moved]:
+    """One after the other to another server. Raises InvalidInput, SettingsError, StoreUnavailable, StoreTooNew:
+    then it may be repeated.
     """
-    topic, store = Topic(kafka_of(settings)), PostgresCluster(server)
+    servers = servers_of(settings)
+    if target not in servers:
+        raise InvalidInput(f"--to {target}: the settings name {', '.join(servers)}")
+    store = PostgresCluster(servers)
     try:
-        known_id = await store.topic()
+        there = {place.shard for place in await store.places()}
+        if unknown := [shard for shard in shards if shard not in there]:
+            raise InvalidInput(f"--shard {unknown[0]}: this cluster has shards 0 to {len(there) - 1}")
+        problem = await store.problem(target)
+        if problem is not None:
+            raise problem
+        moves = ShardMoves(servers, store.map)
+        for shard in shards:
+            yield await moves.move(shard, target)
     finally:
         await store.close()
+
+
+async def check_cluster(settings: Settings) -> None:
+    """Before a node starts: each server that can be reached has to be the one that it is meant to be, and the log
+    the one that positions are of. Raises SettingsError, StoreUnavailable, StoreTooNew.
+    """
+    store = PostgresCluster(servers_of(settings))
+    try:
+        places = await store.places()
+        check_log(settings.cluster.log, await store.log())
+        for name in {place.server for place in places} - {STORE}:
+            problem = await store.problem(name)
+            if isinstance(problem, StoreUnavailable):
+                log.warning("server_unreachable", server=name, problem=str(problem))
+            elif problem is not None:
+                raise problem
+        if settings.cluster.log == "kafka":
+            topic = Topic(kafka_of(settings))
+            await _check_topic(topic, len(places), await store.topic())
+            await _check_members(topic, PostgresNodes(store.database))
+    finally:
+        await store.close()
+
+
+async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> None:
     facts = await topic.facts()
     if facts is None:
         raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
@@ -138,11 +196,22 @@ async def check_topic(settings: Settings, server: Server, shards: int) -> None:
         log.warning("topic", problem=warning)
 
 
+async def _check_members(topic: Topic, nodes: PostgresNodes) -> None:
+    """Two clusters that were made on one topic while it was empty would share out its partitions."""
+    if await topic.members() and not await nodes.all():
+        raise SettingsError(
+            f"{topic.name} is read by a group of this name, and no node of this cluster is there: {ANOTHERS}"
+        )
+
+
 class PreparedTopic:
     """A topic as the log of a cluster that is made: see `ClusterLog`."""
 
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
+
+    async def check(self, shards: int, known_id: str | None) -> None:
+        await self._topic.check(shards, known_id)
 
     async def prepare(self, shards: int, known_id: str | None) -> Prepared:
         facts, doubts = await self._topic.prepare(shards, known_id)
@@ -150,18 +219,27 @@ class PreparedTopic:
 
 
 class ShardTaker:
-    """Takes shards of the store for one worker: see `Taking`. They share two connections, the network, the bounds
-    of destinations, and the compiled catalog.
+    """Takes shards of the store for one worker: see `Taking`. Those of one server share two connections, and all of
+    them the network, the bounds of destinations, and the compiled catalog.
     """
 
     def __init__(
-        self, server: Server, name: str, wire: Wire, shards: int, reader: LogReader, catch_up: CatchUp
+        self,
+        servers: Mapping[str, Server],
+        places: ShardMap,
+        name: str,
+        wire: Wire,
+        shards: int,
+        reader: LogReader,
+        catch_up: CatchUp,
     ) -> None:
         """`wire` is the network, which is closed with this."""
+        self._servers = servers
+        self._map = places
         self._name = name
         self._reader = reader
         self._catch_up = catch_up
-        self._writing, self._reading = ShardSession(server, "commit"), ShardSession(server, "read")
+        self._sessions: dict[str, tuple[ShardSession, ShardSession]] = {}
         self._wire = wire
         self._gates = Gates(shards)
         self._compiler = ThreadCommitter("compile")
@@ -169,10 +247,8 @@ class ShardTaker:
         self.gone: Callable[[int], None] = _nobody
 
     async def take(self, number: int) -> FedShard:
-        taken = await take_shard(self._writing, number, self._name)
-        store = PostgresShardStore(taken, writing=self._writing, reading=self._reading)
-        silent_s = 0.0 if taken.clean else LEASE_S + self._wire.timeout_s
-        lease = Lease(lambda: store.proved_at, opens_at=taken.taken_at + silent_s)
+        store, silent_s, taken_at = await self._taken(number)
+        lease = Lease(lambda: store.proved_at, opens_at=taken_at + silent_s)
         wire = msgspec.structs.replace(
             self._wire, poster=_Shared(self._wire.poster), gates=self._gates, lease=lease
         )
@@ -185,6 +261,7 @@ class ShardTaker:
             load_ruling=self._rulings.of,
         )
         try:
+            await self._map.own(number, self._name, store.epoch)
             await shard.start()
             await self._catch_up.bring(shard)
             stream = self._reader.open(number, shard.taken)
@@ -193,12 +270,34 @@ class ShardTaker:
             raise
         return FedShard(number, shard, stream, lease, store.prove, self.gone)
 
+    async def _taken(self, number: int) -> tuple[PostgresShardStore, float, float]:
+        """The store, how long nothing may leave, and since when: messages of the owner before may be under way."""
+        place = await self._map.of(number)
+        if place.target is not None:
+            raise StoreUnavailable(f"shard {number} is being moved to {place.target}")
+        writing, reading = self._sessions_with(place.server)
+        taken = await take_shard(writing, number, self._name, above=place.epoch)
+        store = PostgresShardStore(taken, writing=writing, reading=reading, let_go=self._map.let_go)
+        return store, 0.0 if taken.clean else LEASE_S + self._wire.timeout_s, taken.taken_at
+
+    def _sessions_with(self, server: str) -> tuple[ShardSession, ShardSession]:
+        """For writing and for reading; those of a server that is down hold up no others."""
+        found = self._sessions.get(server)
+        if found is None:
+            dsn = self._servers.get(server)
+            if dsn is None:
+                raise StoreUnavailable(f"the settings do not name the server {server}")
+            sessions = ShardSession(dsn, f"commit-{server}"), ShardSession(dsn, f"read-{server}")
+            found = self._sessions[server] = sessions
+        return found
+
     async def close(self) -> None:
         """Once no shard is left."""
         await self._wire.poster.close()
         self._compiler.close()
-        await self._writing.close()
-        await self._reading.close()
+        for sessions in self._sessions.values():
+            for session in sessions:
+                await session.close()
 
 
 def _nobody(number: int) -> None:

@@ -23,7 +23,7 @@ from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, check_topic, kafka_of, postgres_of
+from arke.cluster_app import ShardTaker, check_cluster, kafka_of, servers_of
 from arke.delivery.secrets import resolve_secret
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
@@ -31,12 +31,14 @@ from arke.log import get_logger
 from arke.onboarding.shared_inbox import SharedInbox
 from arke.settings import host_and_port
 from arke.storage.committer import ThreadCommitter
+from arke.storage.ports.cluster import STORE
 from arke.storage.ports.nodes import Node
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Session
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.directory import PostgresDirectory
 from arke.storage.postgres.nodes import PostgresNodes
+from arke.storage.postgres.shard_map import ShardMap
 from arke.transport.kafka.assignment import KafkaAssignment
 from arke.transport.kafka.carrier import KafkaCarrier
 from arke.transport.kafka.consumer import ConsumerThread
@@ -86,7 +88,9 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
     Raises SettingsError, SecretUnresolved, StoreUnavailable, StoreTooNew, InvalidInput.
     """
     check_egress(settings.egress)
-    server, trust = postgres_of(settings), trust_of(settings.cluster)
+    servers, trust = servers_of(settings), trust_of(settings.cluster)
+    await check_cluster(settings)
+    server = servers[STORE]
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(settings.cluster))
@@ -95,13 +99,13 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
         shards = await directory.shards(settings.cluster.shards)
         database = Database(server, 1)
         stack.callback(database.close)
-        nodes = PostgresNodes(database)
-        store = PostgresCluster(server)
+        nodes, places = PostgresNodes(database), ShardMap(database)
+        store = PostgresCluster(servers)
         stack.push_async_callback(store.close)
         works = role in ("all", "worker")
         way = await _way(stack, settings, server, name, shards, reads=works)
         catch_up = CatchUp(directory.catalogs)
-        taker = ShardTaker(server, name, https_wire(settings), shards, way.reader, catch_up)
+        taker = ShardTaker(servers, places, name, https_wire(settings), shards, way.reader, catch_up)
         worker = Worker(taker)
         taker.gone = worker.gone
         peers = Peers(trust, address, worker.shards)
@@ -143,6 +147,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
             every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead, here)),
             "follow",
         )
+        background.spawn(every(SAID_EVERY_S, partial(_set_aside, worker, places)), "set-aside")
         if works:
             door = PeerDoor(worker.shards, trust)
             await door.start(listener)
@@ -181,7 +186,6 @@ async def _way(
     refused = PostgresRefused(session("refused"))
     if settings.cluster.log == "kafka":
         options = kafka_of(settings)
-        await check_topic(settings, server, shards)
         consumer = ConsumerThread(options, refused)
         if not reads:
             await consumer.stop()
@@ -250,6 +254,12 @@ class _Here:
     async def leave(self) -> None:
         with suppress(StoreUnavailable):
             await self._nodes.leave(self._node.name)
+
+
+async def _set_aside(worker: Worker, places: ShardMap) -> None:
+    """Give up, for a while, what is to be moved to another server."""
+    with suppress(StoreUnavailable):
+        worker.set_aside(await places.moving())
 
 
 async def _follow(

@@ -18,11 +18,12 @@ from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import postgres_of
+from arke.cluster_app import servers_of
 from arke.cluster_node import trust_of
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.onboarding.shared_inbox import SharedInbox
 from arke.storage.committer import ThreadCommitter
+from arke.storage.ports.cluster import STORE
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.directory import PostgresDirectory
@@ -51,14 +52,15 @@ async def visiting(settings: Settings) -> AsyncIterator[Visit]:
     """An engine without shards that never leads: what it begins, the nodes carry on. Raises SettingsError,
     SecretUnresolved, StoreUnavailable, StoreTooNew, InvalidInput.
     """
-    server = postgres_of(settings)
+    servers = servers_of(settings)
+    server = servers[STORE]
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="arke-")))
         directory = PostgresDirectory(server, connections=settings.cluster.connections)
         shards = await directory.shards(settings.cluster.shards)
         database = Database(server, 1)
         stack.callback(database.close)
-        nodes, store = PostgresNodes(database), PostgresCluster(server)
+        nodes, store = PostgresNodes(database), PostgresCluster(servers)
         stack.push_async_callback(store.close)
         worker = Worker(_Nothing())
         peers = Peers(trust_of(settings.cluster), "", worker.shards)

@@ -222,9 +222,12 @@ class Unavailable(ArkeError):
 
 
 class StoreUnavailable(Unavailable):
-    """Disk full or I/O error: nothing of the group was acknowledged."""
+    """Disk full or I/O error: nothing of the group was acknowledged. `by_settings`: it will not be any better
+    before somebody sets something right.
+    """
 
     code = "store_unavailable"
+    by_settings: bool = False
 
 
 class Fenced(StoreUnavailable):

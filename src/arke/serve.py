@@ -15,7 +15,7 @@ import msgspec
 from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, consent_rules, onboarding, running_engine
 from arke.clock import SystemClock
-from arke.data_directory import SOCKET_FILE, DataLock, reachable
+from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
@@ -158,6 +158,11 @@ async def _engine(
     except ImportError as error:
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
     collect_seldom()
+    if (data / DIRECTORY_FILE).exists():
+        raise SettingsError(
+            f"cluster.store: {data} has the data of an engine without a cluster, which no node would use: "
+            f"`arke cluster import --data {data}` moves it in; start nodes with another --data"
+        )
     lock = DataLock(data)
     try:
         async with running_node(data, settings, role) as node:

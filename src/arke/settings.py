@@ -214,6 +214,10 @@ class Cluster(Section, frozen=True):
                 raise ValueError(
                     f"cluster.servers: {name!r} is no name: a letter, then letters, digits, - and _"
                 )
+            if name == "store":
+                raise ValueError(
+                    "cluster.servers: store is the name of the server of cluster.store: take another"
+                )
             _check(reference, f"cluster.servers: {name}", check_reference)
         _check(self.password_command, "cluster.password_command", shlex.split)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +12,14 @@ import typer
 from arke.cli.options import Config, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.cluster.founding import Founded
     from arke.cluster.moving_in import MovedIn, Progress
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
-    from arke.storage.ports.cluster import ShardState
+    from arke.storage.ports.cluster import Made, ShardState
+    from arke.storage.postgres.shard_move import Moved
 
 cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of events.", no_args_is_help=True)
 
@@ -61,15 +65,20 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _show_founded(founded: Founded) -> None:
-    store = founded.store
-    done = "made" if store.before == 0 else f"brought from schema {store.before} to {store.schema}"
-    if store.before == store.schema:
-        done = "up to date"
-    sys.stdout.write(f"{store.name}: {done}, schema {store.schema}, {founded.shards} shards\n")
+    sys.stdout.write(_made("", founded.store))
+    for name, made in founded.servers.items():
+        sys.stdout.write(_made(f"{name}: ", made))
     if founded.log is not None:
         sys.stdout.write(f"topic {founded.log.name}: {founded.log.partitions} partitions\n")
         for warning in founded.log.warnings:
             sys.stderr.write(f"arke: warning: {warning}\n")
+
+
+def _made(name: str, server: Made) -> str:
+    done = "made" if server.before == 0 else f"brought from schema {server.before} to {server.schema}"
+    if server.before == server.schema:
+        done = "up to date"
+    return f"{name}{server.name}: {done}, schema {server.schema}, {server.shards} shards\n"
 
 
 @cluster_app.command("status")
@@ -79,7 +88,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Nodes, who leads, who owns which shard, and how far behind it is, as the database has them. Exit code 1 if a
-    shard has no owner.
+    shard has no owner, or its server cannot be used.
     """
     import asyncio
 
@@ -93,8 +102,57 @@ def status(
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
     else:
         _show_status(found, every_shard=shards)
-    if found.unowned:
+    if found.unowned or found.waiting:
         raise typer.Exit(1)
+
+
+@cluster_app.command("move")
+def move(
+    shard: Annotated[str, typer.Option("--shard", metavar="N[,N..]", help="Which: 3, or 3,7, or 128-255.")],
+    to: Annotated[str, typer.Option("--to", metavar="SERVER", help="A name in cluster.servers, or `store`.")],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Move shards to another PostgreSQL, one after the other; their events wait meanwhile. May be repeated."""
+    import asyncio
+
+    shards = _numbers(shard)
+    settings = _settings(config)
+    asyncio.run(_move(settings, shards, to, json=json))
+
+
+async def _move(settings: Settings, shards: list[int], target: str, *, json: bool) -> None:
+    import msgspec
+
+    from arke.cluster_app import move_shards
+
+    async for moved in move_shards(settings, shards, target):
+        if json:
+            sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
+        else:
+            sys.stdout.write(_moved(moved))
+        sys.stdout.flush()
+
+
+def _moved(moved: Moved) -> str:
+    if moved.source == moved.target:
+        return f"shard {moved.shard}: is on {moved.target}\n"
+    way = f"from {moved.source} to {moved.target}"
+    return f"shard {moved.shard}: {way}, {moved.rows:,} rows, {moved.seconds:.1f} s\n"
+
+
+def _numbers(text: str) -> list[int]:
+    """`3,7,128-255`. Raises InvalidInput."""
+    from arke.errors import InvalidInput
+
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        matched = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip())
+        if matched is None:
+            raise InvalidInput(f"--shard {text}: numbers with commas in between, and ranges: 3,7,128-255")
+        first, last = matched[1], matched[2] or matched[1]
+        found |= dict.fromkeys(range(int(first), int(last) + 1))
+    return list(found)
 
 
 @cluster_app.command("import")
@@ -162,8 +220,8 @@ def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
             f"{found.owned_by(node.name)} shards{leads}{silent}\n"
         )
     if unowned:
-        some = ", ".join(map(str, unowned[:LISTED])) + (" ..." if len(unowned) > LISTED else "")
-        sys.stdout.write(f"without an owner: {some}\n")
+        sys.stdout.write(f"without an owner: {_some(unowned)}\n")
+    _show_servers(found)
     if (newest := found.refused.newest) is not None:
         sys.stdout.write(
             f"{found.refused.count:,} messages of the log could not be read, the newest of {utc_text(newest.at)}: "
@@ -171,7 +229,28 @@ def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
         )
     if every_shard:
         for one in found.shards:
-            sys.stdout.write(_shard(one, found.behind.get(one.shard, 0)))
+            on = f", on {one.server}" if len(found.servers) > 1 else ""
+            sys.stdout.write(f"{_shard(one, found.behind.get(one.shard, 0))}{on}\n")
+
+
+def _show_servers(found: ClusterStatus) -> None:
+    """Where there are several, or one that cannot be used."""
+    if len(found.servers) > 1 or found.waiting:
+        for server in found.servers:
+            down = f", CANNOT BE USED: {server.problem}" if server.problem is not None else ""
+            sys.stdout.write(f"{server.name}: {server.where}, {found.on(server.name)} shards{down}\n")
+    if found.waiting:
+        sys.stdout.write(f"waiting for their server: {_some(found.waiting)}\n")
+    for one in found.shards:
+        if one.moving_to is not None:
+            sys.stdout.write(
+                f"shard {one.shard} is on its way from {one.server} to {one.moving_to}: if no command is at it, "
+                f"`arke cluster move --shard {one.shard} --to {one.moving_to}` goes on\n"
+            )
+
+
+def _some(shards: Sequence[int]) -> str:
+    return ", ".join(map(str, shards[:LISTED])) + (" ..." if len(shards) > LISTED else "")
 
 
 def _behind(found: ClusterStatus) -> str:
@@ -189,6 +268,5 @@ def _shard(one: ShardState, behind: int) -> str:
     proved = "never owned" if one.proved_s is None else f"proved {one.proved_s:.1f} s ago"
     return (
         f"shard {one.shard}: {one.owner or 'nobody'}, epoch {one.epoch}, position {one.position}, "
-        f"{behind:,} behind, "
-        f"{one.profiles:,} profiles, {proved}\n"
+        f"{behind:,} behind, {one.profiles:,} profiles, {proved}"
     )

@@ -1,4 +1,4 @@
-"""How a cluster stands, as its database tells: nodes, who leads, and who owns which shard."""
+"""How a cluster stands, as its database tells: nodes, who leads, who owns which shard, and where it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.storage.ports.cluster import RefusedMessages, ShardState
+from arke.storage.ports.cluster import RefusedMessages, ServerState, ShardState
 from arke.storage.ports.nodes import Node
 
 if TYPE_CHECKING:
@@ -29,9 +29,19 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     leader: str | None
     nodes: tuple[Node, ...]
     shards: tuple[ShardState, ...]
+    servers: tuple[ServerState, ...]
     unowned: tuple[int, ...]
     behind: dict[int, int]
     refused: RefusedMessages
+
+    @property
+    def waiting(self) -> list[int]:
+        """The shards whose server cannot be used."""
+        down = {server.name for server in self.servers if server.problem is not None}
+        return [one.shard for one in self.shards if one.server in down]
+
+    def on(self, server: str) -> int:
+        return sum(one.server == server for one in self.shards)
 
     def owned_by(self, name: str) -> int:
         return sum(one.owner == name for one in self.shards)
@@ -40,11 +50,16 @@ class ClusterStatus(msgspec.Struct, frozen=True):
 async def status(store: ClusterStore, nodes: Nodes) -> ClusterStatus:
     """Raises StoreUnavailable where there is no cluster."""
     shards, there = await store.shards(), await nodes.all()
-    return standing(await nodes.leader(), there, shards, await store.refused())
+    servers = await store.servers()
+    return standing(await nodes.leader(), there, shards, await store.refused(), servers)
 
 
 def standing(
-    leader: str | None, there: Sequence[Node], shards: Sequence[ShardState], refused: RefusedMessages
+    leader: str | None,
+    there: Sequence[Node],
+    shards: Sequence[ShardState],
+    refused: RefusedMessages,
+    servers: Sequence[ServerState] = (),
 ) -> ClusterStatus:
     """What follows from the rows of nodes and shards."""
     heard = {node.name: node for node in there if node.silent_s < SILENT_S}
@@ -55,6 +70,7 @@ def standing(
         leader,
         tuple(there),
         tuple(shards),
+        tuple(servers),
         tuple(one.shard for one in shards if one.owner not in heard),
         {shard: messages for shard, messages in behind.items() if messages},
         refused,

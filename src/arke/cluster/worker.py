@@ -133,6 +133,16 @@ class Worker:
         self.rebalances.fenced += 1
         self._dropping.spawn(self._drop(number), f"drop-{number}")
 
+    def set_aside(self, shards: frozenset[int]) -> None:
+        """Nobody may own these for now: give up those that we own, and take them again when that has changed."""
+        for number in shards & self._shards.keys():
+            self._dropping.spawn(self._set_aside(number), f"aside-{number}")
+
+    async def _set_aside(self, number: int) -> None:
+        await self._give_up(number)
+        if number in self._assigned:
+            self.assigned(frozenset({number}))
+
     async def _drop(self, number: int) -> None:
         await self._not_opened(number)
         shard = self._shards.pop(number, None)

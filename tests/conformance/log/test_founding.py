@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from arke.cluster_app import check_topic, found_cluster, postgres_of
+from arke.cluster_app import check_cluster, found_cluster
 from arke.errors import SettingsError
 from arke.settings import Cluster, Kafka, Settings
 from patience import eventually
 from servers.postgres import KINDS, fresh_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 SHARDS = 16
@@ -54,12 +54,14 @@ async def test_schema_and_topic_are_made_and_the_next_time_they_are_there(settin
     assert (again.store.before, again.log) == (again.store.schema, first.log)
 
 
-async def _refused(settings: Settings, words: str) -> None:
+async def _refused(
+    settings: Settings, words: str, to_do: Callable[[Settings], Awaitable[object]] = found_cluster
+) -> None:
     """Not at once: brokers hear of another topic one after the other."""
 
     async def told() -> bool:
         try:
-            await found_cluster(settings)
+            await to_do(settings)
         except SettingsError as error:
             return words in str(error)
         return False
@@ -85,9 +87,8 @@ async def test_a_node_starts_on_the_topic_of_its_cluster_only(settings: Settings
         cluster=settings.cluster, kafka=Kafka(prefix="nobodys", options=settings.kafka.options)
     )
     await found_cluster(settings)
-    server = postgres_of(settings)
-    await check_topic(settings, server, SHARDS)
+    await check_cluster(settings)
     with pytest.raises(SettingsError, match="there is no topic nobodys-events: run `arke cluster init`"):
-        await check_topic(elsewhere, server, SHARDS)
-    with pytest.raises(SettingsError, match=f"has {SHARDS} partitions and the cluster 17 shards"):
-        await check_topic(settings, server, 17)
+        await check_cluster(elsewhere)
+    _topic_anew(settings, SHARDS + 1)
+    await _refused(settings, f"has {SHARDS + 1} partitions and the cluster {SHARDS} shards", check_cluster)

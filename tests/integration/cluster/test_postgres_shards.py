@@ -13,6 +13,10 @@ from arke.delivery.secrets import Secrets
 from arke.domain.batch import BatchRun
 from arke.errors import ArkeError, ShardMoved
 from arke.shard.protocol import AskProfile, AskStatus, Drain, Switch
+from arke.storage.ports.cluster import STORE
+from arke.storage.postgres.connection import Server
+from arke.storage.postgres.database import Database
+from arke.storage.postgres.shard_map import ShardMap
 from e2e.catalogs import device
 from integration.cluster.conftest import SHARDS
 from integration.cluster.memory_log import MemoryLog
@@ -21,11 +25,10 @@ from integration.engine.shards import NotingPoster, prepared, sight
 from patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TypeVar
 
     from arke.shard.protocol import Question, ShardPort
-    from arke.storage.postgres.connection import Server
 
     A = TypeVar("A")
 
@@ -41,9 +44,15 @@ class Newest:
 class Node:
     """A worker, which is asked directly."""
 
-    def __init__(self, server: Server, name: str, log: MemoryLog, poster: NotingPoster) -> None:
+    def __init__(
+        self, servers: Server | Mapping[str, Server], name: str, log: MemoryLog, poster: NotingPoster
+    ) -> None:
+        if isinstance(servers, Server):
+            servers = {STORE: servers}
         wire = Wire(poster, Secrets(), timeout_s=0.5, retry_delay_s=0.0)
-        self.taker = ShardTaker(server, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
+        self._database = Database(servers[STORE], 1)
+        self.places = ShardMap(self._database)
+        self.taker = ShardTaker(servers, self.places, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
         self.worker = Worker(self.taker)
         self.taker.gone = self.worker.gone
 
@@ -63,6 +72,7 @@ class Node:
     async def stop(self) -> None:
         await self.worker.stop()
         await self.taker.close()
+        self._database.close()
 
 
 class Owners:

@@ -128,10 +128,5 @@ def test_without_a_store_there_is_no_cluster(tmp_path: Path, word: str) -> None:
 def test_a_server_that_is_not_there_is_said_so_without_the_password(tmp_path: Path) -> None:
     shell = Shell(tmp_path, "postgresql://arke:s3cret@127.0.0.1:1/arke?connect_timeout=1")
     complaint = shell.run("init", code=1).stderr
-    assert "arke: PostgreSQL 127.0.0.1/arke: " in complaint
+    assert "arke: cluster.store: PostgreSQL 127.0.0.1/arke: " in complaint
     assert "s3cret" not in complaint
-
-
-def test_further_servers_are_refused(shell: Shell) -> None:
-    shell.configure('servers = {b = "env:OTHER"}')
-    assert "cluster.servers: this version has all shards on cluster.store" in shell.run("init", code=2).stderr

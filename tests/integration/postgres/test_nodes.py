@@ -54,8 +54,8 @@ def test_nodes_come_say_how_they_are_and_go(dsn: str) -> None:
                 ("b", "10.0.0.3:7", "worker", 4),
             ]
             assert all(0 <= one.silent_s < 60 and abs(one.started - time.time()) < 60 for one in both)
-            execute(dsn, "UPDATE shard SET owner = 'b' WHERE shard IN (1, 3)")
-            execute(dsn, "UPDATE shard SET owner = 'gone' WHERE shard = 2")
+            execute(dsn, "UPDATE shard_map SET owner = 'b' WHERE shard IN (1, 3)")
+            execute(dsn, "UPDATE shard_map SET owner = 'gone' WHERE shard = 2")
             assert await found.owners() == {1: "10.0.0.3:7", 3: "10.0.0.3:7"}
             await found.leave("b")
             assert [one.name for one in await found.all()] == ["a"]
@@ -173,7 +173,7 @@ def test_an_owner_is_looked_up_anew_when_the_shard_has_moved(dsn: str) -> None:
             await found.here(Node("a", "10.0.0.1:7", "worker", "0.2"))
             await found.here(Node("b", "10.0.0.2:7", "worker", "0.2"))
             owners = KnownOwners(found, Address)
-            execute(dsn, "UPDATE shard SET owner = 'a' WHERE shard = 1")
+            execute(dsn, "UPDATE shard_map SET owner = 'a' WHERE shard = 1")
 
             async def address(shard: int) -> str:
                 for _ in range(1_000):
@@ -187,7 +187,7 @@ def test_an_owner_is_looked_up_anew_when_the_shard_has_moved(dsn: str) -> None:
                 raise AssertionError("nobody owns it")
 
             assert await address(1) == "10.0.0.1:7"
-            execute(dsn, "UPDATE shard SET owner = 'b' WHERE shard = 1")
+            execute(dsn, "UPDATE shard_map SET owner = 'b' WHERE shard = 1")
             assert await address(1) == "10.0.0.1:7"  # as was known
             owners.moved(1)
             assert await address(1) == "10.0.0.2:7"

@@ -11,7 +11,8 @@ from arke.storage.postgres import database
 
 ADAPTER = Path(database.__file__).parent
 SUBJECTS = (
-    "audit", "catalogs", "cluster", "directory", "feeds", "files", "identities", "requests", "runs", "suppression",
+    "audit", "catalogs", "cluster", "directory", "feeds", "files", "identities", "requests", "runs", "schema",
+    "shard_map", "shard_move", "suppression",
     "tokens",
 )  # fmt: skip
 CODE = "\n".join(file.read_text() for file in sorted(ADAPTER.glob("*.py")))

@@ -15,6 +15,7 @@ from psycopg.errors import DivisionByZero
 from arke.domain.homes import home_of
 from arke.domain.placement import shard_of
 from arke.errors import InvalidInput, StoreUnavailable
+from arke.storage.ports.cluster import STORE
 from arke.storage.ports.moving import DIRECTORY_TABLES, SHARD_TABLES
 from arke.storage.postgres.connection import database_errors
 from arke.storage.postgres.database import fetched, queries
@@ -32,6 +33,7 @@ OWN_TABLES: Final = {
     "schema_version": "the cluster's",
     "meta": "the key of hashes is taken over",
     "audit_end": "taken over",
+    "shard_map": "where its shards are is the cluster's",
     "shard": "keys, counts, the journal's end and the backfill are taken over; positions in the log stay",
     "node": "nodes say it themselves",
     "leader": "nodes say it themselves",
@@ -85,9 +87,19 @@ class ArrivingCluster:
             with database_errors(self._name):
                 check(self._connection, self._name)
                 self.shards = count_shards(self._connection)
+                self._check_together()
         except BaseException:
             self._connection.close()
             raise
+
+    def _check_together(self) -> None:
+        elsewhere = [name for (name,) in fetched(self._connection, SQL["elsewhere"], (STORE,))]
+        if elsewhere:
+            raise InvalidInput(
+                f"{self._name}: this cluster has shards on {', '.join(elsewhere)}: a data directory moves into one "
+                "that is all on cluster.store; make it without cluster.servers, add them afterwards, and move "
+                "shards there with `arke cluster move`"
+            )
 
     def begin(self, source: str) -> None:
         with database_errors(self._name):

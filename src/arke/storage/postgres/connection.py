@@ -7,8 +7,10 @@ mode may stand in between; see `prepared_statements`.
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +49,11 @@ of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
 NOT_REPLICATED: Final = "01000"
 """The warning that comes with a commit that stopped waiting for its standby."""
 
+_REFUSED: Final = re.compile(
+    r"failed: \w+:  |SSL error|certificate|support SSL|no password supplied|read-only|standby"
+)
+"""What libpq says where a server says no: the severity of its error and two blanks, in whichever language."""
+
 log = get_logger("postgres")
 
 
@@ -75,7 +82,7 @@ class Server(msgspec.Struct, frozen=True):
         try:
             return conninfo_to_dict(self.dsn)
         except psycopg.Error:  # its text has the DSN in it
-            raise StoreUnavailable("the DSN of PostgreSQL is none: postgresql://user@host/database") from None
+            raise to_be_set_right("the DSN of PostgreSQL is none: postgresql://user@host/database") from None
 
     def connect(self) -> Connection:
         """A connection of the caller's thread. Raises StoreUnavailable."""
@@ -86,10 +93,12 @@ class Server(msgspec.Struct, frozen=True):
         password = self._password()
         if password is not None:
             parameters["password"] = password
-        with database_errors(self.name):
+        try:
             connection = psycopg.connect(
                 autocommit=True, prepare_threshold=None if pooled else 1, **parameters
             )
+        except psycopg.Error as error:
+            raise _not_connected(self.name, error) from error
         # One type for all numbers: one prepared statement, whatever their size.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
@@ -118,6 +127,19 @@ class Server(msgspec.Struct, frozen=True):
                 f"{self.name}: password command {command}: {type(error).__name__}"
             ) from None
         return done.stdout.rstrip("\r\n")
+
+
+def to_be_set_right(text: str) -> StoreUnavailable:
+    """What stays so until somebody changes a setting, or the server."""
+    error = StoreUnavailable(text)
+    error.by_settings = True
+    return error
+
+
+def _not_connected(where: str, error: psycopg.Error) -> StoreUnavailable:
+    text = f"{where}: {described(error)}"
+    answered = any(_REFUSED.search(line) for line in str(error).splitlines())
+    return to_be_set_right(text) if answered else StoreUnavailable(text)
 
 
 class database_errors:  # noqa: N801 - used as a verb: `with database_errors(where):`
@@ -164,6 +186,8 @@ class Session:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
         self._closed = False
+        self._unreachable: StoreUnavailable | None = None
+        self._rests_until = 0.0
         self.warned = False
         """Whether a commit of the last work has given up waiting for its standby."""
         self.lost = False
@@ -202,9 +226,20 @@ class Session:
         if self._connection is not None and _has_ended(self._connection):
             self._disconnect()
         if self._connection is None:
-            self._connection = self.server.connect()
+            self._connection = self._connected()
             self._connection.add_notice_handler(self._notice)
         return self._connection
+
+    def _connected(self) -> Connection:
+        now = time.monotonic()
+        if self._unreachable is not None and now < self._rests_until:
+            raise StoreUnavailable(str(self._unreachable))
+        try:
+            return self.server.connect()
+        except StoreUnavailable as error:
+            # What waits for a server that says nothing does not wait in line: for as long as this took.
+            self._unreachable, self._rests_until = error, 2 * time.monotonic() - now
+            raise
 
     def _notice(self, notice: Diagnostic) -> None:
         if notice.sqlstate == NOT_REPLICATED:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.errors import InvalidInput
+from arke.errors import StoreUnavailable
 from arke.storage.postgres.shard_reads import SQL
 from arke.storage.postgres.standing import Standing
 
@@ -39,14 +39,16 @@ class TakenShard(msgspec.Struct, frozen=True):
     taken_at: float
 
 
-async def take_shard(session: Session, shard: int, owner: str) -> TakenShard:
-    """Own a shard from now on, whoever did before. May be repeated. Raises StoreUnavailable."""
+async def take_shard(session: Session, shard: int, owner: str, above: int = 0) -> TakenShard:
+    """Own a shard from now on, whoever did before, under an epoch above this one. May be repeated. Raises
+    StoreUnavailable, also where the shard is not there or is being moved.
+    """
 
     def take(connection: Connection) -> TakenShard:
         asked_at = time.monotonic()
-        row = connection.execute(SQL["take"], (owner, shard), binary=True).fetchone()
+        row = connection.execute(SQL["take"], (above, owner, shard), binary=True).fetchone()
         if row is None:
-            raise InvalidInput(f"there is no shard {shard} in this cluster")
+            raise StoreUnavailable(f"{session.server.name}: shard {shard} is not there, or is being moved")
         *standing, key, clean = row
         return TakenShard(shard, Standing(*standing), key, clean, asked_at, time.monotonic())
 

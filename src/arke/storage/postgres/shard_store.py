@@ -47,9 +47,10 @@ class PostgresShardStore:
         reading: ShardSession,
         settle_s: float = SETTLE_S,
         on_fenced: Callable[[], None] | None = None,
+        let_go: Callable[[int, int], Awaitable[None]] | None = None,
     ) -> None:
         """Of a shard that was taken. The sessions stay their maker's. `on_fenced` is called once, as
-        soon as it shows that the shard is another's.
+        soon as it shows that the shard is another's; `let_go`, with the shard and its epoch, once it is nobody's.
         """
         self.shard = taken.shard
         self.hashes = KeyedHash(taken.key)
@@ -58,6 +59,7 @@ class PostgresShardStore:
         self._reading = reading
         self._reads = ShardReads(taken.shard, self.hashes)
         self._on_fenced = on_fenced
+        self._let_go = let_go
         self._fresh: set[int] = set()
         self.fenced = False
 
@@ -115,7 +117,10 @@ class PostgresShardStore:
     async def close(self) -> None:
         """Lets the shard go, so that the next owner need not wait for messages of this one."""
         try:
-            await self._writing.run(lambda connection: ownership.release(connection, self.shard, self.epoch))
+            epoch = self.epoch
+            await self._writing.run(lambda connection: ownership.release(connection, self.shard, epoch))
+            if self._let_go is not None:
+                await self._let_go(self.shard, epoch)
         except StoreUnavailable as error:
             log.warning("shard_not_released", shard=self.shard, message=str(error))
 

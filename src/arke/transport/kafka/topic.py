@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
 
 from arke.errors import SettingsError, StoreUnavailable
 from arke.transport.kafka.client import made
@@ -23,6 +30,7 @@ LOOK_AGAIN_S: Final = 0.1
 RETENTION_MS: Final = 7 * 86_400_000
 """How long events stay in the log after they were taken; a shard may stand still for as long."""
 COPIES: Final = 3
+ANOTHERS: Final = "it is most likely another cluster's: give each a kafka.prefix of its own"
 
 
 class TopicFacts(msgspec.Struct, frozen=True):
@@ -78,6 +86,7 @@ class Topic:
     def __init__(self, options: KafkaOptions) -> None:
         """Raises SettingsError, SecretUnresolved."""
         self.name = options.topic
+        self._group = options.group
         self._admin = made(AdminClient, options.admin())
 
     async def facts(self) -> TopicFacts | None:
@@ -88,16 +97,69 @@ class Topic:
         """One partition a shard, three copies as far as there are brokers. Nothing happens if it is there."""
         await asyncio.get_running_loop().run_in_executor(None, self._make, shards)
 
+    async def check(self, shards: int, known_id: str | None = None) -> None:
+        """Whether `prepare` can be done, as far as that shows: nothing is changed."""
+        facts = await self.facts()
+        if facts is not None:
+            await self._check(facts, shards, known_id)
+        elif known_id is not None:
+            raise SettingsError(
+                f"kafka.prefix: there is no topic {self.name}, and this cluster has read from one: it was "
+                "deleted, or the prefix is another one now"
+            )
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, partial(self._make, shards, trial=True))
+
     async def prepare(self, shards: int, known_id: str | None = None) -> tuple[TopicFacts, list[str]]:
         """Make it if need be, and check it: what it is, and warnings. SettingsError: it cannot be used."""
         facts = await self.facts()
         if facts is None:
             await self.make(shards)
             facts = await self._made()
+            known_id = facts.id
+        await self._check(facts, shards, known_id)
+        return facts, warnings(self.name, facts)
+
+    async def _check(self, facts: TopicFacts, shards: int, known_id: str | None) -> None:
         found = problems(self.name, facts, shards, known_id)
+        if not found and known_id is None and (used := await self.used(facts.partitions)):
+            found = [f"{self.name} {used}: {ANOTHERS}"]
         if found:
             raise SettingsError("\n".join(found))
-        return facts, warnings(self.name, facts)
+
+    async def used(self, partitions: int) -> str | None:
+        """How it shows that somebody uses the topic."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._used, partitions)
+
+    async def members(self) -> int:
+        """How many consumers the group has; 0 where nobody may know."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._members)
+
+    def _used(self, partitions: int) -> str | None:
+        newest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(self.name, number): newest for number in range(partitions)}
+        try:
+            answers = self._admin.list_offsets(asked, request_timeout=ASK_S)
+            events = any(_wait(answer).offset for answer in answers.values())
+        except KafkaException as error:
+            raise _meaning(self.name, error) from None
+        if events:
+            return "has, or had, events in it, and this cluster has never read from it"
+        members = self._members()
+        return f"is read by {members} member(s) of the group {self._group}" if members else None
+
+    def _members(self) -> int:
+        end = time.monotonic() + MADE_S
+        while True:
+            try:
+                asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_S)
+                return len(_wait(asked[self._group]).members)
+            except KafkaException as error:
+                if error.args[0].code() in _NO_MEMBERS:
+                    return 0
+                if error.args[0].code() not in _PASSING or time.monotonic() > end:
+                    raise _meaning(self.name, error) from None
+            time.sleep(LOOK_AGAIN_S)  # the first to ask for any group has the brokers make room for groups
 
     async def _made(self) -> TopicFacts:
         """The facts of a topic that was made, which brokers hear of one after the other."""
@@ -130,7 +192,8 @@ class Topic:
             retention_ms=int(config["retention.ms"].value),
         )
 
-    def _make(self, shards: int) -> None:
+    def _make(self, shards: int, *, trial: bool = False) -> None:
+        """`trial`: the brokers only say whether they would."""
         try:
             brokers = len(_wait(self._admin.describe_cluster(request_timeout=ASK_S)).nodes)
             copies = min(COPIES, brokers)
@@ -140,7 +203,10 @@ class Topic:
                 "min.insync.replicas": str(max(1, copies - 1)),
             }
             new = NewTopic(self.name, shards, copies, config=settings)
-            _wait(self._admin.create_topics([new], operation_timeout=ASK_S, request_timeout=ASK_S)[self.name])
+            asked = self._admin.create_topics(
+                [new], operation_timeout=ASK_S, request_timeout=ASK_S, validate_only=trial
+            )
+            _wait(asked[self.name])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _meaning(self.name, error) from None
@@ -160,6 +226,16 @@ def _meaning(topic: str, failed: KafkaException) -> SettingsError | StoreUnavail
     return StoreUnavailable(f"kafka: {topic}: {error.str()}")
 
 
+_NO_MEMBERS: Final = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.GROUP_AUTHORIZATION_FAILED})
+"""Nobody has ever been in the group, or who is may not be known."""
+_PASSING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - a public constant
+    }
+)
 _REFUSED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,

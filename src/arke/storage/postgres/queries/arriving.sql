@@ -61,3 +61,6 @@ ANALYZE {table}
 
 -- name: done
 DELETE FROM meta WHERE key = 'import' AND value = %s
+
+-- name: elsewhere
+SELECT DISTINCT server FROM shard_map WHERE server <> %s ORDER BY server

@@ -3,9 +3,9 @@
 
 -- name: take
 -- The owner before may be within a commit: this waits for it, and then sees where it has come to.
-UPDATE shard SET epoch = greatest(epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
+UPDATE shard SET epoch = greatest(epoch + 1, %b + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
   clean = owner IS NULL, owner = %b, proved = clock_timestamp()
-WHERE shard = %b
+WHERE shard = %b AND NOT moving
 RETURNING epoch, position, commits, last_seq, profiles, people, uid_key, clean
 
 -- name: prove
