@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from arke.engine.moves import MoveDriver
     from arke.engine.shards import Together
     from arke.onboarding.inbox import Inbox
+    from arke.privacy.copies import Copy
     from arke.shard.protocol import Prepare, ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
@@ -182,9 +183,11 @@ def engine_over(
     owned: Callable[[], Collection[int]] | None = None,
     together: Together | None = None,
     reaches: Callable[[], bool] = lambda: True,
+    copies: Sequence[Copy] = (),
 ) -> Engine:
     """The services of an engine, each over those that it needs. `owned`, where other processes write the directory
-    too: the shards that this one owns. `together` as in `Shards`, `reaches` as in `Ingestion`.
+    too: the shards that this one owns. `together` as in `Shards`, `reaches` as in `Ingestion`, `copies` as in
+    `Engine`.
     """
     given = settings or Settings()
     identity = Identity(
@@ -243,6 +246,7 @@ def engine_over(
         audit=audit,
         clock=clock,
         consent=consent_rules(given),
+        copies=copies,
     )
 
 

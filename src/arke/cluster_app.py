@@ -25,6 +25,7 @@ from arke.domain.catalog import Catalog
 from arke.errors import InvalidInput, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.onboarding.inbox import FolderInbox
+from arke.privacy.copies import Copy
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
@@ -41,6 +42,7 @@ from arke.storage.postgres.shard_store import PostgresShardStore
 from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
+from arke.transport.postgres.refused import KEPT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -56,8 +58,9 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import CatchUp
     from arke.settings import Settings
     from arke.storage.committer import Committer
+    from arke.storage.ports.cluster import Moved
     from arke.storage.postgres.shard_map import ShardMap
-    from arke.storage.postgres.shard_move import Moved
+    from arke.transport.kafka.topic import TopicFacts
     from arke.transport.ports import LogReader
 
 SERVER_NAME: Final = "{server}"
@@ -164,9 +167,10 @@ async def move_shards(settings: Settings, shards: Sequence[int], target: str) ->
         await store.close()
 
 
-async def check_cluster(settings: Settings) -> None:
+async def check_cluster(settings: Settings) -> TopicFacts | None:
     """Before a node starts: each server that can be reached has to be the one that it is meant to be, and the log
-    the one that positions are of. Raises SettingsError, StoreUnavailable, StoreTooNew.
+    the one that positions are of. Returns what the topic is, where Kafka is the log. Raises SettingsError,
+    StoreUnavailable, StoreTooNew.
     """
     store = PostgresCluster(servers_of(settings))
     try:
@@ -180,13 +184,15 @@ async def check_cluster(settings: Settings) -> None:
                 raise problem
         if settings.cluster.log == "kafka":
             topic = Topic(kafka_of(settings))
-            await _check_topic(topic, len(places), await store.topic())
+            facts = await _check_topic(topic, len(places), await store.topic())
             await _check_members(topic, PostgresNodes(store.database))
+            return facts
+        return None
     finally:
         await store.close()
 
 
-async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> None:
+async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> TopicFacts:
     facts = await topic.facts()
     if facts is None:
         raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
@@ -194,6 +200,30 @@ async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> None:
         raise SettingsError("\n".join(wrong))
     for warning in warnings(topic.name, facts):
         log.warning("topic", problem=warning)
+    return facts
+
+
+def copies_of(settings: Settings, topic: TopicFacts | None) -> tuple[Copy, ...]:
+    """What a privacy request leaves to time in this cluster; `topic` where Kafka carries its events."""
+    if topic is None:
+        events = Copy(
+            "the log of events (table log)",
+            None,
+            "a message is deleted seconds after its shard has taken it",
+        )
+    elif topic.retention_ms < 0:
+        events = Copy(f"topic {kafka_of(settings).topic}", None, "it never expires: set retention.ms")
+    else:
+        events = Copy(
+            f"topic {kafka_of(settings).topic}", topic.retention_ms // 1000, "retention.ms of the topic"
+        )
+    unread = Copy("table refused", KEPT_S, "messages that nobody could read")
+    server = Copy(
+        "PostgreSQL's files, write-ahead log and backups",
+        None,
+        "until VACUUM and writes go over them, and as long as backups are kept",
+    )
+    return events, unread, server
 
 
 async def _check_members(topic: Topic, nodes: PostgresNodes) -> None:

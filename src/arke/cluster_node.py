@@ -23,7 +23,7 @@ from arke.cluster.owners import KnownOwners
 from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, check_cluster, kafka_of, servers_of
+from arke.cluster_app import ShardTaker, check_cluster, copies_of, kafka_of, servers_of
 from arke.delivery.secrets import resolve_secret
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
@@ -48,7 +48,7 @@ from arke.transport.peers.trust import Certificates, Trust
 from arke.transport.postgres.carrier import PostgresCarrier
 from arke.transport.postgres.leases import LeaseAssignment
 from arke.transport.postgres.reader import PostgresReader
-from arke.transport.postgres.refused import PostgresRefused
+from arke.transport.postgres.refused import PRUNED_EVERY_S, PostgresRefused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,7 +89,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
     """
     check_egress(settings.egress)
     servers, trust = servers_of(settings), trust_of(settings.cluster)
-    await check_cluster(settings)
+    topic = await check_cluster(settings)
     server = servers[STORE]
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
@@ -124,6 +124,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
             owned=worker.shards.keys,
             together=OwnedShards(owned, owners),
             reaches=health.reaches,
+            copies=copies_of(settings, topic),
         )
         stack.push_async_callback(engine.stop)
         files = onboarding_over(engine, SharedInbox(directory.uploads, data / SPOOL_FOLDER), settings)
@@ -147,6 +148,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
             every(FOLLOWED_EVERY_S, partial(_follow, engine, directory, worker, catch_up, lead, here)),
             "follow",
         )
+        background.spawn(every(PRUNED_EVERY_S, way.refused.prune), "prune")
         background.spawn(every(SAID_EVERY_S, partial(_set_aside, worker, places)), "set-aside")
         if works:
             door = PeerDoor(worker.shards, trust)

@@ -25,7 +25,7 @@ async def test_the_number_of_shards_is_fixed_once(directory: Directory) -> None:
 async def test_its_key_survives(lasting: OpenDirectory, tmp_path: Path) -> None:
     """The key of the hashes is made once: otherwise a restart would forget who opted out."""
     async with lasting(tmp_path) as first:
-        hashes = await first.suppression.suppress({1: ["1:somebody"]}, 100)
+        hashes, _ = await first.suppression.suppress({1: ["1:somebody"]}, 100)
     async with lasting(tmp_path) as again:
         assert {again.hashes.digest("1:somebody")} == await again.suppression.hashes() == hashes
 

@@ -130,14 +130,38 @@ async def test_a_shard_gets_the_oldest_moves_of_ids_that_its_devices_had(directo
 
 
 async def test_who_is_suppressed_is_looked_up_with_the_rest(directory: Directory) -> None:
-    """And whose suppression was lifted since."""
+    """And which edition of the list said so."""
     identities, suppression, hash_of = directory.identities, directory.suppression, directory.hashes.digest
     await suppression.suppress({1: ["1" * 38, "2" * 38, "1:a"]}, 100)
     await suppression.lift(hash_of("2" * 38), 200, device=True)
     asked = [hash_of(text) for text in ("1" * 38, "2" * 38, "3" * 38, "1:a", "1:b")]
     known = await identities.look_up((), hashes=asked)
     assert known.suppressed == {hash_of("1" * 38), hash_of("1:a")}
-    assert known.lifted == {hash_of("2" * 38): 200}
+    assert known.edition == await suppression.edition() == 3, "each change makes one"
+    assert (await identities.look_up((), hashes=[hash_of("4" * 38)])).edition == 3
+    assert (await identities.look_up([A])).edition == 0
+
+
+async def test_what_is_suppressed_by_now_is_not_linked(directory: Directory) -> None:
+    """Neither an id, nor anything to a device: nothing of what was decided about the id before is stored."""
+    identities, hash_of = directory.identities, directory.hashes.digest
+    await identities.link(Claims(100, {A: Owner("U", 1), ANN: Owner("U", 1)}, {}))
+    await directory.suppression.suppress({1: ["1:b", "2" * 38]}, 100)
+    owners = {A: Owner("2" * 38, 2), B: Owner("V", 2), C: Owner("V", 2), ANN: Owner("U", 1)}
+    claims = Claims(100, owners, {A: 1, ANN: 1}, moves=[Move(*A, "U", "2" * 38, 100, 2)])
+    claims.people = {(*ANN, "2" * 38): PersonRow(2, 0)}
+    claims.names = [(key, hash_of(owner.uuid)) for key, owner in owners.items()]
+    claims.names += [(B, hash_of("1:b")), (C, hash_of("1:c")), (ANN, hash_of("2" * 38))]
+    assert await identities.link(claims) == {A, B, ANN}
+    assert (await identities.look_up([A, B, C, ANN])).owners == {
+        A: Owner("U", 1),
+        C: Owner("V", 2),
+        ANN: Owner("U", 1),
+    }
+    assert await identities.moves() == []
+    assert (await identities.look_up((), claims.people)).people == {}
+    begun = await identities.links_begun()
+    assert await identities.links_ended(begun)
 
 
 async def test_links_and_their_moves_are_stored_together_or_not_at_all(directory: Directory) -> None:

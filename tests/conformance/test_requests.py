@@ -31,6 +31,25 @@ async def test_privacy_requests_are_open_until_they_are_finished(directory: Dire
     assert {number: row.body for number, row in found.items()} == {2: b"two, further"}
 
 
+async def test_nobody_changes_a_request_that_has_ended_but_to_note_what_became_of_it(
+    directory: Directory,
+) -> None:
+    requests, key = directory.requests, (1, "back")
+    ended, goes_on = await requests.open([b"one", b"two"], 100)
+    await requests.amend(goes_on, b"not yet")
+    assert await requests.finish({ended: b"proof"}, [], [], 200) == []
+    await directory.identities.link(Claims(100, {key: Owner("U", 1)}))
+    await requests.save({ended: b"slept", goes_on: b"two, further"})
+    assert await requests.finish({ended: b"slept", goes_on: b"done"}, ["U"], [], 300) is None
+    assert (await directory.identities.look_up([key])).owners
+    await requests.amend(ended, b"lifted")
+    rows = await requests.get([ended, goes_on])
+    assert [(rows[one].done, rows[one].body) for one in (ended, goes_on)] == [
+        (200, b"lifted"),
+        (0, b"two, further"),
+    ]
+
+
 async def test_what_is_finished_is_forgotten(directory: Directory) -> None:
     """The devices with all they own, the ids whoever owns them, and nothing else; then remains are to be erased."""
     identities, requests = directory.identities, directory.requests

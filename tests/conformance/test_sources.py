@@ -33,7 +33,7 @@ async def test_a_partition_begins_where_nothing_is_known(directory: Directory) -
 async def test_it_goes_on_where_the_reader_before_was(directory: Directory) -> None:
     sources = directory.sources
     first = await sources.take(CLICKS, "node-1", NOW)
-    await sources.advance(CLICKS, first.epoch, FIVE, NOW + 1, claim=b"decided")
+    await sources.advance(CLICKS, first.epoch, FIVE, NOW + 5, claim=b"decided", claimed_at=NOW + 1)
     second = await sources.take(CLICKS, "node-2", NOW + 2)
     assert second.epoch > first.epoch
     assert (second.progress, second.claim, second.claimed_at) == (FIVE, b"decided", NOW + 1)
@@ -90,7 +90,7 @@ async def test_of_what_was_refused_so_much_is_kept(directory: Directory) -> None
 async def test_old_decisions_are_forgotten(directory: Directory) -> None:
     sources = directory.sources
     epoch = (await sources.take(CLICKS, "node-1", NOW)).epoch
-    await sources.advance(CLICKS, epoch, FIVE, NOW, claim=b"decided")
+    await sources.advance(CLICKS, epoch, FIVE, NOW + 9, claim=b"decided", claimed_at=NOW)
     await sources.forget_claims(NOW)
     assert (await sources.take(CLICKS, "node-1", NOW)).claim == b"decided"
     await sources.forget_claims(NOW + 1)

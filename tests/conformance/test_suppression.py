@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from arke.errors import StoreUnavailable
+
 if TYPE_CHECKING:
     from arke.storage.ports.directory import Directory
 
@@ -12,9 +16,9 @@ UUID = "1" * 38
 
 async def test_suppression_keeps_hashes_only(directory: Directory) -> None:
     suppression, hash_of = directory.suppression, directory.hashes.digest
-    hashes = await suppression.suppress({1: ["1:somebody", "1:else"]}, 100)
+    hashes, edition = await suppression.suppress({1: ["1:somebody", "1:else"]}, 100)
     assert await suppression.hashes() == hashes == {hash_of("1:somebody"), hash_of("1:else")}
-    assert await suppression.suppress({2: ["1:somebody"]}, 200) == {hash_of("1:somebody")}
+    assert await suppression.suppress({2: ["1:somebody"]}, 200) == ({hash_of("1:somebody")}, edition + 1)
     assert all(b"somebody" not in digest for digest in await suppression.hashes())
 
 
@@ -32,6 +36,29 @@ async def test_a_request_that_is_lifted_takes_off_what_it_alone_wanted(directory
     assert await suppression.hashes() == set()
     await suppression.suppress({3: [UUID]}, 400)
     assert await suppression.lifted() == {}
+
+
+async def test_a_request_that_has_ended_wants_nothing_more(directory: Directory) -> None:
+    """What it wanted may have been lifted since: a node that slept does not know."""
+    suppression = directory.suppression
+    ended, goes_on = await directory.requests.open([b"one", b"two"], 100)
+    await suppression.suppress({ended: ["1:a"], goes_on: ["1:a"]}, 100)
+    await directory.requests.finish({ended: b"done"}, [], [], 200)
+    before = await suppression.hashes(), await suppression.edition()
+    with pytest.raises(StoreUnavailable, match=f"request {ended} has ended"):
+        await suppression.suppress({goes_on: ["1:b"], ended: ["1:c"]}, 300)
+    assert (await suppression.hashes(), await suppression.edition()) == before
+
+
+async def test_every_change_makes_another_edition(directory: Directory) -> None:
+    suppression, hash_of = directory.suppression, directory.hashes.digest
+    editions = [await suppression.edition()]
+    editions.append((await suppression.suppress({1: [UUID, "1:a"]}, 100)).edition)
+    await suppression.lift(hash_of("1:a"), 200, device=False)
+    editions.append(await suppression.edition())
+    await suppression.lift_request(1, 300)
+    editions.append(await suppression.edition())
+    assert editions == [1, 2, 3, 4]
 
 
 async def test_what_is_lifted_by_name_is_off_the_list_whoever_wanted_it(directory: Directory) -> None:

@@ -137,6 +137,9 @@ def test_a_broker_may_be_away_at_the_start_and_later(tmp_path: Path) -> None:
             wait_until(lambda: source(client, topic).problem, "the trouble to be told")
             cluster.restart(1)
             cluster.wait_ready()
+            wait_until(
+                lambda: not source(client, topic).problem, "the brokers to be there, though nothing came"
+            )
             topic.see(500)
             topic.flush()
             wait_until(lambda: taken(client, topic, 1_000), "what came later to be taken")

@@ -183,6 +183,9 @@ class _Figures:
         yield CounterMetricFamily(
             "arke_events_repeated", "Events whose event_id had counted", value=status.repeated
         )
+        yield CounterMetricFamily(
+            "arke_events_late", "Events of people who had withdrawn since, not taken", value=status.late
+        )
         yield GaugeMetricFamily(
             "arke_keys_unasked", "Keys that no rule asks for, in a sample", value=len(status.unasked_keys)
         )

@@ -189,6 +189,8 @@ def _show_intake(figures: Status) -> None:
             sys.stdout.write(f"{title}: {by_code}\n")
     if figures.repeated:
         sys.stdout.write(f"{figures.repeated:,} events had counted before (event_id)\n")
+    if figures.late:
+        sys.stdout.write(f"{figures.late:,} events of people who had withdrawn since were not taken\n")
     if figures.unasked_keys:
         sys.stdout.write(f"keys that no rule asks for: {_some(figures.unasked_keys)}\n")
     if figures.never_realised:

@@ -235,6 +235,9 @@ def _lines(report: PrivacyReport) -> Iterator[str]:
         yield "  no destination had been told anything"
     for destination in report.destinations:
         yield from _destination(destination)
+    for place in report.elsewhere:
+        until = f" until {place.until}" if place.until is not None else ""
+        yield f"  copies may be in {place.where}{until}: {place.why}"
 
 
 def _destination(proof: DestinationProof) -> Iterator[str]:

@@ -12,7 +12,7 @@ from arke.background import Background
 from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
 from arke.log import get_logger
 from arke.shard.feed import Answers, Feed
-from arke.shard.protocol import AskSeen, Drain, RunBatch, ShardStatus
+from arke.shard.protocol import AskProfile, AskSeen, Drain, RunBatch, ShardStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -178,6 +178,8 @@ class FedShard:
         if isinstance(question, Drain | RunBatch):
             patience_s = question.timeout_s if isinstance(question, Drain) else CAUGHT_UP_WITHIN_S
             await self._caught_up(patience_s)
+        elif isinstance(question, AskProfile) and question.behind_log:
+            await self._whole()
         answer: Any = await self.shard.call(question)
         if self._gap and isinstance(answer, ShardStatus):
             answer = msgspec.structs.replace(answer, ready=False)
@@ -186,6 +188,14 @@ class FedShard:
     async def _seen(self, asked: AskSeen) -> dict[str, Result]:
         found = await self._answers.of(asked.position, asked.wait_s) or {}
         return {uuid: result for uuid, result in found.items() if uuid in asked.uuids}
+
+    async def _whole(self) -> None:
+        """Raises StoreUnavailable where the log has more than the shard."""
+        end = self._stream.end
+        await self._caught_up(CAUGHT_UP_WITHIN_S)
+        if self.shard.taken < end:
+            behind = f"shard {self.number} is {end - self.shard.taken} messages behind its log"
+            raise StoreUnavailable(f"{behind}: not all is known of the device, ask again")
 
     async def _caught_up(self, timeout_s: float) -> None:
         end, until = self._stream.end, asyncio.get_running_loop().time() + timeout_s

@@ -149,17 +149,17 @@ class ClusterDemo(Demo):
         await super().apply_catalog()
 
     async def visit(self, plan: Plan, traffic: Traffic) -> None:
-        """In the middle of it a worker is killed."""
-        killing = asyncio.create_task(self._kill(self.options.length_s * KILLED_AFTER))
+        """In the middle of it a worker is killed, unless it ends before."""
+        visiting = asyncio.create_task(super().visit(plan, traffic))
         try:
-            await super().visit(plan, traffic)
-        except BaseException:
-            killing.cancel()
-            raise
-        await killing
+            await asyncio.wait([visiting], timeout=self.options.length_s * KILLED_AFTER)
+            if not visiting.done():
+                await self._kill()
+            await visiting
+        finally:
+            visiting.cancel()
 
-    async def _kill(self, after_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _kill(self) -> None:
         node = self._nodes[KILLED]
         owned = await self._owned_by(node.pid)
         at = time.monotonic()

@@ -98,7 +98,8 @@ class Claims(msgspec.Struct):
     devices of people, how many ids a device has taken over on a day, by now, and ids that very many devices share.
 
     `before`: the generation of the mapping that each of `owners` takes the place of; 0, or none given: nobody had
-    the id. An owner under that same generation stays, and only its state is another.
+    the id. An owner under that same generation stays, and only its state is another. `names`: hashes that stand for
+    an id or its new owner on the suppression list, where there are engines that may put them there meanwhile.
     """
 
     at: int = 0
@@ -108,3 +109,4 @@ class Claims(msgspec.Struct):
     people: dict[PersonKey, PersonRow] = {}
     takeovers: dict[DeviceDay, int] = {}
     shared: dict[IdKey, SharedId] = {}
+    names: list[tuple[IdKey, bytes]] = []

@@ -61,12 +61,23 @@ class PartnerId(msgspec.Struct, array_like=True, frozen=True):
 
 class DepartedId(msgspec.Struct, array_like=True, frozen=True):
     """An id that left for another device by the mapping `generation`. Mappings with lower numbers are void.
+    `edition`: the id was forgotten on request, see `Bar`.
 
     It is a keyed hash of `dpid:id`, since a request to delete the id's person would not find the id here.
     """
 
     hash: str
     generation: int
+    edition: int = 0
+
+
+class Bar(msgspec.Struct, array_like=True, frozen=True):
+    """Keeps out what was decided about a device before its person withdrew, and comes later: nothing counts but
+    what was decided by a later `edition` of the suppression list than this. `erased`: nothing else is kept.
+    """
+
+    edition: int
+    erased: bool = False
 
 
 class SendMark(msgspec.Struct, array_like=True, frozen=True):
@@ -111,6 +122,7 @@ class Profile(msgspec.Struct, array_like=True):
     | `opted_out` | when the device opted out, 0 if it has not |
     | `departed` | the ids that left it last |
     | `file` | what was applied of the last onboarding file |
+    | `bar` | what is not let in any more of a device that withdrew; where there are several engines |
     """
 
     uuid: str
@@ -130,6 +142,7 @@ class Profile(msgspec.Struct, array_like=True):
     heard: int = 0
     wake: int = NEVER
     file: FileMark | None = None
+    bar: Bar | None = None
 
 
 class Held(msgspec.Struct, array_like=True, frozen=True):
@@ -140,6 +153,45 @@ class Held(msgspec.Struct, array_like=True, frozen=True):
     traits: dict[int, TraitState] = {}
     memberships: dict[int, tuple[int, int]] = {}
     heard: int = 0
+
+
+ERASED: Final = "~"
+"""Begins what stands in the place of the UUID where only a `Bar` is kept; a keyed hash follows."""
+
+
+def trace_of(name: str, profile: Profile, edition: int) -> Profile:
+    """What stays of a device that is erased where late events may come: its bar, under the hash of its UUID."""
+    return Profile(ERASED + name, opted_out=profile.opted_out, bar=Bar(edition, erased=True))
+
+
+def is_trace(profile: Profile) -> bool:
+    """Whether only the bar of a device is left, which is not stored then."""
+    return profile.uuid.startswith(ERASED)
+
+
+def found_again(uuid: str, trace: Profile | None) -> Profile:
+    """The profile of a device that is not stored, of which there may be a trace."""
+    if trace is None:
+        return Profile(uuid)
+    return Profile(uuid, opted_out=trace.opted_out, bar=trace.bar)
+
+
+def is_erased(profile: Profile) -> bool:
+    """Whether all that is left of a device is what keeps late events out, or that it opted out."""
+    return profile.bar is not None and profile.bar.erased
+
+
+def admits(profile: Profile, edition: int) -> bool:
+    """Whether something counts that was decided about this device, barred or opted out, by an edition of the
+    suppression list; 0: that need not be asked. If the device had withdrawn, that was lifted since, and it is back.
+    """
+    if edition <= (profile.bar.edition if profile.bar is not None else 0):
+        return False
+    if profile.opted_out:
+        profile.opted_out = 0
+        if profile.bar is not None:
+            profile.bar = Bar(profile.bar.edition)
+    return True
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -136,17 +136,24 @@ class FileDesk:
     async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
         people = {person_of(one.uuid) for one in commands if is_home(one.uuid)}
         housed = await self._identity.at_home(people)
-        listed = await self._identity.suppressed.among(ids=people)
+        listed = await self._identity.suppressed.among((one.uuid for one in commands), people)
         sent: list[tuple[str, Onboard]] = []
         refused: set[int] = set()
         for place, command in enumerate(commands):
             if not is_home(command.uuid):
-                sent.append((command.uuid, command))
+                if not listed.edition:
+                    sent.append((command.uuid, command))
+                elif listed.device(command.uuid):  # since it was asked
+                    refused.add(place)
+                else:
+                    sent.append((command.uuid, msgspec.structs.replace(command, edition=listed.edition)))
             elif listed.id(key := person_of(command.uuid)):
                 refused.add(place)
             else:
                 one = housed[key]
-                arrives = msgspec.structs.replace(command, ids=(one.id,), arriving=one.arriving)
+                arrives = msgspec.structs.replace(
+                    command, ids=(one.id,), arriving=one.arriving, edition=listed.edition
+                )
                 sent.append((command.uuid, arrives))
         ran = await self._run(sent)
         answers = iter(ran)
@@ -163,7 +170,7 @@ class FileDesk:
             named = [Named(uuid, [DeclaredId(*key) for key in keys]) for uuid, keys in part]
             for place, resolved in enumerate(await self._links.resolve(named, now), start):
                 if not resolved.suppressed:
-                    link = Link(resolved.uuid, resolved.ids, now, resolved.arriving)
+                    link = Link(resolved.uuid, resolved.ids, now, resolved.arriving, resolved.edition)
                     commands.append((resolved.uuid, link))
                     places.append(place)
         results: list[Linked | Failed] = await self._run(commands)

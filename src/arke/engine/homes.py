@@ -71,7 +71,7 @@ class Homes:
         now = int(self._clock.now())
         await asyncio.gather(
             *(
-                self._shards.one(uuid, Join(uuid, held[key], now))
+                self._shards.one(uuid, Join(uuid, held[key], now, listed.edition))
                 for key, uuid in pairs
                 if key in held and uuid != home_of(key) and not listed.device(uuid)
             )

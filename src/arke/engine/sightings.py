@@ -35,10 +35,10 @@ class Sightings:
         if resolved.homes:
             self.homes[number] = resolved.homes
             for housed in resolved.homes:
-                self._put(number, _at_home(event, housed))
+                self._put(number, _at_home(event, housed, resolved.edition))
             if is_home(resolved.uuid):
                 return
-        self._put(number, Sight(event, resolved.arriving))
+        self._put(number, Sight(event, resolved.arriving, edition=resolved.edition))
         if resolved.joined:
             self.joined[number] = resolved.joined
 
@@ -54,7 +54,7 @@ class Sightings:
                     sights[place] = number, msgspec.structs.replace(sight, held=held)
 
 
-def _at_home(event: Event, housed: Housed) -> Sight:
+def _at_home(event: Event, housed: Housed, edition: int) -> Sight:
     """An event as the home of a person hears it: in no region, under the person's id alone."""
     heard = msgspec.structs.replace(event, uuid=housed.home, ids=(housed.id,), region=None)
-    return Sight(heard, housed.arriving)
+    return Sight(heard, housed.arriving, edition=edition)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.clock import Clock
     from arke.engine.audit import Audit
     from arke.engine.batches import Batches
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
     from arke.intake.settings import ConsentRules
+    from arke.privacy.copies import Copy
     from arke.privacy.fulfilment import Privacy
     from arke.privacy.opt_outs import OptOuts
     from arke.storage.committer import Committer
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """Intake and operations over all shards. `compiler` runs what takes long, `consent` is asked for by the intake.
+    """Intake and operations over all shards. `compiler` runs what takes long, `consent` is asked for by the intake,
+    `copies` are what a privacy request leaves to time.
 
     The same services are a running engine (shards in processes of their own), commands that open the store
     themselves, tests, and `simulate` (one shard in memory on virtual time).
@@ -57,6 +61,7 @@ class Engine:
     audit: Audit
     clock: Clock
     consent: ConsentRules
+    copies: Sequence[Copy] = ()
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""

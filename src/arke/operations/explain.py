@@ -332,6 +332,6 @@ class PeopleOperations:
         return Explanation(uuid="", known=False, suppressed=await self._is_suppressed(key), why=why)
 
 
-async def dossier_of(shards: Shards, uuid: str) -> Dossier:
-    """Everything kept about one device, by its shard. Raises Unavailable."""
-    return await shards.ask_about(uuid, AskProfile(uuid))
+async def dossier_of(shards: Shards, uuid: str, *, behind_log: bool = False) -> Dossier:
+    """Everything kept about one device, by its shard: see `AskProfile`. Raises Unavailable."""
+    return await shards.ask_about(uuid, AskProfile(uuid, behind_log))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
     from arke.domain.identity import IdKey
     from arke.operations.engine import Engine
+    from arke.privacy.copies import Copy
     from arke.privacy.request import Action, Missing, PrivacyRequest, Proof
     from arke.privacy.verdict import Verdict
     from arke.storage.ports.directory import StoredRequest
@@ -99,13 +100,24 @@ class DestinationProof(msgspec.Struct, frozen=True):
     untold_why: str | None = None
 
 
+class KeptElsewhere(msgspec.Struct, frozen=True):
+    """Where copies of events may be that no request reaches, until when at the latest (None: nobody here knows),
+    and why.
+    """
+
+    where: str
+    until: str | None
+    why: str
+
+
 class PrivacyReport(msgspec.Struct, frozen=True):
     """One request. `state`: open, telling, erasing or done; `names` are keyed hashes of what was asked for, and
     `devices` and `people` how many were known by that: a person has a profile apart from the devices.
     `public`: it came through the public door, without a token. `suppressed` ids are never taken again for it,
     `spared` ones are free, because they had come from other devices, and `everybodys` because they are nobody's
     own; `large` if these are more than LARGE_REQUEST_IDS. `nobody`: nobody was known by what was asked for.
-    `lifted`: when what it suppressed was taken back.
+    `lifted`: when what it suppressed was taken back. `elsewhere`: of a request that has ended in a cluster, what is
+    left to time.
     """
 
     number: int
@@ -124,6 +136,7 @@ class PrivacyReport(msgspec.Struct, frozen=True):
     spared: int = 0
     large: bool = False
     lifted: str | None = None
+    elsewhere: list[KeptElsewhere] = []
 
 
 class PrivacyOperations:
@@ -219,7 +232,7 @@ class PrivacyOperations:
         people = {key for key in keys if engine.identity.is_cross_device(key[0])}
         await engine.homes.move_in(people)
         housed = sorted(await engine.identity.housed(people))
-        homes = {key: await dossier_of(engine.shards, home_of(key)) for key in housed}
+        homes = {key: await dossier_of(engine.shards, home_of(key), behind_log=True) for key in housed}
         listed = await engine.identity.suppressed.among(uuids, ids)
         return Access(
             asked=", ".join(asked),
@@ -234,20 +247,29 @@ class PrivacyOperations:
         )
 
     async def _kept(self, uuid: str) -> KeptDevice:
-        dossier = await dossier_of(self._engine.shards, uuid)
+        dossier = await dossier_of(self._engine.shards, uuid, behind_log=True)
         return kept_device(self._engine.live.catalog, uuid, dossier)
 
     async def show(self, number: int) -> PrivacyReport:
         """One request. Raises InvalidInput for one that does not exist."""
         request = decode_request(await self._row(number))
-        return _report(self._engine.live.catalog, request, await self._engine.privacy.verdict(request))
+        return self._report(request, await self._engine.privacy.verdict(request))
 
     async def newest(self, before: int | None) -> list[PrivacyReport]:
         """Up to PAGE requests, the newest first, with numbers below `before`."""
         rows = await self._engine.directory.requests.page(NEWEST if before is None else before, PAGE)
         requests = [decode_request(row) for row in rows]
-        catalog = self._engine.live.catalog
-        return [_report(catalog, one, await self._engine.privacy.verdict(one)) for one in requests]
+        return [self._report(one, await self._engine.privacy.verdict(one)) for one in requests]
+
+    def _report(self, request: PrivacyRequest, verdict: Verdict) -> PrivacyReport:
+        report = _report(self._engine.live.catalog, request, verdict)
+        copies = self._engine.copies if request.done else ()
+        return msgspec.structs.replace(report, elsewhere=[_elsewhere(one, request.done) for one in copies])
+
+
+def _elsewhere(copy: Copy, done: int) -> KeptElsewhere:
+    until = None if copy.kept_s is None else utc_text(done + copy.kept_s)
+    return KeptElsewhere(copy.where, until, copy.why)
 
 
 def _report(catalog: Catalog, request: PrivacyRequest, verdict: Verdict) -> PrivacyReport:

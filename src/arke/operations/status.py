@@ -87,7 +87,8 @@ class Status(msgspec.Struct, frozen=True):
     their device, for another had taken as many as it may a day. `privacy_requests_large` counts privacy
     requests about suspiciously many ids. `refused_by_code` and `ids_dropped` count events that were refused and
     ids that were left out of others, by the code that their senders were answered with. Of `events`, `repeated`
-    had an `event_id` that had counted. `unasked_keys` are names of keys that no rule asks for, those that came
+    had an `event_id` that had counted, and `late` were of people who had withdrawn since they were accepted, so
+    that nothing was taken of them. `unasked_keys` are names of keys that no rule asks for, those that came
     most first; `never_realised` are traits that nobody has realised since their rule is as it is, the first of
     `traits_never_realised`. `sources` are topics of others that events are read from.
     `audit`: how many entries the audit has, and the seal of the last. `consent`: what
@@ -116,6 +117,7 @@ class Status(msgspec.Struct, frozen=True):
     refused_by_code: dict[str, int] = {}
     ids_dropped: dict[str, int] = {}
     repeated: int = 0
+    late: int = 0
     unasked_keys: list[str] = []
     traits_never_realised: int = 0
     never_realised: list[int] = []
@@ -233,6 +235,7 @@ class StatusOperations:
             refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
             ids_dropped=dict(engine.events.figures.ids_dropped),
             repeated=sum(part.repeated for part in parts),
+            late=sum(part.late for part in parts),
             unasked_keys=[name for name, _ in unasked.most_common(NAMES_SHOWN)],
             traits_never_realised=len(unrealised),
             never_realised=unrealised[:NAMES_SHOWN],

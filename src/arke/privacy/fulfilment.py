@@ -272,21 +272,45 @@ class Privacy:
         for request in requests:
             request.subjects = await self._subjects(request)
         # What is named once more: a crash may have come between storing the request and suppressing it.
-        await self.suppression.put(await self._owned(requests), now)
+        owned = await self._owned(requests)
+        edition = await self.suppression.put(owned, now)
+        for request in requests:
+            request.edition = edition
+        begun = await self._identity.links_begun()
         await asyncio.gather(
             *(self._withdraw(request, subject, now) for request in requests for subject in request.subjects)
         )
+        known = await self._all_known(owned, begun)
         retry_at = asyncio.get_running_loop().time() + RETRY_S
         for request in requests:
             self._waiting[request.number].retry_at = retry_at
             request.people = sum(is_home(one.uuid) for one in request.subjects)
             request.devices = len(request.subjects) - request.people
-            if not await self._identity.unsettled({subject.uuid for subject in request.subjects}):
+            if request.number in known and not await self._identity.unsettled(
+                {subject.uuid for subject in request.subjects}
+            ):
                 request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
         own = await asyncio.gather(*(self._own_ids(request) for request in requests))
         await self.suppression.put(list(zip(requests, own, strict=True)), now)
         await self._save(requests)
         self.large.note([request for request in requests if request.large and request.state == "telling"])
+
+    async def _all_known(
+        self, owned: Sequence[tuple[PrivacyRequest, set[IdKey]]], begun: int | None
+    ) -> set[int]:
+        """Those of these requests of which all is known that they are about, and was suppressed before `begun`:
+        what other engines had decided until then, not knowing it, is stored or void by now.
+        """
+        if begun is None:
+            return {request.number for request, _ in owned}
+        if not await until(partial(self._identity.links_ended, begun), POLL, PAUSE.first_s):
+            return set()
+        return {
+            request.number
+            for request, ids in owned
+            if await self._subjects(request) == request.subjects
+            and await self.suppression.owned(request) == ids
+        }
 
     async def _subjects(self, request: PrivacyRequest) -> list[Subject]:
         """The devices a request is about (dossier 17): those named; by an id, all devices it leads to to be
@@ -319,7 +343,8 @@ class Privacy:
 
     async def _withdraw(self, request: PrivacyRequest, subject: Subject, now: int) -> None:
         reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
-        await self._shards.one(subject.uuid, Withdraw(subject.uuid, now, reason, subject.ids))
+        withdraw = Withdraw(subject.uuid, now, reason, subject.ids, request.edition)
+        await self._shards.one(subject.uuid, withdraw)
 
     async def _own_ids(self, request: PrivacyRequest) -> set[IdKey]:
         """Those that its devices have now."""
@@ -479,13 +504,19 @@ class Privacy:
             devices, homes = await self._identity.devices(people), await self._housed(people)
             for key in people:
                 heirs = [*devices.get(key, ()), *([home_of(key)] if key in homes else ())]
-                listed = await self._identity.suppressed.among(heirs)
-                heir = next((one for one in heirs if one not in gone and not listed.device(one)), None)
-                before = await self._identity.owner(key)
-                if heir is not None and before is not None and before.uuid in gone:
-                    now, generation = int(self._clock.now()), self._identity.generation_after(before)
-                    await self._shards.one(heir, Adopt(heir, *key, now, generation, ()))
-                    await self._identity.inherit(key, heir, generation, before, now)
+                while not await self._elected(key, [one for one in heirs if one not in gone], gone):
+                    continue
+
+    async def _elected(self, key: IdKey, heirs: Sequence[str], gone: set[str]) -> bool:
+        """Whether somebody else speaks for an id, or nobody is to; False where the choice was void."""
+        listed = await self._identity.suppressed.among(heirs, [key])
+        heir = next((one for one in heirs if not listed.device(one)), None)
+        before = await self._identity.owner(key)
+        if heir is None or before is None or before.uuid not in gone or listed.id(key):
+            return True
+        now, generation = int(self._clock.now()), self._identity.generation_after(before)
+        await self._shards.one(heir, Adopt(heir, *key, now, generation, (), listed.edition))
+        return await self._identity.inherit(key, heir, generation, before, now)
 
     async def _compact(self, shard: int) -> bool:
         return await self._shards.ask(shard, Compact())

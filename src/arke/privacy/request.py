@@ -79,8 +79,9 @@ class PrivacyRequest(msgspec.Struct):
     """`names` are keyed hashes of what was asked for; `devices` and `people` how many were known by that, `nobody`
     that nobody was when it was asked; `untold` what could not be told, and why. `suppressed` are how many ids are
     never to be taken again for it, `spared` how many are free because they had come from other devices, and
-    `everybodys` those that are free because they are nobody's own. `lifted` is when that was taken back. `number`,
-    `at` and `done` (epoch seconds, 0 while open) come from the row it is stored in.
+    `everybodys` those that are free because they are nobody's own. `lifted` is when that was taken back. `edition`
+    is one of the suppression list in which all this is on it, 0 where there is one engine. `number`, `at` and
+    `done` (epoch seconds, 0 while open) come from the row it is stored in.
     """
 
     action: Action
@@ -99,6 +100,7 @@ class PrivacyRequest(msgspec.Struct):
     everybodys: list[Everybodys] = []
     nobody: bool = False
     lifted: int = 0
+    edition: int = 0
     number: int = 0
     at: int = 0
     done: int = 0

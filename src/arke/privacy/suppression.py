@@ -79,8 +79,10 @@ class Suppression:
         devices = dict.fromkeys([*request.uuids, *(one.uuid for one in request.whole)])
         return await self.own(request, (await self._directory.identities.ids_of(devices)).items())
 
-    async def put(self, wanted: Sequence[tuple[PrivacyRequest, Iterable[IdKey]]], now: int) -> None:
-        """Suppress what each request names, the devices that it is about as a whole, and ids of these."""
+    async def put(self, wanted: Sequence[tuple[PrivacyRequest, Iterable[IdKey]]], now: int) -> int:
+        """Suppress what each request names, the devices that it is about as a whole, and ids of these. Returns the
+        edition of the list: see `Suppressed.add`.
+        """
         texts: dict[int, set[str]] = {}
         for request, own in wanted:
             ids = await self._nobody_elses(request, {*request.ids, *own})
@@ -89,7 +91,7 @@ class Suppression:
                 *(one.uuid for one in request.whole),
                 *(f"{dpid}:{partner_id}" for dpid, partner_id in ids),
             }
-        await self._identity.suppress(texts, now)
+        return await self._identity.suppress(texts, now)
 
     async def lift(self, text: str) -> bool:
         """Take a UUID or `dpid:id` again, whoever asked for its suppression; False if there is none. Raises
@@ -107,7 +109,7 @@ class Suppression:
         lifted = await self._identity.suppressed.lift_request(request.number, now)
         if lifted.gone or lifted.kept:
             request.lifted = now
-            await self._directory.requests.save({request.number: encode_request(request)})
+            await self._directory.requests.amend(request.number, encode_request(request))
         return lifted
 
 

@@ -158,12 +158,14 @@ class ForShard(Asks[R], Generic[R], frozen=True):
 class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True):
     """A device was seen, or something was heard of a person (whose home stands for a device then). `arriving` are
     ids that another device has yet to let go of; `held` is what the homes of the people hold who have just come to
-    this device.
+    this device. `edition`: by which edition of the suppression list it was taken, and of what it names nothing was
+    on it; 0: where there is one engine, which never says so.
     """
 
     event: Event
     arriving: tuple[tuple[int, str], ...] = ()
     held: tuple[Held, ...] = ()
+    edition: int = 0
 
     @property
     def key(self) -> str:
@@ -195,7 +197,7 @@ class Unlink(ForDevice[Unlinked], tag=True, frozen=True):
 
 class Adopt(ForDevice[Done], tag=True, frozen=True):
     """A partner id has arrived, with what it was told while it belonged to another device: from now on it
-    hears of this one.
+    hears of this one. `edition` as in `Sight`; 0 also for a device that is leaving.
     """
 
     dpid: int
@@ -203,6 +205,7 @@ class Adopt(ForDevice[Done], tag=True, frozen=True):
     at: int
     generation: int
     rows: tuple[AdoptedRow, ...]
+    edition: int = 0
 
 
 class Forget(ForDevice[Done], tag=True, frozen=True):
@@ -215,16 +218,20 @@ class Forget(ForDevice[Done], tag=True, frozen=True):
 
 class Withdraw(ForDevice[Done], tag=True, frozen=True):
     """A device leaves everything for good, or (`ids`) only these ids leave it. Destinations that were told
-    anything hear the 0s at once; asked again, those that have not acknowledged them.
+    anything hear the 0s at once; asked again, those that have not acknowledged them. `edition`: one of the
+    suppression list in which they are on it; what was decided by it or an earlier one does not count any more.
     """
 
     at: int
     reason: WithdrawReason
     ids: tuple[tuple[int, str], ...] = ()
+    edition: int = 0
 
 
 class Readmit(ForDevice[Done], tag=True, frozen=True):
-    """The suppression of a device was lifted at `at`: it may be heard of again, unless it has opted out since."""
+    """The suppression of a device was lifted at `at`: it may be heard of again, unless it has opted out since. Of
+    several engines none sends it: what they decide by a later edition says so.
+    """
 
     at: int
 
@@ -246,7 +253,7 @@ class Scrub(ForShard[Scrubbed], tag=True, frozen=True):
 
 class Erase(ForDevice[Erased], tag=True, frozen=True):
     """Forget a device that withdrew: all of it, or only these `ids`. `keep`: one that was seen stays as a mark
-    that it opted out, and why it left its segments.
+    that it opted out, and why it left its segments. What keeps late events out stays.
     """
 
     keep: bool = False
@@ -323,13 +330,13 @@ class FileLine(msgspec.Struct, array_like=True, frozen=True):
     memberships: dict[int, int] = {}
 
 
-class Onboard(ForDevice[Onboarded], tag=True, frozen=True):
+class Onboard(ForDevice[Onboarded], tag=True, frozen=True, omit_defaults=True):
     """What a file says of a device, lines ascending. May be repeated: lines that
     counted already are not applied again.
 
     `file` is the file's number (0: what files have said of a customer id before), `ts` when traits are
     realised, `at` now. `overwrites`: the data source whose traits the first line replaces. `ids`, `arriving`: of a
-    person's home, its id, and whether a device speaks for it.
+    person's home, its id, and whether a device speaks for it. `edition` as in `Sight`.
     """
 
     file: int
@@ -339,21 +346,24 @@ class Onboard(ForDevice[Onboarded], tag=True, frozen=True):
     overwrites: int | None = None
     ids: tuple[DeclaredId, ...] = ()
     arriving: tuple[tuple[int, str], ...] = ()
+    edition: int = 0
 
 
 class Join(ForDevice[Done], tag=True, frozen=True):
-    """A device that has come to a person is to have what the person's home holds."""
+    """A device that has come to a person is to have what the person's home holds. `edition` as in `Sight`."""
 
     held: Held
     at: int
+    edition: int = 0
 
 
-class Link(ForDevice[Linked], tag=True, frozen=True):
-    """An id-sync file links ids to a device, which nobody has seen for it."""
+class Link(ForDevice[Linked], tag=True, frozen=True, omit_defaults=True):
+    """An id-sync file links ids to a device, which nobody has seen for it. `edition` as in `Sight`."""
 
     ids: tuple[DeclaredId, ...]
     at: int
     arriving: tuple[tuple[int, str], ...] = ()
+    edition: int = 0
 
 
 Command = (

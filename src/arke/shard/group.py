@@ -37,7 +37,8 @@ class Group:
     `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
     `closed` names a destination for each device that it is no longer owed because the device is gone. `realised`
     are the traits that were realised before, under the rule they have; `repeated` counts events that had counted,
-    `unheard` changes at homes of people for whom a device speaks: that one changes as well.
+    `late` those of devices that had withdrawn, `unheard` changes at homes of people for whom a device speaks: that
+    one changes as well.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Group:
         self.hash_of = hash_of
         self.writes = GroupWrites()
         self.closed: list[int] = []
-        self.repeated = self.unheard = 0
+        self.repeated = self.unheard = self.late = 0
         self._realised = realised
         self._rows = rows
         self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}

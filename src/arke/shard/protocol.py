@@ -64,7 +64,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
     """One shard's figures since it started; `profiles` of devices, `people` and `seq` of all time;
     `taken` is how far its log was taken.
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
-    Of its `events`, `repeated` had counted before. `unasked` are keys that no rule asks for, with how many sampled
+    Of its `events`, `repeated` had counted before, and `late` were of people who had withdrawn since they were
+    accepted: nothing was taken of them. `unasked` are keys that no rule asks for, with how many sampled
     events had each; `unrealised` traits that nobody has realised since their rule is as it is.
     """
 
@@ -81,6 +82,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     lanes: list[LaneStatus]
     people: int = 0
     repeated: int = 0
+    late: int = 0
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
@@ -254,9 +256,10 @@ class AskSeen(Question[dict[str, Result]], tag=True, frozen=True):
 
 
 class AskProfile(Question[Dossier], tag=True, frozen=True):
-    """Everything kept about one device."""
+    """Everything kept about one device; `behind_log`: with all that the shard's log has of it by now."""
 
     uuid: str
+    behind_log: bool = False
 
 
 class AskStanding(Question[Standing], tag=True, frozen=True):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class GroupResult(msgspec.Struct, frozen=True):
-    """Answers in the order of the commands, and the writes to commit; `closed`, `repeated` and `unheard` as in
-    `Group`.
+    """Answers in the order of the commands, and the writes to commit; `closed`, `repeated`, `unheard` and `late` as
+    in `Group`.
     """
 
     results: list[Result]
@@ -29,6 +29,7 @@ class GroupResult(msgspec.Struct, frozen=True):
     closed: list[int]
     repeated: int = 0
     unheard: int = 0
+    late: int = 0
 
 
 class GroupRunner:
@@ -85,7 +86,9 @@ class GroupRunner:
                     broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
                     break
             else:
-                return GroupResult(results, group.finish(), group.closed, group.repeated, group.unheard)
+                return GroupResult(
+                    results, group.finish(), group.closed, group.repeated, group.unheard, group.late
+                )
 
     async def _load(self, commands: Sequence[Command]) -> Group:
         """One read for all of them; a second one if some must know what was told of their devices."""

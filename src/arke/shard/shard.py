@@ -161,7 +161,7 @@ class Shard:
         self._stopping = False
         self._ready = True
         self._events = 0
-        self._repeated = 0
+        self._repeated = self._late = 0
         self._changes = 0
         self._groups = 0
         self._unasked = UnaskedKeys()
@@ -416,6 +416,7 @@ class Shard:
             for one in waiting.commands
         )
         self._repeated += result.repeated
+        self._late += result.late
         for destination_id in result.closed:
             if destination_id in self.lanes:
                 self.lanes[destination_id].owed_count -= 1
@@ -649,6 +650,7 @@ class Shard:
             queued=self._queued,
             events=self._events,
             repeated=self._repeated,
+            late=self._late,
             unasked=self._unasked.shown(self.runner.ruling.compiled.matcher.keys) if fit else {},
             unrealised=self.runner.unrealised if fit else [],
             changes=self._changes,

@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 class Newest:
     """Brings a shard to the only catalog there is."""
 
+    def __init__(self, text: str | None = None) -> None:
+        self.request = prepared(text=text)
+
     async def bring(self, shard: ShardPort) -> None:
-        await shard.call(prepared())
+        await shard.call(self.request)
         await shard.call(Switch(1))
 
 
@@ -45,14 +48,19 @@ class Node:
     """A worker, which is asked directly."""
 
     def __init__(
-        self, servers: Server | Mapping[str, Server], name: str, log: MemoryLog, poster: NotingPoster
+        self,
+        servers: Server | Mapping[str, Server],
+        name: str,
+        log: MemoryLog,
+        poster: NotingPoster,
+        catalog: str | None = None,
     ) -> None:
         if isinstance(servers, Server):
             servers = {STORE: servers}
         wire = Wire(poster, Secrets(), timeout_s=0.5, retry_delay_s=0.0)
         self._database = Database(servers[STORE], 1)
         self.places = ShardMap(self._database)
-        self.taker = ShardTaker(servers, self.places, name, wire, SHARDS, log, Newest())  # type: ignore[arg-type]
+        self.taker = ShardTaker(servers, self.places, name, wire, SHARDS, log, Newest(catalog))  # type: ignore[arg-type]
         self.worker = Worker(self.taker)
         self.taker.gone = self.worker.gone
 

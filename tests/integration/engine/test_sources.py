@@ -98,6 +98,7 @@ class TopicInMemory:
         self.begins = 0
         self.topic_id = "t1"
         self.read_to_the_end = asyncio.Event()
+        self.arrived = asyncio.Event()
 
     def open(self, number: int, position: int) -> StreamInMemory:
         return StreamInMemory(self, position)
@@ -125,8 +126,10 @@ class StreamInMemory:
             raise LogGap("gone")
         if not self.waiting:
             self._topic.read_to_the_end.set()
-            await self._closed.wait()
-            return []
+            waits = {asyncio.create_task(event.wait()) for event in (self._closed, self._topic.arrived)}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if self._closed.is_set():
+                return []
         found = self._topic.messages[self._position : self._position + 2]
         self._position += len(found)
         return found
@@ -372,6 +375,45 @@ def test_what_was_decided_a_day_ago_is_decided_anew() -> None:
         await stage.clock.sleep_until(START + 2 * 86_400)
         await stage.read_all(topic)
         assert sum((await stage.counted()).values()) == 2
+
+    play(part)
+
+
+def test_what_is_decided_is_as_old_as_its_batch() -> None:
+    """However long nothing had come before."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory([])
+        running = asyncio.create_task(stage.reader(topic, Fuse(9)).run())
+        await topic.read_to_the_end.wait()
+        await stage.clock.sleep_until(START + 2 * 86_400)
+        topic.messages += TopicInMemory(MESSAGES[:1]).messages
+        topic.arrived.set()
+        with pytest.raises(Killed):
+            await running
+        taken = await stage.engine.directory.sources.take(KEY, "next", 0)
+        assert taken.claim
+        assert taken.claimed_at == START + 2 * 86_400
+
+    play(part)
+
+
+def test_who_stops_in_order_leaves_nothing_half_done() -> None:
+    """Though more had arrived than it took."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        reader = stage.reader(topic)
+        take = reader._take
+
+        async def last(*args: Any) -> None:
+            await take(*args)
+            reader._finishing = True
+
+        reader._take = last  # type: ignore[method-assign, assignment]
+        await reader.run()
+        taken = await stage.engine.directory.sources.take(KEY, "next", 0)
+        assert (taken.progress.next, taken.progress.events, taken.claim) == (2, 2, b"")
 
     play(part)
 

@@ -11,7 +11,7 @@ from arke.storage.postgres.schema import initialise
 IDENTITIES = queries("identities")
 COLUMNS = {
     "add_moves": [[1], ["id-1"], ["U"], ["V"], [1], [2], [0], ["V"], [2]],
-    "link_people": [1, [1], ["id-1"], ["U"], [2], [0], ["V"], [2]],
+    "link_people": [1, [1], ["id-1"], ["U"], [2], [0], ["V"], [2], [1], ["id-1"], [b"hash"]],
 }
 
 

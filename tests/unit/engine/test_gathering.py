@@ -31,7 +31,7 @@ class Directory:
         await asyncio.sleep(0.001)
         if self.down:
             raise StoreUnavailable("no route")
-        return Known({key: Owner(key[1], 1) for key in ids}, {}, {}, {}, set(), set(), {})
+        return Known({key: Owner(key[1], 1) for key in ids}, {}, {}, {}, set(), set(), 0)
 
 
 def gathered() -> tuple[Directory, Any]:

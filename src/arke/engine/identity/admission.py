@@ -37,6 +37,8 @@ class Listed:
     def __init__(self, keyed: KeyedHash, rules: IdRules | None = None) -> None:
         self._keyed = keyed
         self.hashes: set[bytes] = set()
+        self.edition = 0
+        """Of the list in which they were looked up; 0 where all are known."""
         self.rules = rules
         """Of the live catalog: an id may have been suppressed in another spelling than it comes in now."""
 
@@ -67,7 +69,8 @@ class Suppressed(Listed):
     """The suppression list. A change counts here once it is durable.
 
     Where there are other engines (`look_up` is given) it is not kept: `hashes` are those among what the caller who
-    is deciding has just asked for, and anybody else asks by `among`.
+    is deciding has just asked for, and anybody else asks by `among`. Shards are told by which edition of the list
+    something was decided, and so need not be told who was lifted.
     """
 
     def __init__(
@@ -91,7 +94,10 @@ class Suppressed(Listed):
     def recall(self, known: Known) -> None:
         """What the caller who decides next was answered."""
         self.hashes = known.suppressed
-        self._lifted.update(known.lifted)
+
+    def names(self, key: IdKey, *uuids: str) -> list[tuple[IdKey, bytes]]:
+        """What stands on the list for an id and for devices that come to have it, or do."""
+        return [(key, self._keyed.digest(text)) for text in (*self.texts(key), *uuids)]
 
     async def among(self, uuids: Iterable[str] = (), ids: Iterable[IdKey] = ()) -> Listed:
         """Who of these is on the list. Raises StoreUnavailable."""
@@ -99,19 +105,22 @@ class Suppressed(Listed):
             return self
         texts = {*uuids, *(text for key in ids for text in self.texts(key))}
         known = await self._look_up.look_up((), hashes={self._keyed.digest(text) for text in texts})
-        self._lifted.update(known.lifted)
         found = Listed(self._keyed, self.rules)
-        found.hashes = known.suppressed
+        found.hashes, found.edition = known.suppressed, known.edition
         return found
 
-    async def add(self, texts: Mapping[int, Collection[str]], now: int) -> None:
-        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return."""
+    async def add(self, texts: Mapping[int, Collection[str]], now: int) -> int:
+        """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return:
+        in this edition; 0 where nobody else looks into the list.
+        """
         async with self._changing:
-            fresh = await self._list.suppress(texts, now)
-            if self.kept:
-                self.hashes.update(fresh)
-            for digest in fresh & self._lifted.keys():
+            listing = await self._list.suppress(texts, now)
+            if not self.kept:
+                return listing.edition
+            self.hashes.update(listing.hashes)
+            for digest in listing.hashes & self._lifted.keys():
                 del self._lifted[digest]
+            return 0
 
     async def lift(self, text: str, now: int) -> bool:
         """Take a UUID or `dpid:id` again, whoever wanted it suppressed; False if it was not."""
@@ -130,8 +139,8 @@ class Suppressed(Listed):
         return lifted
 
     async def _off_the_list(self, digests: set[bytes]) -> None:
-        self._lifted = await self._list.lifted()
         if self.kept:
+            self._lifted = await self._list.lifted()
             self.hashes -= digests
 
     @property

@@ -50,6 +50,10 @@ class Identity:
         cached_ids: int = CACHED_IDS,
         cached_people: int = CACHED_PEOPLE,
     ) -> None:
+        self.suppressed = Suppressed(
+            directory.suppression, directory.hashes, None if cached else directory.identities
+        )
+        self._identities = directory.identities
         self._mappings = Mappings(
             directory.identities,
             directory.hashes,
@@ -58,13 +62,11 @@ class Identity:
             cached_ids=cached_ids,
             cached_people=cached_people,
             devices_per_id=devices_per_id,
+            names=None if cached else self.suppressed.names,
         )
         self._memory = self._mappings.memory
         self._people = People(self._mappings, directory.identities)
         self._door = PublicDoor(self._mappings, takeovers_per_device)
-        self.suppressed = Suppressed(
-            directory.suppression, directory.hashes, None if cached else directory.identities
-        )
         self._resolver = Resolver(self._mappings, self._people, self._door, self.suppressed, entropy)
 
     async def start(self) -> None:
@@ -156,6 +158,9 @@ class Identity:
             leaned_on = self._mappings.pending()
             await self.flush()
             wanted = [key for key in wanted if any(key in batch.lost for batch in leaned_on)]
+            if wanted:  # whoever is not taken any more has no home either
+                listed = await self.suppressed.among(ids=wanted)
+                wanted = [key for key in wanted if not listed.id(key)]
         return homes
 
     async def _house(self, wanted: Sequence[IdKey], now: int) -> dict[IdKey, Housed]:
@@ -218,27 +223,39 @@ class Identity:
 
     # --- privacy ----------------------------------------------------------------------------------------
 
-    async def suppress(self, texts: Mapping[int, Collection[str]], now: int) -> None:
+    async def suppress(self, texts: Mapping[int, Collection[str]], now: int) -> int:
         """Never take these UUIDs and `dpid:id` again, by the privacy request that wants it. Durable on return,
-        and so is every link that was made before.
+        and so is every link that was made here before. Returns the edition: see `Suppressed.add`.
         """
-        await self.suppressed.add(texts, now)
+        edition = await self.suppressed.add(texts, now)
         await self.flush()
+        return edition
+
+    async def links_begun(self) -> int | None:
+        """A mark in time, for `links_ended`; None where no other engine writes, and links are known at once."""
+        return None if self.suppressed.kept else await self._identities.links_begun()
+
+    async def links_ended(self, begun: int | None) -> bool:
+        """Whether what other engines had decided by then is stored, or void."""
+        return begun is None or await self._identities.links_ended(begun)
 
     def generation_after(self, owner: Owner) -> int:
         """A number for a mapping in the place of this one that is made outside of `decide`."""
         return self._mappings.new_generation(owner)
 
-    async def inherit(self, key: IdKey, uuid: str, generation: int, before: Owner, now: int) -> None:
+    async def inherit(self, key: IdKey, uuid: str, generation: int, before: Owner, now: int) -> bool:
         """Another device of the person speaks for a cross-device id from now on, in the place of `before`; durable
-        on return.
+        on return. False where it, or the id, is suppressed by now.
         """
-        lost = True
-        while lost:
+        while True:
             await self._people.inherit(key, uuid, generation, before, now)
             leaned_on = self._mappings.pending()
             await self.flush()
-            lost = any(key in batch.lost for batch in leaned_on)
+            if not any(key in batch.lost for batch in leaned_on):
+                return True
+            listed = await self.suppressed.among([uuid], [key])
+            if listed.id(key) or listed.device(uuid):
+                return False
 
     async def unsettled(self, uuids: Collection[str]) -> bool:
         """Whether an id is on its way from or to one of these devices."""

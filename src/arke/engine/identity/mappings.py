@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from arke.domain.homes import is_home
-from arke.domain.identity import Claims, Move, Owner
+from arke.domain.identity import Claims, IdKey, Move, Owner
 from arke.engine.identity.gathering import Gathering
 from arke.engine.identity.generations import Generations
 from arke.engine.identity.memory import Memory
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
 
     from arke.clock import Clock
-    from arke.domain.identity import DeviceDay, IdKey, PersonKey, PersonRow
+    from arke.domain.identity import DeviceDay, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
 
 
@@ -68,6 +68,18 @@ class Finishing(Protocol):
     ) -> list[IdKey] | None: ...
 
 
+Names = Callable[..., list[tuple[IdKey, bytes]]]
+"""See `Suppressed.names`."""
+
+
+def named(claims: Claims, names: Names) -> list[tuple[IdKey, bytes]]:
+    """What may not have come onto the suppression list since these were decided."""
+    devices: dict[IdKey, set[str]] = {key: {owner.uuid} for key, owner in claims.owners.items()}
+    for dpid, id_, uuid in claims.people:
+        devices.setdefault((dpid, id_), set()).add(uuid)
+    return [name for key, uuids in devices.items() for name in names(key, *uuids)]
+
+
 class Batch(msgspec.Struct, eq=False):
     """Claims that become durable together. `failed` says why they did not; `lost` are ids that another engine gave
     to somebody else first, so that whatever was decided of them here is void. `invented` are the new devices.
@@ -107,10 +119,13 @@ class Mappings:
         cached_ids: int,
         cached_people: int,
         devices_per_id: int = DEVICES_PER_ID,
+        names: Names | None = None,
     ) -> None:
+        """`names`: see `Claims.names`."""
         self._identities = identities
         self._hashes = hashes
         self._cached = cached
+        self._names = names
         self.memory = Memory(
             identities,
             hashes,
@@ -240,6 +255,8 @@ class Mappings:
     async def _store(self, batch: Batch) -> None:
         self._batch, self._writing = Batch(), batch
         generation = self._generations.last
+        if self._names is not None:
+            batch.claims.names = named(batch.claims, self._names)
         try:
             lost = await self._identities.link(batch.claims)
         except StoreUnavailable as error:

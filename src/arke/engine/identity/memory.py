@@ -30,7 +30,7 @@ class Lacking(msgspec.Struct):
 
 
 def _nothing_known() -> Known:
-    return Known({}, {}, {}, {}, set(), set(), {})
+    return Known({}, {}, {}, {}, set(), set(), 0)
 
 
 class Answers(msgspec.Struct):
@@ -38,13 +38,15 @@ class Answers(msgspec.Struct):
     long as the memory is in `epoch`, and where the memory knows nothing else.
 
     Where nothing is kept between calls, `known` is all that the caller has been told, and `texts` what it has asked
-    the suppression list for. `invented` are devices of an earlier decision of the caller's, which was void.
+    the suppression list for, the first time in this `edition`. `invented` are devices of an earlier decision of the
+    caller's, which was void.
     """
 
     epoch: int = -1
     ids: set[IdKey] = msgspec.field(default_factory=set)
     people: set[PersonKey] = msgspec.field(default_factory=set)
     texts: set[str] = msgspec.field(default_factory=set)
+    edition: int = 0
     known: Known = msgspec.field(default_factory=_nothing_known)
     invented: frozenset[str] = frozenset()
 
@@ -71,6 +73,7 @@ class Answers(msgspec.Struct):
         for today in lacking.takeovers:
             mine.takeovers[today] = known.takeovers.get(today, 0)
         self.texts |= lacking.texts
+        self.edition = self.edition or known.edition
 
 
 NOTHING_ANSWERED = Answers()
@@ -167,7 +170,6 @@ class Memory:
         answers.note(lacking, known)
         told = answers.known
         told.suppressed.update(known.suppressed & digests.keys())
-        told.lifted.update((digest, known.lifted[digest]) for digest in known.lifted.keys() & digests.keys())
         self.owners = told.owners | self.owners
         self.people = told.people | self.people
         self.takeovers = told.takeovers | self.takeovers

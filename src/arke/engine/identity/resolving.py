@@ -87,7 +87,8 @@ class Resolved(msgspec.Struct, frozen=True):
     linked, since the device cannot be reached.
 
     `homes` are those of the people that the event is about, where it names nobody else; if no device is
-    known, `uuid` is the first of them. `joined` are people whom the device has just come to.
+    known, `uuid` is the first of them. `joined` are people whom the device has just come to. `edition`: that of the
+    suppression list by which it was decided, see `Sight`.
     """
 
     uuid: str
@@ -99,6 +100,7 @@ class Resolved(msgspec.Struct, frozen=True):
     away: bool = False
     homes: tuple[Housed, ...] = ()
     joined: Sequence[IdKey] = ()
+    edition: int = 0
 
 
 class Decided:
@@ -200,7 +202,7 @@ class Resolver:
         if self._suppressed.hashes and self._suppressed.any_of(uuid, ids):
             return Resolved(uuid or "", suppressed=True)
         if not ids and uuid is not None and away is None:
-            return Resolved(uuid)
+            return Resolved(uuid, edition=answers.edition)
         owners = self._memory.owners_of(ids, answers)
         if owners is None:
             return None
@@ -220,14 +222,14 @@ class Resolver:
         if uuid is None:
             if people and not one.browser:
                 homes = self._housed(people, now)
-                return Resolved(homes[0].home, homes=homes)
+                return Resolved(homes[0].home, homes=homes, edition=answers.edition)
             uuid = self._new_device(away)
             self._mappings.invent(uuid)
         elif away is not None and away.concerns(uuid):
             return Resolved(uuid, away=True)
         elif (one.public or self.sources.cross_device) and self._rows_lack(one, owners, uuid, now, answers):
             return None
-        return self._linked(one, owners, uuid, now, leading, people)
+        return self._linked(one, owners, uuid, now, leading, people, answers.edition)
 
     def _people_named(self, one: Naming) -> Sequence[DeclaredId]:
         """The people that an event is about which names nobody else, as far as its sender may speak of them."""
@@ -255,6 +257,7 @@ class Resolver:
         now: int,
         leading: int | None,
         people: Sequence[DeclaredId],
+        edition: int,
     ) -> Resolved:
         """Every id of the event belongs to the device from now on, but for what the public door withholds."""
         ids, withheld = one.ids, NOTHING_WITHHELD
@@ -280,6 +283,7 @@ class Resolver:
             withheld=withheld,
             homes=homes,
             joined=joined,
+            edition=edition,
         )
 
     def _led_to(

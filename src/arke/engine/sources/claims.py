@@ -42,9 +42,12 @@ _decode = msgspec.msgpack.Decoder(dict[int, dict[int, _Kept]]).decode
 
 
 class Claim:
-    """What is decided of events that are under way, by their places. `changed`: it is not kept as it is."""
+    """What is decided of events that are under way, by their places, the first of it at `since` (epoch seconds).
+    `changed`: it is not kept as it is.
+    """
 
-    def __init__(self, kept: bytes = b"") -> None:
+    def __init__(self, kept: bytes = b"", since: int = 0) -> None:
+        self.since = since
         self.changed = False
         self._decided: dict[Place, Resolved] = {}
         for offset, items in (_decode(kept) if kept else {}).items():
@@ -59,8 +62,9 @@ class Claim:
     def get(self, place: Place) -> Resolved | None:
         return self._decided.get(place)
 
-    def add(self, decided: Mapping[Place, Resolved]) -> None:
+    def add(self, decided: Mapping[Place, Resolved], now: int) -> None:
         if decided:
+            self.since = self.since if self._decided else now
             self._decided.update(decided)
             self.changed = True
 
@@ -73,10 +77,13 @@ class Claim:
 
 
 class Claiming:
-    """See `Decisions`: those of one call about events at these places. `keep` makes the claim durable."""
+    """See `Decisions`: those of a call `now` about events at these places. `keep` makes the claim durable."""
 
-    def __init__(self, claim: Claim, places: Sequence[Place], keep: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, claim: Claim, places: Sequence[Place], now: int, keep: Callable[[], Awaitable[None]]
+    ) -> None:
         self._claim = claim
+        self._now = now
         self._places = places
         self._keep = keep
 
@@ -84,7 +91,7 @@ class Claiming:
         return self._claim.get(self._places[number])
 
     async def keep(self, decided: Mapping[int, Resolved]) -> None:
-        self._claim.add({self._places[number]: one for number, one in decided.items()})
+        self._claim.add({self._places[number]: one for number, one in decided.items()}, self._now)
         if self._claim.changed:
             await self._keep()
             self._claim.changed = False

@@ -108,6 +108,7 @@ class PartitionReader:
             except LogGap as gap:
                 self.problem = str(gap)
                 await self._go_on_from(await self._bounds())
+                self.problem = ""
             except Unavailable as error:
                 self.problem = str(error)
                 await asyncio.sleep(PAUSE.first_s)
@@ -132,7 +133,7 @@ class PartitionReader:
         )
         self._epoch, self.progress = taken.epoch, taken.progress
         if taken.claim and now - taken.claimed_at < CLAIMS_KEPT_S:
-            self._claim = Claim(taken.claim)
+            self._claim = Claim(taken.claim, taken.claimed_at)
         elif taken.claim:
             log.error("source_repeats", **self._named(), offset=taken.progress.next)
         await self._go_on_from(await self._bounds())
@@ -251,7 +252,12 @@ class PartitionReader:
                     [one.event for one in found],
                     place,
                     evaluated=False,
-                    decisions=Claiming(self._claim, [one.place for one in found], self._keep),
+                    decisions=Claiming(
+                        self._claim,
+                        [one.place for one in found],
+                        int(self._with.clock.now()),
+                        self._keep,
+                    ),
                 )
 
     def _refusal(self, place: Place, problem: EventError) -> RefusedEvent:
@@ -278,6 +284,7 @@ class PartitionReader:
                 self.progress,
                 int(self._with.clock.now()),
                 claim=self._claim.encoded() if len(self._claim) else b"",
+                claimed_at=self._claim.since,
                 refused=self._refused,
             )
         except Fenced:
@@ -290,6 +297,8 @@ class PartitionReader:
         await retry(self._keep, PAUSE, log=log, event="source_not_noted")
 
     async def _release(self) -> None:
+        """All that was taken is noted, so that the next reader does nothing again."""
+        await self._kept()
         with contextlib.suppress(Unavailable):
             await self._with.store.release(self.key, self._epoch)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import FileMark
+from arke.domain.profile import FileMark, admits
 from arke.evaluation.evaluate import apply_file
 from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
 from arke.shard.handlers.people import move_in
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def onboard(group: Group, command: Onboard) -> Result:
     uid, profile = group.devices[command.uuid]
-    if profile.opted_out:
+    if (profile.opted_out or profile.bar is not None) and not admits(profile, command.edition):
         return Onboarded(refused=True)
     if command.ids:
         move_in(group, uid, profile, command)
@@ -67,9 +67,9 @@ def _apply_lines(
 
 def link_unseen(group: Group, command: Link) -> Result:
     uid, profile = group.devices[command.uuid]
-    if profile.opted_out:
+    if (profile.opted_out or profile.bar is not None) and not admits(profile, command.edition):
         return Linked(refused=True)
-    changed = link_ids(group, profile, command.ids, command.arriving, command.at)
+    changed = link_ids(group, profile, command.ids, command, command.at)
     profile.heard = max(profile.heard, command.at)
     note_linked(group.ruling.routing(command.at), profile, changed, command.at)
     group.write(uid, profile, command.at, [], ToTell(()), "file", touched=bool(changed))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
-from arke.domain.profile import DepartedId, PartnerId, SendMark
+from arke.domain.profile import DepartedId, PartnerId, SendMark, admits, is_erased
 from arke.shard.commands import AdoptedRow, Done, Unlinked
-from arke.shard.handlers.sightings import drop_oldest_ids, left_under, name_of, place_of
+from arke.shard.handlers.sightings import departed, drop_oldest_ids, left_under, name_of, place_of
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.tellings import acknowledged, tellings
@@ -26,6 +26,8 @@ MAX_DEPARTED = 100
 
 def unlink(group: Group, command: Unlink) -> Result:
     uid, profile = group.devices[command.uuid]
+    if is_erased(profile):
+        return Unlinked(())  # asked once more, late
     place = place_of(profile, command.dpid, command.id)
     left = left_under(group, profile, command.dpid, command.id)
     if left > command.generation or _has_arrived(profile, place, command.generation):
@@ -54,9 +56,17 @@ def unlink(group: Group, command: Unlink) -> Result:
 
 def _note_left(group: Group, profile: Profile, command: Unlink) -> None:
     """The newest mapping under which an id has left says which events and moves of it are late."""
-    departed = DepartedId(name_of(group, command.dpid, command.id), command.generation)
-    others = [one for one in profile.departed if one.hash != departed.hash]
-    profile.departed = [*others, departed][-MAX_DEPARTED:]
+    before = departed(group, profile, command.dpid, command.id) if profile.departed else None
+    edition = 0 if before is None else before.edition
+    note_departed(profile, DepartedId(name_of(group, command.dpid, command.id), command.generation, edition))
+
+
+def note_departed(profile: Profile, left: DepartedId) -> None:
+    """Remember of an id that it has left. Those that were forgotten on request never make room for others."""
+    others = [one for one in profile.departed if one.hash != left.hash]
+    spare = max(0, len(others) + 1 - MAX_DEPARTED)
+    oldest = [one for one in others if not one.edition][:spare]
+    profile.departed = [*(one for one in others if one not in oldest), left]
 
 
 def _has_arrived(profile: Profile, place: int | None, generation: int) -> bool:
@@ -114,6 +124,8 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
 
 def adopt(group: Group, command: Adopt) -> Result:
     uid, profile = group.devices[command.uuid]
+    if is_erased(profile) and not admits(profile, command.edition):
+        return Done()  # asked once more, late
     if left_under(group, profile, command.dpid, command.id) >= command.generation:
         return Done()  # asked once more, late: it has come and gone
     own = {(row.destination, row.dpid, row.id): row.entry for row in group.ledger_of(uid)}

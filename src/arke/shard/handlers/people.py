@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.profile import admits
 from arke.evaluation.evaluate import apply_held
 from arke.shard.commands import Done
 from arke.shard.handlers.sightings import link_ids
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def move_in(group: Group, uid: int, profile: Profile, command: Onboard) -> None:
     """The home of a person that a file speaks of has the person's id, as a device has its ids."""
-    changed = link_ids(group, profile, command.ids, command.arriving, command.at)
+    changed = link_ids(group, profile, command.ids, command, command.at)
     if changed:
         note_linked(group.ruling.routing(command.at), profile, changed, command.at)
         group.write(uid, profile, command.at, [], ToTell(()), "file", touched=True)
@@ -28,7 +29,7 @@ def move_in(group: Group, uid: int, profile: Profile, command: Onboard) -> None:
 
 def join(group: Group, command: Join) -> Result:
     uid, profile = group.devices[command.uuid]
-    if not profile.opted_out:
+    if not (profile.opted_out or profile.bar is not None) or admits(profile, command.edition):
         before = _state(profile)
         changes = apply_held(group.ruling.compiled, profile, command.held, command.at)
         if changes or _state(profile) != before:

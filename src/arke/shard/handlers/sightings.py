@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from arke.domain.event import Accepted
 from arke.domain.homes import is_home, is_silent
-from arke.domain.profile import PartnerId
+from arke.domain.profile import PartnerId, admits
 from arke.evaluation.evaluate import apply_event, apply_held
 from arke.shard.commands import Seen
 from arke.telling.triggers import destinations_to_tell
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from arke.domain.change import Change
     from arke.domain.event import DeclaredId, Event
-    from arke.domain.profile import Profile
+    from arke.domain.profile import DepartedId, Profile
     from arke.shard.commands import Result, Sight
     from arke.shard.group import Group
     from arke.shard.ruling import Ruling
@@ -37,7 +38,8 @@ def asks_ledger(ruling: Ruling, profile: Profile, command: Sight) -> bool:
 def sight(group: Group, command: Sight) -> Result:
     event = command.event
     uid, profile = group.devices[event.uuid]
-    if profile.opted_out:
+    if (profile.opted_out or profile.bar is not None) and not admits(profile, command.edition):
+        group.late += profile.bar is not None
         return Seen(Accepted(uuid=event.uuid, opted_out=True))
     if event.event_id is not None and not group.counts(uid, event):
         event = _repeated(event)
@@ -46,7 +48,7 @@ def sight(group: Group, command: Sight) -> Result:
     ledgered: Iterable[int] = ()
     if profile.routing_mark != routing.mark and (profile.ids or profile.segments):  # not a new device
         ledgered = {row.destination for row in group.ledger_of(uid)}
-    changed_dpids = link_ids(group, profile, event.ids, command.arriving, now) if event.ids else ()
+    changed_dpids = link_ids(group, profile, event.ids, command, now) if event.ids else ()
     if event.region is not None and event.region not in profile.regions:
         profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
     home = is_home(event.uuid)
@@ -76,22 +78,32 @@ def _repeated(event: Event) -> Event:
     return msgspec.structs.replace(event, signals={}, traits=(), memberships={}, region=None)
 
 
+class Linking(Protocol):
+    """A command that links ids: see `Sight`."""
+
+    @property
+    def arriving(self) -> tuple[tuple[int, str], ...]: ...
+
+    @property
+    def edition(self) -> int: ...
+
+
 def link_ids(
-    group: Group,
-    profile: Profile,
-    ids: Sequence[DeclaredId],
-    arriving: Sequence[tuple[int, str]],
-    now: int,
+    group: Group, profile: Profile, ids: Sequence[DeclaredId], command: Linking, now: int
 ) -> set[int]:
     """Link declared ids; returns the DPIDs under which one was added. A mapping older than the one under
-    which the id left is void: its event was overtaken.
+    which the id left is void: its event was overtaken; and so is one of an id that was forgotten since.
     """
     changed: set[int] = set()
+    arriving = command.arriving
     for declared in ids:
         place = place_of(profile, declared.dpid, declared.id)
         if place is None:
             late = (declared.dpid, declared.id) in arriving
-            if left_under(group, profile, declared.dpid, declared.id) >= declared.generation > 0:
+            left = departed(group, profile, declared.dpid, declared.id) if profile.departed else None
+            if left is not None and 0 < left.edition >= command.edition:
+                continue
+            if left is not None and left.generation >= declared.generation > 0:
                 if not group.ruling.is_cross_device(declared.dpid):
                     continue
                 late = True  # it stays the person's, and another device speaks for it
@@ -117,10 +129,15 @@ def link_ids(
 
 def left_under(group: Group, profile: Profile, dpid: int, partner_id: str) -> int:
     """The newest mapping under which an id left the device, 0 where it is not known to have left."""
-    if not profile.departed:
-        return 0
+    left = departed(group, profile, dpid, partner_id) if profile.departed else None
+    return 0 if left is None else left.generation
+
+
+def departed(group: Group, profile: Profile, dpid: int, partner_id: str) -> DepartedId | None:
+    """What is remembered of an id that left the device."""
     name = name_of(group, dpid, partner_id)
-    return max((departed.generation for departed in profile.departed if departed.hash == name), default=0)
+    found = [one for one in profile.departed if one.hash == name]
+    return max(found, key=attrgetter("generation"), default=None)
 
 
 def name_of(group: Group, dpid: int, partner_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import NEVER
+from arke.domain.profile import NEVER, is_trace
 from arke.evaluation.evaluate import pass_time
 from arke.shard.commands import Evaluated
 
@@ -38,6 +38,8 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Evaluated:
     """Bring profiles up to now though nothing was heard of them."""
     compiled = group.ruling.compiled
     for uid, profile in group.known(uids).items():
+        if uid in group.loaded.fresh or is_trace(profile):
+            continue  # of a device that was erased
         if kind == "sweep" or profile.fingerprint != compiled.fingerprint:
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []
             group.write_unseen(uid, profile, at, changes, kind)

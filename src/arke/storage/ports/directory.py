@@ -124,7 +124,11 @@ class Requests(Protocol):
         ...
 
     async def save(self, bodies: Mapping[int, bytes]) -> None:
-        """Store how far requests have come."""
+        """Store how far requests have come. Of those that have ended nothing is stored."""
+        ...
+
+    async def amend(self, number: int, body: bytes) -> None:
+        """Store what became of a request after its end."""
         ...
 
     async def finish(
@@ -134,7 +138,7 @@ class Requests(Protocol):
         under a UUID or an id, but for whose the ids were first. Returns the ids forgotten.
 
         None, and nothing has changed, while an id is on its way from or to one of the devices: an engine took it
-        over meanwhile, and it would never arrive.
+        over meanwhile, and it would never arrive; nor where one of the requests has ended already.
 
         It reaches into what other facets keep, since it is one transaction: a request that ended while its
         devices stay known would never be looked at again, and one that goes on without them could not tell any

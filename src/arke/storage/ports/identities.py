@@ -27,8 +27,8 @@ SHARED_DAYS: Final = 120
 class Known(NamedTuple):
     """Answers to a look-up; what is not known is left out. `firsts`: of ids that nobody owns and that were
     forgotten with a device, the keyed hash of the device that each was linked to first. `unsettled`: ids that have
-    an owner and a move that is not finished. Of the hashes asked for, `suppressed` are on the suppression list, and
-    `lifted` were taken off it, and when (see `SuppressionList.lifted`).
+    an owner and a move that is not finished. Of the hashes asked for, `suppressed` are on the suppression list, in
+    its `edition` (see `SuppressionList`); 0 where no hash was asked for.
     """
 
     owners: dict[IdKey, Owner]
@@ -37,7 +37,7 @@ class Known(NamedTuple):
     takeovers: dict[DeviceDay, int]
     unsettled: set[IdKey]
     suppressed: set[bytes]
-    lifted: dict[bytes, int]
+    edition: int
 
 
 class Identities(Protocol):
@@ -69,10 +69,21 @@ class Identities(Protocol):
         return, in one transaction; where it raises, nothing is stored.
 
         Returns the ids whose race was lost: those whose stored mapping is not `claims.before[id]` any more, also
-        where it was forgotten meanwhile, or where there is one though nobody was to have the id. Of such an id
+        where it was forgotten meanwhile, or where there is one though nobody was to have the id; and those of which
+        one of `claims.names` is on the suppression list. Of such an id
         nothing is stored, neither owner nor moves nor people: whoever asked looks it up again and decides anew.
 
         Of the devices of a person the oldest beyond MAX_DEVICES go, but never the owner.
+        """
+        ...
+
+    async def links_begun(self) -> int:
+        """A mark in time, for `links_ended`."""
+        ...
+
+    async def links_ended(self, begun: int) -> bool:
+        """Whether every `link` of any engine has ended, stored or not, that began before this mark was made: what
+        is stored later has seen all that was on the suppression list then.
         """
         ...
 
@@ -118,14 +129,27 @@ class Lifted(NamedTuple):
     kept: set[bytes]
 
 
+class Listing(NamedTuple):
+    """Hashes that were put on the list, and the edition that this has made."""
+
+    hashes: set[bytes]
+    edition: int
+
+
 class SuppressionList(Protocol):
     """Hashes, with the privacy requests that want each there. Writes are durable on return; every call may
     suspend and raises StoreUnavailable.
+
+    Each change makes another edition. They are numbered from 1, and whoever sees one sees all before it.
     """
 
-    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
-        """Never take these UUIDs and `dpid:id` again, by the number of the request that wants it. Returns their
-        hashes.
+    async def edition(self) -> int:
+        """The newest one."""
+        ...
+
+    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> Listing:
+        """Never take these UUIDs and `dpid:id` again, by the number of the request that wants it. Raises
+        StoreUnavailable where one of the requests has ended: it may have been lifted since.
         """
         ...
 

@@ -86,7 +86,7 @@ class Loaded(msgspec.Struct):
     devices: dict[str, tuple[int, Profile]] = {}
     """uid and profile by UUID."""
     fresh: set[int] = set()
-    """Those uids of `devices` that are not stored yet."""
+    """Those uids of `devices` that are not stored yet, or of which only a trace is (`GroupWrites.traces`)."""
     counted: dict[tuple[str, str], int] = {}
     """When events counted, of those that have."""
     known: dict[str, int] = {}
@@ -121,6 +121,10 @@ class GroupWrites(msgspec.Struct):
     batches: dict[int, BatchRun] = {}
     overwritten: list[JournalRecord] = []
     erased: list[int] = []
+    traces: dict[int, Profile] = {}
+    """What stays of some of the erased, in the place of their profiles (see `trace_of`): they are not stored any
+    more, and what keeps late events out is found when they are looked for to be changed.
+    """
     counted: list[tuple[int, str, int]] = []
     """(uid, event id, at) of events that count and have an id."""
     uncounted: list[int] = []

@@ -97,10 +97,11 @@ class SourceStore(Protocol):
         at: int,
         *,
         claim: bytes = b"",
+        claimed_at: int = 0,
         refused: Sequence[RefusedEvent] = (),
     ) -> None:
-        """Note how far it is read, what is decided of the messages after that, and what was refused of those
-        before. May be repeated. Raises Fenced.
+        """Note how far it is read, what is decided of the messages after that, since when, and what was refused of
+        those before. May be repeated. Raises Fenced.
         """
         ...
 

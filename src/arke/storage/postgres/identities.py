@@ -74,6 +74,15 @@ class PostgresIdentities:
             }
         return _known({name: cursor.fetchall() for name, cursor in cursors.items()}, days)
 
+    async def links_begun(self) -> int:
+        ((number,),) = await self._database.rows(SQL["links_begun"])
+        return int(number)
+
+    async def links_ended(self, begun: int) -> bool:
+        """By the numbers of transactions: none with a lower one than the mark's, of whoever, is under way."""
+        ((ended,),) = await self._database.rows(SQL["links_ended"], (begun,))
+        return bool(ended)
+
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         found: dict[IdKey, list[str]] = {}
         for dpid, id_, uuid in await self._database.rows(SQL["devices"], (*columns(keys, 2), MAX_DEVICES)):
@@ -113,7 +122,8 @@ class PostgresIdentities:
         """All in one round trip: what follows from a claim asks the table whether the claim stands."""
         replaced = [key for key in claims.owners if claims.before.get(key)]
         with transaction(connection):
-            stored = connection.execute(SQL["claim"], (claims.at, *_claimed(claims)))
+            connection.execute(SQL["begin_link"])
+            stored = connection.execute(SQL["claim"], (claims.at, *_claimed(claims), *_names(claims)))
             if replaced:
                 unstored = connection.execute(SQL["unclaim"], columns(replaced, 2))
             if claims.people:
@@ -133,7 +143,7 @@ class PostgresIdentities:
             (dpid, id_, uuid, row.generation, row.state, *_expected(claims, (dpid, id_)))
             for dpid, id_, uuid, row in rows
         )
-        connection.execute(SQL["link_people"], (claims.at, *columns(linked, 7)))
+        connection.execute(SQL["link_people"], (claims.at, *columns(linked, 7), *_names(claims)))
         self._files.join_linked(
             connection, [(dpid, id_, uuid, row.generation) for dpid, id_, uuid, row in rows]
         )
@@ -195,7 +205,7 @@ class PostgresIdentities:
 
 
 def _known(answers: dict[str, list[Row]], days: Sequence[DeviceDay]) -> Known:
-    known = Known({}, {}, {}, {}, set(), set(), {})
+    known = Known({}, {}, {}, {}, set(), set(), 0)
     for dpid, id_, uuid, generation, state, first, gone, unsettled in answers.get("owners", ()):
         if uuid is None:
             known.firsts[dpid, id_] = gone
@@ -207,12 +217,9 @@ def _known(answers: dict[str, list[Row]], days: Sequence[DeviceDay]) -> Known:
         known.people[dpid, id_, uuid or home_of((dpid, id_))] = PersonRow(generation, state)
     for place, count in answers.get("takeovers", ()):
         known.takeovers[days[place - 1]] = count
-    for digest, suppressed, lifted in answers.get("hashes", ()):
-        if suppressed:
-            known.suppressed.add(digest)
-        else:
-            known.lifted[digest] = lifted
-    return known
+    listed = answers.get("hashes", ())
+    known.suppressed.update(digest for _, digest in listed if digest is not None)
+    return known._replace(edition=listed[0][0]) if listed else known
 
 
 def _stored(key: PersonKey) -> PersonKey:
@@ -228,6 +235,11 @@ def _claimed(claims: Claims) -> list[list[Any]]:
         for key, owner in claims.owners.items()
     )
     return columns(owners, 7)
+
+
+def _names(claims: Claims) -> list[list[Any]]:
+    """What none of the claims may have on the suppression list."""
+    return columns(((*key, digest) for key, digest in claims.names), 3)
 
 
 def _expected(claims: Claims, key: IdKey) -> tuple[str, int] | tuple[None, None]:

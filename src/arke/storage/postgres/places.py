@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import Profile
+from arke.domain.profile import ERASED, found_again, is_trace
 from arke.storage.keyed_hash import next_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from arke.domain.profile import Profile
     from arke.storage.keyed_hash import KeyedHash
 
 
@@ -46,9 +47,9 @@ class Places:
                 unseen.add(uid)
                 continue
             profile = self._seen[uid]
-            if profile is None:
+            if profile is None or is_trace(profile):
                 fresh.add(uid)
-                profile = Profile(uuid)
+                profile = found_again(uuid, profile)
             found[uuid] = uid, profile
         return found, fresh, unseen
 
@@ -60,6 +61,9 @@ class Places:
         while True:
             profile = self._seen.get(uid)
             taken = uid in fresh if profile is None else profile.uuid != uuid
-            if not taken:
+            if not taken or (profile is not None and self._is_trace_of(uuid, profile)):
                 return uid
             uid = next_uid(uid)
+
+    def _is_trace_of(self, uuid: str, profile: Profile) -> bool:
+        return is_trace(profile) and profile.uuid == ERASED + self._hashes.name(uuid)

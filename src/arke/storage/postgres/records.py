@@ -87,6 +87,9 @@ class PostgresRequests:
     async def save(self, bodies: Mapping[int, bytes]) -> None:
         await self._changes.rows(REQUESTS["save"], ([*bodies], [*bodies.values()]))
 
+    async def amend(self, number: int, body: bytes) -> None:
+        await self._changes.rows(REQUESTS["amend"], (body, number))
+
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
     ) -> list[IdKey] | None:
@@ -101,6 +104,8 @@ class PostgresRequests:
         at: int,
     ) -> list[IdKey] | None:
         with connection.transaction():
+            if len(fetched(connection, REQUESTS["hold"], ([*bodies],))) < len(bodies):
+                return None
             forgotten = self._identities.forget(connection, uuids, ids)
             if forgotten is None:
                 return None

@@ -67,11 +67,11 @@ class ShardCommit(msgspec.Struct, frozen=True):
 
 
 class Erasure(NamedTuple):
-    """What goes with devices: how many profiles, how many of them homes of people; the places that stay marked."""
+    """What goes with devices: how many profiles, how many of them homes of people; what stays in their places."""
 
     profiles: int
     people: int
-    marks: list[int]
+    marks: dict[int, Profile]
 
 
 class Written(NamedTuple):
@@ -87,10 +87,11 @@ class _Prepared(NamedTuple):
     commit: ShardCommit
     after: Standing
     overwritten: dict[int, bytes]
-    marks: list[int]
+    marks: dict[int, Profile]
 
 
-NOTHING_GONE: Final = Erasure(0, 0, [])
+NOTHING_GONE: Final = Erasure(0, 0, {})
+NOBODY: Final = Profile("")
 
 
 def write(connection: Connection, commits: Sequence[ShardCommit]) -> list[Written]:
@@ -230,10 +231,9 @@ def _change(connection: Connection, one: _Prepared) -> None:
         for name in ("erase_ledger", "erase_owed", "erase_counted_events", "erase_profiles"):
             connection.execute(SQL[name], (shard, writes.erased))
     if one.marks:
-        # Another device may have found these places taken: it must still be found behind them.
-        count = len(one.marks)
-        nobody = encode_profile(Profile(""))
-        connection.execute(SQL["put_profiles"], ([shard] * count, sorted(one.marks), [nobody] * count))
+        uids = sorted(one.marks)
+        bodies = [encode_profile(one.marks[uid]) for uid in uids]
+        connection.execute(SQL["put_profiles"], ([shard] * len(uids), uids, bodies))
 
 
 _PAIR: Final = ("destinations", "uids")
@@ -263,13 +263,14 @@ def _erasure(connection: Connection, shard: int, writes: GroupWrites) -> Erasure
     there = {uid: decode_profile(body).uuid for uid, body in rows}
     there |= {uid: profile.uuid for uid, profile in writes.profiles.items()}
     profiles = people = 0
-    marks: list[int] = []
+    marks: dict[int, Profile] = {}
     for uid in writes.erased:
         uuid = there.pop(uid, None)
         profiles += uuid is not None
         people += uuid is not None and is_home(uuid)
-        if next_uid(uid) in there:
-            marks.append(uid)
+        # Another device may have found this place taken: it must still be found behind it.
+        if uid in writes.traces or next_uid(uid) in there:
+            marks[uid] = writes.traces.get(uid, NOBODY)
             there[uid] = ""
     return Erasure(profiles, people, marks)
 

@@ -50,6 +50,7 @@ class PostgresSources:
         at: int,
         *,
         claim: bytes = b"",
+        claimed_at: int = 0,
         refused: Sequence[RefusedEvent] = (),
     ) -> None:
         bindings = {
@@ -61,6 +62,7 @@ class PostgresSources:
             "epoch": epoch,
             "at": at,
             "claim": claim,
+            "claimed_at": claimed_at,
         }
         if not await self._database.rows(SQL["advance"], bindings):
             raise Fenced(f"{key.topic}, partition {key.number}: it has another reader")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.storage.ports.identities import Lifted
-from arke.storage.postgres.database import InOrder, columns, fetched, queries, transaction
+from arke.errors import StoreUnavailable
+from arke.storage.ports.identities import Lifted, Listing
+from arke.storage.postgres.database import InOrder, columns, fetched, queries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,15 +26,19 @@ class PostgresSuppression:
         self._changes = InOrder(database)
         self._hashes = hashes
 
-    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> Listing:
         rows = {
             (number, self._hashes.digest(text), ":" not in text)
             for number, some in texts.items()
             for text in some
         }
         hashes = {digest for _, digest, _ in rows}
-        await self._changes.run(_suppress, rows, [*hashes], at)
-        return hashes
+        edition = await self._changes.run(_suppress, [*texts], rows, [*hashes], at)
+        return Listing(hashes, edition)
+
+    async def edition(self) -> int:
+        ((edition,),) = await self._database.rows(SQL["edition"])
+        return int(edition)
 
     async def hashes(self) -> set[bytes]:
         return {digest for (digest,) in await self._database.rows(SQL["hashes"])}
@@ -52,19 +57,32 @@ class PostgresSuppression:
 
 
 def _suppress(
-    connection: Connection, rows: Collection[tuple[int, bytes, bool]], hashes: list[bytes], at: int
-) -> None:
-    with transaction(connection):
-        connection.execute(SQL["suppress"], (at, hashes))
-        connection.execute(SQL["want"], columns(rows, 3))
-        connection.execute(SQL["unlift"], (hashes,))
+    connection: Connection,
+    numbers: list[int],
+    rows: Collection[tuple[int, bytes, bool]],
+    hashes: list[bytes],
+    at: int,
+) -> int:
+    with connection.transaction():
+        ended = [number for number, done in fetched(connection, SQL["hold_requests"], (numbers,)) if done]
+        if ended:
+            raise StoreUnavailable(f"privacy request {ended[0]} has ended meanwhile")
+        with connection.pipeline():
+            connection.execute(SQL["suppress"], (at, hashes))
+            connection.execute(SQL["want"], columns(rows, 3))
+            connection.execute(SQL["unlift"], (hashes,))
+            edition = connection.execute(SQL["next_edition"])
+        ((number,),) = edition.fetchall()
+    return int(number)
 
 
 def _lift(connection: Connection, digest: bytes, at: int, *, device: bool) -> bool:
     with connection.transaction():
         connection.execute(SQL["hold"], ([digest],))
         connection.execute(SQL["unwant"], (digest,))
-        return bool(_taken_off(connection, {digest: device}, at))
+        found = _taken_off(connection, {digest: device}, at)
+        connection.execute(SQL["next_edition"])
+        return bool(found)
 
 
 def _lift_request(connection: Connection, number: int, at: int) -> Lifted:
@@ -74,6 +92,7 @@ def _lift_request(connection: Connection, number: int, at: int) -> Lifted:
         kept = {digest for (digest,) in fetched(connection, SQL["still_wanted"], ([*wanted],))}
         gone = {digest: device for digest, device in wanted.items() if digest not in kept}
         _taken_off(connection, gone, at)
+        connection.execute(SQL["next_edition"])
     return Lifted(set(gone), kept)
 
 

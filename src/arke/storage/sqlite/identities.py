@@ -10,8 +10,9 @@ import msgspec
 from arke.domain.homes import is_home
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
 from arke.domain.placement import shard_of
+from arke.errors import StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
-from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted
+from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted, Listing
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
+
+
+def edition_of(database: Database) -> int:
+    """The newest edition of the suppression list."""
+    row = database.row(SUPPRESSION["edition"])
+    return 1 if row is None else int(row[0])
 
 
 class SqliteIdentities:
@@ -42,7 +49,7 @@ class SqliteIdentities:
         takeovers: Collection[DeviceDay] = (),
         hashes: Collection[bytes] = (),
     ) -> Known:
-        known = Known({}, {}, {}, {}, set(), set(), {})
+        known = Known({}, {}, {}, {}, set(), set(), edition_of(self._database) if hashes else 0)
         ask = self._database.reads.execute
         owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
@@ -64,8 +71,6 @@ class SqliteIdentities:
             for digest in hashes:
                 if ask(SUPPRESSION["is_suppressed"], (digest,)).fetchone() is not None:
                     known.suppressed.add(digest)
-                elif (row := ask(SUPPRESSION["lifted_at"], (digest,)).fetchone()) is not None:
-                    known.lifted[digest] = row[0]
         return known
 
     def _first_device(self, key: IdKey) -> bytes | None:
@@ -75,6 +80,12 @@ class SqliteIdentities:
         digest = self._hashes.digest(f"{key[0]}:{key[1]}")
         row = self._database.reads.execute(IDENTITIES["first_device"], (digest,)).fetchone()
         return None if row is None else row[0]
+
+    async def links_begun(self) -> int:
+        return 0
+
+    async def links_ended(self, begun: int) -> bool:  # noqa: ARG002 - one is stored after the other
+        return True
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         rows = {key: self._database.rows(IDENTITIES["devices"], (*key, MAX_DEVICES)) for key in keys}
@@ -108,7 +119,11 @@ class SqliteIdentities:
         return await self._database.write(self._link, claims)
 
     def _link(self, claims: Claims) -> set[IdKey]:
-        lost = self._claim(claims)
+        barred = self._suppressed(claims.names) if claims.names else set()
+        if barred:
+            owners = {key: owner for key, owner in claims.owners.items() if key not in barred}
+            claims = msgspec.structs.replace(claims, owners=owners)
+        lost = barred | self._claim(claims)
         people, moves = claims.people, claims.moves
         if lost:
             people = {key: row for key, row in people.items() if key[:2] not in lost}
@@ -128,6 +143,10 @@ class SqliteIdentities:
         if claims.shared:
             self._note_shared(claims.shared.items())
         return lost
+
+    def _suppressed(self, names: Iterable[tuple[IdKey, bytes]]) -> set[IdKey]:
+        ask = self._database.connection.execute
+        return {key for key, digest in names if ask(SUPPRESSION["is_suppressed"], (digest,)).fetchone()}
 
     def _claim(self, claims: Claims) -> set[IdKey]:
         """Store the owners; the ids whose stored mapping is not the one that was decided from."""
@@ -201,21 +220,32 @@ class SqliteSuppression:
         self._database = database
         self._hashes = hashes
 
-    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> set[bytes]:
+    async def suppress(self, texts: Mapping[int, Iterable[str]], at: int) -> Listing:
         rows = [
             (number, self._hashes.digest(text), ":" not in text)
             for number, some in texts.items()
             for text in some
         ]
-        return await self._database.write(self._suppress, rows, at)
+        return await self._database.write(self._suppress, [*texts], rows, at)
 
-    def _suppress(self, rows: list[tuple[int, bytes, bool]], at: int) -> set[bytes]:
+    def _suppress(self, numbers: list[int], rows: list[tuple[int, bytes, bool]], at: int) -> Listing:
+        ask = self._database.connection.execute
+        for number in numbers:
+            if ask(SUPPRESSION["has_ended"], (number,)).fetchone() is not None:
+                raise StoreUnavailable(f"privacy request {number} has ended meanwhile")
         hashes = {digest for _, digest, _ in rows}
         run = self._database.connection.executemany
         run(SUPPRESSION["suppress"], ((digest, at) for digest in hashes))
         run(SUPPRESSION["want"], rows)
         run(SUPPRESSION["unlift"], ((digest,) for digest in hashes))
-        return hashes
+        return Listing(hashes, self._next_edition())
+
+    def _next_edition(self) -> int:
+        ((edition,),) = self._database.connection.execute(SUPPRESSION["next_edition"])
+        return int(edition)
+
+    async def edition(self) -> int:
+        return edition_of(self._database)
 
     async def hashes(self) -> set[bytes]:
         return {digest for (digest,) in self._database.rows(SUPPRESSION["hashes"])}
@@ -228,6 +258,7 @@ class SqliteSuppression:
 
     def _lift(self, digest: bytes, at: int, *, device: bool) -> bool:
         self._database.connection.execute(SUPPRESSION["unwant"], (digest,))
+        self._next_edition()
         return self._take_off(digest, at, device=device)
 
     def _take_off(self, digest: bytes, at: int, *, device: bool) -> bool:
@@ -243,6 +274,7 @@ class SqliteSuppression:
     def _lift_request(self, number: int, at: int) -> Lifted:
         run = self._database.connection.execute
         lifted = Lifted(set(), set())
+        self._next_edition()
         for digest, device in list(run(SUPPRESSION["unwant_request"], (number,))):
             if run(SUPPRESSION["still_wanted"], (digest,)).fetchone() is not None:
                 lifted.kept.add(digest)

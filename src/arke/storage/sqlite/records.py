@@ -159,6 +159,9 @@ class SqliteRequests:
         rows = [(body, number) for number, body in bodies.items()]
         await self._database.write(self._database.run_many, REQUESTS["save"], rows)
 
+    async def amend(self, number: int, body: bytes) -> None:
+        await self._database.write(self._database.run, REQUESTS["amend"], (body, number))
+
     async def finish(
         self, bodies: Mapping[int, bytes], uuids: Collection[str], ids: Collection[IdKey], at: int
     ) -> list[IdKey] | None:
@@ -167,6 +170,9 @@ class SqliteRequests:
     def _finish(
         self, bodies: Mapping[int, bytes], uuids: Sequence[str], ids: Sequence[IdKey], at: int
     ) -> list[IdKey] | None:
+        ask = self._database.connection.execute
+        if not all(ask(REQUESTS["is_open"], (number,)).fetchone() for number in bodies):
+            return None
         forgotten = self._identities.forget(uuids, ids)
         if forgotten is None:
             return None

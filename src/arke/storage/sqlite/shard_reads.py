@@ -10,7 +10,7 @@ import msgspec
 from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, Owed, decode_entry
-from arke.domain.profile import Profile, decode_profile
+from arke.domain.profile import ERASED, Profile, decode_profile, found_again, is_trace
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
 from arke.storage.sql_files import statements
@@ -66,6 +66,8 @@ class ShardReads:
                 return None
             if profile.uuid == uuid:
                 return uid, profile
+            if self._is_trace_of(uuid, profile):
+                return None
             uid = next_uid(uid)
 
     def device(self, uuid: str) -> StoredDevice | None:
@@ -238,7 +240,10 @@ class ShardReads:
             profile = self.profiles([uid]).get(uid)
             if profile is not None and profile.uuid == uuid:
                 return uid, profile
-            if profile is None and uid not in fresh:
+            if self._is_trace_of(uuid, profile) if profile is not None else uid not in fresh:
                 fresh.add(uid)
-                return uid, Profile(uuid)
+                return uid, found_again(uuid, profile)
             uid = next_uid(uid)
+
+    def _is_trace_of(self, uuid: str, profile: Profile) -> bool:
+        return is_trace(profile) and profile.uuid == ERASED + self._hashes.name(uuid)

@@ -116,7 +116,9 @@ class ShardWrites:
             connection.execute(SQL["erase_profile"], (uid,))
             gone += connection.changes()
             behind = SQL["profiles"].replace("{uids}", str(next_uid(uid)))
-            if connection.execute(behind).fetchone() is not None:
+            if (trace := writes.traces.get(uid)) is not None:
+                connection.execute(SQL["leave_mark"], (uid, encode_profile(trace)))
+            elif connection.execute(behind).fetchone() is not None:
                 # Another device may have found this place taken: it must still be found behind it.
                 connection.execute(SQL["leave_mark"], (uid, encode_profile(Profile(""))))
         return Gone(gone, people)

@@ -21,7 +21,7 @@ from arke.storage.sql_files import statements
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.storage.sqlite.connection import Database
+    from arke.storage.sqlite.connection import Bindings, Database
 
 SQL = statements(Path(__file__).with_name("queries") / "sources.sql")
 
@@ -51,20 +51,13 @@ class SqliteSources:
         at: int,
         *,
         claim: bytes = b"",
+        claimed_at: int = 0,
         refused: Sequence[RefusedEvent] = (),
     ) -> None:
-        await self._database.write(self._advance, key, epoch, progress, at, claim, refused)
+        row = (*key, epoch, *msgspec.structs.astuple(progress), at, claim, claimed_at)
+        await self._database.write(self._advance, key, row, refused)
 
-    def _advance(
-        self,
-        key: PartitionKey,
-        epoch: int,
-        progress: Progress,
-        at: int,
-        claim: bytes,
-        refused: Sequence[RefusedEvent],
-    ) -> None:
-        row = (*key, epoch, *msgspec.structs.astuple(progress), at, claim)
+    def _advance(self, key: PartitionKey, row: Bindings, refused: Sequence[RefusedEvent]) -> None:
         if not list(self._database.connection.execute(SQL["advance"], row)):
             raise Fenced(f"{key.topic}, partition {key.number}: it has another reader")
         if refused:

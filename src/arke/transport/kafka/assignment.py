@@ -30,7 +30,7 @@ class KafkaAssignment:
 
     async def start(self, owner: ShardOwner) -> None:
         self._owner = owner
-        self._consumer.join(_Bridge(owner, self._loop))
+        self._consumer.join(_Bridge(owner, self._loop, self._consumer.topic))
 
     async def stop(self) -> None:
         await self._consumer.stop()
@@ -42,16 +42,17 @@ class KafkaAssignment:
 class _Bridge:
     """From the consumer's thread to an owner on the event loop."""
 
-    def __init__(self, owner: ShardOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: ShardOwner, loop: asyncio.AbstractEventLoop, topic: str) -> None:
+        self._topic = topic
         self._owner = owner
         self._loop = loop
 
     def assigned(self, shards: frozenset[int]) -> None:
-        log.info("shards_assigned", shards=sorted(shards))
+        log.info("shards_assigned", topic=self._topic, shards=sorted(shards))
         self._loop.call_soon_threadsafe(self._owner.assigned, shards)
 
     def revoked(self, shards: frozenset[int]) -> None:
-        log.info("shards_revoked", shards=sorted(shards))
+        log.info("shards_revoked", topic=self._topic, shards=sorted(shards))
         finished = asyncio.run_coroutine_threadsafe(self._owner.revoked(shards), self._loop)
         try:
             finished.result(FINISH_S)
@@ -59,11 +60,11 @@ class _Bridge:
             finished.cancel()
             self._lose(shards)
         except Exception as error:  # noqa: BLE001 - whatever it was, the shards change hands now
-            log.error("revoke_failed", error=type(error).__name__)
+            log.error("revoke_failed", topic=self._topic, error=type(error).__name__)
             self._lose(shards)
 
     def lost(self, shards: frozenset[int]) -> None:
-        log.warning("shards_lost", shards=sorted(shards))
+        log.warning("shards_lost", topic=self._topic, shards=sorted(shards))
         self._lose(shards)
 
     def _lose(self, shards: frozenset[int]) -> None:

@@ -89,6 +89,10 @@ class ConsumerThread:
         self._asked.append(partial(self._fetch, stream))
         return stream
 
+    @property
+    def topic(self) -> str:
+        return self._topic
+
     def closed(self, stream: BufferedStream) -> None:
         self._asked.append(partial(self._drop, stream))
 

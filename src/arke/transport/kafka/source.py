@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, TopicCollection
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from arke.errors import StoreUnavailable
@@ -18,7 +19,7 @@ from arke.transport.stream import READ_BYTES, BufferedStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from confluent_kafka import KafkaError, Message
+    from confluent_kafka import Message
 
     from arke.transport.kafka.options import SourceOptions
     from arke.transport.ports import Unreadable
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
 BOUNDS_S: Final = 2.0
 """For so long brokers may take to say where a partition begins and ends; nothing is fetched meanwhile."""
 TOPIC_S: Final = 5.0
+LOOK_EVERY_S: Final = 2.0
+LOOK_S: Final = 1.0
+_AWAY: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - public constants, named so
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+"""What passes by itself, also where no message comes that would show it."""
 _HEAD: Final = struct.Struct(">q?")
 """When a message was written, and whether it has a value."""
 
@@ -73,11 +87,15 @@ class SourceStream(BufferedStream):
 
 
 class SourceTopic(ConsumerThread):
-    """Tells `trouble` what its client meets, and an empty text once messages come; both on the event loop."""
+    """Tells `trouble` what its client meets, and an empty text once messages come, or brokers that were away answer
+    again; both on the event loop.
+    """
 
     def __init__(self, options: SourceOptions) -> None:
         """Raises SettingsError, SecretUnresolved."""
         self.trouble: Callable[[str], None] = _nobody
+        self._look_at = float("inf")
+        """When to see whether brokers that were away are back. Only the thread touches it."""
         self._admin = made(AdminClient, options.admin(), options.setting)
         super().__init__(options, _NothingRefused())
 
@@ -128,12 +146,32 @@ class SourceTopic(ConsumerThread):
         super()._deliver(messages)
 
     def _failed(self, error: KafkaError, shard: int | None) -> None:
-        self._call(self.trouble, error.str())
+        self._note(error)
         super()._failed(error, shard)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._call(self.trouble, error.str())
+        self._note(error)
         super()._on_error(error)
+
+    def _note(self, error: KafkaError) -> None:
+        self._call(self.trouble, error.str())
+        if error.code() in _AWAY:
+            self._look_at = time.monotonic() + LOOK_EVERY_S
+
+    def _round(self) -> None:
+        super()._round()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_EVERY_S
+            if self._is_there():
+                self._look_at = float("inf")
+                self._call(self.trouble, "")
+
+    def _is_there(self) -> bool:
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=LOOK_S).topics.get(self._topic)
+        except KafkaException:
+            return False
+        return found is not None and found.error is None
 
 
 def _nobody(trouble: str) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.errors import StoreUnavailable
+from arke.log import get_logger
 from arke.storage.sql_files import statements
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 SQL: Final = statements(Path(__file__).parent / "queries" / "log.sql")
 KEPT_S: Final = 7 * 86_400
 """They may be about people, and nobody can tell whom to erase: they stay no longer than the events of a log."""
+PRUNED_EVERY_S: Final = 3_600.0
+
+log = get_logger("log")
 
 
 class PostgresRefused:
@@ -38,3 +43,10 @@ class PostgresRefused:
 
         await self._session.run(work)
         self.count += len(unreadable)
+
+    async def prune(self) -> None:
+        """Let go of those that were kept for long enough, whether others come or not."""
+        try:
+            await self._session.run(lambda connection: connection.execute(SQL["trim_refused"], (KEPT_S,)))
+        except StoreUnavailable as error:
+            log.warning("refused_not_pruned", message=str(error))

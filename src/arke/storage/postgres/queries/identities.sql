@@ -22,11 +22,20 @@ FROM unnest(%s::integer[], %s::bytea[]) WITH ORDINALITY AS k(day, device, place)
 JOIN takeover t ON t.day = k.day AND t.device = k.device
 
 -- name: hashes
-SELECT k.hash, s.hash IS NOT NULL, l.at
-FROM unnest(%s::bytea[]) AS k(hash)
-LEFT JOIN suppressed s ON s.hash = k.hash
-LEFT JOIN lifted l ON l.hash = k.hash
-WHERE s.hash IS NOT NULL OR l.hash IS NOT NULL
+-- In one statement with the edition: it is that of the list which is seen.
+SELECT e.edition, l.hash
+FROM suppression_edition e
+LEFT JOIN (SELECT s.hash FROM unnest(%s::bytea[]) AS k(hash) JOIN suppressed s ON s.hash = k.hash) l ON true
+
+-- name: begin_link
+-- So that the transaction has its number before it looks at the suppression list: see `links_ended`.
+SELECT pg_current_xact_id()
+
+-- name: links_begun
+SELECT pg_current_xact_id()::text::bigint
+
+-- name: links_ended
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > %s
 
 -- name: devices
 SELECT k.dpid, k.id, p.uuid
@@ -64,11 +73,15 @@ DELETE FROM move WHERE dpid = %s AND id = %s AND generation = %s
 -- name: claim
 -- New mappings, each in the place of the one that it was decided from. One statement for those that were known and
 -- those that were not, so that rows are locked in the order of the key: two nodes never wait for each other. Of an id
--- that is not what it was there is no answer.
+-- that is not what it was there is no answer; nor of one that is suppressed by now, or whose new owner is.
 INSERT INTO identity AS i (dpid, id, uuid, at, generation, state, first, replaces)
 SELECT c.dpid, c.id, c.uuid, %s, c.generation, c.state, c.first, c.replaces
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::smallint[], %s::bytea[], %s::bigint[])
   AS c(dpid, id, uuid, generation, state, first, replaces)
+WHERE NOT EXISTS (
+  SELECT FROM unnest(%s::bigint[], %s::text[], %s::bytea[]) AS n(dpid, id, hash) JOIN suppressed s ON s.hash = n.hash
+  WHERE n.dpid = c.dpid AND n.id = c.id
+)
 ORDER BY c.dpid, c.id
 ON CONFLICT (dpid, id) DO UPDATE
 SET uuid = excluded.uuid, at = excluded.at, generation = excluded.generation, state = excluded.state,
@@ -90,9 +103,12 @@ SELECT l.dpid, l.id, l.uuid, %s, l.generation, l.state
 FROM unnest(
   %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::smallint[], %s::text[], %s::bigint[]
 ) AS l(dpid, id, uuid, generation, state, owner, claimed)
-WHERE l.owner IS NULL OR EXISTS (
+WHERE (l.owner IS NULL OR EXISTS (
   SELECT 1 FROM identity i
   WHERE i.dpid = l.dpid AND i.id = l.id AND i.generation = l.claimed AND (i.uuid = l.owner) IS TRUE
+)) AND NOT EXISTS (
+  SELECT FROM unnest(%s::bigint[], %s::text[], %s::bytea[]) AS n(dpid, id, hash) JOIN suppressed s ON s.hash = n.hash
+  WHERE n.dpid = l.dpid AND n.id = l.id
 )
 ORDER BY l.dpid, l.id, l.uuid
 ON CONFLICT (dpid, id, uuid) DO UPDATE

@@ -6,8 +6,15 @@ SELECT %s, r.body FROM unnest(%s::bytea[]) WITH ORDINALITY AS r(body, place) ORD
 RETURNING number
 
 -- name: save
+-- A node that slept while another one led may not know that one has ended, and has nothing to say about it.
 UPDATE privacy_request r SET body = s.body
-FROM (SELECT * FROM unnest(%s::bigint[], %s::bytea[]) AS t(number, body)) s WHERE r.number = s.number
+FROM (SELECT * FROM unnest(%s::bigint[], %s::bytea[]) AS t(number, body)) s WHERE r.number = s.number AND r.done = 0
+
+-- name: amend
+UPDATE privacy_request SET body = %s WHERE number = %s AND done <> 0
+
+-- name: hold
+SELECT number FROM privacy_request WHERE number = ANY(%s::bigint[]) AND done = 0 ORDER BY number FOR UPDATE
 
 -- name: finish
 UPDATE privacy_request r SET done = %s, body = s.body

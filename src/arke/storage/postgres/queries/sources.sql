@@ -15,7 +15,7 @@ SELECT 1 FROM source_partition WHERE source = %s AND topic = %s AND number = %s 
 WITH moved AS (
   UPDATE source_partition
   SET next = %(next)s, newest = %(end)s, topic_id = %(topic_id)s, life = %(life)s, events = %(events)s, refused = %(refused)s,
-      skipped = %(skipped)s, at = %(at)s, claim = %(claim)s, claimed_at = %(at)s
+      skipped = %(skipped)s, at = %(at)s, claim = %(claim)s, claimed_at = %(claimed_at)s
   WHERE source = %(source)s AND topic = %(topic)s AND number = %(number)s AND epoch = %(epoch)s
   RETURNING 1
 ), kept AS (

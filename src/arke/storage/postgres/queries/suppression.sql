@@ -1,7 +1,17 @@
 -- Who is never to be taken again. The tables: migrations/0002_directory.sql.
 --
 -- Whoever changes what is wanted of a hash holds its row in `suppressed`, in the order of the hashes: so nobody takes
--- off the list what another one is just putting on it.
+-- off the list what another one is just putting on it. The edition comes last: from then on the others wait.
+
+-- name: edition
+SELECT edition FROM suppression_edition
+
+-- name: next_edition
+UPDATE suppression_edition SET edition = edition + 1 RETURNING edition
+
+-- name: hold_requests
+-- None of them ends meanwhile.
+SELECT number, done <> 0 FROM privacy_request WHERE number = ANY(%s::bigint[]) ORDER BY number FOR SHARE
 
 -- name: hashes
 SELECT hash FROM suppressed

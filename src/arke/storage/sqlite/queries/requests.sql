@@ -4,7 +4,13 @@
 INSERT INTO privacy_request (at, done, body) VALUES (?, 0, ?) RETURNING number
 
 -- name: save
-UPDATE privacy_request SET body = ? WHERE number = ?
+UPDATE privacy_request SET body = ? WHERE number = ? AND done = 0
+
+-- name: amend
+UPDATE privacy_request SET body = ? WHERE number = ? AND done <> 0
+
+-- name: is_open
+SELECT 1 FROM privacy_request WHERE number = ? AND done = 0
 
 -- name: finish
 UPDATE privacy_request SET done = ?, body = ? WHERE number = ?

@@ -10,7 +10,7 @@ SELECT 1 FROM source_partition WHERE source = ? AND topic = ? AND number = ? AND
 
 -- name: advance
 UPDATE source_partition SET next = ?5, newest = ?6, topic_id = ?7, life = ?8, events = ?9, refused = ?10, skipped = ?11,
-  at = ?12, claim = ?13, claimed_at = ?12
+  at = ?12, claim = ?13, claimed_at = ?14
 WHERE source = ?1 AND topic = ?2 AND number = ?3 AND epoch = ?4
 RETURNING epoch
 

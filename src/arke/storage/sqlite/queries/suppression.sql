@@ -6,8 +6,15 @@ SELECT hash FROM suppressed
 -- name: is_suppressed
 SELECT 1 FROM suppressed WHERE hash = ?
 
--- name: lifted_at
-SELECT at FROM lifted WHERE hash = ?
+-- name: edition
+SELECT value FROM meta WHERE key = 'suppression_edition'
+
+-- name: next_edition
+INSERT INTO meta VALUES ('suppression_edition', 2) ON CONFLICT (key) DO UPDATE SET value = value + 1
+RETURNING value
+
+-- name: has_ended
+SELECT 1 FROM privacy_request WHERE number = ? AND done <> 0
 
 -- name: wanted_by
 SELECT request FROM suppressed_by WHERE hash = ? ORDER BY request
