@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from arke.engine.live_catalog import CatchUp
     from arke.settings import Settings
     from arke.storage.committer import Committer
+    from arke.storage.ports.cluster import Moved
     from arke.storage.postgres.shard_map import ShardMap
-    from arke.storage.postgres.shard_move import Moved
     from arke.transport.kafka.topic import TopicFacts
     from arke.transport.ports import LogReader
 

@@ -9,6 +9,7 @@ outside, from sending a probe's event to its message's arrival.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from arke.bench.figures import Figure, Section, median_figure
 from arke.bench.load_client import Job
 from arke.bench.nodes import log_name, running_nodes
 from arke.bench.sinks import BenchFailed, sink
+from arke.errors import Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,14 +96,13 @@ def _flood(directory: Path, nodes: Nodes, options: Options, number: int) -> _Flo
     job = Job(users=min(USERS, options.users), events=events, introduce=True, seed=number + 1)
     with sink(directory / "sink") as where, load_generator(job) as load:
         nodes.apply(destination_catalog(where.url, where.ca_file), directory)
-        known = nodes.admin.client.status()
         load.go(str(nodes.intake_port))
         load.told()
-        before = _settled(nodes, known.events + job.users)
+        before = _settled(nodes)
         cpu_s, started = nodes.cpu_s(), time.monotonic()
         load.go("")
         outcome = load.outcome()
-        after = _settled(nodes, before.events + outcome.accepted)
+        after = _settled(nodes)
         seconds = time.monotonic() - started
         spent = nodes.cpu_s()
     told = after.destinations[0].users_acknowledged - before.destinations[0].users_acknowledged
@@ -126,26 +127,26 @@ def _steady(directory: Path, nodes: Nodes, rate: float, options: Options) -> Out
     with load_generator(job) as load:
         url = f"https://127.0.0.1:{load.sink_port}/segments/aam"
         nodes.apply(destination_catalog(url, directory / "sink" / "ca.pem"), directory)
-        known = nodes.admin.client.status()
         load.go(str(nodes.intake_port))
         load.told()
-        _settled(nodes, known.events + job.users)
+        _settled(nodes)
         load.go("")
         return load.outcome()
 
 
-def _settled(nodes: Nodes, events: int) -> Status:
-    """The figures once so many events are evaluated and nothing waits any more."""
+def _settled(nodes: Nodes) -> Status:
+    """The figures once the log is taken and nothing waits any more."""
     deadline = time.monotonic() + DRAIN_S
     while True:
-        status = nodes.admin.client.status()
-        waiting = status.queued or status.away or any(row.backlog for row in status.destinations)
-        if status.events >= events and not waiting:
-            if any(row.owed for row in status.destinations):
-                raise BenchFailed("the sink did not acknowledge everything")
-            return status
-        if time.monotonic() > deadline:
-            raise BenchFailed(
-                f"the cluster is not done after {DRAIN_S:.0f} s: {status.events} of {events} events"
-            )
         time.sleep(POLL_S)
+        with suppress(Unavailable):
+            status = nodes.admin.client.status()
+            waiting = status.queued or status.away or any(row.backlog for row in status.destinations)
+            if status.cluster is not None and not (
+                waiting or status.cluster.behind or status.cluster.unowned
+            ):
+                if any(row.owed for row in status.destinations):
+                    raise BenchFailed("the sink did not acknowledge everything")
+                return status
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"the cluster is not done after {DRAIN_S:.0f} s")

@@ -139,7 +139,8 @@ def schema_of_its_own(dsn: str) -> Iterator[tuple[str, str]]:
 def _delete_topic(brokers: str, name: str) -> None:
     from confluent_kafka.admin import AdminClient
 
-    for done in AdminClient({"bootstrap.servers": brokers}).delete_topics([name]).values():
+    admin = AdminClient({"bootstrap.servers": brokers})
+    for done in admin.delete_topics([name]).values():
         done.result()
 
 

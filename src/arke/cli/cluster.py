@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from arke.cluster.moving_in import MovedIn, Progress
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
-    from arke.storage.ports.cluster import Made, ShardState
-    from arke.storage.postgres.shard_move import Moved
+    from arke.storage.ports.cluster import Made, Moved, ShardState
 
 cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of events.", no_args_is_help=True)
 

@@ -13,14 +13,14 @@ from arke.cluster.owned_shard import OwnedShard
 from arke.cluster.standing import status
 from arke.errors import InvalidInput, SettingsError, StoreUnavailable
 from arke.shard.protocol import AskProfile, AskStatus, Drain
-from arke.storage.ports.cluster import STORE
+from arke.storage.ports.cluster import STORE, Moved
 from arke.storage.postgres import schema, shard_move
 from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server, Session
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.shard_map import ShardMap
-from arke.storage.postgres.shard_move import TABLES, Moved, ShardMoves
+from arke.storage.postgres.shard_move import TABLES, ShardMoves
 from e2e.catalogs import device
 from integration.cluster.memory_log import MemoryLog
 from integration.cluster.servers_of_cluster import FILLED, SHARDS, TwoServers

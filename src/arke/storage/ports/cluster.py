@@ -26,6 +26,16 @@ class Made(msgspec.Struct, frozen=True):
     shards: int
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """A shard that is where it was to go. `rows`: how many were copied, 0 if it was there already."""
+
+    shard: int
+    source: str
+    target: str
+    rows: int
+    seconds: float
+
+
 class ShardState(msgspec.Struct, frozen=True):
     """A shard as its server has it. `owner` is the name of a node, `epoch` under which it owns the shard,
     `position` up to where the log is taken. `proved_s`: how long ago the owner last proved that it is the one, None

@@ -18,10 +18,10 @@ import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from psycopg import sql
 
 from arke.errors import InvalidInput, StoreUnavailable
+from arke.storage.ports.cluster import Moved
 from arke.storage.postgres.connection import database_errors
 from arke.storage.postgres.database import queries
 
@@ -49,16 +49,6 @@ GIVE_UP_S: Final = 20.0
 SILENT_S: Final = 5.0
 """An owner that has not proved itself for so long is not waited for."""
 LOOK_AGAIN_S: Final = 0.1
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """A shard that is where it was to go. `rows`: how many were copied, 0 if it was there already."""
-
-    shard: int
-    source: str
-    target: str
-    rows: int
-    seconds: float
 
 
 class ShardMoves:
