@@ -1,4 +1,5 @@
-# `make demo` and `make test` need Python 3.11 or newer and make, and nothing else: they set up what they use.
+# `make demo` and `make test` need Python 3.11 or newer and make, and nothing else: they set up what they use. Servers
+# that tests talk to are installed by the tests (see CONTRIBUTING).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
@@ -33,7 +34,7 @@ imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev.stamp
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 soak: $(VENV)/dev.stamp ## the long runs
 	$(BIN)/pytest -m soak

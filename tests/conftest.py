@@ -10,7 +10,16 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-LONG_FIRST: Final = ("chaos/", "model/", "simulation/", "e2e/", "integration/bench/", "attacks/")
+LONG_FIRST: Final = (
+    "cluster/",
+    "conformance/log/",
+    "chaos/",
+    "model/",
+    "simulation/",
+    "e2e/",
+    "integration/bench/",
+    "attacks/",
+)
 """With several processes the last file to begin should be a short one."""
 
 # The colours of structlog's own default cost more than what many a simulated engine has to say.

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -20,6 +21,7 @@ from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, TRAITS, catalog
 from e2e.engine_process import ARKE
 from e2e.receiver_thread import ReceiverThread
 from patience import PATIENCE_S, wait_until
+from servers.pgbouncer import pooled
 from servers.postgres import PostgresServer
 
 if TYPE_CHECKING:
@@ -108,9 +110,20 @@ class World:
     settings.
     """
 
-    def __init__(self, folder: Path, kind: str, brokers: Brokers | None = None, *, more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        brokers: Brokers | None = None,
+        *,
+        pooled: bool = False,
+        more: str = "",
+    ) -> None:
+        """`pooled`: nodes reach PostgreSQL through a pooler in transaction mode."""
         self._more = more
         self._folder = folder
+        self._pooled = pooled
+        self._stack = ExitStack()
         self.postgres = PostgresServer(kind)
         self.brokers = brokers
         self.receiver = ReceiverThread()
@@ -119,9 +132,17 @@ class World:
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("ARKE_")}
 
     def __enter__(self) -> Self:
+        with self._stack:
+            self._enter()
+            self._stack = self._stack.pop_all()
+        return self
+
+    def _enter(self) -> None:
+        self._stack.callback(self._end)
         self.postgres.start()
-        self.receiver.__enter__()
-        self.environ["ARKE_PG"] = self.postgres.dsn()
+        self._stack.enter_context(self.receiver)
+        dsn = self.postgres.dsn()
+        self.environ["ARKE_PG"] = self._stack.enter_context(pooled(dsn)) if self._pooled else dsn
         kafka = ""
         if self.brokers is not None:
             kafka = f'[kafka]\nprefix = "chain-{os.getpid()}-{self._folder.name}"\n'
@@ -130,17 +151,22 @@ class World:
             '[server]\nintake = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n[auth]\nintake = "open"\n'
             '[egress]\nallow_cidrs = ["127.0.0.0/8"]\n'
             f'[cluster]\nstore = "env:ARKE_PG"\nshards = {SHARDS}\npeers = "127.0.0.1:0"\n'
+            f'prepared_statements = "{"off" if self._pooled else "auto"}"\n'
             f'log = "{"kafka" if self.brokers else "postgresql"}"\n{kafka}{self._more}'
         )
         done = self.arke("cluster", "init", "--config", str(self.config))
         assert done.returncode == 0, done.stderr
-        return self
+        self._stack.callback(self._kill_nodes)
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _kill_nodes(self) -> None:
         for node in self.nodes:
             node.send(signal.SIGCONT)
             node.ended(signal.SIGKILL)
-        self.receiver.__exit__()
+
+    def _end(self) -> None:
         self.postgres.close()
 
     def arke(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -268,17 +294,25 @@ class Sender:
 
 
 def verify(world: World, admin: NodeProcess, sender: Sender) -> None:
-    """Every profile is exact, and destinations were last told what the engine believes."""
+    """In the end every profile is exact, and destinations were last told what the engine believes."""
     client = world.client(admin)
     wait_until(lambda: _settled(client), "all to be told")
     for number in range(USERS):
         user = f"p{number}"
         counts = {TRAITS[word]: sender.accepted[user, word] for word in TRAITS if sender.accepted[user, word]}
-        explained = _asked(lambda user=user: client.explain(None, f"{DPID}:{user}"))  # type: ignore[misc]
-        assert {trait.id: trait.count for trait in explained.traits} == counts, user
-        believed = {str(one.id) for one in explained.segments if one.status == 1}
-        assert believed == _expected(counts.keys()), user
-        assert world.receiver.segments_of(user) == believed, user
+        wanted = counts, _expected(counts.keys()), _expected(counts.keys())
+        end = time.monotonic() + PATIENCE_S
+        while (found := _found(world, client, user)) != wanted:
+            assert time.monotonic() < end, f"{user}: {found} where {wanted} was wanted"
+            time.sleep(0.1)
+
+
+def _found(world: World, client: Client, user: str) -> tuple[dict[int, int], set[str], set[str]]:
+    """How often each trait is counted, the segments the engine believes in, and those the destination was told."""
+    explained = _asked(lambda: client.explain(None, f"{DPID}:{user}"))
+    counts = {trait.id: trait.count for trait in explained.traits}
+    believed = {str(one.id) for one in explained.segments if one.status == 1}
+    return counts, believed, world.receiver.segments_of(user)
 
 
 def _expected(traits: Container[int]) -> set[str]:

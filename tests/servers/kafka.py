@@ -104,10 +104,13 @@ class Distribution:
             missing("Java and Maven for Kafka")
         (self.folder / "pom.xml").write_text(POM)
         command = ["mvn", "-q", "-B", "-f", str(self.folder / "pom.xml"), "dependency:copy-dependencies"]
-        options = ["-DincludeScope=runtime", f"-DoutputDirectory={self.folder / 'lib'}"]
-        got = subprocess.run([*command, *options], capture_output=True, text=True)
+        # Java finds a home in the list of users, which may be one that is not there.
+        local = self.folder / "repository"
+        folders = [f"-DoutputDirectory={self.folder / 'lib'}", f"-Dmaven.repo.local={local}"]
+        got = subprocess.run([*command, "-DincludeScope=runtime", *folders], capture_output=True, text=True)
         if got.returncode:
-            missing(f"Kafka (Maven Central: {got.stdout[-300:].strip()})")
+            missing(f"Kafka (Maven: {got.stdout[-300:].strip()})")
+        shutil.rmtree(local)
         done.touch()
 
     def _key(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -39,12 +39,13 @@ class KafkaLog(msgspec.Struct, frozen=True, tag="kafka"):
 
 
 class PostgresLog(msgspec.Struct, frozen=True, tag="postgres"):
-    """A schema on a server that runs."""
+    """A schema on a server that runs. `prepared_statements` as in `Server`."""
 
     dsn: str
+    prepared_statements: Literal["auto", "off"] = "auto"
 
     def session(self, name: str) -> Session:
-        return Session(Server(self.dsn), name)
+        return Session(Server(self.dsn, prepared_statements=self.prepared_statements), name)
 
 
 AnyLog = KafkaLog | PostgresLog

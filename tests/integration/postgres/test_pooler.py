@@ -14,7 +14,11 @@ from arke.storage.postgres.ownership import take_shard
 from arke.storage.postgres.schema import initialise
 from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
+from conformance.log.logs import SHARDS, Kept, PostgresLog, opened
+from conformance.log.test_log import names, read, sight
+from conformance.log.test_members import Named
 from conformance.shard.stores import held, put, record, uuid
+from patience import eventually
 from servers.pgbouncer import pooled
 from servers.postgres import server_of_its_own
 
@@ -80,3 +84,21 @@ async def test_shards_of_a_worker_commit_together(behind_a_pooler: str) -> None:
     assert [len(one.profiles) for one in states] == [1] * 4
     await writing.close()
     await reading.close()
+
+
+async def test_a_log_and_its_leases(behind_a_pooler: str) -> None:
+    with Server(behind_a_pooler, prepared_statements="off").connect() as connection:
+        initialise(connection, SHARDS, "test")
+    log = PostgresLog(behind_a_pooler, prepared_statements="off")
+    async with opened(log, Kept()) as ends, opened(log, Kept()) as others:
+        one, other = Named(), Named()
+        await ends.assignment.start(one)
+        await others.assignment.start(other)
+        await eventually(lambda: len(one.shards) == len(other.shards) == SHARDS // 2, "even shares")
+        for number in range(20):
+            await ends.writer.append(number % SHARDS, [sight(f"{number}")])
+        stream = others.reader.open(1, 0)
+        assert names(await read(stream, 4)) == ["1", "7", "13", "19"]
+        stream.taken(4)
+        await ends.assignment.stop()
+        await eventually(lambda: len(other.shards) == SHARDS, "the other to own all")

@@ -35,7 +35,11 @@ class Wire:
         self.requests_pass = self.answers_pass = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        except OSError:  # the server is gone
+            writer.transport.abort()
+            return
         self._clients.append(writer)
         self._servers.append(to_server)
         for source, target, is_request in ((reader, to_server, True), (from_server, writer, False)):
