@@ -35,7 +35,7 @@ from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.ownership import take_shard
-from arke.storage.postgres.schema import setting_of
+from arke.storage.postgres.schema import check_count, setting_of
 from arke.storage.postgres.shard_move import ShardMoves
 from arke.storage.postgres.shard_session import ShardSession
 from arke.storage.postgres.shard_store import PostgresShardStore
@@ -175,6 +175,7 @@ async def check_cluster(settings: Settings) -> TopicFacts | None:
     store = PostgresCluster(servers_of(settings))
     try:
         places = await store.places()
+        check_count(len(places), settings.cluster.shards, setting_of(STORE))
         check_log(settings.cluster.log, await store.log())
         for name in {place.server for place in places} - {STORE}:
             problem = await store.problem(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from arke.cluster.standing import SILENT_S
 from arke.errors import ArkeError
 from arke.operations.nodes import ClusterFacts, NodeFacts, NodeStatus
-from arke.shard.protocol import AskStatus
+from arke.operations.status import asked_of_each
 from arke.storage.ports.nodes import LoadingFile, NodeFigures
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arke.cluster.leadership import Leadership
     from arke.cluster.worker import Worker
     from arke.operations.engine import Engine
-    from arke.shard.protocol import ShardStatus
+    from arke.shard.protocol import AskStatus, ShardStatus
     from arke.storage.ports.cluster import ClusterStore
     from arke.storage.ports.nodes import Node, Nodes
 
@@ -79,7 +79,8 @@ class NodeView:
         return {number: shard.behind for number, shard in self._worker.shards.items() if shard.behind}
 
     async def own(self) -> NodeStatus:
-        found = await asyncio.gather(*map(_status, list(self._worker.shards.values())))
+        asked = asked_of_each(len(self._engine.shards))
+        found = await asyncio.gather(*(_status(shard, asked) for shard in list(self._worker.shards.values())))
         return NodeStatus(
             shards=[status for status in found if status is not None],
             gone=self._worker.gone_figures,
@@ -140,7 +141,7 @@ def _facts(node: Node, leader: str | None, owners: dict[int, str]) -> NodeFacts:
     )
 
 
-async def _status(shard: FedShard) -> ShardStatus | None:
+async def _status(shard: FedShard, asked: AskStatus) -> ShardStatus | None:
     with suppress(ArkeError):
-        return await shard.call(AskStatus(latencies=True, fit=True))
+        return await shard.call(asked)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -80,10 +81,12 @@ class FiguresObserver:
         """A device was to be told about and there was nothing to say: no partner id, or outside the sample."""
         self._of(destination_id).nothing_to_tell += 1
 
-    def figures(self, destination_id: int, *, latencies: bool = True) -> DestinationFigures:
-        """A copy with answers, and with `latencies` if they are wanted, filled in."""
+    def figures(self, destination_id: int, *, latencies: int = LATENCIES_KEPT) -> DestinationFigures:
+        """A copy with answers, and with so many of the newest `latencies`, filled in."""
         figures = msgspec.structs.replace(self._of(destination_id))
         figures.answers = dict(self._answers.get(destination_id, {}))
         if latencies:
-            figures.latencies_ms = [round(s * 1000, 2) for s in self._latencies.get(destination_id, ())]
+            kept = self._latencies.get(destination_id, ())
+            newest = islice(kept, max(0, len(kept) - latencies), None)
+            figures.latencies_ms = [round(s * 1000, 2) for s in newest]
         return figures

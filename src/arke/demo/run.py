@@ -14,6 +14,7 @@ import msgspec
 
 from arke.app import catalog_checkers
 from arke.clock import SystemClock
+from arke.delivery.observer import LATENCIES_KEPT
 from arke.demo.catalog import filled_catalog
 from arke.demo.destinations import Destinations, Samples
 from arke.demo.intake_client import IntakeClient
@@ -275,7 +276,7 @@ class Demo:
 
     async def _latencies_ms(self) -> list[float]:
         """From event to acknowledgement over all destinations, in ms, ascending."""
-        shards = await self.engine.shards.ask_all(AskStatus(latencies=True))
+        shards = await self.engine.shards.ask_all(AskStatus(latencies=LATENCIES_KEPT))
         return sorted(
             value for shard in shards for lane in shard.lanes for value in lane.figures.latencies_ms
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.delivery.circuit import CircuitState
+from arke.delivery.observer import LATENCIES_KEPT
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 
 NAMES_SHOWN: Final = 100
 """Keys that no rule asks for, and traits that nobody realises: those named."""
+
+
+LATENCIES: Final = 40_000
+"""Of a destination, over all shards: what percentiles are made of."""
+
+
+def asked_of_each(shards: int) -> AskStatus:
+    """What is asked of each of so many shards: the answers of hundreds must not be hundreds of megabytes."""
+    return AskStatus(latencies=min(LATENCIES_KEPT, max(50, LATENCIES // shards)), fit=True)
 
 
 class DestinationStatus(msgspec.Struct):
@@ -142,7 +152,7 @@ class StatusOperations:
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable where none answers."""
         engine = self._engine
-        each = AskStatus(latencies=True, fit=True)
+        each = asked_of_each(len(engine.shards))
         answers = await engine.shards.ask_each(each)
         parts = [answer for answer in answers if not isinstance(answer, ArkeError)]
         away = [number for number, answer in enumerate(answers) if isinstance(answer, ArkeError)]

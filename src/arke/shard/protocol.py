@@ -237,9 +237,11 @@ class Switch(Question[None], tag=True, frozen=True):
 
 
 class AskStatus(Question[ShardStatus], tag=True, frozen=True):
-    """How the shard is doing; with `latencies`, and with what shows how rules and events `fit`, if asked for."""
+    """How the shard is doing; with so many of the newest `latencies` of each destination, and with what shows
+    how rules and events `fit`, if asked for.
+    """
 
-    latencies: bool = False
+    latencies: int = 0
     fit: bool = False
 
 

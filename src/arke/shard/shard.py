@@ -624,7 +624,7 @@ class Shard:
     def _settled(self) -> bool:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
-    async def _status(self, *, latencies: bool, fit: bool) -> ShardStatus:
+    async def _status(self, *, latencies: int, fit: bool) -> ShardStatus:
         lanes = []
         for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id, latencies=latencies)
@@ -667,7 +667,7 @@ class Shard:
     def counted(self) -> ShardStatus:
         """What it has counted since it started, and nothing that is stored: also once it has another owner."""
         lanes = [
-            LaneStatus(number, 0, 0, "closed", self.observer.figures(number, latencies=False))
+            LaneStatus(number, 0, 0, "closed", self.observer.figures(number, latencies=0))
             for number in self.lanes
         ]
         return msgspec.structs.replace(

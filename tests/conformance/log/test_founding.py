@@ -6,10 +6,11 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from arke.cluster_app import check_cluster, found_cluster
-from arke.errors import SettingsError
+from arke.errors import SettingsError, StoreUnavailable
 from arke.settings import Cluster, Kafka, Settings
 from patience import eventually
 from servers.postgres import KINDS, fresh_schema
@@ -92,3 +93,77 @@ async def test_a_node_starts_on_the_topic_of_its_cluster_only(settings: Settings
         await check_cluster(elsewhere)
     _topic_anew(settings, SHARDS + 1)
     await _refused(settings, f"has {SHARDS + 1} partitions and the cluster {SHARDS} shards", check_cluster)
+
+
+@pytest.fixture
+def second(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Another cluster, in a store of its own, with the same brokers and prefix."""
+    schema = fresh_schema(KINDS[-1])
+    monkeypatch.setenv("PG_OF_ANOTHER", next(schema))
+    yield Settings(
+        cluster=Cluster(store="env:PG_OF_ANOTHER", log="kafka", shards=SHARDS), kafka=settings.kafka
+    )
+    next(schema, None)
+
+
+async def test_a_topic_with_events_of_another_cluster_is_refused_and_nothing_is_made(
+    settings: Settings, second: Settings
+) -> None:
+    await found_cluster(settings)
+    await _send_something(settings)
+    await _refused(second, "has, or had, events in it, and this cluster has never read from it")
+    with pytest.raises(StoreUnavailable, match="there is no cluster in it"):
+        await check_cluster(second)
+    await found_cluster(settings)
+
+
+async def _send_something(settings: Settings) -> None:
+    producer = Producer({"bootstrap.servers": str(settings.kafka.options["bootstrap.servers"])})
+    producer.produce(f"{settings.kafka.prefix}-events", b"x", partition=3)
+    assert producer.flush(30) == 0
+
+
+async def test_two_clusters_that_were_made_on_one_empty_topic_do_not_share_it(
+    settings: Settings, second: Settings
+) -> None:
+    """The first whose nodes are there has it."""
+    await found_cluster(settings)
+    await found_cluster(second)
+    options = {"bootstrap.servers": str(settings.kafka.options["bootstrap.servers"])}
+    member = Consumer({**options, "group.id": settings.kafka.prefix})
+    member.subscribe([f"{settings.kafka.prefix}-events"])
+    try:
+
+        async def told() -> bool:
+            member.poll(0)
+            try:
+                await check_cluster(second)
+            except SettingsError as error:
+                return "no node of this cluster is there" in str(error)
+            return False
+
+        await eventually(told, "the group to be noticed")
+    finally:
+        member.close()
+
+
+async def test_another_prefix_is_not_taken_for_a_new_cluster(settings: Settings) -> None:
+    await found_cluster(settings)
+    renamed = Settings(
+        cluster=settings.cluster,
+        kafka=Kafka(prefix=f"{settings.kafka.prefix}x", options=settings.kafka.options),
+    )
+    with pytest.raises(SettingsError, match=r"kafka.prefix: there is no topic .*x-events, and this"):
+        await found_cluster(renamed)
+    admin = AdminClient({"bootstrap.servers": str(settings.kafka.options["bootstrap.servers"])})
+    assert f"{renamed.kafka.prefix}-events" not in admin.list_topics(timeout=30).topics
+
+
+async def test_nothing_is_made_where_brokers_are_not_there(settings: Settings) -> None:
+    away = Settings(
+        cluster=settings.cluster, kafka=Kafka(options={"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    )
+    with pytest.raises(StoreUnavailable, match="kafka: arke-events: "):
+        await found_cluster(away)
+    with pytest.raises(StoreUnavailable, match="there is no cluster in it"):
+        await check_cluster(settings)

@@ -7,10 +7,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from arke.catalog import stored
+from arke.domain.catalog import Catalog
 from arke.errors import InvalidInput
-from arke.shard.protocol import AskStatus, Switch
+from arke.shard.protocol import AskForecast, AskStatus, Prepare, Switch
 from integration.engine.shards import NotingPoster, open_store, prepared, running_shard
 
 if TYPE_CHECKING:
@@ -55,5 +58,25 @@ def test_what_was_not_prepared_is_refused(tmp_path: Path) -> None:
             for version in (2, 4):
                 with pytest.raises(InvalidInput):
                     await shard.call(Switch(version))
+
+    asyncio.run(main())
+
+
+def test_of_several_under_one_version_the_one_that_was_meant_is_used(tmp_path: Path) -> None:
+    """Two nodes of a cluster prepare theirs at once; one of them stores its own."""
+
+    async def main() -> None:
+        async with running_shard(open_store(tmp_path), NotingPoster()) as shard:
+            ours = msgspec.structs.replace(prepared(2), mark=b"ours")
+            theirs = Prepare(2, stored.to_json(Catalog()), {}, mark=b"theirs")
+            await shard.call(ours)
+            await shard.call(theirs)
+            with pytest.raises(InvalidInput):
+                await shard.call(Switch(2))
+            none: frozenset[int] = frozenset()
+            await shard.call(AskForecast(2, none, none, none, none, keep=False, mark=b"theirs"))
+            await shard.call(Switch(2, b"ours"))
+            assert (await shard.call(AskStatus())).catalog_version == 2
+            assert shard.runner.ruling.catalog.segments
 
     asyncio.run(main())

@@ -42,7 +42,8 @@ class PostgresCluster:
     """Connects when it is asked something. `servers`: those of the settings by their names, `store` among them."""
 
     def __init__(self, servers: Mapping[str, Server]) -> None:
-        self._where = {name: server.name for name, server in servers.items()}
+        """Raises SettingsError for a DSN that is none."""
+        self._where = {name: _named(name, server) for name, server in servers.items()}
         self._databases = {name: Database(server, connections=1) for name, server in servers.items()}
         self.database = self._databases[STORE]
         self.map = ShardMap(self.database)
@@ -178,6 +179,11 @@ class PostgresCluster:
     async def close(self) -> None:
         for database in self._databases.values():
             database.close()
+
+
+def _named(name: str, server: Server) -> str:
+    with of_setting(schema.setting_of(name)):
+        return server.name
 
 
 def check_server(connection: Connection, cluster: str, name: str, where: str) -> None:

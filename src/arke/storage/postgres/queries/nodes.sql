@@ -22,7 +22,7 @@ FROM node ORDER BY name
 SELECT s.shard, n.address FROM shard_map s JOIN node n ON n.name = s.owner ORDER BY s.shard
 
 -- name: owner_names
-SELECT shard, owner FROM shard WHERE owner IS NOT NULL ORDER BY shard
+SELECT shard, owner FROM shard_map WHERE owner IS NOT NULL ORDER BY shard
 
 -- name: lead
 -- Only whoever holds it, or nobody: nothing is updated for all others.
