@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cluster.world import NodeProcess
     from servers.kafka import Cluster as Brokers
 
-BETWEEN: Final = 600
+BETWEEN: Final = 300
 """Events that are accepted between two steps."""
 
 
