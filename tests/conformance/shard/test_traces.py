@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.domain.homes import home_of
-from arke.domain.profile import Bar, Profile, trace_of
+from arke.domain.profile import Bar, Profile
+from arke.domain.traces import trace_of
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.shard import GroupWrites, Needs
 from conformance.shard.stores import held, load, put, uuid

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import FileMark, admits
+from arke.domain.profile import FileMark
+from arke.domain.traces import admits
 from arke.evaluation.evaluate import apply_file
 from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
 from arke.shard.handlers.people import move_in

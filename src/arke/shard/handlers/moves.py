@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
-from arke.domain.profile import DepartedId, PartnerId, SendMark, admits, is_erased
+from arke.domain.profile import DepartedId, PartnerId, SendMark
+from arke.domain.traces import admits, is_erased
 from arke.shard.commands import AdoptedRow, Done, Unlinked
 from arke.shard.handlers.sightings import departed, drop_oldest_ids, left_under, name_of, place_of
 from arke.storage.ports.shard import LedgerKey

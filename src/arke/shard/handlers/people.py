@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.profile import admits
+from arke.domain.traces import admits
 from arke.evaluation.evaluate import apply_held
 from arke.shard.commands import Done
 from arke.shard.handlers.sightings import link_ids

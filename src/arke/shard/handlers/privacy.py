@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import TOLD_0
-from arke.domain.profile import NEVER, Bar, DepartedId, Profile, is_erased, trace_of
+from arke.domain.profile import NEVER, Bar, DepartedId, Profile
+from arke.domain.traces import is_erased, trace_of
 from arke.evaluation.evaluate import leave_all
 from arke.shard.commands import Done, Erased, Scrubbed, Withdraw
 from arke.shard.handlers.moves import note_departed, set_aside_dpid

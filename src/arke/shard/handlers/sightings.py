@@ -9,7 +9,8 @@ import msgspec
 
 from arke.domain.event import Accepted
 from arke.domain.homes import is_home, is_silent
-from arke.domain.profile import PartnerId, admits
+from arke.domain.profile import PartnerId
+from arke.domain.traces import admits
 from arke.evaluation.evaluate import apply_event, apply_held
 from arke.shard.commands import Seen
 from arke.telling.triggers import destinations_to_tell

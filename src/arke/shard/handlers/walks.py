@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import NEVER, is_trace
+from arke.domain.profile import NEVER
+from arke.domain.traces import is_trace
 from arke.evaluation.evaluate import pass_time
 from arke.shard.commands import Evaluated
 

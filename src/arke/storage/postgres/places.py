@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import ERASED, found_again, is_trace
+from arke.domain.traces import ERASED, found_again, is_trace
 from arke.storage.keyed_hash import next_uid
 
 if TYPE_CHECKING:

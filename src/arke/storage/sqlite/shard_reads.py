@@ -10,7 +10,8 @@ import msgspec
 from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, Owed, decode_entry
-from arke.domain.profile import ERASED, Profile, decode_profile, found_again, is_trace
+from arke.domain.profile import Profile, decode_profile
+from arke.domain.traces import ERASED, found_again, is_trace
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
 from arke.storage.sql_files import statements
