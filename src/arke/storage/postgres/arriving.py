@@ -44,6 +44,7 @@ OWN_TABLES: Final = {
     "refused": "what could not be read of a log of this kind",
     "upload": "files that were sent are loaded before; receipts stay in the directory",
     "upload_part": "as uploads",
+    "suppression_edition": "numbers of changes for nodes that run; each reads the list when it starts",
 }
 """Tables of a cluster into which nothing is copied."""
 MUST_BE_EMPTY: Final = (*TABLES, "log", "refused", "upload")
