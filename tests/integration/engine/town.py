@@ -137,8 +137,8 @@ class Town:
                     mapping = ((declared.dpid, declared.id), declared.generation)
                     assert whose.setdefault(mapping, resolved.uuid) == resolved.uuid
         for moves in self.cluster.history.moves.values():
-            # Two nodes may make the same mapping, to the number, of which then each is right to believe it stored: one
-            # of them from an owner that it was not taken from, and its move is not stored beside the first one's.
+            # Two nodes may make the same mapping, to the number, of which then each is right to believe it stored:
+            # one of them from an owner that it was not taken from, and its move is not stored beside the other's.
             made = {(move.generation, move.new_uuid): move for move in reversed(moves)}
             for before, after in pairwise(reversed(made.values())):
                 assert before.generation < after.generation
