@@ -162,6 +162,28 @@ def test_a_new_owner_is_silent_until_the_lease_of_the_one_before_is_over(server:
     asyncio.run(play())
 
 
+def test_who_gives_a_shard_up_while_it_is_to_be_silent_hands_that_on(server: Server) -> None:
+    """Messages of the one that sleeps may be under way, whoever owned the shard for a moment since."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        sleeps, between, last = (Node(server, name, log, poster) for name in "abc")
+        sleeps.worker.assigned(frozenset({1}))
+        await eventually(lambda: sleeps.worker.shards, "the shard to be taken")
+        sleeps.worker._assigned.clear()
+        between.worker.assigned(frozenset({1}))
+        await eventually(lambda: between.worker.shards, "the shard to be taken")
+        silent = between.worker.shards[1].lease
+        await between.worker.revoked(frozenset({1}))
+        last.worker.assigned(frozenset({1}))
+        await eventually(lambda: last.worker.shards, "the shard to be taken")
+        assert last.worker.shards[1].lease.opens_at > silent.opens_at
+        for node in (sleeps, between, last):
+            await node.stop()
+
+    asyncio.run(play())
+
+
 def test_batches_run_behind_what_the_log_has(server: Server) -> None:
     async def play() -> None:
         from arke.shard.protocol import RunBatch
