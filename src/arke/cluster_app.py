@@ -299,7 +299,9 @@ class ShardTaker:
         except BaseException:
             await shard.stop()
             raise
-        return FedShard(number, shard, stream, lease, store.prove, self.gone)
+        fed = FedShard(number, shard, stream, lease, store.prove, self.gone)
+        store.on_fenced = fed.fenced
+        return fed
 
     async def _taken(self, number: int) -> tuple[PostgresShardStore, float]:
         """The store, and until when nothing may leave: messages of the owner before may be under way."""

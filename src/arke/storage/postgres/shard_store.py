@@ -61,7 +61,7 @@ class PostgresShardStore:
         self._writing = writing
         self._reading = reading
         self._reads = ShardReads(taken.shard, self.hashes)
-        self._on_fenced = on_fenced
+        self.on_fenced = on_fenced
         self._let_go = let_go
         self._silent_until = silent_until
         self._fresh: set[int] = set()
@@ -143,8 +143,8 @@ class PostgresShardStore:
             return await change()
         except Fenced:
             self.fenced = True
-            if self._on_fenced is not None:
-                self._on_fenced()
+            if self.on_fenced is not None:
+                self.on_fenced()
             raise
 
     # --- readers ----------------------------------------------------------------------------------------
