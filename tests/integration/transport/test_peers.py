@@ -16,7 +16,7 @@ from arke.shard.protocol import AskHeld, Compact, Question
 from arke.transport.peers.door import PeerDoor
 from arke.transport.peers.peer import Peer
 from arke.transport.peers.trust import GREETING, Certificates, Trust
-from patience import eventually
+from patience import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -164,6 +164,30 @@ def test_a_node_that_goes_away_leaves_no_question_waiting_and_is_asked_again_whe
         assert await node.ask(0, QUESTION)
         await node.close()
         await again.stop()
+
+    asyncio.run(play())
+
+
+def test_who_waits_no_longer_for_a_greeting_leaves_no_connection() -> None:
+    async def play() -> None:
+        greeted, left = asyncio.Event(), asyncio.Event()
+
+        async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(len(GREETING))
+            greeted.set()
+            await reader.read(-1)
+            left.set()
+            writer.close()
+
+        server = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+        async with server, peer(server.sockets[0].getsockname()[1], SECRET) as node:
+            asking = asyncio.create_task(node.ask(0, QUESTION))
+            await greeted.wait()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            async with asyncio.timeout(PATIENCE_S):
+                await left.wait()
 
     asyncio.run(play())
 

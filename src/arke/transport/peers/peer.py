@@ -106,9 +106,11 @@ class Peer:
                     limit=STREAM_LIMIT_BYTES,
                 )
                 await greet(reader, writer, self._trust)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except BaseException as error:
             if writer is not None:
                 writer.close()
+            if not isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError):
+                raise
             why = str(error) if isinstance(error, Untrusted) else type(error).__name__
             raise ShardDown(f"the node at {self._host}:{self._port} cannot be asked: {why}") from error
         return reader, writer
