@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SECRET = Trust(secret=b"a secret that all nodes know")
 QUESTION = AskHeld(("701:somebody",))
+UNREADABLE = "701:unreadable"
 
 
 class Shard:
@@ -37,6 +38,8 @@ class Shard:
     async def call(self, question: Question[Any]) -> Any:
         self.asked += 1
         if isinstance(question, AskHeld):
+            if UNREADABLE in question.homes:
+                return "an answer of another version"
             return {home: Held(heard=7) for home in question.homes}
         if isinstance(question, Compact):
             await self.gate.wait()
@@ -89,6 +92,16 @@ def test_questions_are_answered_by_the_shard_they_are_for_at_once_and_refused_as
                 await node.ask(3, cast("Question[None]", _another()))
             with pytest.raises(ShardMoved):
                 await node.ask(5, QUESTION)
+
+    asyncio.run(play())
+
+
+def test_who_is_answered_what_nobody_can_read_is_told_so_and_may_ask_again() -> None:
+    async def play() -> None:
+        async with door(SECRET, {3: Shard()}) as port, peer(port, SECRET) as node:
+            with pytest.raises(ShardDown, match="cannot be read"):
+                await node.ask(3, AskHeld((UNREADABLE,)))
+            assert await node.ask(3, QUESTION) == {"701:somebody": Held(heard=7)}
 
     asyncio.run(play())
 

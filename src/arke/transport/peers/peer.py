@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from arke.errors import ArkeError
     from arke.shard.protocol import Question
+    from arke.transport.frames import Answer
 
 A = TypeVar("A")
 
@@ -115,17 +116,28 @@ class Peer:
             raise ShardDown(f"the node at {self._host}:{self._port} cannot be asked: {why}") from error
         return reader, writer
 
+    def _settle(self, asked: _Asked, answer: Answer) -> None:
+        """Raises MsgspecError, and whoever asked is told, where a node of another version answers what nobody reads
+        here.
+        """
+        if answer.refusal is not None:
+            asked.future.set_exception(answer.refusal.error())
+            return
+        try:
+            asked.future.set_result(asked.read(answer.body))
+        except msgspec.MsgspecError:
+            asked.future.set_exception(
+                ShardDown(f"the node at {self._host}:{self._port} answers what cannot be read here")
+            )
+            raise
+
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 answer = decode_answer(await read_frame(reader))
                 asked = self._asked.pop(answer.number, None)
-                if asked is None or asked.future.done():
-                    continue
-                if answer.refusal is not None:
-                    asked.future.set_exception(answer.refusal.error())
-                else:
-                    asked.future.set_result(asked.read(answer.body))
+                if asked is not None and not asked.future.done():
+                    self._settle(asked, answer)
         except (ConnectionError, asyncio.IncompleteReadError, msgspec.MsgspecError):
             return
         finally:
