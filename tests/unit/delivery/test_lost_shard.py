@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from arke.app import ruling_of
 from arke.delivery.bookkeeper import Bookkeeper
@@ -17,7 +18,11 @@ from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
-from integration.engine.shards import NotingPoster
+from reachable import Reachable
+
+if TYPE_CHECKING:
+    from arke.delivery.https.ports import Answer
+    from arke.delivery.https.request import OutboundRequest
 
 
 class Refusing:
@@ -40,6 +45,13 @@ class Anothers(SqliteShardStore):
     async def tidy(self) -> None:
         self.asked += 1
         raise Fenced("another owner")
+
+
+class Silent(Reachable):
+    """A network that nothing may leave through."""
+
+    async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
+        raise AssertionError(f"{request.message} left")
 
 
 def offered(error: StoreUnavailable) -> int:
@@ -68,7 +80,7 @@ def test_housekeeping_ends_with_the_shard() -> None:
         shard = Shard(
             store,
             Ruling(Catalog(), 0, {}),
-            wire=Wire(NotingPoster(), Secrets()),
+            wire=Wire(Silent(), Secrets()),
             clock=VirtualClock(loop, 1_800_000_000.0),
             compiler=InlineCommitter(),
             load_ruling=ruling_of,
