@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.delivery.body import BodyBuilder
     from arke.delivery.channel import Wire
+    from arke.delivery.gate import Gate
     from arke.delivery.https.ports import Answer
     from arke.delivery.observer import FiguresObserver
     from arke.delivery.window import Key, OpenDevice, Part
@@ -82,6 +83,7 @@ class Sender:
         self.pace = Pace(self._gate.bucket if self._gate is not None else None)
         self._line = RetryLine(self.pace)
         self.in_flight: set[asyncio.Task[None]] = set()
+        self._at_gate: set[asyncio.Task[None] | None] = set()
         self._behind: set[asyncio.Task[None]] = set()
         self._on_the_way: dict[str, Sequence[Part]] = {}
         self._connecting: asyncio.Task[None] | None = None
@@ -176,11 +178,12 @@ class Sender:
         it goes behind real time.
         """
         self.pace.take(asyncio.get_running_loop().time())
-        if self._gate is not None:
-            self._gate.takes(self._owner.freed)
         work = self._send(destination, key, parts, run, probe=self.circuit.sent())
         task = asyncio.create_task(work)
         self.in_flight.add(task)
+        if self._gate is not None:
+            self._gate.takes(self._owner.freed)
+            self._at_gate.add(task)
         if behind:
             self._behind.add(task)
         task.add_done_callback(self._landed)
@@ -214,8 +217,14 @@ class Sender:
         self.in_flight.discard(task)
         self._behind.discard(task)
         if self._gate is not None:
-            self._gate.landed()
+            self._leave_gate(self._gate, task)
         self._owner.freed()
+
+    def _leave_gate(self, gate: Gate, task: asyncio.Task[None] | None) -> None:
+        """No request of a message is to come: its room is others', however long the store takes for its outcome."""
+        if task in self._at_gate:
+            self._at_gate.discard(task)
+            gate.landed()
 
     # --- an endpoint that cannot be reached ---------------------------------------------------------------
 
@@ -241,8 +250,16 @@ class Sender:
     # --- one message ------------------------------------------------------------------------------------
 
     async def _send(
-        self, destination: Destination, key: Key, parts: Sequence[Part], run: int | None, *, probe: bool
+        self,
+        destination: Destination,
+        key: Key,
+        parts: Sequence[Part],
+        run: int | None,
+        *,
+        probe: bool,
+        more: bool = False,
     ) -> None:
+        """`more`: requests of the same room are to come."""
         dpid, kind, share = key
         at = self._clock.now()
         spoken = kind if kind != OWED else "realtime" if destination.realtime else BATCH
@@ -253,7 +270,7 @@ class Sender:
             )
             fitting = _fitting(destination, body, len(parts))
             if fitting < len(parts) and len(parts) > 1:
-                await self._send_in_pieces(destination, key, parts, run, fitting, probe=probe)
+                await self._send_in_pieces(destination, key, parts, run, fitting, probe=probe, more=more)
                 return
             message = msgspec.structs.replace(message, body=body)
             self._on_the_way[message.id] = parts
@@ -261,13 +278,15 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - whatever it is, these devices are owed and the lane goes on
             if len(parts) > 1 and not message.body:
                 # One user's data broke the body: the others go without it.
-                await self._send_in_pieces(destination, key, parts, run, 1, probe=probe)
+                await self._send_in_pieces(destination, key, parts, run, 1, probe=probe, more=more)
                 return
             code = error.code if isinstance(error, ArkeError) else "internal"
             log.error("delivery_failed", destination=destination.id, error=type(error).__name__)
             delivery = Delivery(False, code, attempts=0, sent=False)
         finally:
             self._on_the_way.pop(message.id, None)
+        if self._gate is not None and not more:
+            self._leave_gate(self._gate, asyncio.current_task())
         self._learn(delivery, refused_before=share > 0, probe=probe)
         done = self._clock.now()
         latencies_s = [done - part.device.accepted for part in parts]
@@ -283,13 +302,15 @@ class Sender:
         users: int,
         *,
         probe: bool,
+        more: bool,
     ) -> None:
         """The same as several messages of so many users at most, one after the other."""
         for start in range(0, len(parts), users):
             piece = parts[start : start + users]
             if start and await self._line.turn(message_id(destination.id, piece, run)):
                 self._line.answered()
-            await self._send(destination, key, piece, run, probe=probe)
+            left = more or start + users < len(parts)
+            await self._send(destination, key, piece, run, probe=probe, more=left)
 
     def _learn(self, delivery: Delivery, *, refused_before: bool, probe: bool) -> None:
         """What the end of a message says of the endpoint. That it takes no users of a size it was never sent, and
@@ -333,9 +354,9 @@ class Sender:
             return False
         if not await self._line.turn(message.id):
             return False
-        if self._lease is None or await self._lease.wait():
+        if self._may_send:
             return True
-        self._line.answered()
+        self._line.answered()  # when it may again nobody knows, and others wait for its room
         return False
 
     def answered(self) -> None:

@@ -88,3 +88,21 @@ def test_a_retry_does_not_leave_after_the_shard_is_lost(tmp_path: Path) -> None:
             assert await shard.store.owed_counts() == {1: 1}
 
     asyncio.run(play())
+
+
+def test_a_retry_does_not_wait_for_a_lease_that_has_run_out(tmp_path: Path) -> None:
+    """Nobody knows when the store will say again whose the shard is, and it would keep others' room until then."""
+
+    async def play() -> None:
+        proofs, poster = Proofs(), NotingPoster(status=500)
+        poster.gate.clear()
+        async with running_shard(open_store(tmp_path), poster, lease=proofs.lease()) as shard:
+            await shard.submit([sight(1)])
+            await eventually(lambda: poster.posted, "the first attempt")
+            proofs.now += LEASE_S
+            poster.gate.set()
+            await told(shard)
+            assert len(poster.posted) == 1
+            assert await shard.store.owed_counts() == {1: 1}
+
+    asyncio.run(play())

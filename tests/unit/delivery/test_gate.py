@@ -17,6 +17,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
+from arke.errors import StoreUnavailable
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
 from arke.storage.committer import InlineCommitter
@@ -24,6 +25,7 @@ from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from patience import eventually
 from reachable import Reachable
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from arke.delivery.https.request import OutboundRequest
     from arke.operations.engine import Engine
+    from arke.storage.ports.shard import GroupWrites
 
 DPID = 12345
 SHARDS = 8
@@ -219,6 +222,48 @@ def test_no_shard_waits_for_the_others_to_have_told_everything() -> None:
     assert len(first) == SHARDS
     assert max(first) - endpoint.at[0] <= 2 * SHARDS * TOOK_S
     assert last[0] - endpoint.at[0] >= 160 * TOOK_S
+
+
+def test_a_message_that_is_too_large_has_its_room_for_all_its_pieces() -> None:
+    loop = VirtualTimeLoop()
+    endpoint = Endpoint()
+
+    async def play() -> None:
+        worker = Worker(endpoint, VirtualClock(loop, 1_800_000_000.0), SHARDS, SHARDS)
+        await worker.tell(
+            200, max_concurrency=2, max_users_per_request=20, max_bytes_per_request=600, linger_ms=1_000
+        )
+        await worker.stop()
+
+    run_virtual(play(), loop)
+    assert endpoint.most == 2
+    assert len(endpoint.took) > 200 / 20
+
+
+def test_a_store_that_is_away_takes_no_room_of_the_others() -> None:
+    """What a destination was told is recorded once its shard's store is back; others go on telling it meanwhile."""
+    loop = VirtualTimeLoop()
+    endpoint = Endpoint()
+
+    async def play() -> None:
+        worker = Worker(endpoint, VirtualClock(loop, 1_800_000_000.0), 2, 2)
+        away, there = worker.shards
+        await worker.tell(0, max_concurrency=1)
+        await worker.engine.events.ingest(seen(0, 20))
+        commit = away.store.commit
+        away.store.commit = refused  # type: ignore[method-assign]
+        await eventually(lambda: there.lanes[7].idle, "the other shard to have told everything")
+        assert not away.lanes[7].idle
+        away.store.commit = commit  # type: ignore[method-assign]
+        await worker.engine.drain(600)
+        await worker.stop()
+
+    async def refused(writes: GroupWrites) -> None:
+        raise StoreUnavailable("the server is down")
+
+    run_virtual(play(), loop)
+    assert endpoint.most == 1
+    assert Counter(endpoint.took) == {200: 20}
 
 
 def test_without_bounds_nobody_waits() -> None:
