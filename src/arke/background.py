@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from arke.errors import Overloaded, Unavailable
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -17,6 +18,8 @@ T = TypeVar("T")
 POSTPONED = (Unavailable, Overloaded)
 """Errors after which the same may work a moment later."""
 
+log = get_logger("background")
+
 
 class Background:
     """The background tasks of one owner, who stops them."""
@@ -25,10 +28,16 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run it until it ends, or until `stop`."""
+        """Run it until it ends, or until `stop`. Nobody awaits it: what it dies of is logged."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("task_died", task=task.get_name(), error=type(error).__name__)
 
     @property
     def running(self) -> bool:

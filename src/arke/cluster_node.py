@@ -8,6 +8,7 @@ import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -24,7 +25,9 @@ from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
 from arke.cluster_app import ShardTaker, check_cluster, copies_of, kafka_of, servers_of
+from arke.delivery.https.tls_files import file_problems
 from arke.delivery.secrets import resolve_secret
+from arke.domain.catalog import Tls
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger
@@ -52,7 +55,6 @@ from arke.transport.postgres.refused import PRUNED_EVERY_S, PostgresRefused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from arke.cluster.role import Role
     from arke.onboarding.service import Onboarding
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 SAID_EVERY_S: Final = 1.0
 FOLLOWED_EVERY_S: Final = 0.5
 SPOOL_FOLDER: Final = "spool"
+ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nobody is let in by this
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 log = get_logger("node")
@@ -94,7 +97,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(settings.cluster))
-        address = settings.cluster.advertise or _address(listener)
+        address = _address(settings.cluster, listener)
         directory = PostgresDirectory(server, connections=settings.cluster.connections)
         shards = await directory.shards(settings.cluster.shards)
         database = Database(server, 1)
@@ -209,6 +212,8 @@ def trust_of(cluster: Cluster) -> Trust:
     certificates = (
         Certificates(cluster.ca_file, cluster.cert_file, cluster.key_file) if cluster.ca_file else None
     )
+    if certificates is not None:
+        _check_certificates(certificates)
     if not (cluster.secret or certificates):
         host, _ = host_and_port(cluster.peers, "cluster.peers")
         if host not in LOOPBACK:
@@ -216,6 +221,21 @@ def trust_of(cluster: Cluster) -> Trust:
                 f"cluster.peers: {cluster.peers} is open to others: set cluster.secret, or certificates"
             )
     return Trust(resolve_secret(cluster.secret).encode() if cluster.secret else None, certificates)
+
+
+def _check_certificates(files: Certificates) -> None:
+    """Raises SettingsError for files that are not there or cannot be used."""
+    for option, path in msgspec.structs.asdict(files).items():
+        try:
+            with Path(path).open("rb"):
+                pass
+        except OSError as error:
+            raise SettingsError(f"cluster.{option}: {path}: {error.strerror}") from None
+    profile = Tls(ca_file=files.ca_file, client_cert=files.cert_file, client_key=files.key_file)
+    for problem in file_problems(profile):
+        if not problem.doubt:
+            message = problem.message.replace("client_cert", "cert_file").replace("client_key", "key_file")
+            raise SettingsError(f"cluster.{message} ({problem.hint})")
 
 
 def _listener(cluster: Cluster) -> socket.socket:
@@ -227,8 +247,19 @@ def _listener(cluster: Cluster) -> socket.socket:
         raise SettingsError(f"cluster.peers: cannot listen on {cluster.peers}: {error.strerror}") from None
 
 
-def _address(listener: socket.socket) -> str:
+def _address(cluster: Cluster, listener: socket.socket) -> str:
+    """Where others reach this node. Raises SettingsError where nobody could tell."""
     host, port = listener.getsockname()[:2]
+    if cluster.advertise:
+        _, advertised = host_and_port(cluster.advertise, "cluster.advertise")
+        if not advertised:
+            raise SettingsError("cluster.advertise: others cannot ask at port 0")
+        return cluster.advertise
+    if host in ANYWHERE:
+        raise SettingsError(
+            f"cluster.advertise: cluster.peers is every address of this machine ({cluster.peers}):"
+            f" say at which one others reach it, for example {socket.gethostname()}:{port}"
+        )
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from arke.background import Background, Pause, every, retry, until
 from arke.errors import InvalidInput, ShardDown
@@ -126,3 +127,28 @@ def test_waiting_until_idle_ends_with_the_tasks_or_its_time() -> None:
         assert now() - start == 3.0
 
     play(story())
+
+
+def test_what_a_task_dies_of_is_logged_without_what_it_says() -> None:
+    async def dies() -> None:
+        raise KeyError("somebody")
+
+    async def story() -> None:
+        background = Background()
+        background.spawn(dies(), "the-task")
+        background.spawn(asyncio.sleep(9), "another")
+        await asyncio.sleep(1)
+        assert runs(background)
+        await background.stop()
+
+    with structlog.testing.capture_logs() as lines:
+        play(story())
+    assert lines == [
+        {
+            "component": "background",
+            "event": "task_died",
+            "task": "the-task",
+            "error": "KeyError",
+            "log_level": "error",
+        }
+    ]

@@ -79,10 +79,13 @@ class Leadership:
             await self._led.begin()
         except Unavailable as error:
             log.warning("lead_postponed", code=error.code)
-            await self._led.end()
+        except Exception as error:  # noqa: BLE001 - whatever it was: nobody else leads as long as we ask to
+            log.error("lead_failed", error=type(error).__name__)
+        else:
+            self.leads = True
+            log.info("leads", turn=turn)
             return
-        self.leads = True
-        log.info("leads", turn=turn)
+        await self._led.end()
 
     async def _end(self) -> None:
         if self.leads:

@@ -93,6 +93,8 @@ class Worker:
                 return await self._taking.take(number)
             except POSTPONED as error:
                 log.warning("shard_not_taken", shard=number, code=error.code)
+            except Exception as error:  # noqa: BLE001 - nobody else takes it as long as it is ours
+                log.error("shard_not_taken", shard=number, error=type(error).__name__)
             await asyncio.sleep(pause_s)
         return None
 

@@ -135,6 +135,9 @@ class Onboarding:
                 if not isinstance(error, FileNotFoundError):  # a full disk, say: it comes again
                     self._waiting.put_nowait(ticket)
                     await asyncio.sleep(PAUSE.first_s)
+            except InvalidInput as error:  # it was withdrawn, or another node has loaded it
+                log.warning("load_dropped", code=error.code)
+                self._known.discard(ticket)
             except Unavailable as error:
                 log.warning("load_postponed", code=error.code)
                 self._waiting.put_nowait(ticket)

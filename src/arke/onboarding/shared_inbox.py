@@ -62,13 +62,16 @@ class SharedInbox:
         return msgspec.json.decode((await self._found(ticket)).job, type=Waiting)
 
     async def fetch(self, ticket: str) -> Path:
-        """Bring it here."""
+        """Bring it here. Raises InvalidInput where another node has loaded it meanwhile: its parts go with that."""
         await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         path, number = self._folder / ticket, 0
         with path.open("wb") as file:
             while (body := await self._uploads.part(ticket, number)) is not None:
                 await asyncio.to_thread(file.write, body)
                 number += 1
+        if (await self._found(ticket)).receipt is not None:
+            await asyncio.to_thread(path.unlink)
+            raise no_file(ticket)
         return path
 
     async def show(self, ticket: str, lines: int, total: int) -> None:

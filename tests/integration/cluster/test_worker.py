@@ -19,7 +19,7 @@ from arke.delivery.channel import Wire
 from arke.delivery.lease import Lease
 from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId
-from arke.errors import Fenced, ShardDown, ShardMoved
+from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable
 from arke.shard.commands import Done, Seen, Sight, Taken, Withdraw
 from arke.shard.protocol import AskProfile, AskStatus, Drain
 from arke.shard.shard import Shard
@@ -61,8 +61,13 @@ class Node:
         self.worker = Worker(self)
         self.fenced = False
         self.proved = True
+        self.broken: Exception | None = None
+        """What the next shard is not taken for."""
 
     async def take(self, number: int) -> FedShard:
+        if self.broken is not None:
+            error, self.broken = self.broken, None
+            raise error
         store = SqliteShardStore(
             self._folder / f"shard-{number:02d}.db", committer=ThreadCommitter(f"store-{number}")
         )
@@ -149,6 +154,20 @@ def test_a_fast_node_asks_nobody_what_came_of_an_event() -> None:
         usual = OwnedShard(SHARD, log, NobodyIsAsked())
         assert await usual.append([sight(1)], evaluated=False) == [Taken()]
         assert len(log.messages[SHARD]) == 2
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), LogGap("a gap"), OSError("no room")])
+def test_a_shard_that_is_not_taken_at_first_is_taken_later(tmp_path: Path, error: Exception) -> None:
+    """Whatever it was: as long as it is ours, nobody else takes it."""
+
+    async def play() -> None:
+        node = Node(tmp_path, MemoryLog(), NotingPoster())
+        node.broken = error
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        await node.worker.stop()
 
     asyncio.run(play())
 

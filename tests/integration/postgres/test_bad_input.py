@@ -229,6 +229,43 @@ def test_a_node_before_the_cluster_is_made(commands: Commands, server: PostgresS
     assert (code, "there is no cluster in it: run `arke cluster init`" in said) == (TRY_AGAIN, True)
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('secret = "env:PG_OF_TEST"', "cluster.advertise: cluster.peers is every address of this machine"),
+        (
+            'secret = "env:PG_OF_TEST"\nadvertise = "worker-3"',
+            "cluster.advertise: 'worker-3' is not host:port",
+        ),
+        ("", "cluster.peers: 0.0.0.0:0 is open to others"),
+        ('ca_file = "ca.pem"', "cluster.ca_file: ca_file, cert_file and key_file belong together"),
+        (
+            'ca_file = "ca.pem"\ncert_file = "ca.pem"\nkey_file = "gone.pem"',
+            "cluster.key_file: gone.pem: No such file",
+        ),
+        (
+            'ca_file = "ca.pem"\ncert_file = "empty.pem"\nkey_file = "empty.pem"',
+            "cluster.cert_file: the file is empty",
+        ),
+        (
+            'ca_file = "ca.pem"\ncert_file = "ca.pem"\nkey_file = "ca.pem"',
+            "cluster.key_file: there is no private key in the file",
+        ),
+    ],
+    ids=["anywhere", "no port", "open", "alone", "gone", "empty", "no key"],
+)
+def test_what_nodes_show_each_other(
+    commands: Commands, founded: PostgresServer, lines: str, said: str
+) -> None:
+    trustme.CA().cert_pem.write_to_path(str(commands.folder / "ca.pem"))
+    (commands.folder / "empty.pem").touch()
+    commands.settings(*lines.splitlines())
+    settings = commands.folder / "arke.toml"
+    settings.write_text(settings.read_text().replace('peers = "127.0.0.1:0"', 'peers = "0.0.0.0:0"'))
+    code, complaint = commands.run("up", PG_OF_TEST=within("founded")(founded))
+    assert (code, said in complaint) == (WRONG, True), complaint
+
+
 def test_the_data_of_an_engine_without_a_cluster(commands: Commands, founded: PostgresServer) -> None:
     """It would not be used, and nobody would notice."""
     data = commands.folder / "data"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from arke.errors import InvalidInput
@@ -62,6 +63,28 @@ def test_what_one_node_takes_another_one_loads(database: Database, tmp_path: Pat
         assert not list((tmp_path / "b").iterdir())
         assert await database.rows("SELECT DISTINCT ticket FROM upload_part") == [(tickets[0],)]
 
+    asyncio.run(play())
+
+
+def test_what_another_node_has_loaded_meanwhile_is_not_half_loaded(
+    database: Database, tmp_path: Path
+) -> None:
+    class Interrupted(PostgresUploads):
+        """The leader before is still there while the next one brings a file."""
+
+        async def part(self, ticket: str, number: int) -> bytes | None:
+            if number == 1:
+                await self.finish(ticket, msgspec.json.encode(receipt))
+            return await super().part(ticket, number)
+
+    async def play() -> None:
+        inbox = SharedInbox(Interrupted(database), tmp_path)
+        ticket = await inbox.receive(NAME, JOB, sent(CONTENT))
+        with pytest.raises(InvalidInput, match="there is no file"):
+            await inbox.fetch(ticket)
+        assert not list(tmp_path.iterdir())
+
+    receipt = Receipt(file="first", kind="trait", state="done")
     asyncio.run(play())
 
 

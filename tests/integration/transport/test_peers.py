@@ -16,7 +16,7 @@ from arke.shard.protocol import AskHeld, Compact, Question
 from arke.transport.peers.door import PeerDoor
 from arke.transport.peers.peer import Peer
 from arke.transport.peers.trust import GREETING, Certificates, Trust
-from patience import eventually
+from patience import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SECRET = Trust(secret=b"a secret that all nodes know")
 QUESTION = AskHeld(("701:somebody",))
+UNREADABLE = "701:unreadable"
 
 
 class Shard:
@@ -37,6 +38,8 @@ class Shard:
     async def call(self, question: Question[Any]) -> Any:
         self.asked += 1
         if isinstance(question, AskHeld):
+            if UNREADABLE in question.homes:
+                return "an answer of another version"
             return {home: Held(heard=7) for home in question.homes}
         if isinstance(question, Compact):
             await self.gate.wait()
@@ -89,6 +92,16 @@ def test_questions_are_answered_by_the_shard_they_are_for_at_once_and_refused_as
                 await node.ask(3, cast("Question[None]", _another()))
             with pytest.raises(ShardMoved):
                 await node.ask(5, QUESTION)
+
+    asyncio.run(play())
+
+
+def test_who_is_answered_what_nobody_can_read_is_told_so_and_may_ask_again() -> None:
+    async def play() -> None:
+        async with door(SECRET, {3: Shard()}) as port, peer(port, SECRET) as node:
+            with pytest.raises(ShardDown, match="cannot be read"):
+                await node.ask(3, AskHeld((UNREADABLE,)))
+            assert await node.ask(3, QUESTION) == {"701:somebody": Held(heard=7)}
 
     asyncio.run(play())
 
@@ -164,6 +177,30 @@ def test_a_node_that_goes_away_leaves_no_question_waiting_and_is_asked_again_whe
         assert await node.ask(0, QUESTION)
         await node.close()
         await again.stop()
+
+    asyncio.run(play())
+
+
+def test_who_waits_no_longer_for_a_greeting_leaves_no_connection() -> None:
+    async def play() -> None:
+        greeted, left = asyncio.Event(), asyncio.Event()
+
+        async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(len(GREETING))
+            greeted.set()
+            await reader.read(-1)
+            left.set()
+            writer.close()
+
+        server = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+        async with server, peer(server.sockets[0].getsockname()[1], SECRET) as node:
+            asking = asyncio.create_task(node.ask(0, QUESTION))
+            await greeted.wait()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            async with asyncio.timeout(PATIENCE_S):
+                await left.wait()
 
     asyncio.run(play())
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from arke.errors import ArkeError
     from arke.shard.protocol import Question
+    from arke.transport.frames import Answer
 
 A = TypeVar("A")
 
@@ -106,24 +107,37 @@ class Peer:
                     limit=STREAM_LIMIT_BYTES,
                 )
                 await greet(reader, writer, self._trust)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except BaseException as error:
             if writer is not None:
                 writer.close()
+            if not isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError):
+                raise
             why = str(error) if isinstance(error, Untrusted) else type(error).__name__
             raise ShardDown(f"the node at {self._host}:{self._port} cannot be asked: {why}") from error
         return reader, writer
+
+    def _settle(self, asked: _Asked, answer: Answer) -> None:
+        """Raises MsgspecError, and whoever asked is told, where a node of another version answers what nobody reads
+        here.
+        """
+        if answer.refusal is not None:
+            asked.future.set_exception(answer.refusal.error())
+            return
+        try:
+            asked.future.set_result(asked.read(answer.body))
+        except msgspec.MsgspecError:
+            asked.future.set_exception(
+                ShardDown(f"the node at {self._host}:{self._port} answers what cannot be read here")
+            )
+            raise
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 answer = decode_answer(await read_frame(reader))
                 asked = self._asked.pop(answer.number, None)
-                if asked is None or asked.future.done():
-                    continue
-                if answer.refusal is not None:
-                    asked.future.set_exception(answer.refusal.error())
-                else:
-                    asked.future.set_result(asked.read(answer.body))
+                if asked is not None and not asked.future.done():
+                    self._settle(asked, answer)
         except (ConnectionError, asyncio.IncompleteReadError, msgspec.MsgspecError):
             return
         finally:

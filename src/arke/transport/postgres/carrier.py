@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SQL: Final = statements(Path(__file__).parent / "queries" / "log.sql")
 TOGETHER_BYTES: Final = 4 * 1024 * 1024
-SHUT_DOWN: Final = "57P"
-"""Class of errors of a server that ends connections, whatever they had committed."""
+NOBODY_KNOWS: Final = ("57P", "08")
+"""Errors of a server that ends connections, and of a pooler that lost its server: whatever was committed."""
 
 
 class PostgresCarrier:
@@ -68,7 +68,7 @@ class PostgresCarrier:
                 SQL["append"], (shards, [message.body() for message in messages]), binary=True
             ).fetchall()
         except psycopg.Error as error:
-            if error.sqlstate is None or error.sqlstate.startswith(SHUT_DOWN):
+            if connection.closed or error.sqlstate is None or error.sqlstate.startswith(NOBODY_KNOWS):
                 raise ShardDown(
                     f"the log went away ({described(error)}): nobody knows whether it has the events"
                 ) from error

@@ -75,6 +75,8 @@ class LeaseAssignment:
             except StoreUnavailable as error:
                 log.warning("lease_not_renewed", message=str(error))
             else:
+                if time.monotonic() - asked_at > LEASE_S:
+                    continue  # the lease that this answer speaks of may have ended: others may have the shards
                 self._proved_at = asked_at
                 self._see(owner, state, giving)
             await asyncio.sleep(RENEW_S)

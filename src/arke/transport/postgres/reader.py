@@ -14,8 +14,6 @@ from arke.storage.sql_files import statements
 from arke.transport.stream import BufferedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from arke.storage.postgres.connection import Connection, Session
     from arke.transport.ports import RefusedMessages
     from arke.transport.stream import Fetched
@@ -28,6 +26,7 @@ OF_EACH: Final = 16
 TOGETHER: Final = 128
 """Messages fetched at a time, of one shard and of all; each has up to 256 KB, or one event."""
 TRIM_S: Final = 2.0
+UNREACHABLE_S: Final = 2.0
 
 log = get_logger("log")
 
@@ -70,7 +69,6 @@ class PostgresReader:
         pauses = iter(LOOK_AGAIN)
         trim_at = 0.0
         while True:
-            found = False
             try:
                 found = await self._look()
                 if (now := asyncio.get_running_loop().time()) >= trim_at:
@@ -78,16 +76,18 @@ class PostgresReader:
                     await self._trim()
             except StoreUnavailable as error:
                 log.warning("log_unreachable", message=str(error))
-                pauses = iter([TRIM_S])
+                await self._pause(UNREACHABLE_S)
+                continue
             if found:
                 pauses = iter(LOOK_AGAIN)
             else:
-                await self._pause(pauses)
+                await self._pause(next(pauses))
 
-    async def _pause(self, pauses: Iterator[float]) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Until then, or until another stream is opened."""
         self._opened.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(next(pauses)):
+            async with asyncio.timeout(seconds):
                 await self._opened.wait()
 
     async def _look(self) -> bool:
