@@ -201,7 +201,7 @@ class PartitionReader:
             event = read_event(self._with.format, body, message.at, now, self._with.ingest)
         except EventError as problem:
             self._with.ingest.figures.ids_dropped.update(problem.id_codes)
-            return problem
+            return EventError(problem.reason, problem.message)  # the other one holds on to all that was read
         if event.event_id is not None:
             return event
         where = (self.key.topic, self.key.number, self.progress.life, *place)
