@@ -268,9 +268,10 @@ class Shard:
 
     async def submit(self, commands: list[Command], seen_to: int = 0) -> list[Result]:
         """Apply commands; returns when they are durable. `seen_to`: the number in the log up to which sightings
-        are in the store afterwards. Raises Overloaded, StoreUnavailable.
+        are in the store afterwards, and may be all there is: of some messages nothing can be read. Raises
+        Overloaded, StoreUnavailable.
         """
-        if not commands:
+        if not commands and not seen_to:
             return []
         if self._stopping:
             raise StoreUnavailable("the shard is stopping")
@@ -279,7 +280,8 @@ class Shard:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
         commands, held = await self._hold(commands)
         try:
-            return await self._enqueue(commands, seen_to if seen else 0)
+            # Of others, which may have been held, it says nothing: sightings behind them may be there already.
+            return await self._enqueue(commands, seen_to if seen or not commands else 0)
         finally:
             self._release(held)
 

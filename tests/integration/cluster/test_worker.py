@@ -215,6 +215,23 @@ def test_what_changes_nothing_is_taken_too_and_the_log_may_forget_it(tmp_path: P
     asyncio.run(play())
 
 
+def test_a_message_that_nothing_can_be_read_of_is_taken_too(tmp_path: Path) -> None:
+    """Though nothing comes behind it: who asks behind all that the log has would wait for the next event."""
+
+    async def play() -> None:
+        log = MemoryLog()
+        node = Node(tmp_path, log, NotingPoster())
+        await log.append(SHARD, [])
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        fed = node.worker.shards[SHARD]
+        await eventually(lambda: not fed.behind, "the log to be taken")
+        await eventually(lambda: fed.shard.recorded == 1, "the store to say so")
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
 def test_a_worker_that_is_fenced_sends_nothing_more_and_takes_the_shard_anew_if_it_is_to(
     tmp_path: Path,
 ) -> None:
