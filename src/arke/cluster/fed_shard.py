@@ -47,7 +47,9 @@ class FedShard:
         renew: Callable[[], Awaitable[None]],
         gone: Callable[[int], None],
     ) -> None:
-        """`renew` proves to the store that the shard is still ours. `gone` is called, once, when it is not."""
+        """`renew` proves to the store that the shard is still ours. `gone` is called, once, when it is not, or the
+        shard broke.
+        """
         self.number = number
         self.shard = shard
         self._stream = stream
@@ -68,6 +70,7 @@ class FedShard:
         self._running = asyncio.create_task(self._fed(), name=f"feed-{self.number}")
         self._background.spawn(self._read(), f"read-{self.number}")
         self._background.spawn(self._renewed(), f"renew-{self.number}")
+        self._background.spawn(self._watched(), f"watch-{self.number}")
 
     @property
     def behind(self) -> int:
@@ -134,6 +137,10 @@ class FedShard:
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.wake()
+
+    async def _watched(self) -> None:
+        await self.shard.broke.wait()
+        self._is_gone()
 
     def _is_gone(self) -> None:
         if not self._closed:
