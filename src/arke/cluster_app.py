@@ -278,8 +278,8 @@ class ShardTaker:
         self.gone: Callable[[int], None] = _nobody
 
     async def take(self, number: int) -> FedShard:
-        store, silent_s, taken_at = await self._taken(number)
-        lease = Lease(lambda: store.proved_at, opens_at=taken_at + silent_s)
+        store, opens_at = await self._taken(number)
+        lease = Lease(lambda: store.proved_at, opens_at=opens_at)
         wire = msgspec.structs.replace(
             self._wire, poster=_Shared(self._wire.poster), gates=self._gates, lease=lease
         )
@@ -299,17 +299,22 @@ class ShardTaker:
         except BaseException:
             await shard.stop()
             raise
-        return FedShard(number, shard, stream, lease, store.prove, self.gone)
+        fed = FedShard(number, shard, stream, lease, store.prove, self.gone)
+        store.on_fenced = fed.fenced
+        return fed
 
-    async def _taken(self, number: int) -> tuple[PostgresShardStore, float, float]:
-        """The store, how long nothing may leave, and since when: messages of the owner before may be under way."""
+    async def _taken(self, number: int) -> tuple[PostgresShardStore, float]:
+        """The store, and until when nothing may leave: messages of the owner before may be under way."""
         place = await self._map.of(number)
         if place.target is not None:
             raise StoreUnavailable(f"shard {number} is being moved to {place.target}")
         writing, reading = self._sessions_with(place.server)
         taken = await take_shard(writing, number, self._name, above=place.epoch)
-        store = PostgresShardStore(taken, writing=writing, reading=reading, let_go=self._map.let_go)
-        return store, 0.0 if taken.clean else LEASE_S + self._wire.timeout_s, taken.taken_at
+        opens_at = taken.taken_at + (0.0 if taken.clean else LEASE_S + self._wire.timeout_s)
+        store = PostgresShardStore(
+            taken, writing=writing, reading=reading, let_go=self._map.let_go, silent_until=opens_at
+        )
+        return store, opens_at
 
     def _sessions_with(self, server: str) -> tuple[ShardSession, ShardSession]:
         """For writing and for reading; those of a server that is down hold up no others."""

@@ -59,8 +59,10 @@ class FedShard:
         self._answers = Answers(shard.recorded)
         self._room = asyncio.Event()
         self._feed = Feed(f"{number}", shard, self._answers, self._room.set)
-        self._background = Background()
+        self._reading = Background()
+        self._renewing = Background()
         self._running: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closed = False
         self._gap = False
         self._held = False
@@ -68,9 +70,9 @@ class FedShard:
     def start(self) -> None:
         """Take what the log brings, from where the store has it."""
         self._running = asyncio.create_task(self._fed(), name=f"feed-{self.number}")
-        self._background.spawn(self._read(), f"read-{self.number}")
-        self._background.spawn(self._renewed(), f"renew-{self.number}")
-        self._background.spawn(self._watched(), f"watch-{self.number}")
+        self._reading.spawn(self._read(), f"read-{self.number}")
+        self._reading.spawn(self._watched(), f"watch-{self.number}")
+        self._renewing.spawn(self._renewed(), f"renew-{self.number}")
 
     @property
     def behind(self) -> int:
@@ -93,7 +95,7 @@ class FedShard:
         try:
             await self._feed.run()
         except Fenced:
-            self._is_gone()
+            self.fenced()
 
     async def _read(self) -> None:
         while not self._closed:
@@ -128,45 +130,59 @@ class FedShard:
             if not await self.shard.record_taken():
                 await self._renew()
         except Fenced:
-            self._is_gone()
+            self.fenced()
             return
         except Unavailable as error:
             log.error("shard_not_renewed", shard=self.number, code=error.code)
             return
-        self._stream.taken(self.shard.recorded)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next proof may succeed
+            log.error("shard_not_renewed", shard=self.number, error=type(error).__name__)
+            return
+        if not self._closed:
+            self._stream.taken(self.shard.recorded)
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.wake()
 
     async def _watched(self) -> None:
+        """A shard that broke is as lost as one that another owns."""
         await self.shard.broke.wait()
-        self._is_gone()
+        self.fenced()
 
-    def _is_gone(self) -> None:
+    def fenced(self) -> None:
+        """The store says that the shard is another's: nothing leaves any more, also while it is being stopped."""
+        self.lease.lose()
         if not self._closed:
             self._closed = True
-            self.lease.lose()
             self._gone(self.number)
 
     # --- life -------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
-        """Let lanes finish what is in flight, and commit it."""
-        await self._close()
-        await self.shard.stop()
+        """Let lanes finish what is in flight, and commit it. The shard stays ours until they have."""
+        await self._end()
 
     async def drop(self) -> None:
         """Somebody else owns it: nothing leaves any more, and nothing is written."""
         self.lease.lose()
-        await self._close()
-        await self.shard.stop()
+        await self._renewing.stop()
+        await self._end()
+
+    async def _end(self) -> None:
+        try:
+            await self._close()
+            await self.shard.stop()
+        finally:
+            await self._renewing.stop()
+            if not self._stopped.done():
+                self._stopped.set_result(None)
 
     async def _close(self) -> None:
         self._closed = True
         self._stream.close()
         self._feed.close()
         self._room.set()
-        await self._background.stop()
+        await self._reading.stop()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
         with contextlib.suppress(Unavailable):
@@ -178,7 +194,21 @@ class FedShard:
     async def call(self, question: Question[A]) -> A:
         """See `ShardPort`. What is asked to be told or waited for is asked behind all that the log has by now."""
         if self._closed:
-            raise ShardMoved(f"shard {self.number} is on its way to another worker")
+            raise self._moved()
+        asking = asyncio.ensure_future(self._answer(question))
+        either: set[asyncio.Future[Any]] = {asking, self._stopped}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():  # nobody is left who would answer
+                raise self._moved()
+            return asking.result()
+        finally:
+            asking.cancel()
+
+    def _moved(self) -> ShardMoved:
+        return ShardMoved(f"shard {self.number} is on its way to another worker")
+
+    async def _answer(self, question: Question[A]) -> A:
         if isinstance(question, AskSeen):
             seen: Any = await self._seen(question)
             return cast("A", seen)

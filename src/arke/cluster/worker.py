@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from arke.transport.answering import Answering
 
 RETRY: Final = Pause(0.2, 2.0)
+FINISH_S: Final = 10.0
+"""How long what is in flight of a shard that is set aside may take."""
 ASSIGNED_WITHIN_S: Final = 10.0
 """A worker that is assigned nothing by then is one too many."""
 
@@ -143,7 +145,12 @@ class Worker:
             self._dropping.spawn(self._set_aside(number), f"aside-{number}")
 
     async def _set_aside(self, number: int) -> None:
-        await self._give_up(number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                await self._give_up(number)
+        self._again(number)
+
+    def _again(self, number: int) -> None:
         if number in self._assigned:
             self.assigned(frozenset({number}))
 
@@ -152,10 +159,15 @@ class Worker:
         shard = self._shards.pop(number, None)
         if shard is not None:
             log.warning("shard_lost", shard=number)
+            await self._dropped(shard)
+        self._again(number)
+
+    async def _dropped(self, shard: FedShard) -> None:
+        try:
             await shard.drop()
-            self.gone_figures = counted_together(self.gone_figures, shard.shard.counted())
-        if number in self._assigned:
-            self.assigned(frozenset({number}))
+        except Exception as error:  # noqa: BLE001 - whatever it is: who is to own the shard takes it again
+            log.error("shard_not_dropped", shard=shard.number, error=type(error).__name__)
+        self.gone_figures = counted_together(self.gone_figures, shard.shard.counted())
 
     async def _not_opened(self, number: int) -> None:
         opening = self._opening.get(number)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from arke.delivery.outcome import RecordDeliveries
-from arke.errors import Unavailable
+from arke.errors import Fenced, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,12 +40,14 @@ class Bookkeeper:
 
     async def record(self, report: RecordDeliveries) -> bool:
         """Retry until the store takes the report: what a destination was told must not be forgotten. False: it did
-        not take it, and the lane is stopping.
+        not take it, and the lane is stopping, or the shard is another's.
         """
         tries_left = STOPPING_TRIES
         while True:
             try:
                 await self._recorder.record(report)
+            except Fenced:
+                return False
             except Unavailable:
                 tries_left -= self.stopping
                 if not tries_left:

@@ -33,7 +33,7 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._proved_at = proved_at
-        self._opens_at = opens_at
+        self.opens_at = opens_at
         self._lasts_s = lasts_s
         self._clock = clock
         self._lost = False
@@ -42,7 +42,7 @@ class Lease:
     def holds(self) -> bool:
         """Whether a message may leave now."""
         now = self._clock()
-        return not self._lost and now >= self._opens_at and now - self._proved_at() < self._lasts_s
+        return not self._lost and now >= self.opens_at and now - self._proved_at() < self._lasts_s
 
     def lose(self) -> None:
         """Somebody else owns the shard: nothing leaves any more."""

@@ -19,7 +19,7 @@ from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
-from arke.errors import InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
     Asks,
@@ -190,8 +190,7 @@ class Shard:
         if self._stopping:
             return
         await self.walks.stop()
-        for lane in self.lanes.values():
-            await lane.stop()
+        await asyncio.gather(*(lane.stop() for lane in self.lanes.values()))
         self._stopping = True
         self._wake.set()
         for task in self._tasks[1:]:
@@ -499,6 +498,8 @@ class Shard:
                 if forgetting:
                     gone = await self._write(self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER)
                     forgetting = gone == TRIMMED_TOGETHER
+            except Fenced:
+                return
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from arke.cluster.owned_shard import OwnedShard
 from arke.cluster.worker import Worker
 from arke.cluster_app import ShardTaker
 from arke.delivery.channel import Wire
 from arke.delivery.secrets import Secrets
 from arke.domain.batch import BatchRun
-from arke.errors import ArkeError, ShardMoved
-from arke.shard.protocol import AskProfile, AskStatus, Drain, Switch
+from arke.errors import ArkeError, Fenced, ShardMoved
+from arke.shard.commands import Withdraw
+from arke.shard.protocol import AskProfile, AskStatus, Drain, Submit, Switch
 from arke.storage.ports.cluster import STORE
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.database import Database
@@ -156,6 +159,51 @@ def test_a_new_owner_is_silent_until_the_lease_of_the_one_before_is_over(server:
         assert posted_when[0] == (False, 0)
         assert not [count for held, count in posted_when if count and not held]
         await eventually(lambda: not first.worker.shards, "the one before to find out")
+        for node in (first, second):
+            await node.stop()
+
+    asyncio.run(play())
+
+
+def test_who_gives_a_shard_up_while_it_is_to_be_silent_hands_that_on(server: Server) -> None:
+    """Messages of the one that sleeps may be under way, whoever owned the shard for a moment since."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        sleeps, between, last = (Node(server, name, log, poster) for name in "abc")
+        sleeps.worker.assigned(frozenset({1}))
+        await eventually(lambda: sleeps.worker.shards, "the shard to be taken")
+        sleeps.worker._assigned.clear()
+        between.worker.assigned(frozenset({1}))
+        await eventually(lambda: between.worker.shards, "the shard to be taken")
+        silent = between.worker.shards[1].lease
+        await between.worker.revoked(frozenset({1}))
+        last.worker.assigned(frozenset({1}))
+        await eventually(lambda: last.worker.shards, "the shard to be taken")
+        assert last.worker.shards[1].lease.opens_at > silent.opens_at
+        for node in (sleeps, between, last):
+            await node.stop()
+
+    asyncio.run(play())
+
+
+def test_whatever_finds_that_a_shard_is_anothers_has_it_dropped(server: Server) -> None:
+    """Also what no event and no proof brought."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        first, second = Node(server, "a", log, poster), Node(server, "b", log, poster)
+        first.worker.assigned(frozenset({1}))
+        await eventually(lambda: first.worker.shards, "the shard to be taken")
+        fed = first.worker.shards[1]
+        await fed._renewing.stop()
+        first.worker._assigned.clear()
+        second.worker.assigned(frozenset({1}))
+        await eventually(lambda: second.worker.shards, "the shard to be taken")
+        with pytest.raises(Fenced):
+            await fed.call(Submit([Withdraw(device(1), 1, "opt_out")], 0))
+        assert not fed.lease.holds
+        await eventually(lambda: not first.worker.shards, "the shard to be dropped")
         for node in (first, second):
             await node.stop()
 

@@ -12,6 +12,7 @@ import pytest
 
 from arke.app import ruling_of
 from arke.clock import SystemClock
+from arke.cluster import worker as workers
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.owned_shard import OwnedShard
 from arke.cluster.worker import Worker
@@ -20,8 +21,8 @@ from arke.delivery.lease import Lease
 from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId
 from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable
-from arke.shard.commands import Done, Seen, Sight, Taken, Withdraw
-from arke.shard.protocol import AskProfile, AskStatus, Drain
+from arke.shard.commands import Done, Erase, Seen, Sight, Taken, Withdraw
+from arke.shard.protocol import AskProfile, AskStatus, Drain, Submit
 from arke.shard.shard import Shard
 from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.store import SqliteShardStore
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from arke.errors import ArkeError
     from arke.shard.protocol import Question
+    from arke.storage.ports.shard import GroupWrites
 
 A = TypeVar("A")
 SHARD = 3
@@ -61,10 +63,16 @@ class Node:
         self.worker = Worker(self)
         self.fenced = False
         self.proved = True
+        self.moving = False
+        self.renewed = 0
+        self.fails: Exception | None = None
+        """What no proof is given for."""
         self.broken: Exception | None = None
         """What the next shard is not taken for."""
 
     async def take(self, number: int) -> FedShard:
+        if self.moving:
+            raise StoreUnavailable("the shard is being moved")
         if self.broken is not None:
             error, self.broken = self.broken, None
             raise error
@@ -85,8 +93,11 @@ class Node:
         return FedShard(number, shard, stream, lease, self._renew, self.worker.gone)
 
     async def _renew(self) -> None:
+        self.renewed += 1
         if self.fenced:
             raise Fenced("another owner")
+        if self.fails is not None:
+            raise self.fails
 
     async def ask(self, shard: int, question: Question[A]) -> A:
         found = self.worker.shards.get(shard)
@@ -113,6 +124,21 @@ class Nodes:
 
     def moved(self, shard: int) -> None:
         self._nodes.append(self._nodes.pop(0))
+
+
+async def taken_by(node: Node) -> FedShard:
+    """The shard, once the node has it."""
+    node.worker.assigned(frozenset({SHARD}))
+    await eventually(lambda: node.worker.shards, "the shard to be taken")
+    return node.worker.shards[SHARD]
+
+
+async def telling(fed: FedShard, log: MemoryLog, poster: NotingPoster) -> None:
+    """A message is in flight, and stays so."""
+    poster.gate.clear()
+    await log.append(SHARD, [sight(1)])
+    await eventually(lambda: poster.posted, "a message to be in flight")
+    await eventually(lambda: fed.shard.recorded == 1, "the event to be stored")
 
 
 def told(poster: NotingPoster) -> Counter[str]:
@@ -338,6 +364,108 @@ def test_an_event_without_its_ids_is_another(tmp_path: Path) -> None:
         profile = (await shard.call(AskProfile(device(1)))).profile
         assert profile is not None
         assert {partner.id for partner in profile.ids} == {"old", "new"}
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_shard_is_proved_to_be_ours_until_the_last_message_is_in(tmp_path: Path) -> None:
+    """A retry would wait for ever that is to leave once the last proof is too old."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        first = await taken_by(node)
+        await telling(first, log, poster)
+        giving_up = asyncio.create_task(node.worker.revoked(frozenset({SHARD})))
+        await eventually(lambda: first._closed, "the worker to begin")
+        before = node.renewed
+        await eventually(lambda: node.renewed > before, "another proof")
+        assert not giving_up.done()
+        node.fenced = True
+        await eventually(lambda: not first.lease.holds, "the shard to be known as lost, also now")
+        poster.gate.set()
+        await giving_up
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_shard_that_is_set_aside_is_not_waited_for_longer_than_there_is_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FINISH_S", 0.01)
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        first = await taken_by(node)
+        await telling(first, log, poster)
+        node.moving = True
+        node.worker.set_aside(frozenset({SHARD}))
+        await eventually(lambda: not first.lease.holds, "nothing to leave any more")
+        poster.gate.set()
+        await eventually(first._stopped.done, "it to end")
+        node.moving = False
+        await eventually(lambda: node.worker.shards, "the shard to be taken again")
+        await node.worker.shards[SHARD].call(Drain(10))
+        assert told(poster) == {"p1": 1}
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_shard_whose_end_fails_is_taken_again_too(tmp_path: Path) -> None:
+    async def play() -> None:
+        node = Node(tmp_path, MemoryLog(), NotingPoster())
+        first = await taken_by(node)
+        stop = first.shard.stop
+
+        async def fails() -> None:
+            await stop()
+            raise RuntimeError("whatever")
+
+        first.shard.stop = fails  # type: ignore[method-assign]
+        node.worker.gone(SHARD)
+        await eventually(lambda: node.worker.shards.get(SHARD) not in (None, first), "it to be taken again")
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_proof_that_fails_is_asked_for_again_whatever_it_failed_for(tmp_path: Path) -> None:
+    async def play() -> None:
+        node = Node(tmp_path, MemoryLog(), NotingPoster())
+        node.fails = RuntimeError("whatever")
+        await taken_by(node)
+        await eventually(lambda: node.renewed > 1, "another proof")
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_who_waits_for_an_answer_of_a_shard_that_went_hears_so(tmp_path: Path) -> None:
+    """It waits until nothing is in flight about the device, and nobody records any more that nothing is."""
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        first = await taken_by(node)
+        await telling(first, log, poster)
+        asking = asyncio.create_task(first.call(Submit([Erase(device(1))], 0)))
+        await eventually(lambda: first.shard.lanes[1]._quiet, "it to wait for the message")
+
+        async def refused(writes: GroupWrites) -> None:
+            raise Fenced("another owner")
+
+        first.shard.store.commit = refused  # type: ignore[method-assign]
+        node.fenced = True
+        await eventually(lambda: not node.worker.shards, "the shard to be dropped")
+        poster.gate.set()
+        with pytest.raises(ShardMoved):
+            await asking
+        with pytest.raises(ShardMoved):
+            await first.call(AskStatus())
         await node.worker.stop()
 
     asyncio.run(play())

@@ -8,6 +8,7 @@ stored.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from arke.domain.homes import is_home
@@ -48,9 +49,11 @@ class PostgresShardStore:
         settle_s: float = SETTLE_S,
         on_fenced: Callable[[], None] | None = None,
         let_go: Callable[[int, int], Awaitable[None]] | None = None,
+        silent_until: float = 0.0,
     ) -> None:
         """Of a shard that was taken. The sessions stay their maker's. `on_fenced` is called once, as
         soon as it shows that the shard is another's; `let_go`, with the shard and its epoch, once it is nobody's.
+        Until `silent_until`, on the monotonic clock, messages of the owner before may be under way.
         """
         self.shard = taken.shard
         self.hashes = KeyedHash(taken.key)
@@ -58,8 +61,9 @@ class PostgresShardStore:
         self._writing = writing
         self._reading = reading
         self._reads = ShardReads(taken.shard, self.hashes)
-        self._on_fenced = on_fenced
+        self.on_fenced = on_fenced
         self._let_go = let_go
+        self._silent_until = silent_until
         self._fresh: set[int] = set()
         self.fenced = False
 
@@ -115,10 +119,13 @@ class PostgresShardStore:
         await self._guarded(lambda: self._writing.proofs.do(self._hold))
 
     async def close(self) -> None:
-        """Lets the shard go, so that the next owner need not wait for messages of this one."""
+        """Lets the shard go, so that the next owner need not wait for messages of this one. While some of the one
+        before may be under way it stays this one's, so that the next one waits for those.
+        """
         try:
             epoch = self.epoch
-            await self._writing.run(lambda connection: ownership.release(connection, self.shard, epoch))
+            if time.monotonic() >= self._silent_until:
+                await self._writing.run(lambda connection: ownership.release(connection, self.shard, epoch))
             if self._let_go is not None:
                 await self._let_go(self.shard, epoch)
         except StoreUnavailable as error:
@@ -136,8 +143,8 @@ class PostgresShardStore:
             return await change()
         except Fenced:
             self.fenced = True
-            if self._on_fenced is not None:
-                self._on_fenced()
+            if self.on_fenced is not None:
+                self.on_fenced()
             raise
 
     # --- readers ----------------------------------------------------------------------------------------
