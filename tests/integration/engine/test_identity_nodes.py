@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.domain.event import Accepted
+from arke.engine.sources.claims import Claim, Claiming, Place
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.privacy.request import Asked, decode_request
 from arke.storage.committer import InlineCommitter
@@ -111,6 +112,40 @@ def test_who_is_lifted_at_one_node_is_taken_again_at_every_other() -> None:
         assert not answer.opted_out
         (profile,) = await cluster.profiles()
         assert [(one.id, one.arriving) for one in profile.ids] == [("a", False)]
+
+    in_cluster(1, story)
+
+
+def test_what_is_done_again_counts_by_the_list_as_it_was_when_it_was_decided() -> None:
+    """Of a device that had come back before it counts, of one that has left and come back since it does not."""
+
+    async def story(cluster: Cluster) -> None:
+        leader, other, _ = cluster.nodes
+        visit = [event(DEVICES[0], COOKIES[0])]
+
+        async def leave_and_come_back() -> None:
+            (number,) = await leader.privacy.request([Asked("opt_out", (DEVICES[0],))])
+            await cluster.settle()
+            (request,) = (await cluster.directory.requests.get([number])).values()
+            await leader.privacy.suppression.lift_request(decode_request(request))
+
+        async def counts(claim: Claim) -> bool:
+            async def keep() -> None:
+                kept.append(claim.encoded())
+
+            decisions = Claiming(claim, [Place(0, 0)], START, keep)
+            (answer,) = await other.events.ingest(visit, decisions=decisions)
+            assert isinstance(answer, Accepted)
+            return not answer.opted_out
+
+        kept: list[bytes] = []
+        await other.events.ingest(visit)
+        await leave_and_come_back()
+        assert await counts(Claim())
+        assert await counts(Claim(kept[0], START))
+        await leave_and_come_back()
+        assert not await counts(Claim(kept[0], START))
+        assert await counts(Claim())
 
     in_cluster(1, story)
 
