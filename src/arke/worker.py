@@ -1,6 +1,7 @@
 """A shard's process: `python -m arke.worker`, started by the engine with one end of a socket.
 
-It ends when the engine's end closes, however that came about, after committing what it had taken.
+It ends when the engine's end closes, however that came about, after committing what it had taken; and at once when
+the shard breaks: the engine starts another process then.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
 
     async def answer(call: Call) -> None:
         answered = await answered_by(shard, call)
+        if shard.broke.is_set():
+            return  # the next process is asked again, and knows what was stored
         # The engine may be gone while the shard still finishes: what was asked is done all the same.
         with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop says it by a RuntimeError
             writer.write(answered)
@@ -79,7 +82,12 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
             call = decode_call(await read_frame(reader))
             calls.spawn(answer(call), "call")
 
-    await asyncio.gather(read_calls(), return_exceptions=True)  # however the engine's end was closed
+    reading, breaking = asyncio.create_task(read_calls()), asyncio.create_task(shard.broke.wait())
+    await asyncio.wait([reading, breaking], return_when=asyncio.FIRST_COMPLETED)
+    if shard.broke.is_set():
+        sys.exit(1)
+    breaking.cancel()
+    await asyncio.gather(reading, return_exceptions=True)  # however the engine's end was closed
     await shard.stop()
     await calls.until_idle(1.0)
     writer.close()

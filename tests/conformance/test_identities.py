@@ -133,7 +133,7 @@ async def test_who_is_suppressed_is_looked_up_with_the_rest(directory: Directory
     """And which edition of the list said so."""
     identities, suppression, hash_of = directory.identities, directory.suppression, directory.hashes.digest
     await suppression.suppress({1: ["1" * 38, "2" * 38, "1:a"]}, 100)
-    await suppression.lift(hash_of("2" * 38), 200, device=True)
+    await suppression.lift(hash_of("2" * 38), [1], 200, device=True)
     asked = [hash_of(text) for text in ("1" * 38, "2" * 38, "3" * 38, "1:a", "1:b")]
     known = await identities.look_up((), hashes=asked)
     assert known.suppressed == {hash_of("1" * 38), hash_of("1:a")}

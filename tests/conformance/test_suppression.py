@@ -54,7 +54,7 @@ async def test_every_change_makes_another_edition(directory: Directory) -> None:
     suppression, hash_of = directory.suppression, directory.hashes.digest
     editions = [await suppression.edition()]
     editions.append((await suppression.suppress({1: [UUID, "1:a"]}, 100)).edition)
-    await suppression.lift(hash_of("1:a"), 200, device=False)
+    await suppression.lift(hash_of("1:a"), [1], 200, device=False)
     editions.append(await suppression.edition())
     await suppression.lift_request(1, 300)
     editions.append(await suppression.edition())
@@ -64,8 +64,21 @@ async def test_every_change_makes_another_edition(directory: Directory) -> None:
 async def test_what_is_lifted_by_name_is_off_the_list_whoever_wanted_it(directory: Directory) -> None:
     suppression, hash_of = directory.suppression, directory.hashes.digest
     await suppression.suppress({1: [UUID, "1:a"], 2: [UUID, "1:a"]}, 100)
-    assert await suppression.lift(hash_of("1:a"), 200, device=False)
-    assert not await suppression.lift(hash_of("1:a"), 200, device=False)
-    assert await suppression.lift(hash_of(UUID), 200, device=True)
+    assert await suppression.lift(hash_of("1:a"), [1, 2], 200, device=False)
+    assert not await suppression.lift(hash_of("1:a"), [1, 2], 200, device=False)
+    assert await suppression.lift(hash_of(UUID), [1, 2], 200, device=True)
     assert (await suppression.hashes(), await suppression.lifted()) == (set(), {hash_of(UUID): 200})
     assert await suppression.lift_request(1, 300) == (set(), set())
+
+
+async def test_a_lift_by_name_leaves_what_a_request_wants_that_came_meanwhile(directory: Directory) -> None:
+    """Whoever lifts has looked at some requests; another node takes one more before the lift."""
+    suppression, digest = directory.suppression, directory.hashes.digest(UUID)
+    await suppression.suppress({1: [UUID], 2: [UUID]}, 100)
+    looked_at = await suppression.wanted_by(digest)
+    await suppression.suppress({3: [UUID]}, 150)
+    assert not await suppression.lift(digest, looked_at, 200, device=True)
+    assert (await suppression.hashes(), await suppression.lifted()) == ({digest}, {})
+    assert await suppression.wanted_by(digest) == [3]
+    assert await suppression.lift(digest, [3], 300, device=True)
+    assert (await suppression.hashes(), await suppression.lifted()) == (set(), {digest: 300})

@@ -47,7 +47,9 @@ class FedShard:
         renew: Callable[[], Awaitable[None]],
         gone: Callable[[int], None],
     ) -> None:
-        """`renew` proves to the store that the shard is still ours. `gone` is called, once, when it is not."""
+        """`renew` proves to the store that the shard is still ours. `gone` is called, once, when it is not, or the
+        shard broke.
+        """
         self.number = number
         self.shard = shard
         self._stream = stream
@@ -69,6 +71,7 @@ class FedShard:
         """Take what the log brings, from where the store has it."""
         self._running = asyncio.create_task(self._fed(), name=f"feed-{self.number}")
         self._reading.spawn(self._read(), f"read-{self.number}")
+        self._reading.spawn(self._watched(), f"watch-{self.number}")
         self._renewing.spawn(self._renewed(), f"renew-{self.number}")
 
     @property
@@ -140,6 +143,11 @@ class FedShard:
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.wake()
+
+    async def _watched(self) -> None:
+        """A shard that broke is as lost as one that another owns."""
+        await self.shard.broke.wait()
+        self.fenced()
 
     def fenced(self) -> None:
         """The store says that the shard is another's: nothing leaves any more, also while it is being stopped."""

@@ -133,7 +133,9 @@ class Worker:
             self._dropping.spawn(self._drop(number), f"drop-{number}")
 
     def gone(self, number: int) -> None:
-        """The store says that a shard has another owner. As long as it is assigned to us, it is taken anew."""
+        """The store says that a shard has another owner, or it broke. As long as it is assigned to us, it is taken
+        anew.
+        """
         self.rebalances.fenced += 1
         self._dropping.spawn(self._drop(number), f"drop-{number}")
 

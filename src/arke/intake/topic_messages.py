@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 MAX_EVENTS: Final = 10_000
 """Events in one message."""
+MAX_LEFT_NAMES: Final = 100
+"""Names of parts that nothing stands for which are told apart: senders make them up."""
+LEFT_NAME_CHARS: Final = 80
+OTHER: Final = "other"
+"""All further ones."""
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -40,7 +45,7 @@ class Format(Protocol):
     """Reads one event of a message."""
 
     left: Counter[str]
-    """Parts of events that nothing stands for, by their names."""
+    """Parts of events that nothing stands for, by their names, cut off; further names are one."""
 
     def parse(self, body: bytes, at: int, known: NameSpaces) -> IncomingEvent:
         """`at` is when the message was written. Raises `EventError`."""
@@ -66,8 +71,13 @@ class SegmentFormat:
 
     def parse(self, body: bytes, at: int, known: NameSpaces) -> IncomingEvent:
         mapped = parse_call(body, self._rules, at, known)
-        self.left.update(mapped.left)
+        for name in mapped.left:
+            self._count(name[:LEFT_NAME_CHARS])
         return mapped.event
+
+    def _count(self, name: str) -> None:
+        is_new = name not in self.left
+        self.left[OTHER if is_new and len(self.left) >= MAX_LEFT_NAMES else name] += 1
 
 
 def events_in(value: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@
 
 A request is durable before anything is done. Every step may be repeated, and the store tells which is next,
 so an engine that starts goes on where another one died. Two tasks: one tells, the other erases, because to
-write files anew takes time and a new request's 0s go out at once.
+write files anew takes time and a new request's 0s go out at once. Where that holds nobody up, a third one does it.
 """
 
 from __future__ import annotations
@@ -69,8 +69,11 @@ POLL = Pause(FIRST_POLL_S)
 PAUSE_FACTOR = 20
 LONGEST_PAUSE_S = 86_400.0
 """Events wait while files are written anew. After t seconds of that comes a pause of 20 t, or 20 t³ where that is
-more: at most 5 % of the time, and the longer it takes the rarer, down to once a day.
+more: at most 5 % of the time, and the longer it takes the rarer, down to once a day. What is done aside has pauses
+of 20 t.
 """
+LOOK_S = 10.0
+"""Between two looks at whether something remains that is erased aside."""
 
 log = get_logger("privacy")
 
@@ -143,6 +146,8 @@ class Privacy:
         self._erasures.set()
         self._background.spawn(self._tell_for_ever(), "privacy-telling")
         self._background.spawn(self._erase_for_ever(), "privacy-erasing")
+        if self._directory.erases_aside:
+            self._background.spawn(self._erase_remains_for_ever(), "privacy-remains")
 
     async def stop(self) -> None:
         """What is unfinished is in the directory, and taken up from there."""
@@ -408,20 +413,32 @@ class Privacy:
 
     async def _erase_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
-        pause_until = loop.time()
+        pause_until, well = loop.time(), True
         while True:
-            await _until(self._erasures, pause_until if self._erased else None)
+            await _until(self._erasures, pause_until if self._erased or not well else None)
             self._erasures.clear()
             fresh = sorted(self._ready - self._erased)[:ERASED_TOGETHER]
             if fresh:
                 await self._guarded(self._erase(fresh))
-            if loop.time() >= pause_until and (self._erased or await self._directory.remains()):
+            if loop.time() >= pause_until and (self._erased or await self._files_are_due()):
                 started = loop.time()
-                await self._guarded(self._rewrite(sorted(self._erased)))
-                took_s = loop.time() - started
-                pause_until = loop.time() + min(LONGEST_PAUSE_S, PAUSE_FACTOR * max(took_s, took_s**3))
+                well = await self._guarded(self._rewrite(sorted(self._erased)))
+                pause_until = loop.time() + self._pause_s(loop.time() - started)
             if self._ready - self._erased:
                 self._erasures.set()
+
+    async def _files_are_due(self) -> bool:
+        """Also where that cannot be read just now: the rewriting meets the same, and is tried again."""
+        try:
+            return not self._directory.erases_aside and await self._directory.remains()
+        except POSTPONED:
+            return True
+
+    def _pause_s(self, took_s: float) -> float:
+        """After a rewriting. No event has waited for one that writes no file anew."""
+        if self._directory.erases_aside:
+            return PAUSE.first_s
+        return min(LONGEST_PAUSE_S, PAUSE_FACTOR * max(took_s, took_s**3))
 
     async def _erase(self, numbers: Sequence[int]) -> None:
         """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
@@ -455,11 +472,24 @@ class Privacy:
         await asyncio.gather(*(until(partial(self._compact, number), PAUSE) for number in touched))
         if requests and not await self._finish(requests):
             waiting = {*numbers}  # somebody took over an id of theirs just now
-        if await self._directory.remains():
+        if await self._files_are_due():
             # A reader in the way sends no word when it is gone.
             await until(self._directory.erase_remains, PAUSE)
         self._ready.difference_update(set(numbers) - waiting)
         self._erased.difference_update(set(numbers) - waiting)
+
+    async def _erase_remains_for_ever(self) -> None:
+        """By itself: it may take hours, or have to wait for a reader as long as that."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            await self._guarded(self._erase_remains())
+            took_s = loop.time() - started
+            await asyncio.sleep(min(LONGEST_PAUSE_S, max(LOOK_S, PAUSE_FACTOR * took_s)))
+
+    async def _erase_remains(self) -> None:
+        if await self._directory.remains():
+            await self._directory.erase_remains()
 
     async def _unsettled(self, requests: Sequence[PrivacyRequest]) -> set[int]:
         """Those with an id that is just on its way to another device, after a moment for it to arrive: with the

@@ -95,13 +95,15 @@ class Suppression:
 
     async def lift(self, text: str) -> bool:
         """Take a UUID or `dpid:id` again, whoever asked for its suppression; False if there is none. Raises
-        InvalidInput while a request about it goes on.
+        InvalidInput while a request about it goes on, also one that somebody else has taken just now.
         """
-        now = int(self._clock.now())
-        numbers = await self._directory.suppression.wanted_by(self._directory.hashes.digest(text))
-        for row in (await self._directory.requests.get(numbers)).values():
-            now = max(now, _ended_at(decode_request(row)))
-        return await self._identity.suppressed.lift(text, now)
+        now, digest = int(self._clock.now()), self._directory.hashes.digest(text)
+        while numbers := await self._directory.suppression.wanted_by(digest):
+            for row in (await self._directory.requests.get(numbers)).values():
+                now = max(now, _ended_at(decode_request(row)))
+            if await self._identity.suppressed.lift(text, numbers, now):
+                return True
+        return False
 
     async def lift_request(self, request: PrivacyRequest) -> Lifted:
         """Take again what only this request wanted suppressed. Raises InvalidInput while it goes on."""

@@ -19,7 +19,7 @@ from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
-from arke.errors import Fenced, InvalidInput, Overloaded, StoreUnavailable
+from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.commands import (
     Asks,
@@ -102,6 +102,9 @@ JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
 
 
+_BROKE = "the shard has failed, and is being opened anew"
+
+
 class _Waiting(msgspec.Struct, frozen=True):
     """Commands that wait for a group, accepted at this moment. `seen_to` as in `Shard.submit`."""
 
@@ -160,6 +163,8 @@ class Shard:
         )
         self._stopping = False
         self._ready = True
+        self.broke = asyncio.Event()
+        """Set when it does nothing more, though nobody has stopped it: whoever owns it opens it anew."""
         self._events = 0
         self._repeated = self._late = 0
         self._changes = 0
@@ -267,9 +272,10 @@ class Shard:
 
     async def submit(self, commands: list[Command], seen_to: int = 0) -> list[Result]:
         """Apply commands; returns when they are durable. `seen_to`: the number in the log up to which sightings
-        are in the store afterwards. Raises Overloaded, StoreUnavailable.
+        are in the store afterwards, and may be all there is: of some messages nothing can be read. Raises
+        Overloaded, StoreUnavailable.
         """
-        if not commands:
+        if not commands and not seen_to:
             return []
         if self._stopping:
             raise StoreUnavailable("the shard is stopping")
@@ -278,12 +284,15 @@ class Shard:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
         commands, held = await self._hold(commands)
         try:
-            return await self._enqueue(commands, seen_to if seen else 0)
+            # Of others, which may have been held, it says nothing: sightings behind them may be there already.
+            return await self._enqueue(commands, seen_to if seen or not commands else 0)
         finally:
             self._release(held)
 
     def _enqueue(self, commands: list[Command], seen_to: int = 0) -> asyncio.Future[list[Result]]:
-        """Done once everything in the queue up to these commands is durable."""
+        """Done once everything in the queue up to these commands is durable. Raises ShardDown where it broke."""
+        if self.broke.is_set():
+            raise ShardDown(_BROKE)
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to))
         self._queued += len(commands)
@@ -368,13 +377,32 @@ class Shard:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._run_group()
+            group = self._next_group()
+            try:
+                await self._run_group(group)
+            except Exception as error:  # noqa: BLE001 - it goes on elsewhere, from what is stored
+                self._break(error, group)
+                return
 
-    async def _run_group(self) -> None:
+    def _break(self, error: Exception, group: list[_Waiting]) -> None:
+        """A group is stored, and what is known here is not what the store has."""
+        log.error("shard_broke", error=type(error).__name__)
+        self._ready = False
+        self.broke.set()
+        for waiting in [*group, *self._queue]:
+            if not waiting.future.done():
+                waiting.future.set_exception(ShardDown(_BROKE))
+        self._queue.clear()
+
+    def _next_group(self) -> list[_Waiting]:
         taken = [self._queue.popleft()]
         weight = _weight(taken[0].commands)
         while self._queue and (weight := weight + _weight(self._queue[0].commands)) <= MAX_GROUP:
             taken.append(self._queue.popleft())
+        return taken
+
+    async def _run_group(self, taken: list[_Waiting]) -> None:
+        """Raises what is met after the commit."""
         commands = [command for waiting in taken for command in waiting.commands]
         seen_to = max(waiting.seen_to for waiting in taken)
         try:

@@ -18,8 +18,9 @@ from arke.clock import SystemClock, SystemEntropy
 from arke.cluster.owned_shard import OwnedShard
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.domain.homes import home_of
-from arke.errors import ShardDown
+from arke.errors import ShardDown, StoreUnavailable
 from arke.operations.privacy import LiftAsk, PrivacyAsk, PrivacyOperations
+from arke.privacy import fulfilment
 from arke.privacy.request import Asked, decode_request
 from arke.shard.commands import Erase, Withdraw
 from arke.shard.protocol import AskProfile, AskStatus, Drain
@@ -34,6 +35,8 @@ from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    import pytest
 
     from arke.domain.profile import Profile
     from arke.operations.engine import Engine
@@ -99,6 +102,14 @@ class DirectoryOfOne:
         self.linking, self.finishing = Gate(), Gate()
         self.identities = Stoppable(inner.identities, "link", self.linking)
         self.requests = Stoppable(inner.requests, "finish", self.finishing)
+        self.outages = 0
+
+    async def remains(self) -> bool:
+        """Fails as often as `outages` says."""
+        if self.outages:
+            self.outages -= 1
+            raise StoreUnavailable("the server restarts")
+        return await self._inner.remains()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -503,5 +514,32 @@ def test_a_request_waits_for_transactions_that_may_not_have_seen_it(server: Serv
             assert (await leader.privacy.show(number)).state == "open"
         await cluster.ended(number)
         assert cluster.places(GONE, "theirs") == set()
+
+    in_cluster(server, story)
+
+
+def test_a_reader_of_hours_holds_up_no_request(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does an outage when the leader looks whether VACUUM has to be run; it is, once the reader is gone."""
+    monkeypatch.setattr(fulfilment, "LOOK_S", 0.1)
+    monkeypatch.setattr(fulfilment, "PAUSE_FACTOR", 0.1)
+
+    async def story(cluster: Cluster) -> None:
+        leader, _ = cluster.offices
+        await leader.ingest(GONE, (DPID, "theirs"))
+        await leader.ingest(device(2), (DPID, "another"))
+        leader.directory.outages = 1
+        await leader.engine.privacy.start()
+        await eventually(lambda: leader.directory.outages == 0, "the look")
+        with server.connect() as reader, reader.transaction():
+            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            reader.execute("SELECT count(*) FROM identity")
+            for uuid in (GONE, device(2)):
+                await cluster.ended(await cluster.asked(uuid=uuid))
+            assert await leader.directory.remains()
+
+        async def nothing_remains() -> bool:
+            return not await leader.directory.remains()
+
+        await eventually(nothing_remains, "VACUUM")
 
     in_cluster(server, story)

@@ -241,6 +241,56 @@ def test_what_changes_nothing_is_taken_too_and_the_log_may_forget_it(tmp_path: P
     asyncio.run(play())
 
 
+def test_a_message_that_nothing_can_be_read_of_is_taken_too(tmp_path: Path) -> None:
+    """Though nothing comes behind it: who asks behind all that the log has would wait for the next event."""
+
+    async def play() -> None:
+        log = MemoryLog()
+        node = Node(tmp_path, log, NotingPoster())
+        await log.append(SHARD, [])
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        fed = node.worker.shards[SHARD]
+        await eventually(lambda: not fed.behind, "the log to be taken")
+        await eventually(lambda: fed.shard.recorded == 1, "the store to say so")
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_shard_that_breaks_is_taken_anew_and_goes_on_from_what_it_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        node = Node(tmp_path, log, poster)
+        node.worker.assigned(frozenset({SHARD}))
+        shard = OwnedShard(SHARD, log, Nodes(node))
+        await eventually(lambda: node.worker.shards, "the shard to be taken")
+        first = node.worker.shards[SHARD]
+
+        def breaks(_: object) -> None:
+            raise KeyError("after the commit")
+
+        monkeypatch.setattr(first.shard.runner, "committed", breaks)
+        await shard.append([sight(1), sight(1)], evaluated=False)
+        with pytest.raises(ShardDown):
+            await first.shard.submit([Withdraw(device(9), 1, "opt_out")])
+        await eventually(
+            lambda: node.worker.shards.get(SHARD) not in {None, first}, "the shard to be taken again"
+        )
+        assert not first.lease.holds
+        await shard.append([sight(2)], evaluated=False)
+        await shard.call(Drain(10))
+        assert told(poster) == {"p1": 1, "p2": 1}
+        profile = (await shard.call(AskProfile(device(1)))).profile
+        assert profile is not None
+        assert [len(state.times) for state in profile.traits.values()] == [2]
+        await node.worker.stop()
+
+    asyncio.run(play())
+
+
 def test_a_worker_that_is_fenced_sends_nothing_more_and_takes_the_shard_anew_if_it_is_to(
     tmp_path: Path,
 ) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.domain.event import Accepted
+from arke.engine.sources.claims import Claim, Claiming, Place
+from arke.errors import InvalidInput, StoreUnavailable
 from arke.privacy.request import Asked, decode_request
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
@@ -18,6 +20,7 @@ from arke.storage.sqlite.directory import SqliteDirectory
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.nodes import COOKIE, START, Cluster
 from integration.engine.town import COOKIES, DEVICES, Town, event
+from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -109,6 +112,102 @@ def test_who_is_lifted_at_one_node_is_taken_again_at_every_other() -> None:
         assert not answer.opted_out
         (profile,) = await cluster.profiles()
         assert [(one.id, one.arriving) for one in profile.ids] == [("a", False)]
+
+    in_cluster(1, story)
+
+
+def test_what_is_done_again_counts_by_the_list_as_it_was_when_it_was_decided() -> None:
+    """Of a device that had come back before it counts, of one that has left and come back since it does not."""
+
+    async def story(cluster: Cluster) -> None:
+        leader, other, _ = cluster.nodes
+        visit = [event(DEVICES[0], COOKIES[0])]
+
+        async def leave_and_come_back() -> None:
+            (number,) = await leader.privacy.request([Asked("opt_out", (DEVICES[0],))])
+            await cluster.settle()
+            (request,) = (await cluster.directory.requests.get([number])).values()
+            await leader.privacy.suppression.lift_request(decode_request(request))
+
+        async def counts(claim: Claim) -> bool:
+            async def keep() -> None:
+                kept.append(claim.encoded())
+
+            decisions = Claiming(claim, [Place(0, 0)], START, keep)
+            (answer,) = await other.events.ingest(visit, decisions=decisions)
+            assert isinstance(answer, Accepted)
+            return not answer.opted_out
+
+        kept: list[bytes] = []
+        await other.events.ingest(visit)
+        await leave_and_come_back()
+        assert await counts(Claim())
+        assert await counts(Claim(kept[0], START))
+        await leave_and_come_back()
+        assert not await counts(Claim(kept[0], START))
+        assert await counts(Claim())
+
+    in_cluster(1, story)
+
+
+def test_a_lift_leaves_what_another_node_was_asked_for_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at who wants it and the lift itself."""
+
+    async def story(cluster: Cluster) -> None:
+        leader, other, _ = cluster.nodes
+        await other.events.ingest([event(DEVICES[0], COOKIES[0])])
+        asked = [Asked("opt_out", (DEVICES[0],))]
+        (number,) = await leader.privacy.request(asked)
+        await cluster.settle()
+        wanted_by = cluster.directory.suppression.wanted_by
+
+        async def slow_look(digest: bytes) -> list[int]:
+            found = await wanted_by(digest)
+            if found == [number]:
+                await other.privacy.request(asked)
+            return found
+
+        monkeypatch.setattr(cluster.directory.suppression, "wanted_by", slow_look)
+        with pytest.raises(InvalidInput, match=f"request {number + 1} is not finished"):
+            await leader.privacy.suppression.lift(DEVICES[0])
+        (answer,) = await other.events.ingest([event(DEVICES[0], COOKIES[0])])
+        assert isinstance(answer, Accepted)
+        assert answer.opted_out
+
+    in_cluster(1, story)
+
+
+def test_requests_end_after_an_outage_at_any_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what an earlier life has left in the files is erased after one, though no request comes."""
+    remains = SqliteDirectory.remains
+
+    def with_outage(name: str) -> None:
+        whole, outages = getattr(SqliteDirectory, name), iter([True])
+
+        async def broken(directory: SqliteDirectory) -> bool:
+            if next(outages, False):
+                raise StoreUnavailable("away for a moment")
+            answer: bool = await whole(directory)
+            return answer
+
+        monkeypatch.setattr(SqliteDirectory, name, broken)
+
+    async def story(cluster: Cluster) -> None:
+        leader = cluster.nodes[0]
+        await leader.events.ingest([event(DEVICES[0], COOKIES[0])])
+        (before,) = await cluster.directory.requests.open([b""], 1)
+        await cluster.directory.requests.finish({before: b""}, [], [], 1)
+        with_outage("remains")
+        with_outage("erase_remains")
+        await leader.privacy.start()
+
+        async def erased() -> bool:
+            return not await remains(directory)
+
+        directory: Any = cluster.directory
+        await eventually(erased, "the remains to be erased")
+        await leader.privacy.request([Asked("delete", (DEVICES[0],))])
+        await cluster.settle()
 
     in_cluster(1, story)
 

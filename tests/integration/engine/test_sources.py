@@ -7,15 +7,18 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
-from arke.engine.sources.partition import Lost, PartitionReader, Reading
-from arke.errors import LogGap
+from arke.engine.sources.batch import TURN_EVENTS
+from arke.engine.sources.claims import Place
+from arke.engine.sources.partition import BATCH_EVENTS, Lost, PartitionReader, Reading
+from arke.errors import EventError, LogGap
 from arke.intake.topic_messages import ArkeFormat, TopicMessage
-from arke.storage.ports.sources import PartitionKey
+from arke.storage.ports.sources import REFUSED_KEPT, PartitionKey
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingPoster
 
@@ -89,13 +92,16 @@ class Found(NamedTuple):
 
 
 class TopicInMemory:
-    """A partition. `begins` is its first offset, `topic_id` another one once it is made anew."""
+    """A partition. `begins` is its first offset, `topic_id` another one once it is made anew; so many messages come
+    `together`.
+    """
 
     def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
         self.messages = [
             TopicMessage(offset, 0, json.dumps(event).encode()) for offset, event in enumerate(events)
         ]
         self.begins = 0
+        self.together = 2
         self.topic_id = "t1"
         self.read_to_the_end = asyncio.Event()
         self.arrived = asyncio.Event()
@@ -130,7 +136,7 @@ class StreamInMemory:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if self._closed.is_set():
                 return []
-        found = self._topic.messages[self._position : self._position + 2]
+        found = self._topic.messages[self._position : self._position + self._topic.together]
         self._position += len(found)
         return found
 
@@ -190,6 +196,31 @@ class Stage:
         reader.finish()
         await running
         return reader
+
+    async def read_some(self, topic: TopicInMemory) -> None:
+        """Take a batch and stop in order, though more had arrived."""
+        reader = self.reader(topic)
+        take = reader._take
+
+        async def last(*args: Any) -> None:
+            await take(*args)
+            reader._finishing = True
+
+        reader._take = last  # type: ignore[method-assign, assignment]
+        await reader.run()
+
+    async def begin(self, topic: TopicInMemory) -> None:
+        """Read, and be killed once what was decided is noted and nothing is appended."""
+        events: Any = self.engine.events
+        dispatch = events._dispatch
+
+        async def killed(*_: Any, **__: Any) -> None:
+            raise Killed
+
+        events._dispatch = killed
+        with pytest.raises(Killed):
+            await self.reader(topic).run()
+        events._dispatch = dispatch
 
     async def counted(self) -> dict[str, int]:
         """How often each device that there is has seen a camera."""
@@ -261,24 +292,40 @@ def test_what_was_decided_takes_no_id_back() -> None:
 
     async def part(stage: Stage) -> None:
         topic = TopicInMemory(MESSAGES[:3])
-        fuse = Fuse()
-        sources = stage.engine.directory.sources
-        reader = stage.reader(topic, fuse)
-        dispatch: Any = stage.engine.events._dispatch
-
-        async def killed(*_: Any, **__: Any) -> None:
-            raise Killed
-
-        stage.engine.events._dispatch = killed  # type: ignore[method-assign]
-        with pytest.raises(Killed):
-            await reader.run()
-        stage.engine.events._dispatch = dispatch  # type: ignore[method-assign]
-        (state,) = await sources.partitions()
+        await stage.begin(topic)
+        (state,) = await stage.engine.directory.sources.partitions()
         assert state.progress.next == 0
         await stage.say(TWO, "x")
         await stage.read_all(topic)
         assert await stage.owner("x") == TWO
         assert (await stage.counted())[ONE] == 1, "it was the first device's event"
+
+    play(part)
+
+
+def test_what_was_decided_together_is_done_in_the_pieces_in_which_it_comes_again() -> None:
+    """However often its readers stop on the way, and as old as it is."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        topic.together = 5
+        await stage.begin(topic)
+        devices = set(stage.devices)
+        await stage.say(TWO, "x")
+        await stage.say(FOUR, "y")
+        known = set(stage.devices)
+        topic.together = 2
+        await stage.clock.sleep_until(START + 3_600)
+        await stage.read_some(topic)
+        taken = await stage.engine.directory.sources.take(KEY, "looks", START)
+        assert (taken.progress.next, taken.claimed_at) == (2, START)
+        await stage.read_all(topic)
+        counts = await stage.counted()
+        assert counts.pop(ONE) == 2, "both events of x were decided"
+        assert counts.pop(THREE) == 1
+        assert sorted(counts.values()) == [1, 1], "whoever was not named, and Ann at home"
+        assert stage.devices == known >= devices, "nobody is made up again"
+        assert (await stage.owner("x"), await stage.owner("y")) == (TWO, FOUR)
 
     play(part)
 
@@ -346,16 +393,7 @@ def test_two_that_append_the_same_count_once() -> None:
 def test_who_was_erased_meanwhile_is_not_brought_back() -> None:
     async def part(stage: Stage) -> None:
         topic = TopicInMemory(MESSAGES[2:3])
-        events: Any = stage.engine.events
-        dispatch = events._dispatch
-
-        async def killed(*_: Any, **__: Any) -> None:
-            raise Killed
-
-        events._dispatch = killed
-        with pytest.raises(Killed):
-            await stage.reader(topic).run()
-        events._dispatch = dispatch
+        await stage.begin(topic)
         await stage.engine.identity.suppress({1: [THREE]}, START)
         reader = await stage.read_all(topic)
         assert THREE not in await stage.counted()
@@ -403,15 +441,7 @@ def test_who_stops_in_order_leaves_nothing_half_done() -> None:
 
     async def part(stage: Stage) -> None:
         topic = TopicInMemory(MESSAGES)
-        reader = stage.reader(topic)
-        take = reader._take
-
-        async def last(*args: Any) -> None:
-            await take(*args)
-            reader._finishing = True
-
-        reader._take = last  # type: ignore[method-assign, assignment]
-        await reader.run()
+        await stage.read_some(topic)
         taken = await stage.engine.directory.sources.take(KEY, "next", 0)
         assert (taken.progress.next, taken.progress.events, taken.claim) == (2, 2, b"")
 
@@ -439,5 +469,122 @@ def test_a_topic_that_is_cut_off_goes_on_at_its_end() -> None:
         reader = await stage.read_all(topic)
         assert (reader.progress.next, reader.progress.life) == (3, 0)
         assert await stage.counted() == before
+
+    play(part)
+
+
+def test_no_topic_is_made_anew_because_brokers_do_not_say() -> None:
+    """It was cut off, and once they say so again it is not read from its beginning."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        await stage.read_all(topic)
+        del topic.messages[3:]
+        topic.topic_id = ""
+        reader = stage.reader(topic)
+        running = asyncio.create_task(reader.run())
+        await asyncio.sleep(60)
+        assert "brokers do not say" in reader.problem
+        topic.topic_id = "t1"
+        topic.read_to_the_end.clear()
+        await topic.read_to_the_end.wait()
+        assert (reader.progress.next, reader.progress.life, reader.problem) == (3, 0, "")
+        reader.finish()
+        await running
+
+    play(part)
+
+
+def test_what_was_decided_is_not_for_other_messages_at_its_offsets() -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES[:2])
+        await stage.read_all(topic)
+        topic.messages += TopicInMemory(MESSAGES[:3]).messages[2:]
+        await stage.begin(topic)
+        del topic.messages[1:]
+        await stage.read_all(topic)
+        topic.messages += TopicInMemory([{}, {"uuid": TWO}, {"uuid": FOUR, **CAMERA}]).messages[1:]
+        await stage.read_all(topic)
+        counts = await stage.counted()
+        assert counts[FOUR] == 1
+        assert THREE not in counts
+
+    play(part)
+
+
+BAD_LINES = 9_999
+
+
+def bad(messages: int, lines: int) -> TopicInMemory:
+    """A topic of messages whose every line is refused."""
+    topic = TopicInMemory([])
+    topic.messages = [TopicMessage(offset, 0, b"bad\n" * lines) for offset in range(messages)]
+    topic.together = messages
+    return topic
+
+
+async def turns(stage: Stage, topic: TopicInMemory) -> int:
+    """How often others get their turn while a topic is read."""
+    had = 0
+
+    async def others() -> None:
+        nonlocal had
+        while True:
+            had += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    await stage.read_all(topic)
+    waiting.cancel()
+    return had
+
+
+@pytest.mark.parametrize(
+    ("messages", "lines", "least"),
+    [
+        pytest.param(1, BAD_LINES, BAD_LINES // TURN_EVENTS, id="one message"),
+        pytest.param(10 * BATCH_EVENTS, 1, 10, id="batches"),
+        pytest.param(10 * BATCH_EVENTS, 0, 10, id="messages without events"),
+    ],
+)
+def test_others_get_their_turn_where_nothing_is_stored(messages: int, lines: int, least: int) -> None:
+    async def part(stage: Stage) -> None:
+        before = await turns(stage, TopicInMemory([]))
+        assert await turns(stage, bad(messages, lines)) >= before + least
+
+    play(part)
+
+
+def test_what_is_refused_holds_on_to_nothing_that_was_read() -> None:
+    """Thousands of tracebacks, with all that they lead to, cost whoever collects garbage a quarter of a second."""
+
+    async def part(stage: Stage) -> None:
+        topic = bad(1, 1)
+        problem = stage.reader(topic)._event_of(Place(0, 0), topic.messages[0], b"bad")
+        assert isinstance(problem, EventError)
+        assert (problem.reason, problem.__traceback__, problem.__context__) == ("bad_json", None, None)
+
+    play(part)
+
+
+def test_however_much_is_refused_only_the_newest_is_kept() -> None:
+    """All of it is counted, and the log has a line a minute."""
+
+    async def part(stage: Stage) -> None:
+        advance = stage.engine.directory.sources.advance
+        noted = []
+
+        async def noting(*args: Any, **kwargs: Any) -> None:
+            noted.append(len(kwargs["refused"]))
+            await advance(*args, **kwargs)
+
+        stage.engine.directory.sources.advance = noting  # type: ignore[method-assign]
+        with capture_logs() as said:
+            reader = await stage.read_all(bad(3, BAD_LINES))
+        assert (reader.progress.next, reader.progress.refused) == (3, 3 * BAD_LINES)
+        assert max(noted) == REFUSED_KEPT
+        newest, *_ = await stage.engine.directory.sources.refused(1)
+        assert (newest.offset, newest.item) == (2, BAD_LINES - 1)
+        assert [line["event"] for line in said].count("source_refused") == 1
 
     play(part)

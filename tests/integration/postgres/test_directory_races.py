@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from arke.domain.identity import Claims, Owner
 from arke.domain.token import Token
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.storage.ports.directory import StoredCatalog
 from arke.storage.postgres.connection import Server
+from arke.storage.postgres.database import CONNECTIONS
 from arke.storage.postgres.directory import PostgresDirectory
 from integration.postgres.nodes import nodes, take
-from patience import eventually
+from patience import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from arke.storage.ports.directory import Directory
 
 KEY = (1, "a")
@@ -146,6 +150,49 @@ async def test_what_was_forgotten_is_erased_once_no_reader_can_see_it(dsn: str) 
             assert await node.remains()
         assert await node.erase_remains()
         assert not await node.remains()
+
+
+@asynccontextmanager
+async def waiting_vacuum(dsn: str, node: PostgresDirectory) -> AsyncIterator[asyncio.Task[bool]]:
+    """VACUUM under way, and longer so than `statement_timeout` of the DSN: somebody holds a lock."""
+    await node.requests.finish({}, ["U"], [], 1)
+    with psycopg.connect(dsn) as holder, psycopg.connect(dsn, autocommit=True) as looker:
+        holder.execute("LOCK TABLE person IN SHARE UPDATE EXCLUSIVE MODE")
+        erasing = asyncio.create_task(node.erase_remains())
+
+        def waits() -> bool:
+            return erasing.done() or bool(
+                looker.execute(
+                    "SELECT FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted "
+                    "WHERE l.relation = 'person'::regclass AND clock_timestamp() - a.query_start > '1.5 s'"
+                ).fetchall()
+            )
+
+        await eventually(waits, "VACUUM to have waited")
+        assert not erasing.done() or await erasing
+        yield erasing
+
+
+async def test_a_vacuum_takes_as_long_as_it_takes(dsn: str) -> None:
+    """No other call of the directory waits for it."""
+    async with nodes(hurried(dsn), 1) as (node,):
+        async with waiting_vacuum(dsn, node) as erasing:
+            await asyncio.gather(*(node.try_writing() for _ in range(CONNECTIONS)))
+            assert not erasing.done()
+        assert await erasing
+        assert not await node.remains()
+
+
+async def test_a_directory_is_closed_in_the_middle_of_a_vacuum(dsn: str) -> None:
+    async with nodes(hurried(dsn), 1) as (node,), waiting_vacuum(dsn, node) as erasing:
+        await asyncio.wait_for(asyncio.to_thread(asyncio.run, node.close()), PATIENCE_S)
+        with pytest.raises(StoreUnavailable):
+            await erasing
+
+
+def hurried(dsn: str) -> str:
+    options = conninfo_to_dict(dsn).get("options", "")
+    return make_conninfo(dsn, options=f"{options} -c statement_timeout=1s".lstrip())
 
 
 async def test_a_connection_that_was_cut_is_opened_again(dsn: str) -> None:

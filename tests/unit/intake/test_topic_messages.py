@@ -7,7 +7,17 @@ import json
 import pytest
 
 from arke.errors import EventError
-from arke.intake.topic_messages import MAX_EVENTS, ArkeFormat, events_in, read_event
+from arke.intake.segment import SegmentRules
+from arke.intake.topic_messages import (
+    LEFT_NAME_CHARS,
+    MAX_EVENTS,
+    MAX_LEFT_NAMES,
+    OTHER,
+    ArkeFormat,
+    SegmentFormat,
+    events_in,
+    read_event,
+)
 from unit.intake.directory import Directory
 
 NOW = 1_800_000_000
@@ -67,3 +77,20 @@ def test_an_event_may_be_130_days_old_when_it_is_read(written: int) -> None:
     with pytest.raises(EventError) as problem:
         at(written, ts=NOW - 131 * DAY_S)
     assert problem.value.reason == "too_old"
+
+
+def test_parts_that_nothing_stands_for_are_told_apart_within_bounds() -> None:
+    """Their names are the senders' own."""
+    segment = SegmentFormat(SegmentRules(anonymous_id=123))
+
+    def parse(*names: str) -> None:
+        call = {"type": "page", "anonymousId": "a", **dict.fromkeys(names, 1)}
+        segment.parse(json.dumps(call).encode(), NOW, Directory())
+
+    parse("mine", "n" * 10_000)
+    parse(*(f"name-{number}" for number in range(1_000)))
+    parse("mine", "yours")
+    assert len(segment.left) == MAX_LEFT_NAMES + 1
+    assert (segment.left["mine"], segment.left["n" * LEFT_NAME_CHARS]) == (2, 1)
+    assert segment.left[OTHER] == 1_000 - (MAX_LEFT_NAMES - 2) + 1
+    assert max(map(len, segment.left)) == LEFT_NAME_CHARS

@@ -41,7 +41,7 @@ def test_version_1_becomes_what_a_new_directory_is(tmp_path: Path) -> None:
     at_once(suppression.suppress({1: ["1:b"]}, 200))
     assert at_once(suppression.lift_request(1, 300)).gone == {digest}
     assert at_once(suppression.hashes()) == {b"\xab"}, "what was suppressed before is lifted by name only"
-    assert at_once(suppression.lift(b"\xab", 300, device=False))
+    assert at_once(suppression.lift(b"\xab", [0], 300, device=False))
     at_once(directory.close())
 
     at_once(opened(tmp_path / "new.db").close())

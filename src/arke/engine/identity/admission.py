@@ -122,11 +122,13 @@ class Suppressed(Listed):
                 del self._lifted[digest]
             return 0
 
-    async def lift(self, text: str, now: int) -> bool:
-        """Take a UUID or `dpid:id` again, whoever wanted it suppressed; False if it was not."""
+    async def lift(self, text: str, wanted_by: Collection[int], now: int) -> bool:
+        """Take a UUID or `dpid:id` again that these requests want suppressed; False if it was not, or another one
+        does.
+        """
         digest, device = self._keyed.digest(text), ":" not in text
         async with self._changing:
-            if not await self._list.lift(digest, now, device=device):
+            if not await self._list.lift(digest, wanted_by, now, device=device):
                 return False
             await self._off_the_list({digest})
         return True

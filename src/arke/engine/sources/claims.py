@@ -35,6 +35,7 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     arriving: tuple[Key, ...] = ()
     homes: tuple[Housed, ...] = ()
     joined: tuple[Key, ...] = ()
+    edition: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -53,7 +54,12 @@ class Claim:
         for offset, items in (_decode(kept) if kept else {}).items():
             for item, one in items.items():
                 self._decided[Place(offset, item)] = Resolved(
-                    one.uuid, one.ids, one.arriving, homes=one.homes, joined=one.joined
+                    one.uuid,
+                    one.ids,
+                    one.arriving,
+                    homes=one.homes,
+                    joined=one.joined,
+                    edition=one.edition,
                 )
 
     def __len__(self) -> int:
@@ -68,10 +74,14 @@ class Claim:
             self._decided.update(decided)
             self.changed = True
 
+    def drop_before(self, offset: int) -> None:
+        """All before it is done. Of what the reader before had begun more may be left than is read at once here."""
+        self._decided = {place: one for place, one in self._decided.items() if place.offset >= offset}
+
     def encoded(self) -> bytes:
         by_offset: dict[int, dict[int, _Kept]] = {}
         for place, one in self._decided.items():
-            kept = _Kept(one.uuid, one.ids, tuple(one.arriving), one.homes, tuple(one.joined))
+            kept = _Kept(one.uuid, one.ids, tuple(one.arriving), one.homes, tuple(one.joined), one.edition)
             by_offset.setdefault(place.offset, {})[place.item] = kept
         return _encode(by_offset)
 

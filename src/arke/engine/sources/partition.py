@@ -14,23 +14,31 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from arke.background import POSTPONED, Pause, retry
+from arke.engine.sources.batch import Batch
 from arke.engine.sources.claims import Claim, Claiming, Place
-from arke.errors import ArkeError, EventError, Fenced, LogGap, Unavailable, codes_of
+from arke.errors import (
+    ArkeError,
+    EventError,
+    Fenced,
+    LogGap,
+    StoreUnavailable,
+    Unavailable,
+    codes_of,
+)
 from arke.intake.ndjson import left_out, refusal
-from arke.intake.topic_messages import events_in, read_event
-from arke.log import get_logger
-from arke.storage.ports.sources import CLAIMS_KEPT_S, Progress, RefusedEvent
+from arke.intake.topic_messages import read_event
+from arke.log import Throttled, get_logger
+from arke.storage.ports.sources import CLAIMS_KEPT_S, REFUSED_KEPT, Progress, RefusedEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from arke.clock import Clock
     from arke.domain.event import Accepted, IncomingEvent
+    from arke.engine.sources.batch import Found
     from arke.engine.sources.ports import Bounds, DecidedIngest, MessageStream, Topic
     from arke.intake.topic_messages import Format, TopicMessage
     from arke.storage.ports.sources import PartitionKey, SourceStore
-
-    _EventOf = Callable[["Place", TopicMessage, bytes], IncomingEvent | EventError]
 
 BATCH_EVENTS: Final = 500
 """Events that are appended together; their messages are noted together."""
@@ -43,10 +51,6 @@ _SEPARATOR: Final = "\x1f"
 """No sender's event id holds a control character: so none is ever taken for one that is made of a place."""
 
 log = get_logger("source")
-
-
-WHOLE: Final = -1
-"""The item of a message that is refused as a whole."""
 
 
 class Lost(Exception):
@@ -68,13 +72,6 @@ class Reading(NamedTuple):
     latest: bool = False
 
 
-class _Found(NamedTuple):
-    """An event of a message, read."""
-
-    place: Place
-    event: IncomingEvent
-
-
 class PartitionReader:
     """Reads from `run` until `finish`, or until another reader has the partition."""
 
@@ -88,7 +85,8 @@ class PartitionReader:
         self._proved_at = float("-inf")
         self._claim = Claim()
         self._refused: list[RefusedEvent] = []
-        """Not noted yet."""
+        """The newest that are not noted yet."""
+        self._say_refused = Throttled(log, "source_refused", reading.clock)
         self._stream: MessageStream | None = None
         self._finishing = False
 
@@ -140,9 +138,25 @@ class PartitionReader:
         log.info("source_taken", **self._named(), offset=self.progress.next, under_way=len(self._claim))
 
     async def _bounds(self) -> Bounds:
-        return await retry(
-            lambda: self._with.topic.bounds(self.key.number), PAUSE, log=log, event="source_away"
-        )
+        before = self.problem
+        found = await retry(self._ask_bounds, PAUSE, log=log, event="source_away")
+        self.problem = before
+        return found
+
+    async def _ask_bounds(self) -> Bounds:
+        """Whether a topic is still the one that was read only its id tells, where it had one: without an answer
+        nothing is decided. Raises Unavailable.
+        """
+        try:
+            found = await self._with.topic.bounds(self.key.number)
+            if self.progress.topic_id and not found.topic_id:
+                raise StoreUnavailable(
+                    f"kafka: {self.key.topic}: brokers do not say whether it was made anew"
+                )
+        except Unavailable as error:
+            self.problem = str(error)
+            raise
+        return found
 
     async def _go_on_from(self, found: Bounds) -> None:
         """Where the topic does not have the offset that was noted, say so, and go on where it can be gone on."""
@@ -157,6 +171,7 @@ class PartitionReader:
         elif noted > found.high:
             log.error("source_cut_off", **self._named(), noted=noted, ends=found.high)
             known = msgspec.structs.replace(known, next=found.high)
+            self._claim = Claim()  # other messages come at those offsets
         elif noted < found.low:
             log.error("source_skipped", **self._named(), noted=noted, begins=found.low)
             known = msgspec.structs.replace(known, next=found.low, skipped=known.skipped + found.low - noted)
@@ -166,11 +181,18 @@ class PartitionReader:
     # --- reading ----------------------------------------------------------------------------------------
 
     async def _read(self, stream: MessageStream) -> None:
+        """Others get their turn after each batch, also where nothing of it is to be stored."""
         while messages := await stream.read():
-            for batch in _batches(messages, self._event_of):
+            batch = Batch()
+            for message in messages:
+                await batch.add(message, self._event_of)
+                if batch.size < BATCH_EVENTS and message is not messages[-1]:
+                    continue
                 if self._finishing:
                     return
                 await self._take(batch, stream)
+                batch = Batch()
+                await asyncio.sleep(0)
 
     def _event_of(self, place: Place, message: TopicMessage, body: bytes) -> IncomingEvent | EventError:
         """The event as its message has it, named by its place where it has no name of its own."""
@@ -179,13 +201,13 @@ class PartitionReader:
             event = read_event(self._with.format, body, message.at, now, self._with.ingest)
         except EventError as problem:
             self._with.ingest.figures.ids_dropped.update(problem.id_codes)
-            return problem
+            return EventError(problem.reason, problem.message)  # the other one holds on to all that was read
         if event.event_id is not None:
             return event
         where = (self.key.topic, self.key.number, self.progress.life, *place)
         return msgspec.structs.replace(event, event_id=_SEPARATOR + _SEPARATOR.join(map(str, where)))
 
-    async def _take(self, batch: _Batch, stream: MessageStream) -> None:
+    async def _take(self, batch: Batch, stream: MessageStream) -> None:
         refused = [self._refusal(place, problem) for place, problem in batch.refused]
         listed = list(refused)
         events = 0
@@ -200,8 +222,8 @@ class PartitionReader:
         for one in refused:
             self._with.ingest.figures.refused(one.code)
         for one in listed:
-            log.warning("source_refused", **self._named(), offset=one.offset, item=one.item, code=one.code)
-        self._refused += listed
+            self._say_refused(**self._named(), offset=one.offset, item=one.item, code=one.code)
+        self._refused = [*self._refused, *listed][-REFUSED_KEPT:]
         known = self.progress
         self.progress = msgspec.structs.replace(
             known,
@@ -210,12 +232,12 @@ class PartitionReader:
             events=known.events + events,
             refused=known.refused + len(refused),
         )
-        self._claim = Claim()
+        self._claim.drop_before(batch.next)
         self.problem = ""
         if self._finishing or not stream.waiting:
             await self._kept()
 
-    async def _stored(self, found: Sequence[_Found]) -> list[tuple[Place, EventError | None]]:
+    async def _stored(self, found: Sequence[Found]) -> list[tuple[Place, EventError | None]]:
         """Each with what is wrong with it, once all that can be stored is."""
         settled: list[tuple[Place, EventError | None]] = []
         pauses = iter(PAUSE)
@@ -242,7 +264,7 @@ class PartitionReader:
                 await asyncio.sleep(next(pauses))
         return settled
 
-    async def _ingested(self, found: Sequence[_Found]) -> list[Accepted | EventError]:
+    async def _ingested(self, found: Sequence[Found]) -> list[Accepted | EventError]:
         """Raises Lost, Overloaded, Unavailable."""
         ingest = self._with.ingest
         async with self._with.turns:
@@ -304,35 +326,3 @@ class PartitionReader:
 
     def _named(self) -> dict[str, object]:
         return {"topic": self.key.topic, "partition": self.key.number}
-
-
-class _Batch(msgspec.Struct):
-    """Whole messages: their events, what is wrong with others, and the offset after them."""
-
-    next: int
-    found: list[_Found]
-    refused: list[tuple[Place, EventError]]
-
-
-def _batches(messages: Sequence[TopicMessage], event_of: _EventOf) -> Iterator[_Batch]:
-    """Batches of about BATCH_EVENTS. A tombstone holds no event."""
-    batch = _Batch(0, [], [])
-    for message in messages:
-        batch.next = message.offset + 1
-        try:
-            bodies = events_in(message.value) if message.value is not None else []
-        except EventError as problem:
-            batch.refused.append((Place(message.offset, WHOLE), problem))
-            bodies = []
-        for item, body in enumerate(bodies):
-            place = Place(message.offset, item)
-            read = event_of(place, message, body)
-            if isinstance(read, EventError):
-                batch.refused.append((place, read))
-            else:
-                batch.found.append(_Found(place, read))
-        if len(batch.found) >= BATCH_EVENTS:
-            yield batch
-            batch = _Batch(0, [], [])
-    if batch.next:
-        yield batch

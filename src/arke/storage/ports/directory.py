@@ -273,6 +273,13 @@ class Directory(Protocol):
         """The number of shards, fixed when the directory is first used. Raises InvalidInput on another."""
         ...
 
+    @property
+    def erases_aside(self) -> bool:
+        """Whether `erase_remains` holds no other call up, and may take hours or wait for a reader for hours: then
+        no request waits for it.
+        """
+        ...
+
     async def remains(self) -> bool:
         """Whether something was forgotten that the store's files may still hold in parts they do not use."""
         ...

@@ -161,8 +161,10 @@ class SuppressionList(Protocol):
         """The requests that want a hash on the list, ascending; 0 stands for those before schema version 2."""
         ...
 
-    async def lift(self, digest: bytes, at: int, *, device: bool) -> bool:
-        """Take a hash off the list, whoever wanted it there; False if it is not on it. `device`: it is a UUID's."""
+    async def lift(self, digest: bytes, wanted_by: Collection[int], at: int, *, device: bool) -> bool:
+        """Take a hash off the list where none but these requests want it there; False if it is not on it, or stays
+        for another one. `device`: it is a UUID's.
+        """
         ...
 
     async def lift_request(self, number: int, at: int) -> Lifted:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from arke.errors import StoreUnavailable
@@ -46,6 +46,7 @@ SERVER_TIMEOUTS: Final = "-c statement_timeout=30s -c idle_in_transaction_sessio
 """An owner that stops within a transaction keeps its rows locked no longer than this. A pooler takes no options
 of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
 """
+NO_STATEMENT_TIMEOUT: Final = "-c statement_timeout=0"
 NOT_REPLICATED: Final = "01000"
 """The warning that comes with a commit that stopped waiting for its standby."""
 
@@ -83,6 +84,13 @@ class Server(msgspec.Struct, frozen=True):
             return conninfo_to_dict(self.dsn)
         except psycopg.Error:  # its text has the DSN in it
             raise to_be_set_right("the DSN of PostgreSQL is none: postgresql://user@host/database") from None
+
+    def unhurried(self) -> Server:
+        """For statements that take as long as there are rows. Behind a pooler the role's limit holds."""
+        if self.prepared_statements == "off":
+            return self
+        options = f"{self._parts().get('options', '')} {NO_STATEMENT_TIMEOUT}".lstrip()
+        return msgspec.structs.replace(self, dsn=make_conninfo(self.dsn, options=options))
 
     def connect(self) -> Connection:
         """A connection of the caller's thread. Raises StoreUnavailable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
@@ -12,6 +12,7 @@ from arke.storage.postgres.database import CONNECTIONS, Database, fetched, queri
 from arke.storage.postgres.files import PostgresFiles
 from arke.storage.postgres.identities import PostgresIdentities
 from arke.storage.postgres.records import PostgresCatalogs, PostgresRequests, PostgresRuns, PostgresTokens
+from arke.storage.postgres.remains import Remains
 from arke.storage.postgres.schema import INIT, check, count_shards
 from arke.storage.postgres.sources import PostgresSources
 from arke.storage.postgres.suppression import PostgresSuppression
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
     from arke.storage.postgres.connection import Connection, Server
 
 SQL = queries("directory")
-HASH_KEY, _REMAINS, _TRIED = "hash_key", "remains", "tried"
+HASH_KEY, _TRIED = "hash_key", "tried"
 """Keys of the table `meta`."""
-FORGETFUL: Final = (
-    "identity", "person", "move", "joining", "filed", "fed", "privacy_request", "source_partition",
-)  # fmt: skip
-"""Tables that hold what a privacy request forgets."""
 
 
 class PostgresDirectory:
@@ -45,6 +42,7 @@ class PostgresDirectory:
             database.close()
             raise
         self.hashes = KeyedHash(key)
+        self._remains = Remains(server, database)
         self.files = PostgresFiles(database)
         self.identities = PostgresIdentities(database, self.hashes, self.files, self._shards)
         self.suppression = PostgresSuppression(database, self.hashes)
@@ -75,35 +73,25 @@ class PostgresDirectory:
             )
         return self._shards
 
+    @property
+    def erases_aside(self) -> bool:
+        return True
+
     async def remains(self) -> bool:
-        return bool(await self._database.rows(SQL["get"], (_REMAINS,)))
+        return await self._remains.any()
 
     async def erase_remains(self) -> bool:
         """What was deleted is taken out of tables and indexes; False while a transaction, of whoever, may still see
-        it. Nobody waits meanwhile.
+        it. Raises StoreUnavailable also where the directory is closed meanwhile.
         """
-        return await self._database.run(_erase_remains)
+        return await self._remains.erase()
 
     async def try_writing(self) -> None:
         await self._database.run(_try_writing)
 
     async def close(self) -> None:
+        self._remains.close()
         self._database.close()
-
-
-def _erase_remains(connection: Connection) -> bool:
-    found = fetched(connection, SQL["get"], (_REMAINS,))
-    if not found:
-        return True
-    deleter = found[0][0]
-    ((in_the_way,),) = fetched(connection, SQL["reader_in_the_way"], {"deleter": deleter.decode()})
-    if in_the_way:
-        return False
-    for table in FORGETFUL:
-        connection.execute(f"VACUUM (INDEX_CLEANUP ON) {table}")
-    # Whoever has ended a request meanwhile has put another number there.
-    connection.execute(SQL["drop_unchanged"], (_REMAINS, deleter))
-    return True
 
 
 def _try_writing(connection: Connection) -> None:

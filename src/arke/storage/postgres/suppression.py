@@ -46,8 +46,8 @@ class PostgresSuppression:
     async def wanted_by(self, digest: bytes) -> list[int]:
         return [number for (number,) in await self._database.rows(SQL["wanted_by"], (digest,))]
 
-    async def lift(self, digest: bytes, at: int, *, device: bool) -> bool:
-        return await self._changes.run(_lift, digest, at, device=device)
+    async def lift(self, digest: bytes, wanted_by: Collection[int], at: int, *, device: bool) -> bool:
+        return await self._changes.run(_lift, digest, [*wanted_by], at, device=device)
 
     async def lift_request(self, number: int, at: int) -> Lifted:
         return await self._changes.run(_lift_request, number, at)
@@ -76,11 +76,12 @@ def _suppress(
     return int(number)
 
 
-def _lift(connection: Connection, digest: bytes, at: int, *, device: bool) -> bool:
+def _lift(connection: Connection, digest: bytes, wanted_by: list[int], at: int, *, device: bool) -> bool:
     with connection.transaction():
         connection.execute(SQL["hold"], ([digest],))
-        connection.execute(SQL["unwant"], (digest,))
-        found = _taken_off(connection, {digest: device}, at)
+        connection.execute(SQL["unwant"], (digest, wanted_by))
+        kept = fetched(connection, SQL["still_wanted"], ([digest],))
+        found = _taken_off(connection, {} if kept else {digest: device}, at)
         connection.execute(SQL["next_edition"])
         return bool(found)
 

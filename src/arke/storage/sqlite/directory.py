@@ -102,6 +102,10 @@ class SqliteDirectory:
             )
         return int(stored)
 
+    @property
+    def erases_aside(self) -> bool:
+        return False
+
     async def remains(self) -> bool:
         return self._database.row(SQL["get"], (_REMAINS,)) is not None
 

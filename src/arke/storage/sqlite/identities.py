@@ -253,13 +253,16 @@ class SqliteSuppression:
     async def wanted_by(self, digest: bytes) -> list[int]:
         return [number for (number,) in self._database.rows(SUPPRESSION["wanted_by"], (digest,))]
 
-    async def lift(self, digest: bytes, at: int, *, device: bool) -> bool:
-        return await self._database.write(self._lift, digest, at, device=device)
+    async def lift(self, digest: bytes, wanted_by: Collection[int], at: int, *, device: bool) -> bool:
+        return await self._database.write(self._lift, digest, wanted_by, at, device=device)
 
-    def _lift(self, digest: bytes, at: int, *, device: bool) -> bool:
-        self._database.connection.execute(SUPPRESSION["unwant"], (digest,))
+    def _lift(self, digest: bytes, wanted_by: Collection[int], at: int, *, device: bool) -> bool:
+        run = self._database.connection.execute
+        for number in wanted_by:
+            run(SUPPRESSION["unwant"], (digest, number))
         self._next_edition()
-        return self._take_off(digest, at, device=device)
+        kept = run(SUPPRESSION["still_wanted"], (digest,)).fetchone() is not None
+        return not kept and self._take_off(digest, at, device=device)
 
     def _take_off(self, digest: bytes, at: int, *, device: bool) -> bool:
         run = self._database.connection.execute

@@ -44,7 +44,7 @@ SELECT hash FROM suppressed WHERE hash = ANY(%s::bytea[]) ORDER BY hash FOR UPDA
 SELECT hash FROM suppressed WHERE hash IN (SELECT hash FROM suppressed_by WHERE request = %s) ORDER BY hash FOR UPDATE
 
 -- name: unwant
-DELETE FROM suppressed_by WHERE hash = %s
+DELETE FROM suppressed_by WHERE hash = %s AND request = ANY(%s::bigint[])
 
 -- name: unwant_request
 DELETE FROM suppressed_by WHERE request = %s RETURNING hash, device

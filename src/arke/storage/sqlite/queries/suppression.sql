@@ -32,7 +32,7 @@ INSERT OR IGNORE INTO suppressed_by VALUES (?, ?, ?)
 DELETE FROM lifted WHERE hash = ?
 
 -- name: unwant
-DELETE FROM suppressed_by WHERE hash = ?
+DELETE FROM suppressed_by WHERE hash = ? AND request = ?
 
 -- name: unwant_request
 DELETE FROM suppressed_by WHERE request = ? RETURNING hash, device
