@@ -467,8 +467,12 @@ def test_a_topic_that_is_cut_off_goes_on_at_its_end() -> None:
         before = await stage.counted()
         del topic.messages[3:]
         reader = await stage.read_all(topic)
-        assert (reader.progress.next, reader.progress.life) == (3, 0)
+        assert (reader.progress.next, reader.progress.life) == (3, 1)
         assert await stage.counted() == before
+        topic.messages += TopicInMemory(MESSAGES).messages[3:]
+        await stage.read_all(topic)
+        after = await stage.counted()
+        assert sum(after.values()) - sum(before.values()) == len(MESSAGES) - 3, "they are new, at old offsets"
 
     play(part)
 
@@ -488,7 +492,7 @@ def test_no_topic_is_made_anew_because_brokers_do_not_say() -> None:
         topic.topic_id = "t1"
         topic.read_to_the_end.clear()
         await topic.read_to_the_end.wait()
-        assert (reader.progress.next, reader.progress.life, reader.problem) == (3, 0, "")
+        assert (reader.progress.next, reader.problem) == (3, "")
         reader.finish()
         await running
 

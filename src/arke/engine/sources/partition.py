@@ -170,7 +170,7 @@ class PartitionReader:
             self._claim = Claim()
         elif noted > found.high:
             log.error("source_cut_off", **self._named(), noted=noted, ends=found.high)
-            known = msgspec.structs.replace(known, next=found.high)
+            known = msgspec.structs.replace(known, next=found.high, life=known.life + 1)
             self._claim = Claim()  # other messages come at those offsets
         elif noted < found.low:
             log.error("source_skipped", **self._named(), noted=noted, begins=found.low)

@@ -26,8 +26,8 @@ class PartitionKey(NamedTuple):
 class Progress(msgspec.Struct, frozen=True):
     """How far a partition is read: all before offset `next` is taken, None before anything was; `end` is the offset
     that the next message gets, as far as is known. `topic_id` is the topic's as its brokers have it, empty where
-    they do not say; `life` counts how often it was found made anew. Totals of all time: `events` taken, `refused`,
-    and offsets `skipped` because the topic did not have them any more.
+    they do not say; `life` counts how often it was found made anew or cut off. Totals of all time: `events` taken,
+    `refused`, and offsets `skipped` because the topic did not have them any more.
     """
 
     next: int | None = None
