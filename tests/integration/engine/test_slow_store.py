@@ -38,6 +38,8 @@ START = 20_000 * DAY_S
 DPID = 12345
 DESTINATION = 7
 UUID = f"{7:038d}"
+NEWEST = 1 << 60
+"""The generation of a mapping that is newer than any that an event makes."""
 CATALOG = Catalog(
     data_sources=(DataSource(id=DPID),),
     traits=(Trait(id=1, rule="c_k == 1", ttl_days=1),),
@@ -166,7 +168,7 @@ class TestGroups:
             new = [sight(number, partner=f"p{number}") for number in range(3)]
             assert await asked(world, *new) == ["load", "commit"]
             assert await asked(world, *new, *new) == ["load", "commit"]
-            moved = Unlink(new[0].event.uuid, DPID, "p0", START, generation=9)
+            moved = Unlink(new[0].event.uuid, DPID, "p0", START, generation=NEWEST)
             assert await asked(world, moved, *new) == ["load", "rows", "commit"]
             fewer = msgspec.structs.replace(CATALOG, destinations=())
             await world.engine.catalogs.apply(fewer)
@@ -226,7 +228,9 @@ class TestDevicesBeingRead:
         async def story(world: World) -> None:
             held = await world.reading()
             committing = world.store.hold("find_uid")
-            leaving = asyncio.create_task(world.shard.submit([Unlink(UUID, DPID, "x", START, generation=9)]))
+            leaving = asyncio.create_task(
+                world.shard.submit([Unlink(UUID, DPID, "x", START, generation=NEWEST)])
+            )
             await committing.read.wait()
             committing.go.set()
             await asyncio.sleep(0)
@@ -304,7 +308,7 @@ class TestHolding:
             held = world.store.hold("load")
             seeing = asyncio.create_task(world.see(memberships={10: 1}))
             await held.read.wait()
-            unlink = Unlink(UUID, DPID, "x", START, generation=9)
+            unlink = Unlink(UUID, DPID, "x", START, generation=NEWEST)
             leaving = asyncio.create_task(world.shard.submit([unlink]))
             await asyncio.sleep(1)
             held.go.set()
