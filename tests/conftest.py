@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Final
+import os
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LONG_FIRST: Final = (
     "cluster/",
@@ -42,6 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, folder in enumerate(LONG_FIRST) if below.startswith(folder)), len(LONG_FIRST))
 
     items.sort(key=rank)
+
+
+@pytest.fixture(autouse=True)
+def _umask_of_its_own() -> Iterator[None]:
+    """A command that is run within the tests closes what it makes to others, and would do so for all after it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.hookimpl(tryfirst=True)

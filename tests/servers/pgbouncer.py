@@ -16,6 +16,7 @@ from patience import PATIENCE_S, wait_until
 from servers.process import free_port, install, missing, spawn
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 PACKAGE: Final = "pgbouncer"
@@ -47,6 +48,8 @@ def pooled(dsn: str) -> Iterator[str]:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n"
         f"auth_file = {folder}/users\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\n"
     )
+    for file in ("users", "ini"):
+        (folder / file).chmod(0o644)  # whatever the umask is: it runs as somebody else
     with (folder / "log").open("wb") as log:
         process = spawn(
             [program, folder / "ini"],
@@ -56,7 +59,7 @@ def pooled(dsn: str) -> Iterator[str]:
         )
     through = psycopg.conninfo.make_conninfo(dsn, host="127.0.0.1", port=str(port))
     try:
-        wait_until(lambda: _answers(through), (folder / "log").read_text())
+        wait_until(lambda: _answers(through, process, folder / "log"), "PgBouncer to answer")
         yield through
     finally:
         process.send_signal(signal.SIGQUIT)
@@ -64,7 +67,8 @@ def pooled(dsn: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answers(dsn: str) -> bool:
+def _answers(dsn: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    assert process.poll() is None, log.read_text()
     try:
         psycopg.connect(dsn).close()
     except psycopg.OperationalError:
