@@ -318,7 +318,8 @@ class Lane:
         if self._stopping:
             return
         if self.owed_count:
-            flushing = not self._resends or self._owed.flushing(self._clock.now())
+            # The rest of a device that is half told waits for no others where none are read.
+            flushing = not self._reads_owed or self._owed.flushing(self._clock.now())
             messages = self._window.messages(now, most, all_of_them=flushing, behind=OWED)
             while self._slots_behind() > 0 and (message := next(messages, None)) is not None:
                 self.sender.send(destination, *message, behind=True)
@@ -453,6 +454,16 @@ class Lane:
         )
 
     @property
+    def _reads_owed(self) -> bool:
+        """Whether more of what is owed may be built now: where the endpoint has just become reachable and has
+        answered nothing yet, only if there is nothing else to find out with.
+        """
+        circuit = self.sender.circuit
+        return self._resends and (
+            not circuit.is_open or (circuit.connected and not self._anything_to_send and self.sender.open)
+        )
+
+    @property
     def _may_reach_for_owed(self) -> bool:
         return self._resends and self.sender.circuit.unreachable
 
@@ -462,15 +473,11 @@ class Lane:
             self.sender.try_to_connect(self.route.destination)
 
     async def _resend_some(self) -> bool:
-        """Build some of what is owed. Where the endpoint has just become reachable and has answered nothing yet,
-        only if there is nothing else to find out with. True: there may be room for more at once.
-        """
-        circuit, feed = self.sender.circuit, self._owed
-        if not self._resends:
+        """Build some of what is owed. True: there may be room for more at once."""
+        feed = self._owed
+        if not self._reads_owed:
             return False
-        if circuit.is_open and not (circuit.connected and not self._anything_to_send and self.sender.open):
-            return False
-        if circuit.is_open:
+        if self.sender.circuit.is_open:
             feed.is_back(self._clock.now())
         if feed.wants_page(self._clock.now()):
             feed.paging = self._books.beside(self._owed_page())

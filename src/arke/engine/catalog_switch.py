@@ -159,13 +159,15 @@ class CatalogSwitch:
         answers = await self._shards.ask_each(question)
         await asyncio.gather(
             *(
-                self._switch_one(shard, request, question)
+                self._switch_one(shard, answer, request, question)
                 for shard, answer in enumerate(answers)
                 if isinstance(answer, ArkeError)
             )
         )
 
-    async def _switch_one(self, shard: int, request: Prepare, question: Switch) -> None:
+    async def _switch_one(self, shard: int, problem: ArkeError, request: Prepare, question: Switch) -> None:
+        if isinstance(problem, REFUSED):
+            await asyncio.sleep(PAUSE.first_s)
         try:
             await retry(
                 partial(self._ask_prepared, shard, request, question),

@@ -282,8 +282,9 @@ class Shard:
         seen = sum(isinstance(command, Sight) for command in commands)
         if seen and self._queued + seen > MAX_QUEUED:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
-        commands, held = await self._hold(commands)
+        held: list[int] = []
         try:
+            commands = await self._hold(commands, held)
             # Of others, which may have been held, it says nothing: sightings behind them may be there already.
             return await self._enqueue(commands, seen_to if seen or not commands else 0)
         finally:
@@ -340,9 +341,10 @@ class Shard:
         for lane in self.lanes.values():
             lane.wake()
 
-    async def _hold(self, commands: list[Command]) -> tuple[list[Command], list[int]]:
-        """An id may leave its device, or a device go, only while nothing about it is in flight."""
-        held: list[int] = []
+    async def _hold(self, commands: list[Command], held: list[int]) -> list[Command]:
+        """An id may leave its device, or a device go, only while nothing about it is in flight. `held` has those
+        that are to be released, however this ends.
+        """
         ready: list[Command] = []
         for command in commands:
             if isinstance(command, Unlink | Erase):
@@ -355,7 +357,7 @@ class Shard:
                         unsure = tuple(number for number, lane in self.lanes.items() if lane.unsure(uid))
                         command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
             ready.append(command)
-        return ready, held
+        return ready
 
     async def _find_uid(self, uuid: str) -> int | None:
         """The uid of a device that is stored, or is with what was submitted before."""

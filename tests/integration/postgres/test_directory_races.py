@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from arke.domain.identity import Claims, Owner
 from arke.domain.token import Token
-from arke.errors import InvalidInput, StoreUnavailable
+from arke.errors import CatalogChanged, InvalidInput, StoreUnavailable
 from arke.storage.ports.directory import StoredCatalog
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.database import CONNECTIONS
@@ -61,7 +61,7 @@ async def test_of_two_nodes_that_apply_a_catalog_one_is_told_that_the_other_was_
             *(node.catalogs.add(one) for node, one in zip(two, stored, strict=True)), return_exceptions=True
         )
         (winner,) = [number for number, answer in enumerate(answers) if answer is None]
-        assert isinstance(answers[1 - winner], StoreUnavailable)
+        assert isinstance(answers[1 - winner], CatalogChanged)
         assert await two[0].catalogs.get() == stored[winner]
 
 

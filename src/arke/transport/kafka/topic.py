@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -20,9 +20,12 @@ from arke.errors import SettingsError, StoreUnavailable
 from arke.transport.kafka.client import made
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from arke.transport.kafka.options import KafkaOptions
+
+T = TypeVar("T")
 
 ASK_S: Final = 5.0
 MADE_S: Final = 30.0
@@ -138,28 +141,40 @@ class Topic:
     def _used(self, partitions: int) -> str | None:
         newest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(self.name, number): newest for number in range(partitions)}
-        try:
+
+        def has_events() -> bool:
             answers = self._admin.list_offsets(asked, request_timeout=ASK_S)
-            events = any(_wait(answer).offset for answer in answers.values())
-        except KafkaException as error:
-            raise _meaning(self.name, error) from None
-        if events:
+            return any(_wait(answer).offset for answer in answers.values())
+
+        if self._settled(has_events):
             return "has, or had, events in it, and this cluster has never read from it"
         members = self._members()
         return f"is read by {members} member(s) of the group {self._group}" if members else None
 
     def _members(self) -> int:
-        end = time.monotonic() + MADE_S
-        while True:
+        def members() -> int:
+            asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_S)
             try:
-                asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_S)
                 return len(_wait(asked[self._group]).members)
             except KafkaException as error:
                 if error.args[0].code() in _NO_MEMBERS:
                     return 0
+                raise
+
+        return self._settled(members)
+
+    def _settled(self, ask: Callable[[], T]) -> T:
+        """What brokers answer once they agree: the first to ask for any group has them make room for groups, and of
+        a new topic one may not have heard yet who leads it. Raises StoreUnavailable, SettingsError.
+        """
+        end = time.monotonic() + MADE_S
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
                 if error.args[0].code() not in _PASSING or time.monotonic() > end:
                     raise _meaning(self.name, error) from None
-            time.sleep(LOOK_AGAIN_S)  # the first to ask for any group has the brokers make room for groups
+            time.sleep(LOOK_AGAIN_S)
 
     async def _made(self) -> TopicFacts:
         """The facts of a topic that was made, which brokers hear of one after the other."""
@@ -233,6 +248,9 @@ _PASSING: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._TIMED_OUT,  # noqa: SLF001 - a public constant
     }
 )
