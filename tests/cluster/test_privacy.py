@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import psycopg
-from psycopg import sql
 
 from arke.domain.placement import shard_of
 from arke.errors import ArkeError
@@ -25,7 +24,7 @@ from cluster.world import SHARDS, World
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, device
 from integration.engine.shards import sight
 from patience import wait_until
-from servers.postgres import KINDS
+from servers.postgres import KINDS, tables_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,18 +160,9 @@ def verify_told(world: World) -> None:
 
 
 def places(world: World, *needles: str) -> set[str]:
-    """The tables that hold one of these texts, in whatever column."""
-    found = set()
+    """The tables that hold one of these texts."""
     with psycopg.connect(world.postgres.dsn(), autocommit=True) as connection:
-        tables = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-        ).fetchall()
-        for (table,) in tables:
-            query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
-            for (row,) in connection.execute(query).fetchall():
-                if any(needle in row or needle.encode().hex() in row for needle in needles):
-                    found.add(table)
-    return found
+        return tables_with(connection, needles)
 
 
 def late(world: World, sights: Sequence[Sight]) -> None:

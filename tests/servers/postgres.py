@@ -14,11 +14,12 @@ import tempfile
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 import pytest
 import trustme
+from psycopg import sql
 
 from arke.demo.postgres import PostgresServer as LocalServer
 from arke.demo.postgres import Programs, debian_programs, reachable, wheel_programs
@@ -26,7 +27,7 @@ from servers.keeper import address
 from servers.process import children, install, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 GIVEN: Final = os.environ.get("ARKE_TEST_POSTGRES", "")
 """A DSN; its role must be allowed to make schemas."""
@@ -188,3 +189,17 @@ def _make_schema(kind: str) -> str:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}".encode())
     return psycopg.conninfo.make_conninfo(dsn, options=f"-c search_path={schema}")
+
+
+def tables_with(connection: psycopg.Connection[tuple[Any, ...]], needles: Sequence[str]) -> set[str]:
+    """The tables of a schema that hold one of these texts, in whatever column."""
+    found = set()
+    tables = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    ).fetchall()
+    for (table,) in tables:
+        query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
+        for (row,) in connection.execute(query).fetchall():
+            if any(needle in row or needle.encode().hex() in row for needle in needles):
+                found.add(table)
+    return found

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from psycopg import sql
 
 from arke.app import engine_over
 from arke.catalog import stored
@@ -32,6 +31,7 @@ from integration.cluster.memory_log import MemoryLog
 from integration.cluster.test_postgres_shards import Newest, Node, Owners
 from integration.engine.shards import NotingPoster
 from patience import eventually
+from servers.postgres import tables_with
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -241,18 +241,9 @@ class Cluster:
             await worker.stop()
 
     def places(self, *needles: str) -> set[str]:
-        """The tables that hold one of these texts, in whatever column."""
-        found = set()
+        """The tables that hold one of these texts."""
         with self.server.connect() as connection:
-            tables = connection.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-            ).fetchall()
-            for (table,) in tables:
-                query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
-                for (row,) in connection.execute(query).fetchall():
-                    if any(needle in row or needle.encode().hex() in row for needle in needles):
-                        found.add(table)
-        return found
+            return tables_with(connection, needles)
 
 
 def in_cluster(server: Server, story: Callable[[Cluster], Awaitable[None]]) -> None:
