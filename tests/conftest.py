@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LONG_FIRST: Final = (
     "cluster/",
     "conformance/log/",
+    "sources/",
     "chaos/",
     "model/",
     "simulation/",

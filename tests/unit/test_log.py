@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 from arke.clock import ManualClock
@@ -32,3 +36,22 @@ def test_a_line_a_minute() -> None:
         ("refused", {"unsaid": 4, "code": "y"}),
         ("refused", {"unsaid": 0, "code": "z"}),
     ]
+
+
+WRITES_TWO_LINES = """
+from arke.log import configure_logging, get_logger
+configure_logging()
+for number in range(2):
+    get_logger("one").info("line", number=number)
+"""
+
+
+def test_a_line_is_one_write_also_without_buffers() -> None:
+    """So that lines of several processes in one file stay whole: a pipe of packets tells writes apart."""
+    read, write = os.pipe2(os.O_DIRECT)
+    environ = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with os.fdopen(write, "wb", buffering=0) as errors:
+        subprocess.run([sys.executable, "-c", WRITES_TWO_LINES], stderr=errors, env=environ, check=True)
+    with os.fdopen(read, "rb", buffering=0) as packets:
+        assert [json.loads(packets.read(65_536))["number"] for _ in range(2)] == [0, 1]
+        assert packets.read(65_536) == b""

@@ -318,9 +318,16 @@ class TestStandbys:
 
 
 TAKER_WAITS = (
-    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%clean = owner IS NULL%'"
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+    "AND wait_event_type = 'Lock' AND query LIKE '%clean = owner IS NULL%'"
 )
-ABORTED = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)'"
+ABORTED = (
+    "SELECT 1 FROM pg_stat_activity "
+    "WHERE datname = current_database() AND state = 'idle in transaction (aborted)'"
+)
+WAITING = (
+    "SELECT pid, query FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
+)
 COMMIT, SETTLE = "COMMIT", "commits = CASE"
 
 
@@ -342,7 +349,7 @@ async def reloaded(dsn: str, expected: str) -> None:
 
 def backends_waiting(dsn: str, doing: str) -> list[tuple[object, ...]]:
     """Those that wait for a standby with a statement of which this is a part."""
-    waiting = ask(dsn, "SELECT pid, query FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+    waiting = ask(dsn, WAITING)
     return [(pid,) for pid, query in waiting if doing in str(query)]
 
 

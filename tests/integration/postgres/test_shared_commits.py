@@ -167,7 +167,7 @@ class TestOneTransaction:
             assert await journals(stores) == [[3], [1, 2, 3, 4], [1, 2, 3]]
 
 
-WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 class TestOneIsAtFault:
@@ -334,7 +334,10 @@ class TestLostAnswers:
             asyncio.run(play(server.dsn(), restart))
 
 
-ABORTED = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)'"
+ABORTED = (
+    "SELECT 1 FROM pg_stat_activity "
+    "WHERE datname = current_database() AND state = 'idle in transaction (aborted)'"
+)
 
 
 def position(dsn: str) -> int:
