@@ -13,41 +13,28 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.app import check_egress, engine_over, https_wire, onboarding_over
+from arke.app import check_egress, https_wire
 from arke.background import Background, every
-from arke.clock import SystemClock, SystemEntropy
 from arke.cluster.health import LOOKED_EVERY_S, Health
 from arke.cluster.lead import Lead
 from arke.cluster.leadership import Leadership
-from arke.cluster.owned_shard import SEEN_WITHIN_S, OwnedShard, OwnedShards
-from arke.cluster.owners import KnownOwners
-from arke.cluster.peers import Peers
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, check_cluster, copies_of, kafka_of, servers_of
-from arke.delivery.https.tls_files import file_problems
-from arke.delivery.secrets import resolve_secret
-from arke.domain.catalog import Tls
+from arke.cluster_app import ShardTaker, check_cluster, copies_of, kafka_of
+from arke.cluster_engine import engine_among, open_stores, trust_of
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger
-from arke.onboarding.shared_inbox import SharedInbox
 from arke.settings import host_and_port
-from arke.storage.committer import ThreadCommitter
-from arke.storage.ports.cluster import STORE
 from arke.storage.ports.nodes import Node
-from arke.storage.postgres.cluster import PostgresCluster
 from arke.storage.postgres.connection import Session
-from arke.storage.postgres.database import Database
 from arke.storage.postgres.directory import PostgresDirectory
-from arke.storage.postgres.nodes import PostgresNodes
 from arke.storage.postgres.shard_map import ShardMap
 from arke.transport.kafka.assignment import KafkaAssignment
 from arke.transport.kafka.carrier import KafkaCarrier
 from arke.transport.kafka.consumer import ConsumerThread
 from arke.transport.packing import PackedWriter
 from arke.transport.peers.door import PeerDoor
-from arke.transport.peers.trust import Certificates, Trust
 from arke.transport.postgres.carrier import PostgresCarrier
 from arke.transport.postgres.leases import LeaseAssignment
 from arke.transport.postgres.reader import PostgresReader
@@ -68,7 +55,6 @@ SAID_EVERY_S: Final = 1.0
 FOLLOWED_EVERY_S: Final = 0.5
 SPOOL_FOLDER: Final = "spool"
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nobody is let in by this
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 log = get_logger("node")
 
@@ -91,52 +77,37 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
     Raises SettingsError, SecretUnresolved, StoreUnavailable, StoreTooNew, InvalidInput.
     """
     check_egress(settings.egress)
-    servers, trust = servers_of(settings), trust_of(settings.cluster)
+    trust = trust_of(settings.cluster)
     topic = await check_cluster(settings)
-    server = servers[STORE]
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listener(settings.cluster))
         address = _address(settings.cluster, listener)
-        directory = PostgresDirectory(server, connections=settings.cluster.connections)
-        shards = await directory.shards(settings.cluster.shards)
-        database = Database(server, 1)
-        stack.callback(database.close)
-        nodes, places = PostgresNodes(database), ShardMap(database)
-        store = PostgresCluster(servers)
-        stack.push_async_callback(store.close)
+        stores = await open_stores(stack, settings)
+        directory, nodes, places, shards = stores.directory, stores.nodes, stores.places, stores.shards
         works = role in ("all", "worker")
-        way = await _way(stack, settings, server, name, shards, reads=works)
+        way = await _way(stack, settings, stores.first, name, shards, reads=works)
         catch_up = CatchUp(directory.catalogs)
-        taker = ShardTaker(servers, places, name, https_wire(settings), shards, way.reader, catch_up)
+        taker = ShardTaker(stores.servers, places, name, https_wire(settings), shards, way.reader, catch_up)
         worker = Worker(taker)
         taker.gone = worker.gone
-        peers = Peers(trust, address, worker.shards)
-        stack.push_async_callback(peers.close)
-        owners = KnownOwners(nodes, peers.at)
         health = Health(way.writer if role in ("all", "intake") else None, worker if works else None)
-        seen_within_s = 0.0 if settings.cluster.dcs == "fast" else SEEN_WITHIN_S
-        owned = [OwnedShard(n, way.writer, owners, seen_within_s=seen_within_s) for n in range(shards)]
-        engine = engine_over(
-            directory,
-            owned,
-            SystemClock(),
-            SystemEntropy(),
-            ThreadCommitter("catalog"),
-            settings=settings,
-            owned=worker.shards.keys,
-            together=OwnedShards(owned, owners),
-            reaches=health.reaches,
+        among = await engine_among(
+            stack,
+            settings,
+            stores,
+            name=name,
+            address=address,
+            trust=trust,
+            worker=worker,
+            writer=way.writer,
+            health=health,
+            spool=data / SPOOL_FOLDER,
+            refused=lambda: way.refused.count,
             copies=copies_of(settings, topic),
         )
-        stack.push_async_callback(engine.stop)
-        files = onboarding_over(engine, SharedInbox(directory.uploads, data / SPOOL_FOLDER), settings)
-        stack.push_async_callback(files.stop)
-        lead = Lead(engine, files)
-        await engine.identity.start()
-        await engine.catalogs.follow()
+        engine, view, lead = among.engine, among.view, among.lead
         engine.links.watch()
-        view = NodeView(name, engine, worker, health, nodes, store, lambda: way.refused.count)
         here = _Here(nodes, Node(name, address, role, version("arke")), engine, view, health)
         view.say = here.say
         background = Background()
@@ -168,7 +139,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
             view.leadership.start()
             stack.push_async_callback(view.leadership.stop)
         log.info("node_up", name=name, role=role, address=address)
-        yield RunningNode(name, engine, worker, view, files)
+        yield RunningNode(name, engine, worker, view, among.files)
 
 
 class _Way(msgspec.Struct, frozen=True):
@@ -202,40 +173,6 @@ async def _way(
     reader = PostgresReader(session("fetch"), refused)
     stack.push_async_callback(reader.stop)
     return _Way(writer, reader, LeaseAssignment(session("lease"), name, shards), refused)
-
-
-def trust_of(cluster: Cluster) -> Trust:
-    """What nodes show each other. Raises SettingsError where others than this machine may come and nothing is."""
-    files = [cluster.ca_file, cluster.cert_file, cluster.key_file]
-    if any(files) and not all(files):
-        raise SettingsError("cluster.ca_file: ca_file, cert_file and key_file belong together")
-    certificates = (
-        Certificates(cluster.ca_file, cluster.cert_file, cluster.key_file) if cluster.ca_file else None
-    )
-    if certificates is not None:
-        _check_certificates(certificates)
-    if not (cluster.secret or certificates):
-        host, _ = host_and_port(cluster.peers, "cluster.peers")
-        if host not in LOOPBACK:
-            raise SettingsError(
-                f"cluster.peers: {cluster.peers} is open to others: set cluster.secret, or certificates"
-            )
-    return Trust(resolve_secret(cluster.secret).encode() if cluster.secret else None, certificates)
-
-
-def _check_certificates(files: Certificates) -> None:
-    """Raises SettingsError for files that are not there or cannot be used."""
-    for option, path in msgspec.structs.asdict(files).items():
-        try:
-            with Path(path).open("rb"):
-                pass
-        except OSError as error:
-            raise SettingsError(f"cluster.{option}: {path}: {error.strerror}") from None
-    profile = Tls(ca_file=files.ca_file, client_cert=files.cert_file, client_key=files.key_file)
-    for problem in file_problems(profile):
-        if not problem.doubt:
-            message = problem.message.replace("client_cert", "cert_file").replace("client_key", "key_file")
-            raise SettingsError(f"cluster.{message} ({problem.hint})")
 
 
 def _listener(cluster: Cluster) -> socket.socket:
