@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import overview, system
+from arke.console.pages import overview, system, users
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
 
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
+    users.PAGE,
     system.PAGE,
 )
 FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
