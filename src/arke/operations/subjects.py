@@ -10,6 +10,7 @@ from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
+from arke.operations.live import LiveOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.sign_in import SignIns
 from arke.operations.sources import SourceOperations
@@ -48,6 +49,7 @@ class Operations:
         self.status = StatusOperations(engine, node, sources)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
+        self.live = LiveOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit, node
         )

@@ -15,6 +15,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     state.STATUS,
     sources.REFUSED_OF_SOURCES,
     people.EXPLAIN,
+    people.LIVE,
     undelivered.UNDELIVERED,
     undelivered.REFUSALS,
     undelivered.REPLAY,
