@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import overview, system, users
+from arke.console.pages import live, overview, system, users
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
     users.PAGE,
+    live.PAGE,
     system.PAGE,
 )
 FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
-FEEDS: Final[tuple[Feed[Any, Any], ...]] = ()
+FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)
