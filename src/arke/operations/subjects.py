@@ -16,6 +16,7 @@ from arke.operations.previews import PreviewOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.segments import Indexes, SegmentOperations
 from arke.operations.settings import SettingsOperations
+from arke.operations.sign_in import SignIns
 from arke.operations.sources import SourceOperations
 from arke.operations.status import StatusOperations
 from arke.operations.trials import NoWayOut, TrialOperations
@@ -46,10 +47,12 @@ class Operations:
         sources: Sources | None = None,
         wire: Wire | None = None,
         settings: Settings | None = None,
+        admin_url: str | None = None,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
         `node`: where the engine is one of a cluster's. `sources` None: it reads no topics. `wire`: what test
-        messages leave through; None: it sends none. `settings`: those it runs by.
+        messages leave through; None: it sends none. `settings`: those it runs by. `admin_url`: where people reach
+        its console; None: it has none.
         """
         audit = engine.audit
         confinement = confinement or Confinement()
@@ -74,5 +77,6 @@ class Operations:
         self.batches = BatchOperations(engine.batches, audit)
         self.privacy = PrivacyOperations(engine)
         self.tokens = TokenOperations(engine.directory.tokens, clock, audit)
+        self.sign_in = SignIns(engine.directory.tokens, clock, audit, admin_url)
         self.audit = AuditOperations(engine.directory.audit)
         self.files = FileOperations(onboarding)

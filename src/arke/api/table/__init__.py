@@ -62,6 +62,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     callers.REVOKE_TOKEN,
     callers.AUDIT,
     state.SETTINGS,
+    callers.SIGN_IN_LINK,
     state.METRICS,
     state.ALIVE,
     state.READY,
