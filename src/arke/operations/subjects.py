@@ -12,6 +12,7 @@ from arke.operations.catalog import CatalogOperations
 from arke.operations.destinations import DestinationOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
+from arke.operations.live import LiveOperations
 from arke.operations.previews import PreviewOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.segments import Indexes, SegmentOperations
@@ -62,6 +63,7 @@ class Operations:
         self.status = StatusOperations(engine, node, sources)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
+        self.live = LiveOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement, audit, node
         )

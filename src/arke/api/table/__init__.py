@@ -34,6 +34,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     destinations.PREVIEW,
     destinations.SEND_TEST,
     people.EXPLAIN,
+    people.LIVE,
     undelivered.UNDELIVERED,
     undelivered.REFUSALS,
     undelivered.REPLAY,
