@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import live, overview, system, users
+from arke.console.pages import live, overview, segment, segments, system, users
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
 
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
+    segments.PAGE,
+    segment.PAGE,
     users.PAGE,
     live.PAGE,
     system.PAGE,
 )
-FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
 FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)
