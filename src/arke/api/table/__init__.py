@@ -36,6 +36,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     callers.CREATE_TOKEN,
     callers.REVOKE_TOKEN,
     callers.AUDIT,
+    callers.SIGN_IN_LINK,
     state.METRICS,
     state.ALIVE,
     state.READY,
