@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import live, overview, segment, segments, system, users
+from arke.console.pages import live, overview, privacy, segment, segments, system, users
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
@@ -15,6 +15,8 @@ PAGES: Final[tuple[Page[Any, Any], ...]] = (
     segment.PAGE,
     users.PAGE,
     live.PAGE,
+    privacy.PAGE,
+    privacy.REQUEST,
     system.PAGE,
 )
 FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
