@@ -10,6 +10,7 @@ import msgspec
 from arke import __version__
 from arke.api import people
 from arke.api.endpoint import NO_BODY, Asked, Endpoint, FileBody, Nothing, Stream, TextBody
+from arke.api.history import READ_HISTORY
 from arke.api.parameters import (
     After,
     AnyDestination,
@@ -353,6 +354,7 @@ AUDIT: Final = Endpoint(
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = (
     STATUS,
+    READ_HISTORY,
     REFUSED_OF_SOURCES,
     people.EXPLAIN,
     UNDELIVERED,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.delivery.window import BEHIND
+from arke.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,8 @@ LATENCIES_KEPT = 5_000
 
 class DestinationFigures(msgspec.Struct):
     """What one destination's lane has done since the engine started. `answers` counts final answers, `sloppy` those
-    that were not well-formed.
+    that were not well-formed. `latency` has every acknowledged user's time from event to acknowledgement,
+    `latencies_ms` the newest of them.
     """
 
     messages: int = 0
@@ -33,6 +35,7 @@ class DestinationFigures(msgspec.Struct):
     nothing_to_tell: int = 0
     answers: dict[str, int] = {}
     latencies_ms: list[float] = []
+    latency: Histogram = msgspec.field(default_factory=Histogram)
 
     def __add__(self, other: DestinationFigures) -> DestinationFigures:
         """What two lanes of a destination have done."""
@@ -46,6 +49,7 @@ class DestinationFigures(msgspec.Struct):
             nothing_to_tell=self.nothing_to_tell + other.nothing_to_tell,
             answers=dict(Counter(self.answers) + Counter(other.answers)),
             latencies_ms=self.latencies_ms + other.latencies_ms,
+            latency=self.latency + other.latency,
         )
 
 
@@ -76,6 +80,7 @@ class FiguresObserver:
             if kind not in BEHIND:  # nobody waits for those
                 kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
                 kept.extend(latencies_s)
+                figures.latency.extend(latencies_s)
 
     def nothing_to_tell(self, destination_id: int) -> None:
         """A device was to be told about and there was nothing to say: no partner id, or outside the sample."""
@@ -84,6 +89,7 @@ class FiguresObserver:
     def figures(self, destination_id: int, *, latencies: int = LATENCIES_KEPT) -> DestinationFigures:
         """A copy with answers, and with so many of the newest `latencies`, filled in."""
         figures = msgspec.structs.replace(self._of(destination_id))
+        figures.latency = figures.latency.copy()
         figures.answers = dict(self._answers.get(destination_id, {}))
         if latencies:
             kept = self._latencies.get(destination_id, ())

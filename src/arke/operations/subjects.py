@@ -9,6 +9,7 @@ from arke.engine.sources.reading import Sources
 from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
+from arke.operations.history import HistoryOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.sources import SourceOperations
@@ -43,6 +44,7 @@ class Operations:
         audit = engine.audit
         sources = sources or Sources(engine.directory.sources)
         self.status = StatusOperations(engine, node, sources)
+        self.history = HistoryOperations(engine)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
         self.catalog = CatalogOperations(
