@@ -20,8 +20,9 @@ from arke.cluster.lead import Lead
 from arke.cluster.leadership import Leadership
 from arke.cluster.view import NodeView
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker, check_cluster, copies_of, kafka_of
+from arke.cluster_app import check_cluster, copies_of, kafka_of
 from arke.cluster_engine import engine_among, open_stores, trust_of
+from arke.cluster_shards import ShardTaker
 from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 import pytest
 
-from arke.api.table import AUDIT
+from arke.api.table.callers import AUDIT
 from e2e.engine_process import EngineProcess, request
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import pytest
 
-from arke.api import parameters, table
+from arke.api import parameters
+from arke.api.table import files
 from arke.onboarding.parquet_reader import MEMORY_BYTES
 from arke.onboarding.receipt import Receipt
 from attacks import bombs
@@ -101,8 +102,8 @@ def watched(engine: EngineProcess, receipt: Callable[[], Receipt | None]) -> tup
 
 def by_api(engine: EngineProcess, name: str, content: bytes, columns: str | None) -> tuple[Receipt, float]:
     client = engine.client()
-    ticket = client.ask(table.SEND_FILE, parameters.DataFile(name, columns), io.BytesIO(content)).id or ""
-    return watched(engine, lambda: client.ask(table.SHOW_FILE, parameters.OneFile(ticket)).receipt)
+    ticket = client.ask(files.SEND_FILE, parameters.DataFile(name, columns), io.BytesIO(content)).id or ""
+    return watched(engine, lambda: client.ask(files.SHOW_FILE, parameters.OneFile(ticket)).receipt)
 
 
 def by_folder(engine: EngineProcess, name: str, content: bytes, columns: str | None) -> tuple[Receipt, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.api import table
+from arke.api.table import callers
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
 from at_once import at_once
@@ -56,7 +56,7 @@ def get(engine: EngineProcess, path: str, headers: dict[str, str]) -> Reply:
 
 
 def audited(engine: EngineProcess) -> list[AuditEntry]:
-    report = engine.client().ask(table.AUDIT)
+    report = engine.client().ask(callers.AUDIT)
     assert report.intact
     return report.entries
 

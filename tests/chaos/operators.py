@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.api import parameters, table
+from arke.api import parameters
+from arke.api.table import batches, files
 from arke.errors import Overloaded, Unavailable
 from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import device
@@ -85,7 +86,7 @@ class BatchRunner(Operator):
         self.begun: list[int] = []
 
     def step(self, client: Client) -> None:
-        begin = table.RESYNC if self._random.random() < RESYNCS else table.RUN_BATCH
+        begin = batches.RESYNC if self._random.random() < RESYNCS else batches.RUN_BATCH
         facts = client.ask(begin, parameters.OneDestination(self.destination))
         self.begun.append(facts.number)
 
@@ -93,7 +94,7 @@ class BatchRunner(Operator):
         """Every run of the destination, oldest first: also those whose beginning was not answered."""
         newest = max(run.number for one in client.batches() for run in one.runs if self._is_mine(run))
         return [
-            client.ask(table.SHOW_BATCH, parameters.OneBatch(number, self.destination))
+            client.ask(batches.SHOW_BATCH, parameters.OneBatch(number, self.destination))
             for number in range(1, newest + 1)
         ]
 
@@ -123,13 +124,13 @@ class FileSender(Operator):
             self._next = next(self._files)
         file = self._next
         with file.path.open("rb") as body:
-            file.ticket = client.ask(table.SEND_FILE, parameters.DataFile(file.path.name), body).id or ""
+            file.ticket = client.ask(files.SEND_FILE, parameters.DataFile(file.path.name), body).id or ""
         self.sent.append(file)
         self._next = None
 
     def receipt(self, client: Client, file: DataFile) -> Receipt | None:
         """None while it is not loaded."""
-        return client.ask(table.SHOW_FILE, parameters.OneFile(file.ticket)).receipt
+        return client.ask(files.SHOW_FILE, parameters.OneFile(file.ticket)).receipt
 
 
 class Editor(Operator):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from arke.api.table import AUDIT
+from arke.api.table.callers import AUDIT
 from arke.cluster.moving_in import MovedIn
 from arke.receiver import parse
 from cluster.world import SHARDS, World

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from arke.api import parameters, people, table
+from arke.api import parameters
 from arke.api.reach import UnixConnection, engine_socket
+from arke.api.table import batches, callers, files, privacy
 from arke.errors import ArkeError, CatalogChanged, Unavailable
 from arke.onboarding.columns_file import outgoing
 from arke.operations.privacy import PrivacyAsk
@@ -131,9 +132,9 @@ def everything(client: Client, town: Town, user: str) -> None:
         run = client.run_batch(1, lambda _: None, resync=resync)
         assert (run.abandoned, run.owed) == (False, 0)
         assert run.finished_at is not None
-    (batches,) = client.batches()
-    assert [one.number for one in batches.runs[:2]] == [run.number, run.number - 1]
-    assert batches.next_due is not None
+    (of_one,) = client.batches()
+    assert [one.number for one in of_one.runs[:2]] == [run.number, run.number - 1]
+    assert of_one.next_due is not None
     assert client.explain(None, f"{DPID}:{user}").known
     estimate = client.estimate("1000T", None)
     assert (estimate.estimate, estimate.exact, estimate.warnings) == (USERS, True, [])
@@ -147,7 +148,7 @@ def everything(client: Client, town: Town, user: str) -> None:
     assert client.replay(1).devices == 0
     (person,) = client.privacy_access(PrivacyAsk(id=f"{DPID}:{user}"))
     assert len(person.devices) == 1
-    assert client.ask(table.AUDIT, parameters.After()).intact
+    assert client.ask(callers.AUDIT, parameters.After()).intact
 
 
 def test_every_node_does_what_the_leader_does(town: Town) -> None:
@@ -236,7 +237,7 @@ def test_a_file_in_the_watched_folder_is_loaded_once(town: Town) -> None:
     assert (receipt["state"], receipt["stored"], receipt.get("repeated", False)) == ("done", USERS, False)
     loaded = [
         one.detail
-        for one in town.client(town.admins[0]).ask(table.AUDIT, parameters.After()).entries
+        for one in town.client(town.admins[0]).ask(callers.AUDIT, parameters.After()).entries
         if one.action == "file_loaded" and path.name in one.detail
     ]
     assert len(loaded) == 1
@@ -283,28 +284,28 @@ def test_what_a_leader_began_when_it_was_killed_is_finished_by_the_next(town: To
     leader = town.leader()
     other = next(admin for admin in town.admins if admin is not leader)
     client = town.client(leader)
-    (batches,) = client.batches()
+    (of_one,) = client.batches()
     path = town.file(LINES)
     with path.open("rb") as body:
-        ticket = client.ask(table.SEND_FILE, parameters.DataFile(path.name, None), body)
-    (report,) = client.ask(people.REQUEST_PRIVACY, body=PrivacyAsk("delete", id=f"{DPID}:p40"))
-    run = client.ask(table.RESYNC, parameters.OneDestination(1))
-    assert run.number == batches.runs[0].number + 1
+        ticket = client.ask(files.SEND_FILE, parameters.DataFile(path.name, None), body)
+    (report,) = client.ask(privacy.REQUEST_PRIVACY, body=PrivacyAsk("delete", id=f"{DPID}:p40"))
+    run = client.ask(batches.RESYNC, parameters.OneDestination(1))
+    assert run.number == of_one.runs[0].number + 1
     leader.ended(signal.SIGKILL)
     client = town.client(other)
     # Nobody leads for some seconds: what is asked meanwhile is taken, and done by the next.
-    (second,) = client.ask(people.REQUEST_PRIVACY, body=PrivacyAsk("delete", id=f"{DPID}:p41"))
+    (second,) = client.ask(privacy.REQUEST_PRIVACY, body=PrivacyAsk("delete", id=f"{DPID}:p41"))
     late = town.file()
     with late.open("rb") as body:
-        next_ticket = client.ask(table.SEND_FILE, parameters.DataFile(late.name, None), body)
+        next_ticket = client.ask(files.SEND_FILE, parameters.DataFile(late.name, None), body)
     one = parameters.OneBatch(run.number, 1)
-    wait_until(lambda: client.ask(table.SHOW_BATCH, one).finished_at, "the batch to be finished")
+    wait_until(lambda: client.ask(batches.SHOW_BATCH, one).finished_at, "the batch to be finished")
     for number in (report.number, second.number):
         wait_until(lambda: client.privacy_show(number).state == "done", "the request to be done")  # noqa: B023
     for sent, lines in ((ticket, LINES), (next_ticket, USERS)):
         asked = parameters.OneFile(sent.id or "")
-        wait_until(lambda: client.ask(table.SHOW_FILE, asked).receipt, "the file to be loaded")  # noqa: B023
-        receipt = client.ask(table.SHOW_FILE, asked).receipt
+        wait_until(lambda: client.ask(files.SHOW_FILE, asked).receipt, "the file to be loaded")  # noqa: B023
+        receipt = client.ask(files.SHOW_FILE, asked).receipt
         assert receipt is not None
         assert (receipt.state, receipt.received) == ("done", lines)
     traits = {trait.id: trait.count for trait in client.explain(None, f"{DPID}:p1").traits}

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.api.history import READ_HISTORY
 from arke.api.parameters import Span
+from arke.api.table.history import READ_HISTORY
 from arke.errors import InvalidInput
 from e2e.catalogs import catalog, destination, visit
 from e2e.engine_process import EngineProcess

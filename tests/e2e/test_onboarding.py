@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.api import parameters, table
-from arke.api.table import AUDIT
+from arke.api import parameters
+from arke.api.table import files
+from arke.api.table.callers import AUDIT
 from arke.onboarding.receipt import Receipt
 from arke.operations.jobs import FileState
 from e2e.engine_process import OPEN, EngineProcess, request
@@ -191,10 +192,10 @@ def load_and_kill(
 ) -> Receipt:
     """Send a file and kill the engine whenever it has come past one of these lines."""
     with (engine.folder / name).open("rb") as body:
-        ticket = engine.client().ask(table.SEND_FILE, parameters.DataFile(name, columns), body).id or ""
+        ticket = engine.client().ask(files.SEND_FILE, parameters.DataFile(name, columns), body).id or ""
 
     def state() -> FileState:
-        return engine.client().ask(table.SHOW_FILE, parameters.OneFile(ticket))
+        return engine.client().ask(files.SHOW_FILE, parameters.OneFile(ticket))
 
     for line in kills:
         wait_until(lambda bound=line: state().lines >= bound, f"line {line}")  # type: ignore[misc]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp
 
     from arke.api.endpoint import Stream
     from arke.doors.names import KnownHosts, TrustedProxies
@@ -153,7 +154,7 @@ SOCKET_UNREAD_S: Final = 300.0
 
 
 def admin_server(
-    app: Starlette,
+    app: ASGIApp,
     refusals: Refusals,
     hosts: KnownHosts,
     *,
@@ -171,7 +172,7 @@ def admin_server(
     return _server(app, "admin", refusals, bounds, hosts, proxies)
 
 
-def socket_server(app: Starlette, refusals: Refusals, *, connections: int) -> DoorServer:
+def socket_server(app: ASGIApp, refusals: Refusals, *, connections: int) -> DoorServer:
     """The Unix socket's server."""
     bounds = Bounds(
         connections=connections,
@@ -183,7 +184,7 @@ def socket_server(app: Starlette, refusals: Refusals, *, connections: int) -> Do
 
 
 def _server(
-    app: Starlette,
+    app: ASGIApp,
     name: str,
     refusals: Refusals,
     bounds: Bounds,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec.structs import replace
 
-from arke.api import parameters, people, table
+from arke.api import parameters
+from arke.api.table import batches, callers, catalog, people, privacy, sources, state, undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from arke.operations.explain import Explanation
     from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, Refused, ReplayReport, RunFacts
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
+    from arke.operations.sign_in import SignInLink
     from arke.operations.sources import RefusedMessage
     from arke.operations.status import Status
 
@@ -51,54 +53,54 @@ class Client:
             return engine.ask(endpoint, given, body)
 
     def status(self) -> Status:
-        return self.ask(table.STATUS)
+        return self.ask(state.STATUS)
 
     def explain(self, uuid: str | None, partner: str | None) -> Explanation:
         return self.ask(people.EXPLAIN, parameters.Device(uuid, partner))
 
     def estimate(self, rule: str, sample: int | None) -> Estimate:
-        return self.ask(table.ESTIMATE, parameters.Sample(sample), rule)
+        return self.ask(catalog.ESTIMATE, parameters.Sample(sample), rule)
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
         file = parameters.CatalogFile(dry_run=dry_run, name=str(path), folder=str(path.resolve().parent))
-        return self.ask(table.APPLY, file, text)
+        return self.ask(catalog.APPLY, file, text)
 
     def rollback(self, version: int | None, *, dry_run: bool) -> AppliedReport:
-        return self.ask(table.ROLLBACK, parameters.Version(version, dry_run))
+        return self.ask(catalog.ROLLBACK, parameters.Version(version, dry_run))
 
     def undelivered(self, destination: int | None) -> Iterator[OwedDevice]:
         with self._reach.session() as engine:
-            yield from engine.each(table.UNDELIVERED, parameters.AnyDestination(destination))
+            yield from engine.each(undelivered.UNDELIVERED, parameters.AnyDestination(destination))
 
     def refused_of_sources(self, limit: int) -> list[RefusedMessage]:
-        return self.ask(table.REFUSED_OF_SOURCES, parameters.Newest(limit))
+        return self.ask(sources.REFUSED_OF_SOURCES, parameters.Newest(limit))
 
     def refusals(self, destination: int | None) -> list[Refused]:
-        return self.ask(table.REFUSALS, parameters.AnyDestination(destination))
+        return self.ask(undelivered.REFUSALS, parameters.AnyDestination(destination))
 
     def replay(self, destination: int | None) -> ReplayReport:
         """Send what is owed; an engine of our own is stopped when it is sent."""
         with self._reach.session(delivering=True) as engine:
-            report = engine.ask(table.REPLAY, parameters.AnyDestination(destination))
+            report = engine.ask(undelivered.REPLAY, parameters.AnyDestination(destination))
             return replace(report, owed=engine.finish(destination))
 
     def batches(self) -> list[DestinationBatches]:
-        return self.ask(table.LIST_BATCHES)
+        return self.ask(batches.LIST_BATCHES)
 
     def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
         """Begin a run and follow it to its end; `show` hears how far it is."""
-        begin = table.RESYNC if resync else table.RUN_BATCH
+        begin = batches.RESYNC if resync else batches.RUN_BATCH
         with self._reach.session(delivering=True) as engine:
             facts = engine.ask(begin, parameters.OneDestination(destination))
             while facts.finished_at is None:
                 show(facts)
                 engine.pause(BATCH_POLL_S)
-                facts = engine.ask(table.SHOW_BATCH, parameters.OneBatch(facts.number, destination))
+                facts = engine.ask(batches.SHOW_BATCH, parameters.OneBatch(facts.number, destination))
             show(facts)
             return facts
 
     def privacy_access(self, ask: PrivacyAsk) -> list[Access]:
-        return self.ask(people.ACCESS, body=ask)
+        return self.ask(privacy.ACCESS, body=ask)
 
     def privacy_request(self, ask: PrivacyAsk, wait_s: float) -> list[PrivacyReport]:
         """The reports once the requests have ended, or after `wait_s`: the engine goes on by itself, or the next
@@ -107,34 +109,37 @@ class Client:
         end = time.monotonic() + wait_s
         ended = []
         with self._reach.session(delivering=True) as engine:
-            for report in engine.ask(people.REQUEST_PRIVACY, body=ask):
+            for report in engine.ask(privacy.REQUEST_PRIVACY, body=ask):
                 one = parameters.OneRequest(report.number)
                 while (
-                    shown := engine.ask(people.SHOW_REQUEST, one)
+                    shown := engine.ask(privacy.SHOW_REQUEST, one)
                 ).state != "done" and time.monotonic() < end:
                     engine.pause(POLL_S)
                 ended.append(shown)
         return ended
 
     def privacy_lift(self, ask: LiftAsk) -> LiftReport:
-        return self.ask(people.LIFT, body=ask)
+        return self.ask(privacy.LIFT, body=ask)
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
-        return self.ask(people.LIST_REQUESTS, parameters.Before(before))
+        return self.ask(privacy.LIST_REQUESTS, parameters.Before(before))
 
     def privacy_show(self, number: int) -> PrivacyReport:
-        return self.ask(people.SHOW_REQUEST, parameters.OneRequest(number))
+        return self.ask(privacy.SHOW_REQUEST, parameters.OneRequest(number))
 
     def onboard(self, files: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
         """Have files loaded, and wait until each is. None is unless every name is right."""
         with self._reach.session() as engine:
             yield from engine.load(files, progress)
 
+    def sign_in_link(self) -> SignInLink:
+        return self.ask(callers.SIGN_IN_LINK)
+
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
-        return self.ask(table.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))
+        return self.ask(callers.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))
 
     def list_tokens(self) -> list[TokenFacts]:
-        return self.ask(table.LIST_TOKENS)
+        return self.ask(callers.LIST_TOKENS)
 
     def revoke_token(self, token_id: str) -> None:
-        self.ask(table.REVOKE_TOKEN, parameters.OneToken(token_id))
+        self.ask(callers.REVOKE_TOKEN, parameters.OneToken(token_id))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 
-from arke.api import parameters, table
+from arke.api import parameters
 from arke.api.query import address
+from arke.api.table import files
 from arke.domain.digits import whole_number
 from arke.errors import ArkeError, EngineUnreachable, rebuild
 
@@ -84,11 +85,11 @@ class Session(ABC):
     def load(self, sent: Sequence[Outgoing], progress: FileProgress) -> Iterator[Receipt]:
         """Send files and wait until each is loaded. None is sent unless every name is right."""
         for path, columns in sent:
-            self.ask(table.SEND_FILE, parameters.DataFile(path.name, columns, check=True))
+            self.ask(files.SEND_FILE, parameters.DataFile(path.name, columns, check=True))
         for path, columns in sent:
             with path.open("rb") as body:
-                ticket = self.ask(table.SEND_FILE, parameters.DataFile(path.name, columns), body)
-            while (known := self.ask(table.SHOW_FILE, parameters.OneFile(ticket.id or ""))).receipt is None:
+                ticket = self.ask(files.SEND_FILE, parameters.DataFile(path.name, columns), body)
+            while (known := self.ask(files.SHOW_FILE, parameters.OneFile(ticket.id or ""))).receipt is None:
                 progress(path.name, known.lines, known.total)
                 self.pause(POLL_S)
             yield known.receipt

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from arke.storage.ports.nodes import Nodes
 
 ASKED_EVERY_S: Final = 1.0
+TRIES: Final = 5
+"""So often in a row what a leader does may fail to begin, before another node is let try."""
+STANDS_BACK_S: Final = 3 * ASKED_EVERY_S
+"""For as long it does not ask then: every other node does in that time."""
 SURE_FOR_S: Final = LEADS_FOR_S - 2.0
 """So long after an answer a leader is sure: what it has begun by then ends before another one begins."""
 
@@ -41,6 +45,7 @@ class Leadership:
         self._name = name
         self._led = led
         self._background = Background()
+        self._failed = 0
         self.leads = False
 
     def start(self) -> None:
@@ -57,6 +62,8 @@ class Leadership:
         loop = asyncio.get_running_loop()
         sure_until = loop.time()
         while True:
+            if self._failed >= TRIES:
+                await self._stand_back()
             asked_at = loop.time()
             try:
                 async with asyncio.timeout_at(max(sure_until, asked_at + ASKED_EVERY_S)):
@@ -82,10 +89,20 @@ class Leadership:
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody else leads as long as we ask to
             log.error("lead_failed", error=type(error).__name__)
         else:
+            self._failed = 0
             self.leads = True
             log.info("leads", turn=turn)
             return
+        self._failed += 1
         await self._led.end()
+
+    async def _stand_back(self) -> None:
+        """What fails here may not fail elsewhere."""
+        self._failed = 0
+        with suppress(StoreUnavailable):
+            await self._nodes.resign(self._name)
+        log.warning("lead_given_up", again_in_s=STANDS_BACK_S)
+        await asyncio.sleep(STANDS_BACK_S)
 
     async def _end(self) -> None:
         if self.leads:

@@ -12,6 +12,7 @@ from arke.operations.explain import PeopleOperations
 from arke.operations.history import HistoryOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
+from arke.operations.sign_in import SignIns
 from arke.operations.sources import SourceOperations
 from arke.operations.status import StatusOperations
 
@@ -37,9 +38,11 @@ class Operations:
         onboarding: Onboarding | None = None,
         node: ClusterNode | None = None,
         sources: Sources | None = None,
+        admin_url: str | None = None,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
         `node`: where the engine is one of a cluster's. `sources` None: it reads no topics.
+        `admin_url`: where people reach its console; None: it has none.
         """
         audit = engine.audit
         sources = sources or Sources(engine.directory.sources)
@@ -54,5 +57,6 @@ class Operations:
         self.batches = BatchOperations(engine.batches, audit)
         self.privacy = PrivacyOperations(engine)
         self.tokens = TokenOperations(engine.directory.tokens, clock, audit)
+        self.sign_in = SignIns(engine.directory.tokens, clock, audit, admin_url)
         self.audit = AuditOperations(engine.directory.audit)
         self.files = FileOperations(onboarding)

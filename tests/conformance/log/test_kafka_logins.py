@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from arke.errors import SettingsError, StoreUnavailable
+from arke.errors import SettingsError
 from arke.transport.kafka.carrier import KafkaCarrier
 from arke.transport.kafka.consumer import ConsumerThread
 from arke.transport.kafka.options import KafkaOptions
@@ -33,7 +33,10 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
 sasl.enabled.mechanisms=OAUTHBEARER,PLAIN
 connections.max.reauth.ms={reauth}
 listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config={oauth} required unsecuredLoginStringClaim_sub="broker";
-listener.name.sasl_plaintext.plain.sasl.jaas.config={plain} required user_arke="{password}";
+listener.name.sasl_plaintext.plain.sasl.jaas.config={plain} required user_arke="{password}" \
+  user_guest="{password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:arke
 """
 _LOGIN: Final = "org.apache.kafka.common.security"
 PRINTS_TOKENS: Final = """
@@ -99,14 +102,14 @@ def by_token(asking: AskingCluster, prefix: str, runs: Path, life_s: int = TOKEN
     )
 
 
-def by_password(asking: AskingCluster, prefix: str, reference: str) -> KafkaOptions:
+def by_password(asking: AskingCluster, prefix: str, reference: str, user: str = "arke") -> KafkaOptions:
     return KafkaOptions(
         prefix,
         {
             "bootstrap.servers": asking.asking,
             "security.protocol": "SASL_PLAINTEXT",
             "sasl.mechanisms": "PLAIN",
-            "sasl.username": "arke",
+            "sasl.username": user,
             "sasl.password": reference,
             "log_level": 0,
         },
@@ -152,7 +155,7 @@ async def test_a_token_of_a_command_opens_the_brokers_and_is_made_anew(
 
 async def test_a_token_that_has_ended_opens_nothing(asking: AskingCluster, tmp_path: Path) -> None:
     options = by_token(asking, "ended", tmp_path / "runs", life_s=-3_600)
-    with pytest.raises((StoreUnavailable, SettingsError), match="ended-events"):
+    with pytest.raises(SettingsError, match=r"ended-events.*do not let this user in"):
         await Topic(options).prepare(SHARDS)
 
 
@@ -167,6 +170,20 @@ async def test_a_wrong_password_is_said_and_not_shown(
     asking: AskingCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_PASSWORD", "wr0ng")
-    with pytest.raises((StoreUnavailable, SettingsError)) as refused:
+    with pytest.raises(SettingsError, match=r"do not let this user in.*kafka\.options") as refused:
         await Topic(by_password(asking, "wrong", "env:KAFKA_PASSWORD")).prepare(SHARDS)
     assert "wr0ng" not in str(refused.value)
+
+
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_user_without_rights_is_told_which_are_missing(
+    asking: AskingCluster, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    """Whether the topic is to be made, or only read."""
+    monkeypatch.setenv("KAFKA_PASSWORD", PASSWORD)
+    prefix = f"rights-{there}"
+    if there:
+        await Topic(by_password(asking, prefix, "env:KAFKA_PASSWORD")).prepare(SHARDS)
+    guest = Topic(by_password(asking, prefix, "env:KAFKA_PASSWORD", "guest"))
+    with pytest.raises(SettingsError, match=f"{prefix}-events: .*needs the right to describe it"):
+        await guest.check(SHARDS)

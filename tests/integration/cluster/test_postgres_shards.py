@@ -9,7 +9,7 @@ import pytest
 
 from arke.cluster.owned_shard import OwnedShard
 from arke.cluster.worker import Worker
-from arke.cluster_app import ShardTaker
+from arke.cluster_shards import ShardTaker
 from arke.delivery.channel import Wire
 from arke.delivery.secrets import Secrets
 from arke.domain.batch import BatchRun

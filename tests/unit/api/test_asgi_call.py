@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.api import parameters, table
+from arke.api import parameters
 from arke.api.in_process import AHEAD, AsgiCall
 from arke.api.session import Call
+from arke.api.table import callers, catalog, undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 START = {"type": "http.response.start", "status": 202, "headers": [(b"retry-after", b"7")]}
-LIST = Call(table.UNDELIVERED, parameters.AnyDestination(5))
+LIST = Call(undelivered.UNDELIVERED, parameters.AnyDestination(5))
 
 
 @pytest.fixture
@@ -41,12 +42,12 @@ def test_a_reply_has_status_headers_and_body(runner: asyncio.Runner) -> None:
         await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b" end"})
 
-    call = Call(table.APPLY, parameters.CatalogFile(dry_run=True), b"text")
+    call = Call(catalog.APPLY, parameters.CatalogFile(dry_run=True), b"text")
     reply = begun(runner, app, call)
     assert (reply.status, reply.getheader("Retry-After", ""), reply.getheader("x", "-")) == (202, "7", "-")
     assert reply.read() == b"POST /v1/catalog b'/v1/catalog' b'dry_run=1' b'text' end"
     reply.end()
-    revoked = begun(runner, app, Call(table.REVOKE_TOKEN, parameters.OneToken("a/b")))
+    revoked = begun(runner, app, Call(callers.REVOKE_TOKEN, parameters.OneToken("a/b")))
     assert revoked.read().startswith(b"DELETE /v1/tokens/a/b b'/v1/tokens/a%2Fb'")
     revoked.end()
 

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from arke.api import parameters, table
+from arke.api import parameters
 from arke.api.query import Reader, address, check_names
-from arke.api.table import ENDPOINTS
+from arke.api.table import ENDPOINTS, batches, callers, catalog, files, undelivered
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ def parsed(route: Route[Any, Any], target: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("route", "given", "target"),
     [
-        (table.SHOW_BATCH, parameters.OneBatch(3, 423), "/v1/batches/3?destination=423"),
-        (table.UNDELIVERED, parameters.AnyDestination(None), "/v1/undelivered"),
-        (table.UNDELIVERED, parameters.AnyDestination(0), "/v1/undelivered?destination=0"),
-        (table.ROLLBACK, parameters.Version(None, dry_run=True), "/v1/catalog/rollback?dry_run=1"),
-        (table.APPLY, parameters.CatalogFile(name=AWKWARD, folder="/tmp/ü b"), None),
-        (table.CREATE_TOKEN, parameters.TokenWanted("read,ingest", AWKWARD, "90d"), None),
-        (table.CREATE_TOKEN, parameters.TokenWanted("read", "", ""), "/v1/tokens?scope=read&expires="),
-        (table.REVOKE_TOKEN, parameters.OneToken("a/../b?c#d"), "/v1/tokens/a%2F..%2Fb%3Fc%23d"),
-        (table.SEND_FILE, parameters.DataFile("f.sync", AWKWARD, check=True), None),
-        (table.AUDIT, parameters.After(7), "/v1/audit?after=7"),
+        (batches.SHOW_BATCH, parameters.OneBatch(3, 423), "/v1/batches/3?destination=423"),
+        (undelivered.UNDELIVERED, parameters.AnyDestination(None), "/v1/undelivered"),
+        (undelivered.UNDELIVERED, parameters.AnyDestination(0), "/v1/undelivered?destination=0"),
+        (catalog.ROLLBACK, parameters.Version(None, dry_run=True), "/v1/catalog/rollback?dry_run=1"),
+        (catalog.APPLY, parameters.CatalogFile(name=AWKWARD, folder="/tmp/ü b"), None),
+        (callers.CREATE_TOKEN, parameters.TokenWanted("read,ingest", AWKWARD, "90d"), None),
+        (callers.CREATE_TOKEN, parameters.TokenWanted("read", "", ""), "/v1/tokens?scope=read&expires="),
+        (callers.REVOKE_TOKEN, parameters.OneToken("a/../b?c#d"), "/v1/tokens/a%2F..%2Fb%3Fc%23d"),
+        (files.SEND_FILE, parameters.DataFile("f.sync", AWKWARD, check=True), None),
+        (callers.AUDIT, parameters.After(7), "/v1/audit?after=7"),
     ],
 )
 def test_an_address_says_what_was_given(

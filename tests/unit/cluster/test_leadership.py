@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from arke.cluster.leadership import ASKED_EVERY_S, Leadership
+from arke.cluster.leadership import ASKED_EVERY_S, STANDS_BACK_S, TRIES, Leadership
 from arke.errors import StoreUnavailable
 from arke.virtual_time import VirtualTimeLoop, run_virtual
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 class Table:
-    """Whoever asks leads."""
+    """Whoever asks first leads, until he resigns."""
+
+    def __init__(self) -> None:
+        self.leader = ""
 
     async def lead(self, name: str) -> int | None:
-        return 1
+        self.leader = self.leader or name
+        return 1 if self.leader == name else None
 
     async def resign(self, name: str) -> None:
-        return
+        if self.leader == name:
+            self.leader = ""
 
 
 class Work:
@@ -53,5 +58,26 @@ def test_what_does_not_begin_is_ended_and_begun_again(error: Exception) -> None:
         assert leadership.leads
         await leadership.stop()
         assert work.told == ["begin", "end", "begin", "end", "begin", "end"]
+
+    run_virtual(play(), VirtualTimeLoop())
+
+
+def test_who_cannot_begin_lets_another_one_try() -> None:
+    """And goes on asking, in case the other one goes."""
+
+    async def play() -> None:
+        table = cast("Nodes", Table())
+        broken, sound = Work(*[OSError("no such folder") for _ in range(1000)]), Work()
+        first, second = Leadership(table, "a", broken), Leadership(table, "b", sound)
+        first.start()
+        await asyncio.sleep(ASKED_EVERY_S / 2)
+        second.start()
+        await asyncio.sleep((TRIES + 1) * ASKED_EVERY_S)
+        assert second.leads
+        assert broken.told == ["begin", "end"] * TRIES
+        await second.stop()
+        await asyncio.sleep(STANDS_BACK_S + 2 * ASKED_EVERY_S)
+        assert len(broken.told) > 2 * TRIES
+        await first.stop()
 
     run_virtual(play(), VirtualTimeLoop())

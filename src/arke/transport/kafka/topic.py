@@ -90,7 +90,23 @@ class Topic:
         """Raises SettingsError, SecretUnresolved."""
         self.name = options.topic
         self._group = options.group
-        self._admin = made(AdminClient, options.admin())
+        self._not_let_in: KafkaError | None = None
+        self._admin = made(AdminClient, {**options.admin(), "error_cb": self._on_error})
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Whoever is not let in is not told by the answers, which never come."""
+        if error.code() in _NOT_LET_IN:
+            self._not_let_in = error
+
+    def _meaning(self, failed: KafkaException) -> SettingsError | StoreUnavailable:
+        self._admin.poll(0)
+        refused, self._not_let_in = self._not_let_in, None
+        if refused is not None:
+            return SettingsError(
+                f"kafka: {self.name}: the brokers do not let this user in: {refused.str()}: look at the "
+                "sasl and ssl settings in kafka.options, or kafka.token_command"
+            )
+        return _meaning(self.name, failed)
 
     async def facts(self) -> TopicFacts | None:
         """None where there is none."""
@@ -173,7 +189,7 @@ class Topic:
                 return ask()
             except KafkaException as error:
                 if error.args[0].code() not in _PASSING or time.monotonic() > end:
-                    raise _meaning(self.name, error) from None
+                    raise self._meaning(error) from None
             time.sleep(LOOK_AGAIN_S)
 
     async def _made(self) -> TopicFacts:
@@ -196,7 +212,7 @@ class Topic:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
-            raise _meaning(self.name, error) from None
+            raise self._meaning(error) from None
         return TopicFacts(
             id=str(described.topic_id),
             partitions=len(described.partitions),
@@ -224,7 +240,7 @@ class Topic:
             _wait(asked[self.name])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _meaning(self.name, error) from None
+                raise self._meaning(error) from None
 
 
 def _wait(answer: Future[Any]) -> Any:
@@ -254,12 +270,16 @@ _PASSING: Final = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001 - a public constant
     }
 )
+_NOT_LET_IN: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a public constant
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    }
+)
 _REFUSED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a public constant
-        KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError.POLICY_VIOLATION,
         KafkaError.INVALID_REPLICATION_FACTOR,
         KafkaError.INVALID_PARTITIONS,

@@ -1,25 +1,14 @@
-"""The endpoints about people: a device explained; access, deletion and opt-out."""
+"""The endpoints about access, deletion and opt-out."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, JsonBody, Nothing
-from arke.api.parameters import Before, Device, OneRequest
-from arke.operations.explain import Explanation
+from arke.api.parameters import Before, OneRequest
 from arke.operations.privacy import MAX_ASK_BYTES, Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
 
 MAX_LIFT_BYTES = 8 * 1024
-EXPLAIN: Final = Endpoint(
-    method="GET",
-    path="/v1/explain",
-    scope="operate",
-    summary="Why a device is in each segment or not, and what each destination was told.",
-    parameters=Device,
-    body=NO_BODY,
-    answer=Explanation,
-    run=lambda on, asked: on.people.explain(asked.given.uuid, asked.given.id, actor=asked.actor),
-)
 ACCESS: Final = Endpoint(
     method="POST",
     path="/v1/privacy/access",

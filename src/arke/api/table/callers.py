@@ -1,0 +1,73 @@
+"""The endpoints about who may call, and what was done."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arke.api.endpoint import NO_BODY, Endpoint, Nothing
+from arke.api.parameters import After, OneToken, TokenWanted
+from arke.operations.callers import AuditReport, NewToken, Revoked, TokenFacts
+from arke.operations.sign_in import SignInLink
+
+LIST_TOKENS: Final = Endpoint(
+    method="GET",
+    path="/v1/tokens",
+    scope="admin",
+    summary="List tokens, without their secrets.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[TokenFacts],
+    run=lambda on, _: on.tokens.every(),
+)
+
+
+CREATE_TOKEN: Final = Endpoint(
+    method="POST",
+    path="/v1/tokens",
+    scope="admin",
+    summary="Make a token; its secret is shown this once.",
+    parameters=TokenWanted,
+    body=NO_BODY,
+    answer=NewToken,
+    status=201,
+    run=lambda on, asked: on.tokens.create(
+        asked.given.scope, asked.given.name, asked.given.expires, actor=asked.actor
+    ),
+)
+
+
+REVOKE_TOKEN: Final = Endpoint(
+    method="DELETE",
+    path="/v1/tokens/{id}",
+    scope="admin",
+    summary="Make a token useless, at once and for good.",
+    parameters=OneToken,
+    body=NO_BODY,
+    answer=Revoked,
+    run=lambda on, asked: on.tokens.revoke(asked.given.id, actor=asked.actor),
+)
+
+
+SIGN_IN_LINK: Final = Endpoint(
+    method="POST",
+    path="/v1/console/links",
+    scope="read",
+    summary="Make a link to the console that signs in once, with what the token may do.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=SignInLink,
+    status=201,
+    run=lambda on, asked: on.sign_in.link(actor=asked.actor),
+)
+
+
+AUDIT: Final = Endpoint(
+    method="GET",
+    path="/v1/audit",
+    scope="admin",
+    summary="Who changed what, and who looked at whom.",
+    parameters=After,
+    body=NO_BODY,
+    answer=AuditReport,
+    run=lambda on, asked: on.audit.read(asked.given.after),
+)

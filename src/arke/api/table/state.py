@@ -1,0 +1,94 @@
+"""The endpoints that say how an engine is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arke import __version__
+from arke.api.endpoint import NO_BODY, Asked, Endpoint, Nothing
+from arke.operations.status import Status
+
+if TYPE_CHECKING:
+    from arke.operations.subjects import Operations
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """That the process answers, and which version it is."""
+
+    status: str
+    version: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether events can be stored."""
+
+    ready: bool
+
+
+async def _metrics(operations: Operations, asked: Asked[Nothing, None]) -> bytes:
+    from arke.api.metrics import render_metrics
+
+    own = await operations.status.own()
+    status = own.status if own is not None else await operations.status.read()
+    return render_metrics(status, asked.refused or {}, own)
+
+
+async def _alive(_: Operations, __: Asked[Nothing, None]) -> Alive:
+    return Alive("alive", __version__)
+
+
+async def _ready(operations: Operations, _: Asked[Nothing, None]) -> Ready:
+    return Ready(await operations.status.ready())
+
+
+STATUS: Final = Endpoint(
+    method="GET",
+    path="/v1/status",
+    scope="metrics",
+    summary="Health and figures.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=Status,
+    run=lambda on, _: on.status.read(),
+)
+
+
+METRICS: Final = Endpoint(
+    method="GET",
+    path="/metrics",
+    scope="metrics",
+    summary="Prometheus figures.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=bytes,
+    media="text/plain; version=0.0.4",
+    run=_metrics,
+)
+
+
+ALIVE: Final = Endpoint(
+    method="GET",
+    path="/healthz",
+    scope=None,
+    summary="Whether the process answers.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=Alive,
+    run=_alive,
+)
+
+
+READY: Final = Endpoint(
+    method="GET",
+    path="/readyz",
+    scope=None,
+    summary="Whether events can be stored.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=Ready,
+    otherwise=lambda answer: not answer.ready,
+    status_otherwise=503,
+    run=_ready,
+)

@@ -1,0 +1,17 @@
+"""Every page of the console, in the order of the navigation: routes, scopes, tests and the docs follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from arke.console.pages import overview, system
+
+if TYPE_CHECKING:
+    from arke.console.page import Feed, Fragment, Page
+
+PAGES: Final[tuple[Page[Any, Any], ...]] = (
+    overview.PAGE,
+    system.PAGE,
+)
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
+FEEDS: Final[tuple[Feed[Any, Any], ...]] = ()
