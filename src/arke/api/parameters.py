@@ -21,6 +21,12 @@ class Device(msgspec.Struct, frozen=True):
     id: Annotated[str | None, Meta(description="DPID:ID.", examples=["12345:abc"])] = None
 
 
+class HowLong(msgspec.Struct, frozen=True):
+    """For how long."""
+
+    seconds: Annotated[int, Meta(ge=1, le=600, description="End after so many seconds.")] = 10
+
+
 class AnyDestination(msgspec.Struct, frozen=True):
     """One destination, or all."""
 

@@ -11,6 +11,7 @@ from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.history import HistoryOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
+from arke.operations.live import LiveOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.sign_in import SignIns
 from arke.operations.sources import SourceOperations
@@ -50,6 +51,7 @@ class Operations:
         self.history = HistoryOperations(engine)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
+        self.live = LiveOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit, node
         )

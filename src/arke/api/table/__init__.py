@@ -27,6 +27,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     history.READ_HISTORY,
     sources.REFUSED_OF_SOURCES,
     people.EXPLAIN,
+    people.LIVE,
     undelivered.UNDELIVERED,
     undelivered.REFUSALS,
     undelivered.REPLAY,
