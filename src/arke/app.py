@@ -42,7 +42,7 @@ from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
 from arke.errors import SettingsError
-from arke.intake.settings import ConsentRules
+from arke.intake.settings import ConsentRules, SegmentRules
 from arke.onboarding.inbox import FolderInbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
@@ -279,6 +279,19 @@ def consent_rules(settings: Settings) -> ConsentRules:
     privacy = settings.privacy
     return ConsentRules(
         tcf_vendor=privacy.tcf_vendor, tcf_purposes=privacy.tcf_purposes, honour=privacy.honour
+    )
+
+
+def segment_rules(settings: Settings) -> SegmentRules:
+    """What the settings say of calls of Segment's API."""
+    calls = settings.intake.segment
+    return SegmentRules(
+        anonymous_id=calls.anonymous_id,
+        user_id=calls.user_id,
+        context_ids=calls.context_ids,
+        prefix=calls.prefix,
+        consent=consent_rules(settings),
+        consent_categories=calls.consent_categories,
     )
 
 

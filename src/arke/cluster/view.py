@@ -69,6 +69,7 @@ class NodeView:
             overloaded=intake.room.refused,
             refused_by_code=dict(intake.figures.events_refused),
             ids_dropped=dict(intake.figures.ids_dropped),
+            parts_left=dict(intake.figures.left),
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             loading=LoadingFile(loading.file, loading.lines, loading.total) if loading is not None else None,
