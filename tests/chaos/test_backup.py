@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -100,17 +101,15 @@ class BackupStorm(Storm):
                 stderr=subprocess.DEVNULL,
                 cwd=self.folder,
             )
-            wait_until(
-                lambda process=process: (
-                    (self.backup / "unfinished.json").exists() or process.poll() is not None
-                ),
-                "a backup to begin",
-            )
+            wait_until(partial(self.has_begun, process), "a backup to begin")
             time.sleep(self.random.uniform(0, 0.05))  # the moment of death is the test's input
             process.send_signal(signal.SIGKILL)
             process.wait(PATIENCE_S)
             if (self.backup / "backup.json").exists():
                 shutil.rmtree(self.backup)
+
+    def has_begun(self, process: subprocess.Popen[bytes]) -> bool:
+        return (self.backup / "unfinished.json").exists() or process.poll() is not None
 
     def arke(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         done = self.engine.arke(*arguments)
@@ -123,7 +122,7 @@ class BackupStorm(Storm):
             for number in visitor.devices:
                 for one in self.last_words(visitor, number):
                     visitor.sent.append(one)
-                    wait_until(lambda one=one: self._taken(one), "an event to be taken")
+                    wait_until(partial(self._taken, one), "an event to be taken")
                     one.acknowledged = True
 
     def last_words(self, visitor: Visitor, number: int) -> list[Sent]:

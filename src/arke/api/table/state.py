@@ -8,6 +8,7 @@ import msgspec
 
 from arke import __version__
 from arke.api.endpoint import NO_BODY, Asked, Endpoint, Nothing
+from arke.operations.settings import OptionShown
 from arke.operations.status import Status
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ METRICS: Final = Endpoint(
     body=NO_BODY,
     answer=bytes,
     media="text/plain; version=0.0.4",
+    encoded=bytes,
     run=_metrics,
 )
 
@@ -91,4 +93,20 @@ READY: Final = Endpoint(
     otherwise=lambda answer: not answer.ready,
     status_otherwise=503,
     run=_ready,
+)
+
+
+async def _settings(operations: Operations, _: Asked[Nothing, None]) -> list[OptionShown]:
+    return operations.settings.every()
+
+
+SETTINGS: Final = Endpoint(
+    method="GET",
+    path="/v1/settings",
+    scope="operate",
+    summary="The settings in force, without secrets.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[OptionShown],
+    run=_settings,
 )
