@@ -28,6 +28,7 @@ from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
+from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.source_app import reading_sources
@@ -100,6 +101,7 @@ async def open_doors(
             _sources(engine, settings, node, takes=takes) as sources,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
+            refusals = Refusals()
             operations = Operations(
                 engine,
                 SystemClock(),
@@ -109,9 +111,9 @@ async def open_doors(
                 node,
                 sources,
                 admin_url=f"http://{_called(admin)}",
+                around=Surroundings(data, refusals.counts),
             )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
-            refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
                 (

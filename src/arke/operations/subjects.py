@@ -9,6 +9,7 @@ from arke.engine.sources.reading import Sources
 from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
+from arke.operations.installation import InstallationOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
 from arke.operations.sign_in import SignIns
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
+    from arke.operations.installation import Surroundings
     from arke.operations.nodes import ClusterNode
 
 
@@ -38,10 +40,11 @@ class Operations:
         node: ClusterNode | None = None,
         sources: Sources | None = None,
         admin_url: str | None = None,
+        around: Surroundings | None = None,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
         `node`: where the engine is one of a cluster's. `sources` None: it reads no topics.
-        `admin_url`: where people reach its console; None: it has none.
+        `admin_url`: where people reach its console; None: it has none. `around`: what it runs among.
         """
         audit = engine.audit
         sources = sources or Sources(engine.directory.sources)
@@ -55,6 +58,7 @@ class Operations:
         self.batches = BatchOperations(engine.batches, audit)
         self.privacy = PrivacyOperations(engine)
         self.tokens = TokenOperations(engine.directory.tokens, clock, audit)
+        self.installation = InstallationOperations(engine, clock, around)
         self.sign_in = SignIns(engine.directory.tokens, clock, audit, admin_url)
         self.audit = AuditOperations(engine.directory.audit)
         self.files = FileOperations(onboarding)
