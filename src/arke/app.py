@@ -105,6 +105,16 @@ def https_wire(settings: Settings, shard: int = 0) -> Wire:
     )
 
 
+@asynccontextmanager
+async def way_out(settings: Settings) -> AsyncIterator[Wire]:
+    """What an engine itself sends through, beside its shards: messages that try a destination."""
+    wire = https_wire(settings)
+    try:
+        yield wire
+    finally:
+        await wire.poster.close()
+
+
 def check_egress(egress: Egress) -> None:
     """Say what is wrong once and at the start, and not by every shard. Raises SettingsError."""
     EgressPolicy(egress.allow_cidrs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, consent_rules, onboarding, running_engine
+from arke.app import confined_to, consent_rules, onboarding, running_engine, way_out
 from arke.clock import SystemClock
 from arke.console.app import console_app, with_console
 from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
@@ -99,6 +99,7 @@ async def open_doors(
         async with (
             _engine(data, settings, role) as (engine, files, node),
             _sources(engine, settings, node, takes=takes) as sources,
+            way_out(settings) as wire,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
             refusals = Refusals()
@@ -110,6 +111,8 @@ async def open_doors(
                 files,
                 node,
                 sources,
+                wire=wire,
+                settings=settings,
                 admin_url=f"http://{_called(admin)}",
                 around=Surroundings(data, refusals.counts),
             )

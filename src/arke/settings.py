@@ -458,6 +458,11 @@ OPTIONS = tuple(_options(Settings()))
 """Every option by its dotted name, such as `server.intake`."""
 
 
+def value_of(settings: Settings, name: str) -> Any:
+    """What an option is, by its dotted name."""
+    return _at(settings, name.split("."))
+
+
 TABLES: Final = {"intake.kafka": KafkaSource}
 """Options that are lists of tables."""
 _IN_TABLES: Final = tuple(

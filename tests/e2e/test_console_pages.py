@@ -71,7 +71,7 @@ def path_of(route: Page[Any, Any] | Fragment[Any, Any, Any] | Feed[Any, Any]) ->
 
 def allows(own: str, wanted: str) -> bool:
     assert own in SCOPES
-    token = Token(id="", name="", scopes=(own,), secret_hash=b"", created=0)  # type: ignore[arg-type]
+    token = Token(id="", name="", scopes=(own,), secret_hash=b"", created=0)
     return token.allows(wanted)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arke import __version__
-from arke.api.endpoint import JSON, NO_BODY, Endpoint, Problem
+from arke.api.endpoint import JSON, NDJSON, NO_BODY, Listing, Problem, Stream
 from arke.api.table import ENDPOINTS
 from arke.domain.digits import LARGEST_NUMBER
 
@@ -28,7 +28,10 @@ Schema = dict[str, Any]
 def openapi() -> dict[str, Any]:
     """The document, ready to be encoded as JSON."""
     kinds = dict.fromkeys(
-        kind for one in ENDPOINTS for kind in (one.answer, one.body.kind) if kind not in (bytes, None)
+        kind
+        for one in ENDPOINTS
+        for kind in (one.answer if one.media in (JSON, NDJSON) else None, one.body.kind)
+        if kind is not None
     )
     schemas, components = msgspec.json.schema_components([*kinds, Problem], ref_template=REF)
     by_kind = dict(zip([*kinds, Problem], schemas, strict=True))
@@ -86,13 +89,15 @@ def _given(schema: Schema) -> Schema:
     plain: Schema = next((one for one in schema.pop("anyOf", ()) if one != {"type": "null"}), {})
     found = {name: value for name, value in {**schema, **plain}.items() if value is not None}
     if found["type"] == "integer":
-        found |= {"minimum": 0, "maximum": LARGEST_NUMBER}
+        found = {"minimum": 0, "maximum": LARGEST_NUMBER} | found
     return found
 
 
 def _responses(route: Route[Any, Any], schemas: dict[Any, Schema]) -> dict[str, Any]:
-    schema = {"type": "string"} if route.answer is bytes else schemas[route.answer]
-    one_each = "" if isinstance(route, Endpoint) else " One document a line."
+    schema = schemas[route.answer] if route.media in (JSON, NDJSON) else {"type": "string"}
+    if isinstance(route, Listing):
+        schema = {"type": "array", "items": schema}
+    one_each = " One document a line." if isinstance(route, Stream) else ""
     responses: dict[str, Any] = {
         str(status): {"description": route.summary + one_each, "content": {route.media: {"schema": schema}}}
         for status in route.statuses

@@ -7,6 +7,77 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from arke.operations.paging import MOST, PAGE
+
+Cursor = Annotated[
+    str | None, Meta(description="Where to go on: as the answer before says in its header Link.")
+]
+Limit = Annotated[int, Meta(ge=1, le=MOST, description="At most so many entries.")]
+
+
+class Paged(msgspec.Struct, frozen=True):
+    """A page of a list."""
+
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """A page of what has a text in it."""
+
+    search: Annotated[
+        str | None, Meta(description="Only those whose name, id or code has this text.", examples=["camera"])
+    ] = None
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class CatalogName(msgspec.Struct, frozen=True):
+    """A catalog that is only looked at."""
+
+    name: Annotated[str, Meta(description="The file's name in messages.")] = "catalog"
+
+
+class AnyVersion(msgspec.Struct, frozen=True):
+    """A catalog that was applied."""
+
+    version: Annotated[int | None, Meta(description="Default: the one in force.")] = None
+
+
+class OneVersion(msgspec.Struct, frozen=True):
+    """A catalog that was applied."""
+
+    version: Annotated[int, Meta(title="the version", description="The catalog's version.")]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """From one catalog to another."""
+
+    old: Annotated[int, Meta(description="The version to begin with.", examples=[1])]
+    new: Annotated[int | None, Meta(description="The version to come to; default: the one in force.")] = None
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class OneSegment(msgspec.Struct, frozen=True):
+    """A segment of the catalog in force."""
+
+    id: Annotated[int, Meta(title="the segment", description="The segment's id.")]
+
+
+class DestinationInPath(msgspec.Struct, frozen=True):
+    """A destination of the catalog in force."""
+
+    id: Annotated[int, Meta(title="the destination", description="The destination's id.")]
+
+
+class DestinationMappings(msgspec.Struct, frozen=True):
+    """A page of what a destination takes."""
+
+    id: Annotated[int, Meta(title="the destination", description="The destination's id.")]
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
 
 class Newest(msgspec.Struct, frozen=True):
     """How many of the newest."""
@@ -19,6 +90,12 @@ class Device(msgspec.Struct, frozen=True):
 
     uuid: Annotated[str | None, Meta(description="38 decimal digits.")] = None
     id: Annotated[str | None, Meta(description="DPID:ID.", examples=["12345:abc"])] = None
+
+
+class HowLong(msgspec.Struct, frozen=True):
+    """For how long."""
+
+    seconds: Annotated[int, Meta(ge=1, le=600, description="End after so many seconds.")] = 10
 
 
 class AnyDestination(msgspec.Struct, frozen=True):

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import audit, batches, overview, system, tokens, undelivered
+from arke.console.pages import (
+    audit,
+    batches,
+    destination,
+    destinations,
+    overview,
+    system,
+    tokens,
+    trial,
+    undelivered,
+)
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
 
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
+    destinations.PAGE,
+    destination.PAGE,
+    trial.PAGE,
     batches.PAGE,
     undelivered.PAGE,
     system.PAGE,

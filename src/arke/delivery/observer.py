@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from arke.delivery.window import BEHIND
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.delivery.channel import Delivery
+    from arke.delivery.channel import Delivery, Message
+    from arke.delivery.window import Part
+
+log = get_logger("delivery")
 
 LATENCIES_KEPT = 5_000
 """The newest latencies of a destination that percentiles are made of."""
@@ -49,10 +53,17 @@ class DestinationFigures(msgspec.Struct):
         )
 
 
+class MessageWatch(Protocol):
+    """Sees messages as their deliveries end."""
+
+    def message(self, parts: Sequence[Part], message: Message, delivery: Delivery, now: float) -> None: ...
+
+
 class FiguresObserver:
-    """Counts what the lanes of a shard deliver, in memory."""
+    """Counts what the lanes of a shard deliver, in memory. `watch` is there while somebody watches."""
 
     def __init__(self) -> None:
+        self.watch: MessageWatch | None = None
         self._figures: dict[int, DestinationFigures] = {}
         self._answers: dict[int, Counter[str]] = {}
         self._latencies: dict[int, deque[float]] = {}
@@ -76,6 +87,21 @@ class FiguresObserver:
             if kind not in BEHIND:  # nobody waits for those
                 kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
                 kept.extend(latencies_s)
+
+    def ended(self, parts: Sequence[Part], message: Message, delivery: Delivery, now: float) -> None:
+        """The delivery of a message ended: for whoever watches. No delivery fails over that."""
+        if self.watch is None:
+            return
+        try:
+            self.watch.message(parts, message, delivery, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody watches any more
+            log.error("watch_failed", error=type(error).__name__)
+            self.watch = None
+
+    @property
+    def messages(self) -> int:
+        """How many messages ended, to all destinations."""
+        return sum(figures.messages for figures in self._figures.values())
 
     def nothing_to_tell(self, destination_id: int) -> None:
         """A device was to be told about and there was nothing to say: no partner id, or outside the sample."""

@@ -87,7 +87,7 @@ def _destinations(status: Status) -> Iterator[Notice]:
             yield Notice(
                 "bad",
                 f"{label}: its circuit is {probes}",
-                f"Five messages in a row failed twice.{last} What is owed to it is kept, of {_many(row.owed, 'device')}.",
+                f"Five messages in a row failed twice.{last} Kept for it: news of {_many(row.owed, 'device')}.",
                 "destination",
                 row.id,
             )

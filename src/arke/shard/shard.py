@@ -41,6 +41,7 @@ from arke.shard.protocol import (
     AskForecast,
     AskHeld,
     AskOwed,
+    AskPassing,
     AskProfile,
     AskRefusals,
     AskSeen,
@@ -61,6 +62,7 @@ from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
+from arke.shard.watch import WATCHED_S, Watch
 from arke.shard.what_if import WhatIf
 from arke.storage.ports.shard import GroupWrites
 
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from arke.delivery.channel import Wire
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
+    from arke.shard.passing import Passing
     from arke.shard.protocol import Behind, Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
@@ -171,6 +174,8 @@ class Shard:
         self._groups = 0
         self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
+        self._watch: Watch | None = None
+        self._watch_ends: asyncio.TimerHandle | None = None
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -191,6 +196,7 @@ class Shard:
             return
         await self.walks.stop()
         await asyncio.gather(*(lane.stop() for lane in self.lanes.values()))
+        self._unwatch()
         self._stopping = True
         self._wake.set()
         for task in self._tasks[1:]:
@@ -430,6 +436,8 @@ class Shard:
         self.runner.committed(result)
         self._unasked.look(commands, self.runner.ruling.compiled.matcher.keys)
         self._answer(taken, result)
+        if self._watch is not None:
+            self._show(commands, result)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
         results = iter(result.results)
@@ -457,6 +465,31 @@ class Shard:
             self._follow_dates(journal[-1].at)
             for lane in self.lanes.values():
                 lane.offer(journal, taken[0].accepted)
+
+    def _show(self, commands: Sequence[Command], result: GroupResult) -> None:
+        """To whoever watches what passes. No group fails over that."""
+        try:
+            if self._watch is not None:
+                self._watch.group(commands, result.results, result.writes, self._clock.now())
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody watches any more
+            log.error("watch_failed", error=type(error).__name__)
+            self._unwatch()
+
+    def _passing(self, asked: AskPassing) -> Passing:
+        """Begin to keep some of what passes, or go on with it: for as long as somebody asks."""
+        if self._watch is None or self._watch.each_s != asked.each_s:
+            self._watch = self.observer.watch = Watch(asked.each_s)
+        if self._watch_ends is not None:
+            self._watch_ends.cancel()
+        self._watch_ends = asyncio.get_running_loop().call_later(WATCHED_S, self._unwatch)
+        counted = (self._events, self._changes, self.observer.messages)
+        return self._watch.since(asked.numbers, counted, self._clock.now())
+
+    def _unwatch(self) -> None:
+        """Nobody watches any more: nothing of what passed stays."""
+        if self._watch_ends is not None:
+            self._watch_ends.cancel()
+        self._watch = self.observer.watch = self._watch_ends = None
 
     @property
     def events(self) -> int:
@@ -546,7 +579,7 @@ class Shard:
                 return await self._switch(asked)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals() | AskPassing():
                 return await self._look(asked)
             case Compact():
                 return await self._write(self.store.expunge)
@@ -565,7 +598,9 @@ class Shard:
             case AskSeen():
                 return {}  # who answers by itself is not asked
 
-    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
+    async def _look(
+        self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals | AskPassing
+    ) -> Any:
         """What is held, and changes nothing."""
         match asked:
             case AskProfile():
@@ -578,6 +613,8 @@ class Shard:
                 return await self._inspection.owed_page(asked, self._routing_now())
             case AskRefusals():
                 return self._wire.refusals.of(asked.destination, self.now)
+            case AskPassing():
+                return self._passing(asked)
 
     def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
         for number, at in elsewhere.items():

@@ -8,16 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from arke.api.endpoint import Endpoint, Stream
+from arke.api.endpoint import AnyEndpoint
 from arke.api.openapi import openapi
 from arke.api.table import ENDPOINTS
 
 DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(openapi()))
 
-Row = Endpoint[Any, Any, Any] | Stream[Any, Any, Any]
 
-
-def operation(endpoint: Row) -> dict[str, Any]:
+def operation(endpoint: AnyEndpoint) -> dict[str, Any]:
     found: dict[str, Any] = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]
     return found
 
@@ -32,7 +30,7 @@ def test_it_is_openapi_3_1_and_every_endpoint_is_in_it_once() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: f"{one.method} {one.path}")
-def test_an_operation_says_what_its_endpoint_takes_and_answers(endpoint: Row) -> None:
+def test_an_operation_says_what_its_endpoint_takes_and_answers(endpoint: AnyEndpoint) -> None:
     found = operation(endpoint)
     assert found["summary"] == endpoint.summary
     by_place = {(one["name"], one["in"]) for one in found["parameters"]}
