@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, consent_rules, onboarding, running_engine, way_out
+from arke.app import confined_to, consent_rules, onboarding, running_engine, segment_rules, way_out
 from arke.clock import SystemClock
 from arke.console.app import console_app, with_console
 from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
@@ -217,6 +217,7 @@ def intake_settings(settings: Settings) -> IntakeSettings:
             origins=parse_origins(settings.privacy.opt_out_origins),
         ),
         consent=consent_rules(settings),
+        segment=segment_rules(settings),
     )
 
 

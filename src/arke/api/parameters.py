@@ -123,6 +123,28 @@ class Sample(msgspec.Struct, frozen=True):
     sample: Annotated[int | None, Meta(description="Look at no more profiles than this.")] = None
 
 
+class Span(msgspec.Struct, frozen=True):
+    """Which figures, and of when."""
+
+    series: Annotated[
+        str | None,
+        Meta(description="Only these, comma separated.", examples=["users_acknowledged,latency_p99"]),
+    ] = None
+    destination: Annotated[int | None, Meta(description="Of this destination.", examples=[423])] = None
+    segment: Annotated[int | None, Meta(description="Of this segment.", examples=[14356])] = None
+    since: Annotated[
+        str | None,
+        Meta(
+            description="From then on, RFC 3339 or seconds since 1970; default: a day before the end.",
+            examples=["2026-01-31T08:00:00Z"],
+        ),
+    ] = None
+    until: Annotated[str | None, Meta(description="Until then; default: now.")] = None
+    step: Annotated[
+        int | None, Meta(description="Seconds between two values, a multiple of 60.", examples=[300])
+    ] = None
+
+
 class CatalogFile(msgspec.Struct, frozen=True):
     """How to take a catalog."""
 

@@ -11,6 +11,7 @@ from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.destinations import DestinationOperations
 from arke.operations.explain import PeopleOperations
+from arke.operations.history import HistoryOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.live import LiveOperations
 from arke.operations.previews import PreviewOperations
@@ -61,6 +62,7 @@ class Operations:
         wire = wire or Wire(NoWayOut(), Secrets(confinement))
         indexes = Indexes(engine.live, engine.compiler)
         self.status = StatusOperations(engine, node, sources)
+        self.history = HistoryOperations(engine)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
         self.live = LiveOperations(engine)

@@ -12,6 +12,7 @@ from arke.api.table import (
     catalog,
     destinations,
     files,
+    history,
     people,
     privacy,
     segments,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.STATUS,
+    history.READ_HISTORY,
     sources.REFUSED_OF_SOURCES,
     segments.LIST_SEGMENTS,
     segments.SHOW_SEGMENT,
