@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import overview, system
+from arke.console.pages import live, overview, privacy, segment, segments, system, users
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
 
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
+    segments.PAGE,
+    segment.PAGE,
+    users.PAGE,
+    live.PAGE,
+    privacy.PAGE,
+    privacy.REQUEST,
     system.PAGE,
 )
-FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
-FEEDS: Final[tuple[Feed[Any, Any], ...]] = ()
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
+FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)
