@@ -9,11 +9,16 @@ from arke.console.pages import (
     batches,
     destination,
     destinations,
+    live,
     overview,
+    privacy,
+    segment,
+    segments,
     system,
     tokens,
     trial,
     undelivered,
+    users,
 )
 
 if TYPE_CHECKING:
@@ -26,9 +31,15 @@ PAGES: Final[tuple[Page[Any, Any], ...]] = (
     trial.PAGE,
     batches.PAGE,
     undelivered.PAGE,
+    segments.PAGE,
+    segment.PAGE,
+    users.PAGE,
+    live.PAGE,
+    privacy.PAGE,
+    privacy.REQUEST,
     system.PAGE,
     tokens.PAGE,
     audit.PAGE,
 )
-FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
-FEEDS: Final[tuple[Feed[Any, Any], ...]] = ()
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
+FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)
