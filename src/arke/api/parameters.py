@@ -59,6 +59,12 @@ class Difference(msgspec.Struct, frozen=True):
     limit: Limit = PAGE
 
 
+class OneSubject(msgspec.Struct, frozen=True):
+    """What some endpoints are about."""
+
+    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+
+
 class OneSegment(msgspec.Struct, frozen=True):
     """A segment of the catalog in force."""
 
