@@ -15,6 +15,7 @@ from arke.cli.console import console
 from arke.cli.deliveries import batch_app, resync, undelivered_app
 from arke.cli.engine import status, up
 from arke.cli.explain import explain
+from arke.cli.imports import import_app
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.receiver import probe, receiver
@@ -54,6 +55,7 @@ app.command()(up)
 app.command()(console)
 app.command()(check)
 app.command()(apply)
+app.add_typer(import_app, name="import")
 app.command()(onboard)
 app.command()(estimate)
 app.command()(explain)
