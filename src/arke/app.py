@@ -30,6 +30,8 @@ from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
 from arke.engine.file_desk import FileDesk
+from arke.engine.history.columns import Subject
+from arke.engine.history.recorder import Recorder
 from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
@@ -224,6 +226,17 @@ def engine_over(
     events = Ingestion(live, identity, links, homes, shards, clock, reaches)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
+
+    async def refused() -> dict[str, int]:
+        return {"": events.refused}
+
+    def subjects() -> set[Subject]:
+        catalog = live.catalog
+        return {
+            *(Subject("destination", one.id) for one in catalog.destinations),
+            *(Subject("segment", one.id) for one in catalog.segments),
+        }
+
     privacy = Privacy(directory, identity, homes, shards, live, clock)
     return Engine(
         directory=directory,
@@ -248,6 +261,7 @@ def engine_over(
             patience_s=0.0 if owned is None else OWNED_WITHIN_S,
         ),
         batches=batches,
+        recorder=Recorder(directory.history, shards, clock, refused, subjects),
         estimator=Estimator(live, shards, compiler),
         undelivered=Undelivered(live, shards, clock),
         privacy=privacy,
@@ -326,6 +340,7 @@ async def running_engine(
                 await engine.batches.resume()
             if not in_process:
                 engine.batches.start_schedule()
+                engine.recorder.start()
             engine.watch()
             if delivering:
                 engine.homes.start()

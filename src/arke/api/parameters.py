@@ -59,6 +59,12 @@ class Difference(msgspec.Struct, frozen=True):
     limit: Limit = PAGE
 
 
+class OneSubject(msgspec.Struct, frozen=True):
+    """What some endpoints are about."""
+
+    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+
+
 class OneSegment(msgspec.Struct, frozen=True):
     """A segment of the catalog in force."""
 
@@ -110,6 +116,18 @@ class OneDestination(msgspec.Struct, frozen=True):
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
 
 
+class Resync(OneDestination, frozen=True):
+    """Which destination, and whether it also gets a 0 for every mapped alias that does not hold."""
+
+    restate: Annotated[
+        bool,
+        Meta(
+            description="Also a 0 for every mapped alias that does not hold, told before or not.",
+            examples=[True],
+        ),
+    ] = False
+
+
 class OneBatch(msgspec.Struct, frozen=True):
     """A batch of a destination."""
 
@@ -121,6 +139,28 @@ class Sample(msgspec.Struct, frozen=True):
     """How much to look at."""
 
     sample: Annotated[int | None, Meta(description="Look at no more profiles than this.")] = None
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Which figures, and of when."""
+
+    series: Annotated[
+        str | None,
+        Meta(description="Only these, comma separated.", examples=["users_acknowledged,latency_p99"]),
+    ] = None
+    destination: Annotated[int | None, Meta(description="Of this destination.", examples=[423])] = None
+    segment: Annotated[int | None, Meta(description="Of this segment.", examples=[14356])] = None
+    since: Annotated[
+        str | None,
+        Meta(
+            description="From then on, RFC 3339 or seconds since 1970; default: a day before the end.",
+            examples=["2026-01-31T08:00:00Z"],
+        ),
+    ] = None
+    until: Annotated[str | None, Meta(description="Until then; default: now.")] = None
+    step: Annotated[
+        int | None, Meta(description="Seconds between two values, a multiple of 60.", examples=[300])
+    ] = None
 
 
 class CatalogFile(msgspec.Struct, frozen=True):

@@ -116,6 +116,12 @@ class NodeView:
             if node.name != self.name and node.silent_s < SILENT_S
         ]
 
+    async def refused(self) -> dict[str, int]:
+        """How many events each node has refused, by its name. Raises StoreUnavailable."""
+        there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
+        figures = {node.name: node.figures for node in there} | {self.name: self.figures()}
+        return {name: one.overloaded + sum(one.refused_by_code.values()) for name, one in figures.items()}
+
     async def catalog_followed(self, version: int) -> list[str]:
         if self.say is not None:
             await self.say()

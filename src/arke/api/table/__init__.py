@@ -12,8 +12,10 @@ from arke.api.table import (
     catalog,
     destinations,
     files,
+    history,
     people,
     privacy,
+    schema,
     segments,
     sources,
     state,
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.STATUS,
+    state.ATTENTION,
+    state.INSTALLATION,
+    state.SHARDS,
+    history.READ_HISTORY,
     sources.REFUSED_OF_SOURCES,
     segments.LIST_SEGMENTS,
     segments.SHOW_SEGMENT,
@@ -67,4 +73,5 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.METRICS,
     state.ALIVE,
     state.READY,
+    *schema.described(lambda: ENDPOINTS),
 )

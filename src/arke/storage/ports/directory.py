@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from arke.domain.identity import IdKey
     from arke.domain.token import Token
     from arke.storage.ports.files import FileStore
+    from arke.storage.ports.history import HistoryStore
     from arke.storage.ports.identities import Identities, SuppressionList
     from arke.storage.ports.sources import SourceStore
 
@@ -271,6 +272,9 @@ class Directory(Protocol):
 
     @property
     def sources(self) -> SourceStore: ...
+
+    @property
+    def history(self) -> HistoryStore: ...
 
     @property
     def hashes(self) -> KeyedHash:
