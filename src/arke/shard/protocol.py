@@ -208,6 +208,15 @@ class Behind(msgspec.Struct, frozen=True):
     sample: Sample
 
 
+class Sizes(msgspec.Struct, frozen=True):
+    """How many members each segment has here, of those that have any. `counted`: the share of the shard's profiles
+    that are counted; below 1 only while a store of an earlier version is gone through.
+    """
+
+    members: dict[int, int]
+    counted: float
+
+
 class Submit(Question[list[Result]], tag=True, frozen=True):
     """Apply commands, in order; answered when durable, one result a command. `first` is the number of the first of
     them in the shard's log, the others follow (see `EventLog`); 0: they are not of the log, and need not be.
@@ -303,6 +312,12 @@ class AskEstimate(Question[Estimated], tag=True, frozen=True):
     limit: int
 
 
+class AskSizes(Question[Sizes], tag=True, frozen=True):
+    """How many members these segments have; None: all."""
+
+    segments: tuple[int, ...] | None
+
+
 class AskForecast(Question[Forecasted], tag=True, frozen=True):
     """Whom a prepared catalog would move.
 
@@ -387,6 +402,7 @@ AnyQuestion = (
     | AskOwed
     | AskRefusals
     | AskEstimate
+    | AskSizes
     | AskForecast
     | AskBehind
     | RunBatch

@@ -44,6 +44,7 @@ from arke.shard.protocol import (
     AskProfile,
     AskRefusals,
     AskSeen,
+    AskSizes,
     AskStanding,
     AskStatus,
     Compact,
@@ -54,11 +55,13 @@ from arke.shard.protocol import (
     RunBatch,
     ShardStatus,
     ShareAcknowledgements,
+    Sizes,
     Submit,
     Switch,
 )
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.shard.sizes import ALL
 from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
 from arke.shard.what_if import WhatIf
@@ -71,7 +74,7 @@ if TYPE_CHECKING:
     from arke.delivery.channel import Wire
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
-    from arke.shard.protocol import Behind, Forecasted, Question
+    from arke.shard.protocol import Behind, Estimated, Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -469,6 +472,11 @@ class Shard:
         return self.runner.ruling.compiled.fingerprint if self.runner.ruling.version else None
 
     @property
+    def counted_to(self) -> int:
+        """Up to which uid the members of segments are counted."""
+        return self.runner.counted_to
+
+    @property
     def now(self) -> int:
         return int(self._clock.now())
 
@@ -546,7 +554,7 @@ class Shard:
                 return await self._switch(asked)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals() | AskSizes():
                 return await self._look(asked)
             case Compact():
                 return await self._write(self.store.expunge)
@@ -554,9 +562,7 @@ class Shard:
                 return await self._run_batch(asked)
             case AskBatches():
                 return await self.store.batches()
-            case AskEstimate():
-                return await self._what_if.estimate(asked, self.runner.ruling.compiled)
-            case AskForecast() | AskBehind():
+            case AskEstimate() | AskForecast() | AskBehind():
                 return await self._ahead(asked)
             case ShareAcknowledgements():
                 return self._share_acknowledgements(asked.elsewhere)
@@ -565,7 +571,9 @@ class Shard:
             case AskSeen():
                 return {}  # who answers by itself is not asked
 
-    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
+    async def _look(
+        self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals | AskSizes
+    ) -> Any:
         """What is held, and changes nothing."""
         match asked:
             case AskProfile():
@@ -578,6 +586,15 @@ class Shard:
                 return await self._inspection.owed_page(asked, self._routing_now())
             case AskRefusals():
                 return self._wire.refusals.of(asked.destination, self.now)
+            case AskSizes():
+                return await self._sizes(asked.segments)
+
+    async def _sizes(self, segments: tuple[int, ...] | None) -> Sizes:
+        found = await self.store.segment_sizes(segments)
+        return Sizes(
+            {number: members for number, members in found.items() if members},
+            1.0 if self.counted_to == ALL else (self.counted_to + 1) / ALL,
+        )
 
     def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
         for number, at in elsewhere.items():
@@ -598,8 +615,10 @@ class Shard:
             raise InvalidInput(f"catalog version {request.version} was not prepared")
         return ruling
 
-    async def _ahead(self, request: AskForecast | AskBehind) -> Forecasted | Behind:
-        """What a prepared catalog would set in motion."""
+    async def _ahead(self, request: AskEstimate | AskForecast | AskBehind) -> Estimated | Forecasted | Behind:
+        """What a rule would hold, and what a prepared catalog would set in motion."""
+        if isinstance(request, AskEstimate):
+            return await self._what_if.estimate(request, self.runner.ruling.compiled)
         after = self._prepared_ruling(request)
         if isinstance(request, AskBehind):
             return await self._what_if.behind(request, after.routing(self.now))

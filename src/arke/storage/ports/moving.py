@@ -71,6 +71,7 @@ SHARD_META: Final = {
     "uid_key": "taken over by each shard that gets its rows: uids and names of events are made with it",
     "refreshed": "taken over by each shard that gets its rows",
     "people": "counted anew, as profiles are",
+    "counted_to": "members are counted anew, by each shard that gets its rows",
     "taken": "a position in the log of an engine that has stopped",
 }
 """What becomes of each key of the tables `meta`."""
