@@ -40,6 +40,14 @@ class OneBatch(msgspec.Struct, frozen=True):
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
 
 
+class Segments(msgspec.Struct, frozen=True):
+    """Some segments, or all."""
+
+    segments: Annotated[
+        str | None, Meta(description="Only these, by id, with commas.", examples=["14356,12176"])
+    ] = None
+
+
 class Sample(msgspec.Struct, frozen=True):
     """How much to look at."""
 

@@ -18,6 +18,8 @@ from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
 from arke.shard.commands import Command, Result
+from arke.shard.tally import Tally
+from arke.telling.records import Account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +134,9 @@ class OwedPage(msgspec.Struct, frozen=True):
 
 
 class Telling(msgspec.Struct, frozen=True):
-    """A destination's side of one device: open in a lane, owed, in the sample, and what it would be told."""
+    """A destination's side of one device: open in a lane, owed, in the sample, and what it would be told.
+    `accounts`: the bucket that it is in, of each mapped segment it is in (see `arke.telling.accounts`).
+    """
 
     destination: int
     pending: bool
@@ -142,6 +146,7 @@ class Telling(msgspec.Struct, frozen=True):
     owed_due: int | None
     sampled: bool
     would_tell: dict[str, dict[str, int]]
+    accounts: dict[int, Account] = {}
 
 
 class Dossier(msgspec.Struct, frozen=True):
@@ -215,6 +220,28 @@ class Sizes(msgspec.Struct, frozen=True):
 
     members: dict[int, int]
     counted: float
+
+
+class Reckoned(msgspec.Struct, frozen=True):
+    """A part of a destination's users by their buckets: over all its segments (`whole`), and of each. `looked`
+    profiles of `stored` were looked at; `next` continues, None at the end. `seq`: the journal's end by now.
+    """
+
+    whole: Tally
+    segments: dict[int, Tally]
+    looked: int
+    next: int | None
+    stored: int
+    seq: int
+
+
+class Overlapping(msgspec.Struct, frozen=True):
+    """Of the profiles looked at, those in one segment, in the other, and in both."""
+
+    one: int
+    other: int
+    both: int
+    sample: Sample
 
 
 class Submit(Question[list[Result]], tag=True, frozen=True):
@@ -318,6 +345,27 @@ class AskSizes(Question[Sizes], tag=True, frozen=True):
     segments: tuple[int, ...] | None
 
 
+class AskReckoning(Question[Reckoned], tag=True, frozen=True):
+    """Which buckets a destination's users are in, of up to `limit` profiles in uid order after `after`, or fewer
+    where that takes long; `segment`: only those of one segment. `samples`: so many users of each bucket are named,
+    over all segments, or of that one.
+    """
+
+    destination: int
+    after: int
+    limit: int
+    segment: int | None = None
+    samples: int = 0
+
+
+class AskOverlap(Question[Overlapping], tag=True, frozen=True):
+    """How many profiles are in two segments, of up to `limit`."""
+
+    one: int
+    other: int
+    limit: int
+
+
 class AskForecast(Question[Forecasted], tag=True, frozen=True):
     """Whom a prepared catalog would move.
 
@@ -403,6 +451,8 @@ AnyQuestion = (
     | AskRefusals
     | AskEstimate
     | AskSizes
+    | AskReckoning
+    | AskOverlap
     | AskForecast
     | AskBehind
     | RunBatch

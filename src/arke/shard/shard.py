@@ -21,6 +21,7 @@ from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.log import get_logger
+from arke.shard.backlog import Backlog
 from arke.shard.commands import (
     Asks,
     BeginBatch,
@@ -40,8 +41,10 @@ from arke.shard.protocol import (
     AskEstimate,
     AskForecast,
     AskHeld,
+    AskOverlap,
     AskOwed,
     AskProfile,
+    AskReckoning,
     AskRefusals,
     AskSeen,
     AskSizes,
@@ -59,6 +62,7 @@ from arke.shard.protocol import (
     Submit,
     Switch,
 )
+from arke.shard.reckoning import Reckoning
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.shard.sizes import ALL
@@ -155,7 +159,9 @@ class Shard:
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self.lanes: dict[int, Lane] = {}
-        self._inspection = Inspection(store, self.lanes)
+        backlog = Backlog(store)
+        self._inspection = Inspection(store, self.lanes, backlog)
+        self._reckoning = Reckoning(store, self.lanes, backlog, lambda: self._events)
         self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self.walks = Walks(
@@ -554,8 +560,10 @@ class Shard:
                 return await self._switch(asked)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals() | AskSizes():
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
                 return await self._look(asked)
+            case AskSizes() | AskReckoning() | AskOverlap():
+                return await self._count(asked)
             case Compact():
                 return await self._write(self.store.expunge)
             case RunBatch():
@@ -571,9 +579,7 @@ class Shard:
             case AskSeen():
                 return {}  # who answers by itself is not asked
 
-    async def _look(
-        self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals | AskSizes
-    ) -> Any:
+    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
         """What is held, and changes nothing."""
         match asked:
             case AskProfile():
@@ -586,8 +592,16 @@ class Shard:
                 return await self._inspection.owed_page(asked, self._routing_now())
             case AskRefusals():
                 return self._wire.refusals.of(asked.destination, self.now)
+
+    async def _count(self, asked: AskSizes | AskReckoning | AskOverlap) -> Any:
+        """How many are what."""
+        match asked:
             case AskSizes():
                 return await self._sizes(asked.segments)
+            case AskReckoning():
+                return await self._reckoning.reckon(asked, self._routing_now())
+            case AskOverlap():
+                return await self._reckoning.overlap(asked)
 
     async def _sizes(self, segments: tuple[int, ...] | None) -> Sizes:
         found = await self.store.segment_sizes(segments)

@@ -6,7 +6,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.api.table import batches, callers, catalog, files, people, privacy, sources, state, undelivered
+from arke.api.table import (
+    batches,
+    callers,
+    catalog,
+    files,
+    people,
+    privacy,
+    sizes,
+    sources,
+    state,
+    undelivered,
+)
 
 if TYPE_CHECKING:
     from arke.api.endpoint import Endpoint, Stream
@@ -15,6 +26,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     state.STATUS,
     sources.REFUSED_OF_SOURCES,
     people.EXPLAIN,
+    sizes.SIZES,
     undelivered.UNDELIVERED,
     undelivered.REFUSALS,
     undelivered.REPLAY,
