@@ -41,7 +41,9 @@ async def check_sizes(store: ShardReader) -> None:
     up_to = await store.members_counted_to()
     sizes = await store.segment_sizes(None)
     expected = await counted(store, up_to) if up_to is not None else {}
-    assert {segment: size for segment, size in sizes.items() if size} == expected
+    found = {segment: size for segment, size in sizes.items() if size}
+    if found != expected:
+        raise AssertionError(f"segments have {found}, and by their profiles {expected}, up to {up_to}")
 
 
 class Watched:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.moves import MoveDriver
+    from arke.engine.reconciliation import Reconciliation
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
@@ -54,6 +55,7 @@ class Engine:
     catalogs: CatalogSwitch
     batches: Batches
     estimator: Estimator
+    reconciliation: Reconciliation
     undelivered: Undelivered
     privacy: Privacy
     opt_outs: OptOuts
@@ -90,6 +92,7 @@ class Engine:
         """What is in flight is committed or goes on with the next start."""
         await self.links.stop()
         await self.batches.stop()
+        await self.reconciliation.stop()
         await self.privacy.stop()
         await self.moves.stop()
         await self.joins.stop()

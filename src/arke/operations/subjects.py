@@ -11,6 +11,7 @@ from arke.operations.catalog import CatalogOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.privacy import PrivacyOperations
+from arke.operations.reconciliation import ReconciliationOperations
 from arke.operations.sizes import SizeOperations
 from arke.operations.sources import SourceOperations
 from arke.operations.status import StatusOperations
@@ -47,6 +48,9 @@ class Operations:
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
         self.sizes = SizeOperations(engine.shards)
+        self.reconciliation = ReconciliationOperations(
+            engine.reconciliation, engine.live, self.sizes, audit, clock
+        )
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement or Confinement(), audit, node
         )
