@@ -60,6 +60,9 @@ SHARD_TABLES: Final[dict[str, Columns]] = {
 shard of the cluster gets the records of its devices under their positions; the last three go to each.
 """
 
+COUNTED_ANEW: Final = frozenset({"segment_size"})
+"""Tables of a shard that its profiles make: whoever gets them counts anew."""
+
 DIRECTORY_META: Final = {
     "hash_key": "taken over: the suppression list and the audit's seals are made with it",
     "audit_end": "taken over",
