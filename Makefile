@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
-.PHONY: help demo demo-cluster test lint types imports unit soak bench lock clean
+.PHONY: help demo demo-cluster test lint types imports unit soak bench docs dist lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -42,11 +42,23 @@ soak: $(VENV)/dev.stamp ## the long runs
 bench: $(VENV)/run.stamp ## speed, as ratios measured in one run
 	$(BIN)/arke bench all
 
+docs: $(VENV)/dev.stamp ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist: $(VENV)/dev.stamp ## wheel, sdist, list of parts (SBOM) and checksums, in dist
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python tools/sbom.py dist/arke.cdx.json
+	cd dist && sha256sum -- * > SHA256SUMS
+
+PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
+
 lock: $(VENV)/dev.stamp ## pin dependencies anew (needs uv in the environment)
-	$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header -q -o requirements/run.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header -q -o requirements/dev.txt
+	$(BIN)/$(PIN) --group build -o requirements/build.txt
+	$(BIN)/$(PIN) pyproject.toml --group build -o requirements/run.txt
+	$(BIN)/$(PIN) pyproject.toml --all-extras -o requirements/image.txt
+	$(BIN)/$(PIN) pyproject.toml --group dev -o requirements/dev.txt
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -23,6 +23,7 @@ LONG_FIRST: Final = (
     "chaos/",
     "model/",
     "simulation/",
+    "release/",
     "e2e/",
     "integration/bench/",
     "attacks/",

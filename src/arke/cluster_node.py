@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 SAID_EVERY_S: Final = 1.0
 FOLLOWED_EVERY_S: Final = 0.5
+STALLED_LOOK_S: Final = 3.0
 SPOOL_FOLDER: Final = "spool"
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nobody is let in by this
 
@@ -124,6 +125,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
             "follow",
         )
         background.spawn(every(PRUNED_EVERY_S, way.refused.prune), "prune")
+        background.spawn(every(STALLED_LOOK_S, stores.store.end_stalled), "stalled")
         background.spawn(every(SAID_EVERY_S, partial(_set_aside, worker, places)), "set-aside")
         if works:
             door = PeerDoor(worker.shards, trust)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, consent_rules, onboarding, running_engine
+from arke.app import confined_to, consent_rules, onboarding, running_engine, segment_rules, way_out
 from arke.clock import SystemClock
+from arke.console.app import console_app, with_console
 from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
@@ -27,6 +28,7 @@ from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
+from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.source_app import reading_sources
@@ -44,11 +46,14 @@ if TYPE_CHECKING:
 
 
 class Doors(msgspec.Struct, frozen=True):
-    """Where a running engine listens; `intake` is empty on a node that takes no events."""
+    """Where a running engine listens; `intake` is empty on a node that takes no events. `console` is a link that
+    signs in once.
+    """
 
     intake: str
     admin: str
     socket: str
+    console: str = ""
 
 
 def serve(data: Path, settings: Settings, checkers: Checkers, role: Role = "all") -> None:
@@ -65,6 +70,7 @@ def serve(data: Path, settings: Settings, checkers: Checkers, role: Role = "all"
             if doors.intake:
                 sys.stdout.write(f"intake http://{doors.intake}\n")
             sys.stdout.write(f"admin  http://{doors.admin}\n")
+            sys.stdout.write(f"console {doors.console}\n")
             sys.stdout.write("ready\n")
             sys.stdout.flush()
             await stop.wait()
@@ -93,18 +99,32 @@ async def open_doors(
         async with (
             _engine(data, settings, role) as (engine, files, node),
             _sources(engine, settings, node, takes=takes) as sources,
+            way_out(settings) as wire,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
+            refusals = Refusals()
             operations = Operations(
-                engine, SystemClock(), checkers, confined_to(settings), files, node, sources
+                engine,
+                SystemClock(),
+                checkers,
+                confined_to(settings),
+                files,
+                node,
+                sources,
+                wire=wire,
+                settings=settings,
+                admin_url=f"http://{_called(admin)}",
+                around=Surroundings(data, refusals.counts),
             )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
-            refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
                 (
                     admin_server(
-                        api_app(operations, engine.doorkeeper, refusals),
+                        with_console(
+                            api_app(operations, engine.doorkeeper, refusals),
+                            console_app(operations, SystemClock()),
+                        ),
                         refusals,
                         hosts,
                         connections=most,
@@ -133,7 +153,8 @@ async def open_doors(
                     await asyncio.sleep(0.01)
                 await engine.audit.log_end()
                 at = _address(intake) if intake is not None else ""
-                yield engine, Doors(at, _address(admin), str(data / SOCKET_FILE))
+                link = operations.sign_in.first_link()
+                yield engine, Doors(at, _address(admin), str(data / SOCKET_FILE), link.url)
             finally:
                 for server, _ in servers:
                     server.should_exit = True
@@ -198,6 +219,7 @@ def intake_settings(settings: Settings) -> IntakeSettings:
             origins=parse_origins(settings.privacy.opt_out_origins),
         ),
         consent=consent_rules(settings),
+        segment=segment_rules(settings),
     )
 
 
@@ -234,3 +256,11 @@ def _listen_unix(path: Path) -> socket.socket:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _called(listener: socket.socket) -> str:
+    """How it is reached from this machine: what listens on all addresses is reached by loopback."""
+    address = _address(listener)
+    for everywhere, here in (("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")):
+        address = address.replace(everywhere, here)
+    return address

@@ -16,9 +16,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from arke.api.endpoint import DOCS, JSON, Asked, Endpoint, Problem
-from arke.api.query import Reader, check_names
+from arke.api.endpoint import DOCS, JSON, Asked, Endpoint, Listing, Problem
+from arke.api.query import Reader, address, check_names
 from arke.api.table import ENDPOINTS
+from arke.api.tags import expected, has, quoted
 from arke.domain.token import LOCAL
 from arke.doors.bounds import MIN_WINDOW_BYTES, Bounds, Door
 from arke.doors.refusals import INTERNAL
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp
 
-    from arke.api.endpoint import Stream
+    from arke.api.endpoint import AnyEndpoint
     from arke.doors.names import KnownHosts, TrustedProxies
     from arke.doors.refusals import Refusals
     from arke.operations.subjects import Operations
     from arke.tokens import Doorkeeper
 
+NOT_MODIFIED: Final = 304
 MORE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -68,23 +71,21 @@ class _Guard:
         self._doorkeeper = doorkeeper
         self._refusals = refusals
 
-    async def answer(
-        self, endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any], reader: Reader, request: Request
-    ) -> Response:
+    async def answer(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Response:
         """Errors are JSON with their code."""
         try:
             asked = await self._asked(endpoint, reader, request)
             if isinstance(endpoint, Endpoint):
-                answer = await endpoint.run(self._operations, asked)
-                body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
-                return _response(body, endpoint.status_of(answer), endpoint.media)
+                return _answered(endpoint, asked, await endpoint.run(self._operations, asked), request)
+            if isinstance(endpoint, Listing):
+                page = await endpoint.run(self._operations, asked)
+                headers = _link(endpoint, asked, page.next)
+                return _response(msgspec.json.encode(page.items), endpoint.status, endpoint.media, headers)
             return await _streamed(endpoint.run(self._operations, asked), endpoint.media)
         except ArkeError as error:
             return _problem(error)
 
-    async def _asked(
-        self, endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any], reader: Reader, request: Request
-    ) -> Asked[Any, Any]:
+    async def _asked(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Asked[Any, Any]:
         """Raises Unauthorized, InvalidInput."""
         actor = LOCAL
         if endpoint.scope is not None:
@@ -98,7 +99,30 @@ class _Guard:
             actor=actor,
             from_afar=self._doorkeeper is not None,
             refused=self._refusals.counts() if self._refusals is not None else None,
+            instead_of=expected(request.headers.getlist("if-match")) if endpoint.guarded else None,
         )
+
+
+def _answered(
+    endpoint: Endpoint[Any, Any, Any], asked: Asked[Any, Any], answer: Any, request: Request
+) -> Response:
+    headers = dict(endpoint.headers)
+    if endpoint.next is not None:
+        headers |= _link(endpoint, asked, endpoint.next(answer))
+    if endpoint.tag is not None:
+        tag = endpoint.tag(answer)
+        headers |= {"ETag": quoted(tag), "Cache-Control": "private, no-cache"}
+        if has(request.headers.getlist("if-none-match"), tag):
+            return Response(None, NOT_MODIFIED, headers=MORE_HEADERS | headers)
+    return _response(endpoint.encoded(answer), endpoint.status_of(answer), endpoint.media, headers)
+
+
+def _link(route: AnyEndpoint, asked: Asked[Any, Any], cursor: str | None) -> dict[str, str]:
+    """Where the page behind this one is (RFC 8288); nothing at the end of the list."""
+    if cursor is None:
+        return {}
+    following = msgspec.structs.replace(asked.given, cursor=cursor)
+    return {"Link": f'<{address(route, following)}>; rel="next"'}
 
 
 def _bearer(request: Request) -> str | None:
@@ -153,7 +177,7 @@ SOCKET_UNREAD_S: Final = 300.0
 
 
 def admin_server(
-    app: Starlette,
+    app: ASGIApp,
     refusals: Refusals,
     hosts: KnownHosts,
     *,
@@ -171,7 +195,7 @@ def admin_server(
     return _server(app, "admin", refusals, bounds, hosts, proxies)
 
 
-def socket_server(app: Starlette, refusals: Refusals, *, connections: int) -> DoorServer:
+def socket_server(app: ASGIApp, refusals: Refusals, *, connections: int) -> DoorServer:
     """The Unix socket's server."""
     bounds = Bounds(
         connections=connections,
@@ -183,7 +207,7 @@ def socket_server(app: Starlette, refusals: Refusals, *, connections: int) -> Do
 
 
 def _server(
-    app: Starlette,
+    app: ASGIApp,
     name: str,
     refusals: Refusals,
     bounds: Bounds,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, Refused, ReplayReport, RunFacts
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
     from arke.operations.reconciliation import Counting, Samples, Statement
+    from arke.operations.sign_in import SignInLink
     from arke.operations.sources import RefusedMessage
     from arke.operations.status import Status
 
@@ -163,6 +164,9 @@ class Client:
         """Have files loaded, and wait until each is. None is unless every name is right."""
         with self._reach.session() as engine:
             yield from engine.load(files, progress)
+
+    def sign_in_link(self) -> SignInLink:
+        return self.ask(callers.SIGN_IN_LINK)
 
     def create_token(self, scopes: str, name: str, expires: str | None) -> NewToken:
         return self.ask(callers.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))

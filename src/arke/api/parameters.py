@@ -7,6 +7,83 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from arke.operations.paging import MOST, PAGE
+
+Cursor = Annotated[
+    str | None, Meta(description="Where to go on: as the answer before says in its header Link.")
+]
+Limit = Annotated[int, Meta(ge=1, le=MOST, description="At most so many entries.")]
+
+
+class Paged(msgspec.Struct, frozen=True):
+    """A page of a list."""
+
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """A page of what has a text in it."""
+
+    search: Annotated[
+        str | None, Meta(description="Only those whose name, id or code has this text.", examples=["camera"])
+    ] = None
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class CatalogName(msgspec.Struct, frozen=True):
+    """A catalog that is only looked at."""
+
+    name: Annotated[str, Meta(description="The file's name in messages.")] = "catalog"
+
+
+class AnyVersion(msgspec.Struct, frozen=True):
+    """A catalog that was applied."""
+
+    version: Annotated[int | None, Meta(description="Default: the one in force.")] = None
+
+
+class OneVersion(msgspec.Struct, frozen=True):
+    """A catalog that was applied."""
+
+    version: Annotated[int, Meta(title="the version", description="The catalog's version.")]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """From one catalog to another."""
+
+    old: Annotated[int, Meta(description="The version to begin with.", examples=[1])]
+    new: Annotated[int | None, Meta(description="The version to come to; default: the one in force.")] = None
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class OneSubject(msgspec.Struct, frozen=True):
+    """What some endpoints are about."""
+
+    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+
+
+class OneSegment(msgspec.Struct, frozen=True):
+    """A segment of the catalog in force."""
+
+    id: Annotated[int, Meta(title="the segment", description="The segment's id.")]
+
+
+class DestinationInPath(msgspec.Struct, frozen=True):
+    """A destination of the catalog in force."""
+
+    id: Annotated[int, Meta(title="the destination", description="The destination's id.")]
+
+
+class DestinationMappings(msgspec.Struct, frozen=True):
+    """A page of what a destination takes."""
+
+    id: Annotated[int, Meta(title="the destination", description="The destination's id.")]
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
 
 class Newest(msgspec.Struct, frozen=True):
     """How many of the newest."""
@@ -19,6 +96,12 @@ class Device(msgspec.Struct, frozen=True):
 
     uuid: Annotated[str | None, Meta(description="38 decimal digits.")] = None
     id: Annotated[str | None, Meta(description="DPID:ID.", examples=["12345:abc"])] = None
+
+
+class HowLong(msgspec.Struct, frozen=True):
+    """For how long."""
+
+    seconds: Annotated[int, Meta(ge=1, le=600, description="End after so many seconds.")] = 10
 
 
 class AnyDestination(msgspec.Struct, frozen=True):
@@ -74,6 +157,28 @@ class Sample(msgspec.Struct, frozen=True):
     """How much to look at."""
 
     sample: Annotated[int | None, Meta(description="Look at no more profiles than this.")] = None
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Which figures, and of when."""
+
+    series: Annotated[
+        str | None,
+        Meta(description="Only these, comma separated.", examples=["users_acknowledged,latency_p99"]),
+    ] = None
+    destination: Annotated[int | None, Meta(description="Of this destination.", examples=[423])] = None
+    segment: Annotated[int | None, Meta(description="Of this segment.", examples=[14356])] = None
+    since: Annotated[
+        str | None,
+        Meta(
+            description="From then on, RFC 3339 or seconds since 1970; default: a day before the end.",
+            examples=["2026-01-31T08:00:00Z"],
+        ),
+    ] = None
+    until: Annotated[str | None, Meta(description="Until then; default: now.")] = None
+    step: Annotated[
+        int | None, Meta(description="Seconds between two values, a multiple of 60.", examples=[300])
+    ] = None
 
 
 class CatalogFile(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import typer
 from arke import __version__
 from arke.cli.catalog import apply, check, estimate
 from arke.cli.cluster import cluster_app
+from arke.cli.console import console
 from arke.cli.deliveries import batch_app, resync, undelivered_app
 from arke.cli.engine import status, up
 from arke.cli.explain import explain
@@ -51,6 +52,7 @@ def arke(
 
 app.command()(demo)
 app.command()(up)
+app.command()(console)
 app.command()(check)
 app.command()(apply)
 app.command()(onboard)

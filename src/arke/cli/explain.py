@@ -1,4 +1,4 @@
-"""`arke explain`: everything about one device."""
+"""`arke explain`: everything about one device, its segments' rules with their true and false parts marked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from arke.operations.explain import DestinationFacts, Explanation
+    from arke.operations.marks import RulePart
 
 
 SUPPRESSED = (
@@ -73,12 +74,34 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
         yield f"  {mark} {label(segment.id, segment.name)}: {segment.why}"
         if segment.rule is not None:
             yield f"      rule      {segment.rule}"
+        if segment.marks is not None:
+            yield from _marks(segment.marks, "        ")
         if segment.changed is not None:
             yield f"      changed   {segment.changed}, verified {segment.verified}"
     yield ""
     yield "destinations" + ("" if facts.destinations else ": none")
     for destination in facts.destinations:
         yield from _destination(destination)
+    yield ""
+    yield "time line, newest first"
+    for moment in facts.timeline.moments:
+        told = f", as {', '.join(moment.ids)}, message {moment.message}" if moment.kind == "sent" else ""
+        yield f"  {moment.at}  {moment.text}{told}"
+    for gone in facts.timeline.gone:
+        yield f"  not kept: {gone}"
+
+
+def _marks(part: RulePart, margin: str) -> Iterator[str]:
+    """A line a part: `true` or `false`, what it asks, and what was found."""
+    mark = "true  " if part.true else "false "
+    more = f" ({part.left_out:,} more not shown)" if part.left_out else ""
+    if part.parts:
+        yield f"{margin}{mark}{part.kind.upper()}{more}"
+        for one in part.parts:
+            yield from _marks(one, margin + "  ")
+        return
+    names = ", ".join(label(trait.id, trait.name) for trait in part.traits if trait.name)
+    yield f"{margin}{mark}{part.text}  {part.why}{f' ({names})' if names else ''}"
 
 
 def _nothing_kept(facts: Explanation) -> str:

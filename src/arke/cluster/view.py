@@ -69,6 +69,7 @@ class NodeView:
             overloaded=intake.room.refused,
             refused_by_code=dict(intake.figures.events_refused),
             ids_dropped=dict(intake.figures.ids_dropped),
+            parts_left=dict(intake.figures.left),
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             loading=LoadingFile(loading.file, loading.lines, loading.total) if loading is not None else None,
@@ -114,6 +115,12 @@ class NodeView:
             for node in await self._nodes.all()
             if node.name != self.name and node.silent_s < SILENT_S
         ]
+
+    async def refused(self) -> dict[str, int]:
+        """How many events each node has refused, by its name. Raises StoreUnavailable."""
+        there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
+        figures = {node.name: node.figures for node in there} | {self.name: self.figures()}
+        return {name: one.overloaded + sum(one.refused_by_code.values()) for name, one in figures.items()}
 
     async def catalog_followed(self, version: int) -> list[str]:
         if self.say is not None:

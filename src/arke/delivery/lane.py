@@ -348,6 +348,7 @@ class Lane:
         while any(part.device.recording for part in parts):
             await self._recorded.wait()
         now = self._clock.now()
+        self._observer.ended(parts, message, delivery, now)
         outcome = conclude(parts, message, delivery, self._feed, now)
         if delivery.acknowledged:
             self._owed.acknowledged(now)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from arke.delivery.window import BEHIND
+from arke.histogram import Histogram
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.delivery.channel import Delivery
+    from arke.delivery.channel import Delivery, Message
+    from arke.delivery.window import Part
+
+log = get_logger("delivery")
 
 LATENCIES_KEPT = 5_000
 """The newest latencies of a destination that percentiles are made of."""
@@ -21,7 +26,8 @@ LATENCIES_KEPT = 5_000
 
 class DestinationFigures(msgspec.Struct):
     """What one destination's lane has done since the engine started. `answers` counts final answers, `sloppy` those
-    that were not well-formed.
+    that were not well-formed. `latency` has every acknowledged user's time from event to acknowledgement,
+    `latencies_ms` the newest of them.
     """
 
     messages: int = 0
@@ -33,6 +39,7 @@ class DestinationFigures(msgspec.Struct):
     nothing_to_tell: int = 0
     answers: dict[str, int] = {}
     latencies_ms: list[float] = []
+    latency: Histogram = msgspec.field(default_factory=Histogram)
 
     def __add__(self, other: DestinationFigures) -> DestinationFigures:
         """What two lanes of a destination have done."""
@@ -46,13 +53,21 @@ class DestinationFigures(msgspec.Struct):
             nothing_to_tell=self.nothing_to_tell + other.nothing_to_tell,
             answers=dict(Counter(self.answers) + Counter(other.answers)),
             latencies_ms=self.latencies_ms + other.latencies_ms,
+            latency=self.latency + other.latency,
         )
 
 
+class MessageWatch(Protocol):
+    """Sees messages as their deliveries end."""
+
+    def message(self, parts: Sequence[Part], message: Message, delivery: Delivery, now: float) -> None: ...
+
+
 class FiguresObserver:
-    """Counts what the lanes of a shard deliver, in memory."""
+    """Counts what the lanes of a shard deliver, in memory. `watch` is there while somebody watches."""
 
     def __init__(self) -> None:
+        self.watch: MessageWatch | None = None
         self._figures: dict[int, DestinationFigures] = {}
         self._answers: dict[int, Counter[str]] = {}
         self._latencies: dict[int, deque[float]] = {}
@@ -76,6 +91,22 @@ class FiguresObserver:
             if kind not in BEHIND:  # nobody waits for those
                 kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
                 kept.extend(latencies_s)
+                figures.latency.extend(latencies_s)
+
+    def ended(self, parts: Sequence[Part], message: Message, delivery: Delivery, now: float) -> None:
+        """The delivery of a message ended: for whoever watches. No delivery fails over that."""
+        if self.watch is None:
+            return
+        try:
+            self.watch.message(parts, message, delivery, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody watches any more
+            log.error("watch_failed", error=type(error).__name__)
+            self.watch = None
+
+    @property
+    def messages(self) -> int:
+        """How many messages ended, to all destinations."""
+        return sum(figures.messages for figures in self._figures.values())
 
     def nothing_to_tell(self, destination_id: int) -> None:
         """A device was to be told about and there was nothing to say: no partner id, or outside the sample."""
@@ -84,6 +115,7 @@ class FiguresObserver:
     def figures(self, destination_id: int, *, latencies: int = LATENCIES_KEPT) -> DestinationFigures:
         """A copy with answers, and with so many of the newest `latencies`, filled in."""
         figures = msgspec.structs.replace(self._of(destination_id))
+        figures.latency = figures.latency.copy()
         figures.answers = dict(self._answers.get(destination_id, {}))
         if latencies:
             kept = self._latencies.get(destination_id, ())

@@ -268,7 +268,7 @@ class Sender:
             body = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
             )
-            fitting = _fitting(destination, body, len(parts))
+            fitting = fitting_in(destination, body, len(parts))
             if fitting < len(parts) and len(parts) > 1:
                 await self._send_in_pieces(destination, key, parts, run, fitting, probe=probe, more=more)
                 return
@@ -373,7 +373,7 @@ class Sender:
         return self._channel
 
 
-def _fitting(destination: Destination, body: bytes, users: int) -> int:
+def fitting_in(destination: Destination, body: bytes, users: int) -> int:
     """How many of a message's users fit into `max_bytes_per_request`, going by its body; all, or at least one of
     several. 0: it is one, and does not.
     """

@@ -82,7 +82,7 @@ async def run_cluster_demo(options: Options, audience: Audience) -> Summary:
             open_doors(folder / "data", settings, catalog_checkers(), "admin") as (engine, admin),
             _nodes(folder, config) as nodes,
         ):
-            doors = Doors(nodes["intake"].intake, admin.admin, admin.socket)
+            doors = Doors(nodes["intake"].intake, admin.admin, admin.socket, admin.console)
             demo = ClusterDemo(options, audience, folder, destinations, engine, doors)
             demo.join(settings, nodes, postgres.programs.folder)
             summary = msgspec.structs.replace(await demo.play(samples, stop), killed=demo.killed)

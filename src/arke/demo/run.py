@@ -75,6 +75,7 @@ class Opened(msgspec.Struct, frozen=True):
 
     intake: str
     admin: str
+    console: str
     data: Path
     catalog: Path
     destinations: dict[str, str]
@@ -176,6 +177,7 @@ class Demo:
         return Opened(
             intake=f"http://{self._doors.intake}",
             admin=f"http://{self._doors.admin}",
+            console=self._doors.console,
             data=self._folder / "data",
             catalog=self._folder / "catalog.yaml",
             destinations={

@@ -96,6 +96,7 @@ def _doors(opened: Opened) -> Text:
     text = Text("\n")
     rows = [
         ("visitors' events", f"{opened.intake}/event, /ibs: and /v1/events"),
+        ("console", f"{opened.console}   (signs in once)"),
         ("admin API", f"{opened.admin}/v1/status, /metrics, ... (with a token: arke token create)"),
         ("look inside", f"arke status --data {opened.data}   (in another terminal, while this runs)"),
         ("catalog", str(opened.catalog)),

@@ -100,6 +100,12 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return network
 
 
+def scheme(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """How a visitor reached the proxy that handed a request on, by its `X-Forwarded-Proto`."""
+    told = b",".join(value for name, value in headers if name == b"x-forwarded-proto")
+    return "https" if told.rpartition(b",")[2].strip().lower() == b"https" else "http"
+
+
 LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 REMEMBERED: Final = 256
 _NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.ASCII)

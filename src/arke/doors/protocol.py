@@ -29,6 +29,7 @@ from arke.doors.bounds import (
 )
 from arke.doors.exchange import Exchange, answer
 from arke.doors.names import bucket, plain_address
+from arke.doors.names import scheme as forwarded_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,6 +265,7 @@ class DoorProtocol(HttpToolsProtocol):
             visitor = self._door.proxies.visitor(self.client[0], self.headers)
             if visitor != self.client[0]:
                 scope["client"] = (visitor, 0)
+            scope["scheme"] = forwarded_scheme(self.headers)
         keep_alive = version == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
         self._last = not keep_alive
         cycle = Exchange(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from arke.engine.batches import Batches
     from arke.engine.catalog_switch import CatalogSwitch
     from arke.engine.file_desk import FileDesk
+    from arke.engine.history.recorder import Recorder
     from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
@@ -54,6 +55,7 @@ class Engine:
     files: FileDesk
     catalogs: CatalogSwitch
     batches: Batches
+    recorder: Recorder
     estimator: Estimator
     reconciliation: Reconciliation
     undelivered: Undelivered
@@ -90,6 +92,7 @@ class Engine:
 
     async def stop(self) -> None:
         """What is in flight is committed or goes on with the next start."""
+        await self.recorder.stop(look=True)
         await self.links.stop()
         await self.batches.stop()
         await self.reconciliation.stop()

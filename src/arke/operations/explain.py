@@ -1,4 +1,4 @@
-"""Explains a device: its traits and segments with their reasons, and what each destination was told."""
+"""Explains a device: its traits, its segments with their rules marked, what each destination was told, and when."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from arke.domain.digits import whole_number
 from arke.domain.homes import is_home
 from arke.domain.ids import NOBODYS, IdProblem, is_uuid
 from arke.domain.profile import NEVER
-from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.time import utc_text
 from arke.domain.token import LOCAL
 from arke.errors import InvalidInput
 from arke.evaluation.compiled import expiry_of
+from arke.operations.marks import RuleBook, RulePart
+from arke.operations.timeline import Timeline, timeline
 from arke.privacy.access import TOLD
 from arke.privacy.sought import others_of
 from arke.shard.protocol import AskProfile, Dossier
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arke.domain.catalog import Catalog, Destination, Segment
     from arke.domain.identity import IdKey
     from arke.domain.ledger import LedgerRow
-    from arke.domain.profile import Membership, Profile
+    from arke.domain.profile import Membership, Profile, TraitState
     from arke.engine.shards import Shards
     from arke.operations.engine import Engine
     from arke.shard.protocol import Telling
@@ -55,7 +58,9 @@ class TraitFacts(msgspec.Struct, frozen=True):
 
 
 class SegmentFacts(msgspec.Struct, frozen=True):
-    """The device's state in one segment, and why."""
+    """The device's state in one segment, and why. `marks`: its rule part by part, true or not now; None: it is
+    external.
+    """
 
     id: int
     name: str
@@ -64,6 +69,8 @@ class SegmentFacts(msgspec.Struct, frozen=True):
     rule: str | None
     changed: str | None = None
     verified: str | None = None
+    marks: RulePart | None = None
+    paused: bool = False
 
 
 class TryFacts(msgspec.Struct, frozen=True):
@@ -88,7 +95,7 @@ class DestinationFacts(msgspec.Struct, frozen=True):
     """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off.
 
     `owed_tries`: messages that failed of what is owed; `owed_next`: when it is sent again by itself, the earliest,
-    RFC 3339, None: it is not.
+    RFC 3339, None: it is not. `would_tell`: what a message would say now, by id (DPID:ID): alias to status.
     """
 
     id: int
@@ -98,6 +105,7 @@ class DestinationFacts(msgspec.Struct, frozen=True):
     ids: list[IdFacts]
     owed_tries: int = 0
     owed_next: str | None = None
+    would_tell: dict[str, dict[str, int]] = {}
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -118,11 +126,12 @@ class Explanation(msgspec.Struct, frozen=True):
     segments: list[SegmentFacts] = []
     destinations: list[DestinationFacts] = []
     why: str = ""
+    timeline: Timeline = Timeline([], [])
 
 
-def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
+def explain(book: RuleBook, uuid: str, dossier: Dossier) -> Explanation:
     """Put one device's dossier into words."""
-    profile = dossier.profile
+    catalog, profile = book.catalog, dossier.profile
     if profile is None:
         return Explanation(uuid=uuid, known=False)
     return Explanation(
@@ -134,8 +143,9 @@ def explain(catalog: Catalog, uuid: str, dossier: Dossier) -> Explanation:
         ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
         regions=list(profile.regions),
         traits=_traits(catalog, profile),
-        segments=_segments(catalog, profile, dossier.now),
+        segments=_segments(book, profile, dossier.now),
         destinations=_destinations(catalog, profile, dossier),
+        timeline=timeline(catalog, profile, dossier, REASONS),
     )
 
 
@@ -157,20 +167,22 @@ def _traits(catalog: Catalog, profile: Profile) -> list[TraitFacts]:
     return facts
 
 
-def _segments(catalog: Catalog, profile: Profile, now: int) -> list[SegmentFacts]:
-    everything = len(catalog.segments) < ALL_SEGMENTS_BELOW
-    facts = []
-    for segment in catalog.segments:
-        membership = profile.segments.get(segment.id)
-        rule = compile_segment_rule(segment.rule) if segment.rule is not None else None
-        related = rule is not None and bool(rule.traits & profile.traits.keys())
-        if membership is None and not related and not everything:
-            continue
-        facts.append(_segment(segment, membership, profile, now))
-    return facts
+def _segments(book: RuleBook, profile: Profile, now: int) -> list[SegmentFacts]:
+    everything = len(book.catalog.segments) < ALL_SEGMENTS_BELOW
+    related = profile.segments.keys() | book.naming(profile.traits)
+    live = book.live(profile.traits, now)
+    return [
+        _segment(book, segment, profile, live, now)
+        for segment in book.catalog.segments
+        if everything or segment.id in related
+    ]
 
 
-def _segment(segment: Segment, membership: Membership | None, profile: Profile, now: int) -> SegmentFacts:
+def _segment(
+    book: RuleBook, segment: Segment, profile: Profile, live: Mapping[int, TraitState], now: int
+) -> SegmentFacts:
+    membership = profile.segments.get(segment.id)
+    marks = book.marks(segment, live, now)
     changed = verified = None
     status = 0
     if membership is not None:
@@ -182,31 +194,51 @@ def _segment(segment: Segment, membership: Membership | None, profile: Profile, 
         id=segment.id,
         name=segment.name,
         status=status,
-        why=_why(segment, membership, profile, now),
+        why=_why(segment, membership, marks, profile),
         rule=segment.rule,
         changed=changed,
         verified=verified,
+        marks=marks,
+        paused=segment.paused,
     )
 
 
-def _why(segment: Segment, membership: Membership | None, profile: Profile, now: int) -> str:
-    if segment.rule is None:
+def _why(segment: Segment, membership: Membership | None, marks: RulePart | None, profile: Profile) -> str:
+    if marks is None:
         if membership is None:
             return "external: nobody told Arke about it"
         return "told that it is in" if membership.status else f"out: {REASONS[membership.reason]}"
     if membership is not None and membership.status:
-        return "its rule is true"
+        if segment.paused:
+            return "it was in when the segment was paused"
+        if marks.true:
+            return "its rule is true"
+        return "its rule was true, and by now it is not: the next sweep or sighting takes it out"
+    if segment.paused:
+        return "the segment is paused: it takes no new members"
+    if marks.true and not profile.opted_out:
+        return "its rule is true, and will be acted on when the device is next seen"
     if membership is not None:
         return f"left: {REASONS[membership.reason]}"
-    rule = compile_segment_rule(segment.rule)
-    missing = sorted(rule.traits - profile.traits.keys())
-    if missing and len(missing) == len(rule.traits):
+    held, lacking = _named(marks)
+    if not held:
         return "never in: none of its traits is held"
-    if rule.holds(profile.traits, now):
-        return "its rule is true, and will be acted on when the device is next seen"
-    held = ", ".join(f"{trait}T x{_count(profile, trait)}" for trait in sorted(rule.traits - set(missing)))
-    lacking = ", ".join(f"{trait}T" for trait in missing[:10])
-    return f"never in: its rule is false (held: {held}" + (f"; not held: {lacking})" if missing else ")")
+    shown = ", ".join(f"{trait}T x{_count(profile, trait)}" for trait in sorted(held)[:10])
+    missing = ", ".join(f"{trait}T" for trait in sorted(lacking)[:10])
+    return f"never in: its rule is false (held: {shown}" + (f"; not held: {missing})" if missing else ")")
+
+
+def _named(marks: RulePart) -> tuple[set[int], set[int]]:
+    """The traits that a rule names and shows: those held, and the others."""
+    held: set[int] = set()
+    lacking: set[int] = set()
+    waiting = [marks]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.parts
+        for trait in part.traits:
+            (held if trait.held else lacking).add(trait.id)
+    return held, lacking
 
 
 def _count(profile: Profile, trait_id: int) -> int:
@@ -220,7 +252,7 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
     for destination in catalog.destinations:
         rows = [row for row in dossier.ledger if row.destination == destination.id]
         side = sides.get(destination.id)
-        state, why = _state(destination, profile, side, rows)
+        state, why = state_of(destination, profile, side, rows)
         due = side.owed_due if side is not None else None
         facts.append(
             DestinationFacts(
@@ -231,6 +263,7 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
                 ids=[_id_facts(row) for row in rows],
                 owed_tries=side.owed_tries if side is not None else 0,
                 owed_next=utc_text(due) if due is not None else None,
+                would_tell=side.would_tell if side is not None else {},
             )
         )
     return facts
@@ -245,9 +278,10 @@ def _id_facts(row: LedgerRow) -> IdFacts:
     )
 
 
-def _state(
+def state_of(
     destination: Destination, profile: Profile, side: Telling | None, rows: list[LedgerRow]
 ) -> tuple[str, str]:
+    """How a destination stands with a device, and why: see `DestinationFacts`."""
     if side is None or not destination.enabled:
         return "off", "the destination is switched off"
     if side.owed_since is not None:
@@ -280,6 +314,7 @@ class PeopleOperations:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._book = RuleBook(engine.live.catalog)
 
     async def explain(self, uuid: str | None, partner: str | None, *, actor: str = LOCAL) -> Explanation:
         """By UUID, or by `dpid:id`. Raises InvalidInput."""
@@ -307,8 +342,14 @@ class PeopleOperations:
 
     async def _explained(self, uuid: str, *, suppressed: bool) -> Explanation:
         dossier = await dossier_of(self._engine.shards, uuid)
-        explained = explain(self._engine.live.catalog, uuid, dossier)
+        explained = explain(await self._rules(), uuid, dossier)
         return msgspec.structs.replace(explained, suppressed=suppressed)
+
+    async def _rules(self) -> RuleBook:
+        """Those of the catalog in force."""
+        if self._book.catalog is not (catalog := self._engine.live.catalog):
+            self._book = await self._engine.compiler.run(RuleBook, catalog)
+        return self._book
 
     async def _is_suppressed(self, key: IdKey) -> bool:
         """Whether events that name an id are refused for it, in whatever spelling it was suppressed."""

@@ -89,7 +89,8 @@ class Status(msgspec.Struct, frozen=True):
     ids that were left out of others, by the code that their senders were answered with. Of `events`, `repeated`
     had an `event_id` that had counted, and `late` were of people who had withdrawn since they were accepted, so
     that nothing was taken of them. `unasked_keys` are names of keys that no rule asks for, those that came
-    most first; `never_realised` are traits that nobody has realised since their rule is as it is, the first of
+    most first; `parts_left` counts parts of calls of Segment's API that nothing stands for, by name.
+    `never_realised` are traits that nobody has realised since their rule is as it is, the first of
     `traits_never_realised`. `sources` are topics of others that events are read from.
     `audit`: how many entries the audit has, and the seal of the last. `consent`: what
     the intake asks for. `away`: shards that did not answer, of which nothing is counted here. Of a `cluster`
@@ -116,6 +117,7 @@ class Status(msgspec.Struct, frozen=True):
     people: int = 0
     refused_by_code: dict[str, int] = {}
     ids_dropped: dict[str, int] = {}
+    parts_left: dict[str, int] = {}
     repeated: int = 0
     late: int = 0
     unasked_keys: list[str] = []
@@ -234,6 +236,7 @@ class StatusOperations:
             consent=engine.consent,
             refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
             ids_dropped=dict(engine.events.figures.ids_dropped),
+            parts_left=dict(engine.events.figures.left),
             repeated=sum(part.repeated for part in parts),
             late=sum(part.late for part in parts),
             unasked_keys=[name for name, _ in unasked.most_common(NAMES_SHOWN)],
@@ -245,10 +248,12 @@ class StatusOperations:
 def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
     """With what the other nodes of a cluster have counted."""
     refused, dropped = Counter(status.refused_by_code), Counter(status.ids_dropped)
+    left = Counter(status.parts_left)
     for one in others:
         refused.update(one.refused_by_code)
         refused["overloaded"] += one.overloaded
         dropped.update(one.ids_dropped)
+        left.update(one.parts_left)
     loading = next((one.loading for one in others if one.loading is not None), None)
     return msgspec.structs.replace(
         status,
@@ -260,6 +265,7 @@ def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
         refused=status.refused + sum(one.overloaded for one in others),
         refused_by_code=dict(+refused),
         ids_dropped=dict(dropped),
+        parts_left=dict(left),
         takeovers_refused=status.takeovers_refused + sum(one.takeovers_refused for one in others),
         privacy_requests_large=status.privacy_requests_large
         + sum(one.privacy_requests_large for one in others),

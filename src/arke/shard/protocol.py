@@ -18,6 +18,7 @@ from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
 from arke.shard.commands import Command, Result
+from arke.shard.passing import Passing
 from arke.shard.tally import Tally
 from arke.telling.records import Account
 
@@ -401,6 +402,15 @@ class ShareAcknowledgements(Question[dict[int, float]], tag=True, frozen=True):
     elsewhere: dict[int, float]
 
 
+class AskPassing(Question[Passing], tag=True, frozen=True):
+    """What passed lately: by this question a shard begins to keep some of it, and it goes on for some seconds. Of
+    a ring in `numbers` only what came after that number; `each_s`: how many entries of a kind are kept a second.
+    """
+
+    numbers: dict[int, int]
+    each_s: int
+
+
 class Drain(Question[None], tag=True, frozen=True):
     """Wait until every lane that can send has nothing left, or for `timeout_s`."""
 
@@ -459,6 +469,7 @@ AnyQuestion = (
     | AskBatches
     | Compact
     | ShareAcknowledgements
+    | AskPassing
     | Drain
 )
 """All kinds of questions: what a frame may hold."""

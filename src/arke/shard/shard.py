@@ -43,6 +43,7 @@ from arke.shard.protocol import (
     AskHeld,
     AskOverlap,
     AskOwed,
+    AskPassing,
     AskProfile,
     AskReckoning,
     AskRefusals,
@@ -68,6 +69,7 @@ from arke.shard.runner import GroupRunner
 from arke.shard.sizes import ALL
 from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
+from arke.shard.watch import WATCHED_S, Watch
 from arke.shard.what_if import WhatIf
 from arke.storage.ports.shard import GroupWrites
 
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from arke.delivery.channel import Wire
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
+    from arke.shard.passing import Passing
     from arke.shard.protocol import Behind, Estimated, Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
@@ -180,6 +183,8 @@ class Shard:
         self._groups = 0
         self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
+        self._watch: Watch | None = None
+        self._watch_ends: asyncio.TimerHandle | None = None
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -200,6 +205,7 @@ class Shard:
             return
         await self.walks.stop()
         await asyncio.gather(*(lane.stop() for lane in self.lanes.values()))
+        self._unwatch()
         self._stopping = True
         self._wake.set()
         for task in self._tasks[1:]:
@@ -439,6 +445,8 @@ class Shard:
         self.runner.committed(result)
         self._unasked.look(commands, self.runner.ruling.compiled.matcher.keys)
         self._answer(taken, result)
+        if self._watch is not None:
+            self._show(commands, result)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
         results = iter(result.results)
@@ -466,6 +474,31 @@ class Shard:
             self._follow_dates(journal[-1].at)
             for lane in self.lanes.values():
                 lane.offer(journal, taken[0].accepted)
+
+    def _show(self, commands: Sequence[Command], result: GroupResult) -> None:
+        """To whoever watches what passes. No group fails over that."""
+        try:
+            if self._watch is not None:
+                self._watch.group(commands, result.results, result.writes, self._clock.now())
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody watches any more
+            log.error("watch_failed", error=type(error).__name__)
+            self._unwatch()
+
+    def _passing(self, asked: AskPassing) -> Passing:
+        """Begin to keep some of what passes, or go on with it: for as long as somebody asks."""
+        if self._watch is None or self._watch.each_s != asked.each_s:
+            self._watch = self.observer.watch = Watch(asked.each_s)
+        if self._watch_ends is not None:
+            self._watch_ends.cancel()
+        self._watch_ends = asyncio.get_running_loop().call_later(WATCHED_S, self._unwatch)
+        counted = (self._events, self._changes, self.observer.messages)
+        return self._watch.since(asked.numbers, counted, self._clock.now())
+
+    def _unwatch(self) -> None:
+        """Nobody watches any more: nothing of what passed stays."""
+        if self._watch_ends is not None:
+            self._watch_ends.cancel()
+        self._watch = self.observer.watch = self._watch_ends = None
 
     @property
     def events(self) -> int:
@@ -560,7 +593,7 @@ class Shard:
                 return await self._switch(asked)
             case AskStatus():
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals():
+            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals() | AskPassing():
                 return await self._look(asked)
             case AskSizes() | AskReckoning() | AskOverlap():
                 return await self._count(asked)
@@ -579,7 +612,9 @@ class Shard:
             case AskSeen():
                 return {}  # who answers by itself is not asked
 
-    async def _look(self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals) -> Any:
+    async def _look(
+        self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals | AskPassing
+    ) -> Any:
         """What is held, and changes nothing."""
         match asked:
             case AskProfile():
@@ -592,6 +627,8 @@ class Shard:
                 return await self._inspection.owed_page(asked, self._routing_now())
             case AskRefusals():
                 return self._wire.refusals.of(asked.destination, self.now)
+            case AskPassing():
+                return self._passing(asked)
 
     async def _count(self, asked: AskSizes | AskReckoning | AskOverlap) -> Any:
         """How many are what."""

@@ -42,7 +42,7 @@ class Routing:
             version_of = mapping_versions.get(destination.id, version)
             mark = version_of * _BOUNDARIES_PER_VERSION + passed
             gone = (retired or {}).get(destination.id, {})
-            self.routes[destination.id] = _route(destination, segments, gone, mark, now)
+            self.routes[destination.id] = route_of(destination, segments, gone, mark, now)
         self.mark = version * _BOUNDARIES_PER_VERSION + boundaries
         by_segment: dict[int, list[int]] = {}
         by_dpid: dict[int, list[int]] = {}
@@ -80,13 +80,16 @@ class Routing:
         return route is not None and route.destination.enabled
 
 
-def _route(
+def route_of(
     destination: Destination,
     segments: MappingOf[int, Segment],
     gone: MappingOf[str, int],
     mark: int,
     now: int,
 ) -> Route:
+    """One destination at a moment. `segments` are the catalog's by id; `gone` has the aliases that only earlier
+    catalogs mapped.
+    """
     retired = dict(gone)
     aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}
     frozen: dict[str, int] = {}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from arke.errors import Fenced, StoreUnavailable
+from arke.storage.ports.cluster import STORE
 from arke.storage.ports.shard import GroupWrites
+from arke.storage.postgres.cluster import STALLED_S, PostgresCluster
 from arke.storage.postgres.connection import Server, Session
 from arke.storage.postgres.ownership import take_shard
+from arke.storage.postgres.shard_move import SQL as MOVES
 from conformance.shard.stores import held, make_cluster, open_in_postgres, put, record, uuid
 from integration.postgres.wire import wired
 from patience import PATIENCE_S, eventually
@@ -112,6 +116,38 @@ class TestTwoOwners:
 
         def waiting(dsn: str) -> bool:
             return bool(ask(dsn, TAKER_WAITS))
+
+        asyncio.run(play())
+
+    @pytest.mark.parametrize("unhurried", [False, True])
+    def test_an_owner_that_stopped_in_the_middle_of_its_commit_is_not_waited_for(
+        self, dsn: str, *, unhurried: bool
+    ) -> None:
+        """Its statements have come as far as they went, and its machine is there: no limit of the server ends that.
+        Who said that it takes its time is waited for.
+        """
+
+        async def play() -> None:
+            make_cluster(dsn)
+            cluster, session = PostgresCluster({STORE: Server(dsn)}), Session(Server(dsn), "b")
+            with Server(dsn).connect() as stopped, suppress(psycopg.Error), stopped.pipeline():
+                stopped.execute("BEGIN")
+                if unhurried:
+                    stopped.execute(MOVES["takes_its_time"])
+                stopped.execute("UPDATE shard SET position = 7 WHERE shard = 1")
+                await eventually(lambda: ask(dsn, STALLED), "the server to wait for more")
+                taking = asyncio.create_task(take_shard(session, 1, "b"))
+                await eventually(lambda: ask(dsn, TAKER_WAITS), "the taker to wait")
+                end = time.monotonic() + STALLED_S
+                while time.monotonic() < end + 1.0 or not (unhurried or taking.done()):
+                    await cluster.end_stalled()
+                    await asyncio.sleep(0.1)
+                assert taking.done() == (not unhurried)
+                if unhurried:
+                    stopped.execute("COMMIT")
+            assert (await taking).standing.position == (7 if unhurried else 0)
+            await cluster.close()
+            await session.close()
 
         asyncio.run(play())
 
@@ -320,6 +356,10 @@ class TestStandbys:
 TAKER_WAITS = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
     "AND wait_event_type = 'Lock' AND query LIKE '%clean = owner IS NULL%'"
+)
+STALLED = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'ClientRead' "
+    "AND xact_start IS NOT NULL AND query LIKE 'UPDATE shard SET position = 7%'"
 )
 ABORTED = (
     "SELECT 1 FROM pg_stat_activity "

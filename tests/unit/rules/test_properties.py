@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from arke.domain.rules.comparison import quoted, written
 from arke.domain.rules.expression import And, Expression, Not, Or
+from arke.domain.rules.marked import MarkedPart
+from arke.domain.rules.marking import marked
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.segment import SegmentRule, compile_segment_rule
-from arke.domain.rules.segment_syntax import Held, SegmentTerm
+from arke.domain.rules.segment_syntax import Held, SegmentTerm, traits_written_in
 from arke.domain.rules.trait import TraitRule, compile_trait_rule
 from arke.errors import RuleError
 from reference import costs_less_than
@@ -312,3 +314,42 @@ def test_traits_a_rule_does_not_mention_change_nothing(
     if rule is not None and trait not in rule.traits:
         without = {held: state for held, state in profile.items() if held != trait}
         assert rule.holds(profile, NOW) == rule.holds(without, NOW)
+
+
+def unnested(part: MarkedPart) -> bool:
+    """What a marked tree says when it is read without the evaluator: its joiners over the marks of its terms."""
+    if part.kind == "and":
+        return all(map(unnested, part.parts))
+    if part.kind == "or":
+        return any(map(unnested, part.parts))
+    return not unnested(part.parts[0]) if part.kind == "not" else part.true
+
+
+@settings(max_examples=500)
+@given(segment_rules(), profiles())
+def test_the_marks_of_a_rule_say_what_the_evaluator_decides(text: str, traits: dict[int, Realised]) -> None:
+    """The root's mark is the evaluator's verdict, every joiner's follows from its parts, and each term on its own,
+    compiled as a rule, is what it is marked as.
+    """
+    rule = segment_rule(text)
+    if rule is None:
+        return
+    root = marked(rule, traits, NOW)
+    assert root.true == rule.holds(traits, NOW) == unnested(root)
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.parts
+        if part.parts:
+            assert part.true == unnested(part)
+        elif (alone := segment_rule(part.text)) is not None:
+            assert part.true == alone.holds(traits, NOW)
+            assert part.found == sum(trait.found for trait in part.traits)
+            assert {trait.trait for trait in part.traits if trait.held} == alone.traits & traits.keys()
+
+
+@settings(max_examples=200)
+@given(segment_rules())
+def test_the_traits_of_a_rule_are_found_without_parsing_it(text: str) -> None:
+    rule = segment_rule(text)
+    assert rule is None or traits_written_in(text) == rule.traits

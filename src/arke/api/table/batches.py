@@ -6,6 +6,7 @@ from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, Nothing
 from arke.api.parameters import OneBatch, OneDestination
+from arke.errors import BatchRunning
 from arke.operations.jobs import DestinationBatches, RunFacts
 
 LIST_BATCHES: Final = Endpoint(
@@ -29,6 +30,7 @@ RUN_BATCH: Final = Endpoint(
     body=NO_BODY,
     answer=RunFacts,
     status=202,
+    raises=(BatchRunning,),
     run=lambda on, asked: on.batches.run(asked.given.destination, actor=asked.actor),
 )
 
@@ -54,5 +56,6 @@ RESYNC: Final = Endpoint(
     body=NO_BODY,
     answer=RunFacts,
     status=202,
+    raises=(BatchRunning,),
     run=lambda on, asked: on.batches.resync(asked.given.destination, actor=asked.actor),
 )

@@ -7,6 +7,7 @@ from typing import Final
 from arke.api.endpoint import NO_BODY, Endpoint, Nothing
 from arke.api.parameters import After, OneToken, TokenWanted
 from arke.operations.callers import AuditReport, NewToken, Revoked, TokenFacts
+from arke.operations.sign_in import SignInLink
 
 LIST_TOKENS: Final = Endpoint(
     method="GET",
@@ -44,6 +45,19 @@ REVOKE_TOKEN: Final = Endpoint(
     body=NO_BODY,
     answer=Revoked,
     run=lambda on, asked: on.tokens.revoke(asked.given.id, actor=asked.actor),
+)
+
+
+SIGN_IN_LINK: Final = Endpoint(
+    method="POST",
+    path="/v1/console/links",
+    scope="read",
+    summary="Make a link to the console that signs in once, with what the token may do.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=SignInLink,
+    status=201,
+    run=lambda on, asked: on.sign_in.link(actor=asked.actor),
 )
 
 

@@ -1,12 +1,13 @@
-"""The endpoints about one device."""
+"""The endpoints that look at people: one device, and what passes."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from arke.api.endpoint import NO_BODY, Endpoint
-from arke.api.parameters import Device
+from arke.api.endpoint import NO_BODY, Endpoint, Stream
+from arke.api.parameters import Device, HowLong
 from arke.operations.explain import Explanation
+from arke.operations.live import LiveEntry
 
 EXPLAIN: Final = Endpoint(
     method="GET",
@@ -17,4 +18,14 @@ EXPLAIN: Final = Endpoint(
     body=NO_BODY,
     answer=Explanation,
     run=lambda on, asked: on.people.explain(asked.given.uuid, asked.given.id, actor=asked.actor),
+)
+LIVE: Final = Stream(
+    method="GET",
+    path="/v1/live",
+    scope="operate",
+    summary="A sample of the events, changes and messages that pass, as they pass.",
+    parameters=HowLong,
+    body=NO_BODY,
+    answer=LiveEntry,
+    run=lambda on, asked: on.live.each(asked.given.seconds, actor=asked.actor),
 )

@@ -87,7 +87,7 @@ def compile_segment_rule(text: str) -> SegmentRule:
 
 def _holds_for_nobody(term: SegmentTerm) -> bool:
     """Whether a term is true for a profile that holds no trait."""
-    return isinstance(term, Frequency) and _COMPARE[term.operator](0, term.count)
+    return isinstance(term, Frequency) and COMPARE[term.operator](0, term.count)
 
 
 def _traits_of(term: SegmentTerm) -> tuple[int, ...]:
@@ -188,18 +188,19 @@ def _any_held(wanted: Sequence[int]) -> Predicate:
     return lambda traits, now: not traits.keys().isdisjoint(ids)  # noqa: ARG005 - every predicate takes now
 
 
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
+COMPARE: dict[str, Callable[[int, int], bool]] = {
     ">=": lambda found, wanted: found >= wanted,
     "<=": lambda found, wanted: found <= wanted,
     "==": lambda found, wanted: found == wanted,
 }
+"""What the sign of a frequency asks of the realisations that were found."""
 
 
 def _frequency(term: Frequency) -> Predicate:
     ids, wanted = term.traits, term.count
     seconds = (term.days or 0) * DAY_S
-    count = _count_in(term.recency)
-    compare = _COMPARE[term.operator]
+    count = counter_of(term.recency)
+    compare = COMPARE[term.operator]
     at_least = term.operator == ">="
     id_set = set(ids)  # `keys() & frozenset` walks the frozenset; with a set the smaller side is walked
     several = len(ids) > _LOOKED_UP_ONE_BY_ONE
@@ -217,7 +218,8 @@ def _frequency(term: Frequency) -> Predicate:
     return test
 
 
-def _count_in(recency: str | None) -> _Count:
+def counter_of(recency: str | None) -> _Count:
+    """Counts the realisations of a trait that a recency leaves, going by the instant at which its days begin."""
     if recency == "<=":
         return _since
     return _until if recency == ">=" else _ever

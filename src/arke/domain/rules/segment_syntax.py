@@ -74,6 +74,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_TRAIT = re.compile(r"([0-9]{1,20})[tT]")
 _WORDS = {"AND": "and", "OR": "or", "NOT": "not", "FREQUENCY": "frequency"}
 _RECENCY: dict[str, RecencyOperator] = {"<=": "<=", ">=": ">=", "=>": ">="}
 _COUNT: dict[str, CountOperator] = {"<=": "<=", ">=": ">=", "=>": ">=", "==": "=="}
@@ -83,6 +84,11 @@ def parse_segment_rule(text: str) -> Expression[SegmentTerm]:
     """The syntax tree of a rule, every number checked."""
     source = Source(text, max_chars=MAX_SEGMENT_RULE_CHARS)
     return _SegmentParser(source, _tokens(source.text)).parse()
+
+
+def traits_written_in(text: str) -> set[int]:
+    """The traits that a rule names, found without parsing it; of a text that is no rule, perhaps others."""
+    return {int(digits) for digits in _TRAIT.findall(text)}
 
 
 def _tokens(text: str) -> list[Token]:

@@ -42,6 +42,7 @@ DIRECTORY_TABLES: Final[dict[str, Columns]] = {
     "source_refused": (
         *("number", "source", "topic", "partition", "position", "item", "at", "code", "message"),
     ),
+    "history": ("kind", "number", "grain", "begins", "body"),
 }
 """What is copied of the directory, row by row, in this order."""
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from arke.errors import InvalidInput, SettingsError, StoreTooNew, StoreUnavailable
+from arke.log import get_logger
 from arke.storage.ports.cluster import (
     STORE,
     Made,
@@ -31,8 +32,12 @@ SQL = queries("cluster")
 _TOPIC, _LOG = "kafka_topic", "log"
 Facts = tuple[Any, ...]
 """Of a shard: epoch, owner, position, profiles, how long ago it was proved."""
+STALLED_S: Final = 5.0
+"""Longer than a lease: whoever is silent for so long owns nothing any more, and nobody waits for its answer."""
 LISTED: Final = 8
 """Shards that an error names."""
+
+log = get_logger("postgres")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -175,6 +180,22 @@ class PostgresCluster:
         ((count,),) = await self.database.rows(SQL["count_refused"])
         newest = await self.database.rows(SQL["newest_refused"])
         return RefusedMessages(count, RefusedMessage(*newest[0]) if newest else None)
+
+    async def end_stalled(self) -> None:
+        """End sessions that hold up others and wait themselves for their client, in a transaction that is older
+        than STALLED_S: the client was stopped, or its machine has gone. Servers that cannot be asked are left out.
+        """
+        answers = await asyncio.gather(
+            *(one.rows(SQL["end_stalled"], (STALLED_S,)) for one in self._databases.values()),
+            return_exceptions=True,
+        )
+        for name, ended in zip(self._databases, answers, strict=True):
+            if isinstance(ended, StoreUnavailable):
+                continue
+            if isinstance(ended, BaseException):
+                raise ended
+            if ended:
+                log.warning("sessions_ended", server=name, sessions=len(ended))
 
     async def close(self) -> None:
         for database in self._databases.values():

@@ -42,9 +42,13 @@ TIMEOUTS: Final = {
     "application_name": "arke",
 }
 """Of a connection; what the DSN says goes before them."""
-SERVER_TIMEOUTS: Final = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
-"""An owner that stops within a transaction keeps its rows locked no longer than this. A pooler takes no options
-of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
+SERVER_TIMEOUTS: Final = (
+    "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+)
+"""An owner that stops between two statements of a transaction keeps its rows locked no longer than this; one that
+stops within one, until others are held up by it (`PostgresCluster.end_stalled`); one whose machine has gone, 11 s.
+A pooler takes no options of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
 """
 NO_STATEMENT_TIMEOUT: Final = "-c statement_timeout=0"
 NOT_REPLICATED: Final = "01000"

@@ -47,8 +47,9 @@ class PostgresCatalogs:
         ((version,),) = await self._database.rows(CATALOGS["newest_version"])
         return int(version)
 
-    async def versions(self) -> list[tuple[int, int, str]]:
-        return [(version, at, note) for version, at, note in await self._database.rows(CATALOGS["versions"])]
+    async def versions(self, before: int, limit: int) -> list[tuple[int, int, str]]:
+        found = await self._database.rows(CATALOGS["versions"], (before, limit))
+        return [(version, at, note) for version, at, note in found]
 
     async def add(self, stored: StoredCatalog) -> None:
         versions, retired = msgspec.json.encode(stored.mapping_versions), msgspec.json.encode(stored.retired)

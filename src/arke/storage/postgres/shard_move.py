@@ -189,4 +189,5 @@ def _unhurried(connection: Connection) -> Iterator[None]:
     with connection.transaction():
         connection.execute(SQL["no_statement_timeout"])
         connection.execute(SQL["no_idle_timeout"])
+        connection.execute(SQL["takes_its_time"])
         yield

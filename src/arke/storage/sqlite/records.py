@@ -125,8 +125,9 @@ class SqliteCatalogs:
         row = self._database.row(CATALOGS["newest_version"])
         return 0 if row is None else int(row[0])
 
-    async def versions(self) -> list[tuple[int, int, str]]:
-        return [(version, at, note) for version, at, note in self._database.rows(CATALOGS["versions"])]
+    async def versions(self, before: int, limit: int) -> list[tuple[int, int, str]]:
+        found = self._database.rows(CATALOGS["versions"], (before, limit))
+        return [(version, at, note) for version, at, note in found]
 
     async def add(self, stored: StoredCatalog) -> None:
         versions, retired = msgspec.json.encode(stored.mapping_versions), msgspec.json.encode(stored.retired)

@@ -25,3 +25,18 @@ SELECT count(*) FROM refused
 -- name: newest_refused
 SELECT source, shard, position, item, extract(epoch FROM at)::bigint, reason
 FROM refused ORDER BY at DESC, source, shard, position, item LIMIT 1
+
+-- name: end_stalled
+-- The server's own limits do not end a session that is silent in the middle of its statements, with rows locked:
+-- they count from the end of one, and begin again with the next.
+SELECT pg_terminate_backend(s.pid)
+FROM pg_stat_activity s
+WHERE s.datname = current_database() AND s.usename = current_user
+  AND s.wait_event_type = 'Client' AND s.wait_event = 'ClientRead'
+  AND s.xact_start < clock_timestamp() - make_interval(secs => %s)
+  AND s.application_name <> 'arke, unhurried'
+  AND s.pid IN (
+    SELECT unnest(pg_blocking_pids(w.pid))
+    FROM pg_stat_activity w
+    WHERE w.datname = current_database() AND w.wait_event_type = 'Lock'
+  )

@@ -31,3 +31,7 @@ SET LOCAL statement_timeout = 0
 
 -- name: no_idle_timeout
 SET LOCAL idle_in_transaction_session_timeout = 0
+
+-- name: takes_its_time
+-- See `end_stalled` in cluster.sql.
+SET LOCAL application_name = 'arke, unhurried'

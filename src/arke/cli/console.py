@@ -1,0 +1,28 @@
+"""`arke console`: a link that signs in once."""
+
+from __future__ import annotations
+
+import sys
+
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
+
+
+def console(
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Print a link to the console that signs in once. Without --token it may do everything."""
+    import msgspec
+
+    link = client(data, url, token, config, insecure=insecure).sign_in_link()
+    if url is not None:  # the way that is known to work
+        link = msgspec.structs.replace(link, url=url.rstrip("/") + link.path)
+    if json:
+        sys.stdout.write(msgspec.json.encode(link).decode() + "\n")
+    else:
+        sys.stdout.write(f"{link.url}\n")
+        sys.stderr.write(f"it signs in once, until {link.expires}\n")

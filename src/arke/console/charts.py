@@ -1,0 +1,360 @@
+"""Charts as SVG, made on the server: pure functions from figures to markup.
+
+Colours are classes of the style sheet, so that they follow light and dark; every series has a dash pattern of its
+own, too. Each chart has a title and a description for those who do not see it, and each point says its figures when
+it is pointed at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from markupsafe import Markup, escape
+
+from arke.console.wording import DASH, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+WIDTH: Final = 720
+HEIGHT: Final = 220
+LEFT: Final = 56
+RIGHT: Final = 12
+TOP: Final = 10
+BOTTOM: Final = 26
+Y_TICKS: Final = 4
+X_LABEL_PX: Final = 84
+"""Room that a time on the axis needs."""
+MINUTE: Final = 60
+HOUR: Final = 3_600
+DAY: Final = 86_400
+_TIME_STEPS: Final = (
+    *(minutes * MINUTE for minutes in (1, 2, 5, 10, 15, 30)),
+    *(hours * HOUR for hours in (1, 2, 3, 6, 12)),
+    *(days * DAY for days in (1, 2, 5, 10, 30, 90)),
+)
+_PREFIXES: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+class Series(msgspec.Struct, frozen=True):
+    """One line: its name and a value for each time; None where nothing is known."""
+
+    label: str
+    values: Sequence[float | None]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One bar of a funnel. `href` leads to what it is made of; `note` says what is lost to the next."""
+
+    label: str
+    value: int
+    href: str | None = None
+    note: str = ""
+
+
+def line(
+    title: str,
+    times: Sequence[float],
+    series: Sequence[Series],
+    unit: str = "",
+    *,
+    area: bool = False,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+) -> Markup:
+    """Values over time, in UTC. `times` are epoch seconds, ascending and evenly apart. `area`: filled to zero."""
+    known = [value for one in series for value in one.values if value is not None]
+    if not known or len(times) < 2:
+        return Markup("")
+    top = _nice_top(max(known))
+    plot = _Plot(times[0], times[-1], top, width, height)
+    parts = [*_y_axis(plot, unit), *_x_axis(plot)]
+    for number, one in enumerate(series):
+        points = [
+            (plot.x(at), plot.y(value)) if value is not None else None
+            for at, value in zip(times, one.values, strict=True)
+        ]
+        if area:
+            parts.append(Markup('<path class="area a{}" d="{}"/>').format(number, _area(points, plot.bottom)))
+        parts.append(Markup('<path class="line s{}" d="{}"/>').format(number, _path(points)))
+    parts += _pointed_at(plot, times, series, unit)
+    return _svg(title, _description(times, series, unit), parts, width, height)
+
+
+def sparkline(title: str, values: Sequence[float], *, width: int = 120, height: int = 24) -> Markup:
+    """The shape of one series beside its figure, without axes."""
+    if len(values) < 2:
+        return Markup("")
+    top = max(values) or 1.0
+    step = (width - 2) / (len(values) - 1)
+    points = [(1 + step * n, height - 2 - (height - 4) * value / top) for n, value in enumerate(values)]
+    drawn = [
+        Markup('<path class="area a0" d="{}"/>').format(_area(points, height - 1)),
+        Markup('<path class="line s0" d="{}"/>').format(_path(points)),
+    ]
+    text = f"from {figure(values[0])} to {figure(values[-1])}, at most {figure(max(values))}"
+    return _svg(title, text, drawn, width, height, kind="chart spark")
+
+
+def funnel(title: str, steps: Sequence[Step], *, width: int = WIDTH) -> Markup:
+    """How many are left at each step, as bars of the first one's share."""
+    if not steps:
+        return Markup("")
+    row, bar, label_px, value_px = 38, 22, 190, 150
+    most = max(1, *(step.value for step in steps))
+    room = width - label_px - value_px
+    parts: list[Markup] = []
+    for number, step in enumerate(steps):
+        y = number * row + 6
+        long = max(2.0 if step.value else 0.0, room * step.value / most)
+        inside = Markup(
+            '<text class="label" x="{}" y="{}" text-anchor="end">{}</text>'
+            '<rect class="track" x="{}" y="{}" width="{}" height="{}" rx="3"/>'
+            '<rect class="bar b{}" x="{}" y="{}" width="{:.1f}" height="{}" rx="3"/>'
+            '<text class="value" x="{}" y="{}">{}</text>'
+        ).format(
+            label_px - 12,
+            y + 15,
+            step.label,
+            label_px,
+            y,
+            room,
+            bar,
+            number,
+            label_px,
+            y,
+            long,
+            bar,
+            label_px + room + 10,
+            y + 15,
+            f"{step.value:,}" + ("" if number == 0 else f"  {share(step.value, steps[0].value)}"),
+        )
+        parts.append(inside if step.href is None else Markup('<a href="{}">{}</a>').format(step.href, inside))
+        if step.note:
+            parts.append(
+                Markup('<text class="note" x="{}" y="{}">{}</text>').format(label_px, y + 33, step.note)
+            )
+    text = "; ".join(f"{step.label}: {step.value:,}" for step in steps)
+    role = "group" if any(step.href for step in steps) else "img"
+    return _svg(title, text, parts, width, len(steps) * row + 6, role=role)
+
+
+def histogram(
+    title: str, bins: Sequence[tuple[str, int]], unit: str = "", *, width: int = WIDTH, height: int = 180
+) -> Markup:
+    """How many fall into each of the bins, which are named by their text."""
+    if not bins or not any(number for _, number in bins):
+        return Markup("")
+    top = _nice_top(max(number for _, number in bins))
+    plot = _Plot(0, len(bins), top, width, height)
+    parts = list(_y_axis(plot, ""))
+    every = max(1, math.ceil(len(bins) * X_LABEL_PX / 2 / (plot.right - plot.left)))
+    for number, (label, value) in enumerate(bins):
+        x, wide = plot.x(number), plot.x(1) - plot.x(0)
+        parts.append(
+            Markup(
+                '<rect class="bar b0" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
+                "<title>{} {}: {:,}</title></rect>"
+            ).format(
+                x + 1, plot.y(value), max(1.0, wide - 2), plot.bottom - plot.y(value), label, unit, value
+            )
+        )
+        if number % every == 0:
+            parts.append(
+                Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+                    x + wide / 2, height - 8, label
+                )
+            )
+    text = "; ".join(f"{label} {unit}: {value:,}" for label, value in bins if value)
+    return _svg(title, text, parts, width, height)
+
+
+def overlap(title: str, left: tuple[str, int], right: tuple[str, int], both: int) -> Markup:
+    """Two sets as bars one below the other, of which the shared part stands in the same place. Circles would be
+    prettier, and nobody reads areas.
+    """
+    width, label_px, value_px, bar, row = WIDTH, 190, 110, 22, 34
+    room = width - label_px - value_px
+    alone = (left[1] - both, right[1] - both)
+    whole = max(alone[0] + both + alone[1], 1)
+    scale = room / whole
+    starts = (label_px, label_px + alone[0] * scale)
+    parts: list[Markup] = []
+    for number, ((label, size), start) in enumerate(zip((left, right), starts, strict=True)):
+        y = 6 + number * row
+        parts.append(
+            Markup(
+                '<text class="label" x="{}" y="{}" text-anchor="end">{}</text>'
+                '<rect class="track" x="{}" y="{}" width="{}" height="{}" rx="3"/>'
+                '<rect class="bar b{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="3"/>'
+                '<text class="value" x="{}" y="{}">{:,}</text>'
+            ).format(
+                label_px - 12, y + 15, label, label_px, y, room, bar, number, start, y, size * scale, bar,
+                label_px + room + 10, y + 15, size,
+            )
+        )  # fmt: skip
+    y = 6 + 2 * row
+    parts.append(
+        Markup(
+            '<text class="label" x="{}" y="{}" text-anchor="end">both</text>'
+            '<rect class="bar b2" x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="3"/>'
+            '<text class="value" x="{}" y="{}">{:,}</text>'
+        ).format(label_px - 12, y + 15, starts[1], y, both * scale, bar, label_px + room + 10, y + 15, both)
+    )
+    text = f"{left[0]}: {left[1]:,}; {right[0]}: {right[1]:,}; in both: {both:,}"
+    return _svg(title, text, parts, width, y + bar + 8)
+
+
+class _Plot:
+    """Where a value lies in the picture."""
+
+    def __init__(self, first: float, last: float, top: float, width: int, height: int) -> None:
+        self.first, self.last, self.top = first, last, top
+        self.left, self.right, self.bottom = LEFT, width - RIGHT, height - BOTTOM
+
+    def x(self, at: float) -> float:
+        return self.left + (self.right - self.left) * (at - self.first) / (self.last - self.first)
+
+    def y(self, value: float) -> float:
+        return self.bottom - (self.bottom - TOP) * value / self.top
+
+
+def _y_axis(plot: _Plot, unit: str) -> Iterable[Markup]:
+    for number in range(Y_TICKS + 1):
+        value = plot.top * number / Y_TICKS
+        y = plot.y(value)
+        yield Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
+            plot.left, plot.right, y, y
+        )
+        text = f"{figure(value)} {unit}".strip() if number == Y_TICKS else figure(value)
+        yield Markup('<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
+            plot.left - 6, y + 4, text
+        )
+
+
+def _x_axis(plot: _Plot) -> Iterable[Markup]:
+    fit = max(2, int((plot.right - plot.left) / X_LABEL_PX))
+    span = plot.last - plot.first
+    step = next((one for one in _TIME_STEPS if span / one <= fit), _TIME_STEPS[-1])
+    at = math.ceil(plot.first / step) * step
+    while at <= plot.last:
+        x = plot.x(at)
+        yield Markup('<line class="grid" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(
+            x, x, plot.bottom, plot.bottom + 4
+        )
+        yield Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+            x, plot.bottom + 18, _time_label(at, step)
+        )
+        at += step
+
+
+def _pointed_at(plot: _Plot, times: Sequence[float], series: Sequence[Series], unit: str) -> Iterable[Markup]:
+    """Invisible columns that say their figures."""
+    wide = (plot.right - plot.left) / max(1, len(times) - 1)
+    for number, at in enumerate(times):
+        said = ", ".join(f"{one.label} {figure(one.values[number])}" for one in series)
+        yield Markup(
+            '<rect class="hit" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
+        ).format(
+            plot.x(at) - wide / 2,
+            TOP,
+            wide,
+            plot.bottom - TOP,
+            f"{_utc(at):%Y-%m-%d %H:%M} UTC: {said} {unit}".strip(),
+        )
+
+
+def _path(points: Iterable[tuple[float, float] | None]) -> str:
+    """Broken where nothing is known."""
+    found, pen = [], "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+            continue
+        found.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
+        pen = "L"
+    return "".join(found)
+
+
+def _area(points: Iterable[tuple[float, float] | None], bottom: float) -> str:
+    found: list[str] = []
+    run: list[tuple[float, float]] = []
+    for point in [*points, None]:
+        if point is not None:
+            run.append(point)
+        elif run:
+            found.append(f"M{run[0][0]:.1f} {bottom:.1f}L{_path(run)[1:]}L{run[-1][0]:.1f} {bottom:.1f}Z")
+            run = []
+    return "".join(found)
+
+
+def _nice_top(most: float) -> float:
+    """The end of an axis that has this on it: four equal steps of 1, 2, 2.5 or 5 times a power of ten."""
+    if most <= 0:
+        return float(Y_TICKS)
+    step = most / Y_TICKS
+    power = 10.0 ** math.floor(math.log10(step))
+    nice = next(one * power for one in (1, 2, 2.5, 5, 10) if one * power >= step * (1 - 1e-9))
+    return max(nice * Y_TICKS, 1e-9)
+
+
+def figure(value: float | None) -> str:
+    """Short enough for an axis: 1,500 is 1.5k."""
+    if value is None:
+        return DASH
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size:
+            return f"{value / size:.4g}{prefix}"
+    return f"{value:.4g}"
+
+
+def _time_label(at: float, step: int) -> str:
+    when = _utc(at)
+    return f"{when:%b} {when.day}" if step >= DAY or (when.hour, when.minute) == (0, 0) else f"{when:%H:%M}"
+
+
+def _utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _description(times: Sequence[float], series: Sequence[Series], unit: str) -> str:
+    said = []
+    for one in series:
+        known = [value for value in one.values if value is not None]
+        if known:
+            said.append(
+                f"{one.label}: {figure(min(known))} to {figure(max(known))} {unit}".rstrip()
+                + f", last {figure(known[-1])}"
+            )
+    return f"From {_utc(times[0]):%Y-%m-%d %H:%M} to {_utc(times[-1]):%Y-%m-%d %H:%M} UTC. " + "; ".join(said)
+
+
+def _svg(
+    title: str,
+    text: str,
+    parts: Iterable[Markup],
+    width: int,
+    height: int,
+    *,
+    kind: str = "chart",
+    role: str = "img",
+) -> Markup:
+    key = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:12]
+    return Markup(
+        '<svg class="{kind}" role="{role}" viewBox="0 0 {width} {height}" '
+        'aria-labelledby="t{key} d{key}" preserveAspectRatio="xMinYMin meet">'
+        '<title id="t{key}">{title}</title><desc id="d{key}">{text}</desc>{parts}</svg>'
+    ).format(
+        kind=kind,
+        role=role,
+        width=width,
+        height=height,
+        key=key,
+        title=escape(title),
+        text=escape(text),
+        parts=Markup("").join(parts),
+    )
