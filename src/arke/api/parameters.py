@@ -116,6 +116,18 @@ class OneDestination(msgspec.Struct, frozen=True):
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
 
 
+class Resync(OneDestination, frozen=True):
+    """Which destination, and whether it also gets a 0 for every mapped alias that does not hold."""
+
+    restate: Annotated[
+        bool,
+        Meta(
+            description="Also a 0 for every mapped alias that does not hold, told before or not.",
+            examples=[True],
+        ),
+    ] = False
+
+
 class OneBatch(msgspec.Struct, frozen=True):
     """A batch of a destination."""
 
