@@ -4,14 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import overview, system
+from arke.console.pages import (
+    audit,
+    batches,
+    destination,
+    destinations,
+    live,
+    overview,
+    privacy,
+    segment,
+    segments,
+    system,
+    tokens,
+    trial,
+    undelivered,
+    users,
+)
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
 
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
+    destinations.PAGE,
+    destination.PAGE,
+    trial.PAGE,
+    batches.PAGE,
+    undelivered.PAGE,
+    segments.PAGE,
+    segment.PAGE,
+    users.PAGE,
+    live.PAGE,
+    privacy.PAGE,
+    privacy.REQUEST,
     system.PAGE,
+    tokens.PAGE,
+    audit.PAGE,
 )
-FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = ()
-FEEDS: Final[tuple[Feed[Any, Any], ...]] = ()
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
+FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)

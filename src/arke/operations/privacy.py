@@ -255,9 +255,9 @@ class PrivacyOperations:
         request = decode_request(await self._row(number))
         return self._report(request, await self._engine.privacy.verdict(request))
 
-    async def newest(self, before: int | None) -> list[PrivacyReport]:
-        """Up to PAGE requests, the newest first, with numbers below `before`."""
-        rows = await self._engine.directory.requests.page(NEWEST if before is None else before, PAGE)
+    async def newest(self, before: int | None, limit: int = PAGE) -> list[PrivacyReport]:
+        """Up to `limit` requests, the newest first, with numbers below `before`."""
+        rows = await self._engine.directory.requests.page(NEWEST if before is None else before, limit)
         requests = [decode_request(row) for row in rows]
         return [self._report(one, await self._engine.privacy.verdict(one)) for one in requests]
 

@@ -15,6 +15,7 @@ from arke.api.table import (
     history,
     people,
     privacy,
+    schema,
     segments,
     sources,
     state,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.STATUS,
+    state.ATTENTION,
+    state.INSTALLATION,
+    state.SHARDS,
     history.READ_HISTORY,
     sources.REFUSED_OF_SOURCES,
     segments.LIST_SEGMENTS,
@@ -69,4 +73,5 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.METRICS,
     state.ALIVE,
     state.READY,
+    *schema.described(lambda: ENDPOINTS),
 )
