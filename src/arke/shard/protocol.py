@@ -17,6 +17,7 @@ from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
+from arke.histogram import Histogram
 from arke.shard.commands import Command, Result
 from arke.shard.passing import Passing
 from arke.shard.tally import Tally
@@ -69,7 +70,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
     Of its `events`, `repeated` had counted before, and `late` were of people who had withdrawn since they were
     accepted: nothing was taken of them. `unasked` are keys that no rule asks for, with how many sampled
-    events had each; `unrealised` traits that nobody has realised since their rule is as it is.
+    events had each; `unrealised` traits that nobody has realised since their rule is as it is. `commits`: how long
+    the store took to commit a group.
     """
 
     ready: bool
@@ -89,6 +91,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
+    commits: Histogram = msgspec.field(default_factory=Histogram)
 
 
 NOTHING_COUNTED: Final = ShardStatus(True, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, [])
@@ -106,6 +109,7 @@ def counted_together(one: ShardStatus, other: ShardStatus) -> ShardStatus:
         repeated=one.repeated + other.repeated,
         changes=one.changes + other.changes,
         groups=one.groups + other.groups,
+        commits=one.commits + other.commits,
         lanes=[LaneStatus(number, 0, 0, "closed", figures) for number, figures in sorted(lanes.items())],
     )
 

@@ -20,6 +20,7 @@ from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.histogram import Histogram
 from arke.log import get_logger
 from arke.shard.backlog import Backlog
 from arke.shard.commands import (
@@ -182,6 +183,7 @@ class Shard:
         self._repeated = self._late = 0
         self._changes = 0
         self._groups = 0
+        self._commits = Histogram()
         self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
         self._watch: Watch | None = None
@@ -429,7 +431,9 @@ class Shard:
                 result = await self.runner.run(commands)
                 if not result.writes.empty:
                     result.writes.taken = seen_to or None
+                    began = asyncio.get_running_loop().time()
                     await self.store.commit(result.writes)
+                    self._commits.add(asyncio.get_running_loop().time() - began)
                     self._recorded = max(self._recorded, seen_to)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
@@ -759,6 +763,7 @@ class Shard:
             unrealised=self.runner.unrealised if fit else [],
             changes=self._changes,
             groups=self._groups,
+            commits=self._commits.copy(),
             catalog_version=self.runner.ruling.version,
             backfilled=await self._backfilled(),
             lanes=lanes,
@@ -780,6 +785,7 @@ class Shard:
             repeated=self._repeated,
             changes=self._changes,
             groups=self._groups,
+            commits=self._commits.copy(),
             lanes=lanes,
         )
 
