@@ -19,6 +19,7 @@ from arke.cli.imports import import_app
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.receiver import probe, receiver
+from arke.cli.reconcile import reconcile
 from arke.cli.sources import source_app
 from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
@@ -60,6 +61,7 @@ app.add_typer(import_app, name="import")
 app.command()(onboard)
 app.command()(estimate)
 app.command()(explain)
+app.command()(reconcile)
 app.add_typer(batch_app, name="batch")
 app.command()(resync)
 app.add_typer(undelivered_app, name="undelivered")
