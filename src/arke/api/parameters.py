@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from arke.api.subjects import SUBJECTS
+from arke.operations.catalog import MAX_SAMPLE
 from arke.operations.paging import MOST, PAGE
 
 Cursor = Annotated[
@@ -62,7 +64,13 @@ class Difference(msgspec.Struct, frozen=True):
 class OneSubject(msgspec.Struct, frozen=True):
     """What some endpoints are about."""
 
-    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+    subject: Annotated[
+        str,
+        Meta(
+            description="One of the subjects that /schema lists.",
+            extra_json_schema={"enum": [one.name for one in SUBJECTS]},
+        ),
+    ]
 
 
 class OneSegment(msgspec.Struct, frozen=True):
@@ -126,7 +134,9 @@ class OneBatch(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """How much to look at."""
 
-    sample: Annotated[int | None, Meta(description="Look at no more profiles than this.")] = None
+    sample: Annotated[
+        int | None, Meta(ge=1, le=MAX_SAMPLE, description="Look at no more profiles than this.")
+    ] = None
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -171,9 +181,7 @@ class Version(msgspec.Struct, frozen=True):
 class DataFile(msgspec.Struct, frozen=True):
     """How to take a data file."""
 
-    name: Annotated[str, Meta(description="The file's name.", examples=["ftp_dpm_12345_1777600000.sync"])] = (
-        ""
-    )
+    name: Annotated[str, Meta(description="The file's name.", examples=["ftp_dpm_12345_1777600000.sync"])]
     columns: Annotated[str | None, Meta(description="The text of a table's columns file.")] = None
     check: Annotated[bool, Meta(description="Only say whether such a file would be taken.")] = False
 

@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.homes import home_of
 from arke.domain.ids import IdProblem
 from arke.domain.time import utc_text
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, NotFound
 from arke.operations.explain import dossier_of
 from arke.privacy.access import Access, KeptDevice, kept_device, kept_filing
 from arke.privacy.request import Everybodys, decode_request
@@ -207,7 +207,7 @@ class PrivacyOperations:
     async def _row(self, number: int) -> StoredRequest:
         found = await self._engine.directory.requests.get([number]) if number < NEWEST else {}
         if number not in found:
-            raise InvalidInput(f"there is no privacy request {number}: `arke privacy list` shows them")
+            raise NotFound(f"there is no privacy request {number}: `arke privacy list` shows them")
         return found[number]
 
     async def access(self, ask: PrivacyAsk, *, actor: str) -> list[Access]:

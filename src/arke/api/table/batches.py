@@ -6,7 +6,7 @@ from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, Nothing
 from arke.api.parameters import OneBatch, OneDestination
-from arke.errors import BatchRunning
+from arke.errors import BatchRunning, NotFound
 from arke.operations.jobs import DestinationBatches, RunFacts
 
 LIST_BATCHES: Final = Endpoint(
@@ -43,6 +43,7 @@ SHOW_BATCH: Final = Endpoint(
     parameters=OneBatch,
     body=NO_BODY,
     answer=RunFacts,
+    raises=(NotFound,),
     run=lambda on, asked: on.batches.show(asked.given.destination, asked.given.number),
 )
 
