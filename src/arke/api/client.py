@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from arke.api.endpoint import B, Endpoint, P, R
+    from arke.api.endpoint import B, Endpoint, Listing, P, R
     from arke.api.session import FileProgress, Session
     from arke.onboarding.columns_file import Outgoing
     from arke.operations.callers import NewToken, TokenFacts
@@ -52,6 +52,11 @@ class Client:
         with self._reach.session() as engine:
             return engine.ask(endpoint, given, body)
 
+    def every(self, listing: Listing[P, B, R], given: P | None = None) -> list[R]:
+        """A whole list. Raises ArkeError."""
+        with self._reach.session() as engine:
+            return [*engine.every(listing, given)]
+
     def status(self) -> Status:
         return self.ask(state.STATUS)
 
@@ -85,13 +90,22 @@ class Client:
             return replace(report, owed=engine.finish(destination))
 
     def batches(self) -> list[DestinationBatches]:
-        return self.ask(batches.LIST_BATCHES)
+        return self.every(batches.LIST_BATCHES)
 
-    def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
-        """Begin a run and follow it to its end; `show` hears how far it is."""
-        begin = batches.RESYNC if resync else batches.RUN_BATCH
+    def run_batch(
+        self,
+        destination: int,
+        show: Callable[[RunFacts], None],
+        *,
+        resync: bool,
+        restate: bool = False,
+    ) -> RunFacts:
+        """Begin a run and follow it to its end; `show` hears how far it is. `restate`: a resync with all 0s."""
         with self._reach.session(delivering=True) as engine:
-            facts = engine.ask(begin, parameters.OneDestination(destination))
+            if resync:
+                facts = engine.ask(batches.RESYNC, parameters.Resync(destination, restate))
+            else:
+                facts = engine.ask(batches.RUN_BATCH, parameters.OneDestination(destination))
             while facts.finished_at is None:
                 show(facts)
                 engine.pause(BATCH_POLL_S)
@@ -122,7 +136,8 @@ class Client:
         return self.ask(privacy.LIFT, body=ask)
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
-        return self.ask(privacy.LIST_REQUESTS, parameters.Before(before))
+        with self._reach.session() as engine:
+            return engine.page(privacy.LIST_REQUESTS, parameters.Before(before)).items
 
     def privacy_show(self, number: int) -> PrivacyReport:
         return self.ask(privacy.SHOW_REQUEST, parameters.OneRequest(number))
@@ -139,7 +154,7 @@ class Client:
         return self.ask(callers.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))
 
     def list_tokens(self) -> list[TokenFacts]:
-        return self.ask(callers.LIST_TOKENS)
+        return self.every(callers.LIST_TOKENS)
 
     def revoke_token(self, token_id: str) -> None:
         self.ask(callers.REVOKE_TOKEN, parameters.OneToken(token_id))

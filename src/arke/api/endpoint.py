@@ -130,8 +130,8 @@ AnyEndpoint = Endpoint[Any, Any, Any] | Listing[Any, Any, Any] | Stream[Any, Any
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`code` is stable, `message` is for people; `problems` are those of a catalog, one a line. Of a rule, `line` and
-    `column` (from 1) say where it is wrong, and `hint` how to mend it.
+    """`code` is stable, `message` is for people; `problems` are those of a catalog, one a line. Of a rule, `line`
+    and `column` (from 1) say where it is wrong, and `hint` how to mend it.
     """
 
     code: str

@@ -24,6 +24,13 @@ class Paged(msgspec.Struct, frozen=True):
     limit: Limit = PAGE
 
 
+class PagedWide(msgspec.Struct, frozen=True):
+    """A page of a list that is seldom long."""
+
+    cursor: Cursor = None
+    limit: Limit = MOST
+
+
 class Searched(msgspec.Struct, frozen=True):
     """A page of what has a text in it."""
 
@@ -124,6 +131,18 @@ class OneDestination(msgspec.Struct, frozen=True):
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
 
 
+class Resync(OneDestination, frozen=True):
+    """Which destination, and whether it also gets a 0 for every mapped alias that does not hold."""
+
+    restate: Annotated[
+        bool,
+        Meta(
+            description="Also a 0 for every mapped alias that does not hold, told before or not.",
+            examples=[True],
+        ),
+    ] = False
+
+
 class OneBatch(msgspec.Struct, frozen=True):
     """A batch of a destination."""
 
@@ -196,6 +215,8 @@ class Before(msgspec.Struct, frozen=True):
     """A page of privacy requests."""
 
     before: Annotated[int | None, Meta(description="Only requests with lower numbers.")] = None
+    cursor: Cursor = None
+    limit: Limit = MOST
 
 
 class OneRequest(msgspec.Struct, frozen=True):
@@ -224,3 +245,5 @@ class After(msgspec.Struct, frozen=True):
     """A page of the audit."""
 
     after: Annotated[int, Meta(description="Only entries with higher numbers.")] = 0
+    cursor: Cursor = None
+    limit: Limit = MOST
