@@ -154,7 +154,8 @@ class Sample(msgspec.Struct, frozen=True):
     """How much to look at."""
 
     sample: Annotated[
-        int | None, Meta(ge=1, le=MAX_SAMPLE, description="Look at no more profiles than this.")
+        Annotated[int, Meta(ge=1, le=MAX_SAMPLE)] | None,
+        Meta(description="Look at no more profiles than this."),
     ] = None
 
 
