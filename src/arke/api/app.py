@@ -80,7 +80,7 @@ class _Guard:
     ) -> None:
         self._operations = operations
         self._doorkeeper = doorkeeper
-        self._refusals = refusals
+        self._doors = refusals
 
     async def choose(self, by_method: _Taken, request: Request) -> Response:
         """HEAD is a GET whose body the door leaves out."""
@@ -88,6 +88,7 @@ class _Guard:
 
     async def answer(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Response:
         """Errors are JSON with their code."""
+        request.scope["route"] = endpoint.path
         try:
             asked = await self._asked(endpoint, reader, request)
             if isinstance(endpoint, Endpoint):
@@ -113,7 +114,7 @@ class _Guard:
             body=await endpoint.body.read(request.stream()),
             actor=actor,
             from_afar=self._doorkeeper is not None,
-            refused=self._refusals.counts() if self._refusals is not None else None,
+            doors=self._doors,
             instead_of=expected(request.headers.getlist("if-match")) if endpoint.guarded else None,
         )
 
