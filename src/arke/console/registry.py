@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arke.console.pages import live, overview, privacy, segment, segments, system, users
+from arke.console.pages import (
+    catalog,
+    catalog_edit,
+    live,
+    overview,
+    privacy,
+    segment,
+    segments,
+    system,
+    users,
+)
 
 if TYPE_CHECKING:
     from arke.console.page import Feed, Fragment, Page
@@ -17,7 +27,11 @@ PAGES: Final[tuple[Page[Any, Any], ...]] = (
     live.PAGE,
     privacy.PAGE,
     privacy.REQUEST,
+    catalog.PAGE,
+    catalog_edit.PAGE,
+    catalog.DIFF,
+    catalog.VERSION,
     system.PAGE,
 )
-FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT, catalog_edit.CHECK)
 FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)
