@@ -28,6 +28,7 @@ from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
+from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.source_app import reading_sources
@@ -101,6 +102,7 @@ async def open_doors(
             way_out(settings) as wire,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
+            refusals = Refusals()
             operations = Operations(
                 engine,
                 SystemClock(),
@@ -112,9 +114,9 @@ async def open_doors(
                 wire=wire,
                 settings=settings,
                 admin_url=f"http://{_called(admin)}",
+                around=Surroundings(data, refusals.counts),
             )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
-            refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
                 (

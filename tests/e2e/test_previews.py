@@ -80,7 +80,7 @@ def signature(body: str) -> str:
 
 
 def test_a_preview_is_what_the_next_message_says(town: Town) -> None:
-    preview = town.preview(id=f"{DPID}:p1")
+    preview = town.preview(id=f"{DPID}:p1", occasion="resync")
     assert (preview.known, preview.edited, preview.state) == (True, False, "told")
     (message,) = preview.messages
     assert message.problem is None
@@ -92,7 +92,7 @@ def test_a_preview_is_what_the_next_message_says(town: Town) -> None:
     assert field(request.headers, "X-Api-Key") == "(hidden)"
     assert API_KEY not in str(preview)
     seen = len(town.receiver.messages())
-    town.engine.accept(visit(1, "camera"))
+    town.engine.client().run_batch(1, lambda _: None, resync=True)
     wait_until(lambda: len(town.receiver.messages()) > seen, "the next message")
     sent = town.receiver.messages()[-1].request
     assert _said(sent.body.decode()) == _said(request.body)
@@ -185,7 +185,7 @@ def test_a_test_counts_nowhere(town: Town) -> None:
     town.test()
     after = town.engine.client().status().destinations[0]
     assert (after.messages, after.users) == (before.messages, before.users)
-    assert town.engine.client().refusals(None) == []
+    assert town.engine.client().refusals(1) == []
 
 
 @pytest.mark.parametrize(("number", "cause"), [(2, "connect"), (3, "egress_refused")])

@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from arke.console.pages import (
+    audit,
+    batches,
     catalog,
     catalog_edit,
+    destination,
+    destinations,
     live,
     overview,
     privacy,
     segment,
     segments,
     system,
+    tokens,
+    trial,
+    undelivered,
     users,
 )
 
@@ -21,6 +28,11 @@ if TYPE_CHECKING:
 
 PAGES: Final[tuple[Page[Any, Any], ...]] = (
     overview.PAGE,
+    destinations.PAGE,
+    destination.PAGE,
+    trial.PAGE,
+    batches.PAGE,
+    undelivered.PAGE,
     segments.PAGE,
     segment.PAGE,
     users.PAGE,
@@ -32,6 +44,8 @@ PAGES: Final[tuple[Page[Any, Any], ...]] = (
     catalog.DIFF,
     catalog.VERSION,
     system.PAGE,
+    tokens.PAGE,
+    audit.PAGE,
 )
 FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT, catalog_edit.CHECK)
 FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)

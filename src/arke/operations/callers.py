@@ -8,7 +8,7 @@ import msgspec
 
 from arke import tokens
 from arke.domain.token import LOCAL
-from arke.storage.ports.directory import AuditEntry
+from arke.storage.ports.directory import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -79,6 +79,10 @@ class TokenOperations:
 
 
 PAGE = 1_000
+NEWEST = 50
+
+
+__all__ = ["AuditEnd", "AuditEntry", "AuditOperations", "TokenOperations"]
 
 
 class AuditReport(msgspec.Struct, frozen=True):
@@ -93,6 +97,21 @@ class AuditOperations:
 
     def __init__(self, entries: StoredAudit) -> None:
         self._entries = entries
+
+    async def newest(self, before: int | None = None, limit: int = NEWEST) -> list[AuditEntry]:
+        """The newest entries, or those with a number below `before`, newest first. Looks at nothing else."""
+        end = (await self._entries.end()).entries + 1
+        below = end if before is None else max(1, min(before, end))
+        found = await self._entries.entries(max(0, below - 1 - limit), limit)
+        return [one for one in reversed(found) if one.number < below]
+
+    async def end(self) -> AuditEnd:
+        """How many entries there are, and the seal of the last."""
+        return await self._entries.end()
+
+    async def intact(self) -> bool:
+        """Whether the chain of seals is whole. Reads every entry."""
+        return await self._entries.intact()
 
     async def read(self, after: int = 0) -> AuditReport:
         """Up to PAGE entries with a number above `after`."""

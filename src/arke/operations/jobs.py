@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
@@ -103,6 +104,10 @@ class FileOperations:
 __all__ = ["OWED_PAGE", "OwedDevice", "Refused", "ReplayReport", "UndeliveredOperations"]
 
 OWED_PAGE = 500
+OWED_SHOWN = 50
+"""Devices on a page for people."""
+_FIRST = (0, -1)
+_CURSOR = re.compile(r"([0-9]{1,4})_(-?[0-9]{1,18})_(-?[0-9]{1,18})")
 PAUSE = Pause(0.2, 2.0)
 PATIENCE_S = 15.0
 """For a shard that is being started again, or is on its way to another worker."""
@@ -113,6 +118,13 @@ class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
     devices: int
     owed: int | None = None
+
+
+class OwedShown(msgspec.Struct, frozen=True):
+    """A page of what is owed; `next` is where the one after it begins, None at the end."""
+
+    devices: list[OwedDevice]
+    next: str | None
 
 
 class UndeliveredOperations:
@@ -133,6 +145,28 @@ class UndeliveredOperations:
             yield first
         async for device in owed:
             yield device
+
+    async def page(
+        self,
+        destination: int | None,
+        after: str | None = None,
+        limit: int = OWED_SHOWN,
+        *,
+        actor: str = LOCAL,
+    ) -> OwedShown:
+        """Some of what is owed, from where the page before ended (`after` is its `next`). Raises InvalidInput, and
+        Unavailable where a shard does not answer.
+        """
+        self._check(destination)
+        shard, place = _place(after)
+        found: list[OwedDevice] = []
+        while shard < len(self._shards) and len(found) < limit:
+            page = await self._shards.ask(shard, AskOwed(destination, place, limit - len(found)))
+            found += page.devices
+            shard, place = (shard, page.next) if page.next is not None else (shard + 1, _FIRST)
+        await self._audit.record(actor, "undelivered_listed", _whom(destination))
+        more = shard < len(self._shards)
+        return OwedShown(found, f"{shard}_{place[0]}_{place[1]}" if more else None)
 
     async def refusals(self, destination: int | None, *, actor: str = LOCAL) -> list[Refused]:
         """The newest refusals of every shard, newest first, a few of each destination. Raises InvalidInput."""
@@ -161,7 +195,7 @@ class UndeliveredOperations:
     async def _owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
         self._check(destination)
         for shard in range(len(self._shards)):
-            after: tuple[int, int] | None = (0, -1)
+            after: tuple[int, int] | None = _FIRST
             while after is not None:
                 ask = partial(self._shards.ask, shard, AskOwed(destination, after, OWED_PAGE))
                 # A list that has begun should not break off for a shard that changes hands.
@@ -173,6 +207,16 @@ class UndeliveredOperations:
     def _check(self, destination: int | None) -> None:
         if destination is not None and not self._live.has_destination(destination):
             raise InvalidInput(f"no destination {destination} in the catalog")
+
+
+def _place(cursor: str | None) -> tuple[int, tuple[int, int]]:
+    """The shard, and where in it a page begins. Raises InvalidInput."""
+    if cursor is None:
+        return 0, _FIRST
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise InvalidInput("this is no place in the list: go back to its beginning")
+    return int(found[1]), (int(found[2]), int(found[3]))
 
 
 def _whom(destination: int | None) -> str:

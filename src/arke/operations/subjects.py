@@ -12,6 +12,7 @@ from arke.operations.catalog import CatalogOperations
 from arke.operations.destinations import DestinationOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.history import HistoryOperations
+from arke.operations.installation import InstallationOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
 from arke.operations.live import LiveOperations
 from arke.operations.previews import PreviewOperations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
+    from arke.operations.installation import Surroundings
     from arke.operations.nodes import ClusterNode
 
 
@@ -50,11 +52,12 @@ class Operations:
         wire: Wire | None = None,
         settings: Settings | None = None,
         admin_url: str | None = None,
+        around: Surroundings | None = None,
     ) -> None:
         """`confinement`: what a catalog from the network may refer to. `onboarding` None: it takes no files.
         `node`: where the engine is one of a cluster's. `sources` None: it reads no topics. `wire`: what test
         messages leave through; None: it sends none. `settings`: those it runs by. `admin_url`: where people reach
-        its console; None: it has none.
+        its console; None: it has none. `around`: what it runs among.
         """
         audit = engine.audit
         confinement = confinement or Confinement()
@@ -81,6 +84,7 @@ class Operations:
         self.batches = BatchOperations(engine.batches, audit)
         self.privacy = PrivacyOperations(engine)
         self.tokens = TokenOperations(engine.directory.tokens, clock, audit)
+        self.installation = InstallationOperations(engine, clock, around)
         self.sign_in = SignIns(engine.directory.tokens, clock, audit, admin_url)
         self.audit = AuditOperations(engine.directory.audit)
         self.files = FileOperations(onboarding)

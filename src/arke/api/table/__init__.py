@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.STATUS,
+    state.ATTENTION,
+    state.INSTALLATION,
+    state.SHARDS,
     history.READ_HISTORY,
     sources.REFUSED_OF_SOURCES,
     segments.LIST_SEGMENTS,

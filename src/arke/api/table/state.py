@@ -8,6 +8,8 @@ import msgspec
 
 from arke import __version__
 from arke.api.endpoint import NO_BODY, Asked, Endpoint, Nothing
+from arke.operations.attention import Notice, notices
+from arke.operations.installation import Installation, ShardFacts
 from arke.operations.settings import OptionShown
 from arke.operations.status import Status
 
@@ -53,6 +55,46 @@ STATUS: Final = Endpoint(
     body=NO_BODY,
     answer=Status,
     run=lambda on, _: on.status.read(),
+)
+
+
+async def _attention(operations: Operations, _: Asked[Nothing, None]) -> list[Notice]:
+    return notices(await operations.status.read())
+
+
+ATTENTION: Final = Endpoint(
+    method="GET",
+    path="/v1/attention",
+    scope="read",
+    summary="What somebody should look at, worst first, in words.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[Notice],
+    run=_attention,
+)
+
+
+INSTALLATION: Final = Endpoint(
+    method="GET",
+    path="/v1/installation",
+    scope="read",
+    summary="What runs here: versions, files of the stores, what the doors turned away.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=Installation,
+    run=lambda on, _: on.installation.read(),
+)
+
+
+SHARDS: Final = Endpoint(
+    method="GET",
+    path="/v1/shards",
+    scope="read",
+    summary="The figures of every shard, also of those that do not answer.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[ShardFacts],
+    run=lambda on, _: on.installation.shards(),
 )
 
 
