@@ -87,11 +87,20 @@ class Client:
     def batches(self) -> list[DestinationBatches]:
         return self.ask(batches.LIST_BATCHES)
 
-    def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
-        """Begin a run and follow it to its end; `show` hears how far it is."""
-        begin = batches.RESYNC if resync else batches.RUN_BATCH
+    def run_batch(
+        self,
+        destination: int,
+        show: Callable[[RunFacts], None],
+        *,
+        resync: bool,
+        restate: bool = False,
+    ) -> RunFacts:
+        """Begin a run and follow it to its end; `show` hears how far it is. `restate`: a resync with all 0s."""
         with self._reach.session(delivering=True) as engine:
-            facts = engine.ask(begin, parameters.OneDestination(destination))
+            if resync:
+                facts = engine.ask(batches.RESYNC, parameters.Resync(destination, restate))
+            else:
+                facts = engine.ask(batches.RUN_BATCH, parameters.OneDestination(destination))
             while facts.finished_at is None:
                 show(facts)
                 engine.pause(BATCH_POLL_S)

@@ -59,6 +59,12 @@ class Difference(msgspec.Struct, frozen=True):
     limit: Limit = PAGE
 
 
+class OneSubject(msgspec.Struct, frozen=True):
+    """What some endpoints are about."""
+
+    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+
+
 class OneSegment(msgspec.Struct, frozen=True):
     """A segment of the catalog in force."""
 
@@ -108,6 +114,18 @@ class OneDestination(msgspec.Struct, frozen=True):
     """One destination."""
 
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
+
+
+class Resync(OneDestination, frozen=True):
+    """Which destination, and whether it also gets a 0 for every mapped alias that does not hold."""
+
+    restate: Annotated[
+        bool,
+        Meta(
+            description="Also a 0 for every mapped alias that does not hold, told before or not.",
+            examples=[True],
+        ),
+    ] = False
 
 
 class OneBatch(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from arke.cli.receiver import probe, receiver
 from arke.cli.sources import source_app
 from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
+from arke.cli.upkeep import backup, restore
 from arke.errors import ArkeError
 from arke.log import configure_logging
 
@@ -68,6 +69,8 @@ app.add_typer(token_app, name="token")
 app.add_typer(source_app, name="source")
 app.command()(status)
 app.command()(bench)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(cluster_app, name="cluster")
 
 

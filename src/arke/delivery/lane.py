@@ -78,9 +78,10 @@ class Lane:
         owed_count: int,
         held: Container[int],
         in_hand: Iterable[int] = (),
+        life: int = 0,
     ) -> None:
         """`held` are the devices that the shard holds still: nothing is built for them. `in_hand` are owed devices
-        that an earlier lane may have told more than it could write down.
+        that an earlier lane may have told more than it could write down. `life` as in `message_id`.
         """
         self.route = route
         self._store = store
@@ -96,7 +97,7 @@ class Lane:
         self._builder = Builder(recovered_until, self._in_doubt)
         destination = route.destination
         self._books = Bookkeeper(recorder, destination.id, cursor)
-        self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer)
+        self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer, life=life)
         self._quiet: dict[int, asyncio.Event] = {}
         self._owed = OwedFeed(destination.id, store, self, started=clock.now())
         self._feed: BatchFeed | None = None

@@ -138,6 +138,7 @@ class Shard:
         """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
         self.store = store
+        ruling.restored = store.restored
         self.runner = GroupRunner(store, ruling)
         self._wire = wire
         self._bodies = BodyBuilder()
@@ -241,6 +242,7 @@ class Shard:
                 owed_count=owed.get(destination_id, 0),
                 held=self._held,
                 in_hand=await self.store.owed_in_hand(destination_id),
+                life=self.store.restored,
             )
             self.lanes[destination_id] = lane
             run = runs.get(destination_id)
@@ -625,6 +627,7 @@ class Shard:
 
     async def _prepare(self, request: Prepare) -> None:
         ruling = await self._compiler.run(self._load_ruling, request)
+        ruling.restored = self.store.restored
         self._prepared[request.version, request.mark] = ruling
         while len(self._prepared) > PREPARED:
             del self._prepared[next(iter(self._prepared))]

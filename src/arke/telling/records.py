@@ -21,7 +21,9 @@ SAMPLE_SALT = b"arke sample"
 class Route(msgspec.Struct, frozen=True):
     """One destination as it stands now: `aliases_of` has, per mapped segment, its aliases with their rank in
     the catalog; `frozen` are the aliases of paused segments, about which nothing is said; `retired` those that
-    an earlier catalog or date mapped, with their segments; `mark` is the state of its mappings.
+    an earlier catalog or date mapped, with their segments; `mark` is the state of its mappings. `doubt`: since when
+    ids of which nothing is known may have been told anything, in epoch seconds, because what was told before is not
+    known any more; 0: no more than what is known was told.
     """
 
     destination: Destination
@@ -30,6 +32,7 @@ class Route(msgspec.Struct, frozen=True):
     frozen: frozenset[str]
     retired: dict[str, int]
     mark: int
+    doubt: int = 0
 
     def ever_told(self) -> Iterator[tuple[str, int]]:
         """Every alias that the destination may have heard of a segment, now or under an earlier catalog."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import NEVER
-from arke.domain.time import day_start_ts
+from arke.domain.time import DAY_S, day_start_ts
 from arke.telling.records import Route
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment
 
 _BOUNDARIES_PER_VERSION = 1 << 20
+DOUBT_S = 120 * DAY_S
+"""How long after a restore an id that is new may have been told something before it: whatever an id that nobody
+names was told is taken back after as long.
+"""
 
 
 class Routing:
@@ -31,9 +35,15 @@ class Routing:
         version: int,
         now: int,
         retired: MappingOf[int, MappingOf[str, int]] | None = None,
+        restored: int = 0,
     ) -> None:
+        """`restored`: when the store came out of a backup, 0: never."""
         segments = {segment.id: segment for segment in catalog.segments}
         self.until = NEVER
+        doubt = restored if now < restored + DOUBT_S else 0
+        if doubt:
+            self.until = restored + DOUBT_S
+        self.doubted = doubt > 0
         self.routes: dict[int, Route] = {}
         boundaries = 0
         for destination in catalog.destinations:
@@ -42,7 +52,7 @@ class Routing:
             version_of = mapping_versions.get(destination.id, version)
             mark = version_of * _BOUNDARIES_PER_VERSION + passed
             gone = (retired or {}).get(destination.id, {})
-            self.routes[destination.id] = route_of(destination, segments, gone, mark, now)
+            self.routes[destination.id] = route_of(destination, segments, gone, mark, now, doubt)
         self.mark = version * _BOUNDARIES_PER_VERSION + boundaries
         by_segment: dict[int, list[int]] = {}
         by_dpid: dict[int, list[int]] = {}
@@ -86,9 +96,10 @@ def route_of(
     gone: MappingOf[str, int],
     mark: int,
     now: int,
+    doubt: int = 0,
 ) -> Route:
     """One destination at a moment. `segments` are the catalog's by id; `gone` has the aliases that only earlier
-    catalogs mapped.
+    catalogs mapped; `doubt` as in `Route`.
     """
     retired = dict(gone)
     aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}
@@ -104,4 +115,4 @@ def route_of(
             retired[alias] = segment.id
     segment_of = {alias: number for number, aliases in aliases_of.items() for _, alias in aliases}
     retired = {alias: number for alias, number in retired.items() if alias not in segment_of}
-    return Route(destination, aliases_of, segment_of, frozenset(frozen), retired, mark)
+    return Route(destination, aliases_of, segment_of, frozenset(frozen), retired, mark, doubt)

@@ -15,6 +15,7 @@ from arke.api.table import (
     history,
     people,
     privacy,
+    schema,
     segments,
     sources,
     state,
@@ -74,4 +75,5 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.METRICS,
     state.ALIVE,
     state.READY,
+    *schema.described(lambda: ENDPOINTS),
 )

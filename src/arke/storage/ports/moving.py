@@ -67,12 +67,14 @@ DIRECTORY_META: Final = {
     "shards": "the cluster's own number stays",
     "compact_due": "what was deleted is not copied",
     "tried": "a trial write",
+    "restored": "when it came out of a backup: the audit says it too",
 }
 SHARD_META: Final = {
     "uid_key": "taken over by each shard that gets its rows: uids and names of events are made with it",
     "refreshed": "taken over by each shard that gets its rows",
     "people": "counted anew, as profiles are",
     "taken": "a position in the log of an engine that has stopped",
+    "restored": "what destinations were told before it came out of a backup is restated before it moves in",
 }
 """What becomes of each key of the tables `meta`."""
 

@@ -291,6 +291,11 @@ class ShardReader(LaneReader, BatchReader, WalkReader, TraitReader, Protocol):
 class ShardStore(ShardReader, Protocol):
     """One shard's store: one writer, group by group."""
 
+    @property
+    def restored(self) -> int:
+        """When it came out of a backup, in epoch seconds; 0: never."""
+        ...
+
     def hash_of(self, text: str) -> str:
         """A keyed hash, for what must be recognised and not be kept. Pure."""
         ...

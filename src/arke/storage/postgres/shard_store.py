@@ -76,6 +76,11 @@ class PostgresShardStore:
         """When ownership was last proved, on the monotonic clock, as of before the proof was asked for."""
         return self._hold.proved_at
 
+    @property
+    def restored(self) -> int:
+        """What a cluster is restored from says it by itself: see docs/operations/cluster.md."""
+        return 0
+
     # --- the writer's side ------------------------------------------------------------------------------
 
     def hash_of(self, text: str) -> str:

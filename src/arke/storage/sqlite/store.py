@@ -20,6 +20,7 @@ from arke.storage.sqlite.connection import (
     PageMemory,
     compact,
     open_database,
+    restored_at,
     store_errors,
     transaction,
 )
@@ -66,6 +67,7 @@ class SqliteShardStore:
         try:
             self._connection = open_database(path, SHARD, memory)
             self.hashes = KeyedHash(self._stored_key(key))
+            self.restored = restored_at(self._connection)
             self._own = ShardReads(self._connection, str(path), self.hashes)
             self._writes = ShardWrites(self._connection, str(path), self.hashes)
             self._reading = self._connection if path == MEMORY else self._second_connection(memory)
