@@ -32,7 +32,7 @@ from arke.console.security import (
 )
 from arke.console.static_files import StaticFiles
 from arke.doors.exchange import kind_and_place
-from arke.errors import ArkeError, Unauthorized, Unavailable
+from arke.errors import ArkeError, InvalidInput, Unauthorized, Unavailable
 from arke.log import get_logger
 from arke.operations.sign_in import SIGN_IN
 
@@ -269,7 +269,12 @@ class _Desk:
         form: Entries | None = None,
         flash: Flash | None = None,
     ) -> Ask[Any]:
-        given = reader.read({**request.query_params, **request.path_params})
+        try:
+            given = reader.read({**request.query_params, **request.path_params})
+        except InvalidInput:
+            if not request.path_params:
+                raise
+            raise Missing("There is no such thing: its address has no number where one should be.") from None
         return Ask(self._operations, given, session, self._clock.now(), form, flash)
 
     async def _page(self, page: Page[Any, Any], ask: Ask[Any], status: int = 200) -> Response:
@@ -297,8 +302,10 @@ class _Desk:
         return response
 
 
-def _with_file(request: Request) -> FormWithFile:
-    return FormWithFile(request.stream(), request.headers.get("content-type", ""))
+def _with_file(request: Request) -> FormWithFile | None:
+    """None: it is a form without one. Raises InvalidInput."""
+    media = request.headers.get("content-type", "")
+    return FormWithFile(request.stream(), media) if media.startswith("multipart/") else None
 
 
 async def _fields_of(request: Request, max_bytes: int, upload: FormWithFile | None) -> Form:
