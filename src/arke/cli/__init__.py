@@ -18,6 +18,7 @@ from arke.cli.explain import explain
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.receiver import probe, receiver
+from arke.cli.reconcile import reconcile
 from arke.cli.sources import source_app
 from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
@@ -58,6 +59,7 @@ app.command()(apply)
 app.command()(onboard)
 app.command()(estimate)
 app.command()(explain)
+app.command()(reconcile)
 app.add_typer(batch_app, name="batch")
 app.command()(resync)
 app.add_typer(undelivered_app, name="undelivered")
