@@ -6,6 +6,7 @@ from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, FileBody, Listing, Nothing
 from arke.api.parameters import DataFile, OneFile, Paged
+from arke.errors import NotFound
 from arke.operations.jobs import FileState, LoadedFile, Ticket, WaitingFile
 
 SEND_FILE: Final = Endpoint(
@@ -33,6 +34,7 @@ SHOW_FILE: Final = Endpoint(
     parameters=OneFile,
     body=NO_BODY,
     answer=FileState,
+    raises=(NotFound,),
     run=lambda on, asked: on.files.show(asked.given.id),
 )
 
