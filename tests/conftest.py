@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LONG_FIRST: Final = (
     "cluster/",
+    "browser/",
     "conformance/log/",
     "sources/",
     "chaos/",
