@@ -151,6 +151,15 @@ class Lane:
         """The journal position up to which records were taken."""
         return self._window.read_seq
 
+    @property
+    def journal_end(self) -> int:
+        """The newest journal position that it knows of."""
+        return self._journal_end
+
+    def device(self, uid: int) -> OpenDevice | None:
+        """The device between the journal and an acknowledgement; None: it is not."""
+        return self._window.device(uid)
+
     def holds(self, uid: int) -> bool:
         """Whether the device is between the journal and an acknowledgement."""
         return uid in self._window

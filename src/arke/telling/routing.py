@@ -16,7 +16,7 @@ from arke.telling.records import Route
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
-    from arke.domain.catalog import Catalog, Destination, Segment
+    from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 
 _BOUNDARIES_PER_VERSION = 1 << 20
 DOUBT_S = 120 * DAY_S
@@ -103,16 +103,27 @@ def route_of(
     """
     retired = dict(gone)
     aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}
-    frozen: set[str] = set()
+    frozen: dict[str, int] = {}
+    unsaid = dict.fromkeys(gone.values(), "the segment is not mapped to it any more")
     for rank, mapping in enumerate(destination.segments):
         segment = segments[mapping.segment]
         alias = destination.alias(mapping, segment)
         if segment.paused:
-            frozen.add(alias)
+            frozen[alias] = segment.id
+            unsaid[segment.id] = "the segment is paused: nothing is said about it"
         elif mapping.active(now):
             aliases_of[segment.id] = (*aliases_of.get(segment.id, ()), (rank, alias))
         else:
             retired[alias] = segment.id
+            unsaid[segment.id] = _why_not(mapping, now)
     segment_of = {alias: number for number, aliases in aliases_of.items() for _, alias in aliases}
     retired = {alias: number for alias, number in retired.items() if alias not in segment_of}
-    return Route(destination, aliases_of, segment_of, frozenset(frozen), retired, mark, doubt)
+    unsaid = {number: why for number, why in unsaid.items() if number not in aliases_of}
+    return Route(destination, aliases_of, segment_of, frozen, retired, mark, doubt, unsaid)
+
+
+def _why_not(mapping: Mapping, now: int) -> str:
+    """Why a mapping is not in force."""
+    if mapping.start is not None and now < day_start_ts(mapping.start):
+        return f"its mapping begins on {mapping.start}"
+    return f"its mapping ended on {mapping.end}"

@@ -60,7 +60,7 @@ def tellings(
     if not route.samples(profile.uuid):
         ones = []
     destination = route.destination
-    current = _current_ids(route, profile)
+    current = current_ids(route, profile)
     arriving = {(partner.dpid, partner.id) for partner in profile.ids if partner.arriving}
     gone = [key for key in ledger if key not in current and key not in arriving and key[0] >= 0]
     partner_ids = (
@@ -173,7 +173,7 @@ def _not_before(state: SegmentState, told: Mapping[str, int], stamp: int, *, unc
     return msgspec.structs.replace(state, verified_ts=stamp)
 
 
-def _current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
+def current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
     """The partner ids this destination takes, in the order of its `user_dpids`; 0 is the UUID itself, which
     the home of a person has none of.
     """

@@ -214,6 +214,12 @@ class PostgresShardStore:
     async def realised_traits(self) -> dict[int, int]:
         return await self._read(self._reads.realised_traits)
 
+    async def segment_sizes(self, segments: Sequence[int] | None) -> dict[int, int]:
+        return await self._read(self._reads.segment_sizes, segments)
+
+    async def members_counted_to(self) -> int | None:
+        return await self._read(self._reads.counted_to)
+
     async def count_profiles(self) -> int:
         return self._hold.standing.profiles
 

@@ -201,6 +201,12 @@ class SqliteShardStore:
     async def realised_traits(self) -> dict[int, int]:
         return self._reads.realised_traits()
 
+    async def segment_sizes(self, segments: Sequence[int] | None) -> dict[int, int]:
+        return self._reads.segment_sizes(segments)
+
+    async def members_counted_to(self) -> int | None:
+        return self._reads.counted_to()
+
     async def count_profiles(self) -> int:
         """Counted when opened and kept from then on: counting rows takes a walk through all of them."""
         return self._profiles
