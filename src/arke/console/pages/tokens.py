@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MEANINGS: Final = {
     "ingest": "send events",
+    "browser": "send events from pages, where everybody can read the token",
     "metrics": "read figures, for Prometheus",
     "read": "look at figures and the catalog",
     "operate": "look at people, replay, begin batches, load files",
