@@ -38,6 +38,7 @@ from arke.engine.ingest import Ingestion
 from arke.engine.links import Joins, Links
 from arke.engine.live_catalog import CatchUp, LiveCatalog
 from arke.engine.moves import HandOver, Moves, OwnedMoves
+from arke.engine.reconciliation import Reconciliation
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
@@ -263,6 +264,7 @@ def engine_over(
         batches=batches,
         recorder=Recorder(directory.history, shards, clock, refused, subjects),
         estimator=Estimator(live, shards, compiler),
+        reconciliation=Reconciliation(live, shards, clock),
         undelivered=Undelivered(live, shards, clock),
         privacy=privacy,
         opt_outs=OptOuts(privacy, identity),

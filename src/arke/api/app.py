@@ -69,10 +69,11 @@ class _Guard:
     ) -> None:
         self._operations = operations
         self._doorkeeper = doorkeeper
-        self._refusals = refusals
+        self._doors = refusals
 
     async def answer(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Response:
         """Errors are JSON with their code."""
+        request.scope["route"] = endpoint.path
         try:
             asked = await self._asked(endpoint, reader, request)
             if isinstance(endpoint, Endpoint):
@@ -98,7 +99,7 @@ class _Guard:
             body=await endpoint.body.read(request.stream()),
             actor=actor,
             from_afar=self._doorkeeper is not None,
-            refused=self._refusals.counts() if self._refusals is not None else None,
+            doors=self._doors,
             instead_of=expected(request.headers.getlist("if-match")) if endpoint.guarded else None,
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from arke.domain.token import Scope
+    from arke.doors.refusals import Refusals
     from arke.errors import ArkeError
     from arke.operations.paging import Page
     from arke.operations.subjects import Operations
@@ -37,14 +38,14 @@ class Nothing(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[P, B]):
     """One request, as an operation needs it. `actor` is a token's id, or `local`; `from_afar`: it came over the
-    network. `refused`: what the doors have turned away, by door and kind. `instead_of`: the tags in If-Match.
+    network. `doors`: what the doors have counted. `instead_of`: the tags in If-Match.
     """
 
     given: P
     body: B
     actor: str = LOCAL
     from_afar: bool = False
-    refused: Mapping[tuple[str, str], int] | None = None
+    doors: Refusals | None = None
     instead_of: Collection[str] | None = None
 
 

@@ -59,6 +59,12 @@ class Difference(msgspec.Struct, frozen=True):
     limit: Limit = PAGE
 
 
+class OneSubject(msgspec.Struct, frozen=True):
+    """What some endpoints are about."""
+
+    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+
+
 class OneSegment(msgspec.Struct, frozen=True):
     """A segment of the catalog in force."""
 
@@ -110,11 +116,53 @@ class OneDestination(msgspec.Struct, frozen=True):
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
 
 
+class Resync(OneDestination, frozen=True):
+    """Which destination, and whether it also gets a 0 for every mapped alias that does not hold."""
+
+    restate: Annotated[
+        bool,
+        Meta(
+            description="Also a 0 for every mapped alias that does not hold, told before or not.",
+            examples=[True],
+        ),
+    ] = False
+
+
 class OneBatch(msgspec.Struct, frozen=True):
     """A batch of a destination."""
 
     number: Annotated[int, Meta(title="the batch", description="The batch's number.")]
     destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
+
+
+class Segments(msgspec.Struct, frozen=True):
+    """Some segments, or all."""
+
+    segments: Annotated[
+        str | None, Meta(description="Only these, by id, with commas.", examples=["14356,12176"])
+    ] = None
+
+
+class SegmentAt(msgspec.Struct, frozen=True):
+    """A segment at a destination."""
+
+    segment: Annotated[int, Meta(description="The segment's id.", examples=[14356])]
+    destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
+
+
+class TwoSegments(msgspec.Struct, frozen=True):
+    """Two segments."""
+
+    one: Annotated[int, Meta(description="A segment's id.", examples=[14356])]
+    other: Annotated[int, Meta(description="Another's.", examples=[12176])]
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """A bucket of a destination's users."""
+
+    destination: Annotated[int, Meta(description="The destination's id.", examples=[423])]
+    bucket: Annotated[str, Meta(description="The bucket's name.", examples=["no_partner_id"])]
+    segment: Annotated[int | None, Meta(description="Only of this segment.", examples=[14356])] = None
 
 
 class Sample(msgspec.Struct, frozen=True):

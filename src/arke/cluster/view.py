@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from arke.cluster.standing import SILENT_S
 from arke.errors import ArkeError
 from arke.operations.nodes import ClusterFacts, NodeFacts, NodeStatus
-from arke.operations.status import asked_of_each
+from arke.shard.protocol import AskStatus
 from arke.storage.ports.nodes import LoadingFile, NodeFigures
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arke.cluster.leadership import Leadership
     from arke.cluster.worker import Worker
     from arke.operations.engine import Engine
-    from arke.shard.protocol import AskStatus, ShardStatus
+    from arke.shard.protocol import ShardStatus
     from arke.storage.ports.cluster import ClusterStore
     from arke.storage.ports.nodes import Node, Nodes
 
@@ -80,7 +80,7 @@ class NodeView:
         return {number: shard.behind for number, shard in self._worker.shards.items() if shard.behind}
 
     async def own(self) -> NodeStatus:
-        asked = asked_of_each(len(self._engine.shards))
+        asked = AskStatus(fit=True)
         found = await asyncio.gather(*(_status(shard, asked) for shard in list(self._worker.shards.values())))
         return NodeStatus(
             shards=[status for status in found if status is not None],

@@ -63,6 +63,7 @@ def with_console(api: ASGIApp, console: ASGIApp) -> ASGIApp:
         if path == "/" and scope["method"] in ("GET", "HEAD"):
             await RedirectResponse(f"{ROOT}/", 303, HEADERS)(scope, receive, send)
         elif path == ROOT or path.startswith(f"{ROOT}/"):
+            scope["route"] = f"{ROOT}/"
             await console(scope, receive, send)
         else:
             await api(scope, receive, send)

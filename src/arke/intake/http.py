@@ -109,8 +109,9 @@ class _Intake:
             await self._guarded(scope, BodyReader(receive), send)
 
     async def _guarded(self, scope: Scope, receive: BodyReader, send: Send) -> None:
+        scope["route"] = route = _route(scope)
         try:
-            await self._dispatch(_route(scope), scope, receive, send)
+            await self._dispatch(route, scope, receive, send)
         except Disconnected:
             return
         except (Overloaded, Unavailable) as problem:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.moves import MoveDriver
+    from arke.engine.reconciliation import Reconciliation
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
@@ -56,6 +57,7 @@ class Engine:
     batches: Batches
     recorder: Recorder
     estimator: Estimator
+    reconciliation: Reconciliation
     undelivered: Undelivered
     privacy: Privacy
     opt_outs: OptOuts
@@ -93,6 +95,7 @@ class Engine:
         await self.recorder.stop(look=True)
         await self.links.stop()
         await self.batches.stop()
+        await self.reconciliation.stop()
         await self.privacy.stop()
         await self.moves.stop()
         await self.joins.stop()

@@ -51,10 +51,13 @@ class BatchOperations:
         await self._audit.record(actor, "batch_begun", f"batch {record.number} of destination {destination}")
         return await self.show(destination, record.number)
 
-    async def resync(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
-        """Begin to send the full current state; answers at once. Raises InvalidInput, BatchRunning."""
-        record = await self._batches.start(destination, "resync")
-        await self._audit.record(actor, "resync_begun", f"batch {record.number} of destination {destination}")
+    async def resync(self, destination: int, *, restate: bool = False, actor: str = LOCAL) -> RunFacts:
+        """Begin to send the full current state; `restate`: also a 0 for whatever does not hold. Answers at once.
+        Raises InvalidInput, BatchRunning.
+        """
+        record = await self._batches.start(destination, "restate" if restate else "resync")
+        detail = f"batch {record.number} of destination {destination}"
+        await self._audit.record(actor, "restate_begun" if restate else "resync_begun", detail)
         return await self.show(destination, record.number)
 
 

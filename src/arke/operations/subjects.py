@@ -17,9 +17,11 @@ from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOpe
 from arke.operations.live import LiveOperations
 from arke.operations.previews import PreviewOperations
 from arke.operations.privacy import PrivacyOperations
+from arke.operations.reconciliation import ReconciliationOperations
 from arke.operations.segments import Indexes, SegmentOperations
 from arke.operations.settings import SettingsOperations
 from arke.operations.sign_in import SignIns
+from arke.operations.sizes import SizeOperations
 from arke.operations.sources import SourceOperations
 from arke.operations.status import StatusOperations
 from arke.operations.trials import NoWayOut, TrialOperations
@@ -68,6 +70,10 @@ class Operations:
         self.history = HistoryOperations(engine)
         self.source_refusals = SourceOperations(sources)
         self.people = PeopleOperations(engine)
+        self.sizes = SizeOperations(engine.shards)
+        self.reconciliation = ReconciliationOperations(
+            engine.reconciliation, engine.live, self.sizes, audit, clock
+        )
         self.live = LiveOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement, audit, node

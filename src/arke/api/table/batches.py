@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, Nothing
-from arke.api.parameters import OneBatch, OneDestination
+from arke.api.parameters import OneBatch, OneDestination, Resync
+from arke.errors import BatchRunning
 from arke.operations.jobs import DestinationBatches, RunFacts
 
 LIST_BATCHES: Final = Endpoint(
@@ -29,6 +30,7 @@ RUN_BATCH: Final = Endpoint(
     body=NO_BODY,
     answer=RunFacts,
     status=202,
+    raises=(BatchRunning,),
     run=lambda on, asked: on.batches.run(asked.given.destination, actor=asked.actor),
 )
 
@@ -50,9 +52,12 @@ RESYNC: Final = Endpoint(
     path="/v1/resync",
     scope="operate",
     summary="Begin to send a destination the full current state.",
-    parameters=OneDestination,
+    parameters=Resync,
     body=NO_BODY,
     answer=RunFacts,
     status=202,
-    run=lambda on, asked: on.batches.resync(asked.given.destination, actor=asked.actor),
+    raises=(BatchRunning,),
+    run=lambda on, asked: on.batches.resync(
+        asked.given.destination, restate=asked.given.restate, actor=asked.actor
+    ),
 )

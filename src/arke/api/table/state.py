@@ -33,9 +33,7 @@ class Ready(msgspec.Struct, frozen=True):
 async def _metrics(operations: Operations, asked: Asked[Nothing, None]) -> bytes:
     from arke.api.metrics import render_metrics
 
-    own = await operations.status.own()
-    status = own.status if own is not None else await operations.status.read()
-    return render_metrics(status, asked.refused or {}, own)
+    return render_metrics(await operations.status.scrape(), asked.doors)
 
 
 async def _alive(_: Operations, __: Asked[Nothing, None]) -> Alive:
