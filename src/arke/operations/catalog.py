@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arke.engine.what_if import Estimator
     from arke.operations.nodes import ClusterNode
 
-__all__ = ["AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
+__all__ = ["MAX_SAMPLE", "AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
 
 
 class AppliedReport(msgspec.Struct, frozen=True):

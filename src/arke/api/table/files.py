@@ -6,6 +6,7 @@ from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, FileBody
 from arke.api.parameters import DataFile, OneFile
+from arke.errors import NotFound
 from arke.operations.jobs import FileState, Ticket
 
 SEND_FILE: Final = Endpoint(
@@ -33,5 +34,6 @@ SHOW_FILE: Final = Endpoint(
     parameters=OneFile,
     body=NO_BODY,
     answer=FileState,
+    raises=(NotFound,),
     run=lambda on, asked: on.files.show(asked.given.id),
 )
