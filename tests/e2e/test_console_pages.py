@@ -52,7 +52,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
             row["name"] = name
         engine.apply(json.dumps(document))
         engine.accept({"ids": [{"dpid": 12345, "id": "u'<b>user</b>1"}], "signals": {"c_see": "camera"}})
-        engine.client().privacy_request(PrivacyAsk("opt_out", id="12345:another"), 0)
         for name in NASTY:
             engine.client().create_token("read", name, None)
         asked = PrivacyAsk(action="opt_out", id="12345:somebody else")
@@ -82,9 +81,6 @@ def visitors(engine: EngineProcess) -> dict[str, Visitor]:
 
 def path_of(route: Page[Any, Any] | Fragment[Any, Any, Any] | Feed[Any, Any]) -> str:
     """The address of something that there is."""
-    numbers = {"/destinations": "400", "/segments": "10329"}
-    number = next((it for beginning, it in numbers.items() if route.path.startswith(beginning)), "1")
-    return "/console" + re.sub(r"\{\w+\}", number, route.path)
     return "/console" + re.sub(r"\{(\w+)\}", lambda found: NUMBERS.get(found[1], "1"), route.path)
 
 
@@ -127,7 +123,7 @@ def test_an_action_is_for_its_scope_and_for_forms_of_ours(
             if allows(own, page.scope):
                 assert f'action="{target}"'.encode() not in visitor.get(path_of(page)).body
     assert Visitor(visitors["read"].address).post(target, forged=True).status == 401
-    assert visitors["admin"].get(target).status in (400, 404), "it is no page"
+    assert visitors["admin"].get(target).status in (401, 404)
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda one: one.path)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MEANINGS: Final[dict[Scope, str]] = {
     "ingest": "send events",
-    "browser": "send events from pages, where everybody can read it",
     "browser": "send events from pages, where everybody can read the token",
     "metrics": "read figures, for Prometheus",
     "read": "look at figures and the catalog",
