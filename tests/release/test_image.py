@@ -146,6 +146,11 @@ def test_both_health_checks_say_so(told: dict[str, Any]) -> None:
     assert told["healthy"] == [True, True]
 
 
+def test_the_console_is_there_with_all_that_it_shows(told: dict[str, Any]) -> None:
+    assert {path.rpartition(".")[2] for path in told["console"]} >= {"css", "svg"}
+    assert set(told["console"].values()) == {200}
+
+
 def test_an_event_is_taken_and_outlives_the_container(told: dict[str, Any]) -> None:
     assert told["applied"] == 0
     assert told["accepted"] == {"accepted": 1, "rejected": []}
