@@ -11,11 +11,14 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from members import watching
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONG_FIRST: Final = (
     "cluster/",
+    "browser/",
     "conformance/log/",
     "sources/",
     "chaos/",
@@ -56,6 +59,14 @@ def _umask_of_its_own() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def _sizes_of_segments() -> Iterator[None]:
+    """Whatever a test does to a shard, it knows how many members each segment has."""
+    with watching() as watched:
+        yield
+    assert not watched.wrong
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,17 +30,20 @@ from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
 from arke.engine.catalog_switch import CatalogSwitch
 from arke.engine.file_desk import FileDesk
+from arke.engine.history.columns import Subject
+from arke.engine.history.recorder import Recorder
 from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion
 from arke.engine.links import Joins, Links
 from arke.engine.live_catalog import CatchUp, LiveCatalog
 from arke.engine.moves import HandOver, Moves, OwnedMoves
+from arke.engine.reconciliation import Reconciliation
 from arke.engine.shards import Shards
 from arke.engine.undelivered import Undelivered
 from arke.engine.what_if import Estimator
 from arke.errors import SettingsError
-from arke.intake.settings import ConsentRules
+from arke.intake.settings import ConsentRules, SegmentRules
 from arke.onboarding.inbox import FolderInbox
 from arke.onboarding.loading import Loader
 from arke.onboarding.service import Onboarding
@@ -103,6 +106,16 @@ def https_wire(settings: Settings, shard: int = 0) -> Wire:
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
         shard=(shard, settings.server.shards or 1),
     )
+
+
+@asynccontextmanager
+async def way_out(settings: Settings) -> AsyncIterator[Wire]:
+    """What an engine itself sends through, beside its shards: messages that try a destination."""
+    wire = https_wire(settings)
+    try:
+        yield wire
+    finally:
+        await wire.poster.close()
 
 
 def check_egress(egress: Egress) -> None:
@@ -214,6 +227,17 @@ def engine_over(
     events = Ingestion(live, identity, links, homes, shards, clock, reaches)
     batches = Batches(directory.runs, shards, clock=clock, look_every_s=batch_look_every_s)
     audit = Audit(directory.audit, clock)
+
+    async def refused() -> dict[str, int]:
+        return {"": events.refused}
+
+    def subjects() -> set[Subject]:
+        catalog = live.catalog
+        return {
+            *(Subject("destination", one.id) for one in catalog.destinations),
+            *(Subject("segment", one.id) for one in catalog.segments),
+        }
+
     privacy = Privacy(directory, identity, homes, shards, live, clock)
     return Engine(
         directory=directory,
@@ -238,7 +262,9 @@ def engine_over(
             patience_s=0.0 if owned is None else OWNED_WITHIN_S,
         ),
         batches=batches,
+        recorder=Recorder(directory.history, shards, clock, refused, subjects),
         estimator=Estimator(live, shards, compiler),
+        reconciliation=Reconciliation(live, shards, clock),
         undelivered=Undelivered(live, shards, clock),
         privacy=privacy,
         opt_outs=OptOuts(privacy, identity),
@@ -255,6 +281,19 @@ def consent_rules(settings: Settings) -> ConsentRules:
     privacy = settings.privacy
     return ConsentRules(
         tcf_vendor=privacy.tcf_vendor, tcf_purposes=privacy.tcf_purposes, honour=privacy.honour
+    )
+
+
+def segment_rules(settings: Settings) -> SegmentRules:
+    """What the settings say of calls of Segment's API."""
+    calls = settings.intake.segment
+    return SegmentRules(
+        anonymous_id=calls.anonymous_id,
+        user_id=calls.user_id,
+        context_ids=calls.context_ids,
+        prefix=calls.prefix,
+        consent=consent_rules(settings),
+        consent_categories=calls.consent_categories,
     )
 
 
@@ -303,6 +342,7 @@ async def running_engine(
                 await engine.batches.resume()
             if not in_process:
                 engine.batches.start_schedule()
+                engine.recorder.start()
             engine.watch()
             if delivering:
                 engine.homes.start()

@@ -129,6 +129,7 @@ async def engine_among(
     await engine.identity.start()
     await engine.catalogs.follow()
     view = NodeView(name, engine, worker, health, stores.nodes, stores.store, refused)
+    engine.recorder.refused = view.refused
     return ClusterEngine(engine, files, view, lead)
 
 

@@ -13,7 +13,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from arke.errors import DataLocked, InvalidInput
+from arke.data_exchange import ARRIVING, broken_off, finish
+from arke.errors import DataLocked, InvalidInput, StoreUnavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ def reachable(path: Path) -> Iterator[str]:
 class DataLock:
     """Holds a data directory for one process. The kernel lets go when the process ends, however it ends."""
 
-    def __init__(self, data: Path) -> None:
-        """Wait for another command to end. Raises DataExposed, DataLocked."""
+    def __init__(self, data: Path, *, arriving: bool = False) -> None:
+        """Wait for another command to end. `arriving`: what is to be in the directory comes next. Raises
+        DataExposed, DataLocked, and InvalidInput where a restore was broken off.
+        """
         open_private(data)
         self._descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + START_S
@@ -117,6 +120,22 @@ class DataLock:
                     "use it through that one, or stop it"
                 )
             time.sleep(LOOK_AGAIN_S)
+        try:
+            self._settle(data, arriving=arriving)
+        except BaseException:
+            self.release()
+            raise
+
+    def _settle(self, data: Path, *, arriving: bool) -> None:
+        """What was to take its place here does, or is not begun without."""
+        try:
+            finish(data)
+        except OSError as error:
+            raise StoreUnavailable(f"{data}: {(error.strerror or 'error').lower()}") from None
+        if not arriving and broken_off(data):
+            raise InvalidInput(
+                f"{data}: a restore into this directory was broken off: do it again, or delete {data / ARRIVING}"
+            )
 
     def release(self) -> None:
         os.close(self._descriptor)

@@ -7,11 +7,13 @@ ArkeError
 │   ├── SettingsError       arke.toml, the environment or an option
 │   ├── EventError          one event; knows its code, costs only itself
 │   ├── ScriptError         a line of a simulate script
+│   ├── NotFound            nothing has the id or number that was asked for: HTTP 404
 │   └── DataExposed         others may use the data directory
 ├── Refused                 well formed, and not allowed
 │   ├── Unauthorized        no token, a wrong one, or one without the scope: HTTP 401 / 403
 │   ├── Overloaded          a bounded queue is full: HTTP 429 with Retry-After
 │   ├── CatalogChanged      another catalog was applied since this one was planned: HTTP 409
+│   ├── OtherInForce        another catalog is in force than the one that If-Match names: HTTP 412
 │   └── EgressRefused       the address is one Arke must not talk to
 ├── Unavailable             the work cannot be done now: HTTP 503, exit code 1
 │   ├── StoreUnavailable    disk full, I/O error; nothing was acknowledged
@@ -164,6 +166,13 @@ class ScriptError(InvalidInput):
     code = "bad_script"
 
 
+class NotFound(InvalidInput):
+    """Nothing has the id, the number or the name that was asked for."""
+
+    code = "not_found"
+    status = 404
+
+
 class Refused(ArkeError):
     """Well formed, and not allowed."""
 
@@ -206,6 +215,13 @@ class CatalogChanged(Refused):
 
     code = "catalog_changed"
     status = 409
+
+
+class OtherInForce(Refused):
+    """Another catalog is in force than the one that this was to take the place of."""
+
+    code = "other_in_force"
+    status = 412
 
 
 class EgressRefused(Refused):

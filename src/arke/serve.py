@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, consent_rules, onboarding, running_engine
+from arke.app import confined_to, consent_rules, onboarding, running_engine, segment_rules, way_out
 from arke.clock import SystemClock
 from arke.console.app import console_app, with_console
 from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
@@ -28,6 +28,7 @@ from arke.intake.http import intake_app, intake_server
 from arke.intake.origins import listeners, parse_origins
 from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
+from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.source_app import reading_sources
@@ -98,8 +99,10 @@ async def open_doors(
         async with (
             _engine(data, settings, role) as (engine, files, node),
             _sources(engine, settings, node, takes=takes) as sources,
+            way_out(settings) as wire,
         ):
             control = sockets.enter_context(_listen_unix(data / SOCKET_FILE))
+            refusals = Refusals()
             operations = Operations(
                 engine,
                 SystemClock(),
@@ -108,10 +111,12 @@ async def open_doors(
                 files,
                 node,
                 sources,
+                wire=wire,
+                settings=settings,
                 admin_url=f"http://{_called(admin)}",
+                around=Surroundings(data, refusals.counts),
             )
             edge = intake_app(engine.events, engine.opt_outs, engine.doorkeeper, intake_settings(settings))
-            refusals = Refusals()
             most, per_address = settings.server.connections, settings.server.connections_per_address
             servers = [
                 (
@@ -214,6 +219,7 @@ def intake_settings(settings: Settings) -> IntakeSettings:
             origins=parse_origins(settings.privacy.opt_out_origins),
         ),
         consent=consent_rules(settings),
+        segment=segment_rules(settings),
     )
 
 

@@ -267,12 +267,14 @@ class KafkaSource(Section, frozen=True):
 class SegmentCalls(Section, frozen=True):
     """How calls of Segment's API become events: the data sources of `anonymousId` and `userId` (without one that id
     is left out) and of ids in `context`, by their paths; `prefix` stands before names of properties and traits.
+    Each of `consent_categories` has to be agreed to, in calls that say what their visitor chose.
     """
 
     anonymous_id: DataSource | None = None
     user_id: DataSource | None = None
     context_ids: dict[str, DataSource] = {}
     prefix: Annotated[str, msgspec.Meta(max_length=32)] = "c_"
+    consent_categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.context_ids) > MAX_CONTEXT_IDS:
@@ -456,6 +458,11 @@ def _options(section: Section, prefix: str = "") -> Iterator[str]:
 
 OPTIONS = tuple(_options(Settings()))
 """Every option by its dotted name, such as `server.intake`."""
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """What an option is, by its dotted name."""
+    return _at(settings, name.split("."))
 
 
 TABLES: Final = {"intake.kafka": KafkaSource}

@@ -6,21 +6,22 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from arke.app import segment_rules
 from arke.background import Background, Pause, until
 from arke.engine.sources.partition import Reading
 from arke.engine.sources.reading import Sources
 from arke.engine.sources.source import Source
 from arke.errors import SettingsError, StoreUnavailable
-from arke.intake.segment import SegmentRules
 from arke.intake.topic_messages import ArkeFormat, SegmentFormat
 from arke.storage.ports.sources import CLAIMS_KEPT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from arke.intake.settings import SegmentRules
     from arke.intake.topic_messages import Format
     from arke.operations.engine import Engine
-    from arke.settings import KafkaSource, SegmentCalls, Settings
+    from arke.settings import KafkaSource, Settings
 
 BATCHES_AT_ONCE: Final = 2
 """Of all sources of a node, so that a backlog leaves room for those who wait for an answer."""
@@ -38,7 +39,7 @@ async def reading_sources(engine: Engine, settings: Settings, name: str) -> Asyn
     async with AsyncExitStack() as stack:
         turns = asyncio.Semaphore(BATCHES_AT_ONCE)
         here = [
-            _read(stack, wanted, settings.intake.segment, engine, turns, name)
+            _read(stack, wanted, segment_rules(settings), engine, turns, name)
             for wanted in settings.intake.kafka
         ]
         yield Sources(store, here)
@@ -47,7 +48,7 @@ async def reading_sources(engine: Engine, settings: Settings, name: str) -> Asyn
 def _read(
     stack: AsyncExitStack,
     wanted: KafkaSource,
-    segment: SegmentCalls,
+    calls: SegmentRules,
     engine: Engine,
     turns: asyncio.Semaphore,
     name: str,
@@ -63,7 +64,7 @@ def _read(
         topic=topic,
         store=engine.directory.sources,
         ingest=engine.events,
-        format=_format(wanted, segment),
+        format=_format(wanted, calls),
         clock=engine.clock,
         turns=turns,
         reader=name,
@@ -89,14 +90,5 @@ async def _catalog_there(engine: Engine) -> bool:
     return engine.live.version > 0
 
 
-def _format(wanted: KafkaSource, segment: SegmentCalls) -> Format:
-    if wanted.format == "arke":
-        return ArkeFormat()
-    return SegmentFormat(
-        SegmentRules(
-            anonymous_id=segment.anonymous_id,
-            user_id=segment.user_id,
-            context_ids=segment.context_ids,
-            prefix=segment.prefix,
-        )
-    )
+def _format(wanted: KafkaSource, calls: SegmentRules) -> Format:
+    return ArkeFormat() if wanted.format == "arke" else SegmentFormat(calls)

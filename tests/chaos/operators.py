@@ -86,8 +86,10 @@ class BatchRunner(Operator):
         self.begun: list[int] = []
 
     def step(self, client: Client) -> None:
-        begin = batches.RESYNC if self._random.random() < RESYNCS else batches.RUN_BATCH
-        facts = client.ask(begin, parameters.OneDestination(self.destination))
+        if self._random.random() < RESYNCS:
+            facts = client.ask(batches.RESYNC, parameters.Resync(self.destination))
+        else:
+            facts = client.ask(batches.RUN_BATCH, parameters.OneDestination(self.destination))
         self.begun.append(facts.number)
 
     def runs(self, client: Client) -> list[RunFacts]:

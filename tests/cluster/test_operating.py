@@ -289,7 +289,7 @@ def test_what_a_leader_began_when_it_was_killed_is_finished_by_the_next(town: To
     with path.open("rb") as body:
         ticket = client.ask(files.SEND_FILE, parameters.DataFile(path.name, None), body)
     (report,) = client.ask(privacy.REQUEST_PRIVACY, body=PrivacyAsk("delete", id=f"{DPID}:p40"))
-    run = client.ask(batches.RESYNC, parameters.OneDestination(1))
+    run = client.ask(batches.RESYNC, parameters.Resync(1))
     assert run.number == of_one.runs[0].number + 1
     leader.ended(signal.SIGKILL)
     client = town.client(other)

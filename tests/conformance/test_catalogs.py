@@ -28,7 +28,9 @@ async def test_the_newest_catalog_and_each_one_before(directory: Directory) -> N
         None,
     ]
     assert await catalogs.newest() == 2
-    assert await catalogs.versions() == [(2, 102, "note 2"), (1, 101, "note 1")]
+    assert await catalogs.versions(3, 10) == [(2, 102, "note 2"), (1, 101, "note 1")]
+    assert await catalogs.versions(3, 1) == [(2, 102, "note 2")]
+    assert await catalogs.versions(2, 10) == [(1, 101, "note 1")]
 
 
 async def test_a_version_is_stored_once(directory: Directory) -> None:

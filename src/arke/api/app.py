@@ -16,9 +16,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from arke.api.endpoint import DOCS, JSON, Asked, Endpoint, Problem
-from arke.api.query import Reader, check_names
+from arke.api.endpoint import DOCS, JSON, AnyEndpoint, Asked, Endpoint, Listing, Problem
+from arke.api.query import Reader, address, check_names
 from arke.api.table import ENDPOINTS
+from arke.api.tags import expected, has, quoted
 from arke.domain.token import LOCAL
 from arke.doors.bounds import MIN_WINDOW_BYTES, Bounds, Door
 from arke.doors.refusals import INTERNAL
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from arke.api.endpoint import Stream
     from arke.doors.names import KnownHosts, TrustedProxies
     from arke.doors.refusals import Refusals
     from arke.operations.subjects import Operations
     from arke.tokens import Doorkeeper
 
+NOT_MODIFIED: Final = 304
 MORE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -49,14 +50,26 @@ def api_app(
     guard = _Guard(operations, doorkeeper, refusals)
     app = Starlette(
         routes=[
-            Route(one.path, partial(guard.answer, one, Reader(one.parameters)), methods=[one.method])
-            for one in ENDPOINTS
+            Route(path, partial(guard.choose, by_method), methods=[*by_method])
+            for path, by_method in _by_path().items()
         ],
         exception_handlers={HTTPException: _http_problem, Exception: _defect},
     )
     # A redirect would repeat the Host that the caller wrote, and come before the token is looked at.
     app.router.redirect_slashes = False
     return app
+
+
+_Taken = dict[str, tuple[AnyEndpoint, Reader]]
+"""The endpoints of one path by their methods."""
+
+
+def _by_path() -> dict[str, _Taken]:
+    """One route a path: what refuses another method names all that there are."""
+    found: dict[str, _Taken] = {}
+    for one in ENDPOINTS:
+        found.setdefault(one.path, {})[one.method] = one, Reader(one.parameters)
+    return found
 
 
 class _Guard:
@@ -67,25 +80,28 @@ class _Guard:
     ) -> None:
         self._operations = operations
         self._doorkeeper = doorkeeper
-        self._refusals = refusals
+        self._doors = refusals
 
-    async def answer(
-        self, endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any], reader: Reader, request: Request
-    ) -> Response:
+    async def choose(self, by_method: _Taken, request: Request) -> Response:
+        """HEAD is a GET whose body the door leaves out."""
+        return await self.answer(*by_method["GET" if request.method == "HEAD" else request.method], request)
+
+    async def answer(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Response:
         """Errors are JSON with their code."""
+        request.scope["route"] = endpoint.path
         try:
             asked = await self._asked(endpoint, reader, request)
             if isinstance(endpoint, Endpoint):
-                answer = await endpoint.run(self._operations, asked)
-                body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
-                return _response(body, endpoint.status_of(answer), endpoint.media)
+                return _answered(endpoint, asked, await endpoint.run(self._operations, asked), request)
+            if isinstance(endpoint, Listing):
+                page = await endpoint.run(self._operations, asked)
+                headers = _link(endpoint, asked, page.next)
+                return _response(msgspec.json.encode(page.items), endpoint.status, endpoint.media, headers)
             return await _streamed(endpoint.run(self._operations, asked), endpoint.media)
         except ArkeError as error:
             return _problem(error)
 
-    async def _asked(
-        self, endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any], reader: Reader, request: Request
-    ) -> Asked[Any, Any]:
+    async def _asked(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Asked[Any, Any]:
         """Raises Unauthorized, InvalidInput."""
         actor = LOCAL
         if endpoint.scope is not None:
@@ -98,8 +114,31 @@ class _Guard:
             body=await endpoint.body.read(request.stream()),
             actor=actor,
             from_afar=self._doorkeeper is not None,
-            refused=self._refusals.counts() if self._refusals is not None else None,
+            doors=self._doors,
+            instead_of=expected(request.headers.getlist("if-match")) if endpoint.guarded else None,
         )
+
+
+def _answered(
+    endpoint: Endpoint[Any, Any, Any], asked: Asked[Any, Any], answer: Any, request: Request
+) -> Response:
+    headers = dict(endpoint.headers)
+    if endpoint.next is not None:
+        headers |= _link(endpoint, asked, endpoint.next(answer))
+    if endpoint.tag is not None:
+        tag = endpoint.tag(answer)
+        headers |= {"ETag": quoted(tag), "Cache-Control": "private, no-cache"}
+        if has(request.headers.getlist("if-none-match"), tag):
+            return Response(None, NOT_MODIFIED, headers=MORE_HEADERS | headers)
+    return _response(endpoint.encoded(answer), endpoint.status_of(answer), endpoint.media, headers)
+
+
+def _link(route: AnyEndpoint, asked: Asked[Any, Any], cursor: str | None) -> dict[str, str]:
+    """Where the page behind this one is (RFC 8288); nothing at the end of the list."""
+    if cursor is None:
+        return {}
+    following = msgspec.structs.replace(asked.given, cursor=cursor)
+    return {"Link": f'<{address(route, following)}>; rel="next"'}
 
 
 def _bearer(request: Request) -> str | None:
@@ -124,7 +163,15 @@ def _problem(error: ArkeError) -> Response:
     details = error.details()
     again = details.get("retry_after_s")
     headers = {} if again is None else {"Retry-After": str(again)}
-    return _refusal(Problem(error.code, str(error), details.get("problems")), error.status, headers)
+    problem = Problem(
+        error.code,
+        str(error),
+        details.get("problems"),
+        details.get("line"),
+        details.get("column"),
+        details.get("hint"),
+    )
+    return _refusal(problem, error.status, headers)
 
 
 async def _http_problem(_: Request, problem: Exception) -> Response:

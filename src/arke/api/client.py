@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from msgspec.structs import replace
 
 from arke.api import parameters
-from arke.api.table import batches, callers, catalog, people, privacy, sources, state, undelivered
+from arke.api.table import (
+    batches,
+    callers,
+    catalog,
+    people,
+    privacy,
+    reconciliation,
+    sources,
+    state,
+    undelivered,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from arke.api.endpoint import B, Endpoint, P, R
+    from arke.api.endpoint import B, Endpoint, Listing, P, R
     from arke.api.session import FileProgress, Session
     from arke.onboarding.columns_file import Outgoing
     from arke.operations.callers import NewToken, TokenFacts
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from arke.operations.explain import Explanation
     from arke.operations.jobs import DestinationBatches, OwedDevice, Receipt, Refused, ReplayReport, RunFacts
     from arke.operations.privacy import Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
+    from arke.operations.reconciliation import Counting, Samples, Statement
     from arke.operations.sign_in import SignInLink
     from arke.operations.sources import RefusedMessage
     from arke.operations.status import Status
@@ -52,6 +63,11 @@ class Client:
         with self._reach.session() as engine:
             return engine.ask(endpoint, given, body)
 
+    def every(self, listing: Listing[P, B, R], given: P | None = None) -> list[R]:
+        """A whole list. Raises ArkeError."""
+        with self._reach.session() as engine:
+            return [*engine.every(listing, given)]
+
     def status(self) -> Status:
         return self.ask(state.STATUS)
 
@@ -60,6 +76,28 @@ class Client:
 
     def estimate(self, rule: str, sample: int | None) -> Estimate:
         return self.ask(catalog.ESTIMATE, parameters.Sample(sample), rule)
+
+    def reconcile(
+        self, segment: int, destination: int, show: Callable[[Counting], None], *, at_once: bool
+    ) -> Statement:
+        """Of a store that is too large to look at all at once, count all, unless `at_once`; `show` hears how far
+        that is.
+        """
+        which, where = parameters.SegmentAt(segment, destination), parameters.OneDestination(destination)
+        with self._reach.session() as engine:
+            statement = engine.ask(reconciliation.STATEMENT, which)
+            if statement.basis == "now" or at_once:
+                return statement
+            counting = engine.ask(reconciliation.COUNT, where)
+            while counting.running:
+                show(counting)
+                engine.pause(BATCH_POLL_S)
+                counting = engine.ask(reconciliation.SHOW_COUNT, where)
+            show(counting)
+            return engine.ask(reconciliation.STATEMENT, which)
+
+    def sampled_users(self, destination: int, bucket: str, segment: int | None) -> Samples:
+        return self.ask(reconciliation.SAMPLES, parameters.Bucket(destination, bucket, segment))
 
     def apply(self, path: Path, text: str, *, dry_run: bool) -> AppliedReport:
         file = parameters.CatalogFile(dry_run=dry_run, name=str(path), folder=str(path.resolve().parent))
@@ -85,13 +123,22 @@ class Client:
             return replace(report, owed=engine.finish(destination))
 
     def batches(self) -> list[DestinationBatches]:
-        return self.ask(batches.LIST_BATCHES)
+        return self.every(batches.LIST_BATCHES)
 
-    def run_batch(self, destination: int, show: Callable[[RunFacts], None], *, resync: bool) -> RunFacts:
-        """Begin a run and follow it to its end; `show` hears how far it is."""
-        begin = batches.RESYNC if resync else batches.RUN_BATCH
+    def run_batch(
+        self,
+        destination: int,
+        show: Callable[[RunFacts], None],
+        *,
+        resync: bool,
+        restate: bool = False,
+    ) -> RunFacts:
+        """Begin a run and follow it to its end; `show` hears how far it is. `restate`: a resync with all 0s."""
         with self._reach.session(delivering=True) as engine:
-            facts = engine.ask(begin, parameters.OneDestination(destination))
+            if resync:
+                facts = engine.ask(batches.RESYNC, parameters.Resync(destination, restate))
+            else:
+                facts = engine.ask(batches.RUN_BATCH, parameters.OneDestination(destination))
             while facts.finished_at is None:
                 show(facts)
                 engine.pause(BATCH_POLL_S)
@@ -122,7 +169,8 @@ class Client:
         return self.ask(privacy.LIFT, body=ask)
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
-        return self.ask(privacy.LIST_REQUESTS, parameters.Before(before))
+        with self._reach.session() as engine:
+            return engine.page(privacy.LIST_REQUESTS, parameters.Before(before)).items
 
     def privacy_show(self, number: int) -> PrivacyReport:
         return self.ask(privacy.SHOW_REQUEST, parameters.OneRequest(number))
@@ -139,7 +187,7 @@ class Client:
         return self.ask(callers.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))
 
     def list_tokens(self) -> list[TokenFacts]:
-        return self.ask(callers.LIST_TOKENS)
+        return self.every(callers.LIST_TOKENS)
 
     def revoke_token(self, token_id: str) -> None:
         self.ask(callers.REVOKE_TOKEN, parameters.OneToken(token_id))

@@ -1,9 +1,12 @@
-"""What one endpoint of the admin API is: where it stands, what it takes, what it answers, what it calls."""
+"""What one endpoint of the admin API is: where it stands, what it takes, answers and refuses, and what it calls.
+
+Three kinds: one answer (`Endpoint`), a page of a list (`Listing`), and a line for each thing found (`Stream`).
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -12,9 +15,12 @@ from arke.domain.token import LOCAL
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from arke.domain.token import Scope
+    from arke.doors.refusals import Refusals
+    from arke.errors import ArkeError
+    from arke.operations.paging import Page
     from arke.operations.subjects import Operations
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -32,14 +38,15 @@ class Nothing(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[P, B]):
     """One request, as an operation needs it. `actor` is a token's id, or `local`; `from_afar`: it came over the
-    network. `refused`: what the doors have turned away, by door and kind.
+    network. `doors`: what the doors have counted. `instead_of`: the tags in If-Match.
     """
 
     given: P
     body: B
     actor: str = LOCAL
     from_afar: bool = False
-    refused: Mapping[tuple[str, str], int] | None = None
+    doors: Refusals | None = None
+    instead_of: Collection[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +54,9 @@ class Route(Generic[P, B]):
     """What endpoints have in common.
 
     `scope` is what a token must have; None: anybody may ask, with any parameters. A field of `parameters` that
-    `path` names stands there, the others behind the `?`. `summary` is one line for the reference.
+    `path` names stands there, the others behind the `?`. `summary` is one line for the reference. `raises`: what it
+    refuses besides what any endpoint may (`openapi.py`). `guarded`: it takes If-Match, so that nobody overwrites
+    what he has not seen. `headers` go with its answers.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -59,6 +68,9 @@ class Route(Generic[P, B]):
     answer: type[Any]
     media: str = JSON
     status: int = 200
+    raises: tuple[type[ArkeError], ...] = ()
+    guarded: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def query(self) -> tuple[str, ...]:
@@ -76,13 +88,18 @@ class Route(Generic[P, B]):
 class Endpoint(Route[P, B], Generic[P, B, R]):
     """One answer to one request: JSON, or bytes of another `media` type.
 
-    `status` is that of the answer; of one for which `otherwise` holds, `status_otherwise`.
+    `status` is that of the answer; of one for which `otherwise` holds, `status_otherwise`. `tag` names an answer
+    alone (ETag): whoever has it already gets 304. `next` is the cursor behind an answer that is a page of more.
+    `encoded`: the body of one that is no JSON.
     """
 
     answer: type[R]
     run: Callable[[Operations, Asked[P, B]], Awaitable[R]]
     otherwise: Callable[[R], bool] | None = None
     status_otherwise: int = 200
+    tag: Callable[[R], str] | None = None
+    next: Callable[[R], str | None] | None = None
+    encoded: Callable[[R], bytes] = msgspec.json.encode
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -94,6 +111,14 @@ class Endpoint(Route[P, B], Generic[P, B, R]):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Listing(Route[P, B], Generic[P, B, R]):
+    """A page of a list: a JSON array. Its parameters have `cursor` and `limit`; the header Link leads on."""
+
+    answer: type[R]
+    run: Callable[[Operations, Asked[P, B]], Awaitable[Page[R]]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Stream(Route[P, B], Generic[P, B, R]):
     """Any number of answers to one request, one JSON document a line, as they are found."""
 
@@ -102,15 +127,23 @@ class Stream(Route[P, B], Generic[P, B, R]):
     media: str = NDJSON
 
 
+AnyEndpoint = Endpoint[Any, Any, Any] | Listing[Any, Any, Any] | Stream[Any, Any, Any]
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`code` is stable, `message` is for people; `problems` are those of a catalog, one a line."""
+    """`code` is stable, `message` is for people; `problems` are those of a catalog, one a line. Of a rule, `line`
+    and `column` (from 1) say where it is wrong, and `hint` how to mend it.
+    """
 
     code: str
     message: str
     problems: list[str] | None = None
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
 
 
-DOCS = "docs/reference/admin-api.md"
+DOCS = "/schema"
 
 
 @dataclass(frozen=True, eq=False)

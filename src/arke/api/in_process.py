@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from arke.api.app import api_app
 from arke.api.parameters import CatalogFile, TokenWanted
 from arke.api.session import Session
-from arke.app import catalog_checkers, file_loader, running_engine
+from arke.app import catalog_checkers, file_loader, running_engine, way_out
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.data_directory import DIRECTORY_FILE, engine_answers
@@ -146,7 +146,8 @@ class InProcessSession(Session):
         engine = await self._stack.enter_async_context(
             running_engine(data, self._settings, in_process=True, delivering=self._delivering)
         )
-        operations = Operations(engine, SystemClock(), catalog_checkers())
+        wire = await self._stack.enter_async_context(way_out(self._settings))
+        operations = Operations(engine, SystemClock(), catalog_checkers(), wire=wire, settings=self._settings)
         return _Opened(engine, operations, api_app(operations, None))
 
     async def _visit(self) -> _Opened:
@@ -155,8 +156,16 @@ class InProcessSession(Session):
         except ImportError as error:
             raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
         visit = await self._stack.enter_async_context(visiting(self._settings))
+        wire = await self._stack.enter_async_context(way_out(self._settings))
         operations = Operations(
-            visit.engine, SystemClock(), catalog_checkers(), None, visit.files, visit.view
+            visit.engine,
+            SystemClock(),
+            catalog_checkers(),
+            None,
+            visit.files,
+            visit.view,
+            wire=wire,
+            settings=self._settings,
         )
         return _Opened(visit.engine, operations, api_app(operations, None), visits=True)
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.utils import floatToGoString
+
+from arke import __version__
+from arke.histogram import BOUNDS_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from prometheus_client.core import Metric
 
+    from arke.doors.refusals import Refusals
+    from arke.histogram import Histogram
     from arke.operations.jobs import RunFacts
-    from arke.operations.status import DestinationStatus, OwnStatus, Status
+    from arke.operations.status import DestinationStatus, OwnStatus, Scrape
 
 DESTINATION_COUNTERS = {
     "messages": "Messages whose delivery ended, acknowledged or owed",
@@ -27,8 +39,6 @@ DESTINATION_COUNTERS = {
 DESTINATION_GAUGES = {
     "owed": "Devices owed after both attempts failed",
     "backlog": "Journal positions not yet behind the lane",
-    "p50_ms": "Median milliseconds from event to acknowledgement",
-    "p99_ms": "99th percentile of milliseconds from event to acknowledgement",
 }
 
 SOURCE_COUNTERS: Final = {
@@ -41,7 +51,7 @@ BATCH_GAUGES: Final[dict[str, tuple[str, Callable[[RunFacts], float | None]]]] =
     "number": ("Number of the newest batch run", lambda run: run.number),
     "begun_timestamp_seconds": ("When the newest batch run began", lambda run: run.at),
     "finished_timestamp_seconds": ("When it finished; absent while it runs", lambda run: run.finished_at),
-    "share": ("About how much of it is done, 0 to 1", lambda run: run.share),
+    "done_ratio": ("About how much of it is done, 0 to 1", lambda run: run.share),
     "users": ("User entries it has told", lambda run: run.users),
     "users_acknowledged": ("Those acknowledged", lambda run: run.acknowledged),
     "users_owed": ("Those owed after both attempts failed", lambda run: run.owed),
@@ -58,24 +68,24 @@ REBALANCES: Final[dict[str, str]] = {
 
 
 class _Figures:
-    """A collector over one status, and what the doors refused. `own` on a node of a cluster."""
+    """A collector over what an engine, or a node of a cluster, has counted."""
 
-    def __init__(
-        self, status: Status, refused: Mapping[tuple[str, str], int], own: OwnStatus | None = None
-    ) -> None:
-        self._status = status
-        self._refused = refused
-        self._own = own
+    def __init__(self, scrape: Scrape, doors: Refusals | None) -> None:
+        self._scrape = scrape
+        self._status = scrape.status
+        self._doors = doors
+        self._own = scrape.own
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
         yield GaugeMetricFamily("arke_ready", "1 if events can be stored", value=int(status.ready))
         yield GaugeMetricFamily("arke_profiles", "Stored profiles of devices", value=status.profiles)
         yield GaugeMetricFamily("arke_people", "Stored profiles of people", value=status.people)
-        yield GaugeMetricFamily("arke_queued", "Commands waiting for a group", value=status.queued)
+        yield InfoMetricFamily("arke_build", "What runs", value={"version": __version__})
+        yield GaugeMetricFamily("arke_queued_commands", "Commands waiting for a group", value=status.queued)
         yield GaugeMetricFamily("arke_catalog_version", "Catalog in force", value=status.catalog_version)
         yield GaugeMetricFamily(
-            "arke_backfilled", "Share of profiles evaluated under the catalog", value=status.backfilled
+            "arke_backfilled_ratio", "Share of profiles evaluated under the catalog", value=status.backfilled
         )
         yield CounterMetricFamily("arke_events", "Events made durable", value=status.events)
         yield CounterMetricFamily("arke_changes", "Membership changes", value=status.changes)
@@ -116,14 +126,30 @@ class _Figures:
             "Lines it has; 0 while none is loaded",
             value=loading.total if loading else 0,
         )
-        refused = CounterMetricFamily("arke_refused", "What a door refused, by kind", labels=["door", "kind"])
-        for (door, kind), count in self._refused.items():
-            refused.add_metric([door, kind], count)
-        yield refused
+        if self._doors is not None:
+            yield from self._requests(self._doors)
+        yield _histogram(
+            "arke_group_commit_duration_seconds",
+            "How long the store took to commit a group",
+            [],
+            [((), self._scrape.commits)],
+        )
         yield from self._sources()
         yield from self._destinations(status.destinations)
         if self._own is not None:
             yield from self._node(self._own)
+
+    def _requests(self, doors: Refusals) -> Iterator[Metric]:
+        refused = CounterMetricFamily("arke_refused", "What a door refused, by kind", labels=["door", "kind"])
+        for (door, kind), count in doors.counts().items():
+            refused.add_metric([door, kind], count)
+        yield refused
+        yield _histogram(
+            "arke_http_request_duration_seconds",
+            "How long requests took, but for those that a door refused",
+            ["door", "route", "status"],
+            doors.answered.counted().items(),
+        )
 
     def _node(self, own: OwnStatus) -> Iterator[Metric]:
         yield GaugeMetricFamily("arke_node_leads", "1 on the node that leads", value=int(own.leads))
@@ -150,7 +176,9 @@ class _Figures:
     def _sources(self) -> Iterator[Metric]:
         """Of all nodes, but for `held_up`, which is of this one."""
         names = ["topic", "group", "partition"]
-        lag = GaugeMetricFamily("arke_source_lag", "Offsets of a topic that are not taken", labels=names)
+        lag = GaugeMetricFamily(
+            "arke_source_lag_offsets", "Offsets of a topic that are not taken", labels=names
+        )
         totals = {
             name: CounterMetricFamily(f"arke_source_{name}", text, labels=names)
             for name, text in SOURCE_COUNTERS.items()
@@ -216,6 +244,12 @@ class _Figures:
             circuit.add_metric([str(destination.id)], int(destination.circuit == "open"))
             for answer, count in destination.answers.items():
                 answers.add_metric([str(destination.id), answer], count)
+        yield _histogram(
+            "arke_delivery_latency_seconds",
+            "From event to acknowledgement, of each user entry that was told as it happened",
+            ["destination"],
+            [((str(number),), latency) for number, latency in self._scrape.latency.items()],
+        )
         yield circuit
         yield answers
         yield from self._batches([row.batch for row in destinations if row.batch is not None])
@@ -229,10 +263,21 @@ class _Figures:
             yield gauge
 
 
-def render_metrics(
-    status: Status, refused: Mapping[tuple[str, str], int], own: OwnStatus | None = None
-) -> bytes:
-    """The Prometheus text format. `refused`: counts by door and kind."""
+def _histogram(
+    name: str, text: str, labels: Sequence[str], counted: Iterable[tuple[Sequence[str], Histogram]]
+) -> Metric:
+    """Buckets as Prometheus has them: each with all that stayed within its bound."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    bounds = [*map(floatToGoString, BOUNDS_S), "+Inf"]
+    for place, durations in counted:
+        within = zip(bounds, accumulate(durations.counts), strict=True)
+        family.add_metric(place, list(within), sum_value=durations.total_s)
+    return family
+
+
+def render_metrics(scrape: Scrape, doors: Refusals | None) -> bytes:
+    """The Prometheus text format. `doors`: what they have counted; None: there are none."""
     registry = CollectorRegistry()
-    registry.register(_Figures(status, refused, own))
+    registry.register(_Figures(scrape, doors))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)

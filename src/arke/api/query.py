@@ -46,7 +46,7 @@ class Reader:
                     (example,) = meta["examples"]
                     raise InvalidInput(f"{field.name} is missing: ?{field.name}={example}")
             elif isinstance(plain, inspect.IntType):
-                found[field.name] = _number(meta.get("title", field.name), text)
+                found[field.name] = _number(meta.get("title", field.name), text, plain)
             elif isinstance(plain, inspect.BoolType):
                 found[field.name] = _flag(field.name, text)
             else:
@@ -65,10 +65,14 @@ def _plain(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
     return kind, meta
 
 
-def _number(name: str, text: str) -> int:
+def _number(name: str, text: str, kind: inspect.IntType) -> int:
     number = whole_number(text)
     if number is None:
         raise InvalidInput(f"{name} must be a number: digits, and no more than 18 of them")
+    least = 0 if kind.ge is None else kind.ge
+    if number < least or (kind.le is not None and number > kind.le):
+        bounds = f"at least {least:,}" if kind.le is None else f"{least:,} to {kind.le:,}"
+        raise InvalidInput(f"{name} must be {bounds}")
     return number
 
 

@@ -13,14 +13,18 @@ from arke.cli.catalog import apply, check, estimate
 from arke.cli.cluster import cluster_app
 from arke.cli.console import console
 from arke.cli.deliveries import batch_app, resync, undelivered_app
+from arke.cli.doctor import doctor
 from arke.cli.engine import status, up
 from arke.cli.explain import explain
+from arke.cli.imports import import_app
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.receiver import probe, receiver
+from arke.cli.reconcile import reconcile
 from arke.cli.sources import source_app
 from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
+from arke.cli.upkeep import backup, restore
 from arke.errors import ArkeError
 from arke.log import configure_logging
 
@@ -54,9 +58,11 @@ app.command()(up)
 app.command()(console)
 app.command()(check)
 app.command()(apply)
+app.add_typer(import_app, name="import")
 app.command()(onboard)
 app.command()(estimate)
 app.command()(explain)
+app.command()(reconcile)
 app.add_typer(batch_app, name="batch")
 app.command()(resync)
 app.add_typer(undelivered_app, name="undelivered")
@@ -67,7 +73,10 @@ app.command()(simulate)
 app.add_typer(token_app, name="token")
 app.add_typer(source_app, name="source")
 app.command()(status)
+app.command()(doctor)
 app.command()(bench)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(cluster_app, name="cluster")
 
 

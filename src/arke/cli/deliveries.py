@@ -57,6 +57,14 @@ def status(
 
 def resync(
     destination: Dest,
+    restate: Annotated[
+        bool,
+        typer.Option(
+            "--restate",
+            help="Also a 0 for every mapped alias that does not hold: for a destination of which nobody knows any "
+            "more what it was told.",
+        ),
+    ] = False,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -65,7 +73,7 @@ def resync(
     json: Json = False,
 ) -> None:
     """Send a destination the full current state."""
-    _run(destination, data, config, url, token, insecure=insecure, json=json, resync=True)
+    _run(destination, data, config, url, token, insecure=insecure, json=json, resync=True, restate=restate)
 
 
 def _run(
@@ -78,6 +86,7 @@ def _run(
     insecure: bool,
     json: bool,
     resync: bool,
+    restate: bool = False,
 ) -> None:
     """Exit code 1 where something is owed, or the destination left the catalog before the end."""
     import msgspec
@@ -93,7 +102,9 @@ def _run(
             )
             sys.stderr.flush()
 
-    facts = client(data, url, token, config, insecure=insecure).run_batch(destination, show, resync=resync)
+    facts = client(data, url, token, config, insecure=insecure).run_batch(
+        destination, show, resync=resync, restate=restate
+    )
     if json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
     else:

@@ -183,6 +183,7 @@ def _show_intake(figures: Status) -> None:
     for title, counts in (
         ("events refused", figures.refused_by_code),
         ("ids left out of events", figures.ids_dropped),
+        ("parts of calls that nothing stands for", figures.parts_left),
     ):
         if counts:
             by_code = ", ".join(f"{code} x {count:,}" for code, count in sorted(counts.items()))

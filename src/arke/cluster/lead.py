@@ -1,4 +1,4 @@
-"""What the leader of a cluster does: batches, files, privacy requests, people who move in and join."""
+"""What the leader of a cluster does: batches, files, privacy requests, people who move in and join, history."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Lead:
         engine.homes.start()
         await engine.batches.resume()
         engine.batches.start_schedule()
+        engine.recorder.start()
         await engine.privacy.start()
         engine.joins.carry()
         await self._files.start()
@@ -51,6 +52,7 @@ class Lead:
         engine = self._engine
         self._leads = False
         await self._background.stop()
+        await engine.recorder.stop()
         await self._files.pause()
         engine.batches.leave()
         engine.privacy.leave()

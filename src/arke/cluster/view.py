@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from arke.cluster.standing import SILENT_S
 from arke.errors import ArkeError
 from arke.operations.nodes import ClusterFacts, NodeFacts, NodeStatus
-from arke.operations.status import asked_of_each
+from arke.shard.protocol import AskStatus
 from arke.storage.ports.nodes import LoadingFile, NodeFigures
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arke.cluster.leadership import Leadership
     from arke.cluster.worker import Worker
     from arke.operations.engine import Engine
-    from arke.shard.protocol import AskStatus, ShardStatus
+    from arke.shard.protocol import ShardStatus
     from arke.storage.ports.cluster import ClusterStore
     from arke.storage.ports.nodes import Node, Nodes
 
@@ -69,6 +69,7 @@ class NodeView:
             overloaded=intake.room.refused,
             refused_by_code=dict(intake.figures.events_refused),
             ids_dropped=dict(intake.figures.ids_dropped),
+            parts_left=dict(intake.figures.left),
             takeovers_refused=engine.identity.takeovers_refused,
             privacy_requests_large=engine.privacy.large.count,
             loading=LoadingFile(loading.file, loading.lines, loading.total) if loading is not None else None,
@@ -79,7 +80,7 @@ class NodeView:
         return {number: shard.behind for number, shard in self._worker.shards.items() if shard.behind}
 
     async def own(self) -> NodeStatus:
-        asked = asked_of_each(len(self._engine.shards))
+        asked = AskStatus(fit=True)
         found = await asyncio.gather(*(_status(shard, asked) for shard in list(self._worker.shards.values())))
         return NodeStatus(
             shards=[status for status in found if status is not None],
@@ -114,6 +115,12 @@ class NodeView:
             for node in await self._nodes.all()
             if node.name != self.name and node.silent_s < SILENT_S
         ]
+
+    async def refused(self) -> dict[str, int]:
+        """How many events each node has refused, by its name. Raises StoreUnavailable."""
+        there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
+        figures = {node.name: node.figures for node in there} | {self.name: self.figures()}
+        return {name: one.overloaded + sum(one.refused_by_code.values()) for name, one in figures.items()}
 
     async def catalog_followed(self, version: int) -> list[str]:
         if self.say is not None:

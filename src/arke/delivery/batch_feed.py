@@ -32,7 +32,7 @@ MOST_PAGES = 4
 """Pages that are read and not done: what a crash may repeat, and what one slow device can hold up."""
 RETRY_AFTER_S = 1.0
 
-ASKED: Final[dict[Mode, Asked]] = {"resync": "resync", "catch_up": "catch_up"}
+ASKED: Final[dict[Mode, Asked]] = {"resync": "resync", "catch_up": "catch_up", "restate": "restate"}
 """What devices are to be told by a run's mode; else what changed since the last batch."""
 
 Candidates = list[tuple["Position", int]]
@@ -169,14 +169,17 @@ class BatchFeed:
 
     def asked(self, uid: int) -> tuple[Asked, bool]:
         """What the device is to be told, and whether a crash may have hidden what it was told."""
+        asked = ASKED.get(self.run.mode, "batch")
+        if asked == "restate":
+            return asked, True
         position = self._open.get(uid)
         if position is not None and position <= self._recovered:
             return "resync", True
-        return ASKED.get(self.run.mode, "batch"), False
+        return asked, False
 
     def resyncs(self, uid: int) -> bool:
         """Whether the device is told what it may have been told before: if that fails, it is still to be told."""
-        return self.asked(uid)[0] == "resync"
+        return self.asked(uid)[0] in ("resync", "restate")
 
     def tried(self, uid: int, owed: Owed) -> bool:
         """Whether the owed were gone through, this device among them, and it failed since the run began."""

@@ -14,7 +14,7 @@ from arke.telling.records import Telling
 from arke.telling.tellings import acknowledged, tellings
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Mapping, Sequence
 
     from arke.delivery.batch_feed import BatchFeed
     from arke.domain.ledger import Owed
@@ -104,8 +104,12 @@ class Builder:
         in_doubt = device.uid in self._in_doubt
         asked: Asked
         if device.kind == BATCH and feed is not None:
-            asked, device.unsure = feed.asked(device.uid) if not in_doubt else ("resync", True)
-            return tellings(route, profile, ledger, uncertain=device.unsure, asked=asked)
+            asked, device.unsure = feed.asked(device.uid)
+            if in_doubt and not device.unsure:
+                asked, device.unsure = "resync", True
+            found = tellings(route, profile, ledger, uncertain=device.unsure, asked=asked, since=feed.run.at)
+            device.unsure |= _restated(route, found, ledger)
+            return found
         if (
             device.kind == OWED and not route.destination.realtime
         ):  # so that its next batch need not repeat it
@@ -116,9 +120,14 @@ class Builder:
             device.unsure = True
             return tellings(route, profile, ledger, uncertain=True)
         found = tellings(route, profile, ledger)
-        device.unsure = device.first <= self._recovered_until
-        if not device.unsure:
-            if device.catch_up and all(acknowledged(one, ledger.get((one.dpid, one.id))) for one in found):
+        recovered = device.first <= self._recovered_until
+        device.unsure = recovered or _restated(route, found, ledger)
+        if not recovered:
+            if (
+                device.catch_up
+                and not device.unsure
+                and all(acknowledged(one, ledger.get((one.dpid, one.id))) for one in found)
+            ):
                 return []  # a batch has told it since
             return found
         certain = {(telling.dpid, telling.id): telling for telling in found}
@@ -133,6 +142,11 @@ def _dropped_row(uid: int, destination: int, telling: Telling, ledger: Ledger) -
     """The ledger row of an id to which a batch says nothing but that has lost something unsaid."""
     entry = after_batch(ledger[telling.dpid, telling.id], (), (), telling.dropped)
     return LedgerRow(uid, destination, telling.dpid, telling.id, entry)
+
+
+def _restated(route: Route, found: Sequence[Telling], ledger: Ledger) -> bool:
+    """Whether an id may have been told, before a restore, what nobody knows of any more."""
+    return route.doubt > 0 and any((one.dpid, one.id) not in ledger for one in found)
 
 
 def _covered(

@@ -186,13 +186,10 @@ class Channel:
 
     def refused(self, message: Message, answer: Answer, fields: Fields, *, attempts: int) -> None:
         """Keep why a message was not acknowledged, without the secrets that were in its header `fields`."""
-        secrets = [value for name, value in fields if name.lower() in self._hidden]
-        if self.tokens is not None:
-            secrets += self.tokens.secret_texts()
         now = self._clock.now()
         refused = refused_by(
             answer,
-            secrets,
+            self.secrets_in(fields),
             destination=message.destination.id,
             message=message.id,
             kind=message.kind,
@@ -215,7 +212,15 @@ class Channel:
                 return got, None
             token = got
             fields = [token.header, *fields]
-        request = OutboundRequest(
+        request = self.request(message, fields, attempt)
+        answer = await self._wire.poster.post(request, timeout_s=max(0.0, end - loop.time()))
+        if answer.status in _DOUBTS_THE_TOKEN and self.tokens is not None and token is not None:
+            self.tokens.refused(token, answer.status, asker, last=attempt == 2)
+        return answer, token
+
+    def request(self, message: Message, fields: Fields, attempt: int = 1) -> OutboundRequest:
+        """The request of an attempt, with these header fields."""
+        return OutboundRequest(
             destination=self.destination.id,
             kind=message.kind,
             message=message.id,
@@ -226,10 +231,11 @@ class Channel:
             tls=self.destination.tls,
             hidden=self._hidden,
         )
-        answer = await self._wire.poster.post(request, timeout_s=max(0.0, end - loop.time()))
-        if answer.status in _DOUBTS_THE_TOKEN and self.tokens is not None and token is not None:
-            self.tokens.refused(token, answer.status, asker, last=attempt == 2)
-        return answer, token
+
+    def secrets_in(self, fields: Fields) -> list[str]:
+        """What must be shown to nobody of a message with these header fields, and of its tokens."""
+        found = [value for name, value in fields if name.lower() in self._hidden]
+        return found if self.tokens is None else [*found, *self.tokens.secret_texts()]
 
     async def close(self) -> None:
         """Cancel a token's fetch. Safe twice."""

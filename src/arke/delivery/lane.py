@@ -78,9 +78,10 @@ class Lane:
         owed_count: int,
         held: Container[int],
         in_hand: Iterable[int] = (),
+        life: int = 0,
     ) -> None:
         """`held` are the devices that the shard holds still: nothing is built for them. `in_hand` are owed devices
-        that an earlier lane may have told more than it could write down.
+        that an earlier lane may have told more than it could write down. `life` as in `message_id`.
         """
         self.route = route
         self._store = store
@@ -96,7 +97,7 @@ class Lane:
         self._builder = Builder(recovered_until, self._in_doubt)
         destination = route.destination
         self._books = Bookkeeper(recorder, destination.id, cursor)
-        self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer)
+        self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer, life=life)
         self._quiet: dict[int, asyncio.Event] = {}
         self._owed = OwedFeed(destination.id, store, self, started=clock.now())
         self._feed: BatchFeed | None = None
@@ -149,6 +150,15 @@ class Lane:
     def read_until(self) -> int:
         """The journal position up to which records were taken."""
         return self._window.read_seq
+
+    @property
+    def journal_end(self) -> int:
+        """The newest journal position that it knows of."""
+        return self._journal_end
+
+    def device(self, uid: int) -> OpenDevice | None:
+        """The device between the journal and an acknowledgement; None: it is not."""
+        return self._window.device(uid)
 
     def holds(self, uid: int) -> bool:
         """Whether the device is between the journal and an acknowledgement."""

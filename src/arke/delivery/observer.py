@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from arke.delivery.window import BEHIND
+from arke.histogram import Histogram
 from arke.log import get_logger
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ LATENCIES_KEPT = 5_000
 
 class DestinationFigures(msgspec.Struct):
     """What one destination's lane has done since the engine started. `answers` counts final answers, `sloppy` those
-    that were not well-formed.
+    that were not well-formed. `latency` has every acknowledged user's time from event to acknowledgement,
+    `latencies_ms` the newest of them.
     """
 
     messages: int = 0
@@ -37,6 +39,7 @@ class DestinationFigures(msgspec.Struct):
     nothing_to_tell: int = 0
     answers: dict[str, int] = {}
     latencies_ms: list[float] = []
+    latency: Histogram = msgspec.field(default_factory=Histogram)
 
     def __add__(self, other: DestinationFigures) -> DestinationFigures:
         """What two lanes of a destination have done."""
@@ -50,6 +53,7 @@ class DestinationFigures(msgspec.Struct):
             nothing_to_tell=self.nothing_to_tell + other.nothing_to_tell,
             answers=dict(Counter(self.answers) + Counter(other.answers)),
             latencies_ms=self.latencies_ms + other.latencies_ms,
+            latency=self.latency + other.latency,
         )
 
 
@@ -87,6 +91,7 @@ class FiguresObserver:
             if kind not in BEHIND:  # nobody waits for those
                 kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
                 kept.extend(latencies_s)
+                figures.latency.extend(latencies_s)
 
     def ended(self, parts: Sequence[Part], message: Message, delivery: Delivery, now: float) -> None:
         """The delivery of a message ended: for whoever watches. No delivery fails over that."""
@@ -110,6 +115,7 @@ class FiguresObserver:
     def figures(self, destination_id: int, *, latencies: int = LATENCIES_KEPT) -> DestinationFigures:
         """A copy with answers, and with so many of the newest `latencies`, filled in."""
         figures = msgspec.structs.replace(self._of(destination_id))
+        figures.latency = figures.latency.copy()
         figures.answers = dict(self._answers.get(destination_id, {}))
         if latencies:
             kept = self._latencies.get(destination_id, ())

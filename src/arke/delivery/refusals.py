@@ -169,6 +169,16 @@ def refused_by(
     )
 
 
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """The text without these secrets, in whatever form it has them."""
+    return _without(text, _hidden(secrets))
+
+
+def shown_body(answer: Answer, secrets: Iterable[str]) -> tuple[str, bool]:
+    """The body of an answer for people, without these secrets; and whether there is more of it."""
+    return _shown_body(answer, _hidden(secrets))
+
+
 def _shown_body(answer: Answer, hidden: re.Pattern[str] | None) -> tuple[str, bool]:
     raw = plain_body(answer.body, _MOST_UNPACKED_BYTES)
     if raw is None:

@@ -69,8 +69,11 @@ class Sender:
         *,
         clock: Clock,
         observer: FiguresObserver,
+        life: int = 0,
     ) -> None:
+        """`life` as in `message_id`."""
         self._wire = wire
+        self._life = life
         self._lease = wire.lease
         self._bodies = bodies
         self._owner = owner
@@ -263,12 +266,14 @@ class Sender:
         dpid, kind, share = key
         at = self._clock.now()
         spoken = kind if kind != OWED else "realtime" if destination.realtime else BATCH
-        message = Message(destination, message_id(destination.id, parts, run), spoken, b"", at, len(parts))
+        message = Message(
+            destination, message_id(destination.id, parts, run, self._life), spoken, b"", at, len(parts)
+        )
         try:
             body = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
             )
-            fitting = _fitting(destination, body, len(parts))
+            fitting = fitting_in(destination, body, len(parts))
             if fitting < len(parts) and len(parts) > 1:
                 await self._send_in_pieces(destination, key, parts, run, fitting, probe=probe, more=more)
                 return
@@ -307,7 +312,7 @@ class Sender:
         """The same as several messages of so many users at most, one after the other."""
         for start in range(0, len(parts), users):
             piece = parts[start : start + users]
-            if start and await self._line.turn(message_id(destination.id, piece, run)):
+            if start and await self._line.turn(message_id(destination.id, piece, run, self._life)):
                 self._line.answered()
             left = more or start + users < len(parts)
             await self._send(destination, key, piece, run, probe=probe, more=left)
@@ -373,7 +378,7 @@ class Sender:
         return self._channel
 
 
-def _fitting(destination: Destination, body: bytes, users: int) -> int:
+def fitting_in(destination: Destination, body: bytes, users: int) -> int:
     """How many of a message's users fit into `max_bytes_per_request`, going by its body; all, or at least one of
     several. 0: it is one, and does not.
     """
@@ -383,9 +388,10 @@ def _fitting(destination: Destination, body: bytes, users: int) -> int:
     return max(1, users * most // len(body)) if users > 1 else 0
 
 
-def message_id(destination_id: int, parts: Sequence[Part], run: int | None = None) -> str:
+def message_id(destination_id: int, parts: Sequence[Part], run: int | None = None, life: int = 0) -> str:
     """The id of a message. It depends on what the message says alone, so that a message sent again has the same id;
-    one about what is owed is another message. `run` is the number of the batch run that it belongs to.
+    one about what is owed is another message. `run` is the number of the batch run that it belongs to. `life`:
+    since when positions of the journal may stand for something else than they did before; 0: since ever.
     """
     said = [
         f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}"
@@ -394,4 +400,6 @@ def message_id(destination_id: int, parts: Sequence[Part], run: int | None = Non
         for part in parts
     ]
     source = f"{destination_id}" if run is None else f"{destination_id}/{run}"
+    if life:
+        source = f"{source}@{life}"
     return hashlib.blake2b(f"{source}{''.join(said)}".encode(), digest_size=12).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from arke.domain.catalog import BODY, TIMESTAMP
 from arke.domain.secret_text import webhook_keys
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from arke.delivery.secrets import Secrets
     from arke.domain.catalog import HmacAlgorithm, Signature, SignatureEncoding, StandardWebhooks
+
+WEBHOOK_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
 def sign(algorithm: HmacAlgorithm, key: bytes, body: bytes, encoding: SignatureEncoding = "base64") -> str:
@@ -71,9 +73,10 @@ def standard_webhooks_headers(
 
     A retry must repeat the headers of the first try, so build them once per message.
     """
+    name_of_id, name_of_time, name_of_signature = WEBHOOK_HEADERS
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     return [
-        ("webhook-id", message_id),
-        ("webhook-timestamp", str(timestamp)),
-        ("webhook-signature", " ".join(f"v1,{sign('sha256', key, signed)}" for key in keys)),
+        (name_of_id, message_id),
+        (name_of_time, str(timestamp)),
+        (name_of_signature, " ".join(f"v1,{sign('sha256', key, signed)}" for key in keys)),
     ]

@@ -9,21 +9,28 @@ import msgspec
 MOST_UID = 1 << 62
 """Device numbers lie below this; they are hashes, so a walk through them goes evenly."""
 
-Mode = Literal["changes", "full", "catch_up", "resync"]
+Mode = Literal["changes", "full", "catch_up", "resync", "restate"]
 """`changes`: the owed, then the journal since the last run. `full`: every stored device, because the journal
 does not tell all that has changed. `catch_up`: every stored device, and only what it has not acknowledged is told.
-`resync`: every stored device, and everything that holds is told again.
+`resync`: every stored device, and everything that holds is told again. `restate`: every stored device, and of every
+mapped alias whether it holds, whatever was told before.
 """
 
-Scope = Literal["changes", "catch_up", "resync"]
+Scope = Literal["changes", "catch_up", "resync", "restate"]
 """What a run is asked for. Whether `changes` come down to the mode `full` is each shard's finding."""
 
-TRIGGERED: Final[dict[str, Scope]] = {"resync": "resync", "return": "catch_up"}
+TRIGGERED: Final[dict[str, Scope]] = {
+    "resync": "resync",
+    "restate": "restate",
+    "restore": "restate",
+    "return": "catch_up",
+}
 """The scope of runs by what set them off; of others it is the changes."""
 
-Presence = Literal["on", "away", "back"]
+Presence = Literal["on", "away", "back", "doubted", "doubted_away"]
 """A destination is on in the catalog in force; it was on and is not now; it is on again, and what changed meanwhile
-is still to be told.
+is still to be told; it is on, or away, and what it was told is not known since the engine came out of a backup: all
+is still to be restated.
 """
 
 Position = tuple[int, int]
@@ -149,9 +156,10 @@ class BatchProgress(msgspec.Struct, array_like=True, frozen=True):
 class BatchRecord(msgspec.Struct, frozen=True):
     """One batch run of a destination over all shards, as the directory stores it. Times in epoch seconds.
 
-    `slot` is when the run was due, None where a person asked for it; `trigger` is `schedule`, `command`, `resync`
-    or `return` (the destination is on again). `counts` are filled in when the run has finished. `abandoned` says
-    that the destination left the catalog before the run's end.
+    `slot` is when the run was due, None where a person asked for it; `trigger` is `schedule`, `command`,
+    `resync`, `restate`, `return` (the destination is on again) or `restore` (the engine came out of a backup).
+    `counts` are filled in when the run has finished. `abandoned` says that the destination left the catalog
+    before the run's end.
     """
 
     destination: int

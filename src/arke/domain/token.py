@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-Scope = Literal["ingest", "metrics", "read", "operate", "admin"]
+Scope = Literal["ingest", "browser", "metrics", "read", "operate", "admin"]
 
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

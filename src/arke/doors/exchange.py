@@ -5,6 +5,7 @@ The words of an error may quote what the caller sent, so only its kind and place
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -16,13 +17,22 @@ if TYPE_CHECKING:
 
 
 class Exchange(RequestResponseCycle):
-    """uvicorn's request cycle, with a 500 of the door for what the application raises."""
+    """uvicorn's request cycle, with a 500 of the door for what the application raises. Its time is counted under
+    the `route` that the application has put into the scope.
+    """
 
     def __init__(self, door: Door, **facts: Any) -> None:
         super().__init__(**facts)
         self._door = door
+        self._status = 0
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+        await super().send(message)
 
     async def run_asgi(self, app: Any) -> None:
+        began = perf_counter()
         try:
             await app(self.scope, self.receive, self.send)
         except self._door.gone:
@@ -35,6 +45,8 @@ class Exchange(RequestResponseCycle):
             if not self.response_complete and not self.disconnected:
                 self.transport.close()  # too late for a status: an answer that is cut off says as much
             self.on_response = _nobody_waits
+            route: Any = self.scope.get("route", "")
+            self._door.refusals.answered.add(self._door.name, route, self._status, perf_counter() - began)
 
     async def send_500_response(self) -> None:
         await answer(self.send, self._door, 500, "internal", INTERNAL)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from arke.doors.durations import Durations
 from arke.log import get_logger
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ log = get_logger("doors")
 
 
 class Refusals:
-    """The counts of one engine's doors. `monotonic` is the clock that spaces the lines of the log."""
+    """The counts of one engine's doors. `monotonic` is the clock that spaces the lines of the log, `answered` has
+    how long requests took that an application answered.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.answered = Durations()
         self._monotonic = monotonic
         self._counts: dict[tuple[str, str], int] = {}
         self._unlogged: dict[tuple[str, str], int] = {}

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from arke.background import Background, Pause, retry
 from arke.domain.batch import TRIGGERED, BatchCounts, BatchRecord, BatchRun, Mode, Presence
 from arke.engine.schedule import due_slot, next_slot
-from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
+from arke.errors import ArkeError, BatchRunning, InvalidInput, NotFound, Unavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBatches, RunBatch
 
@@ -37,8 +37,10 @@ PAUSE = Pause(1.0)
 LOOK_EVERY_S = 30.0
 """How long the scheduler sleeps at most: a machine's clock may jump, and its timers do not."""
 HISTORY = 10
-MODES: tuple[Mode, ...] = ("resync", "catch_up", "full", "changes")
+MODES: tuple[Mode, ...] = ("restate", "resync", "catch_up", "full", "changes")
 """From the widest to the narrowest."""
+BEGINS: Final[dict[Presence, str]] = {"back": "return", "doubted": "restore"}
+"""What sets a run off by how a destination stands."""
 
 log = get_logger("batches")
 
@@ -47,7 +49,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One run as it is shown. Times in epoch seconds; `share` is about how much of it is done, 0 to 1.
 
     `users` are entries (a device under one partner id): `acknowledged` and `owed` ones add up to it. `mode` is
-    changes, full, catch_up or resync, `trigger` schedule, command, resync or return.
+    changes, full, catch_up, resync or restate, `trigger` schedule, command, resync, restate, return or restore.
     """
 
     destination: int
@@ -308,14 +310,15 @@ class Batches:
         return soonest
 
     async def _catch_up(self) -> None:
-        """Tell destinations that are on again what changed meanwhile; where a run has not finished, after it.
-        A crash between the two steps makes a second run, which finds nothing left to tell.
+        """Tell destinations that are on again what changed meanwhile, and restate all where the engine came out of
+        a backup; where a run has not finished, after it. A crash between the two steps makes a second run.
         """
         for number in sorted(self._presence):
-            if self._presence[number] != "back" or number in self._running:
+            trigger = BEGINS.get(self._presence[number])
+            if trigger is None or number in self._running:
                 continue
             with contextlib.suppress(InvalidInput, BatchRunning):  # the catalog, or a person, was quicker
-                await self.start(number, "return")
+                await self.start(number, trigger)
                 self._presence = {**await self._runs.presence(), number: "on"}
                 await self._runs.note_presence(self._presence)
 
@@ -365,11 +368,11 @@ class Batches:
         return [self._facts(record, parts) for record in newest]
 
     async def run(self, destination: int, number: int) -> RunFacts:
-        """One run. Raises InvalidInput."""
+        """One run. Raises NotFound."""
         for record in await self._runs.newest(destination, 1, up_to=number):
             if record.number == number:
                 return self._facts(record, await self._parts() if record.finished_at is None else [])
-        raise InvalidInput(f"destination {destination} has no batch {number}")
+        raise NotFound(f"destination {destination} has no batch {number}")
 
     async def _next_due(self, destination: Destination, since: int | None) -> int | None:
         if destination.batch is None or since is None:
@@ -426,5 +429,8 @@ def presence_after(before: Mapping[int, Presence], on: Collection[int]) -> dict[
     after: dict[int, Presence] = {}
     for number in sorted({*before, *on}):
         was = before.get(number, "on")
+        if was in ("doubted", "doubted_away"):
+            after[number] = "doubted" if number in on else "doubted_away"
+            continue
         after[number] = "away" if number not in on else "on" if was == "on" else "back"
     return after

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -14,10 +15,10 @@ from arke.catalog import stored as stored_form
 from arke.catalog.consequences import retired
 from arke.catalog.plan import Plan, plan
 from arke.engine.what_if import Forecast, Returning, forecast_from, question, returning_from
-from arke.errors import ArkeError, InvalidInput, ShardDown, ShardMoved, StoreUnavailable
+from arke.errors import ArkeError, InvalidInput, OtherInForce, ShardDown, ShardMoved, StoreUnavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBehind, AskStatus, Prepare, Switch
-from arke.storage.ports.directory import StoredCatalog
+from arke.storage.ports.directory import NO_CATALOG_TAG, StoredCatalog
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -38,6 +39,10 @@ POSTPONED = "catalog_switch_postponed"
 
 log = get_logger("engine")
 
+Tags = Collection[str]
+"""Catalogs, each by what names it alone (`StoredCatalog.tag`)."""
+ANY: Final = "*"
+"""Among tags: whichever is in force, as long as there is one."""
 
 A = TypeVar("A")
 
@@ -109,12 +114,16 @@ class CatalogSwitch:
         self._identity.know(self._live.cross_device, self._live.by_token, self._live.ids)
         self._batches.know(catalog)
 
-    async def apply(self, catalog: Catalog, *, dry_run: bool = False, note: str = "") -> Applied:
+    async def apply(
+        self, catalog: Catalog, *, dry_run: bool = False, note: str = "", instead_of: Tags | None = None
+    ) -> Applied:
         """Switch to another catalog. Nothing changes if any shard cannot take it. Whom it moves is forecast before
-        it is stored; a dry run ends there. Raises CatalogChanged.
+        it is stored; a dry run ends there. `instead_of`: the tags of those whose place it may take; None: of any.
+        Raises CatalogChanged, OtherInForce.
         """
         async with self._applying:
             await self._followed()
+            await self._check(instead_of)
             return await self._apply(catalog, dry_run=dry_run, note=note)
 
     async def _apply(self, catalog: Catalog, *, dry_run: bool, note: str) -> Applied:
@@ -141,17 +150,34 @@ class CatalogSwitch:
         )
         return Applied(steps, stored.version, forecast, returning)
 
-    async def rollback(self, version: int | None, *, dry_run: bool = False) -> Applied:
-        """Apply an earlier catalog again, as a new version. None: the one before the current one."""
+    async def rollback(
+        self, version: int | None, *, dry_run: bool = False, instead_of: Tags | None = None
+    ) -> Applied:
+        """Apply an earlier catalog again, as a new version. None: the one before the current one. `instead_of` as
+        in `apply`.
+        """
         async with self._applying:
             await self._followed()
+            await self._check(instead_of)
             wanted = self._live.version - 1 if version is None else version
             stored = await self._catalogs.get(wanted) if wanted >= 1 else None
             if stored is None:
-                known = ", ".join(str(number) for number, _, _ in await self._catalogs.versions()) or "none"
+                known = f"1 to {self._live.version}" if self._live.version else "none"
                 raise InvalidInput(f"there is no catalog version {wanted} to go back to; stored: {known}")
             catalog = stored_form.from_json(stored.body)
             return await self._apply(catalog, dry_run=dry_run, note=f"rollback to {wanted}")
+
+    async def _check(self, wanted: Tags | None) -> None:
+        """Raises OtherInForce where another catalog is in force than whoever asks has seen."""
+        if wanted is None:
+            return
+        stored = await self._catalogs.get()
+        tag = NO_CATALOG_TAG if stored is None else stored.tag
+        if tag not in wanted and (stored is None or ANY not in wanted):
+            raise OtherInForce(
+                f"another catalog is in force than the one that this was made from, version "
+                f"{self._live.version} by now: look at it, and make the change again"
+            )
 
     async def _switch(self, request: Prepare) -> None:
         """Every shard; one that goes away returns with what is stored."""

@@ -91,6 +91,11 @@ class Ingestion:
         """Whether events are coming in: work that can wait then keeps out of their way."""
         return self._clock.now() - self._taken_at < LIVE_FOR_S
 
+    @property
+    def refused(self) -> int:
+        """Events that were not taken since the start, whatever the reason."""
+        return self.room.refused + self.figures.events_refused.total()
+
     async def enter(self, events: int, *, resuming: bool = False) -> Reservation:
         self._refuse_if_all_are_away()
         return await self.room.enter(events, resuming=resuming)

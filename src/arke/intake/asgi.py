@@ -136,8 +136,12 @@ def bearer(scope: Scope) -> str | None:
     return secret.strip() or None if kind.lower() == "bearer" else None
 
 
-async def read_body(receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
-    """The whole body. Raises `BodyRefused` (413 too large, 408 too slow) and `Disconnected`."""
+async def read_body(
+    receive: Receive, max_bytes: int, timeout_s: float, hold: Callable[[int], None] | None = None
+) -> bytes:
+    """The whole body. Raises `BodyRefused` (413 too large, 408 too slow), `Disconnected`, and what `hold` does that
+    is told the size of each part.
+    """
     parts: list[bytes] = []
     size = 0
     try:
@@ -150,6 +154,8 @@ async def read_body(receive: Receive, max_bytes: int, timeout_s: float) -> bytes
                 size += len(part)
                 if size > max_bytes:
                     raise BodyRefused(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
+                if hold is not None:
+                    hold(len(part))
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)

@@ -30,6 +30,8 @@ from arke.intake.line_stream import BodyRefused
 from arke.intake.opt_outs import OptOuts
 from arke.intake.origins import cors
 from arke.intake.reception import Reception
+from arke.intake.segment_endpoint import ALLOWED_HEADERS, SegmentEndpoint
+from arke.intake.segment_requests import ROUTES
 from arke.intake.settings import IntakeSettings
 from arke.intake.visitor_id_endpoint import VisitorIdEndpoint
 
@@ -55,6 +57,7 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
     "/demoptout.jpg": ("GET",),
     **dict.fromkeys(BLANKS, ("GET", "HEAD")),
     "/v1/events": ("POST",),
+    **dict.fromkeys(ROUTES, ("POST", "OPTIONS")),
     "/healthz": ("GET", "HEAD"),
     "/readyz": ("GET", "HEAD"),
 }
@@ -97,6 +100,7 @@ class _Intake:
         self._dcs = DcsEndpoints(reception, ingest, public_opt_outs, settings, entropy)
         self._visitor_ids = VisitorIdEndpoint(reception, ingest, settings, entropy)
         self._bulk = BulkIntake(ingest, settings, clock)
+        self._segment = SegmentEndpoint(ingest, public_opt_outs, tokens, settings, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -105,8 +109,9 @@ class _Intake:
             await self._guarded(scope, BodyReader(receive), send)
 
     async def _guarded(self, scope: Scope, receive: BodyReader, send: Send) -> None:
+        scope["route"] = route = _route(scope)
         try:
-            await self._dispatch(_route(scope), scope, receive, send)
+            await self._dispatch(route, scope, receive, send)
         except Disconnected:
             return
         except (Overloaded, Unavailable) as problem:
@@ -127,7 +132,8 @@ class _Intake:
             allow = [(b"allow", ", ".join(methods).encode())]
             await respond_error(send, 405, "method_not_allowed", f"use {' or '.join(methods)}", allow)
         elif method == "OPTIONS":
-            await respond(send, 204, b"", [*self._cors(scope), *_preflight(methods)])
+            headers = ALLOWED_HEADERS if route in ROUTES else b"Content-Type"
+            await respond(send, 204, b"", [*self._cors(scope), *_preflight(methods, headers)])
         elif len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
             limit = self._settings.max_url_bytes
             raise BodyRefused(414, "url_too_long", f"the address is longer than {limit} bytes: use POST")
@@ -136,6 +142,8 @@ class _Intake:
         elif route == "/v1/events":
             await self._authorize(scope)
             await self._bulk(scope, receive, send)
+        elif (takes := ROUTES.get(route)) is not None:
+            await self._segment(scope, receive, send, takes)
         elif route == "/ibs:":
             await self._dcs.id_sync(scope, _ibs_parameters(scope), send)
         elif route == "/id":
@@ -182,10 +190,10 @@ def _ibs_parameters(scope: Scope) -> bytes:
     return parameters + (b"?" if b"redir=" in parameters else b"&") + query
 
 
-def _preflight(methods: tuple[str, ...]) -> list[Header]:
+def _preflight(methods: tuple[str, ...], headers: bytes) -> list[Header]:
     return [
         (b"access-control-allow-methods", ", ".join(methods).encode()),
-        (b"access-control-allow-headers", b"Content-Type"),
+        (b"access-control-allow-headers", headers),
         (b"access-control-max-age", b"86400"),
     ]
 

@@ -80,7 +80,7 @@ def cors(scope: Scope, heard_by: Listeners) -> list[Header]:
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
-        (b"access-control-expose-headers", b"X-Error, X-TID"),
+        (b"access-control-expose-headers", b"Retry-After, X-Error, X-TID"),
         (b"vary", b"Origin"),
     ]
 

@@ -1,7 +1,8 @@
 """Calls of Segment's API as events: track, identify, page, screen, group and alias. Pure.
 
 Ids become partner ids of the data sources that the settings name; `event`, properties and traits become signals
-under a prefix. What nothing stands for in Arke is named, so that whoever takes the call can count it.
+under a prefix. What nothing stands for in Arke is named, so that whoever takes the call can count it; and so is a
+person's word that nothing may be stored.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from arke.intake.event_ids import event_id
 from arke.intake.event_times import time_of
 from arke.intake.ndjson import MAX_LINE_BYTES
 from arke.intake.partner_ids import with_read_ids
+from arke.intake.segment_consent import judged
 from arke.intake.signals import flat_signals, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arke.domain.event import LeftOut
+    from arke.intake.consent import Refusal
     from arke.intake.ports import NameSpaces
+    from arke.intake.settings import SegmentRules
 
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 AUTHENTICATED: Final = 1
@@ -55,22 +59,14 @@ _USED: Final = frozenset(
 )
 
 
-class SegmentRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The data sources of `anonymousId` and `userId` (None: that id is left out) and of ids in `context`, by their
-    paths; `prefix` stands before the names of properties and traits.
-    """
-
-    anonymous_id: int | None = None
-    user_id: int | None = None
-    context_ids: dict[str, int] = {}
-    prefix: str = "c_"
-
-
 class MappedCall(NamedTuple):
-    """The event of a call, and the parts of the call that nothing stands for."""
+    """The event of a call, and the parts of the call that nothing stands for. With a `refusal` nothing of the event
+    may be stored: it only says whose word that is.
+    """
 
     event: IncomingEvent
     left: tuple[str, ...]
+    refusal: Refusal | None = None
 
 
 def parse_call(
@@ -79,16 +75,21 @@ def parse_call(
     """The event of a call's JSON. `now` is when it arrived; `kind` is its type, where the call need not say it.
     Raises `EventError`, whose `reason` is a code of docs/reference/intake.md.
     """
+    call = read_call(body)
+    return event_of_call({**call, "type": kind} if kind is not None else call, rules, now, known)
+
+
+def read_call(body: bytes) -> dict[str, Any]:
+    """A call as its sender wrote it. Raises `EventError`."""
     if len(body) > MAX_LINE_BYTES:
         raise EventError("line_too_long", f"the call is longer than {MAX_LINE_BYTES} bytes")
     try:
-        call = msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.json.decode(body, type=dict[str, Any])
     except UnicodeDecodeError:
         raise EventError("bad_encoding", "the call is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
         raise EventError("bad_json", f"not a JSON object: {detail}") from None
-    return event_of_call({**call, "type": kind} if kind is not None else call, rules, now, known)
 
 
 def event_of_call(call: Mapping[str, Any], rules: SegmentRules, now: int, known: NameSpaces) -> MappedCall:
@@ -108,9 +109,11 @@ def event_of_call(call: Mapping[str, Any], rules: SegmentRules, now: int, known:
         left_out=tuple(left_out),
     )
     left += [name for name in call if name not in _USED and call[name] not in (None, {}, [])]
-    if _beside_ids(_object(call, "context"), rules.context_ids):
+    context = _object(call, "context")
+    if _beside_ids(context, rules.context_ids):
         left.append("context")
-    return MappedCall(with_read_ids(event, known.ids), tuple(left))
+    refusal = judged(context, rules.consent, rules.consent_categories)
+    return MappedCall(with_read_ids(event, known.ids), tuple(left), refusal)
 
 
 def _ids(call: Mapping[str, Any], kind: str, rules: SegmentRules, left: list[str]) -> list[DeclaredId]:
@@ -190,6 +193,6 @@ def _at(context: Mapping[str, Any], path: str) -> Any:
 
 
 def _beside_ids(context: Mapping[str, Any], paths: Mapping[str, int]) -> bool:
-    """Whether it says more than the ids at these paths."""
-    tops = {path.partition(".")[0] for path in paths}
+    """Whether it says more than consent and the ids at these paths."""
+    tops = {"consent", *(path.partition(".")[0] for path in paths)}
     return any(name not in tops for name in context)

@@ -29,6 +29,20 @@ class ConsentRules(msgspec.Struct, frozen=True, kw_only=True):
     honour: tuple[str, ...] = ()
 
 
+class SegmentRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The data sources of `anonymousId` and `userId` (None: that id is left out) and of ids in `context`, by their
+    paths; `prefix` stands before the names of properties and traits. `consent` and `consent_categories`: what is
+    asked of `context.consent`.
+    """
+
+    anonymous_id: int | None = None
+    user_id: int | None = None
+    context_ids: dict[str, int] = {}
+    prefix: str = "c_"
+    consent: ConsentRules = ConsentRules()
+    consent_categories: tuple[str, ...] = ()
+
+
 class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the intake answers and where it draws the line.
 
@@ -48,6 +62,7 @@ class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     opt_outs: OptOutSettings = OptOutSettings()
     consent: ConsentRules = ConsentRules()
+    segment: SegmentRules = SegmentRules()
 
     max_url_bytes: int = 8 * 1024
     max_form_bytes: int = 32 * 1024

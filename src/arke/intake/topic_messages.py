@@ -10,21 +10,18 @@ import msgspec
 from arke.domain.event import MAX_EVENT_AGE_S
 from arke.domain.event_time import TimeProblem
 from arke.errors import EventError
+from arke.intake.figures import count_left
 from arke.intake.ndjson import parse_event_line
 from arke.intake.segment import parse_call
+from arke.intake.segment_consent import code_of
 
 if TYPE_CHECKING:
     from arke.domain.event import IncomingEvent
     from arke.intake.ports import NameSpaces
-    from arke.intake.segment import SegmentRules
+    from arke.intake.settings import SegmentRules
 
 MAX_EVENTS: Final = 10_000
 """Events in one message."""
-MAX_LEFT_NAMES: Final = 100
-"""Names of parts that nothing stands for which are told apart: senders make them up."""
-LEFT_NAME_CHARS: Final = 80
-OTHER: Final = "other"
-"""All further ones."""
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -71,13 +68,10 @@ class SegmentFormat:
 
     def parse(self, body: bytes, at: int, known: NameSpaces) -> IncomingEvent:
         mapped = parse_call(body, self._rules, at, known)
-        for name in mapped.left:
-            self._count(name[:LEFT_NAME_CHARS])
+        if mapped.refusal is not None:
+            raise EventError(*code_of(mapped.refusal))
+        count_left(self.left, mapped.left)
         return mapped.event
-
-    def _count(self, name: str) -> None:
-        is_new = name not in self.left
-        self.left[OTHER if is_new and len(self.left) >= MAX_LEFT_NAMES else name] += 1
 
 
 def events_in(value: bytes) -> list[bytes]:

@@ -19,6 +19,10 @@ LISTED: Final = 12
 """Names that a sentence has."""
 
 
+NAME_SHOWN: Final = 60
+"""Characters of a name."""
+
+
 class Notice(msgspec.Struct, frozen=True):
     """One thing to look at. `text` says what is so, `hint` what it means or what to do; `subject` and, of one
     destination, `destination` say where that is done.
@@ -74,7 +78,7 @@ def _engine(status: Status) -> Iterator[Notice]:
 
 def _destinations(status: Status) -> Iterator[Notice]:
     for row in status.destinations:
-        label = f"{row.name or 'Destination'} ({row.id})"
+        label = f"{_short(row.name) or 'Destination'} ({row.id})"
         last = f" It last said {row.refused.answer}." if row.refused is not None else ""
         if row.circuit != "closed":
             probes = (
@@ -83,7 +87,7 @@ def _destinations(status: Status) -> Iterator[Notice]:
             yield Notice(
                 "bad",
                 f"{label}: its circuit is {probes}",
-                f"Five messages in a row failed twice.{last} What is owed to it is kept: {row.owed:,} devices.",
+                f"Five messages in a row failed twice.{last} Kept for it: news of {_many(row.owed, 'device')}.",
                 "destination",
                 row.id,
             )
@@ -91,7 +95,7 @@ def _destinations(status: Status) -> Iterator[Notice]:
             again = " They are sent again by themselves." if row.owed_next is not None else ""
             yield Notice(
                 "warn",
-                f"{label}: news about {row.owed:,} devices are owed",
+                f"{label}: news about {_many(row.owed, 'device')} is owed",
                 f"Both attempts failed.{last}{again}",
                 "undelivered",
                 row.id,
@@ -200,6 +204,14 @@ def _catalog(status: Status) -> Iterator[Notice]:
             f"{_some(status.unasked_keys)}. Fine if nobody wants them; a slip if a rule does.",
             "catalog",
         )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -8,7 +8,8 @@ import msgspec
 
 from arke import tokens
 from arke.domain.token import LOCAL
-from arke.storage.ports.directory import AuditEntry
+from arke.operations.paging import page_size
+from arke.storage.ports.directory import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -79,13 +80,18 @@ class TokenOperations:
 
 
 PAGE = 1_000
+NEWEST = 50
+
+
+__all__ = ["AuditEnd", "AuditEntry", "AuditOperations", "TokenOperations"]
 
 
 class AuditReport(msgspec.Struct, frozen=True):
-    """What operators did, oldest first, and whether the chain of seals is whole."""
+    """What operators did, oldest first, and whether the chain of seals is whole. `next`: where to go on."""
 
     intact: bool
     entries: list[AuditEntry]
+    next: str | None = None
 
 
 class AuditOperations:
@@ -94,6 +100,24 @@ class AuditOperations:
     def __init__(self, entries: StoredAudit) -> None:
         self._entries = entries
 
-    async def read(self, after: int = 0) -> AuditReport:
-        """Up to PAGE entries with a number above `after`."""
-        return AuditReport(await self._entries.intact(), await self._entries.entries(after, PAGE))
+    async def newest(self, before: int | None = None, limit: int = NEWEST) -> list[AuditEntry]:
+        """The newest entries, or those with a number below `before`, newest first. Looks at nothing else."""
+        end = (await self._entries.end()).entries + 1
+        below = end if before is None else max(1, min(before, end))
+        found = await self._entries.entries(max(0, below - 1 - limit), limit)
+        return [one for one in reversed(found) if one.number < below]
+
+    async def end(self) -> AuditEnd:
+        """How many entries there are, and the seal of the last."""
+        return await self._entries.end()
+
+    async def intact(self) -> bool:
+        """Whether the chain of seals is whole. Reads every entry."""
+        return await self._entries.intact()
+
+    async def read(self, after: int = 0, limit: int = PAGE) -> AuditReport:
+        """Up to `limit` entries with a number above `after`. Raises InvalidInput."""
+        size = page_size(limit)
+        found = await self._entries.entries(after, size + 1)
+        following = str(found[size - 1].number) if len(found) > size else None
+        return AuditReport(await self._entries.intact(), found[:size], following)

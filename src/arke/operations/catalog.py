@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from arke.catalog.destinations import Checkers
     from arke.delivery.secrets import Confinement
     from arke.engine.audit import Audit
-    from arke.engine.catalog_switch import Applied, CatalogSwitch
+    from arke.engine.catalog_switch import Applied, CatalogSwitch, Tags
     from arke.engine.what_if import Estimator
     from arke.operations.nodes import ClusterNode
 
-__all__ = ["AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
+__all__ = ["MAX_SAMPLE", "AppliedReport", "CatalogOperations", "Estimate", "SegmentForecast"]
 
 
 class AppliedReport(msgspec.Struct, frozen=True):
@@ -77,26 +77,35 @@ class CatalogOperations:
         dry_run: bool = False,
         actor: str = LOCAL,
         from_afar: bool = False,
+        instead_of: Tags | None = None,
     ) -> AppliedReport:
         """Validate, plan and apply. Raises CatalogError. `name` stands in messages; relative paths count from
-        `base_dir`. `from_afar`: it came over the network.
+        `base_dir`. `from_afar`: it came over the network. `instead_of`: tags of the catalogs whose place it may
+        take, else it raises OtherInForce.
         """
         from arke.catalog.load import parse_catalog
 
         checkers = self._confined if from_afar else self._checkers
         # A large catalog takes seconds to check: meanwhile the intake goes on.
         loaded = await asyncio.to_thread(parse_catalog, text, name=name, base_dir=base_dir, checkers=checkers)
-        applied = await self._catalogs.apply(loaded.catalog, dry_run=dry_run, note=name)
+        applied = await self._catalogs.apply(
+            loaded.catalog, dry_run=dry_run, note=name, instead_of=instead_of
+        )
         if applied.version is not None:
             await self._audit.record(actor, "catalog_applied", f"version {applied.version}")
         warnings = [str(problem) for problem in loaded.warnings] + await self._not_followed(applied.version)
         return _report(applied, warnings, dry_run=dry_run)
 
     async def rollback(
-        self, version: int | None, *, dry_run: bool = False, actor: str = LOCAL
+        self,
+        version: int | None,
+        *,
+        dry_run: bool = False,
+        actor: str = LOCAL,
+        instead_of: Tags | None = None,
     ) -> AppliedReport:
-        """Apply an earlier catalog as a new version. None: the one before. Raises InvalidInput."""
-        applied = await self._catalogs.rollback(version, dry_run=dry_run)
+        """Apply an earlier catalog as a new version. None: the one before. Raises InvalidInput, OtherInForce."""
+        applied = await self._catalogs.rollback(version, dry_run=dry_run, instead_of=instead_of)
         if applied.version is not None:
             await self._audit.record(actor, "catalog_rolled_back", f"version {applied.version}")
         return _report(applied, await self._not_followed(applied.version), dry_run=dry_run)

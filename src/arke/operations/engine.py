@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from arke.engine.batches import Batches
     from arke.engine.catalog_switch import CatalogSwitch
     from arke.engine.file_desk import FileDesk
+    from arke.engine.history.recorder import Recorder
     from arke.engine.homes import Homes
     from arke.engine.identity import Identity
     from arke.engine.ingest import Ingestion
     from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.moves import MoveDriver
+    from arke.engine.reconciliation import Reconciliation
     from arke.engine.shards import Shards
     from arke.engine.undelivered import Undelivered
     from arke.engine.what_if import Estimator
@@ -53,7 +55,9 @@ class Engine:
     files: FileDesk
     catalogs: CatalogSwitch
     batches: Batches
+    recorder: Recorder
     estimator: Estimator
+    reconciliation: Reconciliation
     undelivered: Undelivered
     privacy: Privacy
     opt_outs: OptOuts
@@ -88,8 +92,10 @@ class Engine:
 
     async def stop(self) -> None:
         """What is in flight is committed or goes on with the next start."""
+        await self.recorder.stop(look=True)
         await self.links.stop()
         await self.batches.stop()
+        await self.reconciliation.stop()
         await self.privacy.stop()
         await self.moves.stop()
         await self.joins.stop()

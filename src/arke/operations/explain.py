@@ -252,7 +252,7 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
     for destination in catalog.destinations:
         rows = [row for row in dossier.ledger if row.destination == destination.id]
         side = sides.get(destination.id)
-        state, why = _state(destination, profile, side, rows)
+        state, why = state_of(destination, profile, side, rows)
         due = side.owed_due if side is not None else None
         facts.append(
             DestinationFacts(
@@ -278,9 +278,10 @@ def _id_facts(row: LedgerRow) -> IdFacts:
     )
 
 
-def _state(
+def state_of(
     destination: Destination, profile: Profile, side: Telling | None, rows: list[LedgerRow]
 ) -> tuple[str, str]:
+    """How a destination stands with a device, and why: see `DestinationFacts`."""
     if side is None or not destination.enabled:
         return "off", "the destination is switched off"
     if side.owed_since is not None:

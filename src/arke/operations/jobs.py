@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,10 +11,12 @@ import msgspec
 
 from arke.background import Pause, retry
 from arke.delivery.refusals import KEPT, Refused, newest_first
+from arke.domain.digits import LARGEST_NUMBER
 from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
-from arke.errors import ArkeError, InvalidInput, ShardDown, ShardMoved
-from arke.onboarding.receipt import FileState, Receipt
+from arke.errors import ArkeError, InvalidInput, NotFound, ShardDown, ShardMoved
+from arke.onboarding.receipt import FileState, LoadedFile, Receipt, WaitingFile
+from arke.operations.paging import PAGE, Page, number_in, page_size
 from arke.shard.protocol import AskOwed, AskRefusals, OwedDevice
 
 if TYPE_CHECKING:
@@ -50,14 +53,17 @@ class BatchOperations:
         await self._audit.record(actor, "batch_begun", f"batch {record.number} of destination {destination}")
         return await self.show(destination, record.number)
 
-    async def resync(self, destination: int, *, actor: str = LOCAL) -> RunFacts:
-        """Begin to send the full current state; answers at once. Raises InvalidInput, BatchRunning."""
-        record = await self._batches.start(destination, "resync")
-        await self._audit.record(actor, "resync_begun", f"batch {record.number} of destination {destination}")
+    async def resync(self, destination: int, *, restate: bool = False, actor: str = LOCAL) -> RunFacts:
+        """Begin to send the full current state; `restate`: also a 0 for whatever does not hold. Answers at once.
+        Raises InvalidInput, BatchRunning.
+        """
+        record = await self._batches.start(destination, "restate" if restate else "resync")
+        detail = f"batch {record.number} of destination {destination}"
+        await self._audit.record(actor, "restate_begun" if restate else "resync_begun", detail)
         return await self.show(destination, record.number)
 
 
-__all__ = ["FileOperations", "FileState", "Receipt", "Ticket"]
+__all__ = ["FileOperations", "FileState", "LoadedFile", "Receipt", "Ticket", "WaitingFile"]
 
 
 class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -99,10 +105,33 @@ class FileOperations:
         """How far a file has come. Raises InvalidInput for a ticket that is not known."""
         return await self._onboarding.state(ticket)
 
+    async def waiting(self, limit: int = PAGE) -> list[WaitingFile]:
+        """Files that were sent and are not loaded yet, the oldest first."""
+        return await self._onboarding.waiting(limit) if self._given is not None else []
+
+    async def loaded(self, cursor: str | None = None, limit: int = PAGE) -> Page[LoadedFile]:
+        """Files that were begun, however they came, the newest first. Raises InvalidInput."""
+        before, size = number_in(cursor), page_size(limit)
+        if self._given is None:
+            return Page([])
+        found = await self._given.loaded(LARGEST_NUMBER if before is None else before, size + 1)
+        return Page(found[:size], str(found[size - 1].number) if len(found) > size else None)
+
+    async def one(self, number: int) -> LoadedFile:
+        """Raises NotFound."""
+        found = await self._onboarding.loaded(number + 1, 1)
+        if not found or found[0].number != number:
+            raise NotFound(f"there is no file {number}: receipts of loaded files are kept for a while only")
+        return found[0]
+
 
 __all__ = ["OWED_PAGE", "OwedDevice", "Refused", "ReplayReport", "UndeliveredOperations"]
 
 OWED_PAGE = 500
+OWED_SHOWN = 50
+"""Devices on a page for people."""
+_FIRST = (0, -1)
+_CURSOR = re.compile(r"([0-9]{1,4})_(-?[0-9]{1,18})_(-?[0-9]{1,18})")
 PAUSE = Pause(0.2, 2.0)
 PATIENCE_S = 15.0
 """For a shard that is being started again, or is on its way to another worker."""
@@ -113,6 +142,13 @@ class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
     devices: int
     owed: int | None = None
+
+
+class OwedShown(msgspec.Struct, frozen=True):
+    """A page of what is owed; `next` is where the one after it begins, None at the end."""
+
+    devices: list[OwedDevice]
+    next: str | None
 
 
 class UndeliveredOperations:
@@ -133,6 +169,28 @@ class UndeliveredOperations:
             yield first
         async for device in owed:
             yield device
+
+    async def page(
+        self,
+        destination: int | None,
+        after: str | None = None,
+        limit: int = OWED_SHOWN,
+        *,
+        actor: str = LOCAL,
+    ) -> OwedShown:
+        """Some of what is owed, from where the page before ended (`after` is its `next`). Raises InvalidInput, and
+        Unavailable where a shard does not answer.
+        """
+        self._check(destination)
+        shard, place = _place(after)
+        found: list[OwedDevice] = []
+        while shard < len(self._shards) and len(found) < limit:
+            page = await self._shards.ask(shard, AskOwed(destination, place, limit - len(found)))
+            found += page.devices
+            shard, place = (shard, page.next) if page.next is not None else (shard + 1, _FIRST)
+        await self._audit.record(actor, "undelivered_listed", _whom(destination))
+        more = shard < len(self._shards)
+        return OwedShown(found, f"{shard}_{place[0]}_{place[1]}" if more else None)
 
     async def refusals(self, destination: int | None, *, actor: str = LOCAL) -> list[Refused]:
         """The newest refusals of every shard, newest first, a few of each destination. Raises InvalidInput."""
@@ -161,7 +219,7 @@ class UndeliveredOperations:
     async def _owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:
         self._check(destination)
         for shard in range(len(self._shards)):
-            after: tuple[int, int] | None = (0, -1)
+            after: tuple[int, int] | None = _FIRST
             while after is not None:
                 ask = partial(self._shards.ask, shard, AskOwed(destination, after, OWED_PAGE))
                 # A list that has begun should not break off for a shard that changes hands.
@@ -173,6 +231,16 @@ class UndeliveredOperations:
     def _check(self, destination: int | None) -> None:
         if destination is not None and not self._live.has_destination(destination):
             raise InvalidInput(f"no destination {destination} in the catalog")
+
+
+def _place(cursor: str | None) -> tuple[int, tuple[int, int]]:
+    """The shard, and where in it a page begins. Raises InvalidInput."""
+    if cursor is None:
+        return 0, _FIRST
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise InvalidInput("this is no place in the list: go back to its beginning")
+    return int(found[1]), (int(found[2]), int(found[3]))
 
 
 def _whom(destination: int | None) -> str:

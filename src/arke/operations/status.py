@@ -14,6 +14,7 @@ from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.engine.sources.reading import Sources, SourceStatus
 from arke.errors import ArkeError
+from arke.histogram import Histogram
 from arke.intake.settings import ConsentRules
 from arke.operations.nodes import ClusterFacts, NodeStatus
 from arke.shard.protocol import AskStatus, LastRefusal, ShardStatus
@@ -89,7 +90,8 @@ class Status(msgspec.Struct, frozen=True):
     ids that were left out of others, by the code that their senders were answered with. Of `events`, `repeated`
     had an `event_id` that had counted, and `late` were of people who had withdrawn since they were accepted, so
     that nothing was taken of them. `unasked_keys` are names of keys that no rule asks for, those that came
-    most first; `never_realised` are traits that nobody has realised since their rule is as it is, the first of
+    most first; `parts_left` counts parts of calls of Segment's API that nothing stands for, by name.
+    `never_realised` are traits that nobody has realised since their rule is as it is, the first of
     `traits_never_realised`. `sources` are topics of others that events are read from.
     `audit`: how many entries the audit has, and the seal of the last. `consent`: what
     the intake asks for. `away`: shards that did not answer, of which nothing is counted here. Of a `cluster`
@@ -116,6 +118,7 @@ class Status(msgspec.Struct, frozen=True):
     people: int = 0
     refused_by_code: dict[str, int] = {}
     ids_dropped: dict[str, int] = {}
+    parts_left: dict[str, int] = {}
     repeated: int = 0
     late: int = 0
     unasked_keys: list[str] = []
@@ -139,6 +142,17 @@ class OwnStatus(msgspec.Struct, frozen=True):
     unowned: int | None
 
 
+class Scrape(msgspec.Struct, frozen=True):
+    """What a scrape of the metrics is made of: `latency` of each destination and `commits` as they were counted
+    since the start, and `own` where there is a cluster.
+    """
+
+    status: Status
+    latency: dict[int, Histogram]
+    commits: Histogram
+    own: OwnStatus | None = None
+
+
 class StatusOperations:
     """How an engine is. `node` where it is one of a cluster's."""
 
@@ -151,8 +165,11 @@ class StatusOperations:
 
     async def read(self) -> Status:
         """Ask every shard now. Raises Unavailable where none answers."""
+        status, _ = await self._read(asked_of_each(len(self._engine.shards)))
+        return status
+
+    async def _read(self, each: AskStatus) -> tuple[Status, list[ShardStatus]]:
         engine = self._engine
-        each = asked_of_each(len(engine.shards))
         answers = await engine.shards.ask_each(each)
         parts = [answer for answer in answers if not isinstance(answer, ArkeError)]
         away = [number for number, answer in enumerate(answers) if isinstance(answer, ArkeError)]
@@ -162,24 +179,33 @@ class StatusOperations:
         status = msgspec.structs.replace(status, sources=await self._sources.status())
         ready = status.ready and not away
         if self._node is None:
-            return msgspec.structs.replace(status, shards=len(engine.shards), away=away, ready=ready)
-        return msgspec.structs.replace(
+            status = msgspec.structs.replace(status, shards=len(engine.shards), away=away, ready=ready)
+            return status, parts
+        status = msgspec.structs.replace(
             _with(status, await self._node.others()),
             shards=len(engine.shards),
             away=away,
             ready=ready and self._node.ready(),
             cluster=await self._node.facts(),
         )
+        return status, parts
 
     async def ready(self) -> bool:
         """Whether this engine, or this node, does its part. Raises Unavailable."""
-        return (await self.read()).ready if self._node is None else self._node.ready()
+        if self._node is not None:
+            return self._node.ready()
+        status, _ = await self._read(AskStatus())
+        return status.ready
 
-    async def own(self) -> OwnStatus | None:
-        """What this node counts itself; None where there is no cluster. Raises Unavailable."""
-        node = self._node
-        if node is None:
-            return None
+    async def scrape(self) -> Scrape:
+        """What this engine counts; of a cluster what this node counts itself. Raises Unavailable."""
+        if self._node is None:
+            status, parts = await self._read(AskStatus(fit=True))
+            return _scrape(status, parts)
+        own = await self._own(self._node)
+        return _scrape(own.status, [*own.node.shards, own.node.gone], own)
+
+    async def _own(self, node: ClusterNode) -> OwnStatus:
         own, leads = await node.own(), node.leads
         status = await self._status([*own.shards, own.gone])
         status = msgspec.structs.replace(
@@ -234,6 +260,7 @@ class StatusOperations:
             consent=engine.consent,
             refused_by_code=refused + Counter(overloaded=engine.events.room.refused),
             ids_dropped=dict(engine.events.figures.ids_dropped),
+            parts_left=dict(engine.events.figures.left),
             repeated=sum(part.repeated for part in parts),
             late=sum(part.late for part in parts),
             unasked_keys=[name for name, _ in unasked.most_common(NAMES_SHOWN)],
@@ -242,13 +269,23 @@ class StatusOperations:
         )
 
 
+def _scrape(status: Status, parts: Sequence[ShardStatus], own: OwnStatus | None = None) -> Scrape:
+    latency = {one.id: Histogram() for one in status.destinations}
+    for lane in (lane for part in parts for lane in part.lanes):
+        if lane.destination in latency:
+            latency[lane.destination] += lane.figures.latency
+    return Scrape(status, latency, sum((part.commits for part in parts), Histogram()), own)
+
+
 def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
     """With what the other nodes of a cluster have counted."""
     refused, dropped = Counter(status.refused_by_code), Counter(status.ids_dropped)
+    left = Counter(status.parts_left)
     for one in others:
         refused.update(one.refused_by_code)
         refused["overloaded"] += one.overloaded
         dropped.update(one.ids_dropped)
+        left.update(one.parts_left)
     loading = next((one.loading for one in others if one.loading is not None), None)
     return msgspec.structs.replace(
         status,
@@ -260,6 +297,7 @@ def _with(status: Status, others: Sequence[NodeFigures]) -> Status:
         refused=status.refused + sum(one.overloaded for one in others),
         refused_by_code=dict(+refused),
         ids_dropped=dict(dropped),
+        parts_left=dict(left),
         takeovers_refused=status.takeovers_refused + sum(one.takeovers_refused for one in others),
         privacy_requests_large=status.privacy_requests_large
         + sum(one.privacy_requests_large for one in others),

@@ -307,6 +307,22 @@ class Backfill(ForShard[Evaluated], tag=True, frozen=True):
         needs.walked.add((self.after, self.limit))
 
 
+class CountMembers(ForShard[Evaluated], tag=True, frozen=True):
+    """Count the members of segments among up to `limit` stored profiles in uid order after `after`, which is up to
+    where they were counted before.
+    """
+
+    after: int
+    limit: int
+
+    @property
+    def weight(self) -> int:
+        return self.limit
+
+    def need(self, needs: Needs) -> None:
+        needs.walked.add((self.after, self.limit))
+
+
 class BeginBatch(ForShard[Done], tag=True, frozen=True):
     """Begin run `number` of a destination's batches. Nothing happens where the run was begun before."""
 
@@ -381,6 +397,7 @@ Command = (
     | Replay
     | Sweep
     | Backfill
+    | CountMembers
     | BeginBatch
     | RecordDeliveries
 )

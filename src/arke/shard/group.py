@@ -15,6 +15,7 @@ from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Profile
 from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import wake_at
+from arke.shard.sizes import SizeTally
 from arke.storage.ports.shard import DeviceRows, GroupWrites, LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.triggers import note_untold
@@ -36,9 +37,9 @@ class Group:
 
     `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
     `closed` names a destination for each device that it is no longer owed because the device is gone. `realised`
-    are the traits that were realised before, under the rule they have; `repeated` counts events that had counted,
-    `late` those of devices that had withdrawn, `unheard` changes at homes of people for whom a device speaks: that
-    one changes as well.
+    are the traits that were realised before, under the rule they have; up to `counted_to` the members of segments
+    are counted. `repeated` counts events that had counted, `late` those of devices that had withdrawn, `unheard`
+    changes at homes of people for whom a device speaks: that one changes as well.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Group:
         next_seq: int,
         hash_of: Callable[[str], str],
         realised: set[int],
+        counted_to: int,
     ) -> None:
         self.ruling = ruling
         self.loaded = loaded
@@ -56,6 +58,7 @@ class Group:
         self.next_seq = next_seq
         self.hash_of = hash_of
         self.writes = GroupWrites()
+        self.sizes = SizeTally(loaded.devices, counted_to)
         self.closed: list[int] = []
         self.repeated = self.unheard = self.late = 0
         self._realised = realised
@@ -69,6 +72,7 @@ class Group:
                     self.writes.forgotten.append(key)
                 else:
                     self.writes.ledger.append(row)
+        self.writes.sizes = self.sizes.grown(self.writes.erased)
         return self.writes
 
     def known(self, uids: Sequence[int]) -> dict[int, Profile]:
@@ -130,8 +134,11 @@ class Group:
         """`touched`: its ids changed, which the batch is to look at though no membership did."""
         self.writes.profiles[uid] = profile
         self._set_wake(uid, profile, woken=kind == "sweep")
-        if changes and is_silent(profile):
-            self.unheard += len(changes)
+        if changes:
+            if is_silent(profile):
+                self.unheard += len(changes)
+            elif uid not in self.writes.erased:
+                self.sizes.change(uid, changes)
         if changes or told.destinations or touched:
             self.append(uid, at, changes, told, kind)
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from arke.domain.ledger import TOLD_1
 from arke.domain.time import utc_text
 from arke.evaluation.evaluate import held_by
+from arke.shard.backlog import hand_of
 from arke.shard.protocol import Dossier, OwedDevice, OwedPage, Standing, Telling
+from arke.telling.accounts import accounts
+from arke.telling.records import Around
 from arke.telling.tellings import tellings
 
 if TYPE_CHECKING:
@@ -18,22 +21,22 @@ if TYPE_CHECKING:
     from arke.delivery.lane import Lane
     from arke.domain.ledger import LedgerEntry, Owed
     from arke.domain.profile import Held, Profile
+    from arke.shard.backlog import Backlog
     from arke.shard.protocol import AskOwed
     from arke.storage.ports.shard import DeviceStates, LaneReader
-    from arke.telling.records import Route
+    from arke.telling.records import Hand, Route
     from arke.telling.routing import Routing
 
 _JOURNAL_PAGE = 1_000
-PENDING_LOOKED_AT = 50_000
-"""Journal records ahead of a lane that are searched for one device."""
 
 
 class Inspection:
     """Looks into a shard's store, and at where its lanes stand. `lanes` are by destination."""
 
-    def __init__(self, reader: LaneReader, lanes: Mapping[int, Lane]) -> None:
+    def __init__(self, reader: LaneReader, lanes: Mapping[int, Lane], backlog: Backlog) -> None:
         self._reader = reader
         self._lanes = lanes
+        self._backlog = backlog
 
     async def dossier(self, uuid: str, routing: Routing, now: int) -> Dossier:
         """Everything kept about one device, and what each destination would be told now."""
@@ -47,11 +50,11 @@ class Inspection:
         for destination_id, route in sorted(routing.routes.items()):
             ledger = {(row.dpid, row.id): row.entry for row in rows if row.destination == destination_id}
             owed = owed_by.get(destination_id)
-            lane = self._lanes.get(destination_id)
+            hand = await self._hand(destination_id, uid, profile)
             sides.append(
                 Telling(
                     destination=destination_id,
-                    pending=lane is not None and await self._is_pending(lane, uid),
+                    pending=bool(hand),
                     owed_since=owed.since if owed is not None else None,
                     owed_reason=owed.reason if owed is not None else None,
                     owed_tries=owed.tries if owed is not None else 0,
@@ -63,6 +66,7 @@ class Inspection:
                         }
                         for telling in tellings(route, profile, ledger)
                     },
+                    accounts=accounts(route, profile, Around(ledger, owed, hand)),
                 )
             )
         return Dossier(profile, rows, sides, now)
@@ -94,18 +98,14 @@ class Inspection:
             [(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy, known=True
         )
 
-    async def _is_pending(self, lane: Lane, uid: int) -> bool:
-        """Whether a lane has the device in hand, or has yet to come to it in the journal."""
-        if lane.holds(uid):
-            return True
-        seq = lane.read_until
-        looked = 0
-        while looked < PENDING_LOOKED_AT and (records := await self._reader.journal(seq, _JOURNAL_PAGE)):
-            destination_id = lane.route.destination.id
-            if any(entry.uid == uid and destination_id in entry.destinations for entry in records):
-                return True
-            seq, looked = records[-1].seq, looked + len(records)
-        return False
+    async def _hand(self, destination: int, uid: int, profile: Profile) -> Hand:
+        """Where a lane has the device, if it has it in hand or has yet to come to it in the journal."""
+        lane = self._lanes.get(destination)
+        if lane is None:
+            return ""
+        until = lane.read_until
+        ahead = await self._backlog.of(lane)
+        return hand_of(lane, uid) or ("behind" if ahead.has(uid, profile, lane.route, until) else "")
 
     async def owed_page(self, request: AskOwed, routing: Routing) -> OwedPage:
         """A page of owed devices: those whose both attempts failed, then those still waiting in the journal.

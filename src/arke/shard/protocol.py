@@ -17,8 +17,11 @@ from arke.domain.batch import BatchRun, Scope
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
+from arke.histogram import Histogram
 from arke.shard.commands import Command, Result
 from arke.shard.passing import Passing
+from arke.shard.tally import Tally
+from arke.telling.records import Account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +70,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
     `backfilled` is the share of its profiles that were evaluated under the catalog in force.
     Of its `events`, `repeated` had counted before, and `late` were of people who had withdrawn since they were
     accepted: nothing was taken of them. `unasked` are keys that no rule asks for, with how many sampled
-    events had each; `unrealised` traits that nobody has realised since their rule is as it is.
+    events had each; `unrealised` traits that nobody has realised since their rule is as it is. `commits`: how long
+    the store took to commit a group.
     """
 
     ready: bool
@@ -87,6 +91,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
+    commits: Histogram = msgspec.field(default_factory=Histogram)
 
 
 NOTHING_COUNTED: Final = ShardStatus(True, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, [])
@@ -104,6 +109,7 @@ def counted_together(one: ShardStatus, other: ShardStatus) -> ShardStatus:
         repeated=one.repeated + other.repeated,
         changes=one.changes + other.changes,
         groups=one.groups + other.groups,
+        commits=one.commits + other.commits,
         lanes=[LaneStatus(number, 0, 0, "closed", figures) for number, figures in sorted(lanes.items())],
     )
 
@@ -133,7 +139,9 @@ class OwedPage(msgspec.Struct, frozen=True):
 
 
 class Telling(msgspec.Struct, frozen=True):
-    """A destination's side of one device: open in a lane, owed, in the sample, and what it would be told."""
+    """A destination's side of one device: open in a lane, owed, in the sample, and what it would be told.
+    `accounts`: the bucket that it is in, of each mapped segment it is in (see `arke.telling.accounts`).
+    """
 
     destination: int
     pending: bool
@@ -143,6 +151,7 @@ class Telling(msgspec.Struct, frozen=True):
     owed_due: int | None
     sampled: bool
     would_tell: dict[str, dict[str, int]]
+    accounts: dict[int, Account] = {}
 
 
 class Dossier(msgspec.Struct, frozen=True):
@@ -206,6 +215,37 @@ class Behind(msgspec.Struct, frozen=True):
     """Per destination, how many of the profiles looked at have something for it that it has not acknowledged."""
 
     users: dict[int, int]
+    sample: Sample
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How many members each segment has here, of those that have any. `counted`: the share of the shard's profiles
+    that are counted; below 1 only while a store of an earlier version is gone through.
+    """
+
+    members: dict[int, int]
+    counted: float
+
+
+class Reckoned(msgspec.Struct, frozen=True):
+    """A part of a destination's users by their buckets: over all its segments (`whole`), and of each. `looked`
+    profiles of `stored` were looked at; `next` continues, None at the end. `seq`: the journal's end by now.
+    """
+
+    whole: Tally
+    segments: dict[int, Tally]
+    looked: int
+    next: int | None
+    stored: int
+    seq: int
+
+
+class Overlapping(msgspec.Struct, frozen=True):
+    """Of the profiles looked at, those in one segment, in the other, and in both."""
+
+    one: int
+    other: int
+    both: int
     sample: Sample
 
 
@@ -304,6 +344,33 @@ class AskEstimate(Question[Estimated], tag=True, frozen=True):
     limit: int
 
 
+class AskSizes(Question[Sizes], tag=True, frozen=True):
+    """How many members these segments have; None: all."""
+
+    segments: tuple[int, ...] | None
+
+
+class AskReckoning(Question[Reckoned], tag=True, frozen=True):
+    """Which buckets a destination's users are in, of up to `limit` profiles in uid order after `after`, or fewer
+    where that takes long; `segment`: only those of one segment. `samples`: so many users of each bucket are named,
+    over all segments, or of that one.
+    """
+
+    destination: int
+    after: int
+    limit: int
+    segment: int | None = None
+    samples: int = 0
+
+
+class AskOverlap(Question[Overlapping], tag=True, frozen=True):
+    """How many profiles are in two segments, of up to `limit`."""
+
+    one: int
+    other: int
+    limit: int
+
+
 class AskForecast(Question[Forecasted], tag=True, frozen=True):
     """Whom a prepared catalog would move.
 
@@ -397,6 +464,9 @@ AnyQuestion = (
     | AskOwed
     | AskRefusals
     | AskEstimate
+    | AskSizes
+    | AskReckoning
+    | AskOverlap
     | AskForecast
     | AskBehind
     | RunBatch

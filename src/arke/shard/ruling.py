@@ -34,11 +34,15 @@ class Ruling:
             source.id for source in catalog.data_sources if source.kind == "cross_device"
         )
         self._routing: Routing | None = None
+        self.restored = 0
+        """When the shard that it is in force on came out of a backup; 0: never."""
 
     def routing(self, now: int) -> Routing:
         """The routes as they stand at `now`. The same object until a mapping's date passes."""
         if self._routing is None or now >= self._routing.until:
-            self._routing = Routing(self.catalog, self._mapping_versions, self.version, now, self._retired)
+            self._routing = Routing(
+                self.catalog, self._mapping_versions, self.version, now, self._retired, self.restored
+            )
         return self._routing
 
     def is_cross_device(self, dpid: int) -> bool:

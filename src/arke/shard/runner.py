@@ -9,6 +9,7 @@ import msgspec
 from arke.shard.commands import Failed, Result
 from arke.shard.group import Group
 from arke.shard.handlers import ASK_ROWS, HANDLERS
+from arke.shard.sizes import ALL, NONE
 from arke.storage.ports.shard import GroupWrites, Needs
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class GroupRunner:
         self._next_seq = 0
         self._marks: dict[int, int] = {}
         self._realised: set[int] = set()
+        self._counted_to: int | None = None
+        self._profiles = True
 
     @property
     def ruling(self) -> Ruling:
@@ -64,11 +67,20 @@ class GroupRunner:
         return sorted(self._ruling.compiled.traits.keys() - self._realised)
 
     async def start(self) -> None:
-        """Find where the journal goes on, and what was realised. Before the first group."""
+        """Find where the journal goes on, what was realised, and who is counted. Before the first group."""
         cursors = await self._store.cursors()
         self._next_seq = max(await self._store.last_seq(), *cursors.values(), 0) + 1
         self._marks = await self._store.realised_traits()
+        self._counted_to = await self._store.members_counted_to()
+        self._profiles = await self._store.count_profiles() > 0
         self._recall()
+
+    @property
+    def counted_to(self) -> int:
+        """Up to which uid the members of segments are counted. Where nobody is stored, nobody need be counted."""
+        if self._counted_to is not None:
+            return self._counted_to
+        return NONE if self._profiles else ALL
 
     async def run(self, commands: Sequence[Command]) -> GroupResult:
         """Run a group. A command that raises costs only itself."""
@@ -86,9 +98,11 @@ class GroupRunner:
                     broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
                     break
             else:
-                return GroupResult(
-                    results, group.finish(), group.closed, group.repeated, group.unheard, group.late
-                )
+                writes = group.finish()
+                counted_to = group.sizes.counted_to
+                if counted_to != self.counted_to or not (writes.empty or counted_to == self._counted_to):
+                    writes.counted_to = counted_to
+                return GroupResult(results, writes, group.closed, group.repeated, group.unheard, group.late)
 
     async def _load(self, commands: Sequence[Command]) -> Group:
         """One read for all of them; a second one if some must know what was told of their devices."""
@@ -98,7 +112,9 @@ class GroupRunner:
         loaded = await self._store.load(needs)
         asked = self._asked_rows(commands, loaded)
         rows = await self._store.rows(asked) if asked else {}
-        return Group(self.ruling, loaded, rows, self._next_seq, self._store.hash_of, self._realised)
+        return Group(
+            self.ruling, loaded, rows, self._next_seq, self._store.hash_of, self._realised, self.counted_to
+        )
 
     def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:
         """The stored devices whose rows a command must know."""
@@ -116,5 +132,7 @@ class GroupRunner:
         """Called once the group's writes are durable."""
         if result.writes.journal:
             self._next_seq = result.writes.journal[-1].seq + 1
+        if result.writes.counted_to is not None:
+            self._counted_to = result.writes.counted_to
         self._marks |= result.writes.realised
         self._realised |= result.writes.realised.keys()

@@ -20,7 +20,9 @@ from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
 from arke.domain.time import DAY_S
 from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.histogram import Histogram
 from arke.log import get_logger
+from arke.shard.backlog import Backlog
 from arke.shard.commands import (
     Asks,
     BeginBatch,
@@ -40,11 +42,14 @@ from arke.shard.protocol import (
     AskEstimate,
     AskForecast,
     AskHeld,
+    AskOverlap,
     AskOwed,
     AskPassing,
     AskProfile,
+    AskReckoning,
     AskRefusals,
     AskSeen,
+    AskSizes,
     AskStanding,
     AskStatus,
     Compact,
@@ -55,11 +60,14 @@ from arke.shard.protocol import (
     RunBatch,
     ShardStatus,
     ShareAcknowledgements,
+    Sizes,
     Submit,
     Switch,
 )
+from arke.shard.reckoning import Reckoning
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.shard.sizes import ALL
 from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
 from arke.shard.watch import WATCHED_S, Watch
@@ -74,7 +82,7 @@ if TYPE_CHECKING:
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
     from arke.shard.passing import Passing
-    from arke.shard.protocol import Behind, Forecasted, Question
+    from arke.shard.protocol import Behind, Estimated, Forecasted, Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -138,6 +146,7 @@ class Shard:
         """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
         self.store = store
+        ruling.restored = store.restored
         self.runner = GroupRunner(store, ruling)
         self._wire = wire
         self._bodies = BodyBuilder()
@@ -155,7 +164,9 @@ class Shard:
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self.lanes: dict[int, Lane] = {}
-        self._inspection = Inspection(store, self.lanes)
+        backlog = Backlog(store)
+        self._inspection = Inspection(store, self.lanes, backlog)
+        self._reckoning = Reckoning(store, self.lanes, backlog, lambda: self._events)
         self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self.walks = Walks(
@@ -172,6 +183,7 @@ class Shard:
         self._repeated = self._late = 0
         self._changes = 0
         self._groups = 0
+        self._commits = Histogram()
         self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
         self._watch: Watch | None = None
@@ -241,6 +253,7 @@ class Shard:
                 owed_count=owed.get(destination_id, 0),
                 held=self._held,
                 in_hand=await self.store.owed_in_hand(destination_id),
+                life=self.store.restored,
             )
             self.lanes[destination_id] = lane
             run = runs.get(destination_id)
@@ -418,7 +431,9 @@ class Shard:
                 result = await self.runner.run(commands)
                 if not result.writes.empty:
                     result.writes.taken = seen_to or None
+                    began = asyncio.get_running_loop().time()
                     await self.store.commit(result.writes)
+                    self._commits.add(asyncio.get_running_loop().time() - began)
                     self._recorded = max(self._recorded, seen_to)
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
@@ -502,6 +517,11 @@ class Shard:
         return self.runner.ruling.compiled.fingerprint if self.runner.ruling.version else None
 
     @property
+    def counted_to(self) -> int:
+        """Up to which uid the members of segments are counted."""
+        return self.runner.counted_to
+
+    @property
     def now(self) -> int:
         return int(self._clock.now())
 
@@ -581,15 +601,15 @@ class Shard:
                 return await self._status(latencies=asked.latencies, fit=asked.fit)
             case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals() | AskPassing():
                 return await self._look(asked)
+            case AskSizes() | AskReckoning() | AskOverlap():
+                return await self._count(asked)
             case Compact():
                 return await self._write(self.store.expunge)
             case RunBatch():
                 return await self._run_batch(asked)
             case AskBatches():
                 return await self.store.batches()
-            case AskEstimate():
-                return await self._what_if.estimate(asked, self.runner.ruling.compiled)
-            case AskForecast() | AskBehind():
+            case AskEstimate() | AskForecast() | AskBehind():
                 return await self._ahead(asked)
             case ShareAcknowledgements():
                 return self._share_acknowledgements(asked.elsewhere)
@@ -616,6 +636,23 @@ class Shard:
             case AskPassing():
                 return self._passing(asked)
 
+    async def _count(self, asked: AskSizes | AskReckoning | AskOverlap) -> Any:
+        """How many are what."""
+        match asked:
+            case AskSizes():
+                return await self._sizes(asked.segments)
+            case AskReckoning():
+                return await self._reckoning.reckon(asked, self._routing_now())
+            case AskOverlap():
+                return await self._reckoning.overlap(asked)
+
+    async def _sizes(self, segments: tuple[int, ...] | None) -> Sizes:
+        found = await self.store.segment_sizes(segments)
+        return Sizes(
+            {number: members for number, members in found.items() if members},
+            1.0 if self.counted_to == ALL else (self.counted_to + 1) / ALL,
+        )
+
     def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
         for number, at in elsewhere.items():
             if number in self.lanes:
@@ -625,6 +662,7 @@ class Shard:
 
     async def _prepare(self, request: Prepare) -> None:
         ruling = await self._compiler.run(self._load_ruling, request)
+        ruling.restored = self.store.restored
         self._prepared[request.version, request.mark] = ruling
         while len(self._prepared) > PREPARED:
             del self._prepared[next(iter(self._prepared))]
@@ -635,8 +673,10 @@ class Shard:
             raise InvalidInput(f"catalog version {request.version} was not prepared")
         return ruling
 
-    async def _ahead(self, request: AskForecast | AskBehind) -> Forecasted | Behind:
-        """What a prepared catalog would set in motion."""
+    async def _ahead(self, request: AskEstimate | AskForecast | AskBehind) -> Estimated | Forecasted | Behind:
+        """What a rule would hold, and what a prepared catalog would set in motion."""
+        if isinstance(request, AskEstimate):
+            return await self._what_if.estimate(request, self.runner.ruling.compiled)
         after = self._prepared_ruling(request)
         if isinstance(request, AskBehind):
             return await self._what_if.behind(request, after.routing(self.now))
@@ -723,6 +763,7 @@ class Shard:
             unrealised=self.runner.unrealised if fit else [],
             changes=self._changes,
             groups=self._groups,
+            commits=self._commits.copy(),
             catalog_version=self.runner.ruling.version,
             backfilled=await self._backfilled(),
             lanes=lanes,
@@ -744,6 +785,7 @@ class Shard:
             repeated=self._repeated,
             changes=self._changes,
             groups=self._groups,
+            commits=self._commits.copy(),
             lanes=lanes,
         )
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from arke.errors import Overloaded, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Backfill, Sweep
+from arke.shard.commands import Backfill, CountMembers, Sweep
+from arke.shard.sizes import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,6 +46,11 @@ class Walkable(Protocol):
     @property
     def fingerprint(self) -> int | None:
         """That of the catalog in force, None while there is none."""
+        ...
+
+    @property
+    def counted_to(self) -> int:
+        """Up to which uid the members of segments are counted."""
         ...
 
     async def one(self, command: Asks[R]) -> R:
@@ -82,6 +88,7 @@ class Walks:
         self._tasks = [
             asyncio.create_task(self._keep(self._sweep_forever), name="sweep"),
             asyncio.create_task(self._keep(self._backfill_forever), name="backfill"),
+            asyncio.create_task(self._keep(self._count_members), name="count"),
         ]
 
     async def stop(self) -> None:
@@ -128,6 +135,8 @@ class Walks:
             except Exception as error:  # noqa: BLE001 - said, and tried again
                 log.error("walk_failed", error=type(error).__name__)
                 await asyncio.sleep(STORE_PAUSE_S)
+            else:
+                return
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -160,6 +169,11 @@ class Walks:
                 if fingerprint == self._shard.fingerprint:
                     self._up_to_date.set()
             await self._edited.wait()
+
+    async def _count_members(self) -> None:
+        """Count the members of segments in a store of an earlier version, once."""
+        while (after := self._shard.counted_to) != ALL:
+            await self._piece(CountMembers(after, self._limit))
 
     async def _piece(self, command: Asks[Evaluated]) -> Evaluated:
         loop = asyncio.get_running_loop()

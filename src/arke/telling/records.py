@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from arke.domain.catalog import Destination
+from arke.domain.ledger import LedgerEntry, Owed
 from arke.domain.message import UserEntry
 
 if TYPE_CHECKING:
@@ -20,16 +22,21 @@ SAMPLE_SALT = b"arke sample"
 
 class Route(msgspec.Struct, frozen=True):
     """One destination as it stands now: `aliases_of` has, per mapped segment, its aliases with their rank in
-    the catalog; `frozen` are the aliases of paused segments, about which nothing is said; `retired` those that
-    an earlier catalog or date mapped, with their segments; `mark` is the state of its mappings.
+    the catalog; `frozen` are the aliases of paused segments, about which nothing is said, with their segments;
+    `retired` those that an earlier catalog or date mapped; `mark` is the state of its mappings. `unsaid` has, per
+    segment that is mapped or was and of which no 1 is told now, why not. `doubt`: since when ids of which nothing
+    is known may have been told anything, in epoch seconds, because what was told before is not known any more; 0:
+    no more than what is known was told.
     """
 
     destination: Destination
     aliases_of: dict[int, tuple[tuple[int, str], ...]]
     segment_of: dict[str, int]
-    frozen: frozenset[str]
+    frozen: dict[str, int]
     retired: dict[str, int]
     mark: int
+    doubt: int = 0
+    unsaid: dict[int, str] = {}
 
     def ever_told(self) -> Iterator[tuple[str, int]]:
         """Every alias that the destination may have heard of a segment, now or under an earlier catalog."""
@@ -70,3 +77,36 @@ class Telling(msgspec.Struct, frozen=True):
     partner_ids: dict[int, str] = {}
     dropped: tuple[str, ...] = ()
     seen_ts: int | None = None
+
+
+Hand = Literal["", "in_flight", "circuit_open", "retry_after", "waiting", "behind"]
+"""Where a lane has a device: nowhere, in a message that is on its way, or before that, with what it waits for;
+`behind`: the lane has yet to come to it in the journal.
+"""
+
+
+class Around(msgspec.Struct, frozen=True):
+    """What one destination was told of a device by (DPID, id), what it is owed, and where its lane has it."""
+
+    ledger: Mapping[tuple[int, str], LedgerEntry]
+    owed: Owed | None = None
+    hand: Hand = ""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """How a destination stands with a user of a segment: the one `bucket` that the user is in, and why. `sent`: a
+    message has told it, or tried to.
+    """
+
+    bucket: str
+    reason: str
+    sent: bool = False
+
+
+class Believed(msgspec.Struct, frozen=True):
+    """That a destination may believe of a user what is not so any more: by what becomes of the 0, the `bucket`, and
+    why the user is out of the segment.
+    """
+
+    bucket: str
+    reason: str

@@ -10,15 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.profile import NEVER
-from arke.domain.time import day_start_ts
+from arke.domain.time import DAY_S, day_start_ts
 from arke.telling.records import Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
-    from arke.domain.catalog import Catalog, Destination, Segment
+    from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 
 _BOUNDARIES_PER_VERSION = 1 << 20
+DOUBT_S = 120 * DAY_S
+"""How long after a restore an id that is new may have been told something before it: whatever an id that nobody
+names was told is taken back after as long.
+"""
 
 
 class Routing:
@@ -31,9 +35,15 @@ class Routing:
         version: int,
         now: int,
         retired: MappingOf[int, MappingOf[str, int]] | None = None,
+        restored: int = 0,
     ) -> None:
+        """`restored`: when the store came out of a backup, 0: never."""
         segments = {segment.id: segment for segment in catalog.segments}
         self.until = NEVER
+        doubt = restored if now < restored + DOUBT_S else 0
+        if doubt:
+            self.until = restored + DOUBT_S
+        self.doubted = doubt > 0
         self.routes: dict[int, Route] = {}
         boundaries = 0
         for destination in catalog.destinations:
@@ -42,7 +52,7 @@ class Routing:
             version_of = mapping_versions.get(destination.id, version)
             mark = version_of * _BOUNDARIES_PER_VERSION + passed
             gone = (retired or {}).get(destination.id, {})
-            self.routes[destination.id] = _route(destination, segments, gone, mark, now)
+            self.routes[destination.id] = route_of(destination, segments, gone, mark, now, doubt)
         self.mark = version * _BOUNDARIES_PER_VERSION + boundaries
         by_segment: dict[int, list[int]] = {}
         by_dpid: dict[int, list[int]] = {}
@@ -80,25 +90,40 @@ class Routing:
         return route is not None and route.destination.enabled
 
 
-def _route(
+def route_of(
     destination: Destination,
     segments: MappingOf[int, Segment],
     gone: MappingOf[str, int],
     mark: int,
     now: int,
+    doubt: int = 0,
 ) -> Route:
+    """One destination at a moment. `segments` are the catalog's by id; `gone` has the aliases that only earlier
+    catalogs mapped; `doubt` as in `Route`.
+    """
     retired = dict(gone)
     aliases_of: dict[int, tuple[tuple[int, str], ...]] = {}
-    frozen: set[str] = set()
+    frozen: dict[str, int] = {}
+    unsaid = dict.fromkeys(gone.values(), "the segment is not mapped to it any more")
     for rank, mapping in enumerate(destination.segments):
         segment = segments[mapping.segment]
         alias = destination.alias(mapping, segment)
         if segment.paused:
-            frozen.add(alias)
+            frozen[alias] = segment.id
+            unsaid[segment.id] = "the segment is paused: nothing is said about it"
         elif mapping.active(now):
             aliases_of[segment.id] = (*aliases_of.get(segment.id, ()), (rank, alias))
         else:
             retired[alias] = segment.id
+            unsaid[segment.id] = _why_not(mapping, now)
     segment_of = {alias: number for number, aliases in aliases_of.items() for _, alias in aliases}
     retired = {alias: number for alias, number in retired.items() if alias not in segment_of}
-    return Route(destination, aliases_of, segment_of, frozenset(frozen), retired, mark)
+    unsaid = {number: why for number, why in unsaid.items() if number not in aliases_of}
+    return Route(destination, aliases_of, segment_of, frozen, retired, mark, doubt, unsaid)
+
+
+def _why_not(mapping: Mapping, now: int) -> str:
+    """Why a mapping is not in force."""
+    if mapping.start is not None and now < day_start_ts(mapping.start):
+        return f"its mapping begins on {mapping.start}"
+    return f"its mapping ended on {mapping.end}"

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.telling.records import Route
 
-Asked = Literal["realtime", "batch", "catch_up", "resync"]
+Asked = Literal["realtime", "batch", "catch_up", "resync", "restate"]
 """`realtime`: all that holds, and the losses it has not acknowledged. `batch`: the net change since the last one,
 and whatever is not acknowledged. `catch_up`: what is not acknowledged. `resync`: all that holds, and the losses of
-both.
+both. `restate`: all that holds with 1 and every other mapped alias with 0, whatever the ledger says.
 """
 
 _NOTHING_TOLD = LedgerEntry(0, {}, [])
@@ -48,17 +48,19 @@ def tellings(
     *,
     uncertain: bool = False,
     asked: Asked = "realtime",
+    since: int = 0,
 ) -> list[Telling]:
     """What each partner id of a device is to be told. `uncertain`: a crash may have hidden what was told,
-    so every loss that the profile remembers is repeated, of mappings that are gone too.
+    so every loss that the profile remembers is repeated, of mappings that are gone too. `since`: when a restatement
+    began; nothing in it is to look older. Within the route's `doubt` an id without an entry is restated as well.
     """
-    batch = asked in ("batch", "resync")
+    batch = asked in ("batch", "resync", "restate")
     ones = _ones(route, profile)
     active = {state.alias for state in ones}
     if not route.samples(profile.uuid):
         ones = []
     destination = route.destination
-    current = _current_ids(route, profile)
+    current = current_ids(route, profile)
     arriving = {(partner.dpid, partner.id) for partner in profile.ids if partner.arriving}
     gone = [key for key in ledger if key not in current and key not in arriving and key[0] >= 0]
     partner_ids = (
@@ -70,11 +72,14 @@ def tellings(
         entry = ledger.get((dpid, partner_id))
         holding: set[str] = active if present else set()
         zeros: list[SegmentState] = []
+        restated = asked == "restate" or (entry is None and route.doubt > 0)
         if destination.supports_unsegment:
-            zeros = _zeros(route, profile, entry, holding, uncertain=uncertain, batch=batch)
+            zeros = _zeros(
+                route, profile, entry, holding, uncertain=uncertain, batch=batch, restated=restated
+            )
         states = (*ones, *zeros) if present else tuple(zeros)
         dropped: tuple[str, ...] = ()
-        if asked == "catch_up":
+        if asked == "catch_up" and not restated:
             states = _unacknowledged(states, entry or _NOTHING_TOLD)
         if batch and entry is not None:
             if asked == "batch":
@@ -85,9 +90,13 @@ def tellings(
         stamp = entry.stamp if entry is not None else 0
         if uncertain:  # what a crash has hidden was true by then
             stamp = max(stamp, profile.evaluated)
+        if restated:
+            stamp = max(stamp, since, route.doubt)
         if stamp and states and min([state.verified_ts for state in states]) < stamp:
-            told = entry.told if entry is not None else {}
-            states = tuple([_not_before(state, told, stamp, uncertain=uncertain) for state in states])
+            told = entry.told if entry is not None and not restated else {}
+            states = tuple(
+                [_not_before(state, told, stamp, uncertain=uncertain or restated) for state in states]
+            )
         user = UserEntry(uuid_on_the_wire(profile.uuid), partner_id, tuple(profile.regions), states)
         told_1 = tuple([state.alias for state in states if state.active])
         told_0 = tuple([state.alias for state in states if not state.active]) if zeros else ()
@@ -164,7 +173,7 @@ def _not_before(state: SegmentState, told: Mapping[str, int], stamp: int, *, unc
     return msgspec.structs.replace(state, verified_ts=stamp)
 
 
-def _current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
+def current_ids(route: Route, profile: Profile) -> dict[tuple[int, str], None]:
     """The partner ids this destination takes, in the order of its `user_dpids`; 0 is the UUID itself, which
     the home of a person has none of.
     """
@@ -186,6 +195,7 @@ def _zeros(
     *,
     uncertain: bool,
     batch: bool,
+    restated: bool,
 ) -> list[SegmentState]:
     lost: dict[str, None] = {}
     silent = route.destination.on_unmap == "silent" and not profile.opted_out
@@ -202,6 +212,10 @@ def _zeros(
             lost.update(
                 (alias, None) for alias, number in route.retired.items() if number in profile.segments
             )
+    if restated:
+        lost.update(dict.fromkeys(route.segment_of))
+        if not silent:
+            lost.update(dict.fromkeys(route.retired))
     if not lost:
         return []
     return [

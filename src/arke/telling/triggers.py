@@ -33,7 +33,8 @@ def destinations_to_tell(
 
     A gain or a loss tells every destination mapped to that segment. A changed mapping, a changed partner id
     and three quiet days tell those that the device has something to say to: it is in a mapped segment, or
-    was sent before. What changed unseen waits for the batch or for this moment, whichever comes first.
+    was sent before. What changed unseen waits for the batch or for this moment, whichever comes first. After a
+    restore a destination may know an id that is new here, so it hears of each.
     """
     told: set[int] = set()
     catch_up: set[int] = set()
@@ -41,9 +42,15 @@ def destinations_to_tell(
         told.update(routing.by_segment.get(change.segment, ()))
     for dpid in changed_dpids:
         for destination_id in routing.by_dpid.get(dpid, ()):
-            if destination_id in profile.sends or _in_mapped_segment(routing, profile, destination_id):
+            if (
+                routing.doubted
+                or destination_id in profile.sends
+                or _in_mapped_segment(routing, profile, destination_id)
+            ):
                 told.add(destination_id)
     if profile.routing_mark != routing.mark:
+        if routing.doubted and not profile.routing_mark:  # a new device: its UUID is an id, too
+            told.update(routing.by_dpid.get(0, ()))
         told.update(_never_told(routing, profile))
         told.update(number for number in ledgered if number not in profile.sends and routing.tells(number))
         profile.routing_mark = routing.mark

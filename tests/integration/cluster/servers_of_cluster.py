@@ -75,6 +75,7 @@ INSERT INTO batch VALUES ({0}, 1, 2, 'batch');
 INSERT INTO ledger VALUES ({0}, 1, 1, 12345, 'p-ü"\\', 'entry');
 INSERT INTO owed VALUES ({0}, 1, 2, 3, 4, 'timeout', 1, 1.5, 9, 0, true);
 INSERT INTO counted_event VALUES ({0}, 1, 77, 5);
-INSERT INTO realised_trait VALUES ({0}, 5, 6)
+INSERT INTO realised_trait VALUES ({0}, 5, 6);
+INSERT INTO segment_size VALUES ({0}, 7, 8)
 """
 """Something in each table of a shard."""

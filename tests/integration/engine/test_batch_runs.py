@@ -504,7 +504,7 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
         profile.segments[TOLD] = msgspec.structs.replace(profile.segments[TOLD], status=0, reason="ttl")
         mark = profile.sends[DESTINATION]
         profile.sends[DESTINATION] = msgspec.structs.replace(mark, untold=True)
-        await shard._write(store.commit, GroupWrites(profiles={uid: profile}))
+        await shard._write(store.commit, GroupWrites(profiles={uid: profile}, sizes={TOLD: -1}))
 
     async def work() -> None:
         store, poster = open_store(tmp_path), BatchPoster()

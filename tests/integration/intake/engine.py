@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UUID = "12345678901234567890123456789012345678"
 FRESH = "00000000000000000000000000000000000042"
 SECRET = "arke_good"
+PAGE_KEY = "arke_in_a_page"
 
 
 class RecordingEngine:
@@ -112,8 +113,10 @@ class RecordingEngine:
     async def authorize(self, token: str | None, scope: str) -> None:
         if token is None:
             raise Unauthorized("a token is needed")
+        if token == PAGE_KEY and scope == "browser":
+            return
         if token != SECRET or scope != "ingest":
-            raise Unauthorized("not this one", forbidden=token == "arke_reader")
+            raise Unauthorized("not this one", forbidden=token in ("arke_reader", PAGE_KEY))
 
     def ready(self) -> bool:
         return self.is_ready

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arke.api.app import api_app
-from arke.api.endpoint import Endpoint, Stream
+from arke.api.endpoint import AnyEndpoint
 from arke.api.table import ENDPOINTS
 from arke.errors import Unauthorized
 
@@ -38,7 +38,7 @@ class Untouchable:
     ids=lambda one: f"{one.method} {one.path}",
 )
 def test_an_endpoint_asks_for_its_scope_first(
-    endpoint: Endpoint[Any, Any, Any] | Stream[Any, Any, Any],
+    endpoint: AnyEndpoint,
 ) -> None:
     spy: Any = Spy()
     operations: Any = Untouchable()

@@ -76,7 +76,7 @@ def test_what_is_mapped_now() -> None:
     ).routes[1]
     assert route.aliases_of == {30: ((0, "thirty"),), 10: ((2, "10"),)}
     assert route.segment_of == {"thirty": 30, "10": 10}
-    assert route.frozen == {"20"}
+    assert route.frozen == {"20": 20}
 
 
 def test_destinations_that_take_no_real_time_are_not_set_off() -> None:

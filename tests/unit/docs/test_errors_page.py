@@ -10,7 +10,7 @@ import pytest
 
 import arke
 from arke.delivery.https import failure
-from arke.errors import FORBIDDEN, ArkeError, InvalidInput, Unauthorized, Unavailable
+from arke.errors import FORBIDDEN, ArkeError, InvalidInput, NotFound, Unauthorized, Unavailable
 from unit.docs.pages import ROOT, code, page, rows, section
 
 PAGE = page("errors.md")
@@ -44,7 +44,7 @@ def test_an_error_has_the_exit_code_and_status_the_page_tells(error: type[ArkeEr
     assert told[4] == ", ".join(str(status) for status in statuses)
     assert error.exit_code == (2 if issubclass(error, InvalidInput | Unauthorized) else 1)
     if issubclass(error, InvalidInput):
-        assert error.status == 400
+        assert error.status == (404 if issubclass(error, NotFound) else 400)
     elif issubclass(error, Unavailable):
         assert error.status == 503
 

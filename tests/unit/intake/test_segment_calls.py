@@ -9,7 +9,8 @@ import pytest
 
 from arke.domain.event import DeclaredId
 from arke.errors import EventError
-from arke.intake.segment import MappedCall, SegmentRules, parse_call
+from arke.intake.segment import MappedCall, parse_call
+from arke.intake.settings import SegmentRules
 from unit.intake.directory import Directory
 
 NOW = 1_800_000_000
@@ -39,7 +40,7 @@ def test_a_track_call_in_full() -> None:
         "properties": {"price": 12.0, "cart": {"items": 2}, "tags": ["a", "b"], "none": None},
         "context": {"device": {"advertisingId": "7A3CBEA0-BDF5-11E4-8DFC-AA07A5B093DB"}},
     }
-    event, left = mapped(call)
+    event, left, _ = mapped(call)
     assert event.ids == (
         DeclaredId(ANONYMOUS, "a1"),
         DeclaredId(IDFA, "7A3CBEA0-BDF5-11E4-8DFC-AA07A5B093DB"),
@@ -77,7 +78,7 @@ def test_each_type_says_what_is_its_own() -> None:
 
 
 def test_an_alias_joins_two_ids() -> None:
-    event, _ = mapped({"type": "alias", "previousId": "a1", "userId": "u1"})
+    event = mapped({"type": "alias", "previousId": "a1", "userId": "u1"}).event
     assert event.ids == (DeclaredId(ANONYMOUS, "a1"), DeclaredId(USER, "u1", 1))
 
 

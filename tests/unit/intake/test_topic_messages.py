@@ -7,12 +7,10 @@ import json
 import pytest
 
 from arke.errors import EventError
-from arke.intake.segment import SegmentRules
+from arke.intake.figures import LEFT_NAME_CHARS, MAX_LEFT_NAMES, OTHER
+from arke.intake.settings import SegmentRules
 from arke.intake.topic_messages import (
-    LEFT_NAME_CHARS,
     MAX_EVENTS,
-    MAX_LEFT_NAMES,
-    OTHER,
     ArkeFormat,
     SegmentFormat,
     events_in,

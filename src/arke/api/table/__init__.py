@@ -4,17 +4,51 @@ reference follow.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from arke.api.table import batches, callers, catalog, files, people, privacy, sources, state, undelivered
+from arke.api.table import (
+    batches,
+    callers,
+    catalog,
+    destinations,
+    files,
+    history,
+    people,
+    privacy,
+    reconciliation,
+    schema,
+    segments,
+    sizes,
+    sources,
+    state,
+    undelivered,
+)
 
 if TYPE_CHECKING:
-    from arke.api.endpoint import Endpoint, Stream
+    from arke.api.endpoint import AnyEndpoint
 
-ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = (
+ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     state.STATUS,
+    state.ATTENTION,
+    state.INSTALLATION,
+    state.SHARDS,
+    history.READ_HISTORY,
     sources.REFUSED_OF_SOURCES,
+    segments.LIST_SEGMENTS,
+    segments.SHOW_SEGMENT,
+    destinations.LIST_DESTINATIONS,
+    destinations.SHOW_DESTINATION,
+    destinations.LIST_MAPPINGS,
+    destinations.PREVIEW,
+    destinations.SEND_TEST,
     people.EXPLAIN,
+    sizes.SIZES,
+    reconciliation.STATEMENT,
+    reconciliation.COUNT,
+    reconciliation.SHOW_COUNT,
+    reconciliation.SAMPLES,
+    reconciliation.FUNNEL,
+    reconciliation.OVERLAP,
     people.LIVE,
     undelivered.UNDELIVERED,
     undelivered.REFUSALS,
@@ -23,10 +57,18 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     batches.RUN_BATCH,
     batches.SHOW_BATCH,
     batches.RESYNC,
+    catalog.SHOW,
+    catalog.TEXT,
+    catalog.LIST_VERSIONS,
+    catalog.SHOW_VERSION,
+    catalog.DIFF,
+    catalog.VALIDATE,
     catalog.ESTIMATE,
     catalog.APPLY,
     catalog.ROLLBACK,
     files.SEND_FILE,
+    files.LIST_FILES,
+    files.LIST_WAITING,
     files.SHOW_FILE,
     privacy.ACCESS,
     privacy.REQUEST_PRIVACY,
@@ -37,8 +79,10 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any] | Stream[Any, Any, Any], ...]] = 
     callers.CREATE_TOKEN,
     callers.REVOKE_TOKEN,
     callers.AUDIT,
+    state.SETTINGS,
     callers.SIGN_IN_LINK,
     state.METRICS,
     state.ALIVE,
     state.READY,
+    *schema.described(lambda: ENDPOINTS),
 )

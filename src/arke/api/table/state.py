@@ -8,6 +8,9 @@ import msgspec
 
 from arke import __version__
 from arke.api.endpoint import NO_BODY, Asked, Endpoint, Nothing
+from arke.operations.attention import Notice, notices
+from arke.operations.installation import Installation, ShardFacts
+from arke.operations.settings import OptionShown
 from arke.operations.status import Status
 
 if TYPE_CHECKING:
@@ -30,9 +33,7 @@ class Ready(msgspec.Struct, frozen=True):
 async def _metrics(operations: Operations, asked: Asked[Nothing, None]) -> bytes:
     from arke.api.metrics import render_metrics
 
-    own = await operations.status.own()
-    status = own.status if own is not None else await operations.status.read()
-    return render_metrics(status, asked.refused or {}, own)
+    return render_metrics(await operations.status.scrape(), asked.doors)
 
 
 async def _alive(_: Operations, __: Asked[Nothing, None]) -> Alive:
@@ -55,6 +56,46 @@ STATUS: Final = Endpoint(
 )
 
 
+async def _attention(operations: Operations, _: Asked[Nothing, None]) -> list[Notice]:
+    return notices(await operations.status.read())
+
+
+ATTENTION: Final = Endpoint(
+    method="GET",
+    path="/v1/attention",
+    scope="read",
+    summary="What somebody should look at, worst first, in words.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[Notice],
+    run=_attention,
+)
+
+
+INSTALLATION: Final = Endpoint(
+    method="GET",
+    path="/v1/installation",
+    scope="read",
+    summary="What runs here: versions, files of the stores, what the doors turned away.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=Installation,
+    run=lambda on, _: on.installation.read(),
+)
+
+
+SHARDS: Final = Endpoint(
+    method="GET",
+    path="/v1/shards",
+    scope="read",
+    summary="The figures of every shard, also of those that do not answer.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[ShardFacts],
+    run=lambda on, _: on.installation.shards(),
+)
+
+
 METRICS: Final = Endpoint(
     method="GET",
     path="/metrics",
@@ -64,6 +105,7 @@ METRICS: Final = Endpoint(
     body=NO_BODY,
     answer=bytes,
     media="text/plain; version=0.0.4",
+    encoded=bytes,
     run=_metrics,
 )
 
@@ -91,4 +133,20 @@ READY: Final = Endpoint(
     otherwise=lambda answer: not answer.ready,
     status_otherwise=503,
     run=_ready,
+)
+
+
+async def _settings(operations: Operations, _: Asked[Nothing, None]) -> list[OptionShown]:
+    return operations.settings.every()
+
+
+SETTINGS: Final = Endpoint(
+    method="GET",
+    path="/v1/settings",
+    scope="operate",
+    summary="The settings in force, without secrets.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[OptionShown],
+    run=_settings,
 )

@@ -1,4 +1,4 @@
-"""The engine itself: shards, queues, versions, doors."""
+"""The engine itself: shards, queues, stores, nodes, doors, versions, settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.console.page import Ask, Page
+from arke.operations.installation import Installation, ShardFacts
 from arke.operations.status import Status
 
 if TYPE_CHECKING:
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
 
 
 class System(msgspec.Struct, frozen=True):
-    """What the system page shows."""
+    """What the page shows."""
 
     status: Status
+    installation: Installation
+    shards: list[ShardFacts]
+    stored_bytes: int
 
 
 async def system(ask: Ask[Nothing]) -> System:
-    return System(await ask.on.status.read())
+    installation = await ask.on.installation.read()
+    return System(
+        status=await ask.on.status.read(),
+        installation=installation,
+        shards=await ask.on.installation.shards(),
+        stored_bytes=sum(file.bytes for file in installation.files),
+    )
 
 
 PAGE: Final = Page(

@@ -1,5 +1,6 @@
 // What happens, as it happens: a list that is fed by server-sent events, each of them a piece of HTML that the engine
-// made. Without scripts the list stays as it was loaded.
+// made. A piece with `data-into` takes the place of what stands in the element of that id. Without scripts the list stays
+// as it was loaded.
 "use strict";
 
 const NEWEST = 200;
@@ -11,7 +12,12 @@ function follow(list) {
   function open() {
     source = new EventSource(list.dataset.feed);
     source.onmessage = (event) => {
-      list.insertAdjacentHTML("afterbegin", event.data);
+      const made = document.createElement("template");
+      made.innerHTML = event.data;
+      for (const piece of made.content.querySelectorAll("[data-into]")) {
+        document.getElementById(piece.dataset.into).replaceChildren(piece);
+      }
+      list.prepend(made.content);
       while (list.children.length > NEWEST) list.lastElementChild.remove();
     };
   }

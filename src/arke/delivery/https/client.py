@@ -128,6 +128,7 @@ class HttpsClient:
             body=outcome.body,
             truncated=outcome.truncated,
             sloppy=outcome.sloppy,
+            start=outcome.start,
         )
 
     async def connect(

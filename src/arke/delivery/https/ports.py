@@ -45,7 +45,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is a sentence for people and holds neither secrets nor anything the peer sent. `sent` says whether a
     request was handed to the wire. `peer` is the address that was dialled. `truncated` means that the body
     exceeded the limit of the request and was not read further; `sloppy`, that it was not well-formed.
-    `token_refusal` is there where the token server refused; then `body` is what it answered.
+    `token_refusal` is there where the token server refused; then `body` is what it answered. `start` are the bytes
+    that the answer began with, its head among them.
     """
 
     status: int | None = None
@@ -61,6 +62,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     truncated: bool = False
     sloppy: bool = False
     token_refusal: TokenRefusal | None = None
+    start: bytes = b""
 
     @property
     def code(self) -> str:

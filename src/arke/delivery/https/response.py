@@ -20,7 +20,8 @@ _NOTED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"ke
 
 class Response(msgspec.Struct, frozen=True, gc=False):
     """One response as far as it was read. `reusable`: the connection may carry another request. `sloppy`: it was
-    not well-formed, and its status was understood all the same.
+    not well-formed, and its status was understood all the same. `start`: the bytes that it began with, its head
+    among them.
     """
 
     status: int
@@ -30,6 +31,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     retry_after: bytes | None
     keep_alive: bytes | None
     sloppy: bool = False
+    start: bytes = b""
 
 
 class ResponseReader:
@@ -156,6 +158,7 @@ class ResponseReader:
             noted.get(b"retry-after") if noted else None,
             noted.get(b"keep-alive") if noted else None,
             self._sloppy,
+            self._raw,
         )
 
     # --- called by the parser; names are its own ---

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from arke.clock import SystemEntropy, new_uuid
+from arke.clock import SystemEntropy
+from arke.delivery.made_up import made_up
 
 if TYPE_CHECKING:
     from arke.receiver.probe.target import ProbeTarget
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_ADVERTISING_DPIDS: Final = frozenset({20914, 20915})
 _ONE_MESSAGE: Final = 10
 
 
@@ -80,13 +79,8 @@ class ProbeMessages:
         )
 
     def _user(self, number: int) -> ProbeUser:
-        device = new_uuid(SystemEntropy())
-        if self._target.user_dpid == 0:
-            return ProbeUser(device, device)
-        if self._target.user_dpid in _ADVERTISING_DPIDS:
-            text = str(uuid.uuid4())
-            return ProbeUser(device, text.upper() if self._target.user_dpid == 20915 else text)
-        return ProbeUser(device, f"arke-probe-{self._run}-{number}")
+        label = f"arke-probe-{self._run}-{number}"
+        return ProbeUser(*made_up(self._target.user_dpid, label, SystemEntropy()))
 
 
 def wire_date(at_s: float) -> str:

@@ -8,6 +8,7 @@ from arke.shard.commands import (
     Adopt,
     Backfill,
     BeginBatch,
+    CountMembers,
     Erase,
     Forget,
     Join,
@@ -46,6 +47,7 @@ HANDLERS: dict[type[Command], Callable[..., Any]] = {
     Replay: lanes.replay,
     Sweep: walks.sweep,
     Backfill: walks.backfill,
+    CountMembers: walks.count_members,
     BeginBatch: lanes.begin_batch,
     RecordDeliveries: lanes.report,
 }

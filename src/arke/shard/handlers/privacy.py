@@ -123,6 +123,7 @@ def erase(group: Group, command: Erase) -> Result:
         if profile.bar is not None:
             group.writes.profiles[uid].bar = Bar(profile.bar.edition, erased=True)
     else:
+        group.sizes.leave(uid, profile)
         group.writes.profiles.pop(uid, None)
         group.writes.erased.append(uid)
         if profile.bar is not None:

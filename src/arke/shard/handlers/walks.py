@@ -8,11 +8,12 @@ from arke.domain.profile import NEVER
 from arke.domain.traces import is_trace
 from arke.evaluation.evaluate import pass_time
 from arke.shard.commands import Evaluated
+from arke.shard.sizes import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.shard.commands import Backfill, Result, Sweep
+    from arke.shard.commands import Backfill, CountMembers, Result, Sweep
     from arke.shard.group import Group
 
 
@@ -33,6 +34,22 @@ def backfill(group: Group, command: Backfill) -> Result:
     end = len(uids) < command.limit
     group.writes.backfill_position = (command.fingerprint, None if end else uids[-1])
     return walked
+
+
+def count_members(group: Group, command: CountMembers) -> Result:
+    sizes = group.sizes
+    if command.after != sizes.counted_to:
+        return Evaluated(0, 0)  # asked once more
+    uids = group.loaded.walked[command.after, command.limit]
+    end = len(uids) < command.limit
+    to = ALL if end else uids[-1]
+    # With those that this group has stored on the way, which no page had.
+    new = [uid for uid in group.loaded.fresh if command.after < uid <= to and uid in group.writes.profiles]
+    found = group.known([*uids, *new])
+    for uid in group.writes.erased:
+        found.pop(uid, None)
+    sizes.walk(found, to)
+    return Evaluated(len(uids), to)
 
 
 def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Evaluated:

@@ -6,6 +6,7 @@ are in `identities.py`, that of data files in `files.py`.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from arke.domain.identity import IdKey
     from arke.domain.token import Token
     from arke.storage.ports.files import FileStore
+    from arke.storage.ports.history import HistoryStore
     from arke.storage.ports.identities import Identities, SuppressionList
     from arke.storage.ports.sources import SourceStore
 
@@ -79,6 +81,15 @@ class StoredCatalog(msgspec.Struct, frozen=True):
     note: str
     retired: dict[int, dict[str, int]] = {}
 
+    @property
+    def tag(self) -> str:
+        """Names this catalog alone: a version that an older state had, which came back, may have been another."""
+        return f"{self.version}-{hashlib.blake2b(self.body, digest_size=8).hexdigest()}"
+
+
+NO_CATALOG_TAG: Final = "0"
+"""Names that there is none yet."""
+
 
 def already_applied(version: int) -> CatalogChanged:
     """What a store raises for a version that it has."""
@@ -98,8 +109,8 @@ class Catalogs(Protocol):
         """The version of the newest one, 0 where there is none. Cheap: the body is not read."""
         ...
 
-    async def versions(self) -> list[tuple[int, int, str]]:
-        """(version, at, note) of every catalog, newest first."""
+    async def versions(self, before: int, limit: int) -> list[tuple[int, int, str]]:
+        """(version, at, note) of at most `limit` catalogs with a version < before, newest first."""
         ...
 
     async def add(self, stored: StoredCatalog) -> None:
@@ -261,6 +272,9 @@ class Directory(Protocol):
 
     @property
     def sources(self) -> SourceStore: ...
+
+    @property
+    def history(self) -> HistoryStore: ...
 
     @property
     def hashes(self) -> KeyedHash:

@@ -42,6 +42,7 @@ DIRECTORY_TABLES: Final[dict[str, Columns]] = {
     "source_refused": (
         *("number", "source", "topic", "partition", "position", "item", "at", "code", "message"),
     ),
+    "history": ("kind", "number", "grain", "begins", "body"),
 }
 """What is copied of the directory, row by row, in this order."""
 
@@ -60,18 +61,24 @@ SHARD_TABLES: Final[dict[str, Columns]] = {
 shard of the cluster gets the records of its devices under their positions; the last three go to each.
 """
 
+COUNTED_ANEW: Final = frozenset({"segment_size"})
+"""Tables of a shard that its profiles make: whoever gets them counts anew."""
+
 DIRECTORY_META: Final = {
     "hash_key": "taken over: the suppression list and the audit's seals are made with it",
     "audit_end": "taken over",
     "shards": "the cluster's own number stays",
     "compact_due": "what was deleted is not copied",
     "tried": "a trial write",
+    "restored": "when it came out of a backup: the audit says it too",
 }
 SHARD_META: Final = {
     "uid_key": "taken over by each shard that gets its rows: uids and names of events are made with it",
     "refreshed": "taken over by each shard that gets its rows",
     "people": "counted anew, as profiles are",
+    "counted_to": "members are counted anew, by each shard that gets its rows",
     "taken": "a position in the log of an engine that has stopped",
+    "restored": "what destinations were told before it came out of a backup is restated before it moves in",
 }
 """What becomes of each key of the tables `meta`."""
 

@@ -32,6 +32,7 @@ class NodeFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     overloaded: int = 0
     refused_by_code: dict[str, int] = {}
     ids_dropped: dict[str, int] = {}
+    parts_left: dict[str, int] = {}
     takeovers_refused: int = 0
     privacy_requests_large: int = 0
     loading: LoadingFile | None = None

@@ -131,6 +131,10 @@ class GroupWrites(msgspec.Struct):
     """Devices whose events are forgotten, and nothing else; those that are erased need not be among them."""
     realised: dict[int, int] = {}
     """Traits that were realised for the first time, with the mark of their rules (`CompiledCatalog.rule_marks`)."""
+    sizes: dict[int, int] = {}
+    """By how many members segments grow, those that do not left out."""
+    counted_to: int | None = None
+    """Up to which uid all members are counted from now on."""
     taken: int | None = None
     """The number in the log up to which sightings are in the store. Alone it is not worth a commit: what changed
     nothing changes nothing when it is taken again.
@@ -155,6 +159,8 @@ class GroupWrites(msgspec.Struct):
             or self.counted
             or self.uncounted
             or self.realised
+            or self.sizes
+            or self.counted_to is not None
         )
 
 
@@ -284,12 +290,29 @@ class TraitReader(Protocol):
         ...
 
 
-class ShardReader(LaneReader, BatchReader, WalkReader, TraitReader, Protocol):
+class SizeReader(Protocol):
+    """How many members segments have; see `GroupWrites.sizes`."""
+
+    async def segment_sizes(self, segments: Sequence[int] | None) -> dict[int, int]:
+        """Of these segments, or of all, those that were ever in somebody's profile."""
+        ...
+
+    async def members_counted_to(self) -> int | None:
+        """See `GroupWrites.counted_to`; None: nobody is counted."""
+        ...
+
+
+class ShardReader(LaneReader, BatchReader, WalkReader, TraitReader, SizeReader, Protocol):
     """Everything that is read beside the groups."""
 
 
 class ShardStore(ShardReader, Protocol):
     """One shard's store: one writer, group by group."""
+
+    @property
+    def restored(self) -> int:
+        """When it came out of a backup, in epoch seconds; 0: never."""
+        ...
 
     def hash_of(self, text: str) -> str:
         """A keyed hash, for what must be recognised and not be kept. Pure."""

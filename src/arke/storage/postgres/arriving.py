@@ -35,6 +35,7 @@ OWN_TABLES: Final = {
     "audit_end": "taken over",
     "shard_map": "where its shards are is the cluster's",
     "shard": "keys, counts, the journal's end and the backfill are taken over; positions in the log stay",
+    "segment_size": "members are counted anew",
     "node": "nodes say it themselves",
     "leader": "nodes say it themselves",
     "worker": "workers say it themselves",
@@ -138,7 +139,7 @@ class ArrivingCluster:
             raise
 
     def _empty(self) -> None:
-        for table in TABLES:
+        for table in (*TABLES, "segment_size"):
             _execute(self._connection, _of("empty", table))
         self._connection.execute(SQL["stand_empty"])
 

@@ -10,6 +10,7 @@ from arke.storage.postgres.arriving import check_whole
 from arke.storage.postgres.audit import PostgresAudit
 from arke.storage.postgres.database import CONNECTIONS, Database, fetched, queries, transaction
 from arke.storage.postgres.files import PostgresFiles
+from arke.storage.postgres.history import PostgresHistory
 from arke.storage.postgres.identities import PostgresIdentities
 from arke.storage.postgres.records import PostgresCatalogs, PostgresRequests, PostgresRuns, PostgresTokens
 from arke.storage.postgres.remains import Remains
@@ -53,6 +54,7 @@ class PostgresDirectory:
         self.uploads = PostgresUploads(database)
         self.audit = PostgresAudit(database, key)
         self.sources = PostgresSources(database)
+        self.history = PostgresHistory(database)
 
     def _opened(self, connection: Connection) -> tuple[bytes, int]:
         check(connection, self._name)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SQL = queries("shard_move")
 TABLES: Final = (
     "shard", "profile", "due", "journal", "cursor", "batch", "ledger", "owed", "counted_event", "realised_trait",
+    "segment_size",
 )  # fmt: skip
 """What a shard has on its server; all else is the directory's."""
 DELETE: Final = sql.SQL("DELETE FROM {} WHERE shard = %s")

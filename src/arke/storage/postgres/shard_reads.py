@@ -89,6 +89,11 @@ class ShardReads:
     def realised_traits(self, connection: Connection) -> dict[int, int]:
         return dict(self._ask(connection, "realised_traits"))
 
+    def segment_sizes(self, connection: Connection, segments: Sequence[int] | None) -> dict[int, int]:
+        if segments is None:
+            return dict(self._ask(connection, "all_segment_sizes"))
+        return dict(self._ask(connection, "segment_sizes", list(segments)))
+
     # --- pages ------------------------------------------------------------------------------------------
 
     def _owed_page(self, connection: Connection, asked: OwedPage) -> Cursor:
@@ -146,6 +151,9 @@ class ShardReads:
 
     def next_due(self, connection: Connection) -> int | None:
         return _first(self._ask(connection, "next_due"))
+
+    def counted_to(self, connection: Connection) -> int | None:
+        return _first(self._ask(connection, "counted_to"))
 
     def backfill_position(self, connection: Connection) -> tuple[int, int | None] | None:
         for (value,) in self._ask(connection, "backfill_position"):

@@ -76,6 +76,11 @@ class PostgresShardStore:
         """When ownership was last proved, on the monotonic clock, as of before the proof was asked for."""
         return self._hold.proved_at
 
+    @property
+    def restored(self) -> int:
+        """What a cluster is restored from says it by itself: see docs/operations/cluster.md."""
+        return 0
+
     # --- the writer's side ------------------------------------------------------------------------------
 
     def hash_of(self, text: str) -> str:
@@ -208,6 +213,12 @@ class PostgresShardStore:
 
     async def realised_traits(self) -> dict[int, int]:
         return await self._read(self._reads.realised_traits)
+
+    async def segment_sizes(self, segments: Sequence[int] | None) -> dict[int, int]:
+        return await self._read(self._reads.segment_sizes, segments)
+
+    async def members_counted_to(self) -> int | None:
+        return await self._read(self._reads.counted_to)
 
     async def count_profiles(self) -> int:
         return self._hold.standing.profiles

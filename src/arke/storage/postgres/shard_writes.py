@@ -61,7 +61,15 @@ class ShardCommit(msgspec.Struct, frozen=True):
     def rows(self) -> int:
         """About how many rows it writes."""
         writes = self.writes
-        written = (writes.profiles, writes.ledger, writes.owed, writes.wakes, writes.counted, writes.in_hand)
+        written = (
+            writes.profiles,
+            writes.ledger,
+            writes.owed,
+            writes.wakes,
+            writes.counted,
+            writes.in_hand,
+            writes.sizes,
+        )
         gone = (writes.forgotten, writes.no_longer_owed, writes.overwritten, writes.erased)
         return sum(map(len, (*written, *gone)))
 
@@ -144,6 +152,7 @@ def _step(one: _Prepared) -> dict[str, Any]:
         "profiles": after.profiles - before.profiles,
         "people": after.people - before.people,
         "refreshed": b"" if refreshed is None else _encode(refreshed),
+        "counted_to": commit.writes.counted_to,
         "first": min((record.seq for record in journal), default=0),
         "last": after.last_seq,
     }
@@ -196,6 +205,8 @@ def _collect(inserts: _Inserts, commit: ShardCommit) -> None:
         uid_of = commit.hashes.uid
         counted = {(uid, uid_of(event)): at for uid, event, at in writes.counted}
         inserts.add("put_counted_events", shard, *_columns((*key, at) for key, at in counted.items()))
+    if writes.sizes:
+        inserts.add("grow_segments", shard, *_columns(sorted(writes.sizes.items())))
     if writes.realised:
         inserts.add("put_realised_traits", shard, *_columns(writes.realised.items()))
 

@@ -86,6 +86,16 @@ def compact(connection: apsw.Connection, path: Path | str) -> bool:
     return row is not None and row[0] == 0
 
 
+RESTORED = "restored"
+"""Key of the table `meta`: when the file came out of a backup, in epoch seconds."""
+
+
+def restored_at(connection: apsw.Connection) -> int:
+    """0: never."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (RESTORED,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 class FileLock:
     """One writer a file, across processes: whoever comes second waits for the first to finish its work.
 

@@ -20,6 +20,7 @@ from arke.storage.sqlite.connection import (
     transaction,
 )
 from arke.storage.sqlite.files import SqliteFiles
+from arke.storage.sqlite.history import SqliteHistory
 from arke.storage.sqlite.identities import SqliteIdentities, SqliteSuppression
 from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
@@ -74,6 +75,7 @@ class SqliteDirectory:
         self.tokens = SqliteTokens(database)
         self.audit = SqliteAudit(database, stored_key)
         self.sources = SqliteSources(database)
+        self.history = SqliteHistory(database)
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._database.connection, self._database.where):

@@ -10,7 +10,7 @@ import msgspec
 
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, NotFound
 from arke.storage.ports.directory import (
     BATCH_RUNS_KEPT,
     AuditEnd,
@@ -125,8 +125,9 @@ class SqliteCatalogs:
         row = self._database.row(CATALOGS["newest_version"])
         return 0 if row is None else int(row[0])
 
-    async def versions(self) -> list[tuple[int, int, str]]:
-        return [(version, at, note) for version, at, note in self._database.rows(CATALOGS["versions"])]
+    async def versions(self, before: int, limit: int) -> list[tuple[int, int, str]]:
+        found = self._database.rows(CATALOGS["versions"], (before, limit))
+        return [(version, at, note) for version, at, note in found]
 
     async def add(self, stored: StoredCatalog) -> None:
         versions, retired = msgspec.json.encode(stored.mapping_versions), msgspec.json.encode(stored.retired)
@@ -280,7 +281,7 @@ class SqliteTokens:
         run = self._database.connection.execute
         row = run(TOKENS["get"], (token_id,)).fetchone()
         if row is None:
-            raise InvalidInput(f"there is no token {token_id!r}: `arke token list` shows them")
+            raise NotFound(f"there is no token {token_id!r}: `arke token list` shows them")
         token = _decode_token(row[0])
         if token.revoked is None:
             token = msgspec.structs.replace(token, revoked=at)

@@ -108,6 +108,14 @@ class ShardReads:
     def realised_traits(self) -> dict[int, int]:
         return dict(self._rows("realised_traits"))
 
+    def segment_sizes(self, segments: Sequence[int] | None) -> dict[int, int]:
+        if segments is None:
+            return dict(self._rows("all_segment_sizes"))
+        sql = SQL["segment_sizes"].replace("{segments}", ",".join(map(str, segments)))
+        with store_errors(self._where):
+            found: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+        return dict(found)
+
     # --- pages ------------------------------------------------------------------------------------------
 
     def owed_page(self, destination: int | None, after: tuple[int, int], limit: int) -> list[Owed]:
@@ -184,6 +192,11 @@ class ShardReads:
         for (number,) in self._rows("taken"):
             return int(number)
         return 0
+
+    def counted_to(self) -> int | None:
+        for (uid,) in self._rows("counted_to"):
+            return int(uid)
+        return None
 
     def backfill_position(self) -> tuple[int, int | None] | None:
         for (value,) in self._rows("backfill_position"):

@@ -92,6 +92,10 @@ class ShardWrites:
         self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
+        if writes.sizes:
+            self._put("grow_segments", sorted(writes.sizes.items()))
+        if writes.counted_to is not None:
+            self._connection.execute(SQL["put_counted_to"], (writes.counted_to,))
         if writes.backfill_position is not None:
             self._connection.execute(SQL["put_backfill_position"], (_encode(writes.backfill_position),))
 
@@ -152,4 +156,5 @@ def _together(name: str) -> list[tuple[int, str]]:
     return [(size, head + ",".join([marks] * size) + tail) for size in INSERTED_TOGETHER]
 
 
-_TOGETHER: Final = {name: _together(name) for name in ("put_profile", "append_record", "put_ledger_row")}
+_PUT: Final = ("put_profile", "append_record", "put_ledger_row", "grow_segments")
+_TOGETHER: Final = {name: _together(name) for name in _PUT}

@@ -20,6 +20,7 @@ from arke.storage.sqlite.connection import (
     PageMemory,
     compact,
     open_database,
+    restored_at,
     store_errors,
     transaction,
 )
@@ -66,6 +67,7 @@ class SqliteShardStore:
         try:
             self._connection = open_database(path, SHARD, memory)
             self.hashes = KeyedHash(self._stored_key(key))
+            self.restored = restored_at(self._connection)
             self._own = ShardReads(self._connection, str(path), self.hashes)
             self._writes = ShardWrites(self._connection, str(path), self.hashes)
             self._reading = self._connection if path == MEMORY else self._second_connection(memory)
@@ -198,6 +200,12 @@ class SqliteShardStore:
 
     async def realised_traits(self) -> dict[int, int]:
         return self._reads.realised_traits()
+
+    async def segment_sizes(self, segments: Sequence[int] | None) -> dict[int, int]:
+        return self._reads.segment_sizes(segments)
+
+    async def members_counted_to(self) -> int | None:
+        return self._reads.counted_to()
 
     async def count_profiles(self) -> int:
         """Counted when opened and kept from then on: counting rows takes a walk through all of them."""

@@ -35,7 +35,7 @@ FROM unnest(%(shards)s::int[], %(profiles)s::bigint[], %(people)s::bigint[]) AS 
 WHERE shard.shard = s.shard
 
 -- name: stand_empty
-UPDATE shard SET last_seq = 0, refreshed = NULL, profiles = 0, people = 0
+UPDATE shard SET last_seq = 0, refreshed = NULL, profiles = 0, people = 0, counted_to = NULL
 
 -- name: count
 SELECT count(*) FROM {table}

@@ -32,6 +32,7 @@ UPDATE shard SET owner = NULL WHERE shard = %b AND epoch = %b
 WITH cas AS (
   UPDATE shard SET position = %(to)b, commits = commits + 1, profiles = profiles + %(profiles)b,
     people = people + %(people)b, refreshed = coalesce(nullif(%(refreshed)b, ''::bytea), refreshed),
+    counted_to = coalesce(%(counted_to)b::bigint, counted_to),
     proved = clock_timestamp(),
     last_seq = CASE WHEN %(first)b = 0 THEN last_seq WHEN %(first)b > last_seq THEN %(last)b END
   WHERE shard = %(shard)b AND epoch = %(epoch)b AND position = %(position)b AND commits = %(commits)b
@@ -45,10 +46,12 @@ WITH cas AS (
   UPDATE shard SET position = step.position_then, commits = shard.commits + 1,
     profiles = shard.profiles + step.profiles, people = shard.people + step.people,
     refreshed = coalesce(nullif(step.refreshed, ''::bytea), shard.refreshed), proved = clock_timestamp(),
+    counted_to = coalesce(step.counted_to, shard.counted_to),
     last_seq = CASE WHEN step.first = 0 THEN shard.last_seq WHEN step.first > shard.last_seq THEN step.last END
   FROM unnest(%(shard)b::bigint[], %(epoch)b::bigint[], %(position)b::bigint[], %(commits)b::bigint[], %(to)b::bigint[],
-    %(profiles)b::bigint[], %(people)b::bigint[], %(refreshed)b::bytea[], %(first)b::bigint[], %(last)b::bigint[])
-    AS step (shard, epoch, position, commits, position_then, profiles, people, refreshed, first, last)
+    %(profiles)b::bigint[], %(people)b::bigint[], %(refreshed)b::bytea[], %(counted_to)b::bigint[],
+    %(first)b::bigint[], %(last)b::bigint[])
+    AS step (shard, epoch, position, commits, position_then, profiles, people, refreshed, counted_to, first, last)
   WHERE shard.shard = step.shard AND shard.epoch = step.epoch AND shard.position = step.position
     AND shard.commits = step.commits
   RETURNING 1
@@ -159,6 +162,19 @@ SELECT k.uid, k.name, c.at FROM unnest(%(uids)b::bigint[], %(names)b::bigint[]) 
 
 -- name: realised_traits
 SELECT trait, rule FROM realised_trait WHERE shard = %b
+
+-- name: segment_sizes
+SELECT segment, members FROM segment_size WHERE shard = %b AND segment = ANY(%b::bigint[])
+
+-- name: all_segment_sizes
+SELECT segment, members FROM segment_size WHERE shard = %b
+
+-- name: counted_to
+SELECT counted_to FROM shard WHERE shard = %b
+
+-- name: grow_segments
+INSERT INTO segment_size SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])
+ON CONFLICT (shard, segment) DO UPDATE SET members = segment_size.members + excluded.members
 
 -- name: put_profiles
 INSERT INTO profile SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])

@@ -10,7 +10,7 @@ SELECT version, at, body, mapping_versions, note, retired FROM catalog ORDER BY 
 SELECT coalesce(max(version), 0) FROM catalog
 
 -- name: versions
-SELECT version, at, note FROM catalog ORDER BY version DESC
+SELECT version, at, note FROM catalog WHERE version < ? ORDER BY version DESC LIMIT ?
 
 -- name: add
 INSERT INTO catalog VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING version

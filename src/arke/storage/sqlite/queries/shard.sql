@@ -1,4 +1,4 @@
--- What a shard reads and writes. `{uids}` stands for a list of integers that is put together for each call;
+-- What a shard reads and writes. `{uids}` and `{segments}` stand for lists of integers that are put together for each call;
 -- a statement that inserts one row is made to insert many (see shard_writes.py).
 
 -- name: profiles
@@ -109,6 +109,21 @@ SELECT trait, rule FROM realised_trait
 
 -- name: put_realised_trait
 INSERT INTO realised_trait VALUES (?, ?) ON CONFLICT (trait) DO UPDATE SET rule = excluded.rule
+
+-- name: segment_sizes
+SELECT segment, members FROM segment_size WHERE segment IN ({segments})
+
+-- name: all_segment_sizes
+SELECT segment, members FROM segment_size
+
+-- name: grow_segments
+INSERT INTO segment_size VALUES (?, ?) ON CONFLICT (segment) DO UPDATE SET members = members + excluded.members
+
+-- name: counted_to
+SELECT value FROM meta WHERE key = 'counted_to'
+
+-- name: put_counted_to
+INSERT INTO meta VALUES ('counted_to', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
 -- name: put_profile
 INSERT INTO profile VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET body = excluded.body

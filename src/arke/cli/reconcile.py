@@ -1,0 +1,107 @@
+"""`arke reconcile`: every user of a segment in exactly one bucket."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from arke.operations.reconciliation import Counting, Statement
+    from arke.shard.tally import Counts
+
+BAR: Final = 30
+"""Characters of a progress bar."""
+REASONS_SHOWN: Final = 5
+"""Of a bucket, the most frequent."""
+
+
+def reconcile(
+    segment: Annotated[int, typer.Argument(metavar="SEGMENT", parser=whole(), help="The segment's id.")],
+    destination: Annotated[int, typer.Argument(metavar="DEST", parser=whole(), help="The destination's id.")],
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="Of a large store: the last count, or a sample. Do not count all."),
+    ] = False,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUCKET", help="Name up to five users of this bucket, instead of the statement."
+        ),
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    json: Json = False,
+) -> None:
+    """Put every user of a segment into exactly one bucket: acknowledged, owed, no partner id, and so on."""
+    import msgspec
+
+    engine = client(data, url, token, config, insecure=insecure)
+    if users is not None:
+        samples = engine.sampled_users(destination, users, segment)
+        if json:
+            sys.stdout.write(msgspec.json.encode(samples).decode() + "\n")
+        else:
+            sys.stdout.write("".join(f"{one}\n" for one in samples.uuids))
+        return
+    statement = engine.reconcile(segment, destination, _show, at_once=at_once)
+    if json:
+        sys.stdout.write(msgspec.json.encode(statement).decode() + "\n")
+        return
+    sys.stdout.write("".join(f"{line}\n" for line in _lines(statement)))
+
+
+def _show(counting: Counting) -> None:
+    if sys.stderr.isatty():
+        bar = "#" * round(counting.share * BAR)
+        end = "" if counting.running else "\n"
+        sys.stderr.write(
+            f"\r\x1b[K[{bar:-<{BAR}}] {counting.share:4.0%} {counting.looked_at:,} of {counting.stored:,}{end}"
+        )
+        sys.stderr.flush()
+    if counting.error is not None:
+        sys.stderr.write(f"not all were counted: {counting.error}\n")
+
+
+def _lines(statement: Statement) -> Iterator[str]:
+    about = "" if statement.exact else "about "
+    yield (
+        f"segment {statement.segment} at destination {statement.destination}: "
+        f"{about}{statement.users:,} users{_grounds(statement)}"
+    )
+    yield from _buckets(statement.buckets, statement.reasons, statement)
+    if statement.left:
+        yield f"out of it, and told 1 before: {about}{sum(statement.left.values()):,} users"
+        yield from _buckets(statement.left, statement.left_reasons, statement, "left:")
+    if statement.members != statement.users and statement.exact:
+        yield f"the segment has {statement.members:,} members by now"
+
+
+def _grounds(statement: Statement) -> str:
+    if statement.basis == "sample":
+        return f" (estimated from {statement.looked_at:,} of {statement.stored:,} profiles)"
+    if statement.basis == "count":
+        return f" (counted at {statement.at}; {statement.changed:,} changes were recorded meanwhile)"
+    return ""
+
+
+def _buckets(
+    buckets: Mapping[str, int], reasons: Counts, statement: Statement, prefix: str = ""
+) -> Iterator[str]:
+    for bucket, users in buckets.items():
+        low_high = statement.ranges.get(prefix + bucket)
+        between = f"  {low_high[0]:,} to {low_high[1]:,}" if low_high is not None else ""
+        yield f"  {bucket.replace('_', ' '):<22}{users:>13,}{between}"
+        most = sorted(reasons[bucket].items(), key=lambda item: -item[1])
+        for reason, count in most[:REASONS_SHOWN]:
+            yield f"    {count:>12,}  {reason}"
+        if len(most) > REASONS_SHOWN:
+            yield f"    {sum(count for _, count in most[REASONS_SHOWN:]):>12,}  for other reasons"

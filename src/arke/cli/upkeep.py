@@ -1,0 +1,163 @@
+"""`arke backup`, `arke restore`: a data directory as a whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arke.cli.options import DATA, Config, Data, Json
+
+if TYPE_CHECKING:
+    from arke.upkeep.manifest import Manifest
+    from arke.upkeep.progress import Progress
+    from arke.upkeep.restore import Restored
+
+BAR = 24
+"""Characters of a progress bar."""
+CLEAR_LINE = "\r\x1b[K"
+LISTED = 12
+"""Requests that a line names."""
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)]
+
+
+def backup(
+    folder: Folder,
+    data: Data = DATA,
+    config: Config = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read the backup in DIR through, and make none.")
+    ] = False,
+    suppression: Annotated[
+        bool, typer.Option("--suppression", help="Keep the newest suppression list in DIR, and nothing else.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Back a data directory up into a new folder, also while its engine runs."""
+    import msgspec
+
+    from arke.errors import InvalidInput
+    from arke.upkeep import backup as backups
+    from arke.upkeep.suppression import keep_suppression
+
+    if verify and suppression:
+        raise InvalidInput("--verify reads a backup, --suppression makes a list: name one of them")
+    _refuse_cluster(config)
+    if suppression:
+        path = keep_suppression(data, folder)
+        sys.stdout.write(f'{{"file":"{path}"}}\n' if json else f"{path}: the newest suppression list\n")
+        return
+    progress = _progress()
+    manifest = backups.verify(folder, progress) if verify else backups.back_up(data, folder, progress)
+    _clear()
+    if json:
+        sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
+    else:
+        _show(folder, manifest, made=not verify)
+
+
+def restore(
+    folder: Folder,
+    data: Data = DATA,
+    suppression: Annotated[
+        Path | None,
+        typer.Option(
+            "--suppression",
+            metavar="PATH",
+            help="A newer suppression list: of a data directory, a later backup, or what `backup --suppression` "
+            "has made.",
+        ),
+    ] = None,
+    as_it_was: Annotated[
+        bool,
+        typer.Option(
+            "--as-it-was",
+            help="Nothing was told since: the engine was stopped for this backup and has not run again. "
+            "Destinations are not restated.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make an empty data directory what a backup has; every destination is told again all that is true."""
+    import msgspec
+
+    from arke.upkeep import restore as restores
+
+    done = restores.restore(folder, data, _progress(), suppression=suppression, as_it_was=as_it_was)
+    _clear()
+    if json:
+        sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
+    else:
+        _show_restored(done, data)
+
+
+def _refuse_cluster(config: Path | None) -> None:
+    from arke.errors import InvalidInput
+    from arke.settings import find_settings
+
+    if find_settings(config).cluster.store:
+        raise InvalidInput(
+            "this is a cluster: its state is in PostgreSQL, which has its own backups (pg_basebackup, WAL "
+            "archives, pg_dump): docs/operations/cluster.md says which, and what to do after a restore"
+        )
+
+
+def _progress() -> Progress:
+    from arke.upkeep.progress import Progress
+
+    return Progress(_show_progress if sys.stderr.isatty() else None)
+
+
+def _show_progress(progress: Progress) -> None:
+    share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
+    bar = "#" * round(share * BAR) + "-" * (BAR - round(share * BAR))
+    sys.stderr.write(f"{CLEAR_LINE}[{bar}] {share:4.0%} {progress.done / 1e6:,.0f} MB: {progress.stage}")
+    sys.stderr.flush()
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(CLEAR_LINE)
+
+
+def _show(folder: Path, manifest: Manifest, *, made: bool) -> None:
+    from arke.domain.time import utc_text
+
+    took = f" in {manifest.finished - manifest.at:.1f} s" if made else ""
+    engine = "of a running engine" if manifest.live else "with the engine stopped"
+    catalog = "no catalog" if manifest.catalog is None else f"catalog version {manifest.catalog}"
+    shards = "no shards" if manifest.shards is None else f"{manifest.shards} shard(s)"
+    sys.stdout.write(
+        f"{folder}: {len(manifest.files)} files, {manifest.bytes / 1e6:,.1f} MB{took}, all as of "
+        f"{utc_text(int(manifest.at))}, {engine}\n"
+        f"{shards}, {catalog}, made by Arke {manifest.arke}; hashes and integrity of every file are right\n"
+        "not in it: arke.toml, and the files that secrets and certificates are read from\n"
+    )
+
+
+def _show_restored(done: Restored, data: Path) -> None:
+    from arke.domain.time import utc_text
+
+    at = utc_text(int(done.at))
+    sys.stdout.write(f"{data}: {done.shards} shard(s), {done.bytes / 1e6:,.1f} MB, as of {at}\n")
+    if done.as_it_was:
+        sys.stdout.write("nothing was told since, so nothing is told again\n")
+        return
+    sys.stdout.write(
+        "what destinations were told since is not known: `arke up` restates each, and `arke batch status` "
+        "shows how far it is\n"
+        f"catalogs applied after version {done.catalog} are not in it: apply the newest first, with no --dry-run\n"
+        "tokens revoked since are valid again (`arke token list`), those made since are gone\n"
+    )
+    if done.again is None:
+        sys.stdout.write(
+            f"privacy requests made after {at} are not in it: name a newer list with --suppression, or make them "
+            "again\n"
+        )
+    elif done.again.requests:
+        numbers = ", ".join(map(str, done.again.requests[:LISTED]))
+        more = " ..." if len(done.again.requests) > LISTED else ""
+        sys.stdout.write(f"privacy requests carried through again: {numbers}{more}\n")

@@ -1,0 +1,116 @@
+"""One device or person: what they hold, where they are in and why, what every destination was told of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta
+
+from arke.console.forms import FormProblems
+from arke.console.page import Action, Ask, Done, Flash, Page
+from arke.domain.ids import is_uuid
+from arke.errors import InvalidInput
+from arke.operations.explain import Explanation, SegmentFacts
+from arke.operations.privacy import PrivacyAsk
+
+if TYPE_CHECKING:
+    from arke.operations.timeline import Moment
+
+SEGMENTS_SHOWN: Final = 50
+MOMENTS_SHOWN: Final = 60
+
+
+class Who(msgspec.Struct, frozen=True):
+    """Who is looked for: by a UUID, or by an id (`DPID:ID`; a UUID is taken here, too)."""
+
+    id: Annotated[str | None, Meta(description="DPID:ID, or a UUID.")] = None
+    uuid: Annotated[str | None, Meta(description="38 decimal digits.")] = None
+    after: Annotated[int, Meta(ge=0, le=1_000_000, description="Go on after so many segments.")] = 0
+
+    @property
+    def asked(self) -> str:
+        return (self.uuid or self.id or "").strip()
+
+
+class Users(msgspec.Struct, frozen=True):
+    """What the page shows. `segments` is a page of them, those that the device is in first; `after` continues."""
+
+    asked: str
+    found: Explanation | None = None
+    problem: str = ""
+    segments: list[SegmentFacts] = []
+    inside: int = 0
+    after: int | None = None
+    moments: list[Moment] = []
+    older: list[Moment] = []
+    back: str = ""
+
+
+async def users(ask: Ask[Who]) -> Users:
+    """Every look is audited."""
+    asked = ask.given.asked or (ask.form.value("uuid") if ask.form is not None else "")
+    if not asked:
+        return Users("")
+    try:
+        found = await _explained(ask, asked)
+    except InvalidInput as error:
+        return Users(asked, problem=f"{error}")
+    segments = sorted(found.segments, key=lambda one: not one.status)
+    end = ask.given.after + SEGMENTS_SHOWN
+    moments = found.timeline.moments
+    return Users(
+        asked=asked,
+        found=found,
+        segments=segments[ask.given.after : end],
+        inside=sum(one.status for one in found.segments),
+        after=end if end < len(segments) else None,
+        moments=moments[:MOMENTS_SHOWN],
+        older=moments[MOMENTS_SHOWN:],
+        back=_address(found.uuid) if found.known else "",
+    )
+
+
+async def _explained(ask: Ask[Who], asked: str) -> Explanation:
+    if is_uuid(asked):
+        return await ask.on.people.explain(asked, None, actor=ask.actor)
+    if ":" not in asked:
+        raise InvalidInput("this is neither a UUID of 38 digits nor DPID:ID, for example 12345:abc")
+    return await ask.on.people.explain(None, asked, actor=ask.actor)
+
+
+def _address(key: str) -> str:
+    """The page about a device, or about a person's home."""
+    return f"/users?uuid={key}" if is_uuid(key) else f"/users?id={quote(key, safe='')}"
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A privacy request about whom the page shows. `sure`: it was meant."""
+
+    uuid: str
+    action: str
+    sure: bool = False
+
+
+async def request(ask: Ask[Who], form: Request) -> Done:
+    if not form.sure:
+        raise FormProblems({"sure": "Tick this to say that it is meant: it cannot be undone."})
+    by_uuid = is_uuid(form.uuid)
+    asked = PrivacyAsk(
+        action=form.action, uuid=form.uuid if by_uuid else None, id=None if by_uuid else form.uuid
+    )
+    (report, *_) = await ask.on.privacy.request(asked, actor=ask.actor)
+    return Done(f"/privacy/{report.number}", Flash(f"Request {report.number} is under way."))
+
+
+PAGE: Final = Page(
+    path="/users",
+    title="Users",
+    scope="operate",
+    template="users.html",
+    context=users,
+    parameters=Who,
+    group="Audience",
+    actions=(Action(name="request", label="Begin the request", scope="admin", run=request, form=Request),),
+)

@@ -1,0 +1,93 @@
+"""Which devices lanes have yet to come to in the journal, for who looks at many of them.
+
+What a lane has ahead is read once and then followed. Of a journal that is very far ahead only so much is read; of
+what lies behind that the profile's mark of its last send is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from arke.delivery.lane import Lane
+    from arke.domain.change import JournalRecord
+    from arke.domain.profile import Profile
+    from arke.storage.ports.shard import JournalReader
+    from arke.telling.records import Hand, Route
+
+PAGE: Final = 500
+MOST_DEVICES: Final = 200_000
+"""Devices that are remembered of what one lane has ahead: 20 MB."""
+
+
+class Ahead:
+    """What one lane has ahead: the newest position of each device, of the journal after `start` up to `read_to`."""
+
+    def __init__(self, start: int) -> None:
+        self.start = self.read_to = start
+        self.whole = True
+        self._last: dict[int, int] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self._last) >= MOST_DEVICES
+
+    def add(self, record: JournalRecord, route: Route) -> None:
+        self.read_to = record.seq
+        destination = route.destination
+        if destination.id not in record.destinations:
+            return
+        if record.kind == "realtime" and not destination.realtime:
+            return  # the lane leaves it to the batch
+        self._last[record.uid] = record.seq
+
+    def has(self, uid: int, profile: Profile, route: Route, after: int) -> bool:
+        """Whether the device is in the journal after a position."""
+        if self._last.get(uid, 0) > after:
+            return True
+        mark = None if self.whole else profile.sends.get(route.destination.id)
+        return mark is not None and not mark.untold
+
+
+NOTHING_AHEAD: Final = Ahead(0)
+
+
+class Backlog:
+    """Follows the lanes that somebody asks about."""
+
+    def __init__(self, reader: JournalReader) -> None:
+        self._reader = reader
+        self._known: dict[int, Ahead] = {}
+        self._turn = asyncio.Lock()
+
+    async def of(self, lane: Lane) -> Ahead:
+        """What a lane has ahead, read up to the journal's end of this moment."""
+        number = lane.route.destination.id
+        if lane.read_until >= lane.journal_end:
+            self._known.pop(number, None)
+            return NOTHING_AHEAD
+        async with self._turn:
+            ahead = self._known.get(number)
+            if ahead is None or ahead.full or ahead.read_to < lane.read_until:
+                ahead = self._known[number] = Ahead(lane.read_until)
+            await self._read_on(ahead, lane)
+            return ahead
+
+    async def _read_on(self, ahead: Ahead, lane: Lane) -> None:
+        while ahead.read_to < lane.journal_end and not ahead.full:
+            records = await self._reader.journal(ahead.read_to, PAGE)
+            if not records:
+                break
+            for record in records:
+                ahead.add(record, lane.route)
+            await asyncio.sleep(0)
+        ahead.whole = not ahead.full
+
+
+def hand_of(lane: Lane, uid: int) -> Hand:
+    """Where a lane has a device that it has come to."""
+    device = lane.device(uid)
+    if device is None:
+        return ""
+    return "in_flight" if device.sending else lane.sender.waits_for

@@ -1,0 +1,35 @@
+-- What becomes of a store's files that come out of a backup. The tables: migrations. `{table}` and `{columns}` are
+-- put in from the list of what must not be forgotten.
+
+-- name: put_meta
+INSERT OR REPLACE INTO meta VALUES (?, ?)
+
+-- name: meta
+SELECT value FROM meta WHERE key = ?
+
+-- name: make
+CREATE TABLE {table} ({columns})
+
+-- name: put
+INSERT INTO {table} ({columns}) VALUES ({marks})
+
+-- name: rows
+SELECT {columns} FROM {table}
+
+-- name: empty
+DELETE FROM {table}
+
+-- name: put_request
+INSERT OR REPLACE INTO privacy_request (number, at, done, body) VALUES (?, ?, ?, ?)
+
+-- name: wanted_by
+SELECT hash FROM suppressed_by WHERE request = ?
+
+-- name: ids
+SELECT dpid, id FROM identity UNION SELECT dpid, id FROM person
+
+-- name: profiles
+SELECT body FROM profile
+
+-- name: presence
+UPDATE presence SET state = CASE WHEN state IN ('away', 'doubted_away') THEN 'doubted_away' ELSE 'doubted' END
