@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 RECEIVER, INTAKE, ADMIN = "8443", "8080", "8081"
 """The ports that pages name."""
 SERVERS = ("arke receiver", "arke up", "python endpoint.py", "nginx ")
-WATCHES = ("ls ", "tail ", "arke cluster status", "arke explain", "arke undelivered list", "arke batch status")
+WATCHES = (
+    "ls ",
+    "tail ",
+    "arke cluster status",
+    "arke explain",
+    "arke undelivered list",
+    "arke batch status",
+)
 """Looks at what others do meanwhile: typed again until it shows what the page shows."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -23,12 +24,26 @@ TLS: Final = "9443"
 """The port of the page about nginx."""
 
 
+GUIDE: Final = "guides/destinations.md"
+
+
 def have_nginx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/sbin", prepend=":")
     if not shutil.which("nginx"):
         install("nginx-light")
     if not shutil.which("nginx"):
         missing("nginx")
+
+
+def test_the_guide_for_destinations_does_what_it_shows(tmp_path: Path) -> None:
+    text = (DOCS / GUIDE).read_text(encoding="utf-8")
+    with Desk(tmp_path) as desk:
+        for step in steps(text):
+            desk.type(step)
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, GUIDE, "exec"), {})
 
 
 def test_the_pages_do_what_they_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
