@@ -1,7 +1,7 @@
 """What people and events cost one machine: `PYTHONPATH=src:tests python benchmarks/one_machine.py [--people N]`.
 
-Starts an engine and a destination, sends every person's events in bodies of 500, and prints CPU per event, memory of the
-processes and bytes a profile on disk, before and after the destination has been told.
+Starts an engine and a destination, sends every person's events in bodies of 500, and prints CPU per event, memory
+of the processes and bytes a person on disk once the destination has been told everything.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def bodies(people: int, rounds: int) -> Iterator[bytes]:
 def tables(file: Path) -> dict[str, int]:
     """Bytes of each table and index of a store."""
     with apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY) as connection:
-        found = connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC LIMIT 8")
+        found = connection.execute(
+            "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC LIMIT 8"
+        )
         return dict(found.fetchall())
 
 
@@ -77,8 +79,13 @@ def main() -> None:
             wait_until(engine.delivered, "all to be told")
             used = cpu_of_family(engine.pid) - before
             users = engine.client().status().destinations[0].users
-            print(f"{events:,} events of {given.people:,} people taken in {sent_s:.1f} s; {users:,} users told")
-            print(f"CPU: {1e6 * used / events:.0f} us an event, everything included; {events / used:,.0f} events/s a core")
+            print(
+                f"{events:,} events of {given.people:,} people taken in {sent_s:.1f} s; {users:,} users told"
+            )
+            print(
+                f"CPU: {1e6 * used / events:.0f} us an event, everything included; "
+                f"{events / used:,.0f} events/s a core"
+            )
             print("memory:", {part: f"{memory_mb(pid):.0f} MB" for part, pid in parts.items()})
         for file in sorted((folder / "data").glob("*.db")):
             print(f"{file.name}: {file.stat().st_size / given.people:.0f} bytes a person")
