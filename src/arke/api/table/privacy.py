@@ -44,6 +44,7 @@ LIFT: Final = Endpoint(
     parameters=Nothing,
     body=JsonBody("lift", MAX_LIFT_BYTES, kind=LiftAsk),
     answer=LiftReport,
+    raises=(NotFound,),
     run=lambda on, asked: on.privacy.lift(asked.body, actor=asked.actor),
 )
 

@@ -14,8 +14,9 @@ from arke.operations.callers import NewToken, TokenFacts
 
 if TYPE_CHECKING:
     from arke.api.endpoint import Nothing
+    from arke.domain.token import Scope
 
-MEANINGS: Final = {
+MEANINGS: Final[dict[Scope, str]] = {
     "ingest": "send events",
     "browser": "send events from pages, where everybody can read the token",
     "metrics": "read figures, for Prometheus",
