@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LONG_FIRST: Final = (
     "cluster/",
+    "browser/",
     "conformance/log/",
     "sources/",
     "chaos/",

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from arke.api.endpoint import DOCS, JSON, Asked, Endpoint, Listing, Problem
+from arke.api.endpoint import DOCS, JSON, AnyEndpoint, Asked, Endpoint, Listing, Problem
 from arke.api.query import Reader, address, check_names
 from arke.api.table import ENDPOINTS
 from arke.api.tags import expected, has, quoted
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from arke.api.endpoint import AnyEndpoint
     from arke.doors.names import KnownHosts, TrustedProxies
     from arke.doors.refusals import Refusals
     from arke.operations.subjects import Operations
@@ -51,14 +50,26 @@ def api_app(
     guard = _Guard(operations, doorkeeper, refusals)
     app = Starlette(
         routes=[
-            Route(one.path, partial(guard.answer, one, Reader(one.parameters)), methods=[one.method])
-            for one in ENDPOINTS
+            Route(path, partial(guard.choose, by_method), methods=[*by_method])
+            for path, by_method in _by_path().items()
         ],
         exception_handlers={HTTPException: _http_problem, Exception: _defect},
     )
     # A redirect would repeat the Host that the caller wrote, and come before the token is looked at.
     app.router.redirect_slashes = False
     return app
+
+
+_Taken = dict[str, tuple[AnyEndpoint, Reader]]
+"""The endpoints of one path by their methods."""
+
+
+def _by_path() -> dict[str, _Taken]:
+    """One route a path: what refuses another method names all that there are."""
+    found: dict[str, _Taken] = {}
+    for one in ENDPOINTS:
+        found.setdefault(one.path, {})[one.method] = one, Reader(one.parameters)
+    return found
 
 
 class _Guard:
@@ -70,6 +81,10 @@ class _Guard:
         self._operations = operations
         self._doorkeeper = doorkeeper
         self._doors = refusals
+
+    async def choose(self, by_method: _Taken, request: Request) -> Response:
+        """HEAD is a GET whose body the door leaves out."""
+        return await self.answer(*by_method["GET" if request.method == "HEAD" else request.method], request)
 
     async def answer(self, endpoint: AnyEndpoint, reader: Reader, request: Request) -> Response:
         """Errors are JSON with their code."""
@@ -148,7 +163,15 @@ def _problem(error: ArkeError) -> Response:
     details = error.details()
     again = details.get("retry_after_s")
     headers = {} if again is None else {"Retry-After": str(again)}
-    return _refusal(Problem(error.code, str(error), details.get("problems")), error.status, headers)
+    problem = Problem(
+        error.code,
+        str(error),
+        details.get("problems"),
+        details.get("line"),
+        details.get("column"),
+        details.get("hint"),
+    )
+    return _refusal(problem, error.status, headers)
 
 
 async def _http_problem(_: Request, problem: Exception) -> Response:

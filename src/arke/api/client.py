@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from arke.api.endpoint import B, Endpoint, P, R
+    from arke.api.endpoint import B, Endpoint, Listing, P, R
     from arke.api.session import FileProgress, Session
     from arke.onboarding.columns_file import Outgoing
     from arke.operations.callers import NewToken, TokenFacts
@@ -62,6 +62,11 @@ class Client:
         """One request to any endpoint. Raises ArkeError."""
         with self._reach.session() as engine:
             return engine.ask(endpoint, given, body)
+
+    def every(self, listing: Listing[P, B, R], given: P | None = None) -> list[R]:
+        """A whole list. Raises ArkeError."""
+        with self._reach.session() as engine:
+            return [*engine.every(listing, given)]
 
     def status(self) -> Status:
         return self.ask(state.STATUS)
@@ -118,7 +123,7 @@ class Client:
             return replace(report, owed=engine.finish(destination))
 
     def batches(self) -> list[DestinationBatches]:
-        return self.ask(batches.LIST_BATCHES)
+        return self.every(batches.LIST_BATCHES)
 
     def run_batch(
         self,
@@ -164,7 +169,8 @@ class Client:
         return self.ask(privacy.LIFT, body=ask)
 
     def privacy_list(self, before: int | None) -> list[PrivacyReport]:
-        return self.ask(privacy.LIST_REQUESTS, parameters.Before(before))
+        with self._reach.session() as engine:
+            return engine.page(privacy.LIST_REQUESTS, parameters.Before(before)).items
 
     def privacy_show(self, number: int) -> PrivacyReport:
         return self.ask(privacy.SHOW_REQUEST, parameters.OneRequest(number))
@@ -181,7 +187,7 @@ class Client:
         return self.ask(callers.CREATE_TOKEN, parameters.TokenWanted(scopes, name, expires))
 
     def list_tokens(self) -> list[TokenFacts]:
-        return self.ask(callers.LIST_TOKENS)
+        return self.every(callers.LIST_TOKENS)
 
     def revoke_token(self, token_id: str) -> None:
         self.ask(callers.REVOKE_TOKEN, parameters.OneToken(token_id))

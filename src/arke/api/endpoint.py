@@ -131,11 +131,16 @@ AnyEndpoint = Endpoint[Any, Any, Any] | Listing[Any, Any, Any] | Stream[Any, Any
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`code` is stable, `message` is for people; `problems` are those of a catalog, one a line."""
+    """`code` is stable, `message` is for people; `problems` are those of a catalog, one a line. Of a rule, `line`
+    and `column` (from 1) say where it is wrong, and `hint` how to mend it.
+    """
 
     code: str
     message: str
     problems: list[str] | None = None
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
 
 
 DOCS = "/schema"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from arke import __version__
-from arke.api.endpoint import JSON, NDJSON, NO_BODY, Endpoint, Listing, Problem, Stream
+from arke.api.endpoint import JSON, NDJSON, NO_BODY, Endpoint, JsonBody, Listing, Problem, Stream
 from arke.api.examples import example_of
 from arke.api.refusing import DOOR_REFUSALS, REASONS, refused_by
 from arke.api.subjects import SUBJECTS, subject_of
@@ -119,7 +119,7 @@ def _body(route: AnyEndpoint, schemas: dict[Any, Schema]) -> dict[str, Any]:
         content["example"] = example.body
     bound = route.body.max_bytes
     return {
-        "required": True,
+        "required": isinstance(route.body, JsonBody),
         "description": f"A {route.body.what}{'' if bound is None else f', of at most {bound:,} bytes'}.",
         "content": {route.body.media: content},
     }
@@ -157,7 +157,8 @@ def _given(schema: Schema) -> Schema:
 
 
 def _responses(route: AnyEndpoint, schemas: dict[Any, Schema]) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": schemas[route.answer] if _is_json(route) else {"type": "string"}}
+    plain = {"type": "string"} if route.media.startswith("text/") else {}
+    content: dict[str, Any] = {"schema": schemas[route.answer] if _is_json(route) else plain}
     if isinstance(route, Listing):
         content["schema"] = {"type": "array", "items": content["schema"]}
     if isinstance(route, Stream):

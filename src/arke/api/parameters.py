@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from arke.api.subjects import SUBJECTS
+from arke.operations.catalog import MAX_SAMPLE
 from arke.operations.paging import MOST, PAGE
 
 Cursor = Annotated[
@@ -20,6 +22,13 @@ class Paged(msgspec.Struct, frozen=True):
 
     cursor: Cursor = None
     limit: Limit = PAGE
+
+
+class PagedWide(msgspec.Struct, frozen=True):
+    """A page of a list that is seldom long."""
+
+    cursor: Cursor = None
+    limit: Limit = MOST
 
 
 class Searched(msgspec.Struct, frozen=True):
@@ -62,7 +71,13 @@ class Difference(msgspec.Struct, frozen=True):
 class OneSubject(msgspec.Struct, frozen=True):
     """What some endpoints are about."""
 
-    subject: Annotated[str, Meta(description="One of the subjects that /schema lists.")]
+    subject: Annotated[
+        str,
+        Meta(
+            description="One of the subjects that /schema lists.",
+            extra_json_schema={"enum": [one.name for one in SUBJECTS]},
+        ),
+    ]
 
 
 class OneSegment(msgspec.Struct, frozen=True):
@@ -168,7 +183,10 @@ class Bucket(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """How much to look at."""
 
-    sample: Annotated[int | None, Meta(description="Look at no more profiles than this.")] = None
+    sample: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_SAMPLE)] | None,
+        Meta(description="Look at no more profiles than this."),
+    ] = None
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -213,9 +231,7 @@ class Version(msgspec.Struct, frozen=True):
 class DataFile(msgspec.Struct, frozen=True):
     """How to take a data file."""
 
-    name: Annotated[str, Meta(description="The file's name.", examples=["ftp_dpm_12345_1777600000.sync"])] = (
-        ""
-    )
+    name: Annotated[str, Meta(description="The file's name.", examples=["ftp_dpm_12345_1777600000.sync"])]
     columns: Annotated[str | None, Meta(description="The text of a table's columns file.")] = None
     check: Annotated[bool, Meta(description="Only say whether such a file would be taken.")] = False
 
@@ -230,6 +246,8 @@ class Before(msgspec.Struct, frozen=True):
     """A page of privacy requests."""
 
     before: Annotated[int | None, Meta(description="Only requests with lower numbers.")] = None
+    cursor: Cursor = None
+    limit: Limit = MOST
 
 
 class OneRequest(msgspec.Struct, frozen=True):
@@ -258,3 +276,5 @@ class After(msgspec.Struct, frozen=True):
     """A page of the audit."""
 
     after: Annotated[int, Meta(description="Only entries with higher numbers.")] = 0
+    cursor: Cursor = None
+    limit: Limit = MOST

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -14,12 +15,13 @@ from arke.api.query import address
 from arke.api.table import files
 from arke.domain.digits import whole_number
 from arke.errors import ArkeError, EngineUnreachable, rebuild
+from arke.operations.paging import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from arke.api.endpoint import B, Endpoint, P, R, Route, Stream
+    from arke.api.endpoint import B, Endpoint, Listing, P, R, Route, Stream
     from arke.onboarding.columns_file import Outgoing
     from arke.operations.jobs import Receipt
 
@@ -76,6 +78,25 @@ class Session(ABC):
         with self.send(Call(endpoint, asked, _encoded(body))) as reply:
             return msgspec.json.decode(_accepted(reply).read(), type=endpoint.answer)
 
+    def page(self, listing: Listing[P, B, R], given: P | None = None) -> Page[R]:
+        """A page of a list. Raises what the engine raised, and EngineUnreachable."""
+        asked = listing.parameters() if given is None else given
+        with self.send(Call(listing, asked)) as reply:
+            items = msgspec.json.decode(_accepted(reply).read(), type=list[listing.answer])  # type: ignore[name-defined]
+            return Page(items, _cursor(reply.getheader("Link", "")))
+
+    def every(self, listing: Listing[P, B, R], given: P | None = None) -> Iterator[R]:
+        """The whole list, page by page."""
+        asked = listing.parameters() if given is None else given
+        following: str | None = None
+        while True:
+            page = self.page(listing, asked)
+            yield from page.items
+            following = page.next
+            if following is None:
+                return
+            asked = msgspec.structs.replace(asked, cursor=following)
+
     def each(self, stream: Stream[P, B, R], given: P) -> Iterator[R]:
         """What is found, as it comes. Raises what the engine raised, and EngineUnreachable."""
         with self.send(Call(stream, given)) as reply:
@@ -93,6 +114,13 @@ class Session(ABC):
                 progress(path.name, known.lines, known.total)
                 self.pause(POLL_S)
             yield known.receipt
+
+
+def _cursor(link: str) -> str | None:
+    """Where the next page begins, by the header Link; None: there is none."""
+    target = link.partition(">")[0].removeprefix("<")
+    found = parse_qs(urlsplit(target).query).get("cursor")
+    return found[0] if found else None
 
 
 def _encoded(body: object) -> bytes | BinaryIO | None:

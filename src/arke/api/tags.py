@@ -30,7 +30,7 @@ def expected(headers: Sequence[str]) -> frozenset[str] | None:
     if text.strip() == ANY:
         return frozenset({ANY})
     found = _tags(text)
-    if found is None:
+    if not found:
         raise InvalidInput(f"If-Match: {_MALFORMED}")
     return frozenset(tag for weak, tag in found if not weak)
 

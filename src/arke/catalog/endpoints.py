@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 
 MAX_URL_LENGTH = 2_048
 
+PLACEHOLDER = ".invalid"
+"""The end of names that never exist (RFC 2606): a host that somebody has still to write."""
+
 TLS_FIELDS = ("ca_file", "client_cert", "client_key")
 
 _NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _PARAMETER = re.compile(rf';[ ]*({_NAME})=({_NAME}|"[ !#-\[\]-~]*")[ ]*')
 _CONTENT_TYPE = re.compile(rf"({_NAME}/{_NAME})[ ]*((?:{_PARAMETER.pattern})*)")
 _UTF8 = frozenset({"utf-8", "utf8"})
+
+
+def placeholder_url(destination: int) -> str:
+    """The address of a destination whose own is not known: well formed, and leads nowhere."""
+    return f"https://destination-{destination}{PLACEHOLDER}/"
 
 
 def read_url(fields: Fields, key: str, checker: Callable[[str], object] | None) -> str:
@@ -43,6 +51,11 @@ def read_url(fields: Fields, key: str, checker: Callable[[str], object] | None) 
             checker(url)
         except InvalidInput as error:
             fields.error(key, str(error))
+    if problem is None and (urlsplit(url).hostname or "").rstrip(".").endswith(PLACEHOLDER):
+        message = (
+            f"the host of {key} is a placeholder: no name under {PLACEHOLDER} exists, and nothing gets there"
+        )
+        fields.warn(key, message, "write the endpoint's address")
     return url
 
 

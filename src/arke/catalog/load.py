@@ -178,8 +178,12 @@ def counts(catalog: Catalog) -> dict[str, int]:
 
 def summary(catalog: Catalog) -> str:
     """`12 traits, 3 segments, 2 destinations`."""
-    words = ((len(catalog.traits), "trait"), (len(catalog.segments), "segment"))
-    return ", ".join(_count(n, word) for n, word in (*words, (len(catalog.destinations), "destination")))
+    return summary_of(counts(catalog))
+
+
+def summary_of(numbers: dict[str, int]) -> str:
+    """The same of the numbers alone."""
+    return ", ".join(_count(numbers[f"{word}s"], word) for word in ("trait", "segment", "destination"))
 
 
 def _warning(problem: Problem) -> str:

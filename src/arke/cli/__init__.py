@@ -13,8 +13,10 @@ from arke.cli.catalog import apply, check, estimate
 from arke.cli.cluster import cluster_app
 from arke.cli.console import console
 from arke.cli.deliveries import batch_app, resync, undelivered_app
+from arke.cli.doctor import doctor
 from arke.cli.engine import status, up
 from arke.cli.explain import explain
+from arke.cli.imports import import_app
 from arke.cli.onboard import onboard
 from arke.cli.privacy import privacy_app
 from arke.cli.receiver import probe, receiver
@@ -56,6 +58,7 @@ app.command()(up)
 app.command()(console)
 app.command()(check)
 app.command()(apply)
+app.add_typer(import_app, name="import")
 app.command()(onboard)
 app.command()(estimate)
 app.command()(explain)
@@ -70,6 +73,7 @@ app.command()(simulate)
 app.add_typer(token_app, name="token")
 app.add_typer(source_app, name="source")
 app.command()(status)
+app.command()(doctor)
 app.command()(bench)
 app.command()(backup)
 app.command()(restore)

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from arke.api.endpoint import Nothing
 from arke.api.query import Reader
 from arke.console.forms import ANTI_FORGERY, Entries, FormProblems, read_fields, read_form
-from arke.console.page import ROOT, Ask, Done, Flash, Missing
+from arke.console.multipart import FormWithFile
+from arke.console.page import ROOT, Ask, Done, Flash, Missing, Upload
 from arke.console.registry import FEEDS, FRAGMENTS, PAGES
 from arke.console.rendering import Failure, Renderer, SignInForm
 from arke.console.security import (
@@ -31,7 +32,7 @@ from arke.console.security import (
 )
 from arke.console.static_files import StaticFiles
 from arke.doors.exchange import kind_and_place
-from arke.errors import ArkeError, Unauthorized, Unavailable
+from arke.errors import ArkeError, InvalidInput, Unauthorized, Unavailable
 from arke.log import get_logger
 from arke.operations.sign_in import SIGN_IN
 
@@ -215,12 +216,13 @@ class _Desk:
         """Do it, and lead to where its outcome is seen; what is wrong with the form is shown in the form."""
         if not (session.allows(page.scope) and session.allows(action.scope)):
             return self._failure(_lacking(action.scope, session), session)
-        form = await _read(request, action.max_bytes)
+        upload = _with_file(request) if isinstance(action, Upload) else None
+        form = await _fields_of(request, action.max_bytes, upload)
         if (refused := self._forged(form, session)) is not None:
             return refused
         ask = self._ask(reader, request, session)
         try:
-            done: Done = await action.run(ask, read_fields(action.form, form))
+            done = await _carried_out(action, ask, form, upload)
         except (ArkeError, FormProblems) as error:
             problems, status = _form_state(error)
             entries = Entries(action.name, form, str(error), problems)
@@ -268,7 +270,12 @@ class _Desk:
         form: Entries | None = None,
         flash: Flash | None = None,
     ) -> Ask[Any]:
-        given = reader.read({**request.query_params, **request.path_params})
+        try:
+            given = reader.read({**request.query_params, **request.path_params})
+        except InvalidInput:
+            if not request.path_params:
+                raise
+            raise Missing("There is no such thing: its address has no number where one should be.") from None
         return Ask(self._operations, given, session, self._clock.now(), form, flash)
 
     async def _page(self, page: Page[Any, Any], ask: Ask[Any], status: int = 200) -> Response:
@@ -294,6 +301,30 @@ class _Desk:
         if failure.again_s is not None:
             response.headers["Retry-After"] = str(failure.again_s)
         return response
+
+
+def _with_file(request: Request) -> FormWithFile | None:
+    """None: it is a form without one. Raises InvalidInput."""
+    media = request.headers.get("content-type", "")
+    return FormWithFile(request.stream(), media) if media.startswith("multipart/") else None
+
+
+async def _fields_of(request: Request, max_bytes: int, upload: FormWithFile | None) -> Form:
+    """Raises InvalidInput."""
+    if upload is None:
+        return await _read(request, max_bytes)
+    await upload.read_fields()
+    return upload.fields
+
+
+async def _carried_out(
+    action: Action[Any, Any], ask: Ask[Any], form: Form, upload: FormWithFile | None
+) -> Done:
+    """Raises what the action raises, and FormProblems."""
+    fields = read_fields(action.form, form)
+    if upload is not None and isinstance(action, Upload):
+        return await action.take(ask, fields, upload.name, upload.file())
+    return await action.run(ask, fields)
 
 
 async def _no_page(_: Request, __: Session) -> Response:

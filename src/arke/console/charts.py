@@ -70,7 +70,7 @@ def line(
     known = [value for one in series for value in one.values if value is not None]
     if not known or len(times) < 2:
         return Markup("")
-    top = _nice_top(max(known))
+    top = _nice_top(max(known), whole=all(float(value).is_integer() for value in known))
     plot = _Plot(times[0], times[-1], top, width, height)
     parts = [*_y_axis(plot, unit), *_x_axis(plot)]
     for number, one in enumerate(series):
@@ -149,7 +149,7 @@ def histogram(
     """How many fall into each of the bins, which are named by their text."""
     if not bins or not any(number for _, number in bins):
         return Markup("")
-    top = _nice_top(max(number for _, number in bins))
+    top = _nice_top(max(number for _, number in bins), whole=True)
     plot = _Plot(0, len(bins), top, width, height)
     parts = list(_y_axis(plot, ""))
     every = max(1, math.ceil(len(bins) * X_LABEL_PX / 2 / (plot.right - plot.left)))
@@ -269,37 +269,44 @@ def _pointed_at(plot: _Plot, times: Sequence[float], series: Sequence[Series], u
 
 
 def _path(points: Iterable[tuple[float, float] | None]) -> str:
-    """Broken where nothing is known."""
-    found, pen = [], "M"
-    for point in points:
-        if point is None:
-            pen = "M"
-            continue
-        found.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
-        pen = "L"
+    """Broken where nothing is known; a point that stands alone is a dot."""
+    found = []
+    for run in _runs(points):
+        found.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in run))
+        if len(run) == 1:
+            found.append("h0")
     return "".join(found)
 
 
 def _area(points: Iterable[tuple[float, float] | None], bottom: float) -> str:
-    found: list[str] = []
-    run: list[tuple[float, float]] = []
-    for point in [*points, None]:
-        if point is not None:
-            run.append(point)
-        elif run:
-            found.append(f"M{run[0][0]:.1f} {bottom:.1f}L{_path(run)[1:]}L{run[-1][0]:.1f} {bottom:.1f}Z")
-            run = []
+    found = []
+    for run in _runs(points):
+        along = "L".join(f"{x:.1f} {y:.1f}" for x, y in run)
+        found.append(f"M{run[0][0]:.1f} {bottom:.1f}L{along}L{run[-1][0]:.1f} {bottom:.1f}Z")
     return "".join(found)
 
 
-def _nice_top(most: float) -> float:
-    """The end of an axis that has this on it: four equal steps of 1, 2, 2.5 or 5 times a power of ten."""
+def _runs(points: Iterable[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """Points without a gap between them."""
+    found: list[list[tuple[float, float]]] = [[]]
+    for point in points:
+        if point is not None:
+            found[-1].append(point)
+        elif found[-1]:
+            found.append([])
+    return [run for run in found if run]
+
+
+def _nice_top(most: float, *, whole: bool) -> float:
+    """The end of an axis that has this on it: four equal steps of 1, 2, 2.5 or 5 times a power of ten, `whole` ones
+    where all values are.
+    """
     if most <= 0:
         return float(Y_TICKS)
     step = most / Y_TICKS
     power = 10.0 ** math.floor(math.log10(step))
     nice = next(one * power for one in (1, 2, 2.5, 5, 10) if one * power >= step * (1 - 1e-9))
-    return max(nice * Y_TICKS, 1e-9)
+    return max(math.ceil(nice) if whole else nice, 1e-9) * Y_TICKS
 
 
 def figure(value: float | None) -> str:

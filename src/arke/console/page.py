@@ -9,6 +9,7 @@ import msgspec
 
 from arke.api.endpoint import Nothing
 from arke.console.forms import Entries, Form, NoForm
+from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,6 +63,10 @@ class Ask(Generic[P]):
         return self.session.actor
 
 
+async def _without_a_file(_: Ask[Any], __: Any) -> Done:
+    raise InvalidInput("choose a file")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Action(Generic[P, F]):
     """A form of a page: a POST to the page's path and `/name`. `form` is the struct that its fields are read into;
@@ -74,6 +79,16 @@ class Action(Generic[P, F]):
     run: Callable[[Ask[P], F], Awaitable[Done]]
     form: type[F] = NoForm  # type: ignore[assignment] # most have no fields
     max_bytes: int = MAX_FORM_BYTES
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Upload(Action[P, F]):
+    """A form with a file, which is handed on as it comes in: the form's last part. `take` gets it with the name
+    that the browser says, and does what `run` does for others.
+    """
+
+    take: Callable[[Ask[P], F, str, AsyncIterator[bytes]], Awaitable[Done]]
+    run: Callable[[Ask[P], F], Awaitable[Done]] = _without_a_file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,4 +155,5 @@ __all__ = [
     "Fragment",
     "Missing",
     "Page",
+    "Upload",
 ]

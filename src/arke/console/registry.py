@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from arke.console.pages import (
     audit,
     batches,
+    catalog,
+    catalog_edit,
     destination,
     destinations,
+    files,
     live,
     overview,
     privacy,
@@ -37,9 +40,16 @@ PAGES: Final[tuple[Page[Any, Any], ...]] = (
     live.PAGE,
     privacy.PAGE,
     privacy.REQUEST,
+    files.PAGE,
+    files.FILE,
+    files.UPLOADED,
+    catalog.PAGE,
+    catalog_edit.PAGE,
+    catalog.DIFF,
+    catalog.VERSION,
     system.PAGE,
     tokens.PAGE,
     audit.PAGE,
 )
-FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT,)
+FRAGMENTS: Final[tuple[Fragment[Any, Any, Any], ...]] = (segment.FRAGMENT, catalog_edit.CHECK)
 FEEDS: Final[tuple[Feed[Any, Any], ...]] = (live.FEED,)

@@ -18,7 +18,7 @@ import msgspec
 from arke.background import Background, Pause, retry
 from arke.domain.batch import TRIGGERED, BatchCounts, BatchRecord, BatchRun, Mode, Presence
 from arke.engine.schedule import due_slot, next_slot
-from arke.errors import ArkeError, BatchRunning, InvalidInput, Unavailable
+from arke.errors import ArkeError, BatchRunning, InvalidInput, NotFound, Unavailable
 from arke.log import get_logger
 from arke.shard.protocol import AskBatches, RunBatch
 
@@ -368,11 +368,11 @@ class Batches:
         return [self._facts(record, parts) for record in newest]
 
     async def run(self, destination: int, number: int) -> RunFacts:
-        """One run. Raises InvalidInput."""
+        """One run. Raises NotFound."""
         for record in await self._runs.newest(destination, 1, up_to=number):
             if record.number == number:
                 return self._facts(record, await self._parts() if record.finished_at is None else [])
-        raise InvalidInput(f"destination {destination} has no batch {number}")
+        raise NotFound(f"destination {destination} has no batch {number}")
 
     async def _next_due(self, destination: Destination, since: int | None) -> int | None:
         if destination.batch is None or since is None:

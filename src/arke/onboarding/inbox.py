@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from arke.errors import InvalidInput, StoreUnavailable
+from arke.errors import InvalidInput, NotFound, StoreUnavailable
 from arke.onboarding.receipt import Receipt
 from arke.onboarding.source import MAX_PACKED_BYTES, MAX_PLAIN_BYTES
 
@@ -95,8 +95,8 @@ def new_ticket() -> str:
     return f"{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
-def no_file(ticket: str) -> InvalidInput:
-    return InvalidInput(f"there is no file {ticket!r}; receipts are kept for 14 days")
+def no_file(ticket: str) -> NotFound:
+    return NotFound(f"there is no file {ticket!r}; receipts are kept for 14 days")
 
 
 def bound_of(name: FileName) -> int:

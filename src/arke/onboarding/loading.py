@@ -22,7 +22,7 @@ from arke.onboarding.columns_file import parse_columns
 from arke.onboarding.mirror import open_mirror
 from arke.onboarding.names import FileName, parse_name
 from arke.onboarding.reading import Reading
-from arke.onboarding.receipt import MAX_REFUSED, Receipt, Tally
+from arke.onboarding.receipt import MAX_REFUSED, LoadedFile, Receipt, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from arke.onboarding.source import Survey
     from arke.onboarding.target import Target
     from arke.storage.committer import Committer
-    from arke.storage.ports.files import FileRecord, FileStore
+    from arke.storage.ports.files import FileRecord, FileStore, ListedFile
 
     Progress = Callable[[int, int], None]
 
@@ -136,6 +136,10 @@ class Loader:
             except Exception as error:  # noqa: BLE001 - whatever it is, the files behind this one are loaded
                 log.error("load_failed", error=type(error).__name__)
                 return self._failed(job, FileRefused("internal", DEFECT))
+
+    async def newest(self, before: int, limit: int) -> list[LoadedFile]:
+        """Files that were begun, with numbers below `before`, the newest first."""
+        return [_listed(one) for one in await self._files.newest(before, limit)]
 
     async def _read(self, job: Job, reading: Reading, progress: Progress, actor: str) -> Receipt:
         survey = await self._worker.run(reading.survey)
@@ -291,3 +295,17 @@ def failure(name: str, reason: str, message: str) -> Receipt:
 
 def _nobody(_: int, __: int) -> None:
     return
+
+
+def _listed(one: ListedFile) -> LoadedFile:
+    record = one.record
+    receipt = msgspec.json.decode(record.body, type=Receipt) if record.done else None
+    tally = receipt or (msgspec.json.decode(record.body, type=Tally) if record.body else Tally())
+    return LoadedFile(
+        number=record.number,
+        name=one.name,
+        begun=utc_text(record.begun),
+        done=record.done,
+        lines=tally.received,
+        receipt=receipt,
+    )

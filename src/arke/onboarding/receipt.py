@@ -205,3 +205,23 @@ class FileState(msgspec.Struct, frozen=True, kw_only=True):
     lines: int = 0
     total: int = 0
     receipt: Receipt | None = None
+
+
+class LoadedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was begun, however it came: its number, when it was first begun (RFC 3339), how many lines are
+    read, and once it is done its receipt.
+    """
+
+    number: int
+    name: str
+    begun: str
+    done: bool
+    lines: int
+    receipt: Receipt | None = None
+
+
+class WaitingFile(msgspec.Struct, frozen=True):
+    """A file that was sent and waits to be loaded, under its ticket."""
+
+    id: str
+    name: str

@@ -5,6 +5,7 @@ engines that share an inbox, one loads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +15,7 @@ from arke.log import get_logger
 from arke.onboarding.folder import FolderWatch
 from arke.onboarding.inbox import Waiting
 from arke.onboarding.loading import failure
-from arke.onboarding.receipt import FileState
+from arke.onboarding.receipt import FileState, LoadedFile, WaitingFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,6 +125,18 @@ class Onboarding:
         if progress is not None:
             return FileState(id=ticket, state="loading", lines=progress[0], total=progress[1])
         return FileState(id=ticket, state="waiting")
+
+    async def waiting(self, limit: int) -> list[WaitingFile]:
+        """Files that were sent and are not loaded, the oldest first; at most so many."""
+        found = []
+        for ticket in (await self._inbox.waiting())[:limit]:
+            with contextlib.suppress(FileNotFoundError, InvalidInput):  # it has just been loaded
+                found.append(WaitingFile(ticket, (await self._inbox.job(ticket)).name))
+        return found
+
+    async def loaded(self, before: int, limit: int) -> list[LoadedFile]:
+        """Files that were begun, with numbers below `before`, the newest first."""
+        return await self._loader.newest(before, limit)
 
     async def _load_inbox(self) -> None:
         while True:

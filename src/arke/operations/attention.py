@@ -92,7 +92,7 @@ def _destinations(status: Status) -> Iterator[Notice]:
                 row.id,
             )
         elif row.owed:
-            again = " They are sent again by themselves." if row.owed_next is not None else ""
+            again = " It is sent again by itself." if row.owed_next is not None else ""
             yield Notice(
                 "warn",
                 f"{label}: news about {_many(row.owed, 'device')} is owed",

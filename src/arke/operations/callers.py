@@ -8,6 +8,7 @@ import msgspec
 
 from arke import tokens
 from arke.domain.token import LOCAL
+from arke.operations.paging import page_size
 from arke.storage.ports.directory import AuditEnd, AuditEntry
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ __all__ = ["AuditEnd", "AuditEntry", "AuditOperations", "TokenOperations"]
 
 
 class AuditReport(msgspec.Struct, frozen=True):
-    """What operators did, oldest first, and whether the chain of seals is whole."""
+    """What operators did, oldest first, and whether the chain of seals is whole. `next`: where to go on."""
 
     intact: bool
     entries: list[AuditEntry]
+    next: str | None = None
 
 
 class AuditOperations:
@@ -113,6 +115,9 @@ class AuditOperations:
         """Whether the chain of seals is whole. Reads every entry."""
         return await self._entries.intact()
 
-    async def read(self, after: int = 0) -> AuditReport:
-        """Up to PAGE entries with a number above `after`."""
-        return AuditReport(await self._entries.intact(), await self._entries.entries(after, PAGE))
+    async def read(self, after: int = 0, limit: int = PAGE) -> AuditReport:
+        """Up to `limit` entries with a number above `after`. Raises InvalidInput."""
+        size = page_size(limit)
+        found = await self._entries.entries(after, size + 1)
+        following = str(found[size - 1].number) if len(found) > size else None
+        return AuditReport(await self._entries.intact(), found[:size], following)

@@ -11,10 +11,12 @@ import msgspec
 
 from arke.background import Pause, retry
 from arke.delivery.refusals import KEPT, Refused, newest_first
+from arke.domain.digits import LARGEST_NUMBER
 from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
-from arke.errors import ArkeError, InvalidInput, ShardDown, ShardMoved
-from arke.onboarding.receipt import FileState, Receipt
+from arke.errors import ArkeError, InvalidInput, NotFound, ShardDown, ShardMoved
+from arke.onboarding.receipt import FileState, LoadedFile, Receipt, WaitingFile
+from arke.operations.paging import PAGE, Page, number_in, page_size
 from arke.shard.protocol import AskOwed, AskRefusals, OwedDevice
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class BatchOperations:
         return await self.show(destination, record.number)
 
 
-__all__ = ["FileOperations", "FileState", "Receipt", "Ticket"]
+__all__ = ["FileOperations", "FileState", "LoadedFile", "Receipt", "Ticket", "WaitingFile"]
 
 
 class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,6 +104,25 @@ class FileOperations:
     async def show(self, ticket: str) -> FileState:
         """How far a file has come. Raises InvalidInput for a ticket that is not known."""
         return await self._onboarding.state(ticket)
+
+    async def waiting(self, limit: int = PAGE) -> list[WaitingFile]:
+        """Files that were sent and are not loaded yet, the oldest first."""
+        return await self._onboarding.waiting(limit) if self._given is not None else []
+
+    async def loaded(self, cursor: str | None = None, limit: int = PAGE) -> Page[LoadedFile]:
+        """Files that were begun, however they came, the newest first. Raises InvalidInput."""
+        before, size = number_in(cursor), page_size(limit)
+        if self._given is None:
+            return Page([])
+        found = await self._given.loaded(LARGEST_NUMBER if before is None else before, size + 1)
+        return Page(found[:size], str(found[size - 1].number) if len(found) > size else None)
+
+    async def one(self, number: int) -> LoadedFile:
+        """Raises NotFound."""
+        found = await self._onboarding.loaded(number + 1, 1)
+        if not found or found[0].number != number:
+            raise NotFound(f"there is no file {number}: receipts of loaded files are kept for a while only")
+        return found[0]
 
 
 __all__ = ["OWED_PAGE", "OwedDevice", "Refused", "ReplayReport", "UndeliveredOperations"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
 from arke.domain.digits import whole_number
 from arke.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
@@ -15,6 +19,7 @@ PAGE: Final = 100
 """Entries of a page, unless somebody asks for another number of them."""
 MOST: Final = 1_000
 """Entries of a page, whatever is asked for."""
+NO_CURSOR: Final = "this is no cursor of this list: take it from the page before, as it stands"
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -24,13 +29,23 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next: str | None = None
 
 
+def page_of(found: Iterable[T], key: Callable[[T], str], cursor: str | None, limit: int) -> Page[T]:
+    """A page of a list that is there whole; `key` names an entry alone. Raises InvalidInput."""
+    size = page_size(limit)
+    rest = iter(found)
+    if cursor is not None and not any(key(one) == cursor for one in rest):
+        raise InvalidInput(NO_CURSOR)
+    items = list(islice(rest, size + 1))
+    return Page(items[:size], key(items[size - 1]) if len(items) > size else None)
+
+
 def number_in(cursor: str | None) -> int | None:
     """The number that a cursor stands for; None for the first page. Raises InvalidInput."""
     if cursor is None:
         return None
     number = whole_number(cursor)
     if number is None:
-        raise InvalidInput("this is no cursor of this list: take it from the page before, as it stands")
+        raise InvalidInput(NO_CURSOR)
     return number
 
 

@@ -9,8 +9,9 @@ import msgspec
 from arke.domain.homes import home_of
 from arke.domain.ids import IdProblem
 from arke.domain.time import utc_text
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, NotFound
 from arke.operations.explain import dossier_of
+from arke.operations.paging import Page, page_size
 from arke.privacy.access import Access, KeptDevice, kept_device, kept_filing
 from arke.privacy.request import Everybodys, decode_request
 from arke.privacy.request_file import (
@@ -207,7 +208,7 @@ class PrivacyOperations:
     async def _row(self, number: int) -> StoredRequest:
         found = await self._engine.directory.requests.get([number]) if number < NEWEST else {}
         if number not in found:
-            raise InvalidInput(f"there is no privacy request {number}: `arke privacy list` shows them")
+            raise NotFound(f"there is no privacy request {number}: `arke privacy list` shows them")
         return found[number]
 
     async def access(self, ask: PrivacyAsk, *, actor: str) -> list[Access]:
@@ -260,6 +261,12 @@ class PrivacyOperations:
         rows = await self._engine.directory.requests.page(NEWEST if before is None else before, limit)
         requests = [decode_request(row) for row in rows]
         return [self._report(one, await self._engine.privacy.verdict(one)) for one in requests]
+
+    async def page(self, before: int | None, limit: int) -> Page[PrivacyReport]:
+        """Requests with numbers below `before`, the newest first. Raises InvalidInput."""
+        found = await self.newest(before, page_size(limit) + 1)
+        more = len(found) > limit
+        return Page(found[:limit], str(found[limit - 1].number) if more else None)
 
     def _report(self, request: PrivacyRequest, verdict: Verdict) -> PrivacyReport:
         report = _report(self._engine.live.catalog, request, verdict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -76,16 +75,7 @@ def _text(name: str, value: str) -> str:
     if name in COMMANDS:
         program, blank, _ = value.partition(" ")
         return f"{program} {HIDDEN}" if blank else program
-    if name == "proxy" and not is_reference(value):
-        return _without_user(value)
     return value
-
-
-def _without_user(url: str) -> str:
-    """A proxy's URL without the user name and the password that may stand in it."""
-    parts = urlsplit(url)
-    _, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{HIDDEN}@{host}").geturl() if at else url
 
 
 def _of_kafka(option: str, value: object) -> object:

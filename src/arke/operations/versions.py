@@ -125,6 +125,12 @@ class VersionOperations:
         more = len(items) > limit
         return Page(items[:limit], str(items[limit - 1].version) if more else None)
 
+    def counts(self) -> dict[str, int]:
+        """How much of each kind the catalog in force has."""
+        from arke.catalog.load import counts
+
+        return counts(self._live.catalog)
+
     async def show(self, version: int | None = None) -> CatalogFacts:
         """One catalog; None: the one in force. Raises NotFound."""
         kept = await self._kept(version)

@@ -67,6 +67,8 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     catalog.APPLY,
     catalog.ROLLBACK,
     files.SEND_FILE,
+    files.LIST_FILES,
+    files.LIST_WAITING,
     files.SHOW_FILE,
     privacy.ACCESS,
     privacy.REQUEST_PRIVACY,

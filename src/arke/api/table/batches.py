@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from arke.api.endpoint import NO_BODY, Endpoint, Nothing
-from arke.api.parameters import OneBatch, OneDestination, Resync
-from arke.errors import BatchRunning
+from arke.api.endpoint import NO_BODY, Asked, Endpoint, Listing
+from arke.api.parameters import OneBatch, OneDestination, PagedWide, Resync
+from arke.errors import BatchRunning, NotFound
 from arke.operations.jobs import DestinationBatches, RunFacts
+from arke.operations.paging import page_of
 
-LIST_BATCHES: Final = Endpoint(
+if TYPE_CHECKING:
+    from arke.operations.paging import Page
+    from arke.operations.subjects import Operations
+
+
+async def _batches(on: Operations, asked: Asked[PagedWide, None]) -> Page[DestinationBatches]:
+    found = await on.batches.every()
+    return page_of(found, lambda one: str(one.destination), asked.given.cursor, asked.given.limit)
+
+
+LIST_BATCHES: Final = Listing(
     method="GET",
     path="/v1/batches",
     scope="read",
     summary="Which batches ran, run and are due.",
-    parameters=Nothing,
+    parameters=PagedWide,
     body=NO_BODY,
-    answer=list[DestinationBatches],
-    run=lambda on, _: on.batches.every(),
+    answer=DestinationBatches,
+    run=_batches,
 )
 
 
@@ -43,6 +54,7 @@ SHOW_BATCH: Final = Endpoint(
     parameters=OneBatch,
     body=NO_BODY,
     answer=RunFacts,
+    raises=(NotFound,),
     run=lambda on, asked: on.batches.show(asked.given.destination, asked.given.number),
 )
 

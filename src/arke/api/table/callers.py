@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from arke.api.endpoint import NO_BODY, Endpoint, Nothing
-from arke.api.parameters import After, OneToken, TokenWanted
+from arke.api.endpoint import NO_BODY, Asked, Endpoint, Listing, Nothing
+from arke.api.parameters import After, OneToken, PagedWide, TokenWanted
+from arke.errors import NotFound
 from arke.operations.callers import AuditReport, NewToken, Revoked, TokenFacts
+from arke.operations.paging import number_in, page_of
 from arke.operations.sign_in import SignInLink
 
-LIST_TOKENS: Final = Endpoint(
+if TYPE_CHECKING:
+    from arke.operations.paging import Page
+    from arke.operations.subjects import Operations
+
+
+async def _tokens(on: Operations, asked: Asked[PagedWide, None]) -> Page[TokenFacts]:
+    found = await on.tokens.every()
+    return page_of(found, lambda one: one.id, asked.given.cursor, asked.given.limit)
+
+
+async def _audit(on: Operations, asked: Asked[After, None]) -> AuditReport:
+    given = asked.given
+    return await on.audit.read(number_in(given.cursor) or given.after, given.limit)
+
+
+LIST_TOKENS: Final = Listing(
     method="GET",
     path="/v1/tokens",
     scope="admin",
     summary="List tokens, without their secrets.",
-    parameters=Nothing,
+    parameters=PagedWide,
     body=NO_BODY,
-    answer=list[TokenFacts],
-    run=lambda on, _: on.tokens.every(),
+    answer=TokenFacts,
+    run=_tokens,
 )
 
 
@@ -44,6 +61,7 @@ REVOKE_TOKEN: Final = Endpoint(
     parameters=OneToken,
     body=NO_BODY,
     answer=Revoked,
+    raises=(NotFound,),
     run=lambda on, asked: on.tokens.revoke(asked.given.id, actor=asked.actor),
 )
 
@@ -69,5 +87,6 @@ AUDIT: Final = Endpoint(
     parameters=After,
     body=NO_BODY,
     answer=AuditReport,
-    run=lambda on, asked: on.audit.read(asked.given.after),
+    next=lambda answer: answer.next,
+    run=_audit,
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from arke.api.endpoint import NO_BODY, Endpoint, FileBody
-from arke.api.parameters import DataFile, OneFile
-from arke.operations.jobs import FileState, Ticket
+from arke.api.endpoint import NO_BODY, Endpoint, FileBody, Listing, Nothing
+from arke.api.parameters import DataFile, OneFile, Paged
+from arke.errors import NotFound
+from arke.operations.jobs import FileState, LoadedFile, Ticket, WaitingFile
 
 SEND_FILE: Final = Endpoint(
     method="POST",
@@ -33,5 +34,30 @@ SHOW_FILE: Final = Endpoint(
     parameters=OneFile,
     body=NO_BODY,
     answer=FileState,
+    raises=(NotFound,),
     run=lambda on, asked: on.files.show(asked.given.id),
+)
+
+
+LIST_FILES: Final = Listing(
+    method="GET",
+    path="/v1/onboard",
+    scope="read",
+    summary="Data files that were begun, however they came, with their receipts.",
+    parameters=Paged,
+    body=NO_BODY,
+    answer=LoadedFile,
+    run=lambda on, asked: on.files.loaded(asked.given.cursor, asked.given.limit),
+)
+
+
+LIST_WAITING: Final = Endpoint(
+    method="GET",
+    path="/v1/onboard/waiting",
+    scope="read",
+    summary="Data files that were sent and wait to be loaded.",
+    parameters=Nothing,
+    body=NO_BODY,
+    answer=list[WaitingFile],
+    run=lambda on, _: on.files.waiting(),
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from arke.api.endpoint import NO_BODY, Endpoint, JsonBody, Nothing
+from arke.api.endpoint import NO_BODY, Asked, Endpoint, JsonBody, Listing, Nothing
 from arke.api.parameters import Before, OneRequest
+from arke.errors import NotFound
+from arke.operations.paging import number_in
 from arke.operations.privacy import MAX_ASK_BYTES, Access, LiftAsk, LiftReport, PrivacyAsk, PrivacyReport
+
+if TYPE_CHECKING:
+    from arke.operations.paging import Page
+    from arke.operations.subjects import Operations
 
 MAX_LIFT_BYTES = 8 * 1024
 ACCESS: Final = Endpoint(
@@ -38,17 +44,25 @@ LIFT: Final = Endpoint(
     parameters=Nothing,
     body=JsonBody("lift", MAX_LIFT_BYTES, kind=LiftAsk),
     answer=LiftReport,
+    raises=(NotFound,),
     run=lambda on, asked: on.privacy.lift(asked.body, actor=asked.actor),
 )
-LIST_REQUESTS: Final = Endpoint(
+
+
+async def _requests(on: Operations, asked: Asked[Before, None]) -> Page[PrivacyReport]:
+    given = asked.given
+    return await on.privacy.page(number_in(given.cursor) or given.before, given.limit)
+
+
+LIST_REQUESTS: Final = Listing(
     method="GET",
     path="/v1/privacy/requests",
     scope="operate",
     summary="The newest privacy requests with their proof.",
     parameters=Before,
     body=NO_BODY,
-    answer=list[PrivacyReport],
-    run=lambda on, asked: on.privacy.newest(asked.given.before),
+    answer=PrivacyReport,
+    run=_requests,
 )
 SHOW_REQUEST: Final = Endpoint(
     method="GET",
@@ -58,5 +72,6 @@ SHOW_REQUEST: Final = Endpoint(
     parameters=OneRequest,
     body=NO_BODY,
     answer=PrivacyReport,
+    raises=(NotFound,),
     run=lambda on, asked: on.privacy.show(asked.given.number),
 )

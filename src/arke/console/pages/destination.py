@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from arke.console.page import ROOT, Action, Ask, Done, Flash, Page
-from arke.console.pages import batches
+from arke.console.pages import batches, plots
 from arke.console.pages.batches import Row as BatchRow
+from arke.console.pages.plots import Plot, SpanLink
 from arke.console.pages.states import State, destination_state
 from arke.operations.destinations import DestinationEntry
 from arke.operations.jobs import Refused
@@ -16,13 +17,15 @@ from arke.operations.segments import SegmentMapping
 
 SEGMENTS_SHOWN: Final = 25
 RUNS_SHOWN: Final = 10
+SERIES: Final = ("messages", "acknowledged", "latency_p50", "latency_p90", "latency_p99", "owed", "backlog")
 
 
 class One(msgspec.Struct, frozen=True):
-    """Which, and from where on its segments are listed."""
+    """Which, from where on its segments are listed, and how far back plots go."""
 
     destination: int
     segments: str | None = None
+    span: str = plots.SPAN
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -46,6 +49,8 @@ class DestinationView(msgspec.Struct, frozen=True):
     href: str
     more_segments: str
     first_segments: str
+    plots: list[Plot]
+    spans: list[SpanLink]
 
 
 async def destination(ask: Ask[One]) -> DestinationView:
@@ -73,7 +78,25 @@ async def destination(ask: Ask[One]) -> DestinationView:
         href=href,
         more_segments=f"{href}?segments={mappings.next}#segments" if mappings.next is not None else "",
         first_segments=f"{href}#segments" if ask.given.segments is not None else "",
+        plots=await _plots(ask),
+        spans=plots.span_links(href, ask.given.span),
     )
+
+
+async def _plots(ask: Ask[One]) -> list[Plot]:
+    found = await plots.read(ask.on.history, ask.now, ask.given.span, SERIES, ask.given.destination)
+    return [
+        plots.plot("Messages", found, {"messages": "sent", "acknowledged": "acknowledged"}, "/s", area=True),
+        plots.plot(
+            "Event to answer",
+            found,
+            {"latency_p50": "p50", "latency_p90": "p90", "latency_p99": "p99"},
+            "ms",
+            factor=plots.MS,
+        ),
+        plots.plot("Devices owed news", found, {"owed": "owed"}, "", area=True),
+        plots.plot("Waiting", found, {"backlog": "journal entries behind"}, "", area=True),
+    ]
 
 
 class Button(msgspec.Struct, frozen=True):

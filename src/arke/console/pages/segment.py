@@ -15,13 +15,13 @@ from arke.operations.segments import SegmentDetail
 
 TYPED_SAMPLE: Final = 4_000
 """Profiles that an answer while somebody types is estimated from."""
-PATH: Final = "/segments/{number}"
+PATH: Final = "/segments/{segment}"
 
 
 class One(msgspec.Struct, frozen=True):
     """Which segment."""
 
-    number: Annotated[int, Meta(title="the segment")]
+    segment: Annotated[int, Meta(title="the segment")]
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 async def segment(ask: Ask[One]) -> Segment:
     try:
-        detail = await ask.on.segments.show(ask.given.number)
+        detail = await ask.on.segments.show(ask.given.segment)
     except NotFound as error:
         raise Missing(f"{error}: it may have been removed, or not be applied yet.") from None
     names = {trait.id: trait.name for trait in detail.traits}
@@ -63,7 +63,7 @@ async def estimate(ask: Ask[One], form: Rule) -> Done:
     """The form's button: from as many profiles as an estimate takes."""
     found = await ask.on.catalog.estimate(form.rule)
     text = f"The rule below would hold {found.estimate:,} of {found.stored:,} profiles now."
-    return Done(f"/segments/{ask.given.number}#try", Flash(text, detail=Tried(form.rule, found)))
+    return Done(f"/segments/{ask.given.segment}#try", Flash(text, detail=Tried(form.rule, found)))
 
 
 async def estimate_typed(ask: Ask[One], form: Rule) -> Estimate:

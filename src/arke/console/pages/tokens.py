@@ -14,9 +14,11 @@ from arke.operations.callers import NewToken, TokenFacts
 
 if TYPE_CHECKING:
     from arke.api.endpoint import Nothing
+    from arke.domain.token import Scope
 
-MEANINGS: Final = {
+MEANINGS: Final[dict[Scope, str]] = {
     "ingest": "send events",
+    "browser": "send events from pages, where everybody can read the token",
     "metrics": "read figures, for Prometheus",
     "read": "look at figures and the catalog",
     "operate": "look at people, replay, begin batches, load files",

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class PostFailed(Exception):
-    """Carries a Failure up to the client, where it becomes an Answer. Leaves this package for the probe alone."""
+    """Carries a Failure up to the client, where it becomes an Answer. Leaves this package for the probe and the
+    doctor alone.
+    """
 
     def __init__(self, reason: Reason, cause: str, detail: str) -> None:
         super().__init__(detail)

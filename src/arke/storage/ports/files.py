@@ -29,6 +29,13 @@ class FileRecord(NamedTuple):
     body: bytes
 
 
+class ListedFile(NamedTuple):
+    """A data file as it is listed: its record, and under which name it came."""
+
+    name: str
+    record: FileRecord
+
+
 class Filed(msgspec.Struct, array_like=True):
     """What files said of a cross-device id, as earlier versions kept it: now it is in the profile of the person's
     home. `traits` maps those that hold to when they were realised, `memberships` a segment to its status and when
@@ -76,6 +83,10 @@ class FileStore(Protocol):
 
     async def finish(self, number: int, body: bytes) -> None:
         """A file is done, with its receipt."""
+        ...
+
+    async def newest(self, before: int, limit: int) -> list[ListedFile]:
+        """Files with numbers below `before`, the newest first."""
         ...
 
     async def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.storage.ports.files import Filed, FileRecord, Joining
+from arke.storage.ports.files import Filed, FileRecord, Joining, ListedFile
 from arke.storage.postgres.database import InOrder, columns, fetched, queries, transaction
 from arke.storage.postgres.feeds import PostgresFeeds
 
@@ -78,6 +78,13 @@ class PostgresFiles:
 
     async def finish(self, number: int, body: bytes) -> None:
         await self._changes.rows(SQL["finish"], (body, number))
+
+    async def newest(self, before: int, limit: int) -> list[ListedFile]:
+        rows = await self._database.rows(SQL["newest"], (before, limit))
+        return [
+            ListedFile(name, FileRecord(number, begun, position, done, body))
+            for name, number, begun, position, done, body in rows
+        ]
 
     async def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:
         return _filed(await self._database.rows(SQL["filed"], columns(keys, 2)))

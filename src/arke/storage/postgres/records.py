@@ -8,7 +8,7 @@ import msgspec
 
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, NotFound
 from arke.storage.ports.directory import BATCH_RUNS_KEPT, StoredCatalog, StoredRequest, already_applied
 from arke.storage.postgres.database import InOrder, columns, fetched, queries, transaction
 
@@ -224,7 +224,7 @@ def _revoke(connection: Connection, token_id: str, at: int) -> Token:
     with connection.transaction():
         rows = fetched(connection, TOKENS["lock"], (token_id,))
         if not rows:
-            raise InvalidInput(f"there is no token {token_id!r}: `arke token list` shows them")
+            raise NotFound(f"there is no token {token_id!r}: `arke token list` shows them")
         token = _decode_token(rows[0][0])
         if token.revoked is None:
             token = msgspec.structs.replace(token, revoked=at)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.storage.ports.files import Filed, FileRecord, Joining
+from arke.storage.ports.files import Filed, FileRecord, Joining, ListedFile
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.feeds import SqliteFeeds
 
@@ -71,6 +71,13 @@ class SqliteFiles:
 
     async def finish(self, number: int, body: bytes) -> None:
         await self._database.write(self._database.run, SQL["finish"], (body, number))
+
+    async def newest(self, before: int, limit: int) -> list[ListedFile]:
+        rows = self._database.rows(SQL["newest"], (before, limit))
+        return [
+            ListedFile(name, FileRecord(number, begun, position, bool(done), body))
+            for name, number, begun, position, done, body in rows
+        ]
 
     async def filed(self, keys: Collection[IdKey]) -> dict[IdKey, Filed]:
         rows = {key: self._database.row(SQL["filed"], key) for key in keys}

@@ -10,7 +10,7 @@ import msgspec
 
 from arke.domain.batch import BatchRecord
 from arke.domain.token import Token
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, NotFound
 from arke.storage.ports.directory import (
     BATCH_RUNS_KEPT,
     AuditEnd,
@@ -281,7 +281,7 @@ class SqliteTokens:
         run = self._database.connection.execute
         row = run(TOKENS["get"], (token_id,)).fetchone()
         if row is None:
-            raise InvalidInput(f"there is no token {token_id!r}: `arke token list` shows them")
+            raise NotFound(f"there is no token {token_id!r}: `arke token list` shows them")
         token = _decode_token(row[0])
         if token.revoked is None:
             token = msgspec.structs.replace(token, revoked=at)

@@ -221,7 +221,15 @@ def problems_of(path: Path) -> list[str]:
             flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
         )
         try:
-            found = [str(text) for (text,) in connection.execute("PRAGMA integrity_check")]
+            return found_by(connection, "integrity_check")
         finally:
             connection.close()
+
+
+def found_by(connection: apsw.Connection, check: str) -> list[str]:
+    """What a check of SQLite's finds wrong."""
+    try:
+        found = [str(text) for (text,) in connection.execute(f"PRAGMA {check}")]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return [str(error)]
     return [] if found == ["ok"] else found

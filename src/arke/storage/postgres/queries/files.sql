@@ -16,6 +16,9 @@ UPDATE data_file SET position = %s, body = %s WHERE number = %s
 -- name: finish
 UPDATE data_file SET done = true, body = %s WHERE number = %s
 
+-- name: newest
+SELECT name, number, begun, position, done, body FROM data_file WHERE number < %s ORDER BY number DESC LIMIT %s
+
 -- name: filed
 -- What was filed before people had homes, until it has moved there.
 SELECT f.dpid, f.id, f.body FROM unnest(%s::bigint[], %s::text[]) AS k(dpid, id) JOIN filed f USING (dpid, id)

@@ -17,6 +17,9 @@ UPDATE data_file SET position = ?, body = ? WHERE number = ?
 -- name: finish
 UPDATE data_file SET done = 1, body = ? WHERE number = ?
 
+-- name: newest
+SELECT name, number, begun, position, done, body FROM data_file WHERE number < ? ORDER BY number DESC LIMIT ?
+
 -- name: filed
 -- What versions before 0.2 kept here, until it has moved to the person's home.
 SELECT body FROM filed WHERE dpid = ? AND id = ?

@@ -1,0 +1,49 @@
+"""`arke import`: configurations of other systems as catalogs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arke.cli.options import Json
+
+import_app = typer.Typer(
+    name="import", no_args_is_help=True, help="Make a catalog of another system's configuration."
+)
+
+
+@import_app.command()
+def aam(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER|FILE...", help="What Audience Manager's REST API answered, as JSON."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the catalog is written.")],
+    json: Json = False,
+) -> None:
+    """Make a catalog of an Audience Manager configuration, and list what has no equivalent: by id, field, reason.
+
+    An existing FILE is overwritten.
+    """
+    import msgspec
+
+    from arke.catalog.aam.importing import import_aam
+    from arke.catalog.aam.report import line
+    from arke.catalog.load import summary_of
+    from arke.errors import InvalidInput
+
+    made = import_aam(paths)
+    try:
+        out.write_text(made.text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{out}: cannot be written: {error.strerror}") from None
+    if json:
+        facts = {"out": str(out), "counts": made.counts, "remarks": made.remarks}
+        sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
+        return
+    for remark in made.remarks:
+        sys.stdout.write(f"{line(remark)}\n")
+    sys.stdout.write(f"{out}: {summary_of(made.counts)}; {len(made.remarks):,} remarks above\n")
