@@ -57,6 +57,7 @@ from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.sqlite.connection import MEMORY, PageMemory
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
+from arke.telemetry import tracer_of
 from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard
 
@@ -105,6 +106,7 @@ def https_wire(settings: Settings, shard: int = 0) -> Wire:
         timeout_s=settings.delivery.timeout_ms / 1000,
         retry_delay_s=settings.delivery.retry_delay_ms / 1000,
         shard=(shard, settings.server.shards or 1),
+        tracer=tracer_of(settings.telemetry),
     )
 
 

@@ -128,10 +128,7 @@ class DataLock:
 
     def _settle(self, data: Path, *, arriving: bool) -> None:
         """What was to take its place here does, or is not begun without."""
-        try:
-            finish(data)
-        except OSError as error:
-            raise StoreUnavailable(f"{data}: {(error.strerror or 'error').lower()}") from None
+        _finish(data)
         if not arriving and broken_off(data):
             raise InvalidInput(
                 f"{data}: a restore into this directory was broken off: do it again, or delete {data / ARRIVING}"
@@ -141,10 +138,19 @@ class DataLock:
         os.close(self._descriptor)
 
 
+def _finish(data: Path) -> None:
+    """Carry through an exchange of files that whoever began it could not end. Raises StoreUnavailable."""
+    try:
+        finish(data)
+    except OSError as error:
+        raise StoreUnavailable(f"{data}: {(error.strerror or 'error').lower()}") from None
+
+
 @contextmanager
 def held_still(data: Path) -> Iterator[None]:
     """Within the block nobody has the directory open, nor a shard of it: those outlive a killed engine for as long
-    as their last messages take. Nothing in it is changed. Raises DataExposed, DataLocked.
+    as their last messages take. Nothing in it is changed, but for what was to take its place in it already. Raises
+    DataExposed, DataLocked, StoreUnavailable.
     """
     check_private(data)
     with ExitStack() as stack:
@@ -158,6 +164,7 @@ def held_still(data: Path) -> Iterator[None]:
                 raise DataLocked(
                     f"{data}: an engine, or a command, has this data directory open: stop it first"
                 )
+        _finish(data)
         yield
 
 

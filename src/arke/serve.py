@@ -14,6 +14,7 @@ import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
 from arke.app import confined_to, consent_rules, onboarding, running_engine, segment_rules, way_out
+from arke.background import Background, every
 from arke.clock import SystemClock
 from arke.console.app import console_app, with_console
 from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
@@ -32,6 +33,7 @@ from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
 from arke.source_app import reading_sources
+from arke.telemetry import check_telemetry, told_where, tracer_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from arke.onboarding.service import Onboarding
     from arke.operations.engine import Engine
     from arke.operations.nodes import ClusterNode
-    from arke.settings import Settings
+    from arke.settings import Settings, Telemetry
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -86,6 +88,7 @@ async def open_doors(
 ) -> AsyncIterator[tuple[Engine, Doors]]:
     """A running engine with its servers. Listening sockets are bound before the engine starts."""
     raise_file_limit()
+    check_telemetry(settings.telemetry)
     proxies = TrustedProxies(settings.server.trusted_proxies)
     admin_host, _ = host_and_port(settings.server.admin, "server.admin")
     try:
@@ -144,8 +147,12 @@ async def open_doors(
                     refusals,
                     bounds=Bounds(connections=most, per_address=per_address),
                     proxies=proxies,
+                    tracer=tracer_of(settings.telemetry),
                 )
                 servers.append((edge_server, intake))
+            pushing = Background()
+            if told_where(settings.telemetry, "metrics"):
+                pushing.spawn(_push_metrics(settings.telemetry, operations, refusals), "metrics")
             tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
             try:
                 # uvicorn offers no event to wait for.
@@ -156,11 +163,22 @@ async def open_doors(
                 link = operations.sign_in.first_link()
                 yield engine, Doors(at, _address(admin), str(data / SOCKET_FILE), link.url)
             finally:
+                await pushing.stop()
                 for server, _ in servers:
                     server.should_exit = True
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with contextlib.suppress(OSError):
                     os.unlink(data / SOCKET_FILE)  # noqa: PTH108 - the socket is ours
+
+
+async def _push_metrics(settings: Telemetry, operations: Operations, doors: Refusals) -> None:
+    from arke.api.otlp import MetricsPusher
+
+    pusher = MetricsPusher(settings, operations.status, doors)
+    try:
+        await every(settings.metrics_every_s, pusher.push)
+    finally:
+        pusher.close()
 
 
 @contextlib.asynccontextmanager

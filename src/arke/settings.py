@@ -107,6 +107,24 @@ class Memory(Section, frozen=True):
     mapped_mb: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 256
 
 
+class Telemetry(Section, frozen=True):
+    """OpenTelemetry. `endpoint`: a collector that takes OTLP over HTTP; empty: where the standard variables say, or
+    nowhere. One request, group and delivery in `one_in` is traced. `traceparent`: whether destinations get the
+    header of a traced delivery. Metrics go there every `metrics_every_s`.
+    """
+
+    endpoint: str = ""
+    one_in: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    traceparent: Literal["never", "send"] = "never"
+    metrics_every_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError(
+                "endpoint: it begins with http:// or https://, for example http://127.0.0.1:4318"
+            )
+
+
 class IdentityRules(Section, frozen=True):
     """How many ids of other devices one device may come to have a UTC day at the public door. An id on more than
     `max_devices_per_id` devices a UTC day is reported.
@@ -321,6 +339,7 @@ class Settings(Section, frozen=True):
     egress: Egress = Egress()
     delivery: Delivery = Delivery()
     memory: Memory = Memory()
+    telemetry: Telemetry = Telemetry()
     identity: IdentityRules = IdentityRules()
     answers: Answers = Answers()
     onboarding: OnboardingFolder = OnboardingFolder()

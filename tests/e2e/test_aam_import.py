@@ -47,3 +47,15 @@ def test_remarks_as_json_and_what_is_wrong(engine: EngineProcess, tmp_path: Path
         assert (done.returncode, (engine.folder / "other.yaml").exists()) == (2, False)
         assert done.stderr.startswith("arke: ")
     assert engine.arke("import", "aam", str(EXPORT), "--out", "nowhere/made.yaml").returncode == 2
+
+
+def test_a_plan_of_very_many_changes_is_summed_up(engine: EngineProcess) -> None:
+    traits = [{"sid": number, "traitType": 3, "traitRule": "c_a == 1"} for number in range(1, 201)]
+    (engine.folder / "traits.json").write_text(json.dumps(traits))
+    assert engine.arke("import", "aam", "traits.json", "--out", "made.yaml").returncode == 0
+    shown = engine.arke("apply", "made.yaml", "--dry-run").stdout
+    assert shown.startswith(
+        "+ 200 traits: 1, 2, 3, 4, 5, ...\n200 added, 0 changed, 0 removed\n--all shows all 201 lines"
+    )
+    assert engine.arke("apply", "made.yaml", "--dry-run", "--all").stdout.count("+ trait ") == 200
+    assert len(json.loads(engine.arke("apply", "made.yaml", "--json").stdout)["lines"]) == 201

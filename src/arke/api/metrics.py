@@ -275,9 +275,14 @@ def _histogram(
     return family
 
 
-def render_metrics(scrape: Scrape, doors: Refusals | None) -> bytes:
-    """The Prometheus text format. `doors`: what they have counted; None: there are none."""
+def registry_of(scrape: Scrape, doors: Refusals | None) -> CollectorRegistry:
+    """All figures. `doors`: what they have counted; None: there are none."""
     registry = CollectorRegistry()
     registry.register(_Figures(scrape, doors))
     ProcessCollector(registry=registry)
-    return generate_latest(registry)
+    return registry
+
+
+def render_metrics(scrape: Scrape, doors: Refusals | None) -> bytes:
+    """The Prometheus text format."""
+    return generate_latest(registry_of(scrape, doors))

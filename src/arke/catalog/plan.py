@@ -40,6 +40,11 @@ _WORDS: dict[Kind, str] = {
 }
 
 
+LISTED = 50
+"""Changes that people read one by one; of more there is a summary."""
+EXAMPLES = 5
+
+
 class FieldChange(msgspec.Struct, frozen=True):
     """One field of something that changes, both values as text; None where the field was not set."""
 
@@ -90,13 +95,31 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The plan for people: a line a change, then a count."""
         if self.empty:
             return ["nothing changes"]
+        return [*(change.line() for change in self.changes), self._total()]
+
+    def summary(self) -> list[str]:
+        """The same where there are too many changes to read: what changes of each kind, with the first few ids."""
+        if len(self.changes) <= LISTED:
+            return self.lines()
+        ids: dict[tuple[Action, Kind], list[int]] = {}
+        for change in self.changes:
+            ids.setdefault((change.action, change.kind), []).append(change.id)
+        return [*(_many(action, kind, found) for (action, kind), found in ids.items()), self._total()]
+
+    def _total(self) -> str:
         found = Counter(change.action for change in self.changes)
-        total = ", ".join(f"{found[action]:,} {action}" for action in _SIGNS)
-        return [*(change.line() for change in self.changes), total]
+        return ", ".join(f"{found[action]:,} {action}" for action in _SIGNS)
 
     def to_json(self) -> bytes:
         """The plan as data, the same bytes for equal plans."""
         return msgspec.json.encode(self, order="deterministic")
+
+
+def _many(action: Action, kind: Kind, ids: Sequence[int]) -> str:
+    """`+ 100,000 traits: 1, 2, 3, 4, 5, ...`."""
+    word = _WORDS[kind] if len(ids) == 1 else f"{_WORDS[kind]}s"
+    listed = ", ".join(map(str, ids[:EXAMPLES])) + (", ..." if len(ids) > EXAMPLES else "")
+    return f"{_SIGNS[action]} {len(ids):,} {word}: {listed}"
 
 
 def plan(old: Catalog | None, new: Catalog) -> Plan:

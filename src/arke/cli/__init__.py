@@ -24,7 +24,7 @@ from arke.cli.reconcile import reconcile
 from arke.cli.sources import source_app
 from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
-from arke.cli.upkeep import backup, restore
+from arke.cli.upkeep import backup, reshard, restore
 from arke.errors import ArkeError
 from arke.log import configure_logging
 
@@ -77,6 +77,7 @@ app.command()(doctor)
 app.command()(bench)
 app.command()(backup)
 app.command()(restore)
+app.command()(reshard)
 app.add_typer(cluster_app, name="cluster")
 
 

@@ -49,6 +49,9 @@ def apply(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask, however many profiles the catalog moves.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every change, however many there are.")
+    ] = False,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -62,23 +65,30 @@ def apply(
     segment.
     """
     import msgspec
+    from rich.console import Console
 
     if (file is None) == (not rollback):
         raise typer.BadParameter("give either FILE or --rollback")
     engine = client(data, url, token, config, insecure=insecure)
 
     def work(*, dry_run: bool) -> AppliedReport:
-        if file is None:
-            return engine.rollback(to, dry_run=dry_run)
-        return engine.apply(file, catalog_text(file), dry_run=dry_run)
+        # Says nothing where nobody looks.
+        with Console(stderr=True).status("planning" if dry_run else "planning and switching"):
+            if file is None:
+                return engine.rollback(to, dry_run=dry_run)
+            return engine.apply(file, catalog_text(file), dry_run=dry_run)
 
-    asked = not (dry_run or yes or json) and _somebody_is_there() and _ask(work(dry_run=True))
+    asked = (
+        not (dry_run or yes or json)
+        and _somebody_is_there()
+        and _ask(work(dry_run=True), everything=everything)
+    )
     report = work(dry_run=dry_run)
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
     if not asked:
-        _show_plan(report)
+        _show_plan(report, everything=everything)
     _show_outcome(report)
 
 
@@ -86,23 +96,27 @@ def _somebody_is_there() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _ask(plan: AppliedReport) -> bool:
+def _ask(plan: AppliedReport, *, everything: bool) -> bool:
     """Whether it was asked (and answered with yes). Asks only about a plan that is alarming."""
     if not plan.alarms:
         return False
-    _show_plan(plan)
+    _show_plan(plan, everything=everything)
     if not typer.confirm("Apply it all the same?"):
         sys.stdout.write("nothing was changed\n")
         raise typer.Exit(1)
     return True
 
 
-def _show_plan(report: AppliedReport) -> None:
+def _show_plan(report: AppliedReport, *, everything: bool) -> None:
+    """The plan, or of very many changes what they come to."""
     for warning in (*report.warnings, *report.alarms):
         sys.stderr.write(f"warning: {warning}\n")
     changes = report.dry_run or report.version is not None
-    for line in report.lines if changes else ():
+    shown = report.lines if everything or not report.summary else report.summary
+    for line in shown if changes else ():
         sys.stdout.write(f"{line}\n")
+    if changes and len(shown) < len(report.lines):
+        sys.stdout.write(f"--all shows all {len(report.lines):,} lines of this plan\n")
 
 
 def _show_outcome(report: AppliedReport) -> None:

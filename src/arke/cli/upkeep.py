@@ -1,4 +1,4 @@
-"""`arke backup`, `arke restore`: a data directory as a whole."""
+"""`arke backup`, `arke restore`, `arke reshard`: a data directory as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Json
+from arke.cli.options import DATA, Config, Data, Json, whole
 
 if TYPE_CHECKING:
     from arke.upkeep.manifest import Manifest
@@ -161,3 +161,30 @@ def _show_restored(done: Restored, data: Path) -> None:
         numbers = ", ".join(map(str, done.again.requests[:LISTED]))
         more = " ..." if len(done.again.requests) > LISTED else ""
         sys.stdout.write(f"privacy requests carried through again: {numbers}{more}\n")
+
+
+def reshard(
+    shards: Annotated[
+        int, typer.Option("--shards", parser=whole(1, 64), help="How many shards there are to be.")
+    ],
+    data: Data = DATA,
+    json: Json = False,
+) -> None:
+    """Write a stopped data directory anew in another number of shards; everything told stays told."""
+    import msgspec
+
+    from arke.cli.cluster import _show_progress as show_rows
+    from arke.cluster.moving_in import Progress as Rows
+    from arke.upkeep import reshard as reshards
+
+    done = reshards.reshard(data, shards, Rows(show_rows if sys.stderr.isatty() else None))
+    _clear()
+    if json:
+        sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
+        return
+    moved = done.moved
+    sys.stdout.write(
+        f"{data}: {done.before} shard(s) are {done.after}; {moved.rows:,} rows, {moved.bytes / 1e6:,.1f} MB in "
+        f"{moved.seconds:g} s; profiles are the same on both sides: {moved.digest}\n"
+        f"the files before are in {done.kept}: delete them when all is well\n"
+    )

@@ -20,15 +20,18 @@ from arke.delivery.lease import Lease
 from arke.delivery.oauth import AccessToken, TokenSource
 from arke.delivery.refusals import Refusals, refused_by
 from arke.delivery.signing import signature_headers, standard_webhooks_headers, webhook_keys_of
+from arke.tracing import Tracer
 
 if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.delivery.https.ports import Poster
     from arke.delivery.secrets import Secrets
     from arke.domain.catalog import Destination
+    from arke.tracing import Span
 
 TIMEOUT_S = 3.0
 RETRY_DELAY_S = 0.1
+TRACEPARENT: Final = "traceparent"
 _DOUBTS_THE_TOKEN = frozenset({401, 403})
 
 PASSING: Final = frozenset({401, 403, 408, 425, 429})
@@ -43,7 +46,7 @@ class Wire(msgspec.Struct, frozen=True):
 
     `shard` is the shard's number, from 0, and how many there are: each keeps to its share of a destination's
     bounds; where there are `gates`, all shards of a worker together. Messages leave under the `lease`; None:
-    nobody else can own the shard.
+    nobody else can own the shard. `tracer` takes down some of the deliveries.
     """
 
     poster: Poster
@@ -54,6 +57,7 @@ class Wire(msgspec.Struct, frozen=True):
     shard: tuple[int, int] = (0, 1)
     gates: Gates | None = None
     lease: Lease | None = None
+    tracer: Tracer | None = None
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -158,6 +162,32 @@ class Channel:
 
     async def deliver(self, message: Message, fields: Fields, retries: Retries) -> Delivery:
         """Send a message with its signatures, and send it once more if that failed. Never a third time."""
+        tracer = self._wire.tracer
+        span = tracer.begin("client") if tracer is not None else None
+        if tracer is None or span is None:
+            return await self._delivered(message, fields, retries)
+        if tracer.tells_destinations:
+            fields = [*fields, (TRACEPARENT, span.traceparent)]
+        delivery: Delivery | None = None
+        try:
+            delivery = await self._delivered(message, fields, retries)
+        finally:
+            self._traced(span, message, delivery)
+        return delivery
+
+    def _traced(self, span: Span, message: Message, delivery: Delivery | None) -> None:
+        facts: dict[str, str | int | float] = {
+            "arke.destination": self.destination.id,
+            "arke.kind": message.kind,
+            "arke.users": message.users,
+            "http.request.method": self.destination.method,
+            "server.address": self._endpoint.host,
+        }
+        if delivery is not None:
+            facts |= {"arke.answer": delivery.answer, "arke.attempts": delivery.attempts}
+        span.end("deliver", facts, failed=delivery is None or not delivery.acknowledged)
+
+    async def _delivered(self, message: Message, fields: Fields, retries: Retries) -> Delivery:
         success = self.destination.success
         asker = object()
         first, token = await self._attempt(message, fields, 1, asker)

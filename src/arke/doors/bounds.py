@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from arke.doors.names import KnownHosts
     from arke.doors.refusals import Refusals
+    from arke.tracing import Tracer
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 128
@@ -54,7 +55,7 @@ class Door:
 
     `body` words a refusal, `headers` go with each. `hosts` are the names it answers to (None: any). `proxies` are
     those whose `X-Forwarded-For` is believed. `gone` is the exception that the application raises when its client
-    has gone away.
+    has gone away. `tracer` takes down some of the requests.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Door:
         hosts: KnownHosts | None = None,
         proxies: TrustedProxies | None = None,
         gone: tuple[type[Exception], ...] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         self.name = name
         self.refusals = refusals
@@ -77,6 +79,7 @@ class Door:
         self.hosts = hosts
         self.proxies = proxies or TrustedProxies()
         self.gone = gone
+        self.tracer = tracer
         self.admission = Admission(self.bounds.connections, self.bounds.per_address)
         self.lingering = 0
 

@@ -6,7 +6,7 @@ The words of an error may quote what the caller sent, so only its kind and place
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -14,6 +14,11 @@ from arke.doors.refusals import INTERNAL
 
 if TYPE_CHECKING:
     from arke.doors.bounds import Door
+    from arke.tracing import Span
+
+SERVER_ERROR: Final = 500
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"})
+"""What is told of a request's method; any other may be anything."""
 
 
 class Exchange(RequestResponseCycle):
@@ -32,7 +37,8 @@ class Exchange(RequestResponseCycle):
         await super().send(message)
 
     async def run_asgi(self, app: Any) -> None:
-        began = perf_counter()
+        began, tracer = perf_counter(), self._door.tracer
+        span = tracer.begin("server", _traceparent(self.scope)) if tracer is not None else None
         try:
             await app(self.scope, self.receive, self.send)
         except self._door.gone:
@@ -46,10 +52,29 @@ class Exchange(RequestResponseCycle):
                 self.transport.close()  # too late for a status: an answer that is cut off says as much
             self.on_response = _nobody_waits
             route: Any = self.scope.get("route", "")
+            if span is not None:
+                self._traced(span, route or "other")
             self._door.refusals.answered.add(self._door.name, route, self._status, perf_counter() - began)
+
+    def _traced(self, span: Span, route: str) -> None:
+        method: Any = self.scope["method"]
+        if method not in METHODS:
+            method = "_OTHER"
+        facts = {
+            "arke.door": self._door.name,
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": self._status,
+        }
+        span.end(f"{method} {route}", facts, failed=self._status >= SERVER_ERROR)
 
     async def send_500_response(self) -> None:
         await answer(self.send, self._door, 500, "internal", INTERNAL)
+
+
+def _traceparent(scope: Any) -> str:
+    found: bytes = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+    return found.decode("latin-1")
 
 
 async def answer(

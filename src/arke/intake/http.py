@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from arke.doors.refusals import Refusals
     from arke.intake.asgi import ASGIApp, Header, Receive, Scope, Send
     from arke.intake.ports import Ingest, OptOutPort, TokenPort
+    from arke.tracing import Tracer
 
 IBS: Final = b"/ibs:"
 IBS_ESCAPED: Final = b"/ibs%3a"
@@ -220,6 +221,7 @@ def intake_server(
     *,
     bounds: Bounds | None = None,
     proxies: TrustedProxies | None = None,
+    tracer: Tracer | None = None,
 ) -> DoorServer:
     """A server to be run with `await server.serve(sockets=[...])`."""
     door = Door(
@@ -229,5 +231,6 @@ def intake_server(
         headers=(JSON, *STANDING_HEADERS),
         bounds=bounds,
         proxies=proxies,
+        tracer=tracer,
     )
     return door_server(app, door)

@@ -30,6 +30,7 @@ class AppliedReport(msgspec.Struct, frozen=True):
     `profiles` are concerned, `profiles_moved` enter or leave a segment, of `profiles_stored`: counted if
     `profiles_exact`, otherwise estimated from `profiles_looked_at`. `segments` are those that may have moved;
     `alarms` say what somebody should know before it is applied. `returning` are destinations that are on again.
+    `summary`: the lines, or what they come to where there are very many.
     """
 
     version: int | None
@@ -44,6 +45,11 @@ class AppliedReport(msgspec.Struct, frozen=True):
     profiles_exact: bool
     segments: list[SegmentForecast]
     returning: list[Returning]
+    summary: list[str] = []
+
+
+MOVING_LISTED = 20
+"""Segments that a summary lists with who would move."""
 
 
 class CatalogOperations:
@@ -129,10 +135,12 @@ class CatalogOperations:
 
 def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedReport:
     forecast = applied.forecast
+    moving, returning = forecast.lines(), [one.line() for one in applied.returning]
     return AppliedReport(
         version=applied.version,
         dry_run=dry_run,
-        lines=applied.plan.lines() + forecast.lines() + [one.line() for one in applied.returning],
+        lines=applied.plan.lines() + moving + returning,
+        summary=applied.plan.summary() + _first(moving) + _first(returning),
         warnings=warnings,
         alarms=forecast.alarms(),
         profiles=forecast.concerned,
@@ -143,3 +151,9 @@ def _report(applied: Applied, warnings: list[str], *, dry_run: bool) -> AppliedR
         segments=forecast.segments,
         returning=applied.returning,
     )
+
+
+def _first(lines: list[str]) -> list[str]:
+    """So many that people read them, and how many there are besides."""
+    more = len(lines) - MOVING_LISTED
+    return lines if more <= 0 else [*lines[:MOVING_LISTED], f"  and {more:,} lines more"]

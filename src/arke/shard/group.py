@@ -48,7 +48,7 @@ class Group:
         loaded: Loaded,
         rows: Mapping[int, DeviceRows],
         next_seq: int,
-        hash_of: Callable[[str], str],
+        hash_of: Callable[[str, str], str],
         realised: set[int],
         counted_to: int,
     ) -> None:
@@ -90,7 +90,7 @@ class Group:
             self.repeated += 1
             return False
         self.loaded.counted[key] = event.at
-        self.writes.counted.append((uid, key[1], event.at))
+        self.writes.counted.append((uid, *key, event.at))
         return True
 
     def note_realised(self, traits: Sequence[int]) -> None:

@@ -425,7 +425,10 @@ class Shard:
     async def _run_group(self, taken: list[_Waiting]) -> None:
         """Raises what is met after the commit."""
         commands = [command for waiting in taken for command in waiting.commands]
+        tracer = self._wire.tracer
+        span = tracer.begin("internal") if tracer is not None else None
         seen_to = max(waiting.seen_to for waiting in taken)
+        stored = False
         try:
             async with self._store_turn:
                 result = await self.runner.run(commands)
@@ -435,6 +438,7 @@ class Shard:
                     await self.store.commit(result.writes)
                     self._commits.add(asyncio.get_running_loop().time() - began)
                     self._recorded = max(self._recorded, seen_to)
+            stored = True
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
             log.error("group_failed", error=type(error).__name__)
@@ -446,6 +450,8 @@ class Shard:
             return
         finally:
             self._queued -= len(commands)
+            if span is not None:
+                span.end("group", {"arke.commands": len(commands)}, failed=not stored)
         self._ready = True
         self._taken = max(self._taken, seen_to)
         self.runner.committed(result)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
+
+from arke.domain.placement import shard_of
 
 _MASK = (1 << 62) - 1
 
@@ -27,6 +30,38 @@ class KeyedHash:
         return hashlib.blake2b(
             text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12
         ).hexdigest()
+
+
+KEY_BYTES: Final = 16
+"""Of a shard's key."""
+
+
+class DeviceHashes:
+    """The hashes that a shard makes of its devices. A device's are made with the key of the shard that it was
+    in first, however its shard was put together of others since: what is stored of them stays true. `keys` are
+    those of all shards that there were then, by their numbers, one behind the other; mostly it is one.
+    """
+
+    def __init__(self, keys: bytes) -> None:
+        self.keys = keys
+        parts = [keys]
+        if len(keys) > KEY_BYTES and len(keys) % KEY_BYTES == 0:
+            parts = [keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES)]
+        self._hashes = [KeyedHash(part) for part in parts]
+
+    def of(self, uuid: str) -> KeyedHash:
+        """Those of one device, by its UUID."""
+        if len(self._hashes) == 1:
+            return self._hashes[0]
+        return self._hashes[shard_of(uuid, len(self._hashes))]
+
+    def uid(self, uuid: str) -> int:
+        """Where a device stands: see `KeyedHash.uid`."""
+        return self.of(uuid).uid(uuid)
+
+    def name(self, uuid: str) -> str:
+        """A device's own name, where it may not be stored."""
+        return self.of(uuid).name(uuid)
 
 
 def next_uid(uid: int) -> int:

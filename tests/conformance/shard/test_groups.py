@@ -206,4 +206,5 @@ class TestWrites:
 
 async def test_names_are_the_same_for_the_same_key(store: ShardStore) -> None:
     """What must be recognised and not be kept."""
-    assert store.hash_of("12345:x") == KeyedHash(b"fixed").name("12345:x") != store.hash_of("12345:y")
+    assert store.hash_of(uuid(1), "12345:x") == KeyedHash(b"fixed").name("12345:x")
+    assert store.hash_of(uuid(1), "12345:x") != store.hash_of(uuid(1), "12345:y")

@@ -22,7 +22,7 @@ HOME = home_of((7, "ann"))
 async def erase(store: ShardStore, uid: int, profile: Profile, edition: int = 5) -> None:
     """As a group does it that leaves a trace."""
     await store.load(Needs(devices=[profile.uuid]))
-    trace = trace_of(store.hash_of(profile.uuid), profile, edition)
+    trace = trace_of(store.hash_of(profile.uuid, profile.uuid), profile, edition)
     await store.commit(GroupWrites(erased=[uid], traces={uid: trace}))
 
 
@@ -80,7 +80,7 @@ async def test_a_trace_is_found_among_others_of_the_same_hash(
 
 async def test_a_device_that_came_and_went_within_a_group_leaves_a_trace(store: ShardStore) -> None:
     (uid, _) = (await load(store, 1))[uuid(1)]
-    trace = trace_of(store.hash_of(uuid(1)), gone(1), 5)
+    trace = trace_of(store.hash_of(uuid(1), uuid(1)), gone(1), 5)
     await store.commit(GroupWrites(profiles={uid: gone(1)}, erased=[uid], traces={uid: trace}))
     assert (await load(store, 1))[uuid(1)] == (uid, left(uuid(1)))
     assert await store.count_profiles() == 0

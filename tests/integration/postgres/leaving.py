@@ -97,7 +97,7 @@ async def _fill_shard(store: SqliteShardStore, uuids: list[str]) -> None:
             owed=[Owed(2, uid, 100, 5, "500", tries=2, tried=1.5, due=7, share=1) for uid in some[::3]],
             wakes={uid: (1 << 62, 1_000 + place) for place, uid in enumerate(some)},
             cursors={1: RECORDS, 2: 40},
-            counted=[(uid, f"event {uid}", 50) for uid in some[::2]],
+            counted=[(uid, one, f"event {uid}", 50) for one, uid in uids.items() if uid in some[::2]],
             realised={1000: 17, 1001: 18},
             backfill_position=(4, 11),
             taken=5,

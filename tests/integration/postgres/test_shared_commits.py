@@ -69,7 +69,7 @@ def group(seq: int, at: int = 100) -> GroupWrites:
         profiles={seq: held(seq)},
         journal=[record(seq, at=at)],
         cursors={1: seq},
-        counted=[(seq, "e", at)],
+        counted=[(seq, uuid(seq), "e", at)],
         taken=seq,
     )
 
@@ -129,7 +129,7 @@ class TestOneTransaction:
                             wakes={uid: (1 << 62, 50 + shard)},
                             realised={1000: shard},
                             backfill_position=(shard, 5),
-                            counted=[(uid, "event", 100 + shard)],
+                            counted=[(uid, uuid(1), "event", 100 + shard)],
                         )
                     )
                     for shard, (store, uid) in enumerate(zip(stores, uids, strict=True))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 from arke.catalog.load import parse_catalog
-from arke.catalog.plan import plan
-
-if TYPE_CHECKING:
-    from arke.domain.catalog import Catalog
+from arke.catalog.plan import LISTED, plan
+from arke.domain.catalog import Catalog, Segment, Trait
 
 BASE = """
 data_sources: [{id: 9, name: Acme}]
@@ -58,6 +55,23 @@ def test_without_an_old_catalog_everything_is_added() -> None:
     assert found.rules_changed == set()
     assert found.backfill == {10, 12}
     assert found.ids("segment", "added") == [10, 11, 12]
+
+
+def test_very_many_changes_are_summed_up_by_kind() -> None:
+    few = Catalog(traits=tuple(Trait(id=number, rule="c_a == 1") for number in range(1, LISTED + 1)))
+    assert plan(None, few).summary() == plan(None, few).lines()
+    many = Catalog(
+        traits=tuple(Trait(id=number, rule="c_a == 1") for number in range(1, 1_201)),
+        segments=(Segment(id=9, rule="1T"),),
+    )
+    found = plan(Catalog(traits=(Trait(id=5_000, rule="c_a == 1"),)), many)
+    assert found.summary() == [
+        "+ 1,200 traits: 1, 2, 3, 4, 5, ...",
+        "- 1 trait: 5000",
+        "+ 1 segment: 9",
+        "1,201 added, 0 changed, 1 removed",
+    ]
+    assert len(found.lines()) == 1_203
 
 
 def test_equal_catalogs_make_an_empty_plan() -> None:

@@ -82,6 +82,8 @@ def test_the_variable_reaches_the_setting(name: str) -> None:
         "auth.intake": "open",
         "egress.allow_cidrs": "10.0.0.0/8, 127.0.0.0/8",
         "egress.proxy": "http://proxy.example:3128",
+        "telemetry.endpoint": "http://127.0.0.1:4318",
+        "telemetry.traceparent": "send",
         "answers.memberships": "off",
         "answers.origins": "https://shop.example, https://a.example:8443",
         "privacy.public_opt_out": "ids",

@@ -14,7 +14,7 @@ from arke.storage.sqlite.connection import MEMORY, open_database
 from arke.storage.sqlite.schema import DIRECTORY
 
 ADAPTER = Path(directory.__file__).parent
-OTHERWISE_TESTED = ("shard", "leaving", "upkeep")
+OTHERWISE_TESTED = ("shard", "leaving", "upkeep", "arriving")
 """On another schema; with tables put in, which imports of the integration tests run."""
 FILES = [file for file in sorted(ADAPTER.glob("queries/*.sql")) if file.stem not in OTHERWISE_TESTED]
 

@@ -14,7 +14,6 @@ HEAD: Final = """\
 # What has no equivalent here, and why, is what the command printed.
 """
 _COMMENT_CHARS: Final = 1_000
-_PLAIN_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def written(sections: Mapping[str, Sequence[Entry]]) -> str:
@@ -52,13 +51,12 @@ def _value(value: Any) -> str:
         return str(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
-    return f'"{"".join(map(_escaped, str(value)))}"'
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"' if text.isprintable() else f'"{"".join(map(_escaped, text))}"'
 
 
 def _escaped(mark: str) -> str:
-    """A character as it stands in double quotes; what cannot be shown as its number."""
-    if mark in _PLAIN_ESCAPES:
-        return _PLAIN_ESCAPES[mark]
+    """A character as it stands in double quotes: its number, where it cannot be shown."""
     if mark.isprintable():
         return mark
     return f"\\u{ord(mark):04x}" if ord(mark) < 0x10000 else f"\\U{ord(mark):08x}"

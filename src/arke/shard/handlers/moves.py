@@ -59,7 +59,9 @@ def _note_left(group: Group, profile: Profile, command: Unlink) -> None:
     """The newest mapping under which an id has left says which events and moves of it are late."""
     before = departed(group, profile, command.dpid, command.id) if profile.departed else None
     edition = 0 if before is None else before.edition
-    note_departed(profile, DepartedId(name_of(group, command.dpid, command.id), command.generation, edition))
+    note_departed(
+        profile, DepartedId(name_of(group, profile, command.dpid, command.id), command.generation, edition)
+    )
 
 
 def note_departed(profile: Profile, left: DepartedId) -> None:

@@ -75,7 +75,7 @@ def _bar_ids(group: Group, profile: Profile, ids: set[tuple[int, str]], edition:
     for key in sorted(ids) if edition else ():
         left = departed(group, profile, *key)
         generation = 0 if left is None else left.generation
-        note_departed(profile, DepartedId(name_of(group, *key), generation, edition))
+        note_departed(profile, DepartedId(name_of(group, profile, *key), generation, edition))
 
 
 def readmit(group: Group, command: Readmit) -> Result:
@@ -127,7 +127,7 @@ def erase(group: Group, command: Erase) -> Result:
         group.writes.profiles.pop(uid, None)
         group.writes.erased.append(uid)
         if profile.bar is not None:
-            trace = trace_of(group.hash_of(profile.uuid), profile, profile.bar.edition)
+            trace = trace_of(group.hash_of(profile.uuid, profile.uuid), profile, profile.bar.edition)
             group.writes.traces[uid] = trace
     group.devices[command.uuid] = (uid, group.writes.profiles.get(uid, profile))
     return Erased(owed)

@@ -136,13 +136,13 @@ def left_under(group: Group, profile: Profile, dpid: int, partner_id: str) -> in
 
 def departed(group: Group, profile: Profile, dpid: int, partner_id: str) -> DepartedId | None:
     """What is remembered of an id that left the device."""
-    name = name_of(group, dpid, partner_id)
+    name = name_of(group, profile, dpid, partner_id)
     found = [one for one in profile.departed if one.hash == name]
     return max(found, key=attrgetter("generation"), default=None)
 
 
-def name_of(group: Group, dpid: int, partner_id: str) -> str:
-    return group.hash_of(f"{dpid}:{partner_id}")
+def name_of(group: Group, profile: Profile, dpid: int, partner_id: str) -> str:
+    return group.hash_of(profile.uuid, f"{dpid}:{partner_id}")
 
 
 def drop_oldest_ids(group: Group, profile: Profile, dpid: int) -> None:

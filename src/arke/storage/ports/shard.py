@@ -125,8 +125,8 @@ class GroupWrites(msgspec.Struct):
     """What stays of some of the erased, in the place of their profiles (see `trace_of`): they are not stored any
     more, and what keeps late events out is found when they are looked for to be changed.
     """
-    counted: list[tuple[int, str, int]] = []
-    """(uid, event id, at) of events that count and have an id."""
+    counted: list[tuple[int, str, str, int]] = []
+    """(uid, UUID, event id, at) of events that count and have an id."""
     uncounted: list[int] = []
     """Devices whose events are forgotten, and nothing else; those that are erased need not be among them."""
     realised: dict[int, int] = {}
@@ -314,8 +314,8 @@ class ShardStore(ShardReader, Protocol):
         """When it came out of a backup, in epoch seconds; 0: never."""
         ...
 
-    def hash_of(self, text: str) -> str:
-        """A keyed hash, for what must be recognised and not be kept. Pure."""
+    def hash_of(self, uuid: str, text: str) -> str:
+        """A keyed hash, for what must be recognised of a device and not be kept. Pure."""
         ...
 
     async def load(self, needs: Needs) -> Loaded:

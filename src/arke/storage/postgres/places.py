@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from arke.domain.profile import Profile
-    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.keyed_hash import DeviceHashes
 
 
 class Places:
     """What was looked at so far. `find` says what else has to be looked at, which is nothing for nearly all."""
 
-    def __init__(self, hashes: KeyedHash) -> None:
+    def __init__(self, hashes: DeviceHashes) -> None:
         self._hashes = hashes
         self._seen: dict[int, Profile | None] = {}
         self._hashed: dict[str, int] = {}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from arke.domain.profile import Profile
-    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import Needs, OwedPage
     from arke.storage.postgres.connection import Connection
 
@@ -38,7 +38,7 @@ decode_records = msgspec.msgpack.Decoder(list[JournalRecord]).decode
 class ShardReads:
     """Reads of one shard. Synchronous: a session's thread waits for the server."""
 
-    def __init__(self, shard: int, hashes: KeyedHash) -> None:
+    def __init__(self, shard: int, hashes: DeviceHashes) -> None:
         self.shard = shard
         self.hashes = hashes
 
@@ -212,11 +212,10 @@ class ShardReads:
         self, connection: Connection, asked: Collection[tuple[str, str]], moved: dict[str, int]
     ) -> Cursor:
         """When these events counted. Devices are looked for at their hash, but for those that `moved` has."""
-        uid = self.hashes.uid
+        uid, of = self.hashes.uid, self.hashes.of
         uids = [moved[uuid] if uuid in moved else uid(uuid) for uuid, _ in asked]
-        return self._ask_named(
-            connection, "counted_events", uids=uids, names=[uid(event) for _, event in asked]
-        )
+        names = [of(uuid).uid(event) for uuid, event in asked]
+        return self._ask_named(connection, "counted_events", uids=uids, names=names)
 
     def _note_counted(
         self, connection: Connection, asked: Iterable[tuple[str, str]], counted: Cursor, loaded: Loaded
@@ -228,7 +227,7 @@ class ShardReads:
         if moved:
             again = self._counted(connection, [key for key in asked if key[0] in moved], moved)
             at |= {(row[0], row[1]): row[2] for row in again}
-        keys = {key: (places[key[0]], uid(key[1])) for key in asked}
+        keys = {key: (places[key[0]], self.hashes.of(key[0]).uid(key[1])) for key in asked}
         loaded.counted = {key: at[place] for key, place in keys.items() if place in at}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from arke.domain.homes import is_home
 from arke.errors import Fenced, StoreUnavailable
 from arke.log import get_logger
-from arke.storage.keyed_hash import KeyedHash
+from arke.storage.keyed_hash import DeviceHashes
 from arke.storage.postgres import ownership
 from arke.storage.postgres.hold import SETTLE_S, Hold
 from arke.storage.postgres.shard_reads import DevicesAsked, GroupAsked, ShardReads
@@ -56,7 +56,7 @@ class PostgresShardStore:
         Until `silent_until`, on the monotonic clock, messages of the owner before may be under way.
         """
         self.shard = taken.shard
-        self.hashes = KeyedHash(taken.key)
+        self.hashes = DeviceHashes(taken.key)
         self._hold = Hold(taken, settle_s)
         self._writing = writing
         self._reading = reading
@@ -83,8 +83,8 @@ class PostgresShardStore:
 
     # --- the writer's side ------------------------------------------------------------------------------
 
-    def hash_of(self, text: str) -> str:
-        return self.hashes.name(text)
+    def hash_of(self, uuid: str, text: str) -> str:
+        return self.hashes.of(uuid).name(text)
 
     async def load(self, needs: Needs) -> Loaded:
         loaded = await self._writing.loads.do(GroupAsked(self._reads, needs))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from arke.domain.change import JournalRecord
-    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.postgres.connection import Connection
     from arke.storage.postgres.hold import Hold
 
@@ -47,7 +47,7 @@ class ShardCommit(msgspec.Struct, frozen=True):
     """
 
     hold: Hold
-    hashes: KeyedHash
+    hashes: DeviceHashes
     writes: GroupWrites = msgspec.field(default_factory=GroupWrites)
     profiles: int = 0
     people: int = 0
@@ -202,8 +202,8 @@ def _collect(inserts: _Inserts, commit: ShardCommit) -> None:
     if entered := [(after, uid) for uid, (_, after) in writes.wakes.items() if after != NEVER]:
         inserts.add("put_due", shard, *_columns(entered))
     if writes.counted:
-        uid_of = commit.hashes.uid
-        counted = {(uid, uid_of(event)): at for uid, event, at in writes.counted}
+        of = commit.hashes.of
+        counted = {(uid, of(uuid).uid(event)): at for uid, uuid, event, at in writes.counted}
         inserts.add("put_counted_events", shard, *_columns((*key, at) for key, at in counted.items()))
     if writes.sizes:
         inserts.add("grow_segments", shard, *_columns(sorted(writes.sizes.items())))

@@ -16,7 +16,7 @@ from arke.domain.change import JournalRecord
 from arke.domain.placement import shard_of
 from arke.domain.profile import Profile, encode_profile
 from arke.errors import InvalidInput
-from arke.storage.keyed_hash import KeyedHash, next_uid
+from arke.storage.keyed_hash import DeviceHashes, next_uid
 from arke.storage.ports.moving import (
     DIRECTORY_TABLES,
     SHARD_TABLES,
@@ -24,7 +24,7 @@ from arke.storage.ports.moving import (
     ShardStanding,
 )
 from arke.storage.sql_files import migrations, statements
-from arke.storage.sqlite.connection import open_database, store_errors
+from arke.storage.sqlite.connection import RESTORED, open_database, store_errors
 from arke.storage.sqlite.records import audit_end
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
@@ -123,6 +123,11 @@ class SqliteLeavingShard:
         with store_errors(file.where):
             file.connection.execute(SQL["make_places"])
 
+    @property
+    def restored(self) -> int:
+        """When it came out of a backup; 0: never."""
+        return int(self._file.meta(RESTORED) or 0)
+
     def standing(self) -> ShardStanding:
         ((_, last_seq),) = self._file.run(SQL["journal_ends"])
         return ShardStanding(self._key, last_seq, self._file.meta("refreshed"))
@@ -146,7 +151,7 @@ class SqliteLeavingShard:
 
     def _profiles(self) -> Iterator[Row]:
         """Devices stand where they stood. Where one was in another's way that goes elsewhere, a mark is put."""
-        shards, hashes = self._targets.stop, KeyedHash(self._key)
+        shards, hashes = self._targets.stop, DeviceHashes(self._key)
         places: list[tuple[int, int]] = []
         moved_up: list[tuple[int, str, int]] = []
         for uid, body in self._file.run(SQL["profiles"]):

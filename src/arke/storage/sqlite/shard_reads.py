@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import Needs
 
 Counted = dict[tuple[str, str], int]
@@ -37,7 +37,7 @@ _decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
 class ShardReads:
     """Reads of what the connection sees: what was committed, and on the writer's what it is writing."""
 
-    def __init__(self, connection: apsw.Connection, where: str, hashes: KeyedHash) -> None:
+    def __init__(self, connection: apsw.Connection, where: str, hashes: DeviceHashes) -> None:
         self._connection = connection
         self._where = where
         self._hashes = hashes
@@ -101,7 +101,7 @@ class ShardReads:
         """When these events counted, of those that have."""
         found: Counted = {}
         for uuid, event_id in asked:
-            for (at,) in self._rows("counted_event", (devices[uuid][0], self._hashes.uid(event_id))):
+            for (at,) in self._rows("counted_event", (devices[uuid][0], self._hashes.of(uuid).uid(event_id))):
                 found[uuid, event_id] = at
         return found
 

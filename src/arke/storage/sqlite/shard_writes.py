@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from arke.storage.keyed_hash import KeyedHash
+    from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import GroupWrites
 
 INSERTED_TOGETHER: Final = (64, 16, 4, 1)
@@ -41,7 +41,7 @@ NOTHING_GONE: Final = Gone(0, 0)
 class ShardWrites:
     """Writes over the one connection that writes."""
 
-    def __init__(self, connection: apsw.Connection, where: str, hashes: KeyedHash) -> None:
+    def __init__(self, connection: apsw.Connection, where: str, hashes: DeviceHashes) -> None:
         self._connection = connection
         self._where = where
         self._hashes = hashes
@@ -102,7 +102,8 @@ class ShardWrites:
     def _commit_counted(self, writes: GroupWrites) -> None:
         self._run("erase_counted_events", [(uid,) for uid in writes.uncounted])
         self._run(
-            "put_counted_event", [(uid, self._hashes.uid(event), at) for uid, event, at in writes.counted]
+            "put_counted_event",
+            [(uid, self._hashes.of(uuid).uid(event), at) for uid, uuid, event, at in writes.counted],
         )
         self._run("put_realised_trait", list(writes.realised.items()))
 

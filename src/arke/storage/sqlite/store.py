@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arke.domain.homes import is_home
-from arke.storage.keyed_hash import KeyedHash
+from arke.storage.keyed_hash import DeviceHashes
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
     MEMORY,
@@ -66,7 +66,7 @@ class SqliteShardStore:
         self._lock = None if path == MEMORY else FileLock(Path(path).with_suffix(".lock"))
         try:
             self._connection = open_database(path, SHARD, memory)
-            self.hashes = KeyedHash(self._stored_key(key))
+            self.hashes = DeviceHashes(self._stored_key(key))
             self.restored = restored_at(self._connection)
             self._own = ShardReads(self._connection, str(path), self.hashes)
             self._writes = ShardWrites(self._connection, str(path), self.hashes)
@@ -97,8 +97,8 @@ class SqliteShardStore:
 
     # --- the writer's side ------------------------------------------------------------------------------
 
-    def hash_of(self, text: str) -> str:
-        return self.hashes.name(text)
+    def hash_of(self, uuid: str, text: str) -> str:
+        return self.hashes.of(uuid).name(text)
 
     async def load(self, needs: Needs) -> Loaded:
         loaded = self._own.load(needs)
