@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,13 @@ def test_only_what_is_pinned_by_hash_is_installed() -> None:
         text = (ROOT / f"requirements/{name}.txt").read_text()
         assert re.findall(r"^[a-z].*==", text, re.MULTILINE)
         assert all("--hash=sha256:" in one for one in re.split(r"\n(?=[a-z])", text))
+
+
+def test_the_lock_has_what_every_extra_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = set(re.findall(r"^([a-z][\w-]*)==", (ROOT / "requirements/image.txt").read_text(), re.MULTILINE))
+    for needs in [project["dependencies"], *project["optional-dependencies"].values()]:
+        assert {re.split(r"[\[<>=~]", one)[0] for one in needs} <= locked
 
 
 def test_the_last_stage_has_no_builder_and_no_root() -> None:
