@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arke.api import parameters
 from arke.api.table import files, privacy
 from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import DPID, catalog, destination, visit
-from e2e.engine_process import EngineProcess
+from e2e.engine_process import OPEN, EngineProcess
 from e2e.receiver_thread import ReceiverThread
 from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 WORDS = ("camera", "lens", "bag")
 PEOPLE = 12
@@ -57,7 +57,10 @@ class Town:
 @contextmanager
 def town(folder: Path) -> Iterator[Town]:
     """A town that is filled."""
-    with ReceiverThread() as receiver, EngineProcess(folder) as engine:
-        made = Town(engine, receiver)
-        made.fill()
-        yield made
+    with ReceiverThread() as receiver:
+        certificates = Path(receiver.ca_file).parent
+        settings = f'{OPEN}[secrets]\nfolders = ["{certificates}"]\n'
+        with EngineProcess(folder, settings=settings) as engine:
+            made = Town(engine, receiver)
+            made.fill()
+            yield made

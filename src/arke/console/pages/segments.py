@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -12,8 +13,15 @@ from arke.console.page import ROOT, Ask, Page
 from arke.operations.segments import SegmentEntry
 from arke.operations.status import Status
 
-SHOWN: Final = 50
-RULE_CHARS: Final = 120
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.operations.history import HistoryOperations
+
+SHOWN: Final = 25
+DAY_S: Final = 86_400
+AROUND_S: Final = 1_800
+"""The size of a day ago is one of so long before or after."""
 
 
 class Which(msgspec.Struct, frozen=True):
@@ -23,12 +31,22 @@ class Which(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
+class Row(msgspec.Struct, frozen=True):
+    """One segment, with how many are in it, and how many more than a day ago (None: that is not known)."""
+
+    entry: SegmentEntry
+    members: int
+    grown: int | None
+
+
 class Segments(msgspec.Struct, frozen=True):
-    """A page of segments."""
+    """A page of segments. `counted` below 1: sizes are still being counted."""
 
     status: Status
     search: str
-    items: list[SegmentEntry]
+    rows: list[Row]
+    counted: float
+    away: int
     beginning: str
     more: str
 
@@ -36,14 +54,35 @@ class Segments(msgspec.Struct, frozen=True):
 async def segments(ask: Ask[Which]) -> Segments:
     search = (ask.given.search or "").strip()
     found = await ask.on.segments.page(search or None, ask.given.cursor, SHOWN)
+    numbers = [one.id for one in found.items]
+    sizes = await ask.on.sizes.of(numbers)
+    before = await asyncio.gather(*(size_of_yesterday(ask.on.history, one, ask.now) for one in numbers))
     kept = {"search": search} if search else {}
     return Segments(
         status=await ask.on.status.read(),
         search=search,
-        items=found.items,
+        rows=[
+            Row(one, sizes.members[one.id], sizes.members[one.id] - then if then is not None else None)
+            for one, then in zip(found.items, before, strict=True)
+        ],
+        counted=sizes.counted,
+        away=len(sizes.away),
         beginning=_address(kept) if ask.given.cursor is not None else "",
         more=_address({**kept, "cursor": found.next}) if found.next is not None else "",
     )
+
+
+async def size_of_yesterday(history: HistoryOperations, segment: int, now: float) -> int | None:
+    """How many were in a segment about a day ago; None where nobody looked."""
+    then = int(now) - DAY_S
+    found = await history.read(
+        segment=segment, series=["size"], since=then - AROUND_S, until=then + AROUND_S, step_s=AROUND_S
+    )
+    return _newest(found.lines[0].values)
+
+
+def _newest(values: Sequence[float | None]) -> int | None:
+    return next((int(value) for value in reversed(values) if value is not None), None)
 
 
 def _address(query: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -13,6 +13,7 @@ from arke.console.page import Action, Ask, Done, Flash, Page
 from arke.domain.ids import is_uuid
 from arke.errors import InvalidInput
 from arke.operations.explain import Explanation, SegmentFacts
+from arke.operations.outgoing import Preview, PreviewAsk
 from arke.operations.privacy import PrivacyAsk
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Users(msgspec.Struct, frozen=True):
     after: int | None = None
     moments: list[Moment] = []
     older: list[Moment] = []
-    back: str = ""
+    preview: Preview | None = None
 
 
 async def users(ask: Ask[Who]) -> Users:
@@ -57,6 +58,7 @@ async def users(ask: Ask[Who]) -> Users:
         found = await _explained(ask, asked)
     except InvalidInput as error:
         return Users(asked, problem=f"{error}")
+    previewed: Any = ask.flash.detail if ask.flash is not None else None
     segments = sorted(found.segments, key=lambda one: not one.status)
     end = ask.given.after + SEGMENTS_SHOWN
     moments = found.timeline.moments
@@ -68,7 +70,7 @@ async def users(ask: Ask[Who]) -> Users:
         after=end if end < len(segments) else None,
         moments=moments[:MOMENTS_SHOWN],
         older=moments[MOMENTS_SHOWN:],
-        back=_address(found.uuid) if found.known else "",
+        preview=previewed if isinstance(previewed, Preview) and found.known else None,
     )
 
 
@@ -93,6 +95,24 @@ class Request(msgspec.Struct, frozen=True):
     sure: bool = False
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Which destination's message about whom the page shows is to be seen."""
+
+    uuid: str
+    destination: int
+
+
+async def preview(ask: Ask[Who], form: Wanted) -> Done:
+    """What it would be sent now, to the byte."""
+    by_uuid = is_uuid(form.uuid)
+    asked = PreviewAsk(uuid=form.uuid if by_uuid else None, id=None if by_uuid else form.uuid)
+    found = await ask.on.previews.preview(
+        form.destination, asked, actor=ask.actor, from_afar=ask.session.token is not None
+    )
+    text = f"This is what destination {form.destination} would be sent now. Nothing was sent."
+    return Done(f"{_address(form.uuid)}#preview", Flash(text, detail=found))
+
+
 async def request(ask: Ask[Who], form: Request) -> Done:
     if not form.sure:
         raise FormProblems({"sure": "Tick this to say that it is meant: it cannot be undone."})
@@ -112,5 +132,8 @@ PAGE: Final = Page(
     context=users,
     parameters=Who,
     group="Audience",
-    actions=(Action(name="request", label="Begin the request", scope="admin", run=request, form=Request),),
+    actions=(
+        Action(name="preview", label="Preview", scope="operate", run=preview, form=Wanted),
+        Action(name="request", label="Begin the request", scope="admin", run=request, form=Request),
+    ),
 )
