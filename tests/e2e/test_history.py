@@ -9,7 +9,7 @@ import pytest
 from arke.api.parameters import Span
 from arke.api.table.history import READ_HISTORY
 from arke.errors import InvalidInput
-from e2e.catalogs import catalog, destination, visit
+from e2e.catalogs import IN_MARKET, catalog, destination, visit
 from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
 from patience import wait_until
@@ -46,6 +46,7 @@ def test_what_an_engine_counted_is_there_after_it(receiver: ReceiverThread, tmp_
         assert max(known(engine, "events", Span())) > 0
         assert max(known(engine, "acknowledged", Span(destination=ACME))) > 0
         assert known(engine, "latency_p50", Span(destination=ACME, series="latency_p50"))
+        assert known(engine, "size", Span(segment=IN_MARKET))[-1] == 1
         engine.kill()
         engine.start()
         assert max(known(engine, "events", Span())) > 0

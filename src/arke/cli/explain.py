@@ -113,6 +113,8 @@ def _nothing_kept(facts: Explanation) -> str:
 def _destination(destination: DestinationFacts) -> Iterator[str]:
     again = f", sent again from {destination.owed_next}" if destination.owed_next is not None else ""
     yield f"  {label(destination.id, destination.name)}: {destination.state}: {destination.why}{again}"
+    for account in destination.accounts:
+        yield f"      segment {account.segment}: {account.bucket.replace('_', ' ')}: {account.why}"
     for partner in destination.ids:
         told = ", ".join(f"{alias}={status}" for alias, status in partner.told.items()) or "nothing"
         yield f"      {partner.dpid}:{partner.id} was told {told}"

@@ -29,13 +29,15 @@ def aam(
     An existing FILE is overwritten.
     """
     import msgspec
+    from rich.console import Console
 
     from arke.catalog.aam.importing import import_aam
     from arke.catalog.aam.report import line
     from arke.catalog.load import summary_of
     from arke.errors import InvalidInput
 
-    made = import_aam(paths)
+    with Console(stderr=True).status("reading"):  # says nothing where nobody looks
+        made = import_aam(paths)
     try:
         out.write_text(made.text, encoding="utf-8")
     except OSError as error:

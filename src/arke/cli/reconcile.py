@@ -75,14 +75,18 @@ def _lines(statement: Statement) -> Iterator[str]:
     about = "" if statement.exact else "about "
     yield (
         f"segment {statement.segment} at destination {statement.destination}: "
-        f"{about}{statement.users:,} users{_grounds(statement)}"
+        f"{about}{_users(statement.users)}{_grounds(statement)}"
     )
     yield from _buckets(statement.buckets, statement.reasons, statement)
     if statement.left:
-        yield f"out of it, and told 1 before: {about}{sum(statement.left.values()):,} users"
+        yield f"out of it, and told 1 before: {about}{_users(sum(statement.left.values()))}"
         yield from _buckets(statement.left, statement.left_reasons, statement, "left:")
     if statement.members != statement.users and statement.exact:
         yield f"the segment has {statement.members:,} members by now"
+
+
+def _users(count: int) -> str:
+    return f"{count:,} user{'' if count == 1 else 's'}"
 
 
 def _grounds(statement: Statement) -> str:

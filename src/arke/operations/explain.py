@@ -91,11 +91,20 @@ class IdFacts(msgspec.Struct, frozen=True):
     tries: list[TryFacts]
 
 
+class AccountFacts(msgspec.Struct, frozen=True):
+    """Of a mapped segment that the device is in, the bucket that `arke reconcile` counts it in, and why."""
+
+    segment: int
+    bucket: str
+    why: str
+
+
 class DestinationFacts(msgspec.Struct, frozen=True):
     """One destination's side. `state`: told, owed, pending, nothing, no_partner_id, not_sampled, off.
 
     `owed_tries`: messages that failed of what is owed; `owed_next`: when it is sent again by itself, the earliest,
-    RFC 3339, None: it is not. `would_tell`: what a message would say now, by id (DPID:ID): alias to status.
+    RFC 3339, None: it is not. `would_tell`: what a message would say now, by id (DPID:ID):
+    alias to status. `accounts`: how it stands with each segment.
     """
 
     id: int
@@ -106,6 +115,7 @@ class DestinationFacts(msgspec.Struct, frozen=True):
     owed_tries: int = 0
     owed_next: str | None = None
     would_tell: dict[str, dict[str, int]] = {}
+    accounts: list[AccountFacts] = []
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -283,9 +293,14 @@ def _destinations(catalog: Catalog, profile: Profile, dossier: Dossier) -> list[
                 owed_tries=side.owed_tries if side is not None else 0,
                 owed_next=utc_text(due) if due is not None else None,
                 would_tell=side.would_tell if side is not None else {},
+                accounts=_accounts(side) if side is not None else [],
             )
         )
     return facts
+
+
+def _accounts(side: Telling) -> list[AccountFacts]:
+    return [AccountFacts(number, one.bucket, one.reason) for number, one in sorted(side.accounts.items())]
 
 
 def _id_facts(row: LedgerRow) -> IdFacts:
@@ -319,7 +334,8 @@ def state_of(
     if rows:
         return "told", "everything sent was acknowledged"
     if not side.would_tell:
-        return "nothing", "the device is in none of its mapped segments"
+        silent = next((one.reason for one in side.accounts.values()), None)
+        return "nothing", silent or "the device is in none of its mapped segments"
     if not destination.realtime:
         return "nothing", "the destination takes batches alone: its next one tells"
     return "nothing", "nothing has set off a message yet: the device's next sighting may"

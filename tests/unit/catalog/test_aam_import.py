@@ -155,6 +155,17 @@ def test_a_list_and_its_details_are_one(tmp_path: Path) -> None:
     assert (trait.rule, trait.ttl_days, made.remarks) == ("c_a == 1", 3, [])
 
 
+def test_a_segment_of_a_list_without_rules_is_one(tmp_path: Path) -> None:
+    made = imported(tmp_path, [{"sid": 5, "name": "S", "dataSourceId": 1, "status": 0}])
+    (segment,) = catalog_of(made).segments
+    assert (segment.external, segment.paused, said(made)) == (True, True, {("segment", "5", "segmentRule")})
+
+
+def test_what_is_nothing_of_a_catalog_is_counted_by_its_fields(tmp_path: Path) -> None:
+    made = imported(tmp_path, [{"taxonomyId": 1, "label": "x"}, {"label": "y", "taxonomyId": 2}, 7])
+    assert [(one.field, one.count) for one in made.remarks] == [("label, taxonomyId", 2), ("no object", 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [

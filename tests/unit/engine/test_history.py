@@ -18,7 +18,7 @@ from arke.engine.history.recorder import AGED_EVERY_S, Recorder
 from arke.engine.history.ring import KEPT_S, MINUTES_KEPT_S, Ring
 from arke.errors import ShardDown, StoreUnavailable
 from arke.histogram import Histogram
-from arke.shard.protocol import NOTHING_COUNTED, LaneStatus, ShardStatus
+from arke.shard.protocol import NOTHING_COUNTED, AskSizes, LaneStatus, ShardStatus, Sizes
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from arke.engine.history.columns import Kind
-    from arke.errors import ArkeError
 
 START = 1_800_000_000 // DAY_S * DAY_S
 ACME = Subject("destination", 423)
+BUYERS, NOBODY = Subject("segment", 14356), Subject("segment", 12176)
 
 
 class Machine:
@@ -43,6 +43,7 @@ class Machine:
         self.began = [0.0] * shards
         self.away: set[int] = set()
         self.refused = 0
+        self.members, self.counted = 100, 1.0
         self.directory = SqliteDirectory(MEMORY, committer=InlineCommitter(), key=b"fixed")
         self.recorder = self.booted()
 
@@ -51,7 +52,7 @@ class Machine:
             return {"": self.refused}
 
         shards: Any = self
-        return Recorder(self.directory.history, shards, self, refused, lambda: {ACME})
+        return Recorder(self.directory.history, shards, self, refused, lambda: {ACME, BUYERS, NOBODY})
 
     def now(self) -> float:
         return START + self.loop.time() + self.set_by
@@ -59,11 +60,16 @@ class Machine:
     def __len__(self) -> int:
         return len(self.began)
 
-    async def ask_each(self, _: object) -> list[ShardStatus | ArkeError]:
+    async def ask_each(self, question: object) -> list[Any]:
         return [
-            ShardDown("gone") if number in self.away else self._status(began)
+            ShardDown("gone") if number in self.away else self._answer(question, began)
             for number, began in enumerate(self.began)
         ]
+
+    def _answer(self, question: object, began: float) -> ShardStatus | Sizes:
+        if isinstance(question, AskSizes):
+            return Sizes({BUYERS.number: self.members, 99: 5}, self.counted)
+        return self._status(began)
 
     def _status(self, began: float) -> ShardStatus:
         ran = int(self.loop.time() - began)
@@ -194,6 +200,26 @@ def test_a_shard_that_is_away_stands_as_it_did_and_begins_anew() -> None:
         assert near(line[-19:], 4.0)
         assert near(line[21:24], 2.0)
         assert set(await machine.line("owed", ACME, hours=2_700 / 3600)) == {14}
+
+    on_a_machine(story, shards=2)
+
+
+def test_segments_have_their_sizes() -> None:
+    """None while a shard does not say, or has not counted all: part of a size would be a dent in the plot."""
+
+    async def story(machine: Machine) -> None:
+        machine.recorder.start()
+        await asyncio.sleep(301)
+        machine.members = 150
+        await asyncio.sleep(60)
+        assert (await machine.line("size", BUYERS))[-2:] == [200, 300]
+        assert (await machine.line("size", NOBODY))[-1] == 0, "it is in the catalog, and empty"
+        assert {*await machine.line("size", Subject("segment", 99))} == {None}, "it is not in the catalog"
+        machine.away = {1}
+        await asyncio.sleep(60)
+        machine.away, machine.counted = set(), 0.5
+        await asyncio.sleep(60)
+        assert (await machine.line("size", BUYERS))[-3:] == [300, None, None]
 
     on_a_machine(story, shards=2)
 

@@ -195,7 +195,13 @@ def segment_entry(
     traits: frozenset[int] = frozenset()
     rule = known.fields.get("segmentRule")
     if not isinstance(rule, str) or not rule.strip():
-        report.add(known.kind, known.id, "segmentRule", "no rule; kept as an external segment", known.file)
+        report.add(
+            known.kind,
+            known.id,
+            "segmentRule",
+            "no rule (ask the API for it by its id); kept as an external segment",
+            known.file,
+        )
     else:
         try:
             _check_length(rule)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from arke.catalog.aam.report import Report
     from arke.errors import RuleError
 
-INACTIVE: Final = frozenset({"INACTIVE", "PAUSED", "DISABLED", "0"})
+INACTIVE: Final = frozenset({"INACTIVE", "PAUSED", "DISABLED", "0", "FALSE"})
 DELETED: Final = frozenset({"DELETED", "ARCHIVED"})
 
 
@@ -27,8 +27,9 @@ class Entry(NamedTuple):
 
 def status(known: Known) -> str:
     """The status in capitals; the API says `active`, `ACTIVE` and 1."""
-    said = str(known.fields.get("status") or known.fields.get("elementStatus") or "ACTIVE").upper()
-    return "ACTIVE" if said == "1" else said
+    given = (known.fields.get(name) for name in ("status", "elementStatus"))
+    said = str(next((one for one in given if one not in (None, "")), "ACTIVE")).upper()
+    return "ACTIVE" if said in ("1", "TRUE") else said
 
 
 def name_of(known: Known, report: Report, field: str = "name") -> dict[str, str]:

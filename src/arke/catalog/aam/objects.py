@@ -54,6 +54,8 @@ def kind_of(fields: Mapping[str, Any]) -> str | None:
         return "segment"
     if "sid" in has and has & {"traitRule", "traitType", "ttl"}:
         return "trait"
+    if "sid" in has and has & {"folderId", "dataSourceId"}:
+        return "segment"  # as lists without details have them; traits always say their type
     if "folderId" in has and "sid" not in has:
         return "folder"
     if "dataSourceId" in has and "sid" not in has:
@@ -171,10 +173,8 @@ def _strange(one: Found, report: Report) -> None:
         if any(mark in one.fields for mark in marks):
             report.add("object", _shown(first_number(one.fields, marks)), marks[0], reason, one.file)
             return
-    listed = ", ".join(names[:8]) or "it is no object"
-    report.add(
-        "object", "-", "", f"nothing that a catalog is made of, with the fields {listed[:200]}", one.file
-    )
+    listed = ", ".join(names[:8])[:120]
+    report.common("object", "-", listed or "no object", "nothing that a catalog is made of", one.file)
 
 
 def _shown(value: Any) -> str:

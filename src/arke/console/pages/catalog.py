@@ -108,8 +108,8 @@ class OneVersion(msgspec.Struct, frozen=True):
 
 
 class Version(msgspec.Struct, frozen=True):
-    """A catalog that was applied. `diff`: what going back to it would change, unless it is in force. `tag` is that of
-    the catalog in force as whoever looks sees it; `planned`: what was just forecast.
+    """A catalog that was applied. `diff`: what going back to it would change, unless it is in force. `tag` is that
+    of the catalog in force as whoever looks sees it; `planned`: what was just forecast.
     """
 
     version: int

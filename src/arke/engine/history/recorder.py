@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from arke.engine.history.counting import Counting, Rows, refused_row, rows_of
 from arke.engine.history.ring import Ring
 from arke.errors import ArkeError, Unavailable
 from arke.log import get_logger
-from arke.shard.protocol import AskStatus
+from arke.shard.protocol import AskSizes, AskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
@@ -106,6 +107,7 @@ class Recorder:
     async def _counted(self) -> Rows | None:
         """None where nobody answers."""
         sources: dict[Hashable, Rows] = {}
+        sizes: Rows = {}
         with suppress(ArkeError, TimeoutError):
             async with asyncio.timeout(ANSWERED_WITHIN_S):
                 answers = await self._shards.ask_each(AskStatus())
@@ -115,10 +117,22 @@ class Recorder:
                 intakes = await self.refused()
                 sources.update((name, refused_row(refused)) for name, refused in intakes.items())
                 self._counting.keep_of({*range(len(self._shards)), *intakes})
+                sizes = await self._sizes()
         if not any(isinstance(source, int) for source in sources):
             return None
         rows, there = self._counting.since(sources), {EVERYTHING, *self._subjects()}
-        return {subject: row for subject, row in rows.items() if subject in there}
+        return {subject: row for subject, row in rows.items() if subject in there} | sizes
+
+    async def _sizes(self) -> Rows:
+        """How large every segment is; nothing where a shard does not say, for part of it would be a dent."""
+        members = Counter[int]()
+        answers = await self._shards.ask_each(AskSizes(None))
+        for answer in answers:
+            if isinstance(answer, ArkeError) or answer.counted < 1:
+                return {}
+            members.update(answer.members)
+        segments = [subject for subject in self._subjects() if subject.kind == "segment"]
+        return {subject: (0, members[subject.number]) for subject in segments}
 
     async def _age(self) -> None:
         """Not by a clock that shows what it did not show a while ago: it may be set right again."""
