@@ -12,7 +12,7 @@ MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.ya
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
-demo: $(VENV)/run.stamp ## watch Arke do its job on this machine: about a minute, ends by itself
+demo: $(VENV)/run.stamp ## watch Arke do its job on this machine, and look around in its console until a key is pressed
 	$(BIN)/arke demo
 
 demo-cluster: $(VENV)/run.stamp ## the same on a cluster, a node of which is killed (needs PostgreSQL)

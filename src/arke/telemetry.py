@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 SAMPLER: Final = "OTEL_TRACES_SAMPLER"
 SERVICE: Final = "arke"
+TOLD_WITHIN_S: Final = 2.0
+"""How long a collector may take, unless the environment says: so long it may also hold a stop up."""
 
 
 def told_where(settings: Telemetry, signal: Literal["traces", "metrics"]) -> bool:
@@ -37,6 +39,12 @@ def told_where(settings: Telemetry, signal: Literal["traces", "metrics"]) -> boo
 def endpoint_of(settings: Telemetry, signal: Literal["traces", "metrics"]) -> str | None:
     """Where a signal goes; None: where the environment says."""
     return f"{settings.endpoint.rstrip('/')}/v1/{signal}" if settings.endpoint else None
+
+
+def timeout_s(signal: Literal["traces", "metrics"]) -> float | None:
+    """None: what the environment says."""
+    names = ("OTEL_EXPORTER_OTLP_TIMEOUT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT")
+    return None if any(os.environ.get(name) for name in names) else TOLD_WITHIN_S
 
 
 def check_telemetry(settings: Telemetry) -> None:
@@ -74,9 +82,8 @@ def tracer_of(settings: Telemetry) -> Tracer | None:
     # Whoever sends a traceparent does not decide how much is taken down: at the public door that is anybody.
     sampler = None if os.environ.get(SAMPLER) else TraceIdRatioBased(1 / settings.one_in)
     provider = TracerProvider(sampler=sampler, resource=resource())
-    provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint_of(settings, "traces")))
-    )
+    exporter = OTLPSpanExporter(endpoint_of(settings, "traces"), timeout=timeout_s("traces"))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return _Tracer(provider.get_tracer(SERVICE, __version__), settings.traceparent == "send")
 
 

@@ -20,6 +20,7 @@ from arke.onboarding.columns_file import outgoing
 from arke.operations.privacy import PrivacyAsk
 from cluster.world import SHARDS, World
 from e2e.catalogs import DPID, catalog, destination
+from e2e.console_visitor import Visitor
 from patience import wait_until
 from servers.postgres import KINDS
 
@@ -149,6 +150,18 @@ def everything(client: Client, town: Town, user: str) -> None:
     (person,) = client.privacy_access(PrivacyAsk(id=f"{DPID}:{user}"))
     assert len(person.devices) == 1
     assert client.ask(callers.AUDIT, parameters.After()).intact
+
+
+def test_the_console_of_any_node_shows_the_cluster(town: Town) -> None:
+    for node in (*town.admins, town.workers[0]):
+        visitor = Visitor(node.doors["admin"])
+        assert visitor.open(town.client(node).sign_in_link().url).status == 303
+        for page in ("", "destinations", "destinations/1", "batches", "undelivered", "audit"):
+            reply = visitor.get(f"/console/{page}")
+            assert reply.status == 200, (page, reply.body.decode())
+        body = visitor.get("/console/system").body.decode()
+        assert body.count("ready</span>") >= SHARDS
+        assert "Nodes of the cluster" in body
 
 
 def test_every_node_does_what_the_leader_does(town: Town) -> None:

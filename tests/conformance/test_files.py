@@ -38,6 +38,21 @@ async def test_a_file_is_known_by_name_and_content(directory: Directory) -> None
     assert (done.done, done.body) == (True, b"receipt")
 
 
+async def test_files_are_listed_from_the_newest_back(directory: Directory) -> None:
+    """By name and number, with what is recorded of each."""
+    files = directory.files
+    numbers = [(await files.begin(f"{n}.sync", b"1", 100 + n)).number for n in range(5)]
+    await files.finish(numbers[1], b"receipt")
+    first = await files.newest(2**62, 3)
+    assert [(one.name, one.record.number, one.record.begun) for one in first] == [
+        (f"{n}.sync", numbers[n], 100 + n) for n in (4, 3, 2)
+    ]
+    rest = await files.newest(first[-1].record.number, 3)
+    assert [one.name for one in rest] == ["1.sync", "0.sync"]
+    assert (rest[0].record.done, rest[0].record.body) == (True, b"receipt")
+    assert (rest[1].record.done, rest[1].record.body) == (False, b"")
+
+
 async def test_a_device_joins_whichever_comes_first(directory: Directory) -> None:
     """The home and then the device, or the device and then a file; not the devices that heard it already."""
     files = directory.files

@@ -29,8 +29,15 @@ if TYPE_CHECKING:
 
 RECEIVER, INTAKE, ADMIN = "8443", "8080", "8081"
 """The ports that pages name."""
-SERVERS = ("arke receiver", "arke up")
-WATCHES = ("ls ", "arke cluster status", "arke explain", "arke batch status")
+SERVERS = ("arke receiver", "arke up", "python endpoint.py", "nginx ")
+WATCHES = (
+    "ls ",
+    "tail ",
+    "arke cluster status",
+    "arke explain",
+    "arke undelivered list",
+    "arke batch status",
+)
 """Looks at what others do meanwhile: typed again until it shows what the page shows."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -112,7 +119,9 @@ class Desk:
     def type(self, step: Step) -> None:
         """Run one command, and see what the page shows."""
         step = Step(self._with_ports(step.command), self._with_ports(step.shows))
-        if step.command.startswith(SERVERS):
+        if step.command.startswith(SERVERS) and not step.command.startswith("nginx -t"):
+            if step.command in self._servers:  # the page has it stopped by Ctrl-C, and started again
+                self.stop(step.command)
             _check(step, self._serve(step))
         elif step.command.startswith(WATCHES):
             wait_until(lambda: _is_shown(step, self._run(step.command)), f"{step.command}{step.shows}")

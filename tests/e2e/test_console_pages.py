@@ -17,7 +17,7 @@ from arke.domain.token import SCOPES, Token
 from arke.operations.privacy import PrivacyAsk
 from e2e.catalogs import catalog, destination
 from e2e.console_visitor import Visitor
-from e2e.engine_process import OPEN, EngineProcess
+from e2e.engine_process import OPEN, EngineProcess, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -261,3 +261,11 @@ def test_the_audit_goes_back_page_by_page(engine: EngineProcess, visitors: dict[
         target = older[1] if older is not None else ""
     assert numbers == list(range(numbers[0], 0, -1))
     assert len(numbers) > 60
+
+
+def test_every_page_is_timed_under_its_route(engine: EngineProcess, visitors: dict[str, Visitor]) -> None:
+    visitors["admin"].get("/console/destinations/400")
+    made = engine.client().create_token("metrics", "", None)
+    reply = request(engine.admin, "GET", "/metrics", headers={"Authorization": f"Bearer {made.secret}"})
+    assert 'route="/console/destinations/{destination}"' in reply.body.decode()
+    assert "a library reports a problem" not in engine.log()

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 PATIENCE_S = 240.0
 CATALOG = """
@@ -56,6 +57,16 @@ def accepted(token: str) -> object:
         return json.loads(answer.read())
 
 
+def console() -> dict[str, int]:
+    """What the overview is made of, and how its server answers for each of them; signed in by a link."""
+    link = arke("console").stdout.strip()
+    browser = build_opener(HTTPCookieProcessor())
+    browser.open(link, timeout=PATIENCE_S).read()
+    page = browser.open("http://127.0.0.1:8081/console/", timeout=PATIENCE_S).read().decode()
+    loaded = set(re.findall(r'(?:src|href)="(/console/static/[^"]+)"', page))
+    return {one: browser.open(f"http://127.0.0.1:8081{one}", timeout=PATIENCE_S).status for one in loaded}
+
+
 def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
     told: dict[str, object] = {"before": [healthy(check) for check in plan["health"]]}
@@ -74,6 +85,7 @@ def main() -> None:
         Path("/tmp/catalog.yaml").write_text(CATALOG)
         told["applied"] = arke("apply", "/tmp/catalog.yaml").returncode
         told["accepted"] = accepted(arke("token", "create", "--scope", "ingest").stdout.strip())
+        told["console"] = console()
         engine.send_signal(signal.SIGTERM)
         told["ended"] = engine.wait(PATIENCE_S)
     told["explained"] = json.loads(arke("explain", "--id", "12345:abc", "--json").stdout)

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,13 @@ def test_only_what_is_pinned_by_hash_is_installed() -> None:
         text = (ROOT / f"requirements/{name}.txt").read_text()
         assert re.findall(r"^[a-z].*==", text, re.MULTILINE)
         assert all("--hash=sha256:" in one for one in re.split(r"\n(?=[a-z])", text))
+
+
+def test_the_lock_has_what_every_extra_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = set(re.findall(r"^([a-z][\w-]*)==", (ROOT / "requirements/image.txt").read_text(), re.MULTILINE))
+    for needs in [project["dependencies"], *project["optional-dependencies"].values()]:
+        assert {re.split(r"[\[<>=~]", one)[0] for one in needs} <= locked
 
 
 def test_the_last_stage_has_no_builder_and_no_root() -> None:
@@ -144,6 +152,11 @@ def test_it_runs_as_nobody_on_a_root_that_is_read_only(told: dict[str, Any]) -> 
 def test_both_health_checks_say_so(told: dict[str, Any]) -> None:
     assert told["before"] == [False, False]
     assert told["healthy"] == [True, True]
+
+
+def test_the_console_is_there_with_all_that_it_shows(told: dict[str, Any]) -> None:
+    assert {path.rpartition(".")[2] for path in told["console"]} >= {"css", "svg"}
+    assert set(told["console"].values()) == {200}
 
 
 def test_an_event_is_taken_and_outlives_the_container(told: dict[str, Any]) -> None:

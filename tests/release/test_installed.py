@@ -56,7 +56,7 @@ def test_it_is_the_same_wheel_and_in_its_place(installed: Installed, image: Imag
 
 
 def test_what_is_optional_is_there(installed: Installed) -> None:
-    installed.python("import confluent_kafka, psycopg, pyarrow")
+    installed.python("import confluent_kafka, opentelemetry.sdk, psycopg, pyarrow")
 
 
 def test_nothing_that_builds_or_installs_came_along(image: Image, installed: Installed) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from arke.delivery import builder, lane
+from arke.operations.reconciliation import ReconciliationOperations
+from arke.operations.sizes import SizeOperations
 from arke.operations.status import StatusOperations
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from model.oracle import DAY
@@ -26,11 +28,13 @@ from simulation.visitors import Visitors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from arke.operations.engine import Engine
     from model.oracle import World
 
 START = 20_000 * DAY
 CALM_S = 3 * DAY
 """Longer than any pause, and as long as it takes until a sighting sends everything again."""
+SETTLED = frozenset({"acknowledged", "told_by_batch", "no_partner_id"})
 ROUNDS = 3
 ATTEMPTS = 2
 
@@ -120,10 +124,28 @@ async def _play(seed: int, folder: Path, clock: VirtualClock) -> tuple[list[Arri
     await machine.ask(lambda engine: engine.drain(120.0))
     status = await machine.ask(lambda engine: StatusOperations(engine).read())
     assert not any(one.owed for one in status.destinations), f"owed after the calm: {status.destinations}"
+    for problem in await machine.ask(lambda engine: unsettled(engine, world(visitors.edition))):
+        raise Broken(f"seed {seed}: {problem}")
     truth = Truth(visitors, int(clock.now()))
     await machine.stop()
     assert max(count for _, count in network.tries.values()) <= ATTEMPTS, "requests of one message"
     return network.arrivals, truth
+
+
+async def unsettled(engine: Engine, rules: World) -> list[str]:
+    """What statements say after the calm but that everybody was told, and who has left was taken back."""
+    operations = ReconciliationOperations(
+        engine.reconciliation, engine.live, SizeOperations(engine.shards), engine.audit, engine.clock
+    )
+    found = []
+    for destination in DESTINATIONS:
+        for segment in (*rules.rules, *rules.told):
+            statement = await operations.statement(segment, destination)
+            if statement.left or not SETTLED.issuperset(statement.buckets):
+                found.append(f"unsettled: {statement}")
+            if statement.users != statement.members or sum(statement.buckets.values()) != statement.users:
+                found.append(f"it does not add up: {statement}")
+    return found
 
 
 def problems(arrivals: Sequence[Arrival], truth: Truth) -> list[str]:

@@ -23,7 +23,7 @@ TOKEN = {
     "token": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of the scope that is named. `admin` implies all others, `operate` also `read`, "
+        "description": "`admin` implies all others, `operate` also `read`, "
         "and `read` also `metrics`. At the Unix socket none is needed.",
     }
 }

@@ -26,7 +26,7 @@ from arke import __version__
 from arke.api.metrics import registry_of
 from arke.errors import Unavailable
 from arke.log import get_logger
-from arke.telemetry import SERVICE, endpoint_of, resource
+from arke.telemetry import SERVICE, endpoint_of, resource, timeout_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ class MetricsPusher:
     def __init__(self, settings: Telemetry, status: StatusOperations, doors: Refusals) -> None:
         self._status = status
         self._doors = doors
-        self._exporter = OTLPMetricExporter(endpoint=endpoint_of(settings, "metrics"))
+        self._exporter = OTLPMetricExporter(endpoint_of(settings, "metrics"), timeout=timeout_s("metrics"))
         self._resource = resource()
         self._began = time.time_ns()
 

@@ -210,8 +210,10 @@ def _type(schema: Schema) -> Markup:
         return Markup(" or ").join(Markup("<code>{}</code>").format(str(one)) for one in schema["enum"])
     match schema.get("type"):
         case "array":
+            if "prefixItems" in schema:
+                return Markup("list of {}").format(Markup(", ").join(map(_type, schema["prefixItems"])))
             return (
-                Markup("list of {}").format(_type(schema["items"])) if "items" in schema else Markup("list")
+                Markup("list of {}").format(_type(schema["items"])) if schema.get("items") else Markup("list")
             )
         case "object":
             of = schema.get("additionalProperties")

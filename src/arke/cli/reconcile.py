@@ -78,6 +78,8 @@ def _lines(statement: Statement) -> Iterator[str]:
     if statement.left:
         yield f"out of it, and told 1 before: {about}{_users(sum(statement.left.values()))}"
         yield from _buckets(statement.left, statement.left_reasons, statement, "left:")
+    if statement.away:
+        yield f"{len(statement.away)} shard(s) did not answer: their users are missing"
     if statement.members != statement.users and statement.exact:
         yield f"the segment has {statement.members:,} members by now"
 

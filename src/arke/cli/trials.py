@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 def demo(
     length: Annotated[
-        str, typer.Option("--for", metavar="DURATION", help="How long visitors come: 30s, 2m.")
-    ] = "20s",
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            help="How long visitors come (30s, 2m), and then end. Without it 20s, and on a terminal until a key is "
+            "pressed.",
+        ),
+    ] = None,
     visitors: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many visitors come.")] = 1_500,
     seed: Annotated[int, typer.Option(help="Other visitors for another number.")] = 1,
     keep: Annotated[
@@ -47,13 +53,15 @@ def demo(
 ) -> None:
     """Watch Arke do its job: visitors' events in, signed messages out to HTTPS endpoints, one of them bad.
 
-    Needs no network, asks nothing, ends by itself; exit code 1 if the figures do not add up.
+    Needs no network and asks nothing. On a terminal it stays until a key is pressed, with the console to look at,
+    elsewhere it ends by itself; exit code 1 if the figures do not add up.
     """
     from arke.demo.command import demo as run
     from arke.demo.command import demo_options
 
     try:
-        adds_up = run(demo_options(length, visitors, seed, keep, cluster=cluster, kafka=kafka), as_json=json)
+        options = demo_options(length, visitors, seed, keep, cluster=cluster, kafka=kafka)
+        adds_up = run(options, as_json=json, may_stay=length is None)
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.stderr.write("arke demo: stopped\n")
         raise typer.Exit(130) from None

@@ -64,8 +64,12 @@ def with_console(api: ASGIApp, console: ASGIApp) -> ASGIApp:
         if path == "/" and scope["method"] in ("GET", "HEAD"):
             await RedirectResponse(f"{ROOT}/", 303, HEADERS)(scope, receive, send)
         elif path == ROOT or path.startswith(f"{ROOT}/"):
-            scope["route"] = f"{ROOT}/"
-            await console(scope, receive, send)
+            # Starlette puts its own object where the doors look for the path of a route.
+            inner = dict(scope)
+            try:
+                await console(inner, receive, send)
+            finally:
+                scope["route"] = getattr(inner.get("route"), "path", f"{ROOT}/")
         else:
             await api(scope, receive, send)
 

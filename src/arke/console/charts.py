@@ -209,6 +209,18 @@ def overlap(title: str, left: tuple[str, int], right: tuple[str, int], both: int
     return _svg(title, text, parts, width, y + bar + 8)
 
 
+def rows(times: Sequence[float], series: Sequence[Series]) -> Markup:
+    """The figures of a chart as rows of a table, newest first; times of which nothing is known are left out."""
+    found = []
+    for number in reversed(range(len(times))):
+        values = [one.values[number] for one in series]
+        if all(value is None for value in values):
+            continue
+        cells = "".join(f'<td class="number">{figure(value)}</td>' for value in values)
+        found.append(f'<tr><th scope="row">{_utc(times[number]):%Y-%m-%d %H:%M}</th>{cells}</tr>')
+    return Markup("".join(found))  # noqa: S704 - numbers
+
+
 class _Plot:
     """Where a value lies in the picture."""
 
@@ -255,17 +267,21 @@ def _x_axis(plot: _Plot) -> Iterable[Markup]:
 def _pointed_at(plot: _Plot, times: Sequence[float], series: Sequence[Series], unit: str) -> Iterable[Markup]:
     """Invisible columns that say their figures."""
     wide = (plot.right - plot.left) / max(1, len(times) - 1)
+    labels = [escape(one.label) for one in series]
+    after = f" {escape(unit)}" if unit else ""
+    # There are hundreds of them, and nothing but numbers and what is escaped: put together as they are.
+    found = []
     for number, at in enumerate(times):
-        said = ", ".join(f"{one.label} {figure(one.values[number])}" for one in series)
-        yield Markup(
-            '<rect class="hit" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
-        ).format(
-            plot.x(at) - wide / 2,
-            TOP,
-            wide,
-            plot.bottom - TOP,
-            f"{_utc(at):%Y-%m-%d %H:%M} UTC: {said} {unit}".strip(),
+        if all(one.values[number] is None for one in series):
+            continue
+        said = ", ".join(
+            f"{label} {figure(one.values[number])}" for label, one in zip(labels, series, strict=True)
         )
+        found.append(
+            f'<rect class="hit" x="{plot.x(at) - wide / 2:.1f}" y="{TOP}" width="{wide:.1f}" '
+            f'height="{plot.bottom - TOP}"><title>{_utc(at):%Y-%m-%d %H:%M} UTC: {said}{after}</title></rect>'
+        )
+    yield Markup("".join(found))  # noqa: S704
 
 
 def _path(points: Iterable[tuple[float, float] | None]) -> str:

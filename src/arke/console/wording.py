@@ -60,7 +60,7 @@ def moment(at: float | str | None, now: float | None = None) -> Markup:
     if now is None:
         return shown
     apart = now - when.timestamp()
-    words = f"{span(apart)} ago" if apart >= 0 else f"in {span(-apart)}"
+    words = "just now" if abs(apart) < 1 else f"{span(apart)} ago" if apart > 0 else f"in {span(-apart)}"
     return shown + Markup(' <span class="quiet">{}</span>').format(words)
 
 

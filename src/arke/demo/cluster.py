@@ -86,7 +86,9 @@ async def run_cluster_demo(options: Options, audience: Audience) -> Summary:
             demo = ClusterDemo(options, audience, folder, destinations, engine, doors)
             demo.join(settings, nodes, postgres.programs.folder)
             summary = msgspec.structs.replace(await demo.play(samples, stop), killed=demo.killed)
-    return ended(summary, options, folder, started)
+            summary = ended(summary, options, folder, started)
+            await audience.concluded(summary, stop)
+    return summary
 
 
 @contextlib.contextmanager

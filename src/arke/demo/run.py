@@ -101,11 +101,15 @@ class Audience(Protocol):
 
     def tick(self, tally: Tally, status: Status) -> None: ...
 
+    async def concluded(self, summary: Summary, stop: asyncio.Event) -> None:
+        """Everything still runs, until this returns."""
+
 
 async def run_demo(options: Options, audience: Audience) -> Summary:
     """Run it. Raises what the engine raises when it cannot start; sums that disagree are in the summary.
 
-    Ctrl-C ends the traffic early, and the rest follows as usual; a second one ends everything.
+    Ctrl-C ends the traffic early, and the rest follows as usual; a second one ends everything. Whoever watches may
+    have it run on when all is said.
     """
     started = time.monotonic()
     with demo_folder(options.keep) as folder, stop_on_signals() as stop:
@@ -128,8 +132,9 @@ async def run_demo(options: Options, audience: Audience) -> Summary:
             open_doors(folder / "data", settings, catalog_checkers()) as (engine, doors),
         ):
             demo = Demo(options, audience, folder, destinations, engine, doors)
-            summary = await demo.play(samples, stop)
-        return ended(summary, options, folder, started)
+            summary = ended(await demo.play(samples, stop), options, folder, started)
+            await audience.concluded(summary, stop)
+        return summary
 
 
 def ended(summary: Summary, options: Options, folder: Path, started: float) -> Summary:

@@ -1,4 +1,4 @@
-"""What a person sees meanwhile: a live table on a terminal, plain lines elsewhere, nothing for `--json`."""
+"""What a person sees: a live table on a terminal, plain lines elsewhere, nothing for `--json`; then the report."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from arke.demo.keyboard import key_or
+from arke.demo.report import print_report
+
 if TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
 
     from rich.console import Console
 
     from arke.demo.run import Opened
+    from arke.demo.summary import Summary
     from arke.demo.traffic import Tally
     from arke.operations.status import Status
 
@@ -41,6 +46,9 @@ class Silence:
         """Said nowhere."""
 
     def tick(self, tally: Tally, status: Status) -> None:
+        """Said nowhere."""
+
+    async def concluded(self, summary: Summary, stop: asyncio.Event) -> None:
         """Said nowhere."""
 
 
@@ -71,6 +79,9 @@ class Lines(Silence):
             )
         self._ticks += 1
 
+    async def concluded(self, summary: Summary, stop: asyncio.Event) -> None:  # noqa: ARG002 - ends by itself
+        print_report(self._console, summary)
+
 
 class Screen(Lines):
     """A table that is redrawn in place."""
@@ -90,6 +101,31 @@ class Screen(Lines):
 
     def tick(self, tally: Tally, status: Status) -> None:
         self._live.update(Group(_events(tally, status), _lanes(status)), refresh=True)
+
+    async def concluded(self, summary: Summary, stop: asyncio.Event) -> None:
+        self._live.stop()
+        await super().concluded(summary, stop)
+
+
+class Held(Screen):
+    """Stays when all is said, so that there is time to look at the console."""
+
+    def opened(self, opened: Opened) -> None:
+        super().opened(opened)
+        self._opened = opened
+
+    async def concluded(self, summary: Summary, stop: asyncio.Event) -> None:
+        await super().concluded(summary, stop)
+        self._console.print(_invitation(self._opened), soft_wrap=True)
+        stop.clear()  # whatever ended the traffic
+        await key_or(stop)
+
+
+def _invitation(opened: Opened) -> Text:
+    text = Text("\nEverything still runs. The console has it all:\n\n")
+    text.append(f"  {opened.console}\n\n", style="bold")
+    text.append(f"The link signs in once; another one: arke console --data {opened.data}\n")
+    return text.append("Press any key to end the demo.", style="bold green")
 
 
 def _doors(opened: Opened) -> Text:

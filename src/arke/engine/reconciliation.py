@@ -167,24 +167,27 @@ class Reconciliation:
 
     # --- at once ----------------------------------------------------------------------------------------
 
-    async def at_once(self, destination: int, segment: int | None = None, *, samples: int = 0) -> list[Part]:
-        """By shard, what is among some profiles of each; where there are few, among all. Raises InvalidInput, and
-        Unavailable where a shard does not answer.
+    async def at_once(self, destination: int, segment: int | None = None) -> tuple[list[Part], list[int]]:
+        """What is among some profiles of each shard, where there are few, among all; and the shards that did not
+        answer. Raises InvalidInput, and Unavailable where none does.
         """
         self._check(destination)
-        each = -(-LOOKED_AT // len(self._shards))
-        parts = await self._shards.ask_all(AskReckoning(destination, -1, each, segment, samples))
-        if sum(part.stored for part in parts) <= ALL_UP_TO:
-            rest = (self._to_the_end(n, one, destination, segment, samples) for n, one in enumerate(parts))
-            return await asyncio.gather(*rest)
-        return [_part(part) for part in parts]
+        asked = AskReckoning(destination, -1, -(-LOOKED_AT // len(self._shards)), segment)
+        answers = await self._shards.ask_each(asked)
+        found = {number: one for number, one in enumerate(answers) if not isinstance(one, ArkeError)}
+        away = [number for number in range(len(answers)) if number not in found]
+        if not found:
+            await self._shards.ask(0, asked)  # says why
+        if sum(part.stored for part in found.values()) <= ALL_UP_TO:
+            rest = (self._to_the_end(number, part, asked) for number, part in found.items())
+            return await asyncio.gather(*rest), away
+        return [_part(part) for part in found.values()], away
 
-    async def _to_the_end(
-        self, number: int, first: Reckoned, destination: int, segment: int | None, samples: int
-    ) -> Part:
+    async def _to_the_end(self, number: int, first: Reckoned, asked: AskReckoning) -> Part:
         parts = [first]
         while (after := parts[-1].next) is not None:
-            parts.append(await self._ask(number, AskReckoning(destination, after, PART, segment, samples)))
+            following = msgspec.structs.replace(asked, after=after, limit=PART)
+            parts.append(await self._ask(number, following))
         whole, segments = Tally(), dict[int, Tally]()
         for part in parts:
             whole.add(part.whole)

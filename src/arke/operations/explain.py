@@ -118,10 +118,20 @@ class DestinationFacts(msgspec.Struct, frozen=True):
     accounts: list[AccountFacts] = []
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Which of the segments that concern a device are explained: `most` of them from `first` on, those that it is
+    in before the others.
+    """
+
+    first: int
+    most: int
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """Everything Arke can say about one device, or about a `person` for whom none speaks: then `uuid` is the key of
     the person's home, `DPID:ID`. `why`: the id that was asked for can lead to nobody. `suppressed`: what was asked
     for is on the suppression list. Which request put it there, and whether to delete or to opt out, is not said.
+    `concerned`: how many segments have to do with it.
     """
 
     uuid: str
@@ -137,13 +147,19 @@ class Explanation(msgspec.Struct, frozen=True):
     destinations: list[DestinationFacts] = []
     why: str = ""
     timeline: Timeline = Timeline([], [])
+    concerned: int = 0
 
 
-def explain(book: RuleBook, uuid: str, dossier: Dossier) -> Explanation:
-    """Put one device's dossier into words."""
+def explain(book: RuleBook, uuid: str, dossier: Dossier, part: Part | None = None) -> Explanation:
+    """Put one device's dossier into words. `part` None: with all segments that concern it."""
     catalog, profile = book.catalog, dossier.profile
     if profile is None:
         return Explanation(uuid=uuid, known=False)
+    concerned = _concerned(book, profile)
+    shown = concerned
+    if part is not None:
+        shown = sorted(concerned, key=lambda one: not _is_in(profile, one))[part.first :][: part.most]
+    live = book.live(profile.traits, dossier.now)
     return Explanation(
         uuid=profile.uuid,
         known=True,
@@ -153,7 +169,8 @@ def explain(book: RuleBook, uuid: str, dossier: Dossier) -> Explanation:
         ids=[f"{partner.dpid}:{partner.id}" for partner in profile.ids],
         regions=list(profile.regions),
         traits=_traits(catalog, profile),
-        segments=_segments(book, profile, dossier.now),
+        segments=[_segment(book, segment, profile, live, dossier.now) for segment in shown],
+        concerned=len(concerned),
         destinations=_destinations(catalog, profile, dossier),
         timeline=timeline(catalog, profile, dossier, REASONS),
     )
@@ -177,15 +194,17 @@ def _traits(catalog: Catalog, profile: Profile) -> list[TraitFacts]:
     return facts
 
 
-def _segments(book: RuleBook, profile: Profile, now: int) -> list[SegmentFacts]:
-    everything = len(book.catalog.segments) < ALL_SEGMENTS_BELOW
+def _concerned(book: RuleBook, profile: Profile) -> list[Segment]:
+    """The segments that have something to do with the device, or all of a small catalog."""
+    if len(book.catalog.segments) < ALL_SEGMENTS_BELOW:
+        return list(book.catalog.segments)
     related = profile.segments.keys() | book.naming(profile.traits)
-    live = book.live(profile.traits, now)
-    return [
-        _segment(book, segment, profile, live, now)
-        for segment in book.catalog.segments
-        if everything or segment.id in related
-    ]
+    return [segment for segment in book.catalog.segments if segment.id in related]
+
+
+def _is_in(profile: Profile, segment: Segment) -> bool:
+    membership = profile.segments.get(segment.id)
+    return membership is not None and membership.status == 1
 
 
 def _segment(
@@ -332,14 +351,16 @@ class PeopleOperations:
         self._engine = engine
         self._book = RuleBook(engine.live.catalog)
 
-    async def explain(self, uuid: str | None, partner: str | None, *, actor: str = LOCAL) -> Explanation:
-        """By UUID, or by `dpid:id`. Raises InvalidInput."""
-        found = await self.look_up(uuid, partner)
+    async def explain(
+        self, uuid: str | None, partner: str | None, *, part: Part | None = None, actor: str = LOCAL
+    ) -> Explanation:
+        """By UUID, or by `dpid:id`; `part` as in `explain`. Raises InvalidInput."""
+        found = await self.look_up(uuid, partner, part)
         who = self._engine.privacy.name_of(partner if partner is not None else found.uuid)
         await self._engine.audit.record(actor, "explained", who)
         return found
 
-    async def look_up(self, uuid: str | None, partner: str | None) -> Explanation:
+    async def look_up(self, uuid: str | None, partner: str | None, part: Part | None = None) -> Explanation:
         """The same without an entry in the audit: for those whose people are made up. Raises InvalidInput."""
         if partner is not None:
             dpid, colon, partner_id = partner.partition(":")
@@ -350,15 +371,20 @@ class PeopleOperations:
             found = await self._found(key)
             if isinstance(found, Explanation):
                 return found
-            return await self._explained(found, suppressed=await self._is_suppressed(key))
+            return await self._explained(found, part, suppressed=await self._is_suppressed(key))
         if uuid is None or not is_uuid(uuid):
             raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
         listed = await self._engine.identity.suppressed.among([uuid])
-        return await self._explained(uuid, suppressed=listed.device(uuid))
+        return await self._explained(uuid, part, suppressed=listed.device(uuid))
 
-    async def _explained(self, uuid: str, *, suppressed: bool) -> Explanation:
+    async def _explained(self, uuid: str, part: Part | None, *, suppressed: bool) -> Explanation:
         dossier = await dossier_of(self._engine.shards, uuid)
-        explained = explain(await self._rules(), uuid, dossier)
+        book = await self._rules()
+        if part is None and len(book.catalog.segments) >= ALL_SEGMENTS_BELOW:
+            # It may have to do with thousands, whose rules nobody has needed yet: meanwhile the intake goes on.
+            explained = await self._engine.compiler.run(explain, book, uuid, dossier)
+        else:
+            explained = explain(book, uuid, dossier, part)
         return msgspec.structs.replace(explained, suppressed=suppressed)
 
     async def _rules(self) -> RuleBook:

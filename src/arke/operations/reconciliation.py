@@ -45,6 +45,7 @@ class Users(msgspec.Struct, frozen=True, kw_only=True):
     """What the numbers of a statement rest on. `basis`: `now`, all profiles were looked at; `sample`, some of them
     at random, and each bucket has its 95% interval in `ranges`; `count`, the last count of all. `at` is when, RFC
     3339; `changed`: journal records that were written while it was counted. `counting` is the newest count of all.
+    `away`: shards that did not answer, whose users are missing.
     """
 
     basis: Basis
@@ -55,6 +56,7 @@ class Users(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     ranges: dict[str, tuple[int, int]]
     counting: Counting | None
+    away: list[int] = []
 
 
 class Statement(Users, frozen=True, kw_only=True):
@@ -236,12 +238,12 @@ class ReconciliationOperations:
         counting = None if newest is None else _counting(newest)
         count = self._counts.complete(destination)
         now = int(self._clock.now())
-        parts = await self._counts.at_once(destination, segment)
-        if not all(part.exact for part in parts) and count is not None:
-            finished = count.finished or 0
-            if now - finished < FEW_HOURS_S:
+        parts, away = await self._counts.at_once(destination, segment)
+        if count is not None and (away or not all(part.exact for part in parts)):
+            fresh = now - (count.finished or 0) < FEW_HOURS_S
+            if fresh and (segment is None or segment in count.segments):
                 return _of_count(count, segment, counting)
-        return _of_parts(parts, segment, now, counting)
+        return _of_parts(parts, segment, now, counting, away)
 
     def _check(self, segment: int) -> None:
         if all(one.id != segment for one in self._live.catalog.segments):
@@ -272,12 +274,14 @@ def _of_count(count: Count, segment: int | None, counting: Counting | None) -> _
     return _Found(tally.buckets, tally.left, tally.sent, msgspec.structs.asdict(grounds))
 
 
-def _of_parts(parts: Sequence[Part], segment: int | None, now: int, counting: Counting | None) -> _Found:
+def _of_parts(
+    parts: Sequence[Part], segment: int | None, now: int, counting: Counting | None, away: list[int]
+) -> _Found:
     """All of every part, or as much as what was looked at stands for: each shard's share is taken for itself."""
     found = [part.whole if segment is None else part.segments.get(segment, Tally()) for part in parts]
     scales = [scaled(1, part.looked, part.stored) for part in parts]
     looked, stored = sum(part.looked for part in parts), sum(part.stored for part in parts)
-    exact = all(part.exact for part in parts)
+    exact = not away and all(part.exact for part in parts)
     buckets = _scaled([tally.buckets for tally in found], scales)
     left = _scaled([tally.left for tally in found], scales)
     sent = round(sum(tally.sent * scale for tally, scale in zip(found, scales, strict=True)))
@@ -291,6 +295,7 @@ def _of_parts(parts: Sequence[Part], segment: int | None, now: int, counting: Co
         changed=0,
         ranges={} if exact else {name: interval(users, looked, stored) for name, users in named.items()},
         counting=counting,
+        away=away,
     )
     return _Found(buckets, left, sent, msgspec.structs.asdict(grounds))
 

@@ -11,6 +11,7 @@ from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
 from arke.operations.destinations import DestinationOperations
 from arke.operations.explain import PeopleOperations
+from arke.operations.glance import FunnelGlances
 from arke.operations.history import HistoryOperations
 from arke.operations.installation import InstallationOperations
 from arke.operations.jobs import BatchOperations, FileOperations, UndeliveredOperations
@@ -74,6 +75,7 @@ class Operations:
         self.reconciliation = ReconciliationOperations(
             engine.reconciliation, engine.live, self.sizes, audit, clock
         )
+        self.funnels = FunnelGlances(self.reconciliation, clock)
         self.live = LiveOperations(engine)
         self.catalog = CatalogOperations(
             engine.catalogs, engine.estimator, checkers, confinement, audit, node

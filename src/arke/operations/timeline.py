@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -65,7 +66,8 @@ def timeline(catalog: Catalog, profile: Profile, dossier: Dossier, reasons: dict
         *_of_the_profile(catalog, profile),
     ]
     moments.sort(key=attrgetter("at"), reverse=True)
-    return Timeline(moments[:MOMENTS_SHOWN], list(_gone(dossier.ledger, len(moments))))
+    left_out = max(0, len(profile.segments) - MOMENTS_SHOWN) + max(0, len(profile.traits) - MOMENTS_SHOWN)
+    return Timeline(moments[:MOMENTS_SHOWN], list(_gone(dossier.ledger, len(moments) + left_out)))
 
 
 def _title(destination: Destination | None, number: int) -> str:
@@ -110,7 +112,8 @@ def _owed(destinations: dict[int, Destination], dossier: Dossier) -> Iterator[Mo
 
 def _changed(catalog: Catalog, profile: Profile, reasons: dict[str, str]) -> Iterator[Moment]:
     names = {segment.id: segment.name for segment in catalog.segments}
-    for number, membership in profile.segments.items():
+    newest = nlargest(MOMENTS_SHOWN, profile.segments.items(), key=lambda one: one[1].changed)
+    for number, membership in newest:
         if membership.reason == DECLARED:
             what, why = ("declared in" if membership.status else "declared out of"), ""
         elif membership.status:
@@ -129,7 +132,7 @@ def _changed(catalog: Catalog, profile: Profile, reasons: dict[str, str]) -> Ite
 
 def _of_the_profile(catalog: Catalog, profile: Profile) -> Iterator[Moment]:
     names = {trait.id: trait.name for trait in catalog.traits}
-    for number, state in profile.traits.items():
+    for number, state in nlargest(MOMENTS_SHOWN, profile.traits.items(), key=lambda one: one[1].last):
         title = f"{number} {names.get(number, '')}".rstrip()
         yield Moment(at=utc_text(state.last), kind="realised", text=f"realised trait {title}, the last time")
     for partner in profile.ids:

@@ -51,6 +51,16 @@ class CatalogFacts(msgspec.Struct, frozen=True):
     catalog: msgspec.Raw
 
 
+class VersionHead(msgspec.Struct, frozen=True):
+    """One catalog that was applied, without what is in it: as in `CatalogFacts`."""
+
+    version: int
+    at: int
+    note: str
+    in_force: bool
+    tag: str
+
+
 class CatalogText(msgspec.Struct, frozen=True):
     """A catalog as YAML, and its tag."""
 
@@ -131,6 +141,16 @@ class VersionOperations:
 
         return counts(self._live.catalog)
 
+    async def head(self, version: int | None = None) -> VersionHead:
+        """One catalog without what is in it; None: the one in force. Raises NotFound."""
+        number = self._live.version if version is None else version
+        if number == 0:
+            return VersionHead(0, 0, "", self._live.version == 0, NO_CATALOG_TAG)
+        stored = await self._catalogs.get(number)
+        if stored is None:
+            raise self._missing(number)
+        return VersionHead(number, stored.at, stored.note, number == self._live.version, stored.tag)
+
     async def show(self, version: int | None = None) -> CatalogFacts:
         """One catalog; None: the one in force. Raises NotFound."""
         kept = await self._kept(version)
@@ -184,6 +204,9 @@ class VersionOperations:
             warnings=[_found(one) for one in found.warnings],
         )
 
+    def _missing(self, number: int) -> NotFound:
+        return NotFound(f"there is no catalog version {number}: the newest is {self._live.version}")
+
     async def _kept(self, version: int | None) -> _Kept:
         """Raises NotFound."""
         live = self._live.catalog
@@ -193,7 +216,7 @@ class VersionOperations:
         in_force = number == self._live.version
         stored = await self._catalogs.get(number)
         if stored is None:
-            raise NotFound(f"there is no catalog version {number}: the newest is {self._live.version}")
+            raise self._missing(number)
         catalog = live if in_force else await self._compiler.run(stored_form.from_json, stored.body)
         return _Kept(number, stored.at, stored.note, stored.tag, catalog)
 

@@ -24,6 +24,7 @@ KNOWN: Final = frozenset({"acknowledged", "told_by_batch"})
 """Buckets of those of whom the destination has acknowledged all there is to tell."""
 WAITS: Final = frozenset({"waits_for_sighting", "waits_for_batch"})
 OFF: Final = "the destination is switched off"
+NOT_MAPPED: Final = "the segment is not mapped to it"
 HANDS: Final[dict[Hand, str]] = {
     "in_flight": "its message is on its way",
     "circuit_open": "the circuit is open: the endpoint has failed too often",
@@ -48,7 +49,7 @@ def accounts(
     route: Route, profile: Profile, around: Around, only: Container[int] | None = None
 ) -> dict[int, Account]:
     """The bucket of a user in each segment that the user is in and that is mapped to the destination, now or at
-    some other time; of `only` these segments.
+    some other time; of `only` these segments, mapped or not.
     """
     found: dict[int, Account] = {}
     if profile.opted_out:
@@ -59,7 +60,7 @@ def accounts(
         if membership.status != 1 or (only is not None and segment not in only):
             continue
         mapped = route.aliases_of.get(segment)
-        why = route.unsaid.get(segment)
+        why = route.unsaid.get(segment) if only is None else route.unsaid.get(segment, NOT_MAPPED)
         if mapped is None and why is None:
             continue
         if not route.destination.enabled:

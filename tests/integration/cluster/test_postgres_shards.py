@@ -15,12 +15,12 @@ from arke.delivery.secrets import Secrets
 from arke.domain.batch import BatchRun
 from arke.errors import ArkeError, Fenced, ShardMoved
 from arke.shard.commands import Withdraw
-from arke.shard.protocol import AskProfile, AskStatus, Drain, Submit, Switch
+from arke.shard.protocol import AskProfile, AskReckoning, AskSizes, AskStatus, Drain, Submit, Switch
 from arke.storage.ports.cluster import STORE
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.database import Database
 from arke.storage.postgres.shard_map import ShardMap
-from e2e.catalogs import device
+from e2e.catalogs import IN_MARKET, LENSES, device
 from integration.cluster.conftest import SHARDS
 from integration.cluster.memory_log import MemoryLog
 from integration.cluster.test_worker import told
@@ -99,6 +99,18 @@ class Owners:
         self._nodes.append(self._nodes.pop(0))
 
 
+async def check_counts(ports: Sequence[ShardPort]) -> None:
+    """However often shards have changed hands: sizes are exact, and everybody is acknowledged."""
+    sizes = [await port.call(AskSizes((IN_MARKET, LENSES))) for port in ports]
+    assert sum(one.members.get(IN_MARKET, 0) for one in sizes) == 100
+    assert {one.counted for one in sizes} == {1.0}
+    assert not any(LENSES in one.members for one in sizes)
+    found = [await port.call(AskReckoning(1, -1, 1_000, samples=5)) for port in ports]
+    assert sum(sum(one.segments[IN_MARKET].buckets["acknowledged"].values()) for one in found) == 100
+    assert {(*one.whole.buckets, *one.whole.left) for one in found} == {("acknowledged",)}
+    assert [one.next for one in found] == [None] * SHARDS
+
+
 def test_shards_change_hands_while_events_come_in(server: Server) -> None:
     """Gracefully, and by being taken away: nothing is lost, nothing counts twice, and nobody is told twice."""
 
@@ -129,6 +141,7 @@ def test_shards_change_hands_while_events_come_in(server: Server) -> None:
             assert [len(state.times) for state in profile.traits.values()] == [2]
         statuses = [await port.call(AskStatus()) for port in ports]
         assert sum(status.profiles for status in statuses) == 100
+        await check_counts(ports)
         assert [status.taken for status in statuses] == [len(log.messages[n]) for n in range(SHARDS)]
         for node in nodes:
             await node.stop()

@@ -32,6 +32,7 @@ COOKIE: Final = 12345
 PERSON: Final = 22222
 PEOPLE: Final = 4
 DEVICES: Final = [f"{number:038d}" for number in range(16)]
+UNMAPPED: Final = (30, 40)
 TURNS: Final = 200
 SEGMENTS: Final = (10, 20, 30, 40)
 WELL, FAILING, SLOW, SAMPLED, BATCHES, DARK, SILENT, LATER = DESTINATIONS = range(1, 9)
@@ -142,9 +143,10 @@ class Town:
                     for (number, mapped, bucket), users in explained.items()
                     if (number, mapped) == (destination, segment)
                 }
+                if destination == LATER and segment in UNMAPPED:
+                    expected = {"not_mapped": members[segment]} if members[segment] else {}
                 assert statement.buckets == expected, (destination, segment)
-                if destination != LATER:
-                    assert statement.users == statement.members == members[segment]
+                assert statement.users == statement.members == members[segment]
                 self._check(statement)
                 met.update(statement.buckets)
                 met.update(f"left:{bucket}" for bucket in statement.left)

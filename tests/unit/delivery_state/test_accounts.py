@@ -113,7 +113,9 @@ def test_who_is_out_or_has_opted_out_is_in_no_bucket() -> None:
     gone.opted_out = NOW
     assert accounts(route(), gone, around(a=TOLD_1)) == {}
     assert accounts(route(), profile(), around(), only=(20,)) == {}
-    assert accounts(route((Mapping(segment=20),)), profile(), around()) == {}
+    elsewhere = route((Mapping(segment=20),))
+    assert accounts(elsewhere, profile(), around()) == {}
+    assert accounts(elsewhere, profile(), around(), only=(10,))[10].bucket == "not_mapped"  # who asks is told
 
 
 def test_whether_a_message_has_said_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from arke.delivery.observer import DestinationFigures
 from arke.domain.time import DAY_S
-from arke.engine.history.block import MINUTES, Block
+from arke.engine.history.block import MINUTES, Block, key_of
 from arke.engine.history.columns import COLUMNS, EVERYTHING, KINDS, Row, Subject
 from arke.engine.history.reading import SERIES, HistoryReader, default_step_s
 from arke.engine.history.recorder import AGED_EVERY_S, Recorder
@@ -358,6 +358,19 @@ def test_what_an_earlier_version_stored_is_read() -> None:
     assert Block(kind, MINUTES, block.encode()).row(0) == (1, 2, 3, 4, *[0] * (len(COLUMNS[kind]) - 4))
     block.columns = [*columns, columns[0]]
     assert Block(kind, MINUTES, block.encode()).columns == columns
+
+
+def test_a_block_that_is_broken_is_one_of_which_nothing_is_known() -> None:
+    async def story(machine: Machine) -> None:
+        ring, reader = Ring(machine.directory.history), HistoryReader(machine.directory.history)
+        await machine.directory.history.write({key_of(EVERYTHING, MINUTES, START): b"broken"})
+        (line,) = await reader.lines(EVERYTHING, ["events"], START, START + 120, 60)
+        assert line.values == [None, None]
+        await ring.keep(START + 60, {EVERYTHING: (60_000, 60, 0, 0, 0, 0)})
+        (line,) = await reader.lines(EVERYTHING, ["events"], START, START + 120, 60)
+        assert line.values == [None, 1.0]
+
+    on_a_machine(story)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -101,14 +101,15 @@ DIFF: Final = Page(
 
 
 class OneVersion(msgspec.Struct, frozen=True):
-    """Which version."""
+    """Which version, and whether its text is to be shown."""
 
     version: Annotated[int, Meta(title="the version")]
+    text: bool = False
 
 
 class Version(msgspec.Struct, frozen=True):
-    """A catalog that was applied. `diff`: what going back to it would change. `tag` is that of the catalog in force
-    as whoever looks sees it; `planned`: what was just forecast.
+    """A catalog that was applied. `diff`: what going back to it would change, unless it is in force. `tag` is that
+    of the catalog in force as whoever looks sees it; `planned`: what was just forecast.
     """
 
     version: int
@@ -117,7 +118,7 @@ class Version(msgspec.Struct, frozen=True):
     in_force: bool
     current: int
     tag: str
-    diff: CatalogDiff
+    diff: CatalogDiff | None
     text: str
     cut: bool
     planned: AppliedReport | None = None
@@ -130,12 +131,12 @@ TEXT_CHARS: Final = 100_000
 async def version(ask: Ask[OneVersion]) -> Version:
     number = ask.given.version
     try:
-        facts = await ask.on.versions.show(number)
-        text = (await ask.on.versions.text(number)).text
+        facts = await ask.on.versions.head(number)
+        text = (await ask.on.versions.text(number)).text if ask.given.text else ""
     except NotFound as error:
         raise Missing(f"{error}.") from None
-    current = await ask.on.versions.show()
-    diff = await ask.on.versions.diff(current.version, number, None, CHANGES)
+    current = await ask.on.versions.head()
+    diff = await ask.on.versions.diff(current.version, number, None, CHANGES) if not facts.in_force else None
     planned: Any = ask.flash.detail if ask.flash is not None else None
     return Version(
         version=facts.version,

@@ -62,7 +62,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def editing(ask: Ask[Nothing]) -> Editing:
-    facts = await ask.on.versions.show()
+    facts = await ask.on.versions.head()
     draft = ask.session.kept.get(DRAFT)
     too_large = False
     if not isinstance(draft, Draft):
@@ -151,7 +151,7 @@ async def rebase(ask: Ask[Nothing], _: Any) -> Done:
     """Keep the text, and take what is in force by now for what it was made from."""
     draft = ask.session.kept.get(DRAFT)
     if isinstance(draft, Draft):
-        facts = await ask.on.versions.show()
+        facts = await ask.on.versions.head()
         draft.version, draft.tag, draft.outdated, draft.planned = facts.version, facts.tag, False, None
     return Done(
         "/catalog/edit",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from markupsafe import Markup
 
+from arke.console import charts
 from arke.console.page import ROOT, Action, Ask, Done, Flash, Page
 from arke.console.pages import batches, plots
 from arke.console.pages.batches import Row as BatchRow
@@ -13,6 +15,7 @@ from arke.console.pages.plots import Plot, SpanLink
 from arke.console.pages.states import State, destination_state
 from arke.operations.destinations import DestinationEntry
 from arke.operations.jobs import Refused
+from arke.operations.reconciliation import Funnel
 from arke.operations.segments import SegmentMapping
 
 SEGMENTS_SHOWN: Final = 25
@@ -49,6 +52,8 @@ class DestinationView(msgspec.Struct, frozen=True):
     href: str
     more_segments: str
     first_segments: str
+    funnel: Funnel | None
+    drawn: Markup
     plots: list[Plot]
     spans: list[SpanLink]
 
@@ -63,6 +68,7 @@ async def destination(ask: Ask[One]) -> DestinationView:
         refusals = await ask.on.undelivered.refusals(number, actor=ask.actor)
     own = next((one for one in await ask.on.batches.every() if one.destination == number), None)
     href = f"{ROOT}/destinations/{number}"
+    funnel = await ask.on.funnels.of(number)
     success = {str(code) for code in detail.configuration.get("success", (200,))}
     return DestinationView(
         entry=entry,
@@ -78,8 +84,24 @@ async def destination(ask: Ask[One]) -> DestinationView:
         href=href,
         more_segments=f"{href}?segments={mappings.next}#segments" if mappings.next is not None else "",
         first_segments=f"{href}#segments" if ask.given.segments is not None else "",
+        funnel=funnel,
+        drawn=_drawn(funnel, href) if funnel is not None else Markup(""),
         plots=await _plots(ask),
         spans=plots.span_links(href, ask.given.span),
+    )
+
+
+def _drawn(funnel: Funnel, href: str) -> Markup:
+    opens = f"{href}/reconciliation"
+    return charts.funnel(
+        "From qualified to acknowledged",
+        [
+            charts.Step("qualified", funnel.qualified, opens, "in a segment that it takes"),
+            charts.Step("has a partner id", funnel.partner_id, f"{opens}?bucket=no_partner_id#samples"),
+            charts.Step("sent", funnel.sent, opens, "in a message, whatever came of it"),
+            charts.Step("acknowledged", funnel.acknowledged, f"{opens}?bucket=acknowledged#samples"),
+            charts.Step("owed", funnel.owed, f"{opens}?bucket=owed#samples"),
+        ],
     )
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from arke.operations.history import History, HistoryOperations
 
 SPANS: Final = {"1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
+STEPS: Final = {3_600: 60, 21_600: 180, 86_400: 720, 604_800: 5_400, 2_592_000: 21_600}
+"""Seconds between two points: 60 to 120 of them, which is what a plot of that width shows."""
 SPAN: Final = "6h"
 """What is shown unless somebody chooses."""
 HALF_WIDTH: Final = 560
@@ -54,7 +56,10 @@ async def read(
     history: HistoryOperations, now: float, span: str, series: Sequence[str], destination: int | None = None
 ) -> History:
     until = int(now)
-    return await history.read(destination=destination, series=series, since=until - span_s(span), until=until)
+    back_s = span_s(span)
+    return await history.read(
+        destination=destination, series=series, since=until - back_s, until=until, step_s=STEPS[back_s]
+    )
 
 
 def plot(

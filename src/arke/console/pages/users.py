@@ -12,7 +12,7 @@ from arke.console.forms import FormProblems
 from arke.console.page import Action, Ask, Done, Flash, Page
 from arke.domain.ids import is_uuid
 from arke.errors import InvalidInput
-from arke.operations.explain import Explanation, SegmentFacts
+from arke.operations.explain import DestinationFacts, Explanation, Part
 from arke.operations.outgoing import Preview, PreviewAsk
 from arke.operations.privacy import PrivacyAsk
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from arke.operations.timeline import Moment
 
 SEGMENTS_SHOWN: Final = 50
-MOMENTS_SHOWN: Final = 60
+MOMENTS_SHOWN: Final = 40
+OLDER_SHOWN: Final = 200
+CONCERNED: Final = frozenset({"told", "owed", "pending", "no_partner_id", "not_sampled"})
+"""States in which a destination has something to do with a user, or something stands in the way."""
 
 
 class Who(msgspec.Struct, frozen=True):
@@ -36,14 +39,16 @@ class Who(msgspec.Struct, frozen=True):
 
 
 class Users(msgspec.Struct, frozen=True):
-    """What the page shows. `segments` is a page of them, those that the device is in first; `after` continues."""
+    """What the page shows: `found` with a page of segments, those that the device is in first; `after` goes on.
+    `told` are the destinations that know of it or should, the `others` have nothing to hear.
+    """
 
     asked: str
     found: Explanation | None = None
     problem: str = ""
-    segments: list[SegmentFacts] = []
-    inside: int = 0
     after: int | None = None
+    told: list[DestinationFacts] = []
+    others: list[DestinationFacts] = []
     moments: list[Moment] = []
     older: list[Moment] = []
     preview: Preview | None = None
@@ -59,27 +64,27 @@ async def users(ask: Ask[Who]) -> Users:
     except InvalidInput as error:
         return Users(asked, problem=f"{error}")
     previewed: Any = ask.flash.detail if ask.flash is not None else None
-    segments = sorted(found.segments, key=lambda one: not one.status)
     end = ask.given.after + SEGMENTS_SHOWN
     moments = found.timeline.moments
     return Users(
         asked=asked,
         found=found,
-        segments=segments[ask.given.after : end],
-        inside=sum(one.status for one in found.segments),
-        after=end if end < len(segments) else None,
+        told=[one for one in found.destinations if one.ids or one.state in CONCERNED],
+        others=[one for one in found.destinations if not one.ids and one.state not in CONCERNED],
+        after=end if end < found.concerned else None,
         moments=moments[:MOMENTS_SHOWN],
-        older=moments[MOMENTS_SHOWN:],
+        older=moments[MOMENTS_SHOWN:OLDER_SHOWN],
         preview=previewed if isinstance(previewed, Preview) and found.known else None,
     )
 
 
 async def _explained(ask: Ask[Who], asked: str) -> Explanation:
+    part = Part(ask.given.after, SEGMENTS_SHOWN)
     if is_uuid(asked):
-        return await ask.on.people.explain(asked, None, actor=ask.actor)
+        return await ask.on.people.explain(asked, None, part=part, actor=ask.actor)
     if ":" not in asked:
         raise InvalidInput("this is neither a UUID of 38 digits nor DPID:ID, for example 12345:abc")
-    return await ask.on.people.explain(None, asked, actor=ask.actor)
+    return await ask.on.people.explain(None, asked, part=part, actor=ask.actor)
 
 
 def _address(key: str) -> str:

@@ -45,8 +45,14 @@ def key_of(subject: Subject, grain: Grain, at: int) -> BlockKey:
 
 
 def columns_of(body: bytes, grain: Grain, places: Iterable[int]) -> dict[int, Sequence[int]]:
-    """Some columns of a stored block: those that it has, and that are not 0 all along."""
-    plain, size = zlib.decompress(body), 8 * grain.steps
+    """Some columns of a stored block: those that it has, and that are not 0 all along. Of a block that cannot be
+    read nothing is known.
+    """
+    size = 8 * grain.steps
+    try:
+        plain = zlib.decompress(body)
+    except zlib.error:
+        return {}
     found: dict[int, Sequence[int]] = {}
     for place in places:
         column = plain[place * size : (place + 1) * size]
