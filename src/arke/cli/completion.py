@@ -58,7 +58,7 @@ def _asked(ctx: typer.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
     def work() -> None:
         with contextlib.suppress(Exception):
             engine = running(
-                Path(options.get("data") or "arke-data"),
+                Path(options["data"]),
                 options.get("url"),
                 options.get("token"),
                 insecure=bool(options.get("insecure")),

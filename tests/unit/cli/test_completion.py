@@ -41,7 +41,7 @@ def test_commands_and_options() -> None:
 
 
 def test_without_an_engine_it_is_silent(tmp_path: Path) -> None:
-    assert offered(f"arke resync --data {tmp_path} 4") == []
+    assert offered(f"arke resync --data {tmp_path} 4") == [""]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
