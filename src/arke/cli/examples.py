@@ -64,7 +64,7 @@ EXAMPLES: Final = {
 def show_examples(app: typer.Typer, group: str = "") -> None:
     """Put each command's examples under its help, as they are typed: no line is broken anew."""
     for command in app.registered_commands:
-        name: str = command.name or getattr(command.callback, "__name__", "")
+        name = command.name or str(getattr(command.callback, "__name__", ""))
         lines = "".join(f"\n  {example}" for example in EXAMPLES[group + name])
         command.epilog = f"\b\nExamples:{lines}"
     for inner in app.registered_groups:
