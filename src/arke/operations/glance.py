@@ -6,6 +6,7 @@ To look at some thousand profiles takes a moment, and a page must not wait for i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from arke.background import Background
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 FRESH_S: Final = 20.0
 """A funnel that is older is made anew, while it is shown."""
+STALE_S: Final = 60.0
 WAIT_S: Final = 0.05
-"""How long somebody waits for the first one."""
+"""How long somebody waits for the first one, and for a newer one than such an old one."""
 KEPT: Final = 1_000
 """Destinations whose last funnel is kept."""
 
@@ -39,11 +41,9 @@ class FunnelGlances:
         if funnel is not None and 0 <= self._clock.now() - at < FRESH_S:
             return funnel
         done = self._begin(destination)
-        if funnel is None:
-            try:
+        if funnel is None or self._clock.now() - at > STALE_S:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), WAIT_S)
-            except TimeoutError:
-                return None
             _, funnel = self._kept.get(destination, (0.0, None))
         return funnel
 

@@ -14,10 +14,12 @@ from arke.clock import SeededEntropy
 from arke.delivery.https.ports import Answer
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
+from arke.engine import reconciliation
 from arke.operations.explain import PeopleOperations
 from arke.operations.reconciliation import ReconciliationOperations
 from arke.operations.sizes import SizeOperations
 from arke.privacy.request import Asked
+from arke.shard.tally import SAMPLES
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from reachable import Reachable
 
@@ -179,3 +181,46 @@ def test_statements_add_up_and_say_what_explain_says(seed: int) -> None:
 
     met = run_virtual(play(), loop)
     assert met["acknowledged"]
+
+
+def test_of_a_large_store_a_sample_is_shown_until_all_were_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample has bounds; the count of all is exact, and holds until the catalog is another."""
+    monkeypatch.setattr(reconciliation, "ALL_UP_TO", 0)
+    monkeypatch.setattr(reconciliation, "LOOKED_AT", 5)
+    monkeypatch.setattr(reconciliation, "PART", 4)
+    loop = VirtualTimeLoop()
+
+    async def play() -> None:
+        engine, shard = memory_engine(Endpoints(), VirtualClock(loop, START), SeededEntropy(1))
+        await shard.start()
+        await engine.catalogs.apply(town())
+        seen = [
+            IncomingEvent(uuid=uuid, ids=(DeclaredId(COOKIE, uuid[-2:]),), signals={"c_k": ["1"]})
+            for uuid in DEVICES
+        ]
+        await engine.events.ingest(seen)
+        await asyncio.sleep(60)
+        sizes = SizeOperations(engine.shards)
+        asked = ReconciliationOperations(
+            engine.reconciliation, engine.live, sizes, engine.audit, engine.clock
+        )
+        sample = await asked.statement(10, WELL)
+        assert (sample.basis, sample.exact, sample.looked_at, sample.stored) == ("sample", False, 5, 16)
+        assert sample.buckets == {"acknowledged": 16}
+        low, high = sample.ranges["acknowledged"]
+        assert low < 16 == high
+        assert (await asked.begin(WELL)).running
+        assert (await asked.begin(WELL)).running  # the same one
+        while (counting := await asked.counting(WELL)).running:
+            await asyncio.sleep(0.1)
+        assert (counting.share, counting.looked_at, counting.error) == (1.0, 16, None)
+        whole = await asked.statement(10, WELL)
+        assert (whole.basis, whole.exact, whole.buckets) == ("count", True, {"acknowledged": 16})
+        assert len((await asked.samples(WELL, "acknowledged")).uuids) == SAMPLES
+        actions = [entry.action for entry in await engine.directory.audit.entries(0, 100)]
+        assert actions.count("count_begun") == 2
+        await engine.catalogs.apply(town(edited=True))
+        assert (await asked.statement(10, WELL)).basis == "sample"
+        await engine.stop()
+
+    run_virtual(play(), loop)
