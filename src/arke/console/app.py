@@ -257,14 +257,20 @@ class _Desk:
             return self._failure(_lacking(feed.scope, session), session)
         ask = self._ask(reader, request, session)
         found = feed.run(ask)
+        # Asked before the status line is sent: a feed that has no room for another says so.
+        first = await anext(found, None)
 
         async def events() -> AsyncIterator[str]:
+            yield self._told(feed, ask, first)
             async for one in found:
                 if await self._session(request) is None:
                     return
-                yield ":\n\n" if one is None else _event(self._renderer.part(feed.template, ask, one))
+                yield self._told(feed, ask, one)
 
         return StreamingResponse(events(), media_type="text/event-stream", headers=HEADERS)
+
+    def _told(self, feed: Feed[Any, Any], ask: Ask[Any], one: Any) -> str:
+        return ":\n\n" if one is None else _event(self._renderer.part(feed.template, ask, one))
 
     def _ask(
         self,
