@@ -10,6 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arke.delivery.lane import Lane
     from arke.domain.change import JournalRecord
     from arke.domain.profile import Profile
@@ -86,6 +88,29 @@ class Backlog:
             await self._read_on(ahead, lane)
             self._let_go()
             return ahead
+
+    async def of_one(self, uid: int, lanes: Mapping[int, Lane]) -> dict[int, Ahead]:
+        """What these lanes have ahead of one device, in one reading of the journal; nothing of it is kept. Those
+        that have nothing ahead at all are not in it.
+        """
+        behind = {number: lane for number, lane in lanes.items() if lane.read_until < lane.journal_end}
+        found = {number: Ahead(lane.read_until) for number, lane in behind.items()}
+        position = min((ahead.start for ahead in found.values()), default=0)
+        end, looked_at = max((lane.journal_end for lane in behind.values()), default=0), 0
+        while position < end and looked_at < MOST_DEVICES:
+            records = await self._reader.journal(position, PAGE)
+            if not records:
+                position = end
+                break
+            for record in (one for one in records if one.uid == uid):
+                for number in behind.keys() & {*record.destinations}:
+                    if record.seq > found[number].start:
+                        found[number].add(record, behind[number].route)
+            position, looked_at = records[-1].seq, looked_at + len(records)
+            await asyncio.sleep(0)
+        for ahead in found.values():
+            ahead.whole = position >= end
+        return found
 
     def _let_go(self) -> None:
         """Of lanes that nobody has asked about for longest."""

@@ -85,3 +85,29 @@ async def test_what_is_known_of_all_lanes_is_bounded() -> None:
     await ask(known, lane_at(0, journal.end, 5))
     assert journal.pages == pages
     assert list(known._known) == [4, 5]
+
+
+async def test_one_device_is_looked_for_in_one_reading_for_all_lanes() -> None:
+    journal = Journal(MOST)
+    known = Backlog(cast("JournalReader", journal))
+    lanes = {number: lane_at(100 * number, journal.end, number) for number in range(5)}
+    lanes[5] = lane_at(journal.end, journal.end, 5)
+    found = await known.of_one(250, cast("dict[int, Lane]", lanes))
+    route = cast("Route", lanes[0].route)
+    ahead = {
+        number: one.has(250, Profile("1"), route, lanes[number].read_until) for number, one in found.items()
+    }
+    assert ahead == {0: True, 1: True, 2: True, 3: False, 4: False}
+    assert all(one.whole and len(one) <= 1 for one in found.values())
+    assert (journal.pages, len(known._known)) == (MOST // PAGE, 0)
+
+
+async def test_it_is_not_looked_for_without_end() -> None:
+    journal = Journal(10 * MOST)
+    known = Backlog(cast("JournalReader", journal))
+    lane = lane_at(0, journal.end)
+    found = await known.of_one(journal.end, {1: cast("Lane", lane)})
+    assert journal.pages == MOST // PAGE
+    marked = Profile("1", sends={1: SendMark(1, 1)})
+    assert found[1].has(journal.end, marked, cast("Route", lane.route), 0)
+    assert not found[1].has(journal.end, Profile("1"), cast("Route", lane.route), 0)
