@@ -57,10 +57,21 @@ class Doors(msgspec.Struct, frozen=True):
     socket: str
     console: str = ""
 
+    def text(self, *, as_json: bool) -> str:
+        """What is printed when all are open."""
+        intake = f"http://{self.intake}" if self.intake else None
+        admin = f"http://{self.admin}"
+        if as_json:
+            urls = {"intake": intake, "admin": admin, "console": self.console, "socket": self.socket}
+            return msgspec.json.encode(urls).decode() + "\n"
+        return (f"intake {intake}\n" if intake else "") + f"admin  {admin}\nconsole {self.console}\nready\n"
 
-def serve(data: Path, settings: Settings, checkers: Checkers, role: Role = "all") -> None:
-    """Run until SIGINT or SIGTERM; prints where it listens once everything does. `role` is that of a node of a
-    cluster.
+
+def serve(
+    data: Path, settings: Settings, checkers: Checkers, role: Role = "all", *, as_json: bool = False
+) -> None:
+    """Run until SIGINT or SIGTERM; prints where it listens once everything does, as lines or as one of JSON. `role`
+    is that of a node of a cluster.
     """
     import uvloop
 
@@ -69,11 +80,7 @@ def serve(data: Path, settings: Settings, checkers: Checkers, role: Role = "all"
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with open_doors(data, settings, checkers, role) as (_, doors):
-            if doors.intake:
-                sys.stdout.write(f"intake http://{doors.intake}\n")
-            sys.stdout.write(f"admin  http://{doors.admin}\n")
-            sys.stdout.write(f"console {doors.console}\n")
-            sys.stdout.write("ready\n")
+            sys.stdout.write(doors.text(as_json=as_json))
             sys.stdout.flush()
             await stop.wait()
             get_logger("engine").info("stopping")

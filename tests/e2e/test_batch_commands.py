@@ -80,7 +80,7 @@ def test_status_and_metrics_tell_of_the_newest_run(engine: EngineProcess) -> Non
     token = json.loads(engine.arke("token", "create", "--scope", "read", "--json").stdout)["secret"]
     answer = request(engine.admin, "GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
     scraped = answer.body.decode().splitlines()
-    for name, value in (("number", run["number"]), ("share", 1), ("users_owed", 0)):
+    for name, value in (("number", run["number"]), ("done_ratio", 1), ("users_owed", 0)):
         assert f'arke_destination_batch_{name}{{destination="{WELL}"}} {value:.1f}' in scraped
 
 

@@ -68,6 +68,11 @@ class Client:
         with self._reach.session() as engine:
             return [*engine.every(listing, given)]
 
+    def first(self, listing: Listing[P, B, R], given: P | None = None) -> list[R]:
+        """The first page of a list. Raises ArkeError."""
+        with self._reach.session() as engine:
+            return engine.page(listing, given).items
+
     def status(self) -> Status:
         return self.ask(state.STATUS)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from arke.api.client import Client
 from arke.api.session import Session
-from arke.data_directory import SOCKET_FILE, check_private, engine_runs, reachable
+from arke.data_directory import SOCKET_FILE, check_private, engine_answers, engine_runs, reachable
 from arke.errors import EngineUnreachable, InvalidInput
 
 if TYPE_CHECKING:
@@ -43,16 +43,33 @@ def connect(
     return Client(InProcess(data, settings, running))
 
 
+def running(
+    data: Path, url: str | None, token: str | None, *, insecure: bool, timeout_s: float
+) -> Client | None:
+    """To an engine that runs already, as `connect` finds it; no step of asking it may take longer than that. None:
+    there is none. Raises InvalidInput, DataExposed.
+    """
+    if url is not None:
+        return Client(_remote(url, token, insecure=insecure, timeout_s=timeout_s))
+    if not engine_answers(data):
+        return None
+    check_private(data)
+    return Client(over_socket(engine_socket(data), timeout_s))
+
+
 def engine_socket(data: Path) -> Path:
     return data / SOCKET_FILE
 
 
-def over_socket(path: Path) -> HttpSession:
+TIMEOUT_S = 300.0
+
+
+def over_socket(path: Path, timeout_s: float = TIMEOUT_S) -> HttpSession:
     """The running engine that listens there."""
-    return HttpSession(lambda: UnixConnection(path), None, str(path))
+    return HttpSession(lambda: UnixConnection(path, timeout_s), None, str(path))
 
 
-def _remote(url: str, token: str | None, *, insecure: bool) -> HttpSession:
+def _remote(url: str, token: str | None, *, insecure: bool, timeout_s: float = TIMEOUT_S) -> HttpSession:
     """No address is followed that an answer names, and no proxy of the environment asked."""
     host, port, secure = _address(url)
     if secure:
@@ -60,14 +77,14 @@ def _remote(url: str, token: str | None, *, insecure: bool) -> HttpSession:
 
         context = ssl.create_default_context()
         return HttpSession(
-            lambda: http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context), token, url
+            lambda: http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context), token, url
         )
     if not (insecure or _is_here(host)):
         raise InvalidInput(
             "--url http:// to another machine sends the token, and what is asked about people, in clear: write "
             "https:// (the admin API behind a TLS proxy), or --insecure where everybody on the way is trusted"
         )
-    return HttpSession(lambda: http.client.HTTPConnection(host, port, timeout=TIMEOUT_S), token, url)
+    return HttpSession(lambda: http.client.HTTPConnection(host, port, timeout=timeout_s), token, url)
 
 
 def _address(url: str) -> tuple[str, int | None, bool]:
@@ -90,19 +107,17 @@ def _is_here(host: str) -> bool:
         return False
 
 
-TIMEOUT_S = 300.0
-
-
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over an engine's Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self._timeout_s = timeout_s
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self._timeout_s)
         with reachable(self._path) as name:
             self.sock.connect(name)
 

@@ -37,8 +37,11 @@ from arke.log import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from arke.bench.figures import Figure, Options
+
+    Shown = Callable[[str, int, int], AbstractContextManager[object]]
 
 
 def _cluster(options: Options, directory: Path) -> Section:
@@ -68,17 +71,18 @@ ALL = "all"
 WARNING_LEVEL = 30
 
 
-def run(which: str, options: Options, *, as_json: bool) -> None:
-    """Run one bench, or all. Scratch files live in a temporary directory (TMPDIR chooses the disk)."""
+def run(which: str, options: Options, *, as_json: bool, shown: Shown) -> None:
+    """Run one bench, or all, each while it is `shown`: its name, how many were before, how many there are.
+
+    Scratch files live in a temporary directory (TMPDIR chooses the disk)."""
     if which != ALL and which not in BENCHES:
         raise InvalidInput(f"there is no benchmark {which!r}: choose {', '.join(BENCHES)} or {ALL}")
     configure_logging(WARNING_LEVEL)
     names = list(BENCHES) if which == ALL else [which]
-    progress = Console(stderr=True)
-    sections = []
+    sections: list[Section] = []
     for name in names:
         with (
-            progress.status(f"measuring {name}"),
+            shown(name, len(sections), len(names)),
             tempfile.TemporaryDirectory(prefix="arke-bench-") as scratch,
         ):
             sections.append(BENCHES[name](options, Path(scratch)))

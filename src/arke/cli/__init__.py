@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,6 +16,7 @@ from arke.cli.console import console
 from arke.cli.deliveries import batch_app, resync, undelivered_app
 from arke.cli.doctor import doctor
 from arke.cli.engine import status, up
+from arke.cli.examples import show_examples
 from arke.cli.explain import explain
 from arke.cli.imports import import_app
 from arke.cli.onboard import onboard
@@ -26,14 +28,16 @@ from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
 from arke.cli.upkeep import backup, reshard, restore
 from arke.errors import ArkeError
-from arke.log import configure_logging
+
+WIDEST: Final = 110
+"""Characters of a line of help."""
 
 app = typer.Typer(
     name="arke",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # plain text: at once there, readable where a terminal is narrow, brackets as written
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 
 
@@ -50,7 +54,10 @@ def arke(
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Real-time outbound audience transfers: tell destinations who is in which segment, within moments."""
+    """Real-time outbound audience transfers: tell destinations who is in which segment, within moments.
+
+    Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input. `arke COMMAND --help` has examples.
+    """
 
 
 app.command()(demo)
@@ -79,11 +86,15 @@ app.command()(backup)
 app.command()(restore)
 app.command()(reshard)
 app.add_typer(cluster_app, name="cluster")
+show_examples(app)
 
 
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
-    configure_logging(logging.WARNING)
+    if not _only_asks():
+        from arke.log import configure_logging
+
+        configure_logging(logging.WARNING)
     try:
         app()
     except ArkeError as error:
@@ -92,6 +103,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _only_asks() -> bool:
+    """For help, or what Tab offers: that logs nothing, and is there sooner without the library for it."""
+    return "_ARKE_COMPLETE" in os.environ or not {"-h", "--help"}.isdisjoint(sys.argv)
 
 
 def _complain(error: ArkeError) -> None:

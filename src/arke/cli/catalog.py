@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, catalog_text, client, whole
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from arke.operations.catalog import AppliedReport, Estimate
@@ -65,15 +66,13 @@ def apply(
     segment.
     """
     import msgspec
-    from rich.console import Console
 
     if (file is None) == (not rollback):
         raise typer.BadParameter("give either FILE or --rollback")
     engine = client(data, url, token, config, insecure=insecure)
 
     def work(*, dry_run: bool) -> AppliedReport:
-        # Says nothing where nobody looks.
-        with Console(stderr=True).status("planning" if dry_run else "planning and switching"):
+        with LongWork("planning" if dry_run else "planning and switching", quiet=json):
             if file is None:
                 return engine.rollback(to, dry_run=dry_run)
             return engine.apply(file, catalog_text(file), dry_run=dry_run)
@@ -151,7 +150,9 @@ def estimate(
     """Say how many stored profiles a segment rule would hold now, over the traits of the catalog in force."""
     import msgspec
 
-    found = client(data, url, token, config, insecure=insecure).estimate(rule, sample)
+    engine = client(data, url, token, config, insecure=insecure)
+    with LongWork("looking", quiet=json):
+        found = engine.estimate(rule, sample)
     if json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return

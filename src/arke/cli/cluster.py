@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import Config, Json
+from arke.cli.options import Config, Data, Json
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +25,6 @@ cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of ev
 
 LISTED = 12
 """Shards that a line names."""
-BAR = 24
-"""Characters of a progress bar."""
-CLEAR_LINE = "\r\x1b[K"
 
 
 @cluster_app.command("init")
@@ -86,8 +84,9 @@ def status(
     shards: Annotated[bool, typer.Option("--shards", help="List every shard.")] = False,
     json: Json = False,
 ) -> None:
-    """Nodes, who leads, who owns which shard, and how far behind it is, as the database has them. Exit code 1 if a
-    shard has no owner, or its server cannot be used.
+    """Show nodes, who leads, who owns which shard, and how far behind it is, as the database has them.
+
+    Exit code 1 if a shard has no owner, or its server cannot be used.
     """
     import asyncio
 
@@ -125,12 +124,14 @@ async def _move(settings: Settings, shards: list[int], target: str, *, json: boo
 
     from arke.cluster_app import move_shards
 
-    async for moved in move_shards(settings, shards, target):
-        if json:
-            sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
-        else:
-            sys.stdout.write(_moved(moved))
-        sys.stdout.flush()
+    done = 0
+    with LongWork(f"shards to {target}", quiet=json, total=len(shards)) as work:
+        async for moved in move_shards(settings, shards, target):
+            done += 1
+            with work.put_away():
+                sys.stdout.write(msgspec.json.encode(moved).decode() + "\n" if json else _moved(moved))
+                sys.stdout.flush()
+            work.tell(f"{done} of {len(shards)} shards to {target}", done, len(shards))
 
 
 def _moved(moved: Moved) -> str:
@@ -156,10 +157,7 @@ def _numbers(text: str) -> list[int]:
 
 @cluster_app.command("import")
 def import_(
-    data: Annotated[
-        Path,
-        typer.Option("--data", envvar="ARKE_DATA", help="The data directory that moves in.", file_okay=False),
-    ],
+    data: Data,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -167,23 +165,21 @@ def import_(
     import msgspec
 
     settings = _settings(config)
-    from arke.cluster.moving_in import Progress
     from arke.cluster_app import import_directory
 
-    moved = import_directory(settings, data, Progress(_show_progress if sys.stderr.isatty() else None))
-    if sys.stderr.isatty():
-        sys.stderr.write(CLEAR_LINE)
+    with LongWork("copying", quiet=json) as work:
+        moved = import_directory(settings, data, following_rows(work))
     if json:
         sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
     else:
         _show_moved(moved)
 
 
-def _show_progress(progress: Progress) -> None:
-    share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
-    bar = "#" * round(share * BAR) + "-" * (BAR - round(share * BAR))
-    sys.stderr.write(f"{CLEAR_LINE}[{bar}] {share:4.0%} {progress.done:,} rows: {progress.stage}")
-    sys.stderr.flush()
+def following_rows(work: LongWork) -> Progress:
+    """What copies rows, and says how far it is."""
+    from arke.cluster.moving_in import Progress
+
+    return Progress(lambda now: work.tell(f"{now.done:,} rows: {now.stage}", now.done, now.total))
 
 
 def _show_moved(moved: MovedIn) -> None:

@@ -15,7 +15,10 @@ def console(
     insecure: Insecure = False,
     json: Json = False,
 ) -> None:
-    """Print a link to the console that signs in once. Without --token it may do everything."""
+    """Print a link to the console that signs in once.
+
+    Without --token it may do everything.
+    """
     import msgspec
 
     link = client(data, url, token, config, insecure=insecure).sign_in_link()

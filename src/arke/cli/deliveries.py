@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+from arke.cli.options import DATA, Config, Data, Dest, Insecure, Json, OnlyDest, Token, Url, client, label
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from arke.operations.jobs import DestinationBatches, OwedDevice, Refused, RunFacts
 
 batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
-
-Dest = Annotated[int, typer.Argument(metavar="DEST", parser=whole(), help="The destination's id.")]
 
 
 @batch_app.command("run")
@@ -91,20 +90,14 @@ def _run(
     """Exit code 1 where something is owed, or the destination left the catalog before the end."""
     import msgspec
 
-    on_terminal = sys.stderr.isatty()
+    engine = client(data, url, token, config, insecure=insecure)
+    with LongWork("sending", quiet=json) as work:
 
-    def show(facts: RunFacts) -> None:
-        if on_terminal:
-            end = "\n" if facts.finished_at is not None else ""
-            sys.stderr.write(
-                f"\r\x1b[Kbatch {facts.number}: {facts.share:.0%}, {facts.acknowledged:,} acknowledged, "
-                f"{facts.owed:,} owed{end}"
-            )
-            sys.stderr.flush()
+        def tell(now: RunFacts) -> None:
+            so_far = f"{now.acknowledged:,} acknowledged, {now.owed:,} owed"
+            work.tell(f"batch {now.number}: {so_far}", now.share, 1)
 
-    facts = client(data, url, token, config, insecure=insecure).run_batch(
-        destination, show, resync=resync, restate=restate
-    )
+        facts = engine.run_batch(destination, tell, resync=resync, restate=restate)
     if json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
     else:
@@ -148,10 +141,6 @@ undelivered_app = typer.Typer(
     help="What destinations should know and have not acknowledged.", no_args_is_help=True
 )
 
-Destination = Annotated[
-    int | None, typer.Option("--destination", parser=whole(), help="Only this destination.")
-]
-
 
 def _again(owed: OwedDevice) -> str:
     """How often it was tried, and when it is sent again by itself."""
@@ -162,7 +151,7 @@ def _again(owed: OwedDevice) -> str:
 
 @undelivered_app.command("list")
 def list_owed(
-    destination: Destination = None,
+    destination: OnlyDest = None,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -190,7 +179,7 @@ def list_owed(
 
 @undelivered_app.command("refusals")
 def refusals(
-    destination: Destination = None,
+    destination: OnlyDest = None,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -229,7 +218,7 @@ def _refused_lines(one: Refused) -> Iterator[str]:
 
 @undelivered_app.command("replay")
 def replay(
-    destination: Destination = None,
+    destination: OnlyDest = None,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -240,7 +229,9 @@ def replay(
     """Send what is owed, as current state."""
     import msgspec
 
-    report = client(data, url, token, config, insecure=insecure).replay(destination)
+    engine = client(data, url, token, config, insecure=insecure)
+    with LongWork("sending what is owed", quiet=json):
+        report = engine.replay(destination)
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:

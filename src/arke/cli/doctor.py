@@ -16,8 +16,9 @@ SIGNS = {"wrong": "WRONG", "doubtful": "look ", "fine": "ok   "}
 
 
 def doctor(data: Data = DATA, config: Config = None, json: Json = False) -> None:
-    """Look at everything that an engine needs here, and say what is wrong first. No message is sent. Exit code 1 if
-    something is wrong.
+    """Look at everything that an engine needs here, and say what is wrong first.
+
+    No message is sent. Exit code 1 if something is wrong.
     """
     import msgspec
 

@@ -29,11 +29,19 @@ def up(
     data: Data = DATA,
     intake_port: Annotated[
         int | None,
-        typer.Option("--intake-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
+        typer.Option(
+            "--intake-port",
+            parser=whole(0, MAX_PORT),
+            help="Port of the intake, over the setting; 0: any free one.",
+        ),
     ] = None,
     admin_port: Annotated[
         int | None,
-        typer.Option("--admin-port", parser=whole(0, MAX_PORT), help="Over the setting; 0: any free one."),
+        typer.Option(
+            "--admin-port",
+            parser=whole(0, MAX_PORT),
+            help="Port of the admin API, over the setting; 0: any.",
+        ),
     ] = None,
     shards: Annotated[
         int | None,
@@ -47,8 +55,9 @@ def up(
         Literal["all", "intake", "worker", "admin"],
         typer.Option("--role", help="What this node of a cluster does (cluster.store)."),
     ] = "all",
+    json: Json = False,
 ) -> None:
-    """Run the engine: intake, evaluation, delivery, admin API. Ctrl-C stops it cleanly."""
+    """Run the engine (intake, evaluation, delivery, admin API) until Ctrl-C, which stops it cleanly."""
     from arke.app import catalog_checkers
     from arke.log import configure_logging
     from arke.serve import serve
@@ -58,7 +67,7 @@ def up(
     settings = with_options(
         find_settings(config), intake_port=intake_port, admin_port=admin_port, shards=shards
     )
-    serve(data, settings, catalog_checkers(), role)
+    serve(data, settings, catalog_checkers(), role, as_json=json)
 
 
 def status(
@@ -69,7 +78,7 @@ def status(
     insecure: Insecure = False,
     json: Json = False,
 ) -> None:
-    """Health and figures of an engine."""
+    """Show the health and figures of an engine."""
     import msgspec
 
     figures = client(data, url, token, config, insecure=insecure).status()

@@ -23,7 +23,9 @@ SUPPRESSED = (
 
 
 def explain(
-    uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", show_default=False)] = None,
+    uuid: Annotated[
+        str | None, typer.Argument(metavar="[UUID]", help="The device.", show_default=False)
+    ] = None,
     id: Annotated[
         str | None,
         typer.Option("--id", metavar="DPID:ID", help="Find the device, or the person, by a partner id."),
@@ -35,7 +37,7 @@ def explain(
     insecure: Insecure = False,
     json: Json = False,
 ) -> None:
-    """Why a user is (not) in each segment; what was sent where, when, and what was answered."""
+    """Say why a user is (not) in each segment, what was sent where and when, and what was answered."""
     import msgspec
 
     if (uuid is None) == (id is None):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from arke.cli.options import Json
+from arke.cli.progress import LongWork
 
 import_app = typer.Typer(
     name="import", no_args_is_help=True, help="Make a catalog of another system's configuration."
@@ -29,14 +30,13 @@ def aam(
     An existing FILE is overwritten.
     """
     import msgspec
-    from rich.console import Console
 
     from arke.catalog.aam.importing import import_aam
     from arke.catalog.aam.report import line
     from arke.catalog.load import summary_of
     from arke.errors import InvalidInput
 
-    with Console(stderr=True).status("reading"):  # says nothing where nobody looks
+    with LongWork("reading", quiet=json):
         made = import_aam(paths)
     try:
         out.write_text(made.text, encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from arke.operations.jobs import Receipt
@@ -40,28 +41,26 @@ def onboard(
     allowance = parse_allowance(max_refused, "--max-refused")
     sent = outgoing(files, columns)
     failed = False
-    for receipt in client(data, url, token, config, insecure=insecure).onboard(sent, _progress):
-        _show(receipt, json=json)
-        too_many = receipt.beyond(allowance)
-        if too_many:
-            sys.stderr.write(f"{receipt.file}: {too_many} (--max-refused)\n")
-        failed = failed or bool(too_many) or receipt.state != "done"
+    engine = client(data, url, token, config, insecure=insecure)
+    with LongWork("loading", quiet=json) as work:
+
+        def tell(name: str, lines: int, total: int) -> None:
+            work.tell(f"{name}: {lines:,}{f' of {total:,}' if total else ''} lines", lines, total)
+
+        for receipt in engine.onboard(sent, tell):
+            with work.put_away():
+                _show(receipt, json=json)
+                too_many = receipt.beyond(allowance)
+                if too_many:
+                    sys.stderr.write(f"{receipt.file}: {too_many} (--max-refused)\n")
+            failed = failed or bool(too_many) or receipt.state != "done"
     if failed:
         raise typer.Exit(1)
-
-
-def _progress(name: str, lines: int, total: int) -> None:
-    if sys.stderr.isatty():
-        share = f" of {total:,}" if total else ""
-        sys.stderr.write(f"\r\x1b[K{name}: {lines:,}{share} lines")
-        sys.stderr.flush()
 
 
 def _show(receipt: Receipt, *, json: bool) -> None:
     import msgspec
 
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
     if json:
         sys.stdout.write(msgspec.json.encode(receipt).decode() + "\n")
         return

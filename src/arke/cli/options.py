@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arke.cli.completion import destination_ids, segment_ids
 from arke.domain.digits import LARGEST_NUMBER, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from arke.api.client import Client
-
-Data = Annotated[
-    Path,
-    typer.Option("--data", envvar="ARKE_DATA", help="The engine's data directory.", file_okay=False),
-]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (arke.toml).", dir_okay=False)]
-Url = Annotated[str | None, typer.Option("--url", envvar="ARKE_URL", help="A remote engine's admin API.")]
-Token = Annotated[str | None, typer.Option("--token", envvar="ARKE_TOKEN", help="API token for --url.")]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Let --url be http:// to another machine: the token goes in clear.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 DATA = Path("arke-data")
 
@@ -42,6 +31,39 @@ def whole(least: int = 1, most: int = LARGEST_NUMBER) -> Callable[[str], int]:
 
     number_of.__name__ = "INTEGER"  # what the help calls it
     return number_of
+
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", envvar="ARKE_DATA", help="The engine's data directory.", file_okay=False),
+]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (arke.toml).", dir_okay=False)]
+Url = Annotated[str | None, typer.Option("--url", envvar="ARKE_URL", help="A remote engine's admin API.")]
+Token = Annotated[str | None, typer.Option("--token", envvar="ARKE_TOKEN", help="API token for --url.")]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Let --url be http:// to another machine: the token goes in clear.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Dest = Annotated[
+    int,
+    typer.Argument(
+        metavar="DEST", parser=whole(), help="The destination's id.", autocompletion=destination_ids
+    ),
+]
+Segment = Annotated[
+    int,
+    typer.Argument(metavar="SEGMENT", parser=whole(), help="The segment's id.", autocompletion=segment_ids),
+]
+OnlyDest = Annotated[
+    int | None,
+    typer.Option(
+        "--destination",
+        metavar="DEST",
+        parser=whole(),
+        help="Only this destination.",
+        autocompletion=destination_ids,
+    ),
+]
 
 
 def seconds(least: float, most: float) -> Callable[[str], float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, seconds, whole
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ def access(
     insecure: Insecure = False,
     json: Json = False,
 ) -> None:
-    """Everything kept about a person, as JSON."""
+    """Print everything kept about a person, as JSON."""
     import msgspec
 
     found = client(data, url, token, config, insecure=insecure).privacy_access(_ask("access", uuid, id, file))
@@ -73,7 +74,8 @@ def delete(
 ) -> None:
     """Tell destinations the 0s, then erase the person everywhere."""
     engine = client(data, url, token, config, insecure=insecure)
-    reports = engine.privacy_request(_ask("delete", uuid, id, file), wait)
+    with LongWork("waiting for destinations", quiet=json):
+        reports = engine.privacy_request(_ask("delete", uuid, id, file), wait)
     _show(reports, json=json)
     _say_who_was_not_known(reports)
 
@@ -93,7 +95,8 @@ def opt_out(
 ) -> None:
     """Tell destinations the 0s, then take nothing about the person ever again."""
     engine = client(data, url, token, config, insecure=insecure)
-    reports = engine.privacy_request(_ask("opt_out", uuid, id, file), wait)
+    with LongWork("waiting for destinations", quiet=json):
+        reports = engine.privacy_request(_ask("opt_out", uuid, id, file), wait)
     _show(reports, json=json)
     _say_who_was_not_known(reports)
 
@@ -142,7 +145,7 @@ def list_requests(
     insecure: Insecure = False,
     json: Json = False,
 ) -> None:
-    """The newest requests, what each destination acknowledged, and what is missing."""
+    """List the newest requests, what each destination acknowledged, and what is missing."""
     reports = client(data, url, token, config, insecure=insecure).privacy_list(before)
     if unfinished:
         reports = [report for report in reports if report.state != "done"]
@@ -151,7 +154,7 @@ def list_requests(
 
 @privacy_app.command("show")
 def show(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", parser=whole())],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", parser=whole(), help="The request's number.")],
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -159,7 +162,7 @@ def show(
     insecure: Insecure = False,
     json: Json = False,
 ) -> None:
-    """One request, with its proof."""
+    """Show one request, with its proof."""
     _show([client(data, url, token, config, insecure=insecure).privacy_show(number)], json=json)
 
 

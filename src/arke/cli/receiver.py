@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import seconds, whole
+from arke.cli.options import Json, seconds, whole
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import MAX_PORT
 
@@ -55,7 +55,7 @@ def receiver(
         ),
     ] = None,
     token_ttl: Annotated[
-        float, typer.Option(parser=seconds(0.001, 86_400 * 365), help="seconds a token lives.")
+        float, typer.Option(parser=seconds(0.001, 86_400 * 365), help="Seconds a token lives.")
     ] = 3600.0,
     client_ca: Annotated[Path | None, typer.Option(help="Require client certificates of this CA.")] = None,
     out: Annotated[Path | None, typer.Option(help="Append every request to this file, as NDJSON.")] = None,
@@ -74,7 +74,7 @@ def receiver(
         bool, typer.Option("--control", help="Allow POST /control/misbehave from this machine.")
     ] = False,
     fast: Annotated[bool, typer.Option("--fast", help="Answer 200 without looking, for load tests.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the startup as one JSON line.")] = False,
+    json: Json = False,
 ) -> None:
     """Run a reference destination: HTTPS, verifies, stores, and misbehaves on demand."""
     from arke.errors import ArkeError, SecretUnresolved
@@ -149,7 +149,10 @@ def probe(
     ] = 20,
     patience: Annotated[
         float,
-        typer.Option(parser=seconds(0.1, 60), help="seconds to wait for an answer, to tell late from never."),
+        typer.Option(
+            parser=seconds(0.1, 60),
+            help="Seconds to wait for an answer, to tell late from never.",
+        ),
     ] = 10.0,
     burst: Annotated[
         int, typer.Option(parser=whole(0, 1_000), help="Messages at once, over four connections.")
@@ -161,10 +164,11 @@ def probe(
     idle: Annotated[
         float,
         typer.Option(
-            parser=seconds(0, 600), help="seconds to leave a connection idle, to see whether it stays."
+            parser=seconds(0, 600),
+            help="Seconds to leave a connection idle, to see whether it stays.",
         ),
     ] = 0.0,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Send sample messages about made-up users to an endpoint and report, check by check, what it makes of them."""
     from arke.errors import ArkeError

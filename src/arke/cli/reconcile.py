@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
+from arke.cli.options import DATA, Config, Data, Dest, Insecure, Json, Segment, Token, Url, client
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
     from arke.operations.reconciliation import Counting, Statement
     from arke.shard.tally import Counts
 
-BAR: Final = 30
-"""Characters of a progress bar."""
 REASONS_SHOWN: Final = 5
 """Of a bucket, the most frequent."""
 
 
 def reconcile(
-    segment: Annotated[int, typer.Argument(metavar="SEGMENT", parser=whole(), help="The segment's id.")],
-    destination: Annotated[int, typer.Argument(metavar="DEST", parser=whole(), help="The destination's id.")],
+    segment: Segment,
+    destination: Dest,
     at_once: Annotated[
         bool,
         typer.Option("--at-once", help="Of a large store: the last count, or a sample. Do not count all."),
@@ -52,23 +51,21 @@ def reconcile(
         else:
             sys.stdout.write("".join(f"{one}\n" for one in samples.uuids))
         return
-    statement = engine.reconcile(segment, destination, _show, at_once=at_once)
+    errors = []
+    with LongWork("looking", quiet=json) as work:
+
+        def tell(now: Counting) -> None:
+            work.tell(f"{now.looked_at:,} of {now.stored:,} profiles", now.share, 1)
+            if now.error is not None:
+                errors.append(now.error)
+
+        statement = engine.reconcile(segment, destination, tell, at_once=at_once)
+    for error in errors:
+        sys.stderr.write(f"arke: not all were counted: {error}\n")
     if json:
         sys.stdout.write(msgspec.json.encode(statement).decode() + "\n")
         return
     sys.stdout.write("".join(f"{line}\n" for line in _lines(statement)))
-
-
-def _show(counting: Counting) -> None:
-    if sys.stderr.isatty():
-        bar = "#" * round(counting.share * BAR)
-        end = "" if counting.running else "\n"
-        sys.stderr.write(
-            f"\r\x1b[K[{bar:-<{BAR}}] {counting.share:4.0%} {counting.looked_at:,} of {counting.stored:,}{end}"
-        )
-        sys.stderr.flush()
-    if counting.error is not None:
-        sys.stderr.write(f"not all were counted: {counting.error}\n")
 
 
 def _lines(statement: Statement) -> Iterator[str]:

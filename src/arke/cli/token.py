@@ -16,9 +16,13 @@ token_app = typer.Typer(help="API tokens for the intake and the admin API.", no_
 @token_app.command("create")
 def create(
     scope: Annotated[
-        str, typer.Option("--scope", help="ingest, metrics, read, operate, admin; comma separated.")
+        str,
+        typer.Option("--scope", help="ingest, browser, metrics, read, operate, admin; comma separated."),
     ],
-    expires: Annotated[str | None, typer.Option("--expires", help="For example 90d. Default: never.")] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", help="For example 90d. Default: never."),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     data: Data = DATA,
     config: Config = None,
@@ -62,16 +66,24 @@ def list_tokens(
 
 @token_app.command("revoke")
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID")],
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The token's id, as `arke token list` has it.")
+    ],
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
     token: Token = None,
     insecure: Insecure = False,
+    json: Json = False,
 ) -> None:
     """Make a token useless, at once and for good."""
+    import msgspec
+
     client(data, url, token, config, insecure=insecure).revoke_token(token_id)
-    sys.stdout.write(f"token {token_id} is revoked\n")
+    if json:
+        sys.stdout.write(msgspec.json.encode({"id": token_id, "revoked": True}).decode() + "\n")
+    else:
+        sys.stdout.write(f"token {token_id} is revoked\n")
 
 
 def _day(ts: int) -> str:

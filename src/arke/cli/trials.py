@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from arke.cli.options import Json, whole
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from arke.domain.catalog import Catalog
@@ -48,7 +49,7 @@ def demo(
             help="With --cluster: brokers that carry the events.",
         ),
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print only the summary, as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Watch Arke do its job: visitors' events in, signed messages out to HTTPS endpoints, one of them bad.
 
@@ -168,4 +169,8 @@ def bench(
     options = Options.chosen(
         quick=quick, seconds=seconds, profile=profile, changed=changed, lines=lines, profiles=profiles
     )
-    run(which, options, as_json=json)
+
+    def measuring(name: str, done: int, total: int) -> LongWork:
+        return LongWork(f"measuring {name}", quiet=json, done=done, total=total)
+
+    run(which, options, as_json=json, shown=measuring)

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Json, whole
+from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
     from arke.upkeep.manifest import Manifest
     from arke.upkeep.progress import Progress
     from arke.upkeep.restore import Restored
 
-BAR = 24
-"""Characters of a progress bar."""
-CLEAR_LINE = "\r\x1b[K"
 LISTED = 12
 """Requests that a line names."""
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the backup.", file_okay=False)]
 
 
 def backup(
@@ -50,9 +48,9 @@ def backup(
         path = keep_suppression(data, folder)
         sys.stdout.write(f'{{"file":"{path}"}}\n' if json else f"{path}: the newest suppression list\n")
         return
-    progress = _progress()
-    manifest = backups.verify(folder, progress) if verify else backups.back_up(data, folder, progress)
-    _clear()
+    with LongWork("reading" if verify else "copying", quiet=json) as work:
+        progress = _following(work)
+        manifest = backups.verify(folder, progress) if verify else backups.back_up(data, folder, progress)
     if json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
     else:
@@ -86,8 +84,8 @@ def restore(
 
     from arke.upkeep import restore as restores
 
-    done = restores.restore(folder, data, _progress(), suppression=suppression, as_it_was=as_it_was)
-    _clear()
+    with LongWork("copying", quiet=json) as work:
+        done = restores.restore(folder, data, _following(work), suppression=suppression, as_it_was=as_it_was)
     if json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
     else:
@@ -105,22 +103,10 @@ def _refuse_cluster(config: Path | None) -> None:
         )
 
 
-def _progress() -> Progress:
+def _following(work: LongWork) -> Progress:
     from arke.upkeep.progress import Progress
 
-    return Progress(_show_progress if sys.stderr.isatty() else None)
-
-
-def _show_progress(progress: Progress) -> None:
-    share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
-    bar = "#" * round(share * BAR) + "-" * (BAR - round(share * BAR))
-    sys.stderr.write(f"{CLEAR_LINE}[{bar}] {share:4.0%} {progress.done / 1e6:,.0f} MB: {progress.stage}")
-    sys.stderr.flush()
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(CLEAR_LINE)
+    return Progress(lambda now: work.tell(f"{now.done / 1e6:,.0f} MB: {now.stage}", now.done, now.total))
 
 
 def _show(folder: Path, manifest: Manifest, *, made: bool) -> None:
@@ -173,12 +159,11 @@ def reshard(
     """Write a stopped data directory anew in another number of shards; everything told stays told."""
     import msgspec
 
-    from arke.cli.cluster import _show_progress as show_rows
-    from arke.cluster.moving_in import Progress as Rows
+    from arke.cli.cluster import following_rows
     from arke.upkeep import reshard as reshards
 
-    done = reshards.reshard(data, shards, Rows(show_rows if sys.stderr.isatty() else None))
-    _clear()
+    with LongWork("writing", quiet=json) as work:
+        done = reshards.reshard(data, shards, following_rows(work))
     if json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
         return

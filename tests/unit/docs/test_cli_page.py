@@ -49,6 +49,13 @@ def test_an_option_is_described(command: str, option: str, parameter: Any) -> No
         assert f"`{parameter.envvar}`" in PAGE
 
 
+def test_what_stands_before_a_command_is_described() -> None:
+    """`--version`, and what makes Tab work."""
+    of_arke = [one.opts[0] for one in typer.main.get_command(app).params]
+    assert "--install-completion" in of_arke
+    assert [option for option in of_arke if f"`arke {option}`" not in PAGE] == []
+
+
 def option_rows(text: str, option: str) -> list[str]:
     """The rows of tables that describe an option in their first cell."""
     return [line for line in text.splitlines() if re.match(rf"\| [^|]*`{option}[ `\\[]", line)]
