@@ -91,6 +91,10 @@ def check_scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:
         raise InvalidInput(f"unknown scope {unknown[0]!r}: choose from {', '.join(SCOPES)}")
     if not wanted:
         raise InvalidInput(f"a token needs at least one scope: {', '.join(SCOPES)}")
+    if "browser" in wanted and len(wanted) > 1:
+        raise InvalidInput(
+            "a token of scope browser stands in pages, where everybody can read it: it has no other scope"
+        )
     return tuple(scope for scope in SCOPES if scope in wanted)
 
 

@@ -4,18 +4,21 @@ without scripts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from arke.api.table.callers import AUDIT
+from arke.operations.live import MAX_WATCHERS
 from e2e.catalogs import IN_MARKET, LENSES, catalog, destination, visit
 from e2e.console_visitor import Visitor
 from e2e.engine_process import EngineProcess
-from patience import wait_until
+from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +117,20 @@ def test_the_message_about_a_user_is_previewed(engine: EngineProcess) -> None:
     assert '"DataPartner_UUID"' not in text_of(page(operator, f"/console/users?uuid={uuid}")), "shown once"
 
 
+def test_a_preview_may_go_by_the_catalog_that_is_being_edited(engine: EngineProcess) -> None:
+    editor = Editor(engine)
+    here = f"/console/destinations/{ACME}/try"
+    assert "that I am editing" not in text_of(page(editor.visitor, here))
+    editor.plan(editor.text.replace("name: lens", "name: Lens"))
+    assert "that I am editing" in text_of(page(editor.visitor, here))
+    done = editor.visitor.post(f"{here}/preview", {"person": "12345:p1", "edited": "1"})
+    assert done.status == 303, done.body.decode()
+    shown = text_of(page(editor.visitor, here))
+    assert "under the catalog being edited" in shown
+    assert '"DataPartner_UUID":"p1"' in shown
+    assert editor.visitor.post("/console/catalog/edit/discard").status == 303
+
+
 # --- segments -------------------------------------------------------------------------------------------
 
 
@@ -166,6 +183,35 @@ def test_what_passes_is_shown_without_scripts(engine: EngineProcess) -> None:
     assert "12345:(hidden)" in hidden
     assert not re.search(r"12345:p|\d{38}", hidden)
     assert {"with people", "without people"} <= {detail for _, detail in audited(engine, "live_watched")}
+
+
+def test_who_finds_no_room_to_watch_is_told_so(engine: EngineProcess) -> None:
+    """By the status, so that a browser does not come again and again."""
+    reader = visitor(engine, "read")
+    head = {
+        "Host": engine.admin,
+        "Cookie": "; ".join(f"{name}={value}" for name, value in reader.cookies.items()),
+    }
+    asked = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    host, _, port = engine.admin.rpartition(":")
+    with contextlib.ExitStack() as open_feeds:
+
+        def begin() -> str:
+            """The status line of one more feed, which stays open."""
+            feed = open_feeds.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE_S))
+            feed.sendall(f"GET /console/live/feed HTTP/1.1\r\n{asked}\r\n".encode())
+            return feed.recv(12).decode()
+
+        said = [begin() for _ in range(MAX_WATCHERS + 2)]
+    assert said == ["HTTP/1.1 200"] * MAX_WATCHERS + ["HTTP/1.1 429"] * 2
+    wait_until(lambda: reader_begins(engine, asked), "room again")
+
+
+def reader_begins(engine: EngineProcess, asked: str) -> bool:
+    host, _, port = engine.admin.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as feed:
+        feed.sendall(f"GET /console/live/feed HTTP/1.1\r\n{asked}\r\n".encode())
+        return feed.recv(12) == b"HTTP/1.1 200"
 
 
 # --- files ----------------------------------------------------------------------------------------------

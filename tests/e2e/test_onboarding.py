@@ -271,7 +271,7 @@ def test_the_api_answers_for_files(engine: EngineProcess) -> None:
     target = f"/v1/onboard?name={FILE}"
     assert request(engine.admin, "POST", target, b"abc\td_sid=1\n").status == 401
     assert request(engine.admin, "POST", target, b"abc\td_sid=1\n", bearer).status == 403
-    assert request(engine.admin, "GET", "/v1/onboard/nothing", None, bearer).status == 400
+    assert request(engine.admin, "GET", "/v1/onboard/nothing", None, bearer).status == 404
     assert request(engine.admin, "GET", "/v1/onboard/..%2f..", None, bearer).status in (400, 404)
     assert not (engine.data / "inbox").exists(), "nothing was kept of what was refused"
 

@@ -141,6 +141,7 @@ def test_a_template_that_is_being_written_is_shown_as_it_would_be_sent(town: Tow
     [
         (99, {"id": f"{DPID}:p1"}, NotFound),
         (1, {}, InvalidInput),
+        (1, {"id": f"{DPID}:p1", "uuid": "1" * 38}, InvalidInput),
         (1, {"id": "nonsense"}, InvalidInput),
         (1, {"id": f"{DPID}:p1", "catalog": "destinations: [{id: 1}]"}, CatalogError),
         (2, {"id": f"{DPID}:p1", "catalog": "{}"}, NotFound),

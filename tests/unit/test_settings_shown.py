@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from arke.operations.settings import SettingsOperations
-from arke.settings import OPTIONS, Cluster, Egress, Intake, Kafka, KafkaSource, Settings
+from arke.settings import OPTIONS, Cluster, Egress, Intake, Kafka, KafkaSource, Settings, Telemetry
 
 BROKERS: dict[str, str | int | float | bool] = {
     "bootstrap.servers": "k1:9092",
@@ -38,6 +38,21 @@ def test_every_option_is_there() -> None:
             "token (hidden)",
         ),
         (Settings(cluster=Cluster(store="env:PG")), "cluster.store", "env:PG"),
+        (
+            Settings(egress=Egress(proxy="http://user:file:/run/p@proxy:3128")),
+            "egress.proxy",
+            "http://user:file:/run/p@proxy:3128",
+        ),
+        (
+            Settings(telemetry=Telemetry(endpoint="https://user:p-a-s-s@collector:4318/x?key=p-a-s-s")),
+            "telemetry.endpoint",
+            "https://(hidden)@collector:4318/x?(hidden)",
+        ),
+        (
+            Settings(telemetry=Telemetry(endpoint="http://collector:4318")),
+            "telemetry.endpoint",
+            "http://collector:4318",
+        ),
         (
             Settings(kafka=Kafka(options=BROKERS)),
             "kafka.options",

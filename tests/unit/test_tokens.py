@@ -92,7 +92,7 @@ def test_no_token_is_told_how_to_send_one(nothing: str | None) -> None:
         authorize(stored(), nothing, "ingest", NOW)
 
 
-@pytest.mark.parametrize("scopes", [["root"], [], [""], ["ingest", "Read"]])
+@pytest.mark.parametrize("scopes", [["root"], [], [""], ["ingest", "Read"], ["browser", "admin"]])
 def test_unknown_scopes_and_none_are_refused(scopes: list[str]) -> None:
     with pytest.raises(InvalidInput, match="scope"):
         mint("t", scopes, now=NOW)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from arke.api.endpoint import Nothing
 from arke.api.query import Reader
+from arke.console import wording
 from arke.console.forms import ANTI_FORGERY, Entries, FormProblems, read_fields, read_form
 from arke.console.multipart import FormWithFile
 from arke.console.page import ROOT, Ask, Done, Flash, Missing, Upload
@@ -256,14 +257,20 @@ class _Desk:
             return self._failure(_lacking(feed.scope, session), session)
         ask = self._ask(reader, request, session)
         found = feed.run(ask)
+        # Asked before the status line is sent: a feed that has no room for another says so.
+        first = await anext(found, None)
 
         async def events() -> AsyncIterator[str]:
+            yield self._told(feed, ask, first)
             async for one in found:
                 if await self._session(request) is None:
                     return
-                yield ":\n\n" if one is None else _event(self._renderer.part(feed.template, ask, one))
+                yield self._told(feed, ask, one)
 
         return StreamingResponse(events(), media_type="text/event-stream", headers=HEADERS)
+
+    def _told(self, feed: Feed[Any, Any], ask: Ask[Any], one: Any) -> str:
+        return ":\n\n" if one is None else _event(self._renderer.part(feed.template, ask, one))
 
     def _ask(
         self,
@@ -370,8 +377,8 @@ def _lacking(scope: str, session: Session) -> Failure:
 def _failure_of(error: ArkeError) -> Failure:
     if isinstance(error, Unavailable):
         hint = "This page tries again by itself."
-        return Failure("Not just now", _sentence(str(error)), hint, status=503, again_s=3)
-    return Failure("That did not work", _sentence(str(error)), status=error.status)
+        return Failure("Not just now", wording.sentence(str(error)), hint, status=503, again_s=3)
+    return Failure("That did not work", wording.sentence(str(error)), status=error.status)
 
 
 def _incident(error: Exception) -> Failure:
@@ -383,10 +390,6 @@ def _incident(error: Exception) -> Failure:
         f"Incident {number}: the log has a line with this number that says where.",
         "Try again; if it stays so, report it with that line.",
     )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 async def _read(request: Request, max_bytes: int) -> Form:

@@ -89,6 +89,7 @@ class Renderer:
             "count": wording.count,
             "milliseconds": wording.milliseconds,
             "moment": wording.moment,
+            "sentence": wording.sentence,
             "share": wording.share,
             "short": wording.short,
             "span": wording.span,

@@ -34,6 +34,11 @@ def share(part: float, whole: float = 1.0) -> str:
     return f"{per_cent:.0f} %"
 
 
+def sentence(text: str) -> str:
+    """Begins with a capital; the rest stands as it is: it may have ids and times in it."""
+    return text[:1].upper() + text[1:]
+
+
 def milliseconds(value: float | None) -> str:
     if value is None:
         return DASH

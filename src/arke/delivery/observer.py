@@ -73,7 +73,10 @@ class FiguresObserver:
         self._latencies: dict[int, deque[float]] = {}
 
     def _of(self, destination_id: int) -> DestinationFigures:
-        return self._figures.setdefault(destination_id, DestinationFigures())
+        figures = self._figures.get(destination_id)
+        if figures is None:  # not `setdefault`: that would make new ones for every message
+            figures = self._figures[destination_id] = DestinationFigures()
+        return figures
 
     def delivered(
         self, destination_id: int, kind: str, delivery: Delivery, latencies_s: Sequence[float]

@@ -115,7 +115,7 @@ def interval(estimate: int, looked: int, stored: int) -> tuple[int, int]:
     """
     if looked >= stored:
         return estimate, estimate
-    share = estimate / stored
+    share = min(1.0, estimate / stored)  # what several parts were rounded to may add up to a little more
     worth = looked * (stored - 1) / (stored - looked)
     squared = Z_95 * Z_95
     middle = (share + squared / (2 * worth)) / (1 + squared / worth)

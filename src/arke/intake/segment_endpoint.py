@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from arke.intake.consent import Refusal
 from arke.intake.dcs import DcsRequest
 from arke.intake.line_stream import BodyRefused, Inflater
 from arke.intake.ndjson import left_out, refusal
+from arke.intake.opt_outs import visitor_address
 from arke.intake.origins import cors
 from arke.intake.reception import visitor
 from arke.intake.segment import event_of_call
@@ -28,6 +30,8 @@ from arke.intake.segment_requests import BATCH, MAX_BATCH_BYTES, MAX_CALL_BYTES,
 from arke.tokens import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, LeftOut
     from arke.intake.asgi import BodyReader, Scope, Send
@@ -39,7 +43,9 @@ if TYPE_CHECKING:
 ALLOWED_HEADERS: Final = b"Authorization, Content-Encoding, Content-Type, X-Retry-Count"
 """What a page's library may send along."""
 MAX_UNPROVEN_BYTES: Final = 32 * 1024 * 1024
-"""Of bodies at a time whose senders have not shown a key: it may be in the body."""
+"""Of bodies at a time whose senders have not shown a key that only they have: it may be in the body."""
+MAX_UNPROVEN_OF_ONE: Final = MAX_UNPROVEN_BYTES // 4
+"""Of these, what comes from one address: nobody fills the room for all others."""
 MAX_REMARKS: Final = 100
 """Calls that an answer names, of each sort."""
 CALLS_A_SLICE: Final = 100
@@ -77,7 +83,7 @@ class SegmentEndpoint:
         self._tokens = tokens
         self._settings = settings
         self._clock = clock
-        self._unproven_bytes = 0
+        self._unproven = Unproven()
 
     async def __call__(self, scope: Scope, receive: BodyReader, send: Send, takes: str) -> None:
         """`takes`: the type of call that the address is for, or a batch."""
@@ -102,7 +108,8 @@ class SegmentEndpoint:
         key = _key_in_head(scope)
         is_open = self._settings.auth == "open"
         public = await self._word_of(key) if is_open or key is not None else None
-        body = await self._body(scope, receive, takes, proven=key is not None and not is_open)
+        # A key of scope `browser` stands in pages: it is shown by anybody.
+        body = await self._body(scope, receive, takes, proven=public is False and not is_open)
         try:
             calls = calls_in(body, takes)
         except EventError as problem:
@@ -140,20 +147,12 @@ class SegmentEndpoint:
     async def _body(self, scope: Scope, receive: BodyReader, takes: str, *, proven: bool) -> bytes:
         """The body, unpacked. Raises BodyRefused, Disconnected, and Overloaded for one too many without a key."""
         most = MAX_BATCH_BYTES if takes == BATCH else MAX_CALL_BYTES
-        held = 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            if self._unproven_bytes + size > MAX_UNPROVEN_BYTES:
-                raise Overloaded("too many requests without a key in their heads: try again shortly")
-            self._unproven_bytes += size
-            held += size
-
-        try:
-            idle_s = self._settings.body_idle_timeout_s
-            body = await read_body(receive, most, idle_s, None if proven else hold)
-        finally:
-            self._unproven_bytes -= held
+        idle_s = self._settings.body_idle_timeout_s
+        if proven:
+            body = await read_body(receive, most, idle_s)
+        else:
+            with self._unproven.held_by(visitor_address(scope)) as hold:
+                body = await read_body(receive, most, idle_s, hold)
         return self._unpacked(body, header(scope, b"content-encoding").strip().lower(), most)
 
     def _unpacked(self, body: bytes, encoding: bytes, most: int) -> bytes:
@@ -214,6 +213,35 @@ class SegmentEndpoint:
         if not sender.public:
             return event
         return msgspec.structs.replace(event, public=True, region=self._settings.region)
+
+
+class Unproven:
+    """Bytes of bodies under way whose senders may be anybody: of all, and of each address."""
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def held_by(self, address: str) -> Iterator[Callable[[int], None]]:
+        """Takes the size of each part of a body, until all of it is there. It raises Overloaded."""
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if (
+                self._held.total() + size > MAX_UNPROVEN_BYTES
+                or self._held[address] + size > MAX_UNPROVEN_OF_ONE
+            ):
+                raise Overloaded("too many requests without a key in their heads: try again shortly")
+            self._held[address] += size
+            held += size
+
+        try:
+            yield hold
+        finally:
+            self._held[address] -= held
+            if not self._held[address]:
+                del self._held[address]
 
 
 class Outcome:

@@ -37,8 +37,8 @@ class _Batch(msgspec.Struct, rename="camel"):
     batch: list[msgspec.Raw]
     write_key: Any = None
     sent_at: Any = None
-    context: Any = None
-    integrations: Any = None
+    context: msgspec.Raw = msgspec.Raw(b"null")
+    integrations: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Calls(NamedTuple):
@@ -93,8 +93,15 @@ def calls_in(body: bytes, takes: str) -> Calls:
         raise EventError(
             "too_many_events", f"a batch may hold {MAX_CALLS} calls, this one has {len(found.batch)}"
         )
-    said = Said(found.sent_at, found.context, found.integrations)
+    said = Said(found.sent_at, _common("context", found.context), _common("integrations", found.integrations))
     return Calls([bytes(call) for call in found.batch], _text(found.write_key), None, said)
+
+
+def _common(name: str, value: msgspec.Raw) -> Any:
+    """What is said of all calls is a part of each. Raises `EventError` where it is longer than a call may be."""
+    if len(bytes(value)) > MAX_CALL_BYTES:
+        raise EventError("line_too_long", f"`{name}` is longer than the {MAX_CALL_BYTES} bytes of a call")
+    return msgspec.json.decode(value)
 
 
 def _text(value: Any) -> str | None:

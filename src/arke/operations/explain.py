@@ -362,6 +362,8 @@ class PeopleOperations:
 
     async def look_up(self, uuid: str | None, partner: str | None, part: Part | None = None) -> Explanation:
         """The same without an entry in the audit: for those whose people are made up. Raises InvalidInput."""
+        if (uuid is None) == (partner is None):
+            raise InvalidInput("give exactly one of a UUID and an id")
         if partner is not None:
             dpid, colon, partner_id = partner.partition(":")
             number = whole_number(dpid, MAX_ID)
@@ -373,7 +375,9 @@ class PeopleOperations:
                 return found
             return await self._explained(found, part, suppressed=await self._is_suppressed(key))
         if uuid is None or not is_uuid(uuid):
-            raise InvalidInput("a UUID has exactly 38 decimal digits; use --id DPID:ID for a partner id")
+            raise InvalidInput(
+                "a UUID has exactly 38 decimal digits; a partner id is asked for by id, as DPID:ID"
+            )
         listed = await self._engine.identity.suppressed.among([uuid])
         return await self._explained(uuid, part, suppressed=listed.device(uuid))
 

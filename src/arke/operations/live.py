@@ -123,9 +123,9 @@ class LiveOperations:
             raise Overloaded(
                 f"{self._watchers} others watch already: close one of them, or try again shortly"
             )
-        await self._audit(actor, people=people)
         self._watchers += 1
         try:
+            await self._audit(actor, people=people)
             while True:
                 found = await self._next_round()
                 yield found if people else _without_people(found)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 HIDDEN: Final = "(hidden)"
 COMMANDS: Final = frozenset({"password_command", "token_command"})
 """Options whose arguments may hold a secret: the program alone is shown."""
+_SECRET_OF_ADDRESS: Final = re.compile(
+    r"(?<=://)(?!(?:[^/@:]+:)?(?:env|file):)[^/@]+(?=@)|(?<=\?).+", re.DOTALL
+)
+"""Of an address its login, unless that is a reference, and its query."""
 _SHOWN_OF_KAFKA: Final = re.compile(
     r"bootstrap\.servers|metadata\.broker\.list|client\.id|security\.protocol|sasl\.mechanisms?|sasl\.username|"
     r"ssl\.(?:ca|certificate|key|crl)\.location|.*\.(?:ms|bytes|messages|kbytes|max|size|count|type)"
@@ -75,7 +79,7 @@ def _text(name: str, value: str) -> str:
     if name in COMMANDS:
         program, blank, _ = value.partition(" ")
         return f"{program} {HIDDEN}" if blank else program
-    return value
+    return _SECRET_OF_ADDRESS.sub(HIDDEN, value) if "://" in value else value
 
 
 def _of_kafka(option: str, value: object) -> object:

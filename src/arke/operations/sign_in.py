@@ -158,7 +158,10 @@ class SignIns:
             await self._audit.record(session.actor, "console_signed_out", "by themselves")
 
     async def _begin(self, token: Token | None) -> tuple[str, Session]:
-        session = Session(token, self._clock.now())
+        now = self._clock.now()
+        # What they kept goes with those whom nobody asks for any more.
+        self._sessions = {known: one for known, one in self._sessions.items() if one.live(now)}
+        session = Session(token, now)
         secret = secrets.token_urlsafe(SECRET_BYTES)
         self._sessions[digest(secret)] = session
         _forget_oldest(self._sessions, MAX_SESSIONS)

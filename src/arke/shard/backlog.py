@@ -10,6 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arke.delivery.lane import Lane
     from arke.domain.change import JournalRecord
     from arke.domain.profile import Profile
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 PAGE: Final = 500
 MOST_DEVICES: Final = 200_000
 """Devices that are remembered of what one lane has ahead: 20 MB."""
+MOST_OF_ALL: Final = 4 * MOST_DEVICES
+"""Of all lanes together: when everything is down, one page after the other may ask about every lane."""
 
 
 class Ahead:
@@ -32,6 +36,15 @@ class Ahead:
     @property
     def full(self) -> bool:
         return len(self._last) >= MOST_DEVICES
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def serves(self, position: int) -> bool:
+        """Whether it will do for a lane that stands there. One that is full is not read anew before the lane has
+        come half of its way: otherwise that would be done for every few devices that somebody looks at.
+        """
+        return position <= self.read_to and not (self.full and 2 * position > self.start + self.read_to)
 
     def add(self, record: JournalRecord, route: Route) -> None:
         self.read_to = record.seq
@@ -68,11 +81,41 @@ class Backlog:
             self._known.pop(number, None)
             return NOTHING_AHEAD
         async with self._turn:
-            ahead = self._known.get(number)
-            if ahead is None or ahead.full or ahead.read_to < lane.read_until:
-                ahead = self._known[number] = Ahead(lane.read_until)
+            ahead = self._known.pop(number, None)
+            if ahead is None or not ahead.serves(lane.read_until):
+                ahead = Ahead(lane.read_until)
+            self._known[number] = ahead
             await self._read_on(ahead, lane)
+            self._let_go()
             return ahead
+
+    async def of_one(self, uid: int, lanes: Mapping[int, Lane]) -> dict[int, Ahead]:
+        """What these lanes have ahead of one device, in one reading of the journal; nothing of it is kept. Those
+        that have nothing ahead at all are not in it.
+        """
+        behind = {number: lane for number, lane in lanes.items() if lane.read_until < lane.journal_end}
+        found = {number: Ahead(lane.read_until) for number, lane in behind.items()}
+        position = min((ahead.start for ahead in found.values()), default=0)
+        end, looked_at = max((lane.journal_end for lane in behind.values()), default=0), 0
+        while position < end and looked_at < MOST_DEVICES:
+            records = await self._reader.journal(position, PAGE)
+            if not records:
+                position = end
+                break
+            for record in (one for one in records if one.uid == uid):
+                for number in behind.keys() & {*record.destinations}:
+                    if record.seq > found[number].start:
+                        found[number].add(record, behind[number].route)
+            position, looked_at = records[-1].seq, looked_at + len(records)
+            await asyncio.sleep(0)
+        for ahead in found.values():
+            ahead.whole = position >= end
+        return found
+
+    def _let_go(self) -> None:
+        """Of lanes that nobody has asked about for longest."""
+        while len(self._known) > 1 and sum(map(len, self._known.values())) > MOST_OF_ALL:
+            del self._known[next(iter(self._known))]
 
     async def _read_on(self, ahead: Ahead, lane: Lane) -> None:
         while ahead.read_to < lane.journal_end and not ahead.full:
@@ -82,7 +125,7 @@ class Backlog:
             for record in records:
                 ahead.add(record, lane.route)
             await asyncio.sleep(0)
-        ahead.whole = not ahead.full
+        ahead.whole = ahead.read_to >= lane.journal_end or not ahead.full
 
 
 def hand_of(lane: Lane, uid: int) -> Hand:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from arke.shard.backlog import Backlog
     from arke.shard.protocol import AskOwed
     from arke.storage.ports.shard import DeviceStates, LaneReader
-    from arke.telling.records import Hand, Route
+    from arke.telling.records import Route
     from arke.telling.routing import Routing
 
 _JOURNAL_PAGE = 1_000
@@ -40,17 +40,29 @@ class Inspection:
 
     async def dossier(self, uuid: str, routing: Routing, now: int) -> Dossier:
         """Everything kept about one device, and what each destination would be told now."""
+        uid = await self._reader.find_uid(uuid)
+        if uid is None:
+            return Dossier(None, [], [], now)
+        until = {number: lane.read_until for number, lane in self._lanes.items()}
+        ahead = await self._backlog.of_one(uid, self._lanes)
+        # Before the books are read: who leaves a lane meanwhile may do so for an outcome that was not read.
+        hands = {number: hand_of(lane, uid) for number, lane in self._lanes.items()}
         device = await self._reader.device(uuid)
         if device is None:
             return Dossier(None, [], [], now)
-        uid, profile = device.uid, device.profile
+        profile = device.profile
         rows = [row for row in device.ledger if row.dpid >= 0]
         owed_by = {owed.destination: owed for owed in device.owed}
         sides = []
         for destination_id, route in sorted(routing.routes.items()):
             ledger = {(row.dpid, row.id): row.entry for row in rows if row.destination == destination_id}
             owed = owed_by.get(destination_id)
-            hand = await self._hand(destination_id, uid, profile)
+            hand = hands.get(destination_id, "")
+            if not hand and (lane := self._lanes.get(destination_id)) is not None:
+                hand = hand_of(lane, uid)
+                coming = ahead.get(destination_id)
+                if not hand and coming is not None and coming.has(uid, profile, route, until[destination_id]):
+                    hand = "behind"
             sides.append(
                 Telling(
                     destination=destination_id,
@@ -97,15 +109,6 @@ class Inspection:
         return Standing(
             [(one.dpid, one.id) for one in device.profile.ids], device.ledger, owed, busy, known=True
         )
-
-    async def _hand(self, destination: int, uid: int, profile: Profile) -> Hand:
-        """Where a lane has the device, if it has it in hand or has yet to come to it in the journal."""
-        lane = self._lanes.get(destination)
-        if lane is None:
-            return ""
-        until = lane.read_until
-        ahead = await self._backlog.of(lane)
-        return hand_of(lane, uid) or ("behind" if ahead.has(uid, profile, lane.route, until) else "")
 
     async def owed_page(self, request: AskOwed, routing: Routing) -> OwedPage:
         """A page of owed devices: those whose both attempts failed, then those still waiting in the journal.

@@ -17,6 +17,7 @@ from arke.errors import Overloaded, StoreUnavailable
 from arke.intake import segment_endpoint
 from arke.intake.http import intake_app
 from arke.intake.origins import listeners
+from arke.intake.segment_endpoint import MAX_UNPROVEN_OF_ONE, Unproven
 from arke.intake.segment_requests import MAX_BATCH_BYTES, MAX_CALL_BYTES, MAX_CALLS, ROUTES
 from arke.intake.settings import ConsentRules, IntakeSettings, SegmentRules
 from consent_strings import tc_string
@@ -292,6 +293,35 @@ def test_who_shows_no_key_beforehand_shares_a_bounded_room(
     assert said(call(door, "/v1/track", TRACK)) == {"success": True}
     monkeypatch.undo()
     assert said(call(door, "/v1/track", {**TRACK, "writeKey": SECRET}, key=None)) == {"success": True}
+
+
+def test_a_key_of_pages_is_shown_by_anybody(door: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_endpoint, "MAX_UNPROVEN_BYTES", 10)
+    assert said(call(door, "/v1/track", TRACK, key=PAGE_KEY), 429)["code"] == "overloaded"
+
+
+def test_one_address_does_not_fill_the_room_of_all() -> None:
+    room = Unproven()
+    with room.held_by("one") as hold, room.held_by("one") as again, room.held_by("other") as others:
+        hold(MAX_UNPROVEN_OF_ONE - 1)
+        with pytest.raises(Overloaded):
+            again(2)
+        again(1)
+        others(MAX_UNPROVEN_OF_ONE)
+    with room.held_by("one") as hold:
+        hold(MAX_UNPROVEN_OF_ONE)  # all of it was given back
+
+
+@pytest.mark.parametrize("name", ["context", "integrations"])
+def test_what_a_batch_says_of_its_calls_is_no_longer_than_one(
+    door: Server, recorder: RecordingEngine, name: str
+) -> None:
+    """It becomes a part of each: 400 KB of it in 2,400 calls held the engine up for two thirds of a second."""
+    common = {f"k{number}": 1 for number in range(MAX_CALL_BYTES // 8)}
+    body = json.dumps({"batch": [GOOD], name: common}).encode()
+    assert MAX_CALL_BYTES < len(body) < MAX_BATCH_BYTES
+    assert said(call(door, "/v1/batch", body), 400)["code"] == "line_too_long"
+    assert recorder.events == []
 
 
 # -- consent

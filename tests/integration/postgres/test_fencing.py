@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 import pytest
 
 from arke.errors import Fenced, StoreUnavailable
+from arke.shard.sizes import ALL
 from arke.storage.ports.cluster import STORE
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.postgres.cluster import STALLED_S, PostgresCluster
@@ -169,6 +170,38 @@ class TestTwoOwners:
             assert store.proved_at == proved
             await store.close()
             await other.close()
+
+        asyncio.run(play())
+
+
+TAKE_OF_0_2: Final = (
+    "UPDATE shard SET epoch = greatest(epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), "
+    "owner = 'old' WHERE shard = 1"
+)
+
+
+class TestOwnersOfAnEarlierVersion:
+    """While a cluster is upgraded a shard may go to a new node and back to an old one, which counts no members."""
+
+    def test_members_are_counted_anew_after_one(self, dsn: str) -> None:
+        async def play() -> None:
+            make_cluster(dsn)
+            new = await open_in_postgres(dsn, "new")
+            await new.commit(GroupWrites(profiles={1: held(1)}, sizes={10: 3}, counted_to=ALL))
+            await new.close()
+            again = await open_in_postgres(dsn, "new")
+            assert (await again.members_counted_to(), await again.segment_sizes(None)) == (ALL, {10: 3})
+            ask(dsn, TAKE_OF_0_2)
+            with pytest.raises(Fenced):
+                await again.commit(GroupWrites(sizes={10: 1}))
+            await again.close()
+            after = await open_in_postgres(dsn, "new")
+            assert (await after.members_counted_to(), await after.segment_sizes(None)) == (None, {})
+            await after.commit(GroupWrites(sizes={10: 2}, counted_to=ALL))
+            await after.close()
+            last = await open_in_postgres(dsn, "newer")
+            assert (await last.members_counted_to(), await last.segment_sizes(None)) == (ALL, {10: 2})
+            await last.close()
 
         asyncio.run(play())
 

@@ -11,8 +11,12 @@ import pytest
 from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
 from arke.storage.postgres import schema
 from arke.storage.postgres.connection import Server
+from arke.storage.sql_files import Migration, migrations
+from patience import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from arke.storage.postgres.connection import Connection
 
 
@@ -22,9 +26,10 @@ def init(dsn: str, shards: int = 4) -> int:
 
 
 @pytest.fixture
-def connection(dsn: str) -> Connection:
+def connection(dsn: str) -> Iterator[Connection]:
     init(dsn)
-    return Server(dsn).connect()
+    with Server(dsn).connect() as connection:
+        yield connection
 
 
 def test_it_is_made_and_may_be_made_again(dsn: str) -> None:
@@ -49,6 +54,36 @@ def test_two_at_once_make_one(dsn: str) -> None:
     with ThreadPoolExecutor(2) as pool:
         before = sorted(future.result() for future in [pool.submit(one), pool.submit(one)])
     assert before[0] == 0 < before[1]
+
+
+WAITING = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'shard'::regclass"
+
+
+def test_nobody_waits_long_behind_a_migration_that_waits_for_a_table(
+    dsn: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard that is being moved keeps its table for minutes; commits of the others go on meanwhile."""
+    known = migrations(schema.MIGRATIONS)
+    more = Migration("more", "ALTER TABLE shard ADD COLUMN more integer")
+    monkeypatch.setattr(schema, "migrations", lambda _: (*known, more))
+    monkeypatch.setattr(schema, "LOCKED_WITHIN", "100ms")
+    monkeypatch.setattr(schema, "LOCK_REST_S", 0.05)
+    monkeypatch.setattr(schema, "LOCK_TRIES", 3)
+    with Server(dsn).connect() as moving, ThreadPoolExecutor(1) as pool:
+        moving.execute("BEGIN")
+        moving.execute("SELECT FROM shard FOR SHARE")
+        with pytest.raises(StoreUnavailable, match="a table has been in use"):
+            init(dsn)
+        assert schema.version(connection, "test") == len(known)
+        monkeypatch.setattr(schema, "LOCK_TRIES", 10_000)
+        migrating = pool.submit(init, dsn)
+        for _ in range(3):
+            wait_until(lambda: connection.execute(WAITING).fetchall(), "the migration to wait")
+            connection.execute("UPDATE shard SET proved = now() WHERE shard = 77")
+        assert not migrating.done()
+        moving.execute("COMMIT")
+        assert migrating.result() == len(known)
+    assert schema.version(connection, "test") == len(known) + 1
 
 
 def test_the_number_of_shards_stays(dsn: str) -> None:

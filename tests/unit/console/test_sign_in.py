@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -115,3 +117,16 @@ async def test_the_oldest_go_where_there_are_too_many() -> None:
 async def test_without_an_engine_there_is_no_console() -> None:
     with pytest.raises(Unavailable, match="start `arke up`"):
         await desk(ManualClock(0), address=None).link()
+
+
+async def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
+    clock = ManualClock(0)
+    signs = desk(clock, reader())
+    _, left = await signs.open_token("secret")
+    left.kept["draft"] = "a large catalog"
+    gone = weakref.ref(left)
+    del left
+    clock.set(sign_in.IDLE_S)
+    await signs.open_token("secret")
+    gc.collect()
+    assert gone() is None

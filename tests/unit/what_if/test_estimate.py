@@ -69,3 +69,9 @@ def test_each_shard_speaks_for_its_own_profiles() -> None:
 def test_exact_where_all_were_looked_at() -> None:
     found = estimate_from([part(5, 10, 10), part(0, 0, 0)], [])
     assert (found.low, found.estimate, found.high, found.exact, found.stored) == (5, 5, 5, True, 10)
+
+
+def test_parts_that_were_rounded_up_may_add_up_to_more_than_there_are() -> None:
+    """Six reasons of 334, 334 ... of 2,000 profiles that were looked at stand for 669 of 4,003 each."""
+    low, high = interval(4_006, 2_000, 4_003)
+    assert 3_990 < low <= high == 4_003

@@ -8,12 +8,11 @@ import msgspec
 
 from arke.console.forms import FormProblems
 from arke.console.page import ROOT, Action, Ask, Done, Flash, Page
+from arke.console.pages.catalog_edit import DRAFT, Draft
 from arke.domain.ids import is_uuid
 from arke.operations.destinations import DestinationEntry
 from arke.operations.outgoing import Preview, PreviewAsk, TrialAsk, TrialReport
 
-DRAFT: Final = "catalog_draft"
-"""Under this a session keeps the text of a catalog that is being edited."""
 OCCASIONS: Final = (
     ("", "as it is set up"),
     ("realtime", "in real time"),
@@ -87,17 +86,20 @@ async def send(ask: Ask[One], sent: Sent) -> Done:
 async def preview(ask: Ask[One], wanted: Wanted) -> Done:
     if not is_uuid(wanted.person) and ":" not in wanted.person:
         raise FormProblems({"person": "38 digits, or DPID:ID such as 12345:abc."})
+    draft = ask.session.kept.get(DRAFT)
     if wanted.occasion not in {value for value, _ in OCCASIONS}:
         raise FormProblems({"occasion": "Choose one of them."})
     given = msgspec.convert(
         {
             "uuid" if is_uuid(wanted.person) else "id": wanted.person,
             "occasion": wanted.occasion or None,
-            "catalog": ask.session.kept.get(DRAFT) if wanted.edited else None,
+            "catalog": draft.text if wanted.edited and isinstance(draft, Draft) else None,
         },
         PreviewAsk,
     )
-    found = await ask.on.previews.preview(ask.given.destination, given, actor=ask.actor, from_afar=True)
+    found = await ask.on.previews.preview(
+        ask.given.destination, given, actor=ask.actor, from_afar=ask.session.token is not None
+    )
     text = "Nothing was sent: this is what would be." if found.messages else "There is nothing to tell."
     return Done(f"/destinations/{ask.given.destination}/try", Flash(text, detail=found))
 

@@ -46,11 +46,13 @@ async def take_shard(session: Session, shard: int, owner: str, above: int = 0) -
 
     def take(connection: Connection) -> TakenShard:
         asked_at = time.monotonic()
-        row = connection.execute(SQL["take"], (above, owner, shard), binary=True).fetchone()
+        row = connection.execute(SQL["take"], (owner, above, shard), binary=True).fetchone()
         if row is None:
             raise StoreUnavailable(f"{session.server.name}: shard {shard} is not there, or is being moved")
         *standing, key, clean = row
-        return TakenShard(shard, Standing(*standing), key, clean, asked_at, time.monotonic())
+        taken = TakenShard(shard, Standing(*standing), key, clean, asked_at, time.monotonic())
+        connection.execute(SQL["forget_sizes"], (shard, taken.standing.epoch))
+        return taken
 
     return await session.run(take)
 

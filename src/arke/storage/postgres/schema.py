@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from psycopg.errors import InsufficientPrivilege, InvalidSchemaName
+from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, LockNotAvailable
 
 from arke.errors import InvalidInput, StoreTooNew, StoreUnavailable
 from arke.storage.ports.cluster import STORE
@@ -30,6 +31,9 @@ ANOTHERS: Final = "it belongs to another cluster: each needs a database, or a sc
 UID_KEY_BYTES: Final = 16
 HASH_KEY_BYTES: Final = 32
 CLUSTER_ID_BYTES: Final = 16
+LOCKED_WITHIN: Final = "1s"
+LOCK_REST_S: Final = 2.0
+LOCK_TRIES: Final = 20
 _CLUSTER, _SERVER = "cluster", "server"
 """Keys of the table `meta`: which cluster a server belongs to, and under which name."""
 
@@ -93,10 +97,29 @@ def _migrate(connection: Connection, where: str) -> int:
     before = version(connection, where)
     _check_not_newer(before, where)
     for step in migrations(MIGRATIONS)[before:]:
-        connection.execute(step.sql)
+        _carry_out(connection, step.sql, where)
     connection.execute(SQL["drop_version"])
     connection.execute(SQL["put_version"], (len(migrations(MIGRATIONS)),))
     return before
+
+
+def _carry_out(connection: Connection, step: str, where: str) -> None:
+    """One migration, beside nodes that write. Who waits for a table has all others wait behind it: so not for long,
+    and again after a rest.
+    """
+    for tries_left in reversed(range(LOCK_TRIES)):
+        try:
+            with connection.transaction():
+                connection.execute(SQL["lock_timeout"], (LOCKED_WITHIN,))
+                connection.execute(step)
+                return
+        except LockNotAvailable:
+            if not tries_left:
+                raise StoreUnavailable(
+                    f"{where}: a table has been in use all the time (a shard is being moved, perhaps, or somebody "
+                    "copies it): nothing was changed; try again when that has ended"
+                ) from None
+            time.sleep(LOCK_REST_S)
 
 
 def _make_shards(connection: Connection, shards: Sequence[int]) -> None:

@@ -134,6 +134,7 @@ class RestoredDirectory:
         """From now on nobody knows what destinations were told, and each is restated."""
         with transaction(self._connection, self._path):
             self._connection.execute(SQL["presence"])
+            self._connection.execute(SQL["presence_of_catalog"])
             self._connection.execute(SQL["put_meta"], (RESTORED, at))
 
     def close(self) -> None:

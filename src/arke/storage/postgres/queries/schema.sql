@@ -17,6 +17,9 @@ DELETE FROM schema_version
 -- name: put_version
 INSERT INTO schema_version VALUES (%s)
 
+-- name: lock_timeout
+SELECT set_config('lock_timeout', %s, true)
+
 -- name: takes_no_writes
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean
 

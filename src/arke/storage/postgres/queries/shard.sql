@@ -2,11 +2,21 @@
 -- what has it as a column may be about several.
 
 -- name: take
--- The owner before may be within a commit: this waits for it, and then sees where it has come to.
-UPDATE shard SET epoch = greatest(epoch + 1, %b + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
-  clean = owner IS NULL, owner = %b, proved = clock_timestamp()
+-- The owner before may be within a commit: this waits for it, and then sees where it has come to. One of a version that
+-- counts no members leaves its epoch out of counted_epoch.
+UPDATE shard SET epoch = greatest(epoch + 1, drawn.epoch_at_least), clean = owner IS NULL, owner = %b,
+  proved = clock_timestamp(), counted_to = CASE WHEN counted_epoch = epoch THEN counted_to END,
+  counted_epoch = greatest(epoch + 1, drawn.epoch_at_least)
+FROM (
+  SELECT greatest(%b::bigint + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS epoch_at_least
+) AS drawn
 WHERE shard = %b AND NOT moving
 RETURNING epoch, position, commits, last_seq, profiles, people, uid_key, clean
+
+-- name: forget_sizes
+-- Where nobody is counted: see migrations/0010_segment_sizes.sql.
+DELETE FROM segment_size USING shard
+WHERE segment_size.shard = %b AND shard.shard = segment_size.shard AND shard.epoch = %b AND shard.counted_to IS NULL
 
 -- name: prove
 UPDATE shard SET proved = clock_timestamp() FROM unnest(%b::bigint[], %b::bigint[]) AS mine (shard, epoch)

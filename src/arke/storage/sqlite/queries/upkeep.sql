@@ -33,3 +33,11 @@ SELECT body FROM profile
 
 -- name: presence
 UPDATE presence SET state = CASE WHEN state IN ('away', 'doubted_away') THEN 'doubted_away' ELSE 'doubted' END
+
+-- name: presence_of_catalog
+-- Of those that are on in the catalog in force, and of which that was not noted yet when the backup was made.
+INSERT OR IGNORE INTO presence (destination, state)
+SELECT json_extract(one.value, '$.id'), 'doubted'
+FROM catalog, json_each(CAST(catalog.body AS TEXT), '$.destinations') AS one
+WHERE catalog.version = (SELECT max(version) FROM catalog)
+  AND coalesce(json_extract(one.value, '$.enabled'), 1)
