@@ -44,6 +44,15 @@ def test_what_passes_comes_by_itself(watched: Watched, world: World) -> None:
     assert watched.faults == []
 
 
+def test_who_is_refused_what_passes_is_told_so(browser: Browser, world: World) -> None:
+    context = context_of(browser, world, "light", "wide")
+    refused = Watched(context, world.address)
+    refused.page.route("**/live/feed", lambda route: route.fulfill(status=429))
+    assert refused.open(f"{ROOT}/live") == 200
+    wait_until(lambda: "Reload the page" in refused.page.locator("#live").inner_text(), "a word about it")
+    context.close()
+
+
 def test_a_rule_is_estimated_and_a_catalog_checked_while_somebody_types(watched: Watched) -> None:
     assert watched.open(f"{ROOT}/segments/{IN_MARKET}") == 200
     watched.page.locator("textarea[name=rule]").fill("1001T")

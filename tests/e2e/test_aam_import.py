@@ -24,7 +24,7 @@ def test_an_export_becomes_messages(engine: EngineProcess) -> None:
     with ReceiverThread() as receiver, engine:
         done = engine.arke("import", "aam", str(EXPORT), "--out", "made.yaml")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("made.yaml: 9 traits, 4 segments, 2 destinations; 44 remarks above\n")
+        assert done.stdout.endswith("made.yaml: 9 traits, 4 segments, 2 destinations; 45 remarks above\n")
         made = engine.folder / "made.yaml"
         checked = engine.arke("check", str(made))
         assert (checked.returncode, checked.stdout.count("placeholder")) == (0, 2)
@@ -39,7 +39,7 @@ def test_an_export_becomes_messages(engine: EngineProcess) -> None:
 def test_remarks_as_json_and_what_is_wrong(engine: EngineProcess, tmp_path: Path) -> None:
     done = engine.arke("import", "aam", str(EXPORT), "--out", "made.yaml", "--json")
     facts = json.loads(done.stdout)
-    assert (done.returncode, facts["counts"]["destinations"], len(facts["remarks"])) == (0, 2, 44)
+    assert (done.returncode, facts["counts"]["destinations"], len(facts["remarks"])) == (0, 2, 45)
     assert {"kind", "id", "field", "reason"} <= facts["remarks"][0].keys()
     (tmp_path / "broken.json").write_text("{")
     for arguments in ([str(tmp_path / "broken.json")], [str(tmp_path / "nowhere")]):

@@ -141,6 +141,15 @@ def test_what_is_not_in_the_catalog(engine: EngineProcess, asked: tuple[int, int
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("name", ["nope", "paused", "left:no_partner_id", ""])
+def test_a_bucket_that_nobody_is_ever_in_is_not_answered_as_an_empty_one(
+    engine: EngineProcess, name: str
+) -> None:
+    done = engine.arke("reconcile", str(IN_MARKET), str(WELL), "--users", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no_partner_id" in done.stderr
+
+
 def test_it_is_the_same_after_a_kill(engine: EngineProcess) -> None:
     """Last in this file: the engine is killed and comes back."""
     before = statement(engine, WELL), statement(engine, WELL, STILL_LOOKING)

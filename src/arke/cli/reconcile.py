@@ -80,7 +80,7 @@ def _lines(statement: Statement) -> Iterator[str]:
         yield from _buckets(statement.left, statement.left_reasons, statement, "left:")
     if statement.away:
         yield f"{len(statement.away)} shard(s) did not answer: their users are missing"
-    if statement.members != statement.users and statement.exact:
+    if statement.exact and statement.members not in (None, statement.users):
         yield f"the segment has {statement.members:,} members by now"
 
 

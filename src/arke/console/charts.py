@@ -56,6 +56,9 @@ class Step(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+LONELY_PX: Final = 4
+
+
 def line(
     title: str,
     times: Sequence[float],
@@ -285,12 +288,14 @@ def _pointed_at(plot: _Plot, times: Sequence[float], series: Sequence[Series], u
 
 
 def _path(points: Iterable[tuple[float, float] | None]) -> str:
-    """Broken where nothing is known; a point that stands alone is a dot."""
+    """Broken where nothing is known; a point that stands alone is a short dash."""
     found = []
     for run in _runs(points):
-        found.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in run))
         if len(run) == 1:
-            found.append("h0")
+            ((x, y),) = run
+            found.append(f"M{x - LONELY_PX / 2:.1f} {y:.1f}h{LONELY_PX}")
+        else:
+            found.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in run))
     return "".join(found)
 
 

@@ -11,6 +11,7 @@ from arke.domain.token import LOCAL
 from arke.engine.what_if import interval, scaled
 from arke.errors import InvalidInput
 from arke.shard.tally import LEFT, SAMPLES, Counts, Tally, totals
+from arke.telling.accounts import BUCKETS, LEFT_BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ class Users(msgspec.Struct, frozen=True, kw_only=True):
 class Statement(Users, frozen=True, kw_only=True):
     """Every user of a segment in exactly one bucket: `buckets` add up to `users`, and the `reasons` of a bucket to
     the bucket. `left`: who is out of the segment, and whom the destination believes to be in, by what becomes of
-    the 0. `members` is the size of the segment as it is kept.
+    the 0. `members` is the size of the segment as it is kept; None while a store is gone through for it.
     """
 
     segment: int
@@ -72,7 +73,7 @@ class Statement(Users, frozen=True, kw_only=True):
     reasons: Counts
     left: dict[str, int]
     left_reasons: Counts
-    members: int
+    members: int | None
 
 
 class Funnel(Users, frozen=True, kw_only=True):
@@ -152,7 +153,7 @@ class ReconciliationOperations:
             reasons=found.buckets,
             left=totals(found.left),
             left_reasons=found.left,
-            members=sizes.members[segment],
+            members=sizes.members[segment] if sizes.counted >= 1 else None,
             **found.grounds,
         )
 
@@ -198,6 +199,7 @@ class ReconciliationOperations:
         """
         if segment is not None:
             self._check(segment)
+        _check_bucket(bucket)
         count = self._counts.complete(destination)
         kept = count.whole.samples.get(bucket, []) if count is not None and segment is None else []
         found = kept or await self._counts.some(destination, segment, bucket)
@@ -248,6 +250,14 @@ class ReconciliationOperations:
     def _check(self, segment: int) -> None:
         if all(one.id != segment for one in self._live.catalog.segments):
             raise InvalidInput(f"no segment {segment} in the catalog")
+
+
+def _check_bucket(bucket: str) -> None:
+    """Raises InvalidInput for a name that no user is ever under: it would be answered as an empty bucket."""
+    known = LEFT_BUCKETS if bucket.startswith(LEFT) else BUCKETS
+    if bucket.removeprefix(LEFT) not in known:
+        left = ", ".join(LEFT + name for name in LEFT_BUCKETS)
+        raise InvalidInput(f"there is no such bucket: there are {', '.join(BUCKETS)}, {left}")
 
 
 class _Found(msgspec.Struct, frozen=True):

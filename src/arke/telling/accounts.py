@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.telling.records import Around, Hand, Route
 
+BUCKETS: Final = (
+    *("acknowledged", "told_by_batch", "acknowledged_in_part", "in_flight", "not_yet_sent", "owed"),
+    *("no_partner_id", "spoken_for", "not_in_sample", "waits_for_sighting", "waits_for_batch"),
+    *("not_mapped", "off"),
+)
+"""Of those who are in a segment."""
+LEFT_BUCKETS: Final = (
+    *("owed", "in_flight", "not_yet_sent", "waits_for_sighting", "waits_for_batch", "paused", "off", "never"),
+)
+"""Of those who are out of it, and whom the destination believes to be in."""
 KNOWN: Final = frozenset({"acknowledged", "told_by_batch"})
 """Buckets of those of whom the destination has acknowledged all there is to tell."""
 WAITS: Final = frozenset({"waits_for_sighting", "waits_for_batch"})

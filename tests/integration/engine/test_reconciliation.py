@@ -20,6 +20,7 @@ from arke.operations.reconciliation import ReconciliationOperations
 from arke.operations.sizes import SizeOperations
 from arke.privacy.request import Asked
 from arke.shard.tally import SAMPLES
+from arke.telling.accounts import BUCKETS, LEFT_BUCKETS
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from reachable import Reachable
 
@@ -161,6 +162,8 @@ class Town:
     @staticmethod
     def _check(statement: Statement) -> None:
         assert sum(statement.buckets.values()) == statement.users
+        assert statement.buckets.keys() <= set(BUCKETS)
+        assert statement.left.keys() <= set(LEFT_BUCKETS)
         for bucket, users in statement.buckets.items():
             assert sum(statement.reasons[bucket].values()) == users
         assert statement.exact

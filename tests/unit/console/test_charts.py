@@ -42,11 +42,11 @@ def test_a_day_has_its_name_where_it_begins() -> None:
     assert any(re.fullmatch(r"[A-Z][a-z]{2} \d{1,2}", text) for text in shown)
 
 
-def test_what_is_not_known_is_a_gap_and_a_lonely_point_a_dot() -> None:
+def test_what_is_not_known_is_a_gap_and_a_lonely_point_a_dash() -> None:
     picture = drawn(line("x", minutes(6), [Series("a", [1.0, 2.0, None, 3.0, None, None])]))
     (path,) = (one for one in picture.iter(f"{SVG}path") if "line" in (one.get("class") or ""))
     assert (path.get("d") or "").count("M") == 2
-    assert (path.get("d") or "").endswith("h0")
+    assert (path.get("d") or "").endswith("h4")
 
 
 def test_an_area_ends_at_zero() -> None:

@@ -71,6 +71,7 @@ _SEGMENT_FIELDS: Final[Mapping[str, str | None]] = {
     **_TEXTS,
     **dict.fromkeys(("sid", "segmentRule", "mergeRuleDataSourceId")),
     **dict.fromkeys(("type", "segmentType", "categoryId"), "a label, which a catalog has none of"),
+    "dataSourceId": "a segment belongs to no data source here",
     "maxAge": "how long somebody stays is what the rule and its traits say",
 }
 

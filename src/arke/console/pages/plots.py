@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPANS: Final = {"1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 STEPS: Final = {3_600: 60, 21_600: 180, 86_400: 720, 604_800: 5_400, 2_592_000: 21_600}
 """Seconds between two points: 60 to 120 of them, which is what a plot of that width shows."""
-SPAN: Final = "6h"
+SPAN: Final = "1h"
 """What is shown unless somebody chooses."""
 HALF_WIDTH: Final = 560
 """Of a plot that has another one beside it."""

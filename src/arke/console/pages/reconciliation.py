@@ -25,6 +25,7 @@ BUCKETS: Final[dict[str, tuple[str, Kind]]] = {
     "waits_for_sighting": ("is told when it is seen next", "info"),
     "waits_for_batch": ("is told by the next batch", "info"),
     "not_mapped": ("not mapped now, or paused", "quiet"),
+    "paused": ("stays as it was told while the segment is paused", "quiet"),
     "off": ("the destination is switched off", "quiet"),
     "never": ("is never told the 0", "quiet"),
 }

@@ -26,6 +26,9 @@ PATH: Final = "/segments/{segment}"
 
 SPANS: Final = {"1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 
+WIDE_PX: Final = 1_040
+"""Of a plot that has a row to itself."""
+
 
 class One(msgspec.Struct, frozen=True):
     """Which segment; how far back its size is shown; `destination` with which it is reconciled; `other` segment
@@ -94,7 +97,7 @@ async def segment(ask: Ask[One]) -> Segment:
         grown=sizes.members[number] - before if before is not None else None,
         times=times,
         series=series,
-        picture=charts.line("Members over time", times, series, area=True),
+        picture=charts.line("Members over time", times, series, area=True, width=WIDE_PX),
         span=span,
         statement=statement,
         overlap=overlap,

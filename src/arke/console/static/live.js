@@ -11,6 +11,13 @@ function follow(list) {
 
   function open() {
     source = new EventSource(list.dataset.feed);
+    // A browser comes again by itself after a broken connection, but not after a refusal.
+    source.onerror = () => {
+      if (source === null || source.readyState !== EventSource.CLOSED) return;
+      const ended = document.createElement("li");
+      ended.textContent = "No more comes: others watch already, or you are signed out. Reload the page.";
+      list.prepend(ended);
+    };
     source.onmessage = (event) => {
       const made = document.createElement("template");
       made.innerHTML = event.data;
