@@ -130,6 +130,10 @@ class Reconciliation:
         except asyncio.CancelledError:
             count.error = "the engine stopped"
             raise
+        except Exception as error:  # noqa: BLE001 - one that seems to go on for ever is never begun again
+            log.error("count_failed", destination=count.destination, error=type(error).__name__)
+            count.error = "the engine failed on this count; it is logged"
+            return
         if count.version != self._catalog.version:
             count.error = "the catalog has changed meanwhile: count again"
             return

@@ -219,6 +219,7 @@ class Unproven:
     """Bytes of bodies under way whose senders may be anybody: of all, and of each address."""
 
     def __init__(self) -> None:
+        self._all = 0
         self._held: Counter[str] = Counter()
 
     @contextlib.contextmanager
@@ -228,17 +229,17 @@ class Unproven:
 
         def hold(size: int) -> None:
             nonlocal held
-            if (
-                self._held.total() + size > MAX_UNPROVEN_BYTES
-                or self._held[address] + size > MAX_UNPROVEN_OF_ONE
-            ):
+            of_one = self._held[address] + size
+            if self._all + size > MAX_UNPROVEN_BYTES or of_one > MAX_UNPROVEN_OF_ONE:
                 raise Overloaded("too many requests without a key in their heads: try again shortly")
-            self._held[address] += size
+            self._held[address] = of_one
+            self._all += size
             held += size
 
         try:
             yield hold
         finally:
+            self._all -= held
             self._held[address] -= held
             if not self._held[address]:
                 del self._held[address]

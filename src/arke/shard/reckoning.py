@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from arke.domain.homes import is_silent
 from arke.domain.profile import decode_profile
 from arke.domain.traces import is_trace
+from arke.errors import InvalidInput
 from arke.shard.backlog import NOTHING_AHEAD, Backlog, hand_of
 from arke.shard.protocol import Overlapping, Reckoned, Sample
 from arke.shard.sizes import members_of
@@ -48,9 +49,11 @@ class Reckoning:
         self._events = events
 
     async def reckon(self, asked: AskReckoning, routing: Routing) -> Reckoned:
-        """Up to `asked.limit` profiles after `asked.after`."""
+        """Up to `asked.limit` profiles after `asked.after`. Raises InvalidInput."""
         loop = asyncio.get_running_loop()
-        route = routing.routes[asked.destination]
+        route = routing.routes.get(asked.destination)
+        if route is None:
+            raise InvalidInput(f"no destination {asked.destination} in the catalog by now")
         found = _Found(route, asked)
         looked, after, ends_at = 0, asked.after, loop.time() + PART_S
         while looked < asked.limit:

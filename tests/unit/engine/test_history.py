@@ -12,7 +12,8 @@ import pytest
 from arke.delivery.observer import DestinationFigures
 from arke.domain.time import DAY_S
 from arke.engine.history.block import MINUTES, Block, key_of
-from arke.engine.history.columns import COLUMNS, EVERYTHING, KINDS, Row, Subject
+from arke.engine.history.columns import COLUMNS, EVERYTHING, KINDS, PLACES, Row, Subject
+from arke.engine.history.counting import Counting, Rows, rows_of
 from arke.engine.history.reading import SERIES, HistoryReader, default_step_s
 from arke.engine.history.recorder import AGED_EVERY_S, Recorder
 from arke.engine.history.ring import KEPT_S, MINUTES_KEPT_S, Ring
@@ -248,6 +249,23 @@ def test_a_destination_that_is_new_counts_from_its_first_message() -> None:
         assert (await machine.line("refused"))[-1] == pytest.approx(2.0, rel=0.05)
 
     on_a_machine(story)
+
+
+def test_a_destination_that_is_on_again_counts_from_where_it_was() -> None:
+    """What it was told before it was switched off is no news."""
+
+    def told(events: int, users: int | None) -> Rows:
+        lanes = [] if users is None else [LaneStatus(423, 7, 0, "closed", DestinationFigures(users=users))]
+        return rows_of(msgspec.structs.replace(NOTHING_COUNTED, events=events, lanes=lanes))
+
+    counting, place = Counting(), PLACES["destination"]
+    counting.since({0: told(100, 1_000)})
+    assert ACME not in counting.since({0: told(200, None)})
+    assert counting.since({})[ACME][place["owed"]] == 0, "it stands nowhere while it is off"
+    again = counting.since({0: told(300, 1_005)})
+    assert (again[ACME][place["users"]], again[ACME][place["owed"]]) == (5, 7)
+    counting.since({0: told(400, None)})
+    assert counting.since({0: told(1, 3)})[ACME][place["users"]] == 3, "the shard has begun anew"
 
 
 def test_minutes_that_could_not_be_written_come_later(monkeypatch: pytest.MonkeyPatch) -> None:

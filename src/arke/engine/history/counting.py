@@ -56,9 +56,11 @@ class Counting:
         """What was counted since the last time, of all sources together, and how they stand now.
 
         One that was not seen before may have counted for days: nothing of that is new. One that has counted less
-        than before has begun anew. One that does not answer stands as it did.
+        than before has begun anew. One that does not answer stands as it did. What is not there for a while, as a
+        destination that is switched off, goes on counting where it was.
         """
         total: dict[Subject, list[int]] = defaultdict(list)
+        known: dict[Hashable, Rows] = {}
         for source, rows in sources.items():
             last = self._last.get(source)
             if last is None:
@@ -69,11 +71,13 @@ class Counting:
                 total,
                 ((subject, _difference(subject, row, last.get(subject))) for subject, row in rows.items()),
             )
+            away = last.keys() - rows.keys()
+            known[source] = {**{subject: _counts_of(subject, last[subject]) for subject in away}, **rows}
         silent = self._last.keys() - sources.keys()
         for source in silent:
             rows = self._last[source]
             _add(total, ((subject, _difference(subject, row, row)) for subject, row in rows.items()))
-        self._last.update(sources)
+        self._last.update(known)
         return {subject: tuple(row) for subject, row in total.items()}
 
     def keep_of(self, sources: Collection[Hashable]) -> None:
@@ -92,6 +96,14 @@ def _went_down(subject: Subject, row: Row, last: Row | None) -> bool:
         now < before
         for column, now, before in zip(COLUMNS[subject.kind], row, last, strict=True)
         if column.merge == "sum"
+    )
+
+
+def _counts_of(subject: Subject, row: Row) -> Row:
+    """A row without its levels."""
+    return tuple(
+        value if column.merge == "sum" else 0
+        for column, value in zip(COLUMNS[subject.kind], row, strict=True)
     )
 
 
