@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_a_damaged_one_is_not_restored(damage: str, backup: Path, tmp_path: Path
     with pytest.raises(InvalidInput):
         verify(backup, Progress())
     data = tmp_path / "data"
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput, match=re.escape(f"{backup}")):
         restore(backup, data, Progress())
     assert not data.exists() or not list(data.glob("*.db"))
 

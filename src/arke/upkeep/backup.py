@@ -202,8 +202,8 @@ def verify(folder: Path, progress: Progress) -> Manifest:
     return manifest
 
 
-def check_files(folder: Path, manifest: Manifest, progress: Progress) -> None:
-    """Raises InvalidInput naming each file that is not as the manifest has it."""
+def check_files(folder: Path, manifest: Manifest, progress: Progress, *, backup: Path | None = None) -> None:
+    """Raises InvalidInput naming each file that is not as the manifest has it; of a copy of a `backup`, that."""
     wrong = []
     for file in manifest.files:
         progress.begin(f"checking {file.name}")
@@ -217,4 +217,4 @@ def check_files(folder: Path, manifest: Manifest, progress: Progress) -> None:
         elif file.schema is not None and (problems := problems_of(path)):
             wrong.append(f"{file.name} is damaged: {problems[0]}")
     if wrong:
-        raise InvalidInput(f"{folder}: this backup cannot be relied on: {'; '.join(wrong)}")
+        raise InvalidInput(f"{backup or folder}: this backup cannot be relied on: {'; '.join(wrong)}")

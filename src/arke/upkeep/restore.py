@@ -129,7 +129,7 @@ class _Restore:
         for file in manifest.files:
             self._progress.begin(f"copying {file.name}")
             self._copy(file.name, arriving)
-        check_files(arriving, manifest, self._progress)
+        check_files(arriving, manifest, self._progress, backup=self._folder)
         self._progress.begin("marking")
         shards = [arriving / name for name in shard_files(manifest.shards)]
         now = int(time.time())
