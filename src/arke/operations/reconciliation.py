@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.time import utc_text
 from arke.domain.token import LOCAL
 from arke.engine.what_if import interval, scaled
-from arke.errors import InvalidInput
+from arke.errors import InvalidInput, Unavailable
 from arke.shard.tally import LEFT, SAMPLES, Counts, Tally, totals
 from arke.telling.accounts import BUCKETS, LEFT_BUCKETS
 
@@ -211,8 +211,10 @@ class ReconciliationOperations:
         """Who is in both of two segments. Raises InvalidInput, Unavailable."""
         for segment in (one, other):
             self._check(segment)
-        parts = await self._counts.overlap(one, other)
-        sizes = (await self._sizes.of([one, other])).members
+        kept = await self._sizes.of([one, other])
+        if kept.counted < 1:
+            raise Unavailable("the sizes of segments are being counted, once: ask again in a moment")
+        parts, sizes = await self._counts.overlap(one, other), kept.members
         looked = sum(part.sample.looked for part in parts)
         stored = sum(part.sample.stored for part in parts)
         exact = all(part.sample.exact for part in parts)

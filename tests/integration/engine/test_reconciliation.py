@@ -15,9 +15,10 @@ from arke.delivery.https.ports import Answer
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.engine import reconciliation
+from arke.errors import Unavailable
 from arke.operations.explain import PeopleOperations
 from arke.operations.reconciliation import ReconciliationOperations
-from arke.operations.sizes import SizeOperations
+from arke.operations.sizes import SegmentSizes, SizeOperations
 from arke.privacy.request import Asked
 from arke.shard.tally import SAMPLES
 from arke.telling.accounts import BUCKETS, LEFT_BUCKETS
@@ -25,6 +26,8 @@ from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from reachable import Reachable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.delivery.https.request import OutboundRequest
     from arke.operations.engine import Engine
     from arke.operations.explain import Explanation
@@ -224,6 +227,31 @@ def test_of_a_large_store_a_sample_is_shown_until_all_were_counted(monkeypatch: 
         assert actions.count("count_begun") == 2
         await engine.catalogs.apply(town(edited=True))
         assert (await asked.statement(10, WELL)).basis == "sample"
+        await engine.stop()
+
+    run_virtual(play(), loop)
+
+
+class HalfCounted(SizeOperations):
+    """A store whose sizes are being gone through, as after `arke reshard`: none is known yet."""
+
+    async def of(self, segments: Sequence[int] | None = None) -> SegmentSizes:
+        return SegmentSizes(dict.fromkeys(segments or (), 0), 0.5)
+
+
+def test_sizes_that_are_not_counted_yet_are_not_told_as_nobody() -> None:
+    loop = VirtualTimeLoop()
+
+    async def play() -> None:
+        engine, shard = memory_engine(Endpoints(), VirtualClock(loop, START), SeededEntropy(1))
+        await shard.start()
+        await engine.catalogs.apply(town())
+        asked = ReconciliationOperations(
+            engine.reconciliation, engine.live, HalfCounted(engine.shards), engine.audit, engine.clock
+        )
+        assert (await asked.statement(10, WELL)).members is None
+        with pytest.raises(Unavailable, match="being counted"):
+            await asked.overlap(10, 20)
         await engine.stop()
 
     run_virtual(play(), loop)

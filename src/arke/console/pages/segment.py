@@ -13,7 +13,7 @@ from arke.console.charts import Series
 from arke.console.page import Action, Ask, Done, Flash, Fragment, Missing, Page
 from arke.console.pages.segments import size_of_yesterday
 from arke.console.rules import RulePiece, pieces
-from arke.errors import InvalidInput, NotFound
+from arke.errors import InvalidInput, NotFound, Unavailable
 from arke.operations.catalog import Estimate
 from arke.operations.reconciliation import Overlap, Statement
 from arke.operations.segments import SegmentDetail
@@ -116,7 +116,7 @@ async def _compared(ask: Ask[One]) -> tuple[Statement | None, Overlap | None, st
             statement = await ask.on.reconciliation.statement(number, given.destination)
         if given.other is not None:
             overlap = await ask.on.reconciliation.overlap(number, given.other)
-    except InvalidInput as error:
+    except (InvalidInput, Unavailable) as error:
         problem = f"{error}"
     return statement, overlap, problem
 
