@@ -117,7 +117,12 @@ def known(client: Client) -> dict[str, Explanation]:
     found |= {text: client.explain(None, text) for text in IDS}
     return {
         asked: msgspec.structs.replace(
-            one, destinations=[side for side in one.destinations if side.id != DOWN]
+            one,
+            destinations=[side for side in one.destinations if side.id != DOWN],
+            timeline=msgspec.structs.replace(
+                one.timeline,
+                moments=[moment for moment in one.timeline.moments if moment.destination != DOWN],
+            ),
         )
         for asked, one in found.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -155,7 +156,8 @@ def test_another_clock_and_a_taken_port_and_a_damaged_file(tmp_path: Path) -> No
         found = said(engine, code=1)
     assert about(found, f"server.intake = {address}: another process listens there")["state"] == "wrong"
     behind = about(found, "s behind, by the Date")
-    assert (behind["state"], behind["what"][:3]) == ("wrong", "300")
+    assert behind["state"] == "wrong"
+    assert float(behind["what"].split()[0]) == pytest.approx(300, abs=5)  # a Date has whole seconds
     assert about(found, "shard-00.db is damaged")["state"] == "wrong"
     assert about(found, "the certificate of localhost: expires in 9 days")["state"] == "doubtful"
 

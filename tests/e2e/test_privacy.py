@@ -257,7 +257,7 @@ def test_wrong_use_is_exit_code_2(engine: EngineProcess, arguments: tuple[str, .
 
 
 def test_the_admin_api_takes_requests_with_the_right_token(engine: EngineProcess) -> None:
-    """`admin` to ask, `operate` to look; a request that does not exist is a 400."""
+    """`admin` to ask, `operate` to look; a request that does not exist is a 404."""
     engine.accept(visit(591, "camera", partner="api"))
     settled(engine)
     made = {
@@ -274,7 +274,7 @@ def test_the_admin_api_takes_requests_with_the_right_token(engine: EngineProcess
     wait_until(lambda: client.privacy_show(number).state == "done", "the request to end")
     shown = request(engine.admin, "GET", f"{path}/{number}", None, made["operate"]).json()
     assert shown["state"] == "done"
-    assert request(engine.admin, "GET", f"{path}/999", None, made["operate"]).status == 400
+    assert request(engine.admin, "GET", f"{path}/999", None, made["operate"]).status == 404
     assert request(engine.admin, "POST", "/v1/privacy/access", body, made["operate"]).status == 403
     audit = request(engine.admin, "GET", "/v1/audit", None, made["admin"]).json()
     assert "privacy_requested" in {entry["action"] for entry in audit["entries"]}
