@@ -24,6 +24,8 @@ SEGMENT = 700_001
 BODY_EVENTS = 100
 FLOOD_CONNECTIONS = 8
 PUSH_CONNECTIONS = 1_000
+FRESH_TRIES = 2
+"""New connections that may be closed unread, to make room, before one that is counts as a failure."""
 """At once: an engine takes 1,024 of one address, and senders have pools."""
 RETRY_S = 0.05
 LOOK_S = 0.2
@@ -172,14 +174,19 @@ class _Sender:
         return status == 200
 
     async def _exchange(self, body: bytes) -> tuple[int, _Receipt]:
-        while self._free:
+        fresh = 0
+        while fresh < FRESH_TRIES:
+            fresh += not self._free
             try:
-                return await self._ask(*self._free.pop(), body)
+                return await self._ask(*(self._free.pop() if self._free else await self._opened()), body)
             except (ConnectionError, asyncio.IncompleteReadError) as error:
                 if getattr(error, "partial", b""):
                     raise
-                # It was closed before anything was read: for being idle, or to make room.
-        return await self._ask(*await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20), body)
+                # It was closed before anything was read: for being idle, or to make room; a new one may be, too.
+        return await self._ask(*await self._opened(), body)
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes
