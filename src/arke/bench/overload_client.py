@@ -24,9 +24,9 @@ SEGMENT = 700_001
 BODY_EVENTS = 100
 FLOOD_CONNECTIONS = 8
 PUSH_CONNECTIONS = 1_000
+"""At once: an engine takes 1,024 of one address, and senders have pools."""
 FRESH_TRIES = 2
 """New connections that may be closed unread, to make room, before one that is counts as a failure."""
-"""At once: an engine takes 1,024 of one address, and senders have pools."""
 RETRY_S = 0.05
 LOOK_S = 0.2
 TOLD_WITHIN_S = 300.0
