@@ -1,4 +1,4 @@
-"""A node that gives a partition up is no longer named as its reader, whatever brokers, store and shards do meanwhile."""
+"""A node that gives a partition up is no longer named as its reader, whatever brokers, store and shards do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from arke.engine.sources.reading import Sources
 from arke.engine.sources.source import AGAIN_S, Source
 from arke.errors import StoreUnavailable
+from arke.storage.ports.sources import Progress
 from integration.engine.test_sources import KEY, MESSAGES, START, Stage, TopicInMemory, play
 
 if TYPE_CHECKING:
@@ -247,5 +249,26 @@ def test_a_reader_that_failed_begins_again() -> None:
         await scene.read_all()
         assert scene.source.problem == ""
         await scene.source.stop()
+
+    play_scene(part)
+
+
+def test_of_what_a_dead_node_read_the_one_that_leads_tells() -> None:
+    """It could not say that it goes; while no other takes its partitions, their lag is in nobody's figures."""
+
+    async def part(scene: Scene) -> None:
+        for number, node in enumerate(["here", "there", "dead", ""]):
+            taken = await scene.store.take(KEY._replace(number=number), node, START)
+            await scene.store.advance(
+                KEY._replace(number=number), taken.epoch, Progress(next=0, end=10**number), START
+            )
+        sources, alive = Sources(scene.store), frozenset({"here", "there"})
+        (status,) = await sources.status(alive)
+        assert [part.reader for part in status.partitions] == ["here", "there", "", ""]
+        told = {}
+        for node, there in (("here", alive), ("there", None)):
+            (own,) = await sources.own(node, there)
+            told[node] = own.lag
+        assert told == {"here": 1_101, "there": 10}
 
     play_scene(part)

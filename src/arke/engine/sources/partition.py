@@ -77,8 +77,8 @@ class Reading(NamedTuple):
 
 
 class PartitionReader:
-    """Reads from `run` until `finish`, or until another reader has the partition; `leave` follows, however `run` has
-    ended.
+    """Reads from `run` until `finish`, or until another reader has the partition; `leave` follows, however `run`
+    has ended.
     """
 
     def __init__(self, key: PartitionKey, reading: Reading) -> None:
@@ -166,7 +166,7 @@ class PartitionReader:
         return await asyncio.shield(self._taking)
 
     async def _bounds(self) -> Bounds:
-        """Raises _Finishing: brokers may be away for long, and whoever asks them may wait until we have finished."""
+        """Raises _Finishing: brokers may be away for long, and whoever asks them may wait for us to finish."""
         before = self.problem
         asking = asyncio.ensure_future(retry(self._ask_bounds, PAUSE, log=log, event="source_away"))
         finishing = asyncio.ensure_future(self._finish.wait())

@@ -89,8 +89,8 @@ class Source:
         return name
 
     def _again(self, reader: PartitionReader) -> None:
-        """As long as it is assigned: whoever has taken it meanwhile, of late, gives it up as soon as he hears, and no
-        error in one batch may end the source in silence.
+        """As long as it is assigned: whoever has taken it meanwhile, of late, gives it up as soon as he hears, and
+        no error in one batch may end the source in silence.
         """
         number = reader.key.number
         if self._readers.get(number) is reader and not reader.finishing:
