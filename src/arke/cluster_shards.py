@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
-from arke.app import ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.rulings import Rulings
@@ -17,6 +16,7 @@ from arke.errors import StoreUnavailable
 from arke.log import get_logger
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import ThreadCommitter
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.ownership import take_shard

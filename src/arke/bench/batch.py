@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import apsw
 import uvloop
 
-from arke.app import shard_over
 from arke.bench.delivery import (
     DESTINATION,
     LAID_DOWN,
@@ -32,6 +31,7 @@ from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.settings import Egress, Settings
 from arke.shard.protocol import RunBatch
+from arke.shard_app import shard_over
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore

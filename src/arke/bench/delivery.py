@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from arke.app import shard_over
 from arke.bench.figures import Figure, Section, median_figure, ratios
 from arke.bench.profiling import Profiler, tuned_collector
 from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
@@ -33,6 +32,7 @@ from arke.domain.profile import Membership, PartnerId, Profile
 from arke.domain.time import DAY_S
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Prepare, Switch
+from arke.shard_app import shard_over
 from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
