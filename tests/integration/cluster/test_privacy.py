@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.shard.commands import Sight
     from arke.storage.postgres.connection import Server
+    from arke.transport.ports import Assignment
 
 PERSON = 7
 GONE = device(900)
@@ -196,14 +197,18 @@ class Office:
 class Cluster:
     """Two workers, of which the first has all shards, and two offices."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, log: Any = None) -> None:
+        """`log`: one in memory, unless it is given."""
         self.server = server
-        self.log, self.poster = MemoryLog(), NotingPoster()
+        self.log, self.poster = MemoryLog() if log is None else log, NotingPoster()
         self.workers = [Node(server, name, self.log, self.poster, catalog_text()) for name in "ab"]
         self.offices: list[Office] = []
 
-    async def start(self) -> None:
-        self.workers[0].worker.assigned(frozenset(range(SHARDS)))
+    async def start(self, assignment: Assignment | None = None) -> None:
+        if assignment is None:
+            self.workers[0].worker.assigned(frozenset(range(SHARDS)))
+        else:
+            await assignment.start(self.workers[0].worker)
         await eventually(lambda: len(self.workers[0].worker.shards) == SHARDS, "all to be taken")
         self.offices = [Office(self, worker) for worker in self.workers]
         for office in self.offices:
@@ -218,9 +223,7 @@ class Cluster:
 
         def done() -> bool:
             shards = {n: shard for worker in self.workers for n, shard in worker.worker.shards.items()}
-            return all(
-                n in shards and shards[n].shard.taken == len(self.log.messages[n]) for n in range(SHARDS)
-            )
+            return all(n in shards and shards[n].shard.taken == self.log.end(n) for n in range(SHARDS))
 
         await eventually(done, "the log to be taken")
 
