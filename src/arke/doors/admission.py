@@ -3,20 +3,21 @@
 A connection that waits for its client may have to go, the one that has waited longest first. Three rules keep a
 request from being lost that way:
 
-- Whoever has only just come has `first_s` to say something. So long a newcomer is refused, in words, rather than
-  somebody turned out who had no chance yet. The other side of it: connections that say nothing close a full door
-  to others for `first_s` at most, unless they come faster than all of its places in that time. A connection that
-  is kept alive has no such right after an answer: with it, a request now and then on each would keep a place.
+- Whoever waits has `moment_s` before he may be turned out, a new connection as well as one that was answered: its
+  client is just about to speak. So long a newcomer is refused, in words. The other side of it: connections that
+  say nothing close a full door to others for `moment_s` at most, unless they come faster than all of its places in
+  that time.
 - Whose bytes have arrived is not idle, though a busy event loop may not have read them yet, nor is who has not got
   all of an answer. So the kernel is asked before anybody is turned out; what was read no longer waits, so that
   bytes that trickle in keep no place.
 - Whoever has sent a part of a head is told what the newcomer would have been told, and may come again. He may be
-  turned out after `first_s` all the same: heads that trickle in would otherwise keep others out for as long as a
+  turned out after `moment_s` all the same: heads that trickle in would otherwise keep others out for as long as a
   head may take.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -42,66 +43,38 @@ class Guest(Protocol):
         """End: another connection needs the room."""
 
 
-class Waiting:
-    """Those who wait for their clients, by when they began to: newcomers, and those that have been answered."""
-
-    __slots__ = ("kept", "newcomers")
-
-    def __init__(self) -> None:
-        self.newcomers: dict[Guest, float] = {}
-        self.kept: dict[Guest, float] = {}
-
-    def longest(self, newcomers_until: float) -> Guest | None:
-        """The one who has waited longest, a newcomer only if he came by then."""
-        newcomer, came = next(iter(self.newcomers.items()), (None, 0.0))
-        kept, since = next(iter(self.kept.items()), (None, 0.0))
-        if newcomer is None or came > newcomers_until or (kept is not None and since < came):
-            return kept
-        return newcomer
-
-    def discard(self, guest: Guest) -> None:
-        if self.kept.pop(guest, None) is None:
-            self.newcomers.pop(guest, None)
-
-    def again(self, guest: Guest, now: float) -> None:
-        """Let his wait begin anew."""
-        line = self.kept if guest in self.kept else self.newcomers
-        del line[guest]
-        line[guest] = now
-
-    def __len__(self) -> int:
-        return len(self.newcomers) + len(self.kept)
-
-
 class Share:
-    """The room that the connections of one address share."""
+    """The room that the connections of one address share. `waiting` has since when those wait that wait for their
+    clients, the longest first.
+    """
 
     __slots__ = ("connections", "waiting")
 
     def __init__(self) -> None:
         self.connections = 0
-        self.waiting = Waiting()
+        self.waiting: dict[Guest, float] = {}
 
 
 class Admission:
     """The connections of one door. Those without a bucket (trusted proxies, a Unix socket) count only in all.
 
-    `first_s`, in seconds of the `monotonic` clock, runs from when a connection is taken from the kernel.
+    `moment_s`, in seconds of the `monotonic` clock, runs from when a connection is taken from the kernel, or was
+    answered.
     """
 
     def __init__(
         self,
         connections: int,
         per_address: int,
-        first_s: float,
+        moment_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = connections
         self._per_address = per_address
-        self._first_s = first_s
+        self._moment_s = moment_s
         self._monotonic = monotonic
         self._guests = 0
-        self._waiting = Waiting()
+        self._waiting: dict[Guest, float] = {}
         self._unbounded = Share()
         self._places: dict[str, Share] = {}
         self._asking: dict[str, int] = {}
@@ -110,7 +83,7 @@ class Admission:
         return self._guests
 
     def enter(self, guest: Guest) -> Refusal | None:
-        """Admit a connection, as a newcomer. Returns why not where there is no room."""
+        """Admit a connection, as one that waits. Returns why not where there is no room."""
         place = self._places.get(guest.bucket) if guest.bucket is not None else None
         if (
             place is not None
@@ -125,22 +98,19 @@ class Admission:
         place.connections += 1
         self._guests += 1
         guest.place = place
-        self._waiting.newcomers[guest] = place.waiting.newcomers[guest] = self._monotonic()
+        self.idle(guest)
         return None
 
-    def _turn_out(self, waiting: Waiting, why: Refusal) -> bool:
-        now = self._monotonic()
-        for _ in range(min(LOOKS, len(waiting))):
-            guest = waiting.longest(now - self._first_s)
-            if guest is None:
+    def _turn_out(self, waiting: dict[Guest, float], why: Refusal) -> bool:
+        until = self._monotonic() - self._moment_s
+        for guest, since in list(itertools.islice(waiting.items(), LOOKS)):
+            if since > until:
                 break
             if not guest.in_use():
                 self.leave(guest)
                 guest.make_room(why)
                 return True
-            if guest.place is not None:
-                self._waiting.again(guest, now)
-                guest.place.waiting.again(guest, now)
+            self.idle(guest)  # from now on: others are looked at next time
         return False
 
     def leave(self, guest: Guest) -> None:
@@ -156,18 +126,18 @@ class Admission:
             del self._places[guest.bucket]
 
     def idle(self, guest: Guest) -> None:
-        """The connection was answered, and waits for its client from now on."""
+        """The connection waits for its client from now on."""
         self.busy(guest)
         place = guest.place
         if place is not None:
-            self._waiting.kept[guest] = place.waiting.kept[guest] = self._monotonic()
+            self._waiting[guest] = place.waiting[guest] = self._monotonic()
 
     def busy(self, guest: Guest) -> None:
         """The connection has a request that is being answered."""
         place = guest.place
         if place is not None:
-            self._waiting.discard(guest)
-            place.waiting.discard(guest)
+            self._waiting.pop(guest, None)
+            place.waiting.pop(guest, None)
 
     # -- visitors behind a trusted proxy share its connections: their requests in flight are counted instead
 

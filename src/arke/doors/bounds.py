@@ -23,7 +23,7 @@ MAX_WAITING: Final = 32
 """Pipelined requests that may wait; while one waits nothing more is read, so more come only in one piece."""
 FRAMING_SHARE: Final = 8
 """Bytes of chunk sizes and extensions that a byte of body may bring along, beyond what a head may have."""
-FIRST_S: Final = 1.0
+MOMENT_S: Final = 1.0
 HEAD_TIMEOUT_S: Final = 10.0
 KEEP_ALIVE_S: Final = 30.0
 UNREAD_TIMEOUT_S: Final = 60.0
@@ -38,16 +38,16 @@ MIN_WINDOW_BYTES: Final = 16 * 1024
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of one door. Times in seconds.
 
-    A new connection has `first_s` to say something before it may have to make room for another. `head_s` bounds
-    the time for a request's head, from its first byte or the connection's beginning; `keep_alive_s` the time
-    between two requests; `unread_s` the time in which a client does not read its answers. At least
+    A connection that waits for its client has `moment_s` before it may have to make room for another. `head_s`
+    bounds the time for a request's head, from its first byte or the connection's beginning; `keep_alive_s` the
+    time between two requests; `unread_s` the time in which a client does not read its answers. At least
     `window_bytes` of a body must arrive in every `window_s`, unless it is the engine that does not read; 0 leaves
     that to the application.
     """
 
     connections: int = 4_096
     per_address: int = 1_024
-    first_s: float = FIRST_S
+    moment_s: float = MOMENT_S
     head_s: float = HEAD_TIMEOUT_S
     keep_alive_s: float = KEEP_ALIVE_S
     unread_s: float = UNREAD_TIMEOUT_S
@@ -85,7 +85,7 @@ class Door:
         self.proxies = proxies or TrustedProxies()
         self.gone = gone
         self.tracer = tracer
-        self.admission = Admission(self.bounds.connections, self.bounds.per_address, self.bounds.first_s)
+        self.admission = Admission(self.bounds.connections, self.bounds.per_address, self.bounds.moment_s)
         self.lingering: dict[asyncio.Transport, None] = {}
         """Connections that have had their last answer, the oldest first."""
 

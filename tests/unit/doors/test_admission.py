@@ -13,7 +13,7 @@ from arke.doors.admission import LOOKS, Admission
 if TYPE_CHECKING:
     from arke.doors.admission import Refusal, Share
 
-FIRST_S = 1.0
+MOMENT_S = 1.0
 
 
 class Somebody:
@@ -36,15 +36,15 @@ class Somebody:
 
 
 class Room(Admission):
-    """Admission, and the clock by which newcomers have their moment."""
+    """Admission, and the clock by which those who wait have their moment."""
 
     def __init__(self, connections: int, per_address: int) -> None:
         self.clock = ManualClock()
-        super().__init__(connections, per_address, FIRST_S, self.clock.now)
+        super().__init__(connections, per_address, MOMENT_S, self.clock.now)
 
     def later(self) -> None:
         """The moment of all who are there is over."""
-        self.clock.set(self.clock.now() + FIRST_S)
+        self.clock.set(self.clock.now() + MOMENT_S)
 
 
 def test_the_one_idle_longest_makes_room() -> None:
@@ -99,16 +99,17 @@ def test_an_address_with_one_place_gives_it_to_the_newest() -> None:
     assert len(admission) == 1
 
 
-def test_a_newcomer_has_a_moment() -> None:
-    """One that was answered has none: it goes, though it has been idle for less."""
+def test_who_waits_has_a_moment() -> None:
+    """From the beginning, and from each answer."""
     gone: list[str] = []
     admission = Room(2, 2)
     a, b = (Somebody(name, name, gone) for name in "ab")
     for guest in (a, b):
         assert admission.enter(guest) is None
     assert admission.enter(Somebody("c", "c", gone)) == "overloaded"
-    admission.busy(b)
-    admission.idle(b)
+    admission.busy(a)
+    admission.later()
+    admission.idle(a)
     assert admission.enter(Somebody("d", "d", gone)) is None
     assert admission.enter(Somebody("e", "e", gone)) == "overloaded"
     admission.later()
