@@ -85,7 +85,8 @@ def test_what_is_bad_goes_aside_with_its_place(tmp_path: Path, brokers: str) -> 
         assert f"source {topic.name} (group arke-{topic.name}): 5 events taken, 4 refused" in arke(
             engine, "status"
         )
-        assert "partition 0: next offset 7, 0 behind, read by engine" in arke(engine, "source", "status")
+        said = "partition 0: next offset 7, 0 behind, read by engine"
+        wait_until(lambda: said in arke(engine, "source", "status"), "the reader to be named")
         assert client.status().refused_by_code["bad_json"] == 2
 
 
@@ -143,8 +144,33 @@ def test_a_broker_may_be_away_at_the_start_and_later(tmp_path: Path) -> None:
             topic.see(500)
             topic.flush()
             wait_until(lambda: taken(client, topic, 1_000), "what came later to be taken")
-            assert not source(client, topic).problem
+            wait_until(lambda: not source(client, topic).problem, "no trouble to be left")
             verify(client, topic.seen)
+
+
+def test_who_stops_while_brokers_are_away_is_named_nowhere(tmp_path: Path) -> None:
+    """Its group had dropped it by then, or so it believes; the next one reads on."""
+    with kafka_cluster(tmp_path / "kafka", nodes=1) as cluster:
+        topic = TeamTopic(cluster.bootstrap, partitions=2).make()
+        topic.see(500)
+        topic.flush()
+        engine = engine_of(tmp_path, topic.settings())
+        with engine:
+            engine.apply(catalog([]))
+            wait_until(lambda: taken(engine.client(), topic, 500), "all to be taken")
+            wait_until(lambda: read_by(engine, topic) == {"engine"}, "the reader to be named")
+            cluster.kill(1)
+            wait_until(lambda: "shards_lost" in engine.log(), "a session to be over")
+        with engine:
+            assert read_by(engine, topic) == {""}
+            cluster.restart(1)
+            cluster.wait_ready()
+            wait_until(lambda: read_by(engine, topic) == {"engine"}, "reading to go on")
+            verify(engine.client(), topic.seen)
+
+
+def read_by(engine: EngineProcess, topic: TeamTopic) -> set[str]:
+    return {part.reader for part in source(engine.client(), topic).partitions}
 
 
 def test_what_the_topic_has_lost_is_said_and_counted(tmp_path: Path, brokers: str) -> None:

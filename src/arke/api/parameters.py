@@ -14,6 +14,9 @@ from arke.operations.paging import MOST, PAGE
 Cursor = Annotated[
     str | None, Meta(description="Where to go on: as the answer before says in its header Link.")
 ]
+Search = Annotated[
+    str | None, Meta(description="Only those whose name or id has this text.", examples=["acme"])
+]
 Limit = Annotated[int, Meta(ge=1, le=MOST, description="At most so many entries.")]
 
 
@@ -39,6 +42,22 @@ class Searched(msgspec.Struct, frozen=True):
     ] = None
     cursor: Cursor = None
     limit: Limit = PAGE
+
+
+class SearchedDestinations(msgspec.Struct, frozen=True):
+    """A page of destinations that have a text in them."""
+
+    search: Search = None
+    cursor: Cursor = None
+    limit: Limit = PAGE
+
+
+class SearchedBatches(msgspec.Struct, frozen=True):
+    """The same of their batches, whose list is seldom long."""
+
+    search: Search = None
+    cursor: Cursor = None
+    limit: Limit = MOST
 
 
 class CatalogName(msgspec.Struct, frozen=True):

@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 def destination_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Ids that begin so, with names."""
-    from arke.api.parameters import Paged
+    from arke.api.parameters import SearchedDestinations
     from arke.api.table.destinations import LIST_DESTINATIONS
     from arke.operations.paging import MOST
 
     def ask(engine: Client) -> Iterable[DestinationEntry]:
-        return engine.first(LIST_DESTINATIONS, Paged(limit=MOST))
+        return engine.first(LIST_DESTINATIONS, SearchedDestinations(search=incomplete or None, limit=MOST))
 
     return [(str(one.id), one.name) for one in _asked(ctx, ask) if str(one.id).startswith(incomplete)]
 

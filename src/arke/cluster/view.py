@@ -109,17 +109,18 @@ class NodeView:
             refused_messages=(await self._store.refused()).count,
         )
 
+    async def _there(self) -> list[Node]:
+        return [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
+
+    async def there(self) -> frozenset[str]:
+        return frozenset({self.name, *(node.name for node in await self._there())})
+
     async def others(self) -> Sequence[NodeFigures]:
-        return [
-            node.figures
-            for node in await self._nodes.all()
-            if node.name != self.name and node.silent_s < SILENT_S
-        ]
+        return [node.figures for node in await self._there() if node.name != self.name]
 
     async def refused(self) -> dict[str, int]:
         """How many events each node has refused, by its name. Raises StoreUnavailable."""
-        there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
-        figures = {node.name: node.figures for node in there} | {self.name: self.figures()}
+        figures = {node.name: node.figures for node in await self._there()} | {self.name: self.figures()}
         return {name: one.overloaded + sum(one.refused_by_code.values()) for name, one in figures.items()}
 
     async def catalog_followed(self, version: int) -> list[str]:
@@ -128,8 +129,9 @@ class NodeView:
         loop = asyncio.get_running_loop()
         end = loop.time() + FOLLOWED_WITHIN_S
         while True:
-            there = [node for node in await self._nodes.all() if node.silent_s < SILENT_S]
-            late = [node.name for node in there if node.catalog < version and node.name != self.name]
+            late = [
+                node.name for node in await self._there() if node.catalog < version and node.name != self.name
+            ]
             if not late or loop.time() >= end:
                 return late
             await asyncio.sleep(LOOK_AGAIN_S)

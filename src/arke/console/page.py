@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -12,7 +13,7 @@ from arke.console.forms import Entries, Form, NoForm
 from arke.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from arke.domain.token import Scope
     from arke.operations.sign_in import Session
@@ -24,6 +25,12 @@ C = TypeVar("C")
 
 ROOT: Final = "/console"
 MAX_FORM_BYTES: Final = 256 * 1024
+
+
+def address(path: str, query: Mapping[str, str | None]) -> str:
+    """Of a page of the console; what is empty is left out of the query."""
+    given = {name: value for name, value in query.items() if value}
+    return ROOT + path + (f"?{urlencode(given)}" if given else "")
 
 
 class Missing(Exception):

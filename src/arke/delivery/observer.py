@@ -107,6 +107,11 @@ class FiguresObserver:
             self.watch = None
 
     @property
+    def destinations(self) -> list[int]:
+        """All of which anything was counted: also those that are off by now, for what was counted stays counted."""
+        return sorted(self._figures)
+
+    @property
     def messages(self) -> int:
         """How many messages ended, to all destinations."""
         return sum(figures.messages for figures in self._figures.values())

@@ -39,7 +39,7 @@ def examine_installation(data: Path, config: Path | None) -> Examination:
     confinement = confined_to(settings)
     looks += [
         lambda: secrets_of(settings, destinations, confinement),
-        lambda: certificates_of(settings, destinations),
+        lambda: certificates_of(settings, destinations, confinement),
         lambda: asyncio.run(examine(ways_of(destinations), settings.egress, confinement)),
     ]
     return Examination.of([*found, *chain.from_iterable(_looked(look) for look in looks)])

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from cryptography import x509
 
 from arke.delivery.https.tls_files import file_problems
 from arke.delivery.secrets import Secrets
 from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import SecretUnresolved
+from arke.operations.certificates import NO_CERTIFICATE, SOON_DAYS, days_left, files_of, lasting_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Destination, Tls
     from arke.settings import Settings
 
-SOON_DAYS: Final = 30
-DAY_S: Final = 86_400
 _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*")
 
 
@@ -72,46 +70,34 @@ def _readable(where: str, reference: str) -> Iterator[Finding]:
         yield fine("secrets", f"{where}: {reference} is there")
 
 
-def certificates_of(settings: Settings, destinations: list[Destination]) -> Iterator[Finding]:
+def certificates_of(
+    settings: Settings, destinations: list[Destination], confinement: Confinement
+) -> Iterator[Finding]:
     """Files of certificates, with days left."""
     for one in destinations:
-        yield from _profile(f"destination {one.id}", one.tls)
-    for name, file in (
-        ("egress.proxy_ca_file", settings.egress.proxy_ca_file),
-        ("cluster.ca_file", settings.cluster.ca_file),
-        ("cluster.cert_file", settings.cluster.cert_file),
-    ):
-        if file:
-            yield from _days(name, Path(file))
+        yield from _profile(f"destination {one.id}: tls", one.tls)
+        if one.oauth2 is not None and one.oauth2.tls is not None:
+            yield from _profile(f"destination {one.id}: oauth2.tls", one.oauth2.tls)
+    for file in lasting_of(files_of(settings, destinations), confinement):
+        if file.until is not None:
+            for where in file.where:
+                yield lasting(f"{where} {file.path}", file.until)
+        elif file.problem != NO_CERTIFICATE or not file.destinations:
+            do = "put it there as PEM text, readable for the engine's user"
+            for where in file.where:
+                yield wrong("certificates", f"{where} {file.path}: {file.problem}", do)
 
 
 def _profile(where: str, tls: Tls) -> Iterator[Finding]:
-    problems = file_problems(tls)
-    for problem in problems:
-        yield wrong("certificates", f"{where}: tls.{problem.message}", problem.hint)
-    broken = {problem.field for problem in problems}
-    for field in ("ca_file", "client_cert"):
-        file = getattr(tls, field)
-        if file is not None and field not in broken:
-            yield from _days(f"{where}: tls.{field}", Path(file))
-
-
-def _days(where: str, file: Path) -> Iterator[Finding]:
-    try:
-        found = x509.load_pem_x509_certificates(file.read_bytes())
-    except OSError as error:
-        why = (error.strerror or "error").lower()
-        yield wrong("certificates", f"{where} {file}: {why}", "put it there, readable for the engine's user")
-        return
-    except ValueError:
-        yield wrong("certificates", f"{where} {file}: no usable certificate is in it", "PEM text is needed")
-        return
-    yield lasting(f"{where} {file}", max(one.not_valid_after_utc.timestamp() for one in found))
+    """What does not work in its files; that one has expired is said with the days."""
+    for problem in file_problems(tls):
+        if not problem.doubt:
+            yield wrong("certificates", f"{where}.{problem.message}", problem.hint)
 
 
 def lasting(what: str, until: float, *, theirs: bool = False) -> Finding:
     """A certificate that ends at a moment; `theirs`: a partner's server has it."""
-    days = int((until - time.time()) // DAY_S)
+    days = days_left(until, time.time())
     renew = "tell the partner" if theirs else "renew it"
     if days < 0:
         return wrong("certificates", f"{what}: expired {-days} days ago", f"{renew}: no message gets through")

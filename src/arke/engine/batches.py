@@ -334,13 +334,22 @@ class Batches:
 
     # --- answers ----------------------------------------------------------------------------------------
 
-    async def status(self) -> list[DestinationBatches]:
-        """Every destination's batches, with how far those are that run."""
-        running = {record.destination for record in await self._runs.unfinished()}
+    def destinations(self) -> list[Destination]:
+        """Those of the catalog that batches go by."""
+        return list(self._destinations.values())
+
+    async def running(self) -> set[int]:
+        """The destinations of which a run has not finished."""
+        return {record.destination for record in await self._runs.unfinished()}
+
+    async def status(self, wanted: Sequence[int] | None = None) -> list[DestinationBatches]:
+        """The batches of these destinations, or of every one, with how far those are that run."""
+        running = await self.running()
         parts = await self._parts() if running else []
         since = await self._runs.scheduled_since()
         found = []
-        for destination in list(self._destinations.values()):
+        known = self._destinations
+        for destination in [known[one] for one in (known if wanted is None else wanted) if one in known]:
             due = await self._next_due(destination, since.get(destination.id))
             found.append(await self._status_of(destination, parts, due, running=destination.id in running))
             await asyncio.sleep(0)  # there may be a thousand, and events come in between

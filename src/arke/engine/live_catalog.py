@@ -30,6 +30,7 @@ class LiveCatalog:
         self.ids = IdRules(catalog)
         self.external = {segment.id: segment.external for segment in catalog.segments}
         """Whether senders declare a segment's memberships, by its id."""
+        self.destinations = frozenset(destination.id for destination in catalog.destinations)
         self.traits = frozenset(trait.id for trait in catalog.traits)
         self.declarable = frozenset(trait.id for trait in catalog.traits if trait.d_sid)
         """The traits that anybody may declare (`d_sid`)."""
@@ -44,7 +45,7 @@ class LiveCatalog:
         return dpid in self.by_token
 
     def has_destination(self, destination: int) -> bool:
-        return any(known.id == destination for known in self.catalog.destinations)
+        return destination in self.destinations
 
 
 class Asked(Protocol):

@@ -1,4 +1,4 @@
-"""What somebody should look at, worst first, in words: pure, from what `status` says."""
+"""What somebody should look at, worst first, in words: pure, from what `status` says and which certificates end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from arke.domain.time import utc_text
+from arke.operations.certificates import SOON_DAYS, days_left
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from arke.clock import Clock
+    from arke.operations.certificates import CertificateOperations, Lasting
     from arke.operations.status import DestinationStatus, Status
 
 Level = Literal["bad", "warn", "info"]
@@ -35,9 +40,27 @@ class Notice(msgspec.Struct, frozen=True):
     destination: int | None = None
 
 
-def notices(status: Status) -> list[Notice]:
-    """Everything that is out of order, or worth knowing. Empty: nothing is."""
-    found = [*_engine(status), *_destinations(status), *_intake(status), *_catalog(status)]
+class AttentionOperations:
+    """Says what to look at."""
+
+    def __init__(self, certificates: CertificateOperations, clock: Clock) -> None:
+        self._certificates = certificates
+        self._clock = clock
+
+    async def notices(self, status: Status) -> list[Notice]:
+        """What follows from how the engine is, and how long its certificates last."""
+        return notices(status, await self._certificates.read(), self._clock.now())
+
+
+def notices(status: Status, certificates: Iterable[Lasting], now: float) -> list[Notice]:
+    """Everything that is out of order, or worth knowing, at this moment. Empty: nothing is."""
+    found = [
+        *_engine(status),
+        *_certificates(certificates, now),
+        *_destinations(status),
+        *_intake(status),
+        *_catalog(status),
+    ]
     return sorted(found, key=lambda one: LEVELS.index(one.level))
 
 
@@ -74,6 +97,29 @@ def _engine(status: Status) -> Iterator[Notice]:
                 "They are kept for seven days: `arke cluster status` lists them.",
                 "system",
             )
+
+
+def _certificates(certificates: Iterable[Lasting], now: float) -> Iterator[Notice]:
+    """A file that many share is one notice: there is one to renew."""
+    for one in certificates:
+        whose = _some(one.where)
+        subject: Subject = "destination" if one.destinations else "system"
+        first = next(iter(one.destinations), None)
+        if one.until is None:
+            text = f"{one.path}: {one.problem}"
+            yield Notice("warn", text, f"PEM text is needed there, for {whose}.", subject, first)
+            continue
+        days = days_left(one.until, now)
+        day = utc_text(int(one.until))[:10]
+        if days < 0:
+            text, hint = (
+                f"{one.path} expired on {day}",
+                "Renew it: where it is needed no message gets through.",
+            )
+            yield Notice("bad", text, f"{hint} Named as {whose}.", subject, first)
+        elif days < SOON_DAYS:
+            text = f"{one.path} expires in {_many(days, 'day')}, on {day}"
+            yield Notice("warn", text, f"Renew it. Named as {whose}.", subject, first)
 
 
 def _destinations(status: Status) -> Iterator[Notice]:

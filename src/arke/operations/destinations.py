@@ -8,7 +8,7 @@ import msgspec
 
 from arke.catalog.plan import field_text
 from arke.errors import NotFound
-from arke.operations.paging import PAGE, Page, number_in, page_size
+from arke.operations.paging import PAGE, Page, has_text, number_in, page_size
 from arke.operations.segments import SegmentMapping
 from arke.operations.status import DestinationStatus
 
@@ -51,11 +51,19 @@ class DestinationOperations:
         self._status = status
         self._clock = clock
 
-    async def page(self, cursor: str | None = None, limit: int = PAGE) -> Page[DestinationEntry]:
-        """Destinations by id, ascending. Raises InvalidInput, Unavailable."""
+    async def page(
+        self, search: str | None = None, cursor: str | None = None, limit: int = PAGE
+    ) -> Page[DestinationEntry]:
+        """Destinations by id, ascending; `search`: those whose name or id has this text, in any letter case. Raises
+        InvalidInput, Unavailable.
+        """
         after, size = number_in(cursor), page_size(limit)
         index = await self._indexes.current()
-        wanted = [one for one in index.catalog.destinations if after is None or one.id > after]
+        wanted = [
+            one
+            for one in index.catalog.destinations
+            if (after is None or one.id > after) and has_text(search, one.name, str(one.id))
+        ]
         figures = await self._figures() if wanted else {}
         items = [_entry(one, figures) for one in wanted[:size]]
         return Page(items, str(items[-1].id) if len(wanted) > size else None)

@@ -16,7 +16,7 @@ from arke.domain.token import LOCAL
 from arke.engine.batches import DestinationBatches, RunFacts
 from arke.errors import ArkeError, InvalidInput, NotFound, ShardDown, ShardMoved
 from arke.onboarding.receipt import FileState, LoadedFile, Receipt, WaitingFile
-from arke.operations.paging import PAGE, Page, number_in, page_size
+from arke.operations.paging import PAGE, Page, has_text, number_in, page_of, page_size
 from arke.shard.protocol import AskOwed, AskRefusals, OwedDevice
 
 if TYPE_CHECKING:
@@ -39,9 +39,27 @@ class BatchOperations:
         self._batches = batches
         self._audit = audit
 
-    async def every(self) -> list[DestinationBatches]:
-        """Every destination's batches: what ran, what runs, what is due."""
-        return await self._batches.status()
+    async def page(
+        self,
+        search: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE,
+        *,
+        running_first: bool = False,
+    ) -> Page[DestinationBatches]:
+        """Destinations in the order of the catalog: what ran, what runs, what is due. `search`: those whose name or
+        id has this text, in any letter case. Raises InvalidInput.
+        """
+        found = [one for one in self._batches.destinations() if has_text(search, one.name, str(one.id))]
+        if running_first:
+            running = await self._batches.running()
+            found.sort(key=lambda one: one.id not in running)
+        page = page_of(found, lambda one: str(one.id), cursor, limit)
+        return Page(await self._batches.status([one.id for one in page.items]), page.next)
+
+    async def of(self, destination: int) -> DestinationBatches | None:
+        """One destination's batches; None where the catalog has none of this number."""
+        return next(iter(await self._batches.status([destination])), None)
 
     async def show(self, destination: int, number: int) -> RunFacts:
         """One run, with how far it is. Raises InvalidInput."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from arke.domain.time import utc_text
 from arke.errors import ArkeError, Overloaded
+from arke.shard.passing import Passage
 from arke.shard.protocol import AskPassing
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ AUDITED_EVERY_S: Final = 60.0
 HIDDEN: Final = "(hidden)"
 
 
-class LiveEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+class LiveEntry(Passage[str], frozen=True, omit_defaults=True):
     """Something that passed at a time (RFC 3339, with milliseconds).
 
     | kind | has |
@@ -47,26 +48,7 @@ class LiveEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     signals are left out.
     """  # noqa: E501 - a table
 
-    kind: Literal["event", "change", "message"]
-    at: str
     name: str = ""
-    uuid: str = ""
-    ids: list[str] = []
-    signals: dict[str, list[str]] = {}
-    traits: list[int] = []
-    region: int | None = None
-    segment: int | None = None
-    status: int | None = None
-    cause: str = ""
-    reason: str = ""
-    destination: int | None = None
-    message: str = ""
-    users: int = 0
-    told: dict[str, int] = {}
-    answer: str = ""
-    acknowledged: bool = False
-    attempts: int = 0
-    ms: float | None = None
     hidden: bool = False
 
 
@@ -194,28 +176,9 @@ def _entry(one: Passed, names: dict[int, str], titles: dict[int, str]) -> LiveEn
         name = names.get(one.segment, "")
     elif one.destination is not None:
         name = titles.get(one.destination, "")
-    return LiveEntry(
-        kind=one.kind,
-        at=f"{utc_text(int(one.at))[:-1]}.{int(one.at * 1_000) % 1_000:03d}Z",
-        name=name,
-        uuid=one.uuid,
-        ids=one.ids,
-        signals=one.signals,
-        traits=one.traits,
-        region=one.region,
-        segment=one.segment,
-        status=one.status,
-        cause=one.cause,
-        reason=one.reason,
-        destination=one.destination,
-        message=one.message,
-        users=one.users,
-        told=one.told,
-        answer=one.answer,
-        acknowledged=one.acknowledged,
-        attempts=one.attempts,
-        ms=one.ms,
-    )
+    at = f"{utc_text(int(one.at))[:-1]}.{int(one.at * 1_000) % 1_000:03d}Z"
+    shared = {field: getattr(one, field) for field in Passage.__struct_fields__ if field != "at"}
+    return LiveEntry(at=at, name=name, **shared)
 
 
 def _rates(parts: Sequence[Passing], before: _Known, apart_s: float) -> Rates:

@@ -77,6 +77,10 @@ class ClusterNode(Protocol):
         """Raises StoreUnavailable."""
         ...
 
+    async def there(self) -> frozenset[str]:
+        """The names of all nodes that were heard of lately, and of this one. Raises StoreUnavailable."""
+        ...
+
     async def others(self) -> Sequence[NodeFigures]:
         """What all other nodes that are there said of themselves a moment ago. Raises StoreUnavailable."""
         ...

@@ -39,6 +39,12 @@ def page_of(found: Iterable[T], key: Callable[[T], str], cursor: str | None, lim
     return Page(items[:size], key(items[size - 1]) if len(items) > size else None)
 
 
+def has_text(search: str | None, *texts: str) -> bool:
+    """Whether what is looked for is in one of these, in any letter case; without anything to look for it is."""
+    wanted = (search or "").strip().casefold()
+    return not wanted or any(wanted in text.casefold() for text in texts)
+
+
 def number_in(cursor: str | None) -> int | None:
     """The number that a cursor stands for; None for the first page. Raises InvalidInput."""
     if cursor is None:

@@ -8,7 +8,7 @@ import msgspec
 
 from arke.domain.rules.segment import compile_segment_rule
 from arke.errors import NotFound
-from arke.operations.paging import PAGE, Page, number_in, page_size
+from arke.operations.paging import PAGE, Page, has_text, number_in, page_size
 
 if TYPE_CHECKING:
     from arke.clock import Clock
@@ -120,10 +120,9 @@ class SegmentOperations:
         """
         after, size = number_in(cursor), page_size(limit)
         index = await self._indexes.current()
-        wanted = (search or "").casefold()
         found: list[SegmentEntry] = []
         for segment in index.catalog.segments:
-            if (after is not None and segment.id <= after) or not _names(segment, wanted):
+            if (after is not None and segment.id <= after) or not _named(segment, search):
                 continue
             if len(found) == size:
                 return Page(found, str(found[-1].id))
@@ -146,10 +145,8 @@ class SegmentOperations:
         )
 
 
-def _names(segment: Segment, wanted: str) -> bool:
-    return not wanted or any(
-        wanted in text.casefold() for text in (segment.name, str(segment.id), segment.integration_code or "")
-    )
+def _named(segment: Segment, search: str | None) -> bool:
+    return has_text(search, segment.name, str(segment.id), segment.integration_code or "")
 
 
 def _entry(segment: Segment, index: CatalogIndex) -> SegmentEntry:

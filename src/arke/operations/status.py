@@ -176,7 +176,8 @@ class StatusOperations:
         if not parts:
             await engine.shards.ask(0, each)  # says why
         status = await self._common(await self._status(parts))
-        status = msgspec.structs.replace(status, sources=await self._sources.status())
+        there = None if self._node is None else await self._node.there()
+        status = msgspec.structs.replace(status, sources=await self._sources.status(there))
         ready = status.ready and not away
         if self._node is None:
             status = msgspec.structs.replace(status, shards=len(engine.shards), away=away, ready=ready)
@@ -207,12 +208,13 @@ class StatusOperations:
 
     async def _own(self, node: ClusterNode) -> OwnStatus:
         own, leads = await node.own(), node.leads
+        there = await node.there() if leads else None
         status = await self._status([*own.shards, own.gone])
         status = msgspec.structs.replace(
             status,
             shards=len(own.shards),
             ready=node.ready(),
-            sources=await self._sources.own(node.name, unread=leads),
+            sources=await self._sources.own(node.name, there),
         )
         if not leads:
             return OwnStatus(status, own, leads, None)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from arke.delivery.channel import Wire
 from arke.delivery.secrets import Confinement, Secrets
 from arke.engine.sources.reading import Sources
+from arke.operations.attention import AttentionOperations
 from arke.operations.callers import AuditOperations, TokenOperations
 from arke.operations.catalog import CatalogOperations
+from arke.operations.certificates import CertificateOperations
 from arke.operations.destinations import DestinationOperations
 from arke.operations.explain import PeopleOperations
 from arke.operations.glance import FunnelGlances
@@ -87,7 +89,9 @@ class Operations:
         self.destinations = DestinationOperations(indexes, self.status, clock)
         self.previews = PreviewOperations(engine, self.people, wire, checkers, confinement)
         self.trials = TrialOperations(engine, wire)
-        self.settings = SettingsOperations(settings or Settings())
+        settings = settings or Settings()
+        self.settings = SettingsOperations(settings)
+        self.attention = AttentionOperations(CertificateOperations(engine.live, settings, confinement), clock)
         self.undelivered = UndeliveredOperations(engine.undelivered, engine.live, engine.shards, audit)
         self.batches = BatchOperations(engine.batches, audit)
         self.privacy = PrivacyOperations(engine)

@@ -5,7 +5,7 @@ become the next.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -140,6 +140,10 @@ class VersionOperations:
         from arke.catalog.load import counts
 
         return counts(self._live.catalog)
+
+    def in_force(self, kind: Literal["segment", "destination"], number: int) -> bool:
+        """Whether the catalog in force has this one. What is told of others and of the past may be gone from it."""
+        return number in (self._live.external if kind == "segment" else self._live.destinations)
 
     async def head(self, version: int | None = None) -> VersionHead:
         """One catalog without what is in it; None: the one in force. Raises NotFound."""

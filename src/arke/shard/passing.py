@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
+
+At = TypeVar("At", float, str)
 
 PassedKind = Literal["event", "change", "message"]
 
 
-class Passed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event, a membership that changed, or a message whose delivery ended. `number` counts them in their shard.
+class Passage(msgspec.Struct, Generic[At], frozen=True, omit_defaults=True):
+    """An event, a membership that changed, or a message whose delivery ended.
 
-    All have `at`, epoch seconds. An event has `uuid`, `ids` (DPID:ID, those it declared), `signals`, the `traits`
+    All have `at`. An event has `uuid`, `ids` (DPID:ID, those it declared), `signals`, the `traits`
     it realised, and `region`; a change `uuid`, `segment`, `status` and `cause`, and the `reason` of the
     membership. A message has `destination`, its id as `message`, `cause` (realtime, batch, privacy), how many
     `users`, the `ids` of the first of them, `told` (alias to status) as the first was told, and how it ended:
@@ -20,8 +22,7 @@ class Passed(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     kind: PassedKind
-    at: float
-    number: int
+    at: At
     uuid: str = ""
     ids: list[str] = []
     signals: dict[str, list[str]] = {}
@@ -39,6 +40,12 @@ class Passed(msgspec.Struct, frozen=True, omit_defaults=True):
     acknowledged: bool = False
     attempts: int = 0
     ms: float | None = None
+
+
+class Passed(Passage[float], frozen=True, omit_defaults=True, kw_only=True):
+    """As a shard keeps it: `at` in epoch seconds; `number` counts them in their shard."""
+
+    number: int
 
 
 class Passing(msgspec.Struct, frozen=True):

@@ -71,7 +71,9 @@ class ShardStatus(msgspec.Struct, frozen=True):
     Of its `events`, `repeated` had counted before, and `late` were of people who had withdrawn since they were
     accepted: nothing was taken of them. `unasked` are keys that no rule asks for, with how many sampled
     events had each; `unrealised` traits that nobody has realised since their rule is as it is. `commits`: how long
-    the store took to commit a group.
+    the store took to commit a group. `lanes` has those of destinations that are off, too, if they did
+    anything. `counting` names this count alone: where it is another one, all of it was counted since; 0: nobody
+    knows.
     """
 
     ready: bool
@@ -91,6 +93,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     unasked: dict[str, int] = {}
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
+    counting: int = 0
     commits: Histogram = msgspec.field(default_factory=Histogram)
 
 
@@ -107,6 +110,7 @@ def counted_together(one: ShardStatus, other: ShardStatus) -> ShardStatus:
         NOTHING_COUNTED,
         events=one.events + other.events,
         repeated=one.repeated + other.repeated,
+        late=one.late + other.late,
         changes=one.changes + other.changes,
         groups=one.groups + other.groups,
         commits=one.commits + other.commits,

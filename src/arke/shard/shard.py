@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.channel import Wire
+    from arke.delivery.observer import DestinationFigures
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
     from arke.shard.passing import Passing
@@ -158,6 +160,7 @@ class Shard:
         self._recovered_until = 0
         self._prepared: dict[tuple[int, bytes], Ruling] = {}
         self._what_if = WhatIf(store, clock)
+        self._counting = secrets.randbits(48)
         self._queue: deque[_Waiting] = deque()
         self._appended = self._taken = self._recorded = 0
         self._queued = 0
@@ -744,7 +747,11 @@ class Shard:
         return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
     async def _status(self, *, latencies: int, fit: bool) -> ShardStatus:
-        lanes = []
+        lanes = [
+            _switched_off(number, self.observer.figures(number, latencies=latencies))
+            for number in self.observer.destinations
+            if number not in self.lanes
+        ]
         for destination_id, lane in sorted(self.lanes.items()):
             figures = self.observer.figures(destination_id, latencies=latencies)
             now = asyncio.get_running_loop().time()
@@ -778,6 +785,7 @@ class Shard:
             catalog_version=self.runner.ruling.version,
             backfilled=await self._backfilled(),
             lanes=lanes,
+            counting=self._counting,
             refused={
                 number: LastRefusal(one.at, one.answer, one.times)
                 for number, one in self._wire.refusals.newest(self.now).items()
@@ -787,13 +795,14 @@ class Shard:
     def counted(self) -> ShardStatus:
         """What it has counted since it started, and nothing that is stored: also once it has another owner."""
         lanes = [
-            LaneStatus(number, 0, 0, "closed", self.observer.figures(number, latencies=0))
-            for number in self.lanes
+            _switched_off(number, self.observer.figures(number, latencies=0))
+            for number in self.observer.destinations
         ]
         return msgspec.structs.replace(
             NOTHING_COUNTED,
             events=self._events,
             repeated=self._repeated,
+            late=self._late,
             changes=self._changes,
             groups=self._groups,
             commits=self._commits.copy(),
@@ -806,6 +815,11 @@ class Shard:
         if done is None:
             return 0.0 if await self.store.count_profiles() else 1.0
         return 1.0 if done[1] is None else done[1] / (1 << 62)
+
+
+def _switched_off(destination: int, figures: DestinationFigures) -> LaneStatus:
+    """What a lane that is no more has done."""
+    return LaneStatus(destination, 0, 0, "closed", figures)
 
 
 def _weight(commands: Sequence[Command]) -> int:

@@ -80,7 +80,7 @@ class Watch:
             Passed(
                 "message",
                 now,
-                self._next(),
+                number=self._next(),
                 ids=[f"{part.telling.dpid}:{part.telling.id[:TEXT_CHARS]}" for part in parts[:SHOWN]],
                 cause=message.kind,
                 destination=message.destination.id,
@@ -109,7 +109,7 @@ class Watch:
         return Passed(
             "event",
             now,
-            self._next(),
+            number=self._next(),
             uuid=event.uuid,
             ids=[f"{one.dpid}:{one.id[:TEXT_CHARS]}" for one in event.ids[:SHOWN]],
             signals={
@@ -124,7 +124,7 @@ class Watch:
         return Passed(
             "change",
             now,
-            self._next(),
+            number=self._next(),
             uuid=uuid,
             segment=change.segment,
             status=change.status,

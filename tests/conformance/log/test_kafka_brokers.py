@@ -13,6 +13,7 @@ from conformance.log.logs import KafkaLog, Kept, opened
 from conformance.log.places import KafkaPlace
 from conformance.log.test_log import sight
 from conformance.log.test_members import under_load
+from patience import eventually
 from servers.kafka import free_ports, kafka_cluster
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ def kafka(brokers: Cluster) -> KafkaPlace:
 async def _goes_on(scene: Scene) -> None:
     """More is acknowledged of every shard than was."""
     before = {shard: len(events) for shard, events in scene.load.acknowledged.items()}
-    async with asyncio.timeout(120):
-        while any(len(scene.load.acknowledged[shard]) < had + 20 for shard, had in before.items()):
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: all(len(scene.load.acknowledged[shard]) >= had + 20 for shard, had in before.items()),
+        "more to be acknowledged of every shard",
+    )
 
 
 async def _killed(brokers: Cluster, scene: Scene, node: int) -> None:

@@ -19,7 +19,7 @@ from arke.transport.postgres.refused import PostgresRefused
 from conformance.log.logs import SHARDS, Kept, opened
 from conformance.log.places import PostgresPlace
 from conformance.log.test_log import ONE_EACH, names, read, sight
-from patience import eventually
+from patience import PATIENCE_S, eventually
 from servers.postgres import KINDS, PostgresServer
 
 if TYPE_CHECKING:
@@ -196,6 +196,13 @@ async def test_a_server_killed_under_load_has_all_it_acknowledged_once(mortal: P
         assert set(found) <= load.acknowledged | load.failed
 
 
+@pytest.fixture
+def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None ends by itself, however slow the machine is."""
+    monkeypatch.setattr(leases, "LEASE_S", PATIENCE_S)
+
+
+@pytest.mark.usefixtures("lasting_leases")
 async def test_leases_are_shared_out_evenly_and_given_back(postgres: PostgresPlace) -> None:
     log = await postgres.fresh()
     owners = [Owner() for _ in range(5)]
@@ -237,10 +244,12 @@ async def test_who_cannot_renew_loses_all_and_gets_it_anew(
     assert assignment.proved_at(0) is None
     await asyncio.to_thread(mortal.start)
     await eventually(lambda: len(owner.shards) == SHARDS, "all shards again")
-    assert owner.told == ["assigned", "lost", "assigned"]
+    assert owner.told[::2] == ["assigned"] * (len(owner.told) // 2 + 1), "each time anew"
+    assert owner.told[1::2] == ["lost"] * (len(owner.told) // 2), "once, or more often on a slow machine"
     await assignment.stop()
 
 
+@pytest.mark.usefixtures("lasting_leases")
 async def test_an_owner_that_does_not_finish_loses_what_was_revoked(
     postgres: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

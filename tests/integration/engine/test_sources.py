@@ -173,8 +173,11 @@ class Stage:
         await self.engine.events.ingest([IncomingEvent(uuid=uuid, ids=declared)])
 
     def reader(self, topic: TopicInMemory, fuse: Fuse | None = None) -> PartitionReader:
+        return PartitionReader(KEY, self.reading(topic, fuse))
+
+    def reading(self, topic: TopicInMemory, fuse: Fuse | None = None) -> Reading:
         fuse = fuse or Fuse()
-        reading = Reading(
+        return Reading(
             topic=topic,
             store=Fused(self.engine.directory.sources, fuse, "take", "holds", "advance", "release"),
             ingest=Fused(self.engine.events, fuse, "ingest"),
@@ -183,7 +186,6 @@ class Stage:
             turns=asyncio.Semaphore(2),
             reader="here",
         )
-        return PartitionReader(KEY, reading)
 
     async def read_all(self, topic: TopicInMemory, fuse: Fuse | None = None) -> PartitionReader:
         """Read to the end and stop. Raises Killed where the fuse burns."""
@@ -195,6 +197,7 @@ class Stage:
         at_the_end.cancel()
         reader.finish()
         await running
+        await reader.leave()
         return reader
 
     async def read_some(self, topic: TopicInMemory) -> None:
@@ -204,7 +207,7 @@ class Stage:
 
         async def last(*args: Any) -> None:
             await take(*args)
-            reader._finishing = True
+            reader.finish()
 
         reader._take = last  # type: ignore[method-assign, assignment]
         await reader.run()

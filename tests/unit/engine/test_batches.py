@@ -11,10 +11,12 @@ import pytest
 from arke.clock import SeededEntropy
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.catalog import BatchSchedule, Catalog, Destination
+from arke.engine.audit import Audit
 from arke.engine.batches import Batches
 from arke.engine.identity import Identity
 from arke.engine.shards import Shards
 from arke.errors import BatchRunning, InvalidInput, ShardDown
+from arke.operations.jobs import BatchOperations
 from arke.shard.protocol import AskBatches, Question, RunBatch
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
@@ -445,3 +447,22 @@ def test_a_new_destination_has_nothing_to_catch_up() -> None:
         await world.until(1)
 
     assert at_once(play(story).directory.runs.newest(7, 10)) == []
+
+
+def test_a_page_begins_with_those_that_run() -> None:
+    async def story(world: World) -> None:
+        await world.apply(*(msgspec.structs.replace(acme(), id=number) for number in range(1, 6)))
+        await world.batches.start(4, "command")
+        operations = BatchOperations(world.batches, Audit(world.directory.audit, world.clock))
+
+        async def page(cursor: str | None, *, running_first: bool) -> tuple[list[int], str | None]:
+            found = await operations.page(None, cursor, 3, running_first=running_first)
+            return [one.destination for one in found.items], found.next
+
+        assert await page(None, running_first=True) == ([4, 1, 2], "2")
+        assert await page("2", running_first=True) == ([3, 5], None)
+        assert await page(None, running_first=False) == ([1, 2, 3], "3")
+        (own,) = (await operations.page("4", None, 3)).items
+        assert (own.destination, own.running, len(own.runs)) == (4, True, 1)
+
+    play(story, FakeShard(HOUR_S))

@@ -13,7 +13,7 @@ from arke.delivery.observer import DestinationFigures
 from arke.domain.time import DAY_S
 from arke.engine.history.block import MINUTES, Block, key_of
 from arke.engine.history.columns import COLUMNS, EVERYTHING, KINDS, PLACES, Row, Subject
-from arke.engine.history.counting import Counting, Rows, rows_of
+from arke.engine.history.counting import Counted, Counting, rows_of
 from arke.engine.history.reading import SERIES, HistoryReader, default_step_s
 from arke.engine.history.recorder import AGED_EVERY_S, Recorder
 from arke.engine.history.ring import KEPT_S, MINUTES_KEPT_S, Ring
@@ -251,21 +251,44 @@ def test_a_destination_that_is_new_counts_from_its_first_message() -> None:
     on_a_machine(story)
 
 
+USERS, OWED = PLACES["destination"]["users"], PLACES["destination"]["owed"]
+EVENTS = PLACES["all"]["events"]
+
+
+def counted(events: int, users: int | None, owed: int = 0, counting: int = 1) -> Counted:
+    """What a shard says."""
+    lanes = [] if users is None else [LaneStatus(423, owed, 0, "closed", DestinationFigures(users=users))]
+    return Counted(rows_of(msgspec.structs.replace(NOTHING_COUNTED, events=events, lanes=lanes)), counting)
+
+
 def test_a_destination_that_is_on_again_counts_from_where_it_was() -> None:
-    """What it was told before it was switched off is no news."""
+    """What it was told before it was switched off is no news, for one who leads only since then neither."""
+    for before in ([counted(100, 1_000, owed=7), counted(200, 1_000)], [counted(200, 1_000)]):
+        counting = Counting()
+        for one in before:
+            counting.since({0: one})
+        off = counting.since({0: counted(250, 1_000)})
+        assert (off[ACME][USERS], off[ACME][OWED]) == (0, 0), "it stands nowhere while it is off"
+        again = counting.since({0: counted(300, 1_005, owed=7)})
+        assert (again[ACME][USERS], again[ACME][OWED]) == (5, 7)
 
-    def told(events: int, users: int | None) -> Rows:
-        lanes = [] if users is None else [LaneStatus(423, 7, 0, "closed", DestinationFigures(users=users))]
-        return rows_of(msgspec.structs.replace(NOTHING_COUNTED, events=events, lanes=lanes))
 
-    counting, place = Counting(), PLACES["destination"]
-    counting.since({0: told(100, 1_000)})
-    assert ACME not in counting.since({0: told(200, None)})
-    assert counting.since({})[ACME][place["owed"]] == 0, "it stands nowhere while it is off"
-    again = counting.since({0: told(300, 1_005)})
-    assert (again[ACME][place["users"]], again[ACME][place["owed"]]) == (5, 7)
-    counting.since({0: told(400, None)})
-    assert counting.since({0: told(1, 3)})[ACME][place["users"]] == 3, "the shard has begun anew"
+def test_a_shard_that_begins_anew_is_known_by_its_count_and_not_by_how_much_it_is() -> None:
+    """Within a minute it may have counted more than the one before: that is all news. Later it goes on."""
+    counting = Counting()
+    counting.since({0: counted(100, 1_000)})
+    anew = counting.since({0: counted(130, None, counting=2)})
+    assert anew[EVERYTHING][EVENTS] == 130
+    assert ACME not in anew
+    on = counting.since({0: counted(140, 3, counting=2)})
+    assert (on[EVERYTHING][EVENTS], on[ACME][USERS]) == (10, 3)
+
+
+def test_what_names_no_count_has_begun_anew_where_it_went_down() -> None:
+    counting = Counting()
+    counting.since({"intake": counted(100, 1_000, counting=0)})
+    anew = counting.since({"intake": counted(130, 3, counting=0)})
+    assert (anew[EVERYTHING][EVENTS], anew[ACME][USERS]) == (130, 3)
 
 
 def test_minutes_that_could_not_be_written_come_later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from arke.api.endpoint import NO_BODY, Asked, Endpoint, Listing
-from arke.api.parameters import OneBatch, OneDestination, PagedWide, Resync
+from arke.api.endpoint import NO_BODY, Endpoint, Listing
+from arke.api.parameters import OneBatch, OneDestination, Resync, SearchedBatches
 from arke.errors import BatchRunning, NotFound
 from arke.operations.jobs import DestinationBatches, RunFacts
-from arke.operations.paging import page_of
-
-if TYPE_CHECKING:
-    from arke.operations.paging import Page
-    from arke.operations.subjects import Operations
-
-
-async def _batches(on: Operations, asked: Asked[PagedWide, None]) -> Page[DestinationBatches]:
-    found = await on.batches.every()
-    return page_of(found, lambda one: str(one.destination), asked.given.cursor, asked.given.limit)
-
 
 LIST_BATCHES: Final = Listing(
     method="GET",
     path="/v1/batches",
     scope="read",
     summary="Which batches ran, run and are due.",
-    parameters=PagedWide,
+    parameters=SearchedBatches,
     body=NO_BODY,
     answer=DestinationBatches,
-    run=_batches,
+    run=lambda on, asked: on.batches.page(asked.given.search, asked.given.cursor, asked.given.limit),
 )
 
 

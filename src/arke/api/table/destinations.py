@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arke.api.endpoint import NO_BODY, Endpoint, JsonBody, Listing
-from arke.api.parameters import DestinationInPath, DestinationMappings, Paged
+from arke.api.parameters import DestinationInPath, DestinationMappings, SearchedDestinations
 from arke.api.table.catalog import MAX_CATALOG_BYTES
 from arke.errors import CatalogError, NotFound
 from arke.operations.destinations import DestinationDetail, DestinationEntry
@@ -19,10 +19,10 @@ LIST_DESTINATIONS: Final = Listing(
     path="/v1/destinations",
     scope="read",
     summary="The destinations in force, by id, with their figures.",
-    parameters=Paged,
+    parameters=SearchedDestinations,
     body=NO_BODY,
     answer=DestinationEntry,
-    run=lambda on, asked: on.destinations.page(asked.given.cursor, asked.given.limit),
+    run=lambda on, asked: on.destinations.page(asked.given.search, asked.given.cursor, asked.given.limit),
 )
 
 

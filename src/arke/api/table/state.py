@@ -8,7 +8,7 @@ import msgspec
 
 from arke import __version__
 from arke.api.endpoint import NO_BODY, Asked, Endpoint, Nothing
-from arke.operations.attention import Notice, notices
+from arke.operations.attention import Notice
 from arke.operations.installation import Installation, ShardFacts
 from arke.operations.settings import OptionShown
 from arke.operations.status import Status
@@ -57,7 +57,7 @@ STATUS: Final = Endpoint(
 
 
 async def _attention(operations: Operations, _: Asked[Nothing, None]) -> list[Notice]:
-    return notices(await operations.status.read())
+    return await operations.attention.notices(await operations.status.read())
 
 
 ATTENTION: Final = Endpoint(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from arke.console.page import Action, Ask, Done, Flash, Page
+from arke.console.page import Action, Ask, Done, Flash, Page, address
 from arke.console.pages.states import State, run_state
 from arke.operations.jobs import DestinationBatches, RunFacts
 
-if TYPE_CHECKING:
-    from arke.api.endpoint import Nothing
-
+ROWS: Final = 25
+"""Destinations of a page."""
 SHOWN: Final = 3
 """Runs of a destination; its own page has more."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """Which of them: those whose name or id has the text, from a cursor on."""
+
+    search: str | None = None
+    cursor: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -33,9 +39,12 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Batches(msgspec.Struct, frozen=True):
-    """What the page shows: those that run first, then by when the next is due."""
+    """A page of destinations: those first of which a batch runs, then by id."""
 
+    search: str
     rows: list[Row]
+    beginning: str
+    more: str
 
 
 class Which(msgspec.Struct, frozen=True):
@@ -44,10 +53,15 @@ class Which(msgspec.Struct, frozen=True):
     destination: int
 
 
-async def batches(ask: Ask[Nothing]) -> Batches:
-    rows = [row_of(one, SHOWN) for one in await ask.on.batches.every()]
-    never = 2**62
-    return Batches(sorted(rows, key=lambda row: (not row.batches.running, row.batches.next_due or never)))
+async def batches(ask: Ask[Listed]) -> Batches:
+    search, cursor = (ask.given.search or "").strip(), ask.given.cursor
+    found = await ask.on.batches.page(search, cursor, ROWS, running_first=True)
+    return Batches(
+        search=search,
+        rows=[row_of(one, SHOWN) for one in found.items],
+        beginning=address("/batches", {"search": search}) if cursor is not None else "",
+        more=address("/batches", {"search": search, "cursor": found.next}) if found.next is not None else "",
+    )
 
 
 def row_of(one: DestinationBatches, shown: int) -> Row:
@@ -64,12 +78,12 @@ def schedule_of(one: DestinationBatches) -> str:
     return f"{often} at {one.at} {one.timezone}"
 
 
-async def run_now(ask: Ask[Nothing], which: Which) -> Done:
+async def run_now(ask: Ask[Listed], which: Which) -> Done:
     run = await ask.on.batches.run(which.destination, actor=ask.actor)
     return Done("/batches", Flash(f"Batch {run.number} of destination {run.destination} has begun."))
 
 
-async def resync(ask: Ask[Nothing], which: Which) -> Done:
+async def resync(ask: Ask[Listed], which: Which) -> Done:
     run = await ask.on.batches.resync(which.destination, actor=ask.actor)
     text = f"Resync {run.number} of destination {run.destination} has begun: it is told everything anew."
     return Done("/batches", Flash(text))
@@ -81,6 +95,7 @@ PAGE: Final = Page(
     scope="read",
     template="batches.html",
     context=batches,
+    parameters=Listed,
     group="Delivery",
     actions=(
         Action(name="run", label="Run now", scope="operate", form=Which, run=run_now),

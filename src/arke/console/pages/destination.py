@@ -66,7 +66,7 @@ async def destination(ask: Ask[One]) -> DestinationView:
     refusals = None
     if ask.session.allows("operate"):
         refusals = await ask.on.undelivered.refusals(number, actor=ask.actor)
-    own = next((one for one in await ask.on.batches.every() if one.destination == number), None)
+    own = await ask.on.batches.of(number)
     href = f"{ROOT}/destinations/{number}"
     funnel = await ask.on.funnels.of(number)
     success = {str(code) for code in detail.configuration.get("success", (200,))}

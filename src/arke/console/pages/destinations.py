@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from arke.console.page import Ask, Page
+from arke.console.page import Ask, Page, address
 from arke.console.pages.states import State, destination_state
 from arke.operations.destinations import DestinationEntry
-from arke.operations.paging import MOST
+from arke.operations.paging import MOST, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+PATH: Final = "/destinations"
+ROWS: Final = 50
+"""Destinations of a page."""
+STATE: Final = "state"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -22,10 +28,14 @@ class Row(msgspec.Struct, frozen=True):
     state: State
 
 
-class Sorting(msgspec.Struct, frozen=True):
-    """By what; one that is not known is taken for `state`."""
+class Listed(msgspec.Struct, frozen=True):
+    """Which of them: those whose name or id has the text, from a cursor on. What is no column to sort by is taken
+    for the state.
+    """
 
-    sort: str = "state"
+    search: str | None = None
+    sort: str = STATE
+    cursor: str | None = None
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -41,11 +51,16 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Destinations(msgspec.Struct, frozen=True):
-    """What the page shows."""
+    """A page of `total` destinations. `sorts`: addresses by the key of their column."""
 
+    search: str
     rows: list[Row]
+    total: int
     columns: tuple[Column, ...]
     sort: str
+    sorts: dict[str, str]
+    beginning: str
+    more: str
 
 
 COLUMNS: Final = (
@@ -72,23 +87,41 @@ _KEYS: Final[dict[str, Callable[[Row], Any]]] = {
 }
 
 
-async def destinations(ask: Ask[Sorting]) -> Destinations:
-    sort = ask.given.sort if ask.given.sort in _KEYS else "state"
+async def destinations(ask: Ask[Listed]) -> Destinations:
+    search, cursor = (ask.given.search or "").strip(), ask.given.cursor
+    sort = ask.given.sort if ask.given.sort in _KEYS else STATE
+    rows = sorted(await _all(ask, search), key=_KEYS[sort])
+    page = page_of(rows, lambda row: str(row.entry.id), cursor, ROWS)
+    kept = {"search": search, "sort": sort if sort != STATE else None}
+    return Destinations(
+        search=search,
+        rows=page.items,
+        total=len(rows),
+        columns=COLUMNS,
+        sort=sort,
+        sorts={one.key: address(PATH, {**kept, "sort": one.key}) for one in COLUMNS},
+        beginning=address(PATH, kept) if cursor is not None else "",
+        more=address(PATH, {**kept, "cursor": page.next}) if page.next is not None else "",
+    )
+
+
+async def _all(ask: Ask[Listed], search: str) -> list[Row]:
+    """Sorted by figures that change, the list has to be there whole before it has pages."""
     rows, cursor = [], None
     while True:
-        page = await ask.on.destinations.page(cursor, MOST)
+        page = await ask.on.destinations.page(search, cursor, MOST)
         rows += [Row(one, destination_state(one.figures, enabled=one.enabled)) for one in page.items]
         cursor = page.next
         if cursor is None:
-            return Destinations(sorted(rows, key=_KEYS[sort]), COLUMNS, sort)
+            return rows
 
 
 PAGE: Final = Page(
-    path="/destinations",
+    path=PATH,
     title="Destinations",
     scope="read",
     template="destinations.html",
     context=destinations,
-    parameters=Sorting,
+    parameters=Listed,
     group="Delivery",
 )

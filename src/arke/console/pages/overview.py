@@ -12,7 +12,7 @@ from arke.console.pages import plots
 from arke.console.pages.plots import Plot, SpanLink
 from arke.console.pages.states import State, destination_state
 from arke.console.wording import short
-from arke.operations.attention import Notice, notices
+from arke.operations.attention import Notice
 from arke.operations.status import DestinationStatus, Status
 
 SUBJECTS: Final = {
@@ -69,10 +69,11 @@ class Overview(msgspec.Struct, frozen=True):
 
 async def overview(ask: Ask[Span]) -> Overview:
     status = await ask.on.status.read()
+    found = await ask.on.attention.notices(status)
     rows = sorted(status.destinations, key=lambda row: (row.circuit == "closed", -row.owed, -row.users))
     return Overview(
         status=status,
-        attention=[Attention(one, page_of(one)) for one in notices(status)],
+        attention=[Attention(one, page_of(one)) for one in found],
         destinations=[Line(row, destination_state(row)) for row in rows[:BUSIEST]],
         more=max(0, len(rows) - BUSIEST),
         messages=sum(row.messages for row in rows),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
 
-from arke.console.page import ROOT, Ask, Page
+from arke.console.page import Ask, Page, address
 from arke.operations.segments import SegmentEntry
 from arke.operations.status import Status
 
@@ -57,7 +56,6 @@ async def segments(ask: Ask[Which]) -> Segments:
     numbers = [one.id for one in found.items]
     sizes = await ask.on.sizes.of(numbers)
     before = await asyncio.gather(*(size_of_yesterday(ask.on.history, one, ask.now) for one in numbers))
-    kept = {"search": search} if search else {}
     return Segments(
         status=await ask.on.status.read(),
         search=search,
@@ -67,8 +65,8 @@ async def segments(ask: Ask[Which]) -> Segments:
         ],
         counted=sizes.counted,
         away=len(sizes.away),
-        beginning=_address(kept) if ask.given.cursor is not None else "",
-        more=_address({**kept, "cursor": found.next}) if found.next is not None else "",
+        beginning=address("/segments", {"search": search}) if ask.given.cursor is not None else "",
+        more=address("/segments", {"search": search, "cursor": found.next}) if found.next is not None else "",
     )
 
 
@@ -83,10 +81,6 @@ async def size_of_yesterday(history: HistoryOperations, segment: int, now: float
 
 def _newest(values: Sequence[float | None]) -> int | None:
     return next((int(value) for value in reversed(values) if value is not None), None)
-
-
-def _address(query: dict[str, str]) -> str:
-    return f"{ROOT}/segments" + (f"?{urlencode(query)}" if query else "")
 
 
 PAGE: Final = Page(

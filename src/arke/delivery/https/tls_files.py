@@ -133,6 +133,11 @@ def _certificates(raw: bytes) -> list[Certificate]:
     return x509.load_pem_x509_certificates(raw)
 
 
+def read_certificates(path: str) -> list[Certificate]:
+    """Those in a file, in their order; none where it has none. Raises OSError, ValueError where one is broken."""
+    return _certificates(_read(path))
+
+
 def _ends(certificate: Certificate) -> float:
     return certificate.not_valid_after_utc.timestamp()
 

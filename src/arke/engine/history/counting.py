@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from arke.engine.history.columns import COLUMNS, EVERYTHING, PLACES, Row, Subject
 
@@ -46,43 +46,48 @@ def refused_row(refused: int) -> Rows:
     return {EVERYTHING: tuple(row)}
 
 
+class Counted(NamedTuple):
+    """What a source has counted. `counting` names the count, which another one follows when the source begins anew;
+    0 where that is not known.
+    """
+
+    rows: Rows
+    counting: int = 0
+
+
 class Counting:
     """Remembers what each source (a shard, an intake) had counted, and how it stood."""
 
     def __init__(self) -> None:
-        self._last: dict[Hashable, Rows] = {}
+        self._last: dict[Hashable, Counted] = {}
 
-    def since(self, sources: Mapping[Hashable, Rows]) -> Rows:
+    def since(self, sources: Mapping[Hashable, Counted]) -> Rows:
         """What was counted since the last time, of all sources together, and how they stand now.
 
-        One that was not seen before may have counted for days: nothing of that is new. One that has counted less
-        than before has begun anew. One that does not answer stands as it did. What is not there for a while, as a
-        destination that is switched off, goes on counting where it was.
+        One that was not seen before may have counted for days: nothing of that is new. One that has another count,
+        or has counted less than before, has begun anew: all of that is new. One that does not answer stands as it
+        did. A source says what it has counted of every destination, also of one that is off.
         """
         total: dict[Subject, list[int]] = defaultdict(list)
-        known: dict[Hashable, Rows] = {}
-        for source, rows in sources.items():
-            last = self._last.get(source)
-            if last is None:
-                last = rows
-            elif any(_went_down(subject, row, last.get(subject)) for subject, row in rows.items()):
-                last = {}
+        for source, now in sources.items():
+            last = self._last.get(source, now)
+            before = {} if _began_anew(now, last) else last.rows
             _add(
                 total,
-                ((subject, _difference(subject, row, last.get(subject))) for subject, row in rows.items()),
+                (
+                    (subject, _difference(subject, row, before.get(subject)))
+                    for subject, row in now.rows.items()
+                ),
             )
-            away = last.keys() - rows.keys()
-            known[source] = {**{subject: _counts_of(subject, last[subject]) for subject in away}, **rows}
-        silent = self._last.keys() - sources.keys()
-        for source in silent:
-            rows = self._last[source]
+        for source in self._last.keys() - sources.keys():
+            rows = self._last[source].rows
             _add(total, ((subject, _difference(subject, row, row)) for subject, row in rows.items()))
-        self._last.update(known)
+        self._last.update(sources)
         return {subject: tuple(row) for subject, row in total.items()}
 
     def keep_of(self, sources: Collection[Hashable]) -> None:
         """All others are gone for good."""
-        self._last = {source: rows for source, rows in self._last.items() if source in sources}
+        self._last = {source: last for source, last in self._last.items() if source in sources}
 
 
 def _add(total: dict[Subject, list[int]], rows: Iterable[tuple[Subject, Row]]) -> None:
@@ -91,19 +96,18 @@ def _add(total: dict[Subject, list[int]], rows: Iterable[tuple[Subject, Row]]) -
         total[subject] = [one + other for one, other in zip(there, row, strict=True)] if there else [*row]
 
 
+def _began_anew(now: Counted, last: Counted) -> bool:
+    """Its rows do not tell it where it has counted more than before since."""
+    return now.counting != last.counting or any(
+        _went_down(subject, row, last.rows.get(subject)) for subject, row in now.rows.items()
+    )
+
+
 def _went_down(subject: Subject, row: Row, last: Row | None) -> bool:
     return last is not None and any(
         now < before
         for column, now, before in zip(COLUMNS[subject.kind], row, last, strict=True)
         if column.merge == "sum"
-    )
-
-
-def _counts_of(subject: Subject, row: Row) -> Row:
-    """A row without its levels."""
-    return tuple(
-        value if column.merge == "sum" else 0
-        for column, value in zip(COLUMNS[subject.kind], row, strict=True)
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from arke.background import Background
 from arke.engine.history.columns import EVERYTHING, Subject
-from arke.engine.history.counting import Counting, Rows, refused_row, rows_of
+from arke.engine.history.counting import Counted, Counting, Rows, refused_row, rows_of
 from arke.engine.history.ring import Ring
 from arke.errors import ArkeError, Unavailable
 from arke.log import get_logger
@@ -106,16 +106,16 @@ class Recorder:
 
     async def _counted(self) -> Rows | None:
         """None where nobody answers."""
-        sources: dict[Hashable, Rows] = {}
+        sources: dict[Hashable, Counted] = {}
         sizes: Rows = {}
         with suppress(ArkeError, TimeoutError):
             async with asyncio.timeout(ANSWERED_WITHIN_S):
                 answers = await self._shards.ask_each(AskStatus())
                 for number, answer in enumerate(answers):
                     if not isinstance(answer, ArkeError):
-                        sources[number] = rows_of(answer)
+                        sources[number] = Counted(rows_of(answer), answer.counting)
                 intakes = await self.refused()
-                sources.update((name, refused_row(refused)) for name, refused in intakes.items())
+                sources.update((name, Counted(refused_row(refused))) for name, refused in intakes.items())
                 self._counting.keep_of({*range(len(self._shards)), *intakes})
                 sizes = await self._sizes()
         if not any(isinstance(source, int) for source in sources):

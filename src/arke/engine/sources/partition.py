@@ -8,7 +8,7 @@ the next one does again, under the same decisions and the same event ids, and th
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from arke.engine.sources.batch import Found
     from arke.engine.sources.ports import Bounds, DecidedIngest, MessageStream, Topic
     from arke.intake.topic_messages import Format, TopicMessage
-    from arke.storage.ports.sources import PartitionKey, SourceStore
+    from arke.storage.ports.sources import PartitionKey, SourceStore, Taken
 
 BATCH_EVENTS: Final = 500
 """Events that are appended together; their messages are noted together."""
@@ -57,6 +57,10 @@ class Lost(Exception):
     """The partition has another reader."""
 
 
+class _Finishing(Exception):
+    """There is nothing to begin with any more."""
+
+
 class Reading(NamedTuple):
     """What the partitions of a source share. `reader` is the node's name; a partition that was never read begins at
     its end if `latest`; `turns` bounds how many batches of this node are under way.
@@ -73,7 +77,9 @@ class Reading(NamedTuple):
 
 
 class PartitionReader:
-    """Reads from `run` until `finish`, or until another reader has the partition."""
+    """Reads from `run` until `finish`, or until another reader has the partition; `leave` follows, however `run`
+    has ended.
+    """
 
     def __init__(self, key: PartitionKey, reading: Reading) -> None:
         self.key = key
@@ -82,13 +88,15 @@ class PartitionReader:
         """Why nothing moves on, while nothing does."""
         self._with = reading
         self._epoch = 0
+        self._taking: asyncio.Future[Taken] | None = None
+        """Goes on where whoever waits for it is cancelled: the store may give us the partition all the same."""
         self._proved_at = float("-inf")
         self._claim = Claim()
         self._refused: list[RefusedEvent] = []
         """The newest that are not noted yet."""
         self._say_refused = Throttled(log, "source_refused", reading.clock)
         self._stream: MessageStream | None = None
-        self._finishing = False
+        self._finish = asyncio.Event()
 
     @property
     def lag(self) -> int:
@@ -97,38 +105,52 @@ class PartitionReader:
         return max(0, end - (self.progress.next or 0))
 
     async def run(self) -> None:
-        """Take the partition, and read it. Raises Lost."""
-        await self._take_over()
-        while not self._finishing:
-            self._stream = self._with.topic.open(self.key.number, self.progress.next or 0)
-            try:
-                await self._read(self._stream)
-            except LogGap as gap:
-                self.problem = str(gap)
-                await self._go_on_from(await self._bounds())
-                self.problem = ""
-            except Unavailable as error:
-                self.problem = str(error)
-                await asyncio.sleep(PAUSE.first_s)
-        await self._release()
+        """Take the partition, and read it. In the end all that was taken is noted, so that the next reader does
+        nothing again. Raises Lost.
+        """
+        with suppress(_Finishing):
+            await self._take_over()
+            while not self.finishing:
+                await self._read_on()
+        if self._stream is not None:
+            await self._kept()
+
+    async def _read_on(self) -> None:
+        self._stream = self._with.topic.open(self.key.number, self.progress.next or 0)
+        try:
+            await self._read(self._stream)
+        except LogGap as gap:
+            self.problem = str(gap)
+            await self._go_on_from(await self._bounds())
+            self.problem = ""
+        except Unavailable as error:
+            self.problem = str(error)
+            await asyncio.sleep(PAUSE.first_s)
 
     @property
     def finishing(self) -> bool:
-        return self._finishing
+        return self._finish.is_set()
 
     def finish(self) -> None:
         """Let `run` end with the batch that is under way."""
-        self._finishing = True
+        self._finish.set()
         if self._stream is not None:
             self._stream.close()
+
+    async def leave(self) -> None:
+        """Nobody reads the partition any more, where it was ours; as long as it takes."""
+        if self._taking is None:
+            return
+        (taken,) = await asyncio.gather(self._taking, return_exceptions=True)
+        if not isinstance(taken, BaseException):
+            epoch, store = taken.epoch, self._with.store
+            await retry(lambda: store.release(self.key, epoch), PAUSE, log=log, event="source_not_released")
 
     # --- where to begin ---------------------------------------------------------------------------------
 
     async def _take_over(self) -> None:
-        store, now = self._with.store, int(self._with.clock.now())
-        taken = await retry(
-            lambda: store.take(self.key, self._with.reader, now), PAUSE, log=log, event="source_not_taken"
-        )
+        now = int(self._with.clock.now())
+        taken = await retry(lambda: self._taken(now), PAUSE, log=log, event="source_not_taken")
         self._epoch, self.progress = taken.epoch, taken.progress
         if taken.claim and now - taken.claimed_at < CLAIMS_KEPT_S:
             self._claim = Claim(taken.claim, taken.claimed_at)
@@ -137,9 +159,25 @@ class PartitionReader:
         await self._go_on_from(await self._bounds())
         log.info("source_taken", **self._named(), offset=self.progress.next, under_way=len(self._claim))
 
+    async def _taken(self, now: int) -> Taken:
+        if self.finishing:
+            raise _Finishing
+        self._taking = asyncio.ensure_future(self._with.store.take(self.key, self._with.reader, now))
+        return await asyncio.shield(self._taking)
+
     async def _bounds(self) -> Bounds:
+        """Raises _Finishing: brokers may be away for long, and whoever asks them may wait for us to finish."""
         before = self.problem
-        found = await retry(self._ask_bounds, PAUSE, log=log, event="source_away")
+        asking = asyncio.ensure_future(retry(self._ask_bounds, PAUSE, log=log, event="source_away"))
+        finishing = asyncio.ensure_future(self._finish.wait())
+        try:
+            await asyncio.wait({asking, finishing}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise _Finishing
+            found = asking.result()
+        finally:
+            asking.cancel()
+            finishing.cancel()
         self.problem = before
         return found
 
@@ -188,7 +226,7 @@ class PartitionReader:
                 await batch.add(message, self._event_of)
                 if batch.size < BATCH_EVENTS and message is not messages[-1]:
                     continue
-                if self._finishing:
+                if self.finishing:
                     return
                 await self._take(batch, stream)
                 batch = Batch()
@@ -234,7 +272,7 @@ class PartitionReader:
         )
         self._claim.drop_before(batch.next)
         self.problem = ""
-        if self._finishing or not stream.waiting:
+        if self.finishing or not stream.waiting:
             await self._kept()
 
     async def _stored(self, found: Sequence[Found]) -> list[tuple[Place, EventError | None]]:
@@ -317,12 +355,6 @@ class PartitionReader:
     async def _kept(self) -> None:
         """The same, as long as it takes."""
         await retry(self._keep, PAUSE, log=log, event="source_not_noted")
-
-    async def _release(self) -> None:
-        """All that was taken is noted, so that the next reader does nothing again."""
-        await self._kept()
-        with contextlib.suppress(Unavailable):
-            await self._with.store.release(self.key, self._epoch)
 
     def _named(self) -> dict[str, object]:
         return {"topic": self.key.topic, "partition": self.key.number}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from arke.engine.sources.source import Source
     from arke.storage.ports.sources import PartitionState, RefusedEvent, SourceStore
@@ -52,21 +52,23 @@ class Sources:
         self._store = store
         self._here = {(source.group, source.topic): source for source in here}
 
-    async def status(self) -> list[SourceStatus]:
-        """By group and topic. Raises StoreUnavailable."""
+    async def status(self, there: Container[str] | None = None) -> list[SourceStatus]:
+        """By group and topic. `there`: the nodes of a cluster that are heard of; a partition whose reader is none
+        of them nobody reads. Raises StoreUnavailable.
+        """
         found: dict[tuple[str, str], list[PartitionState]] = {name: [] for name in self._here}
         for state in await self._store.partitions():
-            found.setdefault((state.key.group, state.key.topic), []).append(state)
+            found.setdefault((state.key.group, state.key.topic), []).append(_as_read(state, there))
         return [self._status(*name, states) for name, states in sorted(found.items())]
 
-    async def own(self, reader: str, *, unread: bool) -> list[SourceStatus]:
-        """Of each only the partitions that this node reads, and those that no node does where it is to tell of
-        them: so the figures of all nodes add up. Raises StoreUnavailable.
+    async def own(self, reader: str, there: Container[str] | None = None) -> list[SourceStatus]:
+        """Of each only the partitions that this node reads, and those that none does that is `there`, where it is
+        to tell of them: so the figures of all nodes add up. Raises StoreUnavailable.
         """
-        told = (reader, "") if unread else (reader,)
+        told = (reader,) if there is None else (reader, "")
         return [
             _summed(one, [part for part in one.partitions if part.reader in told])
-            for one in await self.status()
+            for one in await self.status(there)
         ]
 
     def _status(self, group: str, topic: str, states: Sequence[PartitionState]) -> SourceStatus:
@@ -95,6 +97,13 @@ def _summed(known: SourceStatus, partitions: list[PartitionStatus]) -> SourceSta
         skipped=sum(one.skipped for one in partitions),
         partitions=partitions,
     )
+
+
+def _as_read(state: PartitionState, there: Container[str] | None) -> PartitionState:
+    """A node that was killed has not said that it reads no more."""
+    if there is None or state.reader in there:
+        return state
+    return msgspec.structs.replace(state, reader="")
 
 
 def _partition(state: PartitionState, here: Source | None) -> PartitionStatus:

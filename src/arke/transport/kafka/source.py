@@ -120,7 +120,10 @@ class SourceTopic(ConsumerThread):
                 self._call(_give, answer, found)
 
         self._asked.append(ask)
-        low, high = await asyncio.wait_for(answer, 2 * BOUNDS_S + TOPIC_S)
+        try:
+            low, high = await asyncio.wait_for(answer, 2 * BOUNDS_S + TOPIC_S)
+        except TimeoutError:  # its thread has other things to do, or has ended
+            raise StoreUnavailable(f"kafka: {self._topic}: nobody says where it begins and ends") from None
         return TopicBounds(low, high, topic_id)
 
     def _topic_id(self) -> str:

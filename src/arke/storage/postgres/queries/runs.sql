@@ -22,7 +22,15 @@ SELECT body FROM batch_run
 WHERE destination = %s AND number <= coalesce(%s::bigint, number) ORDER BY number DESC LIMIT %s
 
 -- name: newest_of_each
-SELECT DISTINCT ON (destination) body FROM batch_run ORDER BY destination, number DESC
+-- From one destination to the next: the runs before the newest, of years, are not read.
+WITH RECURSIVE each (destination) AS (
+  SELECT min(destination) FROM batch_run
+  UNION ALL
+  SELECT (SELECT min(destination) FROM batch_run WHERE destination > each.destination) FROM each
+  WHERE destination IS NOT NULL
+)
+SELECT (SELECT body FROM batch_run b WHERE b.destination = each.destination ORDER BY number DESC LIMIT 1)
+FROM each WHERE destination IS NOT NULL ORDER BY destination
 
 -- name: unfinished
 SELECT body FROM batch_run WHERE finished_at IS NULL ORDER BY destination, number

@@ -19,8 +19,15 @@ WHERE destination = ?1 AND number <= ?2 AND finished_at IS NOT NULL
 SELECT body FROM batch_run WHERE destination = ? AND number <= coalesce(?, number) ORDER BY number DESC LIMIT ?
 
 -- name: newest_of_each
-SELECT body FROM batch_run b
-WHERE number = (SELECT max(number) FROM batch_run WHERE destination = b.destination) ORDER BY destination
+-- From one destination to the next: the runs before the newest, of years, are not read.
+WITH RECURSIVE each (destination) AS (
+  SELECT min(destination) FROM batch_run
+  UNION ALL
+  SELECT (SELECT min(destination) FROM batch_run WHERE destination > each.destination) FROM each
+  WHERE destination IS NOT NULL
+)
+SELECT (SELECT body FROM batch_run b WHERE b.destination = each.destination ORDER BY number DESC LIMIT 1)
+FROM each WHERE destination IS NOT NULL
 
 -- name: unfinished
 SELECT body FROM batch_run WHERE finished_at IS NULL
