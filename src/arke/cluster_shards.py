@@ -160,5 +160,8 @@ class _SharedCommitter:
     async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.run(write, *args, **kwargs)
 
+    async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._committer.between(read, *args, **kwargs)
+
     def close(self) -> None:
         return
