@@ -5,6 +5,7 @@ Times come from jumps, many of them onto the exact second at which a window or a
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from model.oracle import DAY, Rule, World, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from model.oracle import Device
 
 START = 20_000 * DAY
 """A midnight in 2024."""
@@ -111,6 +114,15 @@ def moments(steps: Sequence[Step], *, gap_s: int = 0) -> list[int]:
             aim = times[max(0, len(times) - 1 - jump.back)] + jump.days * DAY + jump.seconds
         times.append(max(aim, times[-1] + gap_s))
     return times[1:]
+
+
+def as_they_are(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Copies that stay so. (What Python copies deeply by itself takes longer than the brute-force evaluator.)"""
+    copies = tuple(copy.copy(device) for device in devices)
+    for device in copies:
+        device.times = {trait: list(times) for trait, times in device.times.items()}
+        device.told = dict(device.told)
+    return copies
 
 
 def text(rule: Rule) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from bisect import bisect_right
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,18 @@ from hypothesis import strategies as st
 
 from arke.domain.catalog import BatchSchedule
 from model import histories
-from model.histories import COOKIES, PLAIN, START, STEPS, SUBSCRIBER, Edition, History, Step, moments
+from model.histories import (
+    COOKIES,
+    PLAIN,
+    START,
+    STEPS,
+    SUBSCRIBER,
+    Edition,
+    History,
+    Step,
+    as_they_are,
+    moments,
+)
 from model.oracle import Device, Rule, World
 from model.receivers import Key, day_of, keys_of
 from tour.command_stage import simulated
@@ -82,7 +92,7 @@ class Truth:
     def at(self, now: float) -> Moment:
         """Everybody brought up to `now`."""
         then = self._moments[bisect_right(self._times, now) - 1]
-        devices = copy.deepcopy(then.devices)
+        devices = as_they_are(then.devices)
         for device in devices:
             device.pass_time(then.edition.world, int(now))
         return then._replace(at=int(now), devices=devices)
@@ -122,7 +132,7 @@ def _lives(history: History) -> list[Moment]:
     devices = tuple(Device() for _ in DEVICES)
     ids: list[frozenset[str]] = [frozenset() for _ in DEVICES]
     number = 0
-    found = [Moment(START, 0, history.editions[0], copy.deepcopy(devices), tuple(ids))]
+    found = [Moment(START, 0, history.editions[0], as_they_are(devices), tuple(ids))]
     for at, step in zip(moments(history.steps, gap_s=1), history.steps, strict=True):
         world = history.editions[number].world
         for device in devices:
@@ -138,7 +148,7 @@ def _lives(history: History) -> list[Moment]:
             ids[step.device] |= set(step.ids)
             realised = set(step.told_traits) | (set(step.realised) - FILED)
             devices[step.device].see(world, at, at - step.late, realised, _told(step, world))
-        found.append(Moment(at, number, history.editions[number], copy.deepcopy(devices), tuple(ids)))
+        found.append(Moment(at, number, history.editions[number], as_they_are(devices), tuple(ids)))
     return found
 
 

@@ -7,7 +7,6 @@ in the requests it answered with a failure or not. At the end every device is se
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import deque
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from model.histories import (
     History,
     Jump,
     Step,
+    as_they_are,
     catalog,
     histories,
     moments,
@@ -65,7 +65,7 @@ class Moment(NamedTuple):
 
     def later(self, at: float) -> Moment:
         """The same when nothing but time has passed."""
-        devices = copy.deepcopy(self.devices)
+        devices = as_they_are(self.devices)
         for device in devices:
             device.pass_time(self.edition.world, int(at))
         return self._replace(at=int(at), devices=devices)
@@ -187,7 +187,7 @@ def lives(history: History, steps: tuple[Step, ...], times: list[int]) -> Iterat
     edition = history.editions[0]
     devices = tuple(Device() for _ in DEVICES)
     ids: list[frozenset[str]] = [frozenset() for _ in DEVICES]
-    yield Moment(START, edition, copy.deepcopy(devices), tuple(ids))
+    yield Moment(START, edition, as_they_are(devices), tuple(ids))
     for at, step in zip(times, steps, strict=True):
         for device in devices:
             device.pass_time(edition.world, at)
@@ -200,7 +200,7 @@ def lives(history: History, steps: tuple[Step, ...], times: list[int]) -> Iterat
             ids[step.device] |= set(step.ids)
             realised = {*step.told_traits, *step.realised}
             devices[step.device].see(edition.world, at, at - step.late, realised, _told(step, edition.world))
-        yield Moment(at, edition, copy.deepcopy(devices), tuple(ids))
+        yield Moment(at, edition, as_they_are(devices), tuple(ids))
 
 
 def simulate(folder: Path, history: History, steps: tuple[Step, ...], times: list[int]) -> list[Sent]:
