@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,9 +13,10 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from members import watching
+from process_state import process_restored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 LONG_FIRST: Final = (
     "cluster/",
@@ -30,6 +32,11 @@ LONG_FIRST: Final = (
     "attacks/",
 )
 """With several processes the last file to begin should be a short one."""
+
+# Images of containers often forbid Python to keep its bytecode. Each of the many hundred programs that tests start
+# would compile all of ours anew, which takes a third of all that it does to start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The colours of structlog's own default cost more than what many a simulated engine has to say.
 structlog.configure(
@@ -53,12 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-@pytest.fixture(autouse=True)
-def _umask_of_its_own() -> Iterator[None]:
-    """A command that is run within the tests closes what it makes to others, and would do so for all after it."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool | None, bool | None]:
+    """Around fixtures of modules too: a command that is run within the tests closes what it makes to others, and
+    logs its own way, and would do so for all after it.
+    """
+    with process_restored():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -98,7 +98,6 @@ def test_a_bad_line_is_named_with_its_place(
     """Exit code 2, and the script's name with the line number before what is wrong. In this process: a new one
     for each line takes longer than all else here.
     """
-    monkeypatch.setattr("arke.log.configure_logging", lambda _: None)
     stage.catalog(destination(10), traits=[trait(1)], segments=[segment(10, "1T")])
     good = {"at": "2026-05-01T00:00:00Z", "event": {"uuid": DEVICE}}
     stage.script.write_text(f"{json.dumps(good)}\n{line}\n")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from typing import Any
 
+import pytest
+import structlog
+
 from arke.clock import ManualClock
-from arke.log import QUIET_S, Throttled
+from arke.doors import refusals
+from arke.log import QUIET_S, LibraryLines, Throttled, configure_logging, log_level
+from process_state import logging_restored
 
 
 class Lines:
@@ -55,3 +61,19 @@ def test_a_line_is_one_write_also_without_buffers() -> None:
     with os.fdopen(read, "rb", buffering=0) as packets:
         assert [json.loads(packets.read(65_536))["number"] for _ in range(2)] == [0, 1]
         assert packets.read(65_536) == b""
+
+
+def test_a_test_that_runs_a_command_leaves_the_log_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else what a library says is told twice in a later test, or a logger writes to a stream that is closed."""
+    handlers, settings, level = [*logging.getLogger().handlers], structlog.get_config(), log_level()
+    with logging_restored():
+        for _ in range(2):
+            configure_logging(logging.ERROR)
+        added = [one for one in logging.getLogger().handlers if one not in handlers]
+        assert [type(one) for one in added] == [LibraryLines]
+        refusals.log.error("used meanwhile")
+        assert '"used meanwhile"' in capsys.readouterr().err
+    assert (logging.getLogger().handlers, structlog.get_config(), log_level()) == (handlers, settings, level)
+    with structlog.testing.capture_logs() as lines:
+        refusals.log.warning("used since")
+    assert [line["event"] for line in lines] == ["used since"]

@@ -7,7 +7,6 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import jinja2
 import msgspec
 from markupsafe import Markup, escape
 
@@ -16,6 +15,8 @@ from arke.domain.token import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import jinja2
 
 FOLDER: Final = "schema"
 _REF: Final = "#/components/schemas/"
@@ -104,6 +105,8 @@ def stylesheet() -> bytes:
 
 @cache
 def _templates() -> jinja2.Environment:
+    import jinja2  # with the first page: an engine starts without
+
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("arke.api", FOLDER),
         autoescape=True,

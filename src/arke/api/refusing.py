@@ -26,7 +26,7 @@ REASONS: Final = {
     401: "A token is missing, or of no use.",
     403: "The token lacks the scope.",
     404: "There is no such thing.",
-    408: "The body comes in too slowly.",
+    408: "The request comes in too slowly.",
     409: "Something else was done meanwhile.",
     412: "Another catalog is in force.",
     421: "The door does not answer to this name.",
@@ -37,11 +37,12 @@ REASONS: Final = {
 }
 DOOR_REFUSALS: Final = {
     400: ("bad_request", "bad_host", "bad_target"),
+    408: ("head_too_slow",),
     421: ("unknown_host",),
     429: ("too_many_waiting", "too_many_connections", "too_many_requests"),
     431: ("head_too_large",),
     500: ("internal",),
-    503: ("overloaded",),
+    503: ("overloaded", "stopping"),
 }
 """See docs/reference/errors.md, "What a door refuses"."""
 OF_BODIES: Final = {408: ("body_too_slow",)}
@@ -61,5 +62,6 @@ def refused_by(route: AnyEndpoint) -> dict[int, set[str]]:
     for kind in kinds:
         found.setdefault(kind.status, set()).add(kind.code)
     if route.body is not NO_BODY:
-        found |= {status: set(codes) for status, codes in OF_BODIES.items()}
+        for status, codes in OF_BODIES.items():
+            found.setdefault(status, set()).update(codes)
     return found

@@ -9,6 +9,7 @@ the sender knows of every event that was accepted whether it was told.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 from pathlib import Path
@@ -25,8 +26,6 @@ BODY_EVENTS = 100
 FLOOD_CONNECTIONS = 8
 PUSH_CONNECTIONS = 1_000
 """At once: an engine takes 1,024 of one address, and senders have pools."""
-FRESH_TRIES = 2
-"""New connections that may be closed unread, to make room, before one that is counts as a failure."""
 RETRY_S = 0.05
 LOOK_S = 0.2
 TOLD_WITHIN_S = 300.0
@@ -83,6 +82,10 @@ class _Body(msgspec.Struct, frozen=True):
 
 class _Receipt(msgspec.Struct, frozen=True):
     accepted: int = 0
+
+
+class _Unanswered(ConnectionError):
+    """The connection was closed before any byte of an answer."""
 
 
 class _Sender:
@@ -174,26 +177,23 @@ class _Sender:
         return status == 200
 
     async def _exchange(self, body: bytes) -> tuple[int, _Receipt]:
-        fresh = 0
-        while fresh < FRESH_TRIES:
-            fresh += not self._free
-            try:
-                return await self._ask(*(self._free.pop() if self._free else await self._opened()), body)
-            except (ConnectionError, asyncio.IncompleteReadError) as error:
-                if getattr(error, "partial", b""):
-                    raise
-                # It was closed before anything was read: for being idle, or to make room; a new one may be, too.
-        return await self._ask(*await self._opened(), body)
-
-    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+        while self._free:
+            with contextlib.suppress(_Unanswered):  # it was closed for being idle
+                return await self._ask(*self._free.pop(), body)
+        opened = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+        return await self._ask(*opened, body)
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes
     ) -> tuple[int, _Receipt]:
         head = f"POST /v1/events HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
+        try:
+            answer = await reader.readuntil(b"\r\n\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            if getattr(error, "partial", b""):
+                raise
+            raise _Unanswered from error
         fields = answer.lower().split(b"\r\n")
         length = next(int(line.split(b":")[1]) for line in fields if line.startswith(b"content-length"))
         told = await reader.readexactly(length)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
 import msgspec
 
 from arke import __version__
@@ -14,6 +14,8 @@ from arke.console.page import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import jinja2
 
     from arke.console.page import Ask, Page
     from arke.console.static_files import StaticFiles
@@ -71,16 +73,22 @@ class Renderer:
 
     def __init__(self, pages: Sequence[Page[Any, Any]], static: StaticFiles) -> None:
         self._pages = pages
-        self._templates = jinja2.Environment(
+        self._static = static
+
+    @cached_property
+    def _templates(self) -> jinja2.Environment:
+        import jinja2  # with the first page: an engine starts without
+
+        templates = jinja2.Environment(
             loader=jinja2.PackageLoader("arke.console", "templates"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {
+        templates.globals |= {
             "root": ROOT,
-            "static": static.address,
+            "static": self._static.address,
             "anti_forgery_field": ANTI_FORGERY,
             "chart": charts,
             "many": wording.many,
@@ -94,6 +102,7 @@ class Renderer:
             "short": wording.short,
             "span": wording.span,
         }
+        return templates
 
     def page(self, page: Page[Any, Any], ask: Ask[Any], context: Any) -> str:
         frame = self._frame(ask, page.title, page.entry)

@@ -21,6 +21,10 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 """What is told of a request's method; any other may be anything."""
 
 
+class Unanswered(Exception):
+    """Raised where an application has ended without an answer, which is a defect."""
+
+
 class Exchange(RequestResponseCycle):
     """uvicorn's request cycle, with a 500 of the door for what the application raises. Its time is counted under
     the `route` that the application has put into the scope.
@@ -41,6 +45,7 @@ class Exchange(RequestResponseCycle):
         span = tracer.begin("server", _traceparent(self.scope)) if tracer is not None else None
         try:
             await app(self.scope, self.receive, self.send)
+            self._check_answered()
         except self._door.gone:
             return
         except Exception as problem:  # noqa: BLE001 - what it is for
@@ -55,6 +60,10 @@ class Exchange(RequestResponseCycle):
             if span is not None:
                 self._traced(span, route or "other")
             self._door.refusals.answered.add(self._door.name, route, self._status, perf_counter() - began)
+
+    def _check_answered(self) -> None:
+        if not self.response_started and not self.disconnected:
+            raise Unanswered
 
     def _traced(self, span: Span, route: str) -> None:
         method: Any = self.scope["method"]

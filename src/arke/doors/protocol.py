@@ -8,8 +8,11 @@ answered in its turn, in the door's own form, before the connection ends.
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import math
+import termios
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from arke.doors.bounds import Door, Share
+    from arke.doors.admission import Refusal, Share
+    from arke.doors.bounds import Door
 
 NEVER: Final = math.inf
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
@@ -63,6 +67,10 @@ def not_http() -> Refused:
 def head_too_large() -> Refused:
     most = f"{MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers"
     return Refused(431, "head_too_large", f"the head of a request may have {most}")
+
+
+def no_room(why: Refusal) -> Refused:
+    return Refused(503 if why == "overloaded" else 429, why, "too many connections: try again")
 
 
 class HeldFlow(FlowControl):
@@ -149,14 +157,11 @@ class DoorProtocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + self._bounds.head_s
         refusal = self._door.admission.enter(self)
         if refusal is not None:
-            status = 503 if refusal == "overloaded" else 429
-            self._refuse(Refused(status, refusal, "too many connections: try again"))
+            self._refuse(no_room(refusal))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.admission.leave(self)
-        if self._lingering:
-            self._door.lingering -= 1
-            self._lingering = False
+        self._door.lingering.pop(self.transport, None)
         self.pipeline.clear()
         if self._running is not None:
             self._abandon(self._running)
@@ -405,6 +410,16 @@ class DoorProtocol(HttpToolsProtocol):
 
     # -- ending
 
+    def shutdown(self) -> None:
+        """The server stops: requests under way are answered, one that has only begun to arrive is told."""
+        if self._lingering:
+            return
+        waits = self._running is None and self._in_head and not self._deaf
+        if waits and (self._begun or waiting_bytes(self.transport)):
+            self._refuse(Refused(503, "stopping", "the engine stops: try again"))
+        else:
+            super().shutdown()
+
     def _refuse(self, refused: Refused) -> None:
         """Answer a refusal in its turn, and end the connection. If part of an answer was sent, only end it."""
         self._door.refused(refused.kind)
@@ -468,24 +483,37 @@ class DoorProtocol(HttpToolsProtocol):
         self._deaf = True
         if self._lingering or self.transport.is_closing():
             return
-        if self._door.lingering >= MAX_LINGERING:
-            self.transport.close()
-            return
+        others = self._door.lingering
+        if len(others) >= MAX_LINGERING:
+            longest = next(iter(others))  # its client has had the most time to see the answer
+            del others[longest]
+            longest.abort()
         self._lingering = True
-        self._door.lingering += 1
+        others[self.transport] = None
         self._door.admission.leave(self)
         self._deadline = self.loop.time() + LINGER_S
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.release()
 
-    def make_room(self) -> None:
-        """Close, because another connection needs the room."""
-        self._door.refused("made_room")
-        self.transport.abort()
+    def in_use(self) -> bool:
+        """Whether an answer is still being sent, or a request has arrived of which nothing was read yet."""
+        if self.transport.get_write_buffer_size():
+            return True
+        return not (self._begun or self._unread_bytes) and waiting_bytes(self.transport) > 0
+
+    def make_room(self, why: Refusal) -> None:
+        """End, because another connection needs the room."""
+        if self._begun:
+            self._refuse(no_room(why))
+        else:
+            self._door.refused("made_room")
+            self._linger()
 
     def overdue(self, now: float) -> None:
-        """Refuse or close where the deadline has passed."""
+        """Refuse or close where the deadline has passed. `now` is the loop's time, which stands still from when it
+        has read what there was: a loop that is busy takes nobody's time.
+        """
         if self.transport.is_closing():
             if not self._closing_since:
                 self._closing_since = now
@@ -499,11 +527,15 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _too_late(self, now: float) -> None:
         if self._lingering or (self._running is None and not self._in_head):
-            self.transport.abort()
+            if self.transport.get_write_buffer_size():
+                self.transport.close()  # once the last answer is read, or has been unread for too long
+            else:
+                self.transport.abort()
         elif self._in_head:
             if self._begun:
-                self._door.refused("head_too_slow")
-            self.transport.close()
+                self._refuse(Refused(408, "head_too_slow", "the head of the request did not arrive in time"))
+            else:
+                self.transport.close()
         elif (
             self.flow.read_paused
             or not self._bounds.window_bytes
@@ -513,6 +545,16 @@ class DoorProtocol(HttpToolsProtocol):
             self._deadline = now + self._bounds.window_s
         else:
             self._refuse(Refused(408, "body_too_slow", "the body stopped arriving, or came too slowly"))
+
+
+def waiting_bytes(transport: asyncio.Transport) -> int:
+    """How many bytes the kernel has of a connection that nobody read yet."""
+    number = array.array("i", [0])
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, number)
+    except (OSError, ValueError):  # it is closed
+        return 0
+    return number[0]
 
 
 class _TooMany:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import resource
@@ -21,8 +22,9 @@ BACKLOG: Final = 2_048
 SHUTDOWN_S: Final = 10
 ACCEPTED_TOGETHER: Final = 16
 """New connections that a door takes each time that the event loop looks."""
+TICK_S: Final = 0.1
+"""How often uvicorn's server ticks."""
 POLL_EVERY_TICKS: Final = 5
-"""uvicorn's server ticks ten times a second."""
 
 
 class DoorServer(uvicorn.Server):
@@ -43,14 +45,27 @@ class DoorServer(uvicorn.Server):
         await super().startup([*(sockets or ()), *self._twins])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown([*(sockets or ()), *self._twins])
+        """Deadlines hold to the end: nobody holds the stop up by more than his own."""
+        looking = asyncio.create_task(self._look_on())
+        try:
+            await super().shutdown([*(sockets or ()), *self._twins])
+        finally:
+            looking.cancel()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % self._poll_every_ticks == 0:
-            connections = cast("set[DoorProtocol]", self.server_state.connections)
-            for connection in list(connections):
-                connection.overdue(connection.loop.time())
+            self._look()
         return await super().on_tick(counter)
+
+    def _look(self) -> None:
+        connections = cast("set[DoorProtocol]", self.server_state.connections)
+        for connection in list(connections):
+            connection.overdue(connection.loop.time())
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_every_ticks * TICK_S)
+            self._look()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

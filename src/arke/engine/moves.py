@@ -66,13 +66,16 @@ class HandOver:
         """Durable on return, in both shards and in the directory."""
         # As of now: the old device may have spoken of the id until this moment.
         dpid, id_, at, generation = move.dpid, move.id, int(self._clock.now()), move.generation
-        listed = await self._identity.suppressed.among([move.new_uuid])
-        edition = 0 if listed.device(move.new_uuid) else listed.edition
+        listed = await self._identity.suppressed.among([move.new_uuid], [move.key])
         left = await self._shards.one(move.old_uuid, Unlink(move.old_uuid, dpid, id_, at, generation))
         if self._identity.is_cross_device(dpid):
             # What it is in because of the person it is in before it speaks: nobody is told a 0 in between.
             await self._homes.bring([(move.key, move.new_uuid)])
-        adopt = Adopt(move.new_uuid, dpid, id_, at, generation, left.rows, edition)
+        # Where this engine knows the list that is as of now, and else as of the edition that it was looked up in.
+        edition = 0 if listed.device(move.new_uuid) else listed.edition
+        # An id of a device goes with the device that has it; one of a person leaves devices that stay.
+        suppressed = self._identity.is_cross_device(dpid) and listed.id(move.key)
+        adopt = Adopt(move.new_uuid, dpid, id_, at, generation, left.rows, edition, suppressed)
         await self._shards.one(move.new_uuid, adopt)
         if left.rows:
             await self._shards.one(move.old_uuid, Forget(move.old_uuid, dpid, id_, generation))

@@ -197,7 +197,8 @@ class Unlink(ForDevice[Unlinked], tag=True, frozen=True):
 
 class Adopt(ForDevice[Done], tag=True, frozen=True):
     """A partner id has arrived, with what it was told while it belonged to another device: from now on it
-    hears of this one. `edition` as in `Sight`; 0 also for a device that is leaving.
+    hears of this one. `edition` as in `Sight`; 0 also for a device that is leaving. `suppressed`: it is the id
+    of a person and to be forgotten, so it gets no further; the device tells the 0s for what it was told.
     """
 
     dpid: int
@@ -206,6 +207,7 @@ class Adopt(ForDevice[Done], tag=True, frozen=True):
     generation: int
     rows: tuple[AdoptedRow, ...]
     edition: int = 0
+    suppressed: bool = False
 
 
 class Forget(ForDevice[Done], tag=True, frozen=True):

@@ -71,11 +71,12 @@ class Kept:
 
 
 def opened(
-    log: AnyLog, refused: RefusedMessages, bounds: Bounds | None = None
+    log: AnyLog, refused: RefusedMessages, bounds: Bounds | None = None, *, shards: int = SHARDS
 ) -> AbstractAsyncContextManager[Ends]:
+    """`shards`: how many it has."""
     if isinstance(log, KafkaLog):
         return _kafka(log, refused, bounds)
-    return _postgres(log, refused, bounds)
+    return _postgres(log, refused, bounds, shards)
 
 
 @asynccontextmanager
@@ -91,10 +92,12 @@ async def _kafka(log: KafkaLog, refused: RefusedMessages, bounds: Bounds | None)
 
 
 @asynccontextmanager
-async def _postgres(log: PostgresLog, refused: RefusedMessages, bounds: Bounds | None) -> AsyncIterator[Ends]:
+async def _postgres(
+    log: PostgresLog, refused: RefusedMessages, bounds: Bounds | None, shards: int
+) -> AsyncIterator[Ends]:
     writer = PackedWriter(PostgresCarrier(log.session("append")), bounds)
     reader = PostgresReader(log.session("read"), refused)
-    assignment = LeaseAssignment(log.session("leases"), secrets.token_hex(8), SHARDS)
+    assignment = LeaseAssignment(log.session("leases"), secrets.token_hex(8), shards)
     try:
         yield Ends(writer, reader, assignment)
     finally:

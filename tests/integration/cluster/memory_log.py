@@ -28,6 +28,10 @@ class MemoryLog:
         self.arrived = asyncio.Event()
         return position
 
+    def end(self, shard: int) -> int:
+        """The position of the newest message."""
+        return len(self.messages[shard])
+
     def open(self, shard: int, position: int) -> MemoryStream:
         return MemoryStream(self, shard, position)
 
@@ -50,7 +54,7 @@ class MemoryStream:
 
     @property
     def end(self) -> int:
-        return len(self._log.messages[self._shard])
+        return self._log.end(self._shard)
 
     async def read(self) -> list[LogMessage]:
         while not self._closed.is_set():

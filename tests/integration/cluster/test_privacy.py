@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from arke.app import engine_over
 from arke.catalog import stored
@@ -30,18 +31,18 @@ from integration.cluster.conftest import SHARDS
 from integration.cluster.memory_log import MemoryLog
 from integration.cluster.test_postgres_shards import Newest, Node, Owners
 from integration.engine.shards import NotingPoster
-from patience import eventually
+from patience import PATIENCE_S, eventually
 from servers.postgres import tables_with
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    import pytest
-
     from arke.domain.profile import Profile
+    from arke.engine.identity import Identity
     from arke.operations.engine import Engine
     from arke.shard.commands import Sight
     from arke.storage.postgres.connection import Server
+    from arke.transport.ports import Assignment
 
 PERSON = 7
 GONE = device(900)
@@ -95,12 +96,15 @@ class Stoppable:
 
 
 class DirectoryOfOne:
-    """A directory as one node sees it, with a gate before links and one before ends of requests."""
+    """A directory as one node sees it, with gates before links, before the question whether those of others have
+    ended, and before ends of requests.
+    """
 
     def __init__(self, inner: PostgresDirectory) -> None:
         self._inner = inner
-        self.linking, self.finishing = Gate(), Gate()
-        self.identities = Stoppable(inner.identities, "link", self.linking)
+        self.linking, self.ending, self.finishing = Gate(), Gate(), Gate()
+        links = Stoppable(inner.identities, "link", self.linking)
+        self.identities = Stoppable(links, "links_ended", self.ending)
         self.requests = Stoppable(inner.requests, "finish", self.finishing)
         self.outages = 0
 
@@ -110,6 +114,17 @@ class DirectoryOfOne:
             self.outages -= 1
             raise StoreUnavailable("the server restarts")
         return await self._inner.remains()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class LookingAtTheList:
+    """Identity as who moves ids knows it, with a gate before the suppression list."""
+
+    def __init__(self, inner: Identity, gate: Gate) -> None:
+        self._inner = inner
+        self.suppressed = Stoppable(inner.suppressed, "among", gate)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -182,14 +197,18 @@ class Office:
 class Cluster:
     """Two workers, of which the first has all shards, and two offices."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, log: Any = None) -> None:
+        """`log`: one in memory, unless it is given."""
         self.server = server
-        self.log, self.poster = MemoryLog(), NotingPoster()
+        self.log, self.poster = MemoryLog() if log is None else log, NotingPoster()
         self.workers = [Node(server, name, self.log, self.poster, catalog_text()) for name in "ab"]
         self.offices: list[Office] = []
 
-    async def start(self) -> None:
-        self.workers[0].worker.assigned(frozenset(range(SHARDS)))
+    async def start(self, assignment: Assignment | None = None) -> None:
+        if assignment is None:
+            self.workers[0].worker.assigned(frozenset(range(SHARDS)))
+        else:
+            await assignment.start(self.workers[0].worker)
         await eventually(lambda: len(self.workers[0].worker.shards) == SHARDS, "all to be taken")
         self.offices = [Office(self, worker) for worker in self.workers]
         for office in self.offices:
@@ -204,9 +223,7 @@ class Cluster:
 
         def done() -> bool:
             shards = {n: shard for worker in self.workers for n, shard in worker.worker.shards.items()}
-            return all(
-                n in shards and shards[n].shard.taken == len(self.log.messages[n]) for n in range(SHARDS)
-            )
+            return all(n in shards and shards[n].shard.taken == self.log.end(n) for n in range(SHARDS))
 
         await eventually(done, "the log to be taken")
 
@@ -376,11 +393,15 @@ def test_the_id_of_a_person_comes_back_neither_onto_devices_nor_home(server: Ser
         await cluster.taken()
         await cluster.drained()
         sleeper.log.gate.close()
-        asleep = [
-            asyncio.create_task(sleeper.ingest(*named))
-            for named in ((device(1), ann), (device(2), ann), (None, ann))
-        ]
-        await eventually(lambda: sleeper.log.gate.waiting >= 3, "the events to be decided")
+        asleep = []
+        for named, places in (
+            ((device(1), ann), {device(1)}),
+            ((device(2), ann), {device(2)}),  # the last one that is linked, and speaks
+            ((None, ann), {device(2), home_of(ann)}),
+        ):
+            waiting = sleeper.log.gate.waiting + len({sleeper.engine.shards.number_of(one) for one in places})
+            asleep.append(asyncio.create_task(sleeper.ingest(*named)))
+            await eventually(lambda: sleeper.log.gate.waiting == waiting, "it to be decided")  # noqa: B023
         number = await cluster.asked("opt_out", id="7:ann")
         await cluster.ended(number)
         sleeper.log.gate.open()
@@ -394,6 +415,54 @@ def test_the_id_of_a_person_comes_back_neither_onto_devices_nor_home(server: Ser
         assert went is not None
         assert went.opted_out
         assert not went.ids
+        assert cluster.places("ann") == set()
+
+    in_cluster(server, story)
+
+
+@pytest.mark.parametrize("looked_up", ["before", "after"])
+def test_an_id_that_is_on_its_way_while_its_person_opts_out_does_not_arrive(
+    server: Server, looked_up: str
+) -> None:
+    """It returns to a device that has let go of it by then and stays, just before the last move of it is made.
+    `looked_up`: whether whoever moves it looks at the suppression list before it is there.
+    """
+
+    async def story(cluster: Cluster) -> None:
+        leader, other = cluster.offices
+        await leader.engine.privacy.start()
+        ann = (PERSON, "ann")
+        await leader.ingest(device(1), ann, (DPID, "first"))
+        await leader.ingest(device(2), ann, (DPID, "second"))
+        await cluster.taken()
+        await cluster.drained()
+        await leader.engine.moves.until_idle(PATIENCE_S)
+        bringing, looking = Gate(), Gate()
+        hand_over: Any = leader.engine.moves
+        hand_over = hand_over._hand_over  # who makes the moves of all shards
+        hand_over._homes = Stoppable(hand_over._homes, "bring", bringing)
+        hand_over._identity = LookingAtTheList(hand_over._identity, looking)
+        gate = bringing if looked_up == "before" else looking
+        gate.close()
+        for number in (1, 2):
+            await other.ingest(device(number), ann)
+        await cluster.taken()
+        await eventually(lambda: gate.waiting == 1, "it to be under way")
+        leader.directory.ending.close()
+        request = await cluster.asked("opt_out", id="7:ann")
+        await eventually(lambda: leader.directory.ending.waiting == 1, "all to have let go of it")
+        gate.open()
+        await leader.engine.moves.until_idle(PATIENCE_S)
+        stays = await cluster.profile(device(1))
+        assert stays is not None
+        assert [one.id for one in stays.ids] == ["first"]
+        leader.directory.ending.open()
+        await cluster.ended(request)
+        stays, went = [await cluster.profile(device(n)) for n in (1, 2)]
+        assert stays is not None
+        assert [one.id for one in stays.ids] == ["first"]
+        assert went is not None
+        assert went.opted_out
         assert cluster.places("ann") == set()
 
     in_cluster(server, story)

@@ -1,20 +1,21 @@
-"""A door with bounds of fractions of a second, before an application made for the test."""
+"""A door with bounds of fractions of a second, on the engine's event loop, before an application of the test."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
 from arke.doors.bounds import Bounds, Door
 from arke.doors.refusals import Refusals
 from arke.doors.server import door_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from arke.doors.names import TrustedProxies
 
@@ -28,12 +29,14 @@ class Gone(Exception):
 class Edge:
     """Where the door listens, and what it refused."""
 
-    def __init__(self, port: int, refusals: Refusals) -> None:
+    def __init__(self, port: int, refusals: Refusals, stop: Callable[[], None]) -> None:
         self.port = port
+        self.stop = stop
         self._refusals = refusals
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        """A connection from this address."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S, (source, 0))
 
     def refused(self) -> dict[str, int]:
         return {kind: count for (_, kind), count in self._refusals.counts().items()}
@@ -50,17 +53,20 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def read_answer(connection: socket.socket) -> bytes:
-    """One answer, by its Content-Length."""
-    data = b""
+def read_answer(connection: socket.socket, data: bytes = b"") -> bytes:
+    """One answer, by its Content-Length; `data` of it was read before."""
     while b"\r\n\r\n" not in data:
         part = connection.recv(65_536)
         assert part, data
         data += part
     length = int(data.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    while len(data.partition(b"\r\n\r\n")[2]) < length:
-        data += connection.recv(65_536)
-    return data
+    left = length - len(data.partition(b"\r\n\r\n")[2])
+    parts = [data]
+    while left:
+        parts.append(connection.recv(min(left, 1 << 20)))
+        assert parts[-1]
+        left -= len(parts[-1])
+    return b"".join(parts)
 
 
 async def whole_body(receive: Any) -> bytes:
@@ -98,14 +104,18 @@ def open_door(
     )
     server = door_server(app, door)
     listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
+    thread = threading.Thread(target=lambda: uvloop.run(server.serve(sockets=[listener])), daemon=True)
     thread.start()
-    try:
-        yield Edge(listener.getsockname()[1], refusals)
-    finally:
+
+    def stop() -> None:
         server.should_exit = True
+
+    try:
+        yield Edge(listener.getsockname()[1], refusals, stop)
+    finally:
+        stop()
         thread.join(PATIENCE_S)
         listener.close()
         assert not thread.is_alive(), "the door did not close"
         assert len(door.admission) == 0
-        assert door.lingering == 0
+        assert not door.lingering

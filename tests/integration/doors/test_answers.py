@@ -16,6 +16,7 @@ from integration.doors.edge import Gone, open_door, read_all, read_answer, respo
 from patience import wait_until
 
 ONE = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+LAST = b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 SECRET = "visitor@example.com"
 
 
@@ -109,6 +110,35 @@ def test_a_defect_in_the_middle_of_an_answer_cuts_it_off(caplog: pytest.LogCaptu
         assert edge.refused() == {"internal": 1}
     assert SECRET not in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_no_answer_is_a_defect() -> None:
+    """An application that ends without an answer has one given for it."""
+
+    async def silent(_scope: Any, _receive: Any, _send: Any) -> None:
+        return
+
+    with open_door(silent) as edge, edge.connect() as connection:
+        connection.sendall(ONE)
+        assert read_answer(connection).startswith(b"HTTP/1.1 500 ")
+        assert edge.refused() == {"internal": 1}
+
+
+def test_who_has_begun_to_ask_is_told_that_the_engine_stops() -> None:
+    """Others are hung up on; none of them holds the stop up."""
+    with open_door(polite) as edge, edge.connect() as idle, edge.connect() as half, edge.connect() as busy:
+        busy.sendall(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n")
+        half.sendall(ONE[:-2])
+        with edge.connect() as later:  # what came before it has been read
+            later.sendall(LAST)
+            read_all(later)
+        edge.stop()
+        assert read_all(idle) == b""
+        answer = read_all(half)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'{"code": "stopping"' in answer
+        busy.sendall(b"x")
+        assert read_all(busy).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_client_that_says_no_more_still_gets_its_answers() -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from arke.doors.bounds import Bounds
 from integration.doors.edge import Gone, open_door, read_all, read_answer, respond, whole_body
-from patience import wait_until
+from patience import PATIENCE_S, wait_until
 
 ONE = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+STILL = b"GET /still HTTP/1.1\r\nHost: h\r\n\r\n"
+HEAD_S = 0.1
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -52,14 +55,45 @@ def test_a_head_has_its_time(before: bytes, beginning: bytes) -> None:
         connection.sendall(before + beginning)
         answer = read_all(connection)
         assert answer.count(b"HTTP/1.1 200 ") == (1 if before else 0)
+        assert answer.count(b"HTTP/1.1 408 ") == (1 if beginning else 0)
         assert edge.refused() == ({"head_too_slow": 1} if beginning else {})
 
 
 def test_a_head_that_trickles_has_no_more_time() -> None:
     """Finding 2: a byte now and then does not move the deadline."""
     with open_door(polite, bounds=Bounds(head_s=0.3)) as edge, edge.connect() as connection:
-        assert trickle(connection, b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000) == b""
+        answer = trickle(connection, b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'{"code": "head_too_slow"' in answer
         assert edge.refused() == {"head_too_slow": 1}
+
+
+def test_a_busy_loop_takes_nobody_s_time() -> None:
+    """A request arrives in time, at a new connection and at one that is kept alive, while the engine is busy with
+    another for longer than both have: it is read then.
+    """
+    asked = threading.Event()
+
+    async def standing_still(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["path"] == "/still":
+            asked.wait(PATIENCE_S)
+            time.sleep(5 * HEAD_S)
+        await respond(send, b"")
+
+    with (
+        open_door(standing_still, bounds=Bounds(head_s=HEAD_S, keep_alive_s=HEAD_S)) as edge,
+        edge.connect() as kept,
+        edge.connect() as busy,
+    ):
+        kept.sendall(ONE)
+        read_answer(kept)
+        busy.sendall(STILL)
+        with edge.connect() as new:
+            for connection in (kept, new):
+                connection.sendall(ONE)
+            asked.set()
+            for connection in (busy, kept, new):
+                assert read_answer(connection).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(("head", "part"), [(POST, b"x"), (CHUNKED, b"1\r\nx\r\n")], ids=["length", "chunks"])

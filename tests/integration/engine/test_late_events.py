@@ -10,8 +10,9 @@ import pytest
 
 from arke.domain.event import DeclaredId
 from arke.domain.homes import home_of
-from arke.domain.ledger import TOLD_1, LedgerEntry
+from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry
 from arke.domain.profile import Held, decode_profile
+from arke.receiver import parse
 from arke.shard.commands import (
     Adopt,
     AdoptedRow,
@@ -31,7 +32,7 @@ from arke.shard.commands import (
     Withdraw,
 )
 from arke.shard.protocol import AskProfile, AskStanding, AskStatus, Drain, Standing
-from e2e.catalogs import DPID, TOLD, device
+from e2e.catalogs import DPID, IN_MARKET, TOLD, device
 from integration.engine.shards import NotingPoster, open_store, running_shard, sight
 
 if TYPE_CHECKING:
@@ -226,6 +227,64 @@ def test_an_id_that_was_forgotten_does_not_come_back_onto_a_device_that_stays(tm
         assert await ids() == ["p1", "p2", "ann"]
         await ask(shard, msgspec.structs.replace(withdraw, edition=8))
         assert await ids() == ["p1", "p2"]
+
+    in_shard(tmp_path, story)
+
+
+@pytest.mark.parametrize("late", ["decided before", "looked up since", "one engine"])
+def test_an_id_that_arrives_while_it_is_forgotten_is_told_0_and_gets_no_further(
+    tmp_path: Path, late: str
+) -> None:
+    """Whoever moves it had looked at the list before it was there, or sees it there, or there is one engine, where
+    the list is known. The device stays; what the id was told comes along and is taken back.
+    """
+    listed_in = 0 if late == "one engine" else 4
+    looked_up_in = 3 if late == "decided before" else 0
+    rows = (AdoptedRow(1, DPID, "ann", LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [])),)
+    arrival = Adopt(device(1), DPID, "ann", NOW, 7, rows, looked_up_in, suppressed=late != "decided before")
+
+    async def story(shard: Shard, poster: NotingPoster) -> None:
+        withdraw = Withdraw(device(1), NOW, "opt_out", ((DPID, "ann"),), listed_in)
+        erase = Erase(device(1), keep=True, ids=((DPID, "ann"),))
+
+        async def left() -> tuple[list[str], list[str]]:
+            profile = await profile_of(shard)
+            assert profile is not None
+            ledger = (await shard.call(AskStanding(device(1)))).ledger
+            return [one.id for one in profile.ids], [row.id for row in ledger if row.id == "ann"]
+
+        await ask(shard, seen(1, 1, "p1"), withdraw)
+        await shard.call(Drain(20))
+        poster.posted.clear()
+        await ask(shard, arrival)
+        await shard.call(Drain(20))
+        assert await left() == (["p1"], ["ann"])
+        users = [user for one in poster.posted for user in parse(one.body).users]
+        told = [user.segments for user in users if user.data_partner_uuid == "ann"]
+        assert [[(one.segment_id, one.active) for one in some] for some in told] == [
+            [(str(IN_MARKET), False)]
+        ]
+        await ask(shard, erase)
+        assert await left() == (["p1"], [])
+        await ask(shard, arrival, erase, arrival)  # of who had slept
+        assert await left() == (["p1"], [])
+
+    in_shard(tmp_path, story)
+
+
+@pytest.mark.parametrize("edition", [0, 4])
+def test_an_id_that_arrives_on_a_device_that_leaves_with_it_is_told_0(tmp_path: Path, edition: int) -> None:
+    """Another device had spoken for it, so that it was here and on its way."""
+
+    async def story(shard: Shard, poster: NotingPoster) -> None:
+        rows = (AdoptedRow(1, DPID, "ann", LedgerEntry(0, {str(IN_MARKET): TOLD_1}, [])),)
+        here = msgspec.structs.replace(seen(1, 1, "ann", "p1"), arriving=((DPID, "ann"),))
+        await ask(shard, here, Withdraw(device(1), NOW, "opt_out", edition=edition))
+        await shard.call(Drain(20))
+        await ask(shard, Adopt(device(1), DPID, "ann", NOW, 7, rows, suppressed=True))
+        await shard.call(Drain(20))
+        ledger = (await shard.call(AskStanding(device(1)))).ledger
+        assert [row.entry.told for row in ledger if row.id == "ann"] == [{str(IN_MARKET): TOLD_0}]
 
     in_shard(tmp_path, story)
 

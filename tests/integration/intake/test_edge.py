@@ -92,13 +92,17 @@ def refused(intake: Server, raw: bytes) -> None:
     assert intake.get("/healthz").status == 200
 
 
-def test_a_head_that_never_ends_in_time_is_hung_up_on() -> None:
+def test_a_head_that_never_ends_in_time_is_told_so_and_hung_up_on() -> None:
     with running(RecordingEngine(), bounds=Bounds(head_s=0.1)) as server:
         for beginning in (b"", b"GET /eve", b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nGET /eve"):
             with server.connect() as connection:
                 connection.sendall(beginning)
                 if beginning.startswith(b"GET /healthz"):
                     assert read_answer(connection).status == 200
+                if beginning:
+                    answer = read_answer(connection)
+                    assert answer.status == 408
+                    assert json.loads(answer.body)["error"]["code"] == "head_too_slow"
                 assert connection.recv(1) == b""
 
 

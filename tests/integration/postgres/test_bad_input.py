@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import socket
 import struct
 import sys
@@ -116,7 +115,7 @@ class Commands:
     def run(self, command: str, **variables: str) -> tuple[int, str]:
         """Exit code, and what is said."""
         words = {"init": ["cluster", "init"], "up": ["up", "--data", str(self.folder / "data")]}[command]
-        said, before = io.StringIO(), os.umask(0o022)
+        said = io.StringIO()
         with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stderr(said):
             patched.chdir(self.folder)
             patched.setattr(sys, "argv", ["arke", *words])
@@ -124,7 +123,6 @@ class Commands:
                 patched.setenv(name, value)
             with pytest.raises(SystemExit) as ended:
                 main()
-        os.umask(before)
         complaints = [line for line in said.getvalue().splitlines() if line.startswith("arke: ")]
         return int(str(ended.value.code)), "\n".join(complaints)
 

@@ -10,7 +10,14 @@ from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_1, TRIES_KEPT, LedgerEntry
 from arke.domain.profile import DepartedId, PartnerId, SendMark
 from arke.domain.traces import admits, is_erased
 from arke.shard.commands import AdoptedRow, Done, Unlinked
-from arke.shard.handlers.sightings import departed, drop_oldest_ids, left_under, name_of, place_of
+from arke.shard.handlers.sightings import (
+    departed,
+    drop_oldest_ids,
+    is_barred,
+    left_under,
+    name_of,
+    place_of,
+)
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
 from arke.telling.tellings import acknowledged, tellings
@@ -55,7 +62,7 @@ def unlink(group: Group, command: Unlink) -> Result:
     return Unlinked(tuple(leaving))
 
 
-def _note_left(group: Group, profile: Profile, command: Unlink) -> None:
+def _note_left(group: Group, profile: Profile, command: Unlink | Adopt) -> None:
     """The newest mapping under which an id has left says which events and moves of it are late."""
     before = departed(group, profile, command.dpid, command.id) if profile.departed else None
     edition = 0 if before is None else before.edition
@@ -137,6 +144,31 @@ def adopt(group: Group, command: Adopt) -> Result:
         # What this device told the id before the move was through is newer.
         entry = row.entry if entry is None else _merged(row.entry, entry)
         group.write_ledger(LedgerRow(uid, row.destination, row.dpid, row.id, entry))
+    arrived: set[int] = set()
+    if command.suppressed or is_barred(group, profile, (command.dpid, command.id), command.edition):
+        _turn_away(group, profile, command)
+    else:
+        _link(group, profile, command)
+        arrived.add(command.dpid)
+    routing = group.ruling.routing(command.at)
+    ledgered = {destination_id for destination_id, _, _ in own}
+    told = set(destinations_to_tell(routing, profile, (), arrived, command.at, ledgered).destinations)
+    for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
+        profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
+        told.add(destination_id)
+    group.write(uid, profile, command.at, [], ToTell(tuple(sorted(told))), "realtime", touched=True)
+    return Done()
+
+
+def _turn_away(group: Group, profile: Profile, command: Adopt) -> None:
+    """An id that is to be forgotten gets no further than here, and whoever brings it once more comes too late."""
+    place = place_of(profile, command.dpid, command.id)
+    if command.suppressed and place is not None and profile.ids[place].generation <= command.generation:
+        del profile.ids[place]
+    _note_left(group, profile, command)
+
+
+def _link(group: Group, profile: Profile, command: Adopt) -> None:
     place = place_of(profile, command.dpid, command.id)
     if place is None:
         partner = PartnerId(command.dpid, command.id, 0, command.at, command.generation)
@@ -146,14 +178,6 @@ def adopt(group: Group, command: Adopt) -> Result:
         profile.ids[place] = msgspec.structs.replace(
             profile.ids[place], generation=command.generation, arriving=False
         )
-    routing = group.ruling.routing(command.at)
-    ledgered = {destination_id for destination_id, _, _ in own}
-    told = set(destinations_to_tell(routing, profile, (), {command.dpid}, command.at, ledgered).destinations)
-    for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
-        profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
-        told.add(destination_id)
-    group.write(uid, profile, command.at, [], ToTell(tuple(sorted(told))), "realtime", touched=True)
-    return Done()
 
 
 def forget(group: Group, command: Forget) -> Result:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from arke.domain.change import Change
     from arke.domain.event import DeclaredId, Event
+    from arke.domain.identity import IdKey
     from arke.domain.profile import DepartedId, Profile
     from arke.shard.commands import Result, Sight
     from arke.shard.group import Group
@@ -101,10 +102,9 @@ def link_ids(
         place = place_of(profile, declared.dpid, declared.id)
         if place is None:
             late = (declared.dpid, declared.id) in arriving
-            left = departed(group, profile, declared.dpid, declared.id) if profile.departed else None
-            if left is not None and 0 < left.edition >= command.edition:
+            if is_barred(group, profile, (declared.dpid, declared.id), command.edition):
                 continue
-            if left is not None and left.generation >= declared.generation > 0:
+            if left_under(group, profile, declared.dpid, declared.id) >= declared.generation > 0:
                 if not group.ruling.is_cross_device(declared.dpid):
                     continue
                 late = True  # it stays the person's, and another device speaks for it
@@ -132,6 +132,12 @@ def left_under(group: Group, profile: Profile, dpid: int, partner_id: str) -> in
     """The newest mapping under which an id left the device, 0 where it is not known to have left."""
     left = departed(group, profile, dpid, partner_id) if profile.departed else None
     return 0 if left is None else left.generation
+
+
+def is_barred(group: Group, profile: Profile, key: IdKey, edition: int) -> bool:
+    """Whether an id was forgotten on request, and this was decided by an edition of the suppression list before."""
+    left = departed(group, profile, *key) if profile.departed else None
+    return left is not None and 0 < left.edition >= edition
 
 
 def departed(group: Group, profile: Profile, dpid: int, partner_id: str) -> DepartedId | None:
