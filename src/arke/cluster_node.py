@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.app import check_egress, https_wire
+from arke.app import check_egress
 from arke.background import Background, every
 from arke.cluster.health import LOOKED_EVERY_S, Health
 from arke.cluster.lead import Lead
@@ -27,6 +27,7 @@ from arke.engine.live_catalog import CatchUp
 from arke.errors import SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.settings import host_and_port
+from arke.shard_app import https_wire
 from arke.storage.ports.nodes import Node
 from arke.storage.postgres.connection import Session
 from arke.storage.postgres.directory import PostgresDirectory

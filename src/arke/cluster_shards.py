@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
-from arke.app import ruling_of
 from arke.clock import SystemClock
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.rulings import Rulings
@@ -17,6 +16,7 @@ from arke.errors import StoreUnavailable
 from arke.log import get_logger
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import ThreadCommitter
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.ownership import take_shard
@@ -159,6 +159,9 @@ class _SharedCommitter:
 
     async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.run(write, *args, **kwargs)
+
+    async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._committer.between(read, *args, **kwargs)
 
     def close(self) -> None:
         return

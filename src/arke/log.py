@@ -7,7 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
+from arke.absent import absent
+
+# It makes pictures of tracebacks with them, for terminals: a quarter of all that a shard's process imports.
+with absent("rich", "colorama"):
+    import structlog
 
 if TYPE_CHECKING:
     from arke.clock import Clock

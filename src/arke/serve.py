@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.api.app import admin_server, api_app, socket_server
-from arke.app import confined_to, consent_rules, onboarding, running_engine, segment_rules, way_out
+from arke.app import consent_rules, onboarding, running_engine, segment_rules, way_out
 from arke.background import Background, every
 from arke.clock import SystemClock
 from arke.console.app import console_app, with_console
@@ -32,6 +32,7 @@ from arke.log import get_logger
 from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
 from arke.settings import host_and_port
+from arke.shard_app import confined_to
 from arke.source_app import reading_sources
 from arke.telemetry import check_telemetry, told_where, tracer_of
 

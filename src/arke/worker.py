@@ -55,7 +55,7 @@ def main() -> None:
 
 
 async def _serve(connection: socket.socket, store: Path, settings: Settings) -> None:
-    from arke.app import open_shard
+    from arke.shard_app import open_shard
 
     log = get_logger("worker", shard=store.stem)
     reader, writer = await asyncio.open_connection(sock=connection, limit=STREAM_LIMIT_BYTES)

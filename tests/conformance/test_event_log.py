@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from arke.app import open_shard
 from arke.domain.event import Event
 from arke.errors import InvalidInput, ShardDown
 from arke.settings import Settings
 from arke.shard.commands import Done, Seen, Sight, Taken, Withdraw
 from arke.shard.protocol import AskProfile, AskStatus, Prepare, ShardPort, Submit, Switch
+from arke.shard_app import open_shard
 from arke.transport.remote_shard import RemoteShard
 from patience import eventually
 

@@ -192,7 +192,7 @@ def test_a_collector_that_is_away_holds_nothing_up(tmp_path: Path) -> None:
 
 def test_where_nobody_listens_nothing_is_loaded() -> None:
     assert tracer_of(Telemetry()) is None
-    loaded = "import sys, arke.serve, arke.worker, arke.app; arke.app.https_wire(arke.app.Settings())"
+    loaded = "import sys, arke.serve, arke.worker, arke.app; arke.shard_app.https_wire(arke.app.Settings())"
     done = subprocess.run(
         [sys.executable, "-c", f"{loaded}; print([one for one in sys.modules if 'opentelemetry' in one])"],
         capture_output=True,

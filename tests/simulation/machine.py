@@ -56,6 +56,9 @@ class DoomedCommitter:
         await self._fate.point()
         return result
 
+    async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return read(*args, **kwargs)
+
     def close(self) -> None:
         return
 

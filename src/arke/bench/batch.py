@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import apsw
 import uvloop
 
-from arke.app import shard_over
 from arke.bench.delivery import (
     DESTINATION,
     LAID_DOWN,
@@ -32,6 +31,7 @@ from arke.domain.batch import BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.settings import Egress, Settings
 from arke.shard.protocol import RunBatch
+from arke.shard_app import shard_over
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
@@ -124,7 +124,7 @@ async def _measured(path: Path, where: Sink, users: int) -> Ran:
         with tuned_collector():
             await shard.start()
             await rule_by(shard, catalog_for(where, signing_key(path)))
-            await _ran_before(store, shard)
+            await _ran_before(shard)
             before_mb, peak = own_mb(), [0.0]
             watching = asyncio.create_task(_watch(peak))
             started, cpu = time.perf_counter(), time.process_time()
@@ -152,11 +152,11 @@ async def _journal(store: SqliteShardStore, uids: list[int]) -> None:
         await store.tidy()
 
 
-async def _ran_before(store: SqliteShardStore, shard: Shard) -> None:
+async def _ran_before(shard: Shard) -> None:
     """A first run lies behind, before everything in the journal."""
     mark = shard.lanes[DESTINATION].route.mark
     first = BatchRun(DESTINATION, 1, 0, "full", 0, 0, mark, (1, 0), (1, 0), finished_at=shard.now)
-    await store.commit(GroupWrites(batches={DESTINATION: first}))
+    await shard.between_groups(shard.store.commit, GroupWrites(batches={DESTINATION: first}))
 
 
 async def _watch(peak: list[float]) -> None:

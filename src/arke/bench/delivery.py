@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from arke.app import shard_over
 from arke.bench.figures import Figure, Section, median_figure, ratios
 from arke.bench.profiling import Profiler, tuned_collector
 from arke.bench.sinks import BenchFailed, Sink, missing_programs, sink, wrk_rate
@@ -33,6 +32,7 @@ from arke.domain.profile import Membership, PartnerId, Profile
 from arke.domain.time import DAY_S
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Prepare, Switch
+from arke.shard_app import shard_over
 from arke.storage.committer import ThreadCommitter
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.sqlite.store import SqliteShardStore
@@ -178,8 +178,8 @@ async def stored_devices(store: SqliteShardStore, count: int) -> list[int]:
     return uids
 
 
-async def _journal(store: SqliteShardStore, uids: list[int], seconds: float) -> None:
-    """A journal that says: tell the destination about them, again and again."""
+async def _journal(shard: Shard, uids: list[int], seconds: float) -> None:
+    """A journal that says: tell the destination about them, again and again. The shard is at work already."""
     now = int(time.time())
     changes = (Change(14_000, 1, "rule"),)
     records = round((seconds + WARM_UP_S) * RECORDS_PER_S)
@@ -188,8 +188,9 @@ async def _journal(store: SqliteShardStore, uids: list[int], seconds: float) -> 
             JournalRecord(seq + 1, now, uids[seq % DEVICES], changes, (DESTINATION,))
             for seq in range(start, min(records, start + LAID_DOWN))
         ]
-        await store.commit(GroupWrites(journal=journal, cursors={DESTINATION: 0}))
-        await store.tidy()
+        writes = GroupWrites(journal=journal, cursors={DESTINATION: 0})
+        await shard.between_groups(shard.store.commit, writes)
+        await shard.between_groups(shard.store.tidy)
 
 
 async def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:
@@ -215,7 +216,7 @@ async def _shard_rate(
     try:
         with tuned_collector():
             await shard.start()
-            await _journal(store, uids, seconds)  # after the start: nothing of it is a crash's leftovers
+            await _journal(shard, uids, seconds)  # after the start: nothing of it is a crash's leftovers
             await rule_by(shard, catalog_for(where, signing_key(path)))
             await asyncio.sleep(WARM_UP_S)
             if profiler is not None:

@@ -8,7 +8,6 @@ import asyncio
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from arke.app import confined_to
 from arke.catalog import stored
 from arke.doctor.finding import Examination, doubtful, fine, wrong
 from arke.doctor.machine import disk, machine, permissions
@@ -16,6 +15,7 @@ from arke.doctor.network import examine, ways_of
 from arke.doctor.secrets import certificates_of, secrets_of
 from arke.errors import ArkeError, SettingsError
 from arke.settings import Settings, find_settings
+from arke.shard_app import confined_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

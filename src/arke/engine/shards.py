@@ -7,9 +7,20 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from arke.background import Background, every
+from arke.domain.event import Accepted
 from arke.domain.placement import shard_of
 from arke.errors import ArkeError, Overloaded, Unavailable
-from arke.shard.commands import Failed, Link, Onboard, Readmit, Sight, answer_of
+from arke.shard.commands import (
+    Failed,
+    Link,
+    Linked,
+    Onboard,
+    Onboarded,
+    Readmit,
+    Seen,
+    Sight,
+    answer_of,
+)
 from arke.shard.protocol import AskStatus, Drain, ShareAcknowledgements
 
 if TYPE_CHECKING:
@@ -43,7 +54,8 @@ class Shards:
     """Routes commands and questions. A shard that could not be reached is away until `watch` finds it ready.
 
     Of devices whose suppression was lifted (`suppressed`), a shard is told before their next command: a lift knows
-    them by their keyed hashes only.
+    them by their keyed hashes only. Who has come onto the list since something was decided about him is not told
+    of any more: no withdrawal and no erasure can be overtaken, for these are sent once he is on the list.
     """
 
     def __init__(
@@ -77,6 +89,14 @@ class Shards:
         self, number: int, commands: Sequence[Asks[R]], *, evaluated: bool = True
     ) -> list[R | Failed]:
         """The same for a caller who bounds what is in flight; `evaluated` as in `EventLog`. Raises Unavailable."""
+        refused = self._refused(commands) if self._suppressed.kept and self._suppressed.hashes else {}
+        if refused:
+            admitted = [one for place, one in enumerate(commands) if place not in refused]
+            answers = iter(await self.send(number, admitted, evaluated=evaluated) if admitted else ())
+            return [
+                cast("R", refused[place]) if place in refused else next(answers)
+                for place in range(len(commands))
+            ]
         self._in_flight += len(commands)
         back = self._readmissions(commands)
         try:
@@ -93,6 +113,23 @@ class Shards:
             if not isinstance(result, Failed):
                 self._suppressed.readmitted(one.uuid)
         return cast("list[R | Failed]", results[len(back) :])
+
+    def _refused(self, commands: Sequence[Asks[Any]]) -> dict[int, Seen | Onboarded | Linked]:
+        """The answers to those, by their places, of which nothing is taken. Where there are several engines, shards
+        know them by the edition of the list.
+        """
+        listed, refused = self._suppressed, dict[int, Seen | Onboarded | Linked]()
+        for place, one in enumerate(commands):
+            match one:
+                case Sight() if listed.any_of(one.event.uuid, one.event.ids):
+                    refused[place] = Seen(Accepted(uuid=one.event.uuid, opted_out=True))
+                case Onboard() if listed.device(one.uuid):
+                    refused[place] = Onboarded(refused=True)
+                case Link() if listed.any_of(one.uuid, one.ids):
+                    refused[place] = Linked(refused=True)
+                case _:
+                    continue
+        return refused
 
     def _readmissions(self, commands: Sequence[Asks[Any]]) -> list[Readmit]:
         """Of those devices among these that their shards still have as opted out, though it was lifted."""

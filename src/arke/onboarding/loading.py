@@ -128,7 +128,7 @@ class Loader:
                 try:
                     return await self._read(job, reading, progress or _nobody, actor)
                 finally:
-                    reading.close()
+                    await self._worker.between(reading.close)
             except FileRefused as error:
                 return self._failed(job, error)
             except (ArkeError, OSError):

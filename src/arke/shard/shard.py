@@ -553,14 +553,16 @@ class Shard:
             try:
                 if not self._ready:
                     await self._try_store()
-                await self._write(self.store.tidy)
+                await self.between_groups(self.store.tidy)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
                     needed = await self._needed_from()
-                    await self._write(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
+                    await self.between_groups(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
                     forgetting = True
                 if forgetting:
-                    gone = await self._write(self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER)
+                    gone = await self.between_groups(
+                        self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER
+                    )
                     forgetting = gone == TRIMMED_TOGETHER
             except Fenced:
                 return
@@ -579,12 +581,15 @@ class Shard:
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
-        cursors = await self.store.cursors() or {0: 0}
-        await self._write(self.store.commit, GroupWrites(cursors=cursors))
+        await self.between_groups(self._write_cursors)
         self._ready = True
 
-    async def _write(self, write: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Between two groups: a store has one writer."""
+    async def _write_cursors(self) -> None:
+        """As they are. A group that moved one after they were read would be undone."""
+        await self.store.commit(GroupWrites(cursors=await self.store.cursors() or {0: 0}))
+
+    async def between_groups(self, write: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Write what no command does: a store has one writer."""
         async with self._store_turn:
             return await write(*args, **kwargs)
 
@@ -613,7 +618,7 @@ class Shard:
             case AskSizes() | AskReckoning() | AskOverlap():
                 return await self._count(asked)
             case Compact():
-                return await self._write(self.store.expunge)
+                return await self.between_groups(self.store.expunge)
             case RunBatch():
                 return await self._run_batch(asked)
             case AskBatches():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -10,6 +12,7 @@ import pytest
 from arke.errors import Fenced, StoreTooNew, StoreUnavailable
 from arke.storage.ports.shard import GroupWrites
 from conformance.shard.stores import DURABLE, IN_POSTGRES, held, in_a_file, load, put, record, uuid
+from held_up import held_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +61,48 @@ class TestFiles:
         with pytest.raises(apsw.ReadOnlyError):
             store._reading.execute("DELETE FROM meta")
         await store.close()
+
+    @pytest.mark.parametrize("cancelled", [False, True])
+    async def test_a_group_reads_between_two_commits(self, tmp_path: Path, cancelled: bool) -> None:
+        """Also where nobody waits for the first any more: its thread still has the connection that writes. What it
+        stores is loaded, and counted.
+        """
+        store: Any = await in_a_file(tmp_path)
+        uids = await put(store, held(1))
+        await load(store, 2)
+        with held_up(store) as commit:
+            writes = GroupWrites(
+                profiles={uids[uuid(1)]: held(1, seen=8), store.hashes.uid(uuid(2)): held(2)}
+            )
+            committing = asyncio.create_task(store.commit(writes))
+            await commit.waits()
+            if cancelled:
+                committing.cancel()
+            loading = asyncio.create_task(load(store, 1, 2))
+            asking = asyncio.create_task(store.rows([*uids.values()]))
+            done, _ = await asyncio.wait((loading, asking), timeout=0.05)
+            assert not done
+            assert await store.count_profiles() == 1
+        assert {key: profile.seen for key, (_, profile) in (await loading).items()} == {
+            uuid(1): 8,
+            uuid(2): 7,
+        }
+        assert await asking
+        assert await store.count_profiles() == 2
+        assert committing.cancelled() == cancelled
+        await store.close()
+
+    async def test_closing_waits_for_a_commit_that_nobody_waits_for(self, tmp_path: Path) -> None:
+        store: Any = await in_a_file(tmp_path)
+        with held_up(store) as commit:
+            committing = asyncio.create_task(store.commit(GroupWrites(journal=[record(1)])))
+            await commit.waits()
+            committing.cancel()
+            threading.Timer(0.05, commit.let_go).start()
+            await store.close()
+        again = await in_a_file(tmp_path)
+        assert await again.last_seq() == 1
+        await again.close()
 
     async def test_they_are_the_owners_alone(self, tmp_path: Path) -> None:
         store = await in_a_file(tmp_path)

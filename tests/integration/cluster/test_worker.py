@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import pytest
 
-from arke.app import ruling_of
 from arke.clock import SystemClock
 from arke.cluster import worker as workers
 from arke.cluster.fed_shard import FedShard
@@ -24,6 +23,7 @@ from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable
 from arke.shard.commands import Done, Erase, Seen, Sight, Taken, Withdraw
 from arke.shard.protocol import AskProfile, AskStatus, Drain, Submit
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, IN_MARKET, device

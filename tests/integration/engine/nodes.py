@@ -8,7 +8,6 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from arke.app import ruling_of
 from arke.background import Pause, until
 from arke.catalog import stored
 from arke.clock import SeededEntropy
@@ -26,6 +25,7 @@ from arke.engine.shards import Shards
 from arke.privacy.fulfilment import Privacy
 from arke.shard.protocol import Prepare
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore

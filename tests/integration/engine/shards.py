@@ -6,7 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from arke.app import ruling_of
 from arke.catalog import stored
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
@@ -17,6 +16,7 @@ from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import Sight
 from arke.shard.protocol import Prepare
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, catalog, destination, device

@@ -353,6 +353,23 @@ class TestTheJournal:
 
         play(story)
 
+    def test_a_store_that_is_tried_again_keeps_what_is_told_meanwhile(self) -> None:
+        """The try writes the cursors that it has read: no group may have moved one before it does."""
+
+        async def story(world: World) -> None:
+            held = world.store.hold("cursors")
+            trying = asyncio.create_task(world.shard._try_store())
+            await held.read.wait()
+            seeing = asyncio.create_task(world.see(memberships={10: 1}))
+            await asyncio.sleep(10)
+            held.go.set()
+            await asyncio.gather(trying, seeing)
+            await world.settle()
+            assert world.told == [{"10": "1"}]
+            assert await world.shard.store.cursors() == {DESTINATION: await world.shard.store.last_seq()}
+
+        play(story)
+
 
 class TestRuns:
     def test_one_that_has_ended_is_not_begun_again(self) -> None:

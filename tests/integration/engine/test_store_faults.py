@@ -14,6 +14,7 @@ from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Failed, Seen, Sight
 from arke.shard.protocol import AskStatus
 from e2e.catalogs import device
+from held_up import held_up
 from integration.engine.shards import NotingPoster, open_store, running_shard, sight, stored_device
 from patience import eventually
 
@@ -110,7 +111,7 @@ def test_housekeeping_and_groups_take_turns(tmp_path: Path) -> None:
 
             async def checkpoints() -> None:
                 while asyncio.get_running_loop().time() < end:
-                    await shard._write(store.tidy)
+                    await shard.between_groups(store.tidy)
 
             async def events(first: int) -> int:
                 number = first
@@ -123,6 +124,27 @@ def test_housekeeping_and_groups_take_turns(tmp_path: Path) -> None:
             assert sum(number or 0 for number in results) > 0
             status = await shard.call(AskStatus())
             assert status.ready
+
+    asyncio.run(main())
+
+
+def test_events_wait_for_housekeeping_that_nobody_waits_for(tmp_path: Path) -> None:
+    """As a shard that stops cancels it: its thread goes on, and the events that came before are stored."""
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        async with running_shard(store, NotingPoster(), housekeeping=False, delivering=False) as shard:
+            await shard.submit([sight(1)])
+            with held_up(store) as trimming:
+                housekeeping = asyncio.create_task(shard.between_groups(store.trim_journal, 9, 9_999_999_999))
+                await trimming.waits()
+                housekeeping.cancel()
+                seeing = asyncio.create_task(shard.submit([sight(2)]))
+                done, _ = await asyncio.wait((seeing,), timeout=0.05)
+                assert not done
+            (result,) = await seeing
+            assert isinstance(result, Seen)
+            assert (await shard.call(AskStatus())).ready
 
     asyncio.run(main())
 

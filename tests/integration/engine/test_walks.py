@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.app import memory_engine, ruling_of
+from arke.app import memory_engine
 from arke.catalog import stored
 from arke.clock import SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
@@ -15,6 +15,7 @@ from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.time import DAY_S
 from arke.shard.commands import Backfill, Evaluated
 from arke.shard.protocol import Prepare
+from arke.shard_app import ruling_of
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingPoster, open_store, prepared, running_shard, sight, stored_device
 

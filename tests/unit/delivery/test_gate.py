@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.app import engine_over, ruling_of
+from arke.app import engine_over
 from arke.clock import SeededEntropy
 from arke.delivery.channel import Wire
 from arke.delivery.gate import Gate, Gates
@@ -20,6 +20,7 @@ from arke.domain.event import DeclaredId, IncomingEvent
 from arke.errors import StoreUnavailable
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory

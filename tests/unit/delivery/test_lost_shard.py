@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from arke.app import ruling_of
 from arke.delivery.bookkeeper import Bookkeeper
 from arke.delivery.channel import Wire
 from arke.delivery.outcome import RecordDeliveries
@@ -14,6 +13,7 @@ from arke.domain.catalog import Catalog
 from arke.errors import Fenced, StoreUnavailable
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
+from arke.shard_app import ruling_of
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore

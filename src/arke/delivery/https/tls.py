@@ -9,18 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-import structlog
-
 from arke.delivery.https.failure import PostFailed
 from arke.delivery.secrets import Confinement
 from arke.domain.catalog import Tls
+from arke.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECHECK_S: Final = 1.0
 
-_log = structlog.get_logger(__name__)
+_log = get_logger("tls")
 _Stamps = tuple[tuple[int, int, int], ...]
 
 

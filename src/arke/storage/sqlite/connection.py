@@ -184,6 +184,10 @@ class Database:
         with store_errors(self.where):
             return list(self.reads.execute(sql, bindings))
 
+    def at_one_moment(self) -> transaction:
+        """What `reads` is asked within it is as of the first question, whatever is committed meanwhile."""
+        return transaction(self.reads, self.where)
+
     def run(self, sql: str, bindings: Bindings = ()) -> None:
         """One statement, within `write`."""
         self.connection.execute(sql, bindings)

@@ -54,14 +54,14 @@ class SqliteIdentities:
         owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
         with store_errors(self._database.where):
-            some_move = bool(ids) and ask(IDENTITIES["some_move"]).fetchone() is not None
             for key in ids:
                 if (row := ask(owner, key).fetchone()) is not None:
                     known.owners[key] = Owner(*row)
-                    if some_move and ask(moving, key).fetchone() is not None:
-                        known.unsettled.add(key)
                 elif (first := self._first_device(key)) is not None:
                     known.firsts[key] = first
+            # After the owners: one that was stored just now has come with its move.
+            if known.owners and ask(IDENTITIES["some_move"]).fetchone() is not None:
+                known.unsettled.update(key for key in known.owners if ask(moving, key).fetchone() is not None)
             for device in people:
                 if (row := ask(person, device).fetchone()) is not None:
                     known.people[device] = PersonRow(*row)

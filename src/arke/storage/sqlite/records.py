@@ -78,7 +78,7 @@ class SqliteAudit:
 
     async def intact(self) -> bool:
         expected, before = 1, b""
-        with store_errors(self._database.where):
+        with self._database.at_one_moment():
             for number, body, seal in self._database.reads.execute(AUDIT["all"]):
                 if number != expected or seal != self._seal(before, body):
                     return False

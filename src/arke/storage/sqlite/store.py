@@ -2,7 +2,9 @@
 
 The writer owns one connection; readers have one of their own and see committed state only. In memory, where a
 second connection would see nothing, both share one: virtual time has one thread. Reads happen at once on the
-caller's thread, without suspending it; what waits for the disk runs in the committer's.
+caller's thread, without suspending it; what waits for the disk runs in the committer's. No connection is ever used
+by two threads at once: the readers' is the caller's alone, and the writer's is reached through the committer alone,
+which lets a group read of it between two writes.
 """
 
 from __future__ import annotations
@@ -101,17 +103,24 @@ class SqliteShardStore:
         return self.hashes.of(uuid).name(text)
 
     async def load(self, needs: Needs) -> Loaded:
+        return await self._committer.between(self._load, needs)
+
+    def _load(self, needs: Needs) -> Loaded:
         loaded = self._own.load(needs)
         self._fresh = loaded.fresh
         return loaded
 
     async def rows(self, uids: Sequence[int]) -> dict[int, DeviceRows]:
-        return self._own.rows(uids)
+        return await self._committer.between(self._own.rows, uids)
 
     async def commit(self, writes: GroupWrites) -> None:
+        await self._committer.run(self._commit, writes)
+
+    def _commit(self, writes: GroupWrites) -> None:
+        """What is counted is what is stored, also where nobody waits for it any more."""
         fresh = self._fresh & writes.profiles.keys()
         people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
-        gone = await self._committer.run(self._writes.commit, writes, people)
+        gone = self._writes.commit(writes, people)
         self._profiles += len(fresh) - gone.profiles
         self._people += people - gone.people
         self._fresh = set()
