@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import socket
-import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from arke.api.table import callers
-from arke.operations.live import MAX_WATCHERS, LiveEntry
+from arke.operations.live import MAX_WATCHERS
 from e2e.catalogs import IN_MARKET, catalog, destination, visit
 from e2e.engine_process import EngineProcess, request
-from patience import PATIENCE_S, wait_until
+from e2e.live_watcher import LiveWatcher
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,47 +27,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory, well: ReceiverThread) -> It
         yield running
 
 
-class Watcher:
-    """Reads `/v1/live` in a thread, as whoever has a token."""
-
-    def __init__(self, engine: EngineProcess, token: str, seconds: int = 600) -> None:
-        self.entries: list[LiveEntry] = []
-        self.status = 0
-        self._connection = http.client.HTTPConnection(engine.admin, timeout=PATIENCE_S)
-        self._target = f"/v1/live?seconds={seconds}"
-        self._token = token
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException):  # it is closed under us
-            self._connection.request("GET", self._target, headers={"Authorization": f"Bearer {self._token}"})
-            with self._connection.getresponse() as reply:
-                self.status = reply.status
-                for line in reply if reply.status == 200 else ():
-                    self.entries.append(msgspec.json.decode(line, type=LiveEntry))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Go away, as a browser does."""
-        if self._connection.sock is not None:
-            self._connection.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE_S)
-        self._connection.close()
-
-    def kinds(self) -> set[str]:
-        return {entry.kind for entry in self.entries}
-
-
 def test_events_changes_and_messages_are_seen_as_they_pass(
     engine: EngineProcess, well: ReceiverThread
 ) -> None:
     """From every shard, with what each was about; and the look is audited."""
     token = engine.client().create_token("operate", "watcher", None)
     visitors = iter(range(1, 10_000))
-    with Watcher(engine, token.secret) as watcher:
+    with LiveWatcher(engine.admin, token.secret) as watcher:
 
         def all_kinds() -> bool:
             engine.accept(*(visit(next(visitors), "camera", region=6) for _ in range(4)))
@@ -109,7 +72,9 @@ def test_more_than_so_many_watchers_are_told_to_come_again(engine: EngineProcess
     token = engine.client().create_token("operate", "crowd", None)
     visitors = iter(range(20_000, 30_000))
     with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(Watcher(engine, token.secret)) for _ in range(MAX_WATCHERS + 4)]
+        crowd = [
+            stack.enter_context(LiveWatcher(engine.admin, token.secret)) for _ in range(MAX_WATCHERS + 4)
+        ]
 
         def answered() -> bool:
             engine.accept(visit(next(visitors), "lens"))
@@ -123,7 +88,7 @@ def test_more_than_so_many_watchers_are_told_to_come_again(engine: EngineProcess
 
     def free_again() -> bool:
         engine.accept(visit(next(visitors), "lens"))
-        with Watcher(engine, token.secret, seconds=1) as late:
+        with LiveWatcher(engine.admin, token.secret, seconds=1) as late:
             wait_until(lambda: late.status, "an answer")
         return late.status == 200
 

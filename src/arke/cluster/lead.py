@@ -52,7 +52,6 @@ class Lead:
         engine = self._engine
         self._leads = False
         await self._background.stop()
-        await engine.recorder.stop()
         await self._files.pause()
         engine.batches.leave()
         engine.privacy.leave()
@@ -61,6 +60,9 @@ class Lead:
         await engine.privacy.stop()
         await engine.joins.stop()
         await engine.homes.stop()
+        # Last, for it takes a moment. Where another leads by now and looks as well, no row is wrong: each says how
+        # much it covers.
+        await engine.recorder.stop(look=True)
 
     async def _look(self) -> None:
         try:

@@ -93,7 +93,7 @@ class Renderer:
             "chart": charts,
             "many": wording.many,
         }
-        self._templates.filters |= {
+        templates.filters |= {
             "count": wording.count,
             "milliseconds": wording.milliseconds,
             "moment": wording.moment,
