@@ -170,7 +170,7 @@ async def check_cluster(settings: Settings) -> TopicFacts | None:
 
 
 async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> TopicFacts:
-    facts = await topic.facts()
+    facts = await topic.known()
     if facts is None:
         raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
     if wrong := problems(topic.name, facts, shards, known_id):
@@ -205,7 +205,7 @@ def copies_of(settings: Settings, topic: TopicFacts | None) -> tuple[Copy, ...]:
 
 async def _check_members(topic: Topic, nodes: PostgresNodes) -> None:
     """Two clusters that were made on one topic while it was empty would share out its partitions."""
-    if await topic.members() and not await nodes.all():
+    if await topic.is_read() and not await nodes.all():
         raise SettingsError(
             f"{topic.name} is read by a group of this name, and no node of this cluster is there: {ANOTHERS}"
         )

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupState,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -23,12 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from confluent_kafka.admin import ListConsumerGroupsResult  # type: ignore[attr-defined]
+
     from arke.transport.kafka.options import KafkaOptions
 
 T = TypeVar("T")
 
 ASK_S: Final = 5.0
 MADE_S: Final = 30.0
+HEARD_S: Final = 10.0
+"""Brokers hear one after the other of a topic that was made, and of a broker that ended."""
 LOOK_AGAIN_S: Final = 0.1
 RETENTION_MS: Final = 7 * 86_400_000
 """How long events stay in the log after they were taken; a shard may stand still for as long."""
@@ -112,13 +122,22 @@ class Topic:
         """None where there is none."""
         return await asyncio.get_running_loop().run_in_executor(None, self._facts)
 
+    async def known(self) -> TopicFacts | None:
+        """The facts of a topic that should be there. None where no broker has heard of it for a while."""
+        end = asyncio.get_running_loop().time() + HEARD_S
+        while (facts := await self.facts()) is None:
+            if asyncio.get_running_loop().time() > end:
+                return None
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return facts
+
     async def make(self, shards: int) -> None:
         """One partition a shard, three copies as far as there are brokers. Nothing happens if it is there."""
         await asyncio.get_running_loop().run_in_executor(None, self._make, shards)
 
     async def check(self, shards: int, known_id: str | None = None) -> None:
         """Whether `prepare` can be done, as far as that shows: nothing is changed."""
-        facts = await self.facts()
+        facts = await self.facts() if known_id is None else await self.known()
         if facts is not None:
             await self._check(facts, shards, known_id)
         elif known_id is not None:
@@ -150,9 +169,9 @@ class Topic:
         """How it shows that somebody uses the topic."""
         return await asyncio.get_running_loop().run_in_executor(None, self._used, partitions)
 
-    async def members(self) -> int:
-        """How many consumers the group has; 0 where nobody may know."""
-        return await asyncio.get_running_loop().run_in_executor(None, self._members)
+    async def is_read(self) -> bool:
+        """Whether the group has consumers; False where nobody may know."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._is_read)
 
     def _used(self, partitions: int) -> str | None:
         newest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -164,20 +183,25 @@ class Topic:
 
         if self._settled(has_events):
             return "has, or had, events in it, and this cluster has never read from it"
-        members = self._members()
-        return f"is read by {members} member(s) of the group {self._group}" if members else None
+        return f"is read by the group {self._group}" if self._is_read() else None
 
-    def _members(self) -> int:
-        def members() -> int:
-            asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_S)
-            try:
-                return len(_wait(asked[self._group]).members)
-            except KafkaException as error:
-                if error.args[0].code() in _NO_MEMBERS:
-                    return 0
-                raise
+    def _is_read(self) -> bool:
+        # All brokers are asked for their groups, and not the group's coordinator for its members: librdkafka aborts
+        # the process where the coordinator's connection ends at the wrong moment (its issue 4605).
+        end = time.monotonic() + HEARD_S
+        while True:
+            found = self._settled(self._groups)
+            if any(one.group_id == self._group for one in found.valid or ()):
+                return True
+            # Who does not answer has given its groups to others by then.
+            if not found.errors or time.monotonic() > end:
+                return False
+            time.sleep(LOOK_AGAIN_S)
 
-        return self._settled(members)
+    def _groups(self) -> ListConsumerGroupsResult:
+        """Those that have members, as far as this user may know."""
+        asked = self._admin.list_consumer_groups(states=set(_HAS_MEMBERS), request_timeout=ASK_S)
+        return cast("ListConsumerGroupsResult", _wait(asked))
 
     def _settled(self, ask: Callable[[], T]) -> T:
         """What brokers answer once they agree: the first to ask for any group has them make room for groups, and of
@@ -257,8 +281,11 @@ def _meaning(topic: str, failed: KafkaException) -> SettingsError | StoreUnavail
     return StoreUnavailable(f"kafka: {topic}: {error.str()}")
 
 
-_NO_MEMBERS: Final = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.GROUP_AUTHORIZATION_FAILED})
-"""Nobody has ever been in the group, or who is may not be known."""
+_HAS_MEMBERS: Final = (
+    ConsumerGroupState.PREPARING_REBALANCING,
+    ConsumerGroupState.COMPLETING_REBALANCING,
+    ConsumerGroupState.STABLE,
+)
 _PASSING: Final = frozenset(
     {
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
