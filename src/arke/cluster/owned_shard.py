@@ -23,7 +23,8 @@ SEEN_WITHIN_S: Final = 1.0
 """How long an answer that lists traits and segments waits for the shard to have evaluated the event."""
 LOOKED_AFTER_EVERY_S: Final = 5.0
 """How often whoever waits for an answer asks whether it will come."""
-_ASKED_AT_MOST: Final = 3
+MOVES_WITHIN_S: Final = 5.0
+"""So long a question waits for a shard that goes from one worker to another. An event does not: the log has it."""
 _MOVES_FOR_S: Final = 0.1
 
 
@@ -98,22 +99,40 @@ class OwnedShard:
         uuids = frozenset(sight.event.uuid for sight in sights)
         try:
             async with asyncio.timeout(self._seen_within_s):
-                return await self.call(AskSeen(position, uuids, self._seen_within_s))
+                return await self.ask(AskSeen(position, uuids, self._seen_within_s), within_s=0)
         except (TimeoutError, Unavailable):  # it is durable, and will be evaluated
             return {}
 
     async def call(self, question: Question[A]) -> A:
         """See `ShardPort`."""
-        for _ in range(_ASKED_AT_MOST):
-            owner = await self._owners.owner(self._number)
+        return await self.ask(question, within_s=MOVES_WITHIN_S)
+
+    async def ask(self, question: Question[A], *, within_s: float) -> A:
+        """The owner's answer, if there is an owner within so long. Raises ShardDown, StoreUnavailable, and what
+        the owner raises.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within_s
+        while True:
+            owner = await self._owner(end)
             try:
                 return await still_owned(
                     owner.ask(self._number, question), owner, [self._number], self._owners
                 )
             except (ShardMoved, Fenced):
                 self._owners.moved(self._number)
-                await asyncio.sleep(_MOVES_FOR_S)
-        raise ShardDown(f"shard {self._number} is on its way to another worker")
+            if loop.time() >= end:
+                raise ShardDown(f"shard {self._number} is on its way to another worker")
+            await asyncio.sleep(_MOVES_FOR_S)
+
+    async def _owner(self, end: float) -> Asked:
+        while True:
+            try:
+                return await self._owners.owner(self._number)
+            except ShardDown:
+                if asyncio.get_running_loop().time() >= end:
+                    raise
+            await asyncio.sleep(_MOVES_FOR_S)
 
     async def stop(self) -> None:
         """Nothing of it is here."""
@@ -158,6 +177,6 @@ class OwnedShards:
     async def _ask_again(self, shard: int, question: Question[A]) -> A | ArkeError:
         self._owners.moved(shard)
         try:
-            return await self._shards[shard].call(question)
+            return await self._shards[shard].ask(question, within_s=2 * _MOVES_FOR_S)
         except ArkeError as error:
             return error

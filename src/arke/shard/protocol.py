@@ -73,7 +73,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     events had each; `unrealised` traits that nobody has realised since their rule is as it is. `commits`: how long
     the store took to commit a group. `lanes` has those of destinations that are off, too, if they did
     anything. `counting` names this count alone: where it is another one, all of it was counted since; 0: nobody
-    knows.
+    knows. `counting_s`: for how long it has counted.
     """
 
     ready: bool
@@ -94,6 +94,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     unrealised: list[int] = []
     refused: dict[int, LastRefusal] = {}
     counting: int = 0
+    counting_s: float | None = None
     commits: Histogram = msgspec.field(default_factory=Histogram)
 
 

@@ -161,6 +161,7 @@ class Shard:
         self._prepared: dict[tuple[int, bytes], Ruling] = {}
         self._what_if = WhatIf(store, clock)
         self._counting = secrets.randbits(48)
+        self._counting_since = 0.0
         self._queue: deque[_Waiting] = deque()
         self._appended = self._taken = self._recorded = 0
         self._queued = 0
@@ -195,6 +196,7 @@ class Shard:
     # --- life -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        self._counting_since = asyncio.get_running_loop().time()
         self._recovered_until = await self.store.last_seq()
         self._taken = self._recorded = await self.store.taken()
         await self.runner.start()
@@ -786,6 +788,7 @@ class Shard:
             backfilled=await self._backfilled(),
             lanes=lanes,
             counting=self._counting,
+            counting_s=asyncio.get_running_loop().time() - self._counting_since,
             refused={
                 number: LastRefusal(one.at, one.answer, one.times)
                 for number, one in self._wire.refusals.newest(self.now).items()

@@ -37,12 +37,12 @@ async def test_a_destination_that_is_off_loses_nothing_that_was_counted(tmp_path
         assert [one.figures for one in status.lanes] == [one.figures for one in before]
         assert [(one.destination, one.figures.users) for one in shard.counted().lanes] == [(1, 1)]
         counting = Counting()
-        counting.since({0: Counted(rows_of(status), status.counting)})  # whoever leads from now on
+        counting.since({0: Counted(rows_of(status), status.counting)}, 60)  # whoever leads from now on
         await told(shard, 3, on=True)
         await shard.submit([sight(2)])
         await eventually(lambda: shard.observer.messages == 2, "the next one to be told")
         status = await shard.call(AskStatus())
-        rows = counting.since({0: Counted(rows_of(status), status.counting)})
+        rows = counting.since({0: Counted(rows_of(status), status.counting)}, 60)
         assert rows[D][PLACES["destination"]["users"]] == 1
         assert rows[EVERYTHING][PLACES["all"]["events"]] == 1
 

@@ -266,28 +266,35 @@ def test_a_destination_that_is_on_again_counts_from_where_it_was() -> None:
     for before in ([counted(100, 1_000, owed=7), counted(200, 1_000)], [counted(200, 1_000)]):
         counting = Counting()
         for one in before:
-            counting.since({0: one})
-        off = counting.since({0: counted(250, 1_000)})
+            counting.since({0: one}, 60)
+        off = counting.since({0: counted(250, 1_000)}, 60)
         assert (off[ACME][USERS], off[ACME][OWED]) == (0, 0), "it stands nowhere while it is off"
-        again = counting.since({0: counted(300, 1_005, owed=7)})
+        again = counting.since({0: counted(300, 1_005, owed=7)}, 60)
         assert (again[ACME][USERS], again[ACME][OWED]) == (5, 7)
 
 
 def test_a_shard_that_begins_anew_is_known_by_its_count_and_not_by_how_much_it_is() -> None:
     """Within a minute it may have counted more than the one before: that is all news. Later it goes on."""
     counting = Counting()
-    counting.since({0: counted(100, 1_000)})
-    anew = counting.since({0: counted(130, None, counting=2)})
+    counting.since({0: counted(100, 1_000)}, 60)
+    anew = counting.since({0: counted(130, None, counting=2)}, 60)
     assert anew[EVERYTHING][EVENTS] == 130
     assert ACME not in anew
-    on = counting.since({0: counted(140, 3, counting=2)})
+    on = counting.since({0: counted(140, 3, counting=2)}, 60)
     assert (on[EVERYTHING][EVENTS], on[ACME][USERS]) == (10, 3)
+
+
+def test_a_shard_that_is_first_heard_of_later_is_news_if_it_began_since() -> None:
+    """A worker takes a shard after a node began to lead; of one that counted for longer nobody knows how much."""
+    for counted_for, events in ((59.0, 130), (61.0, 0), (None, 0)):
+        first = counted(130, 3)._replace(counting_s=counted_for)
+        assert Counting().since({0: first}, 60)[EVERYTHING][EVENTS] == events
 
 
 def test_what_names_no_count_has_begun_anew_where_it_went_down() -> None:
     counting = Counting()
-    counting.since({"intake": counted(100, 1_000, counting=0)})
-    anew = counting.since({"intake": counted(130, 3, counting=0)})
+    counting.since({"intake": counted(100, 1_000, counting=0)}, 60)
+    anew = counting.since({"intake": counted(130, 3, counting=0)}, 60)
     assert (anew[EVERYTHING][EVENTS], anew[ACME][USERS]) == (130, 3)
 
 

@@ -48,11 +48,12 @@ def refused_row(refused: int) -> Rows:
 
 class Counted(NamedTuple):
     """What a source has counted. `counting` names the count, which another one follows when the source begins anew;
-    0 where that is not known.
+    0 where that is not known. `counting_s`: for how long it has counted, if that is known.
     """
 
     rows: Rows
     counting: int = 0
+    counting_s: float | None = None
 
 
 class Counting:
@@ -61,17 +62,16 @@ class Counting:
     def __init__(self) -> None:
         self._last: dict[Hashable, Counted] = {}
 
-    def since(self, sources: Mapping[Hashable, Counted]) -> Rows:
-        """What was counted since the last time, of all sources together, and how they stand now.
+    def since(self, sources: Mapping[Hashable, Counted], since_s: float) -> Rows:
+        """What was counted since the last time, `since_s` ago, of all sources together, and how they stand now.
 
-        One that was not seen before may have counted for days: nothing of that is new. One that has another count,
-        or has counted less than before, has begun anew: all of that is new. One that does not answer stands as it
-        did. A source says what it has counted of every destination, also of one that is off.
+        One that was not seen before may have counted for days: nothing of that is new, unless it began since. One
+        that has another count, or has counted less than before, has begun anew: all of that is new. One that does
+        not answer stands as it did. A source says what it has counted of a destination that is off, too.
         """
         total: dict[Subject, list[int]] = defaultdict(list)
         for source, now in sources.items():
-            last = self._last.get(source, now)
-            before = {} if _began_anew(now, last) else last.rows
+            before = self._before(source, now, since_s)
             _add(
                 total,
                 (
@@ -84,6 +84,12 @@ class Counting:
             _add(total, ((subject, _difference(subject, row, row)) for subject, row in rows.items()))
         self._last.update(sources)
         return {subject: tuple(row) for subject, row in total.items()}
+
+    def _before(self, source: Hashable, now: Counted, since_s: float) -> Rows:
+        last = self._last.get(source)
+        if last is None:
+            return {} if now.counting_s is not None and now.counting_s <= since_s else now.rows
+        return {} if _began_anew(now, last) else last.rows
 
     def keep_of(self, sources: Collection[Hashable]) -> None:
         """All others are gone for good."""

@@ -26,7 +26,8 @@ MINUTE_S: Final = 60
 AFTER_S: Final = 0.05
 """A timer that is early by a hair would look twice."""
 ANSWERED_WITHIN_S: Final = 20.0
-LAST_LOOK_S: Final = 2.0
+LAST_LOOK_S: Final = 10.0
+"""A slow cluster answers within it, and one without workers keeps the next leader waiting for no longer."""
 AGED_EVERY_S: Final = 600.0
 UNWRITTEN: Final = 10
 """Minutes that wait for a store that cannot be written."""
@@ -113,14 +114,15 @@ class Recorder:
                 answers = await self._shards.ask_each(AskStatus())
                 for number, answer in enumerate(answers):
                     if not isinstance(answer, ArkeError):
-                        sources[number] = Counted(rows_of(answer), answer.counting)
+                        sources[number] = Counted(rows_of(answer), answer.counting, answer.counting_s)
                 intakes = await self.refused()
                 sources.update((name, Counted(refused_row(refused))) for name, refused in intakes.items())
                 self._counting.keep_of({*range(len(self._shards)), *intakes})
                 sizes = await self._sizes()
         if not any(isinstance(source, int) for source in sources):
             return None
-        rows, there = self._counting.since(sources), {EVERYTHING, *self._subjects()}
+        since_s = asyncio.get_running_loop().time() - self._looked_at
+        rows, there = self._counting.since(sources, since_s), {EVERYTHING, *self._subjects()}
         return {subject: row for subject, row in rows.items() if subject in there} | sizes
 
     async def _sizes(self) -> Rows:
