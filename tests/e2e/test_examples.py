@@ -32,6 +32,8 @@ SHOWN = 2
 """Entries of a list that an example shows."""
 ENDLESS = "/v1/live"
 MANY = 30
+NAME = r"[a-z]\w*"
+"""What a field is called; what else an object has for keys is data, as a segment's number is."""
 RULE = "1000T AND NOT 1002T"
 PERSON = {"id": f"{DPID}:p0"}
 
@@ -137,9 +139,11 @@ def _short(value: Any) -> Any:
 
 
 def form(value: Any) -> Any:
-    """The names and types in an answer. What is null, or a list without anything in it, may be anything."""
+    """The names and types in an answer. What is null, or a list without anything in it, may be anything. Ids and
+    texts by which values are filed are no names: whichever are there stand for all.
+    """
     if isinstance(value, dict):
-        return {name: form(one) for name, one in value.items()}
+        return {name if re.fullmatch(NAME, name) else "...": form(one) for name, one in value.items()}
     if isinstance(value, list):
         return [form(value[0])] if value else None
     if value is None:

@@ -5,9 +5,12 @@ the system's own programs as the base image, nobody's rights, and a network of i
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from patience import PATIENCE_S
 from servers.process import install, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 OF_THE_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 OF_ITS_SETTINGS = (
@@ -24,6 +27,8 @@ OF_ITS_SETTINGS = (
     *("resolv.conf", "ssl"),
 )
 """What is taken from /etc, so that an image may have files of its own beside it."""
+OF_THE_BASE = "/base"
+"""Where the interpreter that runs the tests has the names that it has in the image's base."""
 
 
 @cache
@@ -62,19 +67,20 @@ def run(
     arguments += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     for inside, outside in binds.items():
         arguments += ["--bind", str(outside), inside]
-    for inside, outside in (reads or {}).items():
-        arguments += ["--ro-bind", str(outside), inside]
-    arguments += ["--remount-ro", "/", "--chdir", workdir, "--clearenv"]
-    programs = f"{python}/bin:/usr/local/bin:/usr/bin:/bin"
-    for name, value in ({"PATH": programs} | dict(environ)).items():
-        arguments += ["--setenv", name, value.replace("$PATH", programs)]
-    return subprocess.run(
-        [*arguments, *command],
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE_S,
-        stdin=subprocess.DEVNULL,
-    )
+    programs = f"{OF_THE_BASE}:{python}/bin:/usr/local/bin:/usr/bin:/bin"
+    with _interpreter() as names:
+        for inside, outside in ({OF_THE_BASE: names} | dict(reads or {})).items():
+            arguments += ["--ro-bind", str(outside), inside]
+        arguments += ["--remount-ro", "/", "--chdir", workdir, "--clearenv"]
+        for name, value in ({"PATH": programs} | dict(environ)).items():
+            arguments += ["--setenv", name, value.replace("$PATH", programs)]
+        return subprocess.run(
+            [*arguments, *command],
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE_S,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 def of_package_clients() -> dict[str, str]:
@@ -88,6 +94,20 @@ def downloads() -> Path:
     folder = Path(os.environ.get("PIP_CACHE_DIR", Path.home() / ".cache" / "pip"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def _interpreter() -> Iterator[Path]:
+    """A folder with `python` and `python3`: scripts and no links, so that an environment made by them knows the
+    interpreter by its own path, which is there outside, too.
+    """
+    interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    with tempfile.TemporaryDirectory(prefix="arke-base-") as folder:
+        for name in ("python", "python3"):
+            script = Path(folder, name)
+            script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(interpreter))} "$@"\n')
+            script.chmod(0o755)
+        yield Path(folder)
 
 
 def _of_the_system(path: Path) -> list[str]:
