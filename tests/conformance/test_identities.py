@@ -82,6 +82,34 @@ async def test_of_an_id_that_nobody_had_one_owner_wins(directory: Directory) -> 
     assert await owners(directory, A, B, C) == {A: Owner("U", 5), B: Owner("U", 6), C: Owner("V", 7)}
 
 
+async def test_a_device_that_was_invented_gets_all_of_its_ids_or_none(directory: Directory) -> None:
+    """With a part of them it would be told things, and moved ids, though no event ever came from it."""
+    identities = directory.identities
+    await identities.link(Claims(100, {A: Owner("U", 1), ANN: Owner("U", 2)}))
+    torn = Claims(
+        200, {A: Owner("V", 3), ANN: Owner("V", 4), B: Owner("W", 5)}, {ANN: 2}, invented={"V": {A, ANN}}
+    )
+    torn.moves = [Move(*ANN, "U", "V", 200, 4)]
+    torn.people = {(*ANN, "V"): PersonRow(4, 1)}
+    assert await identities.link(torn) == {A, ANN, B}
+    assert await owners(directory, A, ANN, B) == {A: Owner("U", 1), ANN: Owner("U", 2)}
+    spoken_for = Claims(300, {A: Owner("V", 6)}, people={(*ANN, "V"): PersonRow(7, 0)})
+    spoken_for.invented = {"V": {A, ANN}}
+    assert await identities.link(spoken_for) == {A, ANN}
+    assert await identities.moves() == []
+    assert await identities.devices([ANN]) == {}
+    nothing = Claims(400, {A: Owner("V", 8), C: Owner("W", 9)}, invented={"V": {A}, "W": {C}})
+    assert await identities.link(nothing) == {A}
+    whole = Claims(500, {A: Owner("V", 10), ANN: Owner("V", 11)}, {A: 1, ANN: 2})
+    whole.invented = {"V": {A, ANN}}
+    assert await identities.link(whole) == set()
+    assert await owners(directory, A, ANN, C) == {
+        A: Owner("V", 10),
+        ANN: Owner("V", 11),
+        C: Owner("W", 9),
+    }
+
+
 async def test_a_move_stands_until_it_is_done(directory: Directory) -> None:
     """Those of one id come back in the order of its mappings; one that is done goes, and no other, whatever other
     ids' mappings are numbered.

@@ -100,6 +100,8 @@ class Claims(msgspec.Struct):
     `before`: the generation of the mapping that each of `owners` takes the place of; 0, or none given: nobody had
     the id. An owner under that same generation stays, and only its state is another. `names`: hashes that stand for
     an id or its new owner on the suppression list, where there are engines that may put them there meanwhile.
+    `invented`: devices that nobody has heard of yet, and the ids that were decided to be theirs, if only until the
+    next decision. All of these stand, or none: with a part of them it would be a device that no event comes from.
     """
 
     at: int = 0
@@ -110,3 +112,19 @@ class Claims(msgspec.Struct):
     takeovers: dict[DeviceDay, int] = {}
     shared: dict[IdKey, SharedId] = {}
     names: list[tuple[IdKey, bytes]] = []
+    invented: dict[str, set[IdKey]] = {}
+
+    @property
+    def keys(self) -> set[IdKey]:
+        """The ids that anything is claimed of."""
+        return self.owners.keys() | {key[:2] for key in self.people}
+
+    def decide(self, key: IdKey, uuid: str) -> None:
+        """An id is to be a device's."""
+        if uuid in self.invented:
+            self.invented[uuid].add(key)
+
+    @property
+    def indivisible(self) -> dict[str, set[IdKey]]:
+        """The ids of each invented device that has several."""
+        return {uuid: keys for uuid, keys in self.invented.items() if len(keys) > 1}

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.domain.homes import is_home
+from arke.domain.traces import is_erased
 from arke.privacy.request import Asked
 from e2e.catalogs import device
 from integration.engine.nodes import COOKIE, DRIVERS, LEAVING, PERSON, SHARDS, shards_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arke.domain.identity import IdKey
+    from arke.domain.profile import Profile
     from integration.engine.nodes import Cluster
 
 COOKIES = [(COOKIE, name) for name in "abc"]
@@ -101,6 +105,7 @@ class Town:
         self._check_mappings()
         owners = (await directory.identities.look_up([*COOKIES, *PEOPLE])).owners
         profiles = [profile for profile in await self.cluster.profiles() if profile.uuid != LEAVING]
+        await self._check_devices(profiles)
         for key in (*COOKIES, *PEOPLE):
             has = [
                 (profile.uuid, one)
@@ -118,6 +123,14 @@ class Town:
             assert speaking == expected or (void and not speaking), key
             if key in COOKIES:
                 assert len(has) == len(speaking), f"{key} never arrives"
+
+    async def _check_devices(self, profiles: Sequence[Profile]) -> None:
+        """None is stored, or a person's, that no event ever came from: one that a void decision invented."""
+        heard_of = {*DEVICES, *(resolved.uuid for resolved in self.cluster.answers)}
+        stored = {one.uuid for one in profiles if not is_home(one.uuid) and not is_erased(one)}
+        assert stored <= heard_of
+        of_people = await self.cluster.directory.identities.devices(PEOPLE)
+        assert {uuid for uuids in of_people.values() for uuid in uuids} <= heard_of
 
     def _newest(self, key: IdKey) -> tuple[int, str]:
         """The newest mapping of an id that anybody was answered for."""

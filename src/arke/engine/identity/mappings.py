@@ -82,11 +82,10 @@ def named(claims: Claims, names: Names) -> list[tuple[IdKey, bytes]]:
 
 class Batch(msgspec.Struct, eq=False):
     """Claims that become durable together. `failed` says why they did not; `lost` are ids that another engine gave
-    to somebody else first, so that whatever was decided of them here is void. `invented` are the new devices.
+    to somebody else first, so that whatever was decided of them here is void.
     """
 
     claims: Claims = msgspec.field(default_factory=Claims)
-    invented: set[str] = msgspec.field(default_factory=set)
     stored: bool = False
     failed: str | None = None
     lost: Collection[IdKey] = ()
@@ -186,12 +185,13 @@ class Mappings:
         claims = self._batch.claims
         claims.before.setdefault(key, 0 if known is None else known.generation)
         claims.owners[key] = self.memory.owners[key] = owner
+        claims.decide(key, owner.uuid)
         claims.at = now
         return owner
 
     def invent(self, uuid: str) -> None:
         """Ids are given to a device that nobody knows yet."""
-        self._batch.invented.add(uuid)
+        self._batch.claims.invented[uuid] = set()
 
     def note_shared(self, key: IdKey, before: str, uuid: str, now: int) -> None:
         """An id is on two devices, or was; a person's home is none."""
@@ -215,8 +215,10 @@ class Mappings:
         self._put_person(key, row, now)
 
     def _put_person(self, key: PersonKey, row: PersonRow, now: int) -> None:
-        self._batch.claims.people[key] = self.memory.people[key] = row
-        self._batch.claims.at = now
+        claims = self._batch.claims
+        claims.people[key] = self.memory.people[key] = row
+        claims.decide(key[:2], key[2])
+        claims.at = now
 
     def count_takeover(self, today: DeviceDay) -> None:
         count = self.memory.takeovers.get(today, 0) + 1

@@ -115,28 +115,33 @@ class Decided:
         self.named = named
         self.answers: list[Resolved] = []
         self.invented: frozenset[str] = frozenset()
-        self._leaned_on: list[Batch] = []
+        self._leaned_on: list[tuple[Sequence[int], Sequence[Batch]]] = []
 
     def lean_on(self, batches: Sequence[Batch]) -> None:
-        self._leaned_on += batches
+        """The answers since this was said last."""
+        before = self._leaned_on[-1][0][-1] + 1 if self._leaned_on else 0
+        if before < len(self.answers):
+            self._leaned_on.append((range(before, len(self.answers)), batches))
 
     def lost(self) -> list[int]:
-        """The places of answers that have to be decided anew."""
-        lost = {key for batch in self._leaned_on for key in batch.lost}
-        if not lost:
-            return []
-        self.invented = self.invented.union(*(batch.invented for batch in self._leaned_on if batch.lost))
-        return [
-            place
-            for place, one in enumerate(self.named)
-            if any((declared.dpid, declared.id) in lost for declared in one.ids)
-        ]
+        """The places of answers that have to be decided anew. What was decided of the same id at another time may
+        stand.
+        """
+        places: list[int] = []
+        for decided, batches in self._leaned_on:
+            if lost := {key for batch in batches for key in batch.lost}:
+                self.invented = self.invented.union(*(one.claims.invented for one in batches if one.lost))
+                places += (place for place in decided if self._names_any(place, lost))
+        return places
+
+    def _names_any(self, place: int, lost: set[IdKey]) -> bool:
+        return any((declared.dpid, declared.id) in lost for declared in self.named[place].ids)
 
     def amend(self, places: Sequence[int], anew: Decided) -> None:
         """These answers in the place of those that were lost."""
         for place, answer in zip(places, anew.answers, strict=True):
             self.answers[place] = answer
-        self._leaned_on = anew._leaned_on
+        self._leaned_on = [([places[one] for one in part], batches) for part, batches in anew._leaned_on]
 
 
 class Resolver:

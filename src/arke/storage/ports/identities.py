@@ -72,6 +72,8 @@ class Identities(Protocol):
         where it was forgotten meanwhile, or where there is one though nobody was to have the id; and those of which
         one of `claims.names` is on the suppression list. Of such an id
         nothing is stored, neither owner nor moves nor people: whoever asked looks it up again and decides anew.
+        Where that would leave an invented device with a part of its ids, nothing at all is stored, and the race is
+        lost for all of `claims.keys`.
 
         Of the devices of a person the oldest beyond MAX_DEVICES go, but never the owner.
         """

@@ -27,6 +27,10 @@ IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
 
 
+class _Torn(Exception):
+    """An invented device would have a part of its ids."""
+
+
 def edition_of(database: Database) -> int:
     """The newest edition of the suppression list."""
     row = database.row(SUPPRESSION["edition"])
@@ -116,14 +120,20 @@ class SqliteIdentities:
     # --- storing ----------------------------------------------------------------------------------------
 
     async def link(self, claims: Claims) -> set[IdKey]:
-        return await self._database.write(self._link, claims)
+        try:
+            return await self._database.write(self._link, claims)
+        except _Torn:
+            return claims.keys
 
     def _link(self, claims: Claims) -> set[IdKey]:
+        indivisible = claims.indivisible.values()
         barred = self._suppressed(claims.names) if claims.names else set()
         if barred:
             owners = {key: owner for key, owner in claims.owners.items() if key not in barred}
             claims = msgspec.structs.replace(claims, owners=owners)
         lost = barred | self._claim(claims)
+        if lost and any(keys & lost and keys - lost for keys in indivisible):
+            raise _Torn
         people, moves = claims.people, claims.moves
         if lost:
             people = {key: row for key, row in people.items() if key[:2] not in lost}

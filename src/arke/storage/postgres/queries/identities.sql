@@ -95,6 +95,18 @@ DELETE FROM identity i USING unnest(%s::bigint[], %s::text[]) AS k(dpid, id)
 WHERE i.dpid = k.dpid AND i.id = k.id AND i.replaces IS NOT NULL
 RETURNING i.dpid, i.id
 
+-- name: indivisible
+-- After the claims: it fails by division by zero where a device got some of its ids and not the others, and the server
+-- skips all that follows. See `link_people` for IS TRUE.
+SELECT 1 / (count(*) = 0)::integer FROM (
+  SELECT w.device FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::bigint[])
+    AS w(device, dpid, id, owner, claimed)
+  LEFT JOIN identity i
+    ON i.dpid = w.dpid AND i.id = w.id AND i.generation = w.claimed AND (i.uuid = w.owner) IS TRUE
+  GROUP BY w.device
+  HAVING count(*) FILTER (WHERE w.owner IS NULL OR i.id IS NOT NULL) NOT IN (0, count(*))
+) AS torn
+
 -- name: link_people
 -- Of ids that were claimed at the same time (owner, claimed), only where the claim stands. IS TRUE: so that the id is
 -- looked up by its key, and not among all ids of the owner, of which there may be very many.
