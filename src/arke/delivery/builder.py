@@ -11,7 +11,7 @@ from arke.domain.message_body import encode_user
 from arke.domain.recording import after_batch
 from arke.log import get_logger
 from arke.telling.records import Telling
-from arke.telling.tellings import acknowledged, tellings
+from arke.telling.tellings import acknowledged, is_doubted, tellings
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -145,8 +145,8 @@ def _dropped_row(uid: int, destination: int, telling: Telling, ledger: Ledger) -
 
 
 def _restated(route: Route, found: Sequence[Telling], ledger: Ledger) -> bool:
-    """Whether an id may have been told, before a restore, what nobody knows of any more."""
-    return route.doubt > 0 and any((one.dpid, one.id) not in ledger for one in found)
+    """Whether more is said than the ledger has a reason for."""
+    return route.doubt > 0 and any(is_doubted(route, ledger.get((one.dpid, one.id))) for one in found)
 
 
 def _covered(

@@ -24,9 +24,8 @@ class Route(msgspec.Struct, frozen=True):
     """One destination as it stands now: `aliases_of` has, per mapped segment, its aliases with their rank in
     the catalog; `frozen` are the aliases of paused segments, about which nothing is said, with their segments;
     `retired` those that an earlier catalog or date mapped; `mark` is the state of its mappings. `unsaid` has, per
-    segment that is mapped or was and of which no 1 is told now, why not. `doubt`: since when ids of which nothing
-    is known may have been told anything, in epoch seconds, because what was told before is not known any more; 0:
-    no more than what is known was told.
+    segment that is mapped or was and of which no 1 is told now, why not. `doubt`: until when ids may have been told
+    anything, in epoch seconds, because what was told before is not known any more; 0: no more than is known.
     """
 
     destination: Destination

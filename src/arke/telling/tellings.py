@@ -41,6 +41,11 @@ def acknowledged(telling: Telling, entry: LedgerEntry | None) -> bool:
     return all(entry.acknowledges(state.alias, active=state.active) for state in telling.entry.segments)
 
 
+def is_doubted(route: Route, entry: LedgerEntry | None) -> bool:
+    """Whether an id may have been told, before a restore, what nobody knows of any more: nothing was told since."""
+    return (0 if entry is None else entry.stamp) < route.doubt
+
+
 def tellings(
     route: Route,
     profile: Profile,
@@ -52,7 +57,8 @@ def tellings(
 ) -> list[Telling]:
     """What each partner id of a device is to be told. `uncertain`: a crash may have hidden what was told,
     so every loss that the profile remembers is repeated, of mappings that are gone too. `since`: when a restatement
-    began; nothing in it is to look older. Within the route's `doubt` an id without an entry is restated as well.
+    began; nothing in it is to look older. Within the route's `doubt` an id that was told nothing since the restore
+    is restated as well: a walk that restates may miss one that moves.
     """
     batch = asked in ("batch", "resync", "restate")
     ones = _ones(route, profile)
@@ -72,7 +78,7 @@ def tellings(
         entry = ledger.get((dpid, partner_id))
         holding: set[str] = active if present else set()
         zeros: list[SegmentState] = []
-        restated = asked == "restate" or (entry is None and route.doubt > 0)
+        restated = asked == "restate" or (route.doubt > 0 and is_doubted(route, entry))
         if destination.supports_unsegment:
             zeros = _zeros(
                 route, profile, entry, holding, uncertain=uncertain, batch=batch, restated=restated
@@ -82,7 +88,7 @@ def tellings(
         if asked == "catch_up" and not restated:
             states = _unacknowledged(states, entry or _NOTHING_TOLD)
         if batch and entry is not None:
-            if asked == "batch":
+            if asked == "batch" and not restated:
                 states = _changed(states, entry)
             dropped = _dropped(route, entry, holding, states)
         if not states and not dropped:

@@ -86,7 +86,7 @@ class RemoteShard:
         with theirs:
             self._process = self._popen(theirs.fileno())
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT_BYTES)
-        reading = asyncio.create_task(self._read(reader))
+        reading = asyncio.create_task(self._read(reader, self._writer))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 taken = (await self.call(AskStatus())).taken
@@ -110,7 +110,7 @@ class RemoteShard:
         ]
         return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 answer = decode_answer(await read_frame(reader))
@@ -125,6 +125,7 @@ class RemoteShard:
             return
         finally:
             self._up = False
+            writer.close()  # at once: nobody would settle what is asked of this process from here on
             self._give_up(log=self._stopping)
 
     def _give_up(self, *, log: bool) -> None:

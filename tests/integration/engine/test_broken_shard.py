@@ -7,13 +7,18 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from arke.errors import ShardDown
 from arke.settings import Settings
 from arke.shard.commands import Seen, Taken
+from arke.shard.protocol import AskStatus
 from arke.transport.remote_shard import RemoteShard
 from conformance.test_event_log import CatchUp, sight, taken, times_seen
+from patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from arke.shard.protocol import ShardStatus
 
 BREAKS = """
 from arke.shard.runner import GroupRunner
@@ -50,5 +55,32 @@ def test_an_event_that_was_stored_as_its_shard_broke_counts_once(tmp_path: Path)
         assert [type(one) for one in await log.append([sight(2)])] == [Seen]
         assert (log.restarts, await taken(log), await times_seen(log)) == (1, 2, 2)
         await log.stop()
+
+    asyncio.run(play())
+
+
+class AskedAtOnce(RemoteShard):
+    """Somebody asks it in the very moment in which it is seen to be gone."""
+
+    asked: asyncio.Task[ShardStatus] | None = None
+
+    def _give_up(self, *, log: bool) -> None:
+        super()._give_up(log=log)
+        if self.asked is None:
+            self.asked = asyncio.ensure_future(self.call(AskStatus()))
+
+
+def test_who_asks_as_its_process_goes_away_is_answered(tmp_path: Path) -> None:
+    async def play() -> None:
+        shard = AskedAtOnce(tmp_path / "shard-00.db", Settings(), CatchUp())
+        await shard.start()
+        assert shard._process is not None
+        shard._process.kill()
+        await eventually(
+            lambda: shard.asked is not None and shard.asked.done(), "an answer, or that there is none"
+        )
+        assert shard.asked is not None
+        assert isinstance(shard.asked.exception(), ShardDown)
+        await shard.stop()
 
     asyncio.run(play())

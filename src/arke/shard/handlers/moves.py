@@ -20,7 +20,7 @@ from arke.shard.handlers.sightings import (
 )
 from arke.storage.ports.shard import LedgerKey
 from arke.telling.records import ToTell
-from arke.telling.tellings import acknowledged, tellings
+from arke.telling.tellings import acknowledged, is_doubted, tellings
 from arke.telling.triggers import destinations_to_tell
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
             continue
         known = rows.get(destination_id)
         told = dict(known.entry.told) if known is not None else {}
+        if is_doubted(route, known.entry if known is not None else None):
+            told = {alias: MAYBE_0 for alias, _ in route.ever_told()} | told
         told |= {
             alias: MAYBE_1
             for alias, segment_id in route.ever_told()
