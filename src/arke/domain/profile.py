@@ -112,7 +112,7 @@ class Profile(msgspec.Struct, array_like=True):
     | field | holds |
     |---|---|
     | `seen`, `heard` | when the last event arrived; when an event or a file last named the device |
-    | `evaluated` | when the memberships were last known to be true |
+    | `evaluated` | when the memberships were last known to be true; it never goes back |
     | `due` | the first moment at which time alone may change one of them |
     | `wake` | when the due index has the sweep evaluate the device: `due` or earlier |
     | `fingerprint` | the fingerprint of the catalog that it was evaluated under |

@@ -136,7 +136,7 @@ def _apply(
     for trait_id in drop_beyond_cap(profile):
         affected.update(compiled.on_first.get(trait_id, ()))
     changes = _decide(compiled, profile, affected, lost, now) if affected else []
-    profile.evaluated = now
+    profile.evaluated = max(profile.evaluated, now)
     return [*back, *changes, *declared_changes]
 
 
@@ -147,7 +147,7 @@ def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Cha
     affected: set[int] = set()
     lost = _pass_time(compiled, profile, affected, now, stale=profile.fingerprint != compiled.fingerprint)
     changes = _decide(compiled, profile, affected, lost, now)
-    profile.evaluated = now
+    profile.evaluated = max(profile.evaluated, now)
     return changes
 
 
@@ -178,7 +178,7 @@ def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> l
             elif _declared_until(compiled, segment_id, membership) <= now:
                 membership.reason = "ttl"
     profile.fingerprint = INACTIVE_FINGERPRINT
-    profile.evaluated = now
+    profile.evaluated = max(profile.evaluated, now)
     return changes
 
 

@@ -202,3 +202,16 @@ def test_what_was_told_of_an_inactive_device_lapses_as_of_any_other(between: tup
     pass_time(compiled(Segment(id=10)), profile, later + 2)
     apply_event(compiled(Segment(id=10)), profile, seen(later + 3), later + 3)
     assert members(profile) == set()
+
+
+def test_an_event_that_waited_does_not_make_what_is_known_look_older() -> None:
+    """After a crash nobody knows whether a destination was told as of the later moment: what it hears next must not
+    look older than that.
+    """
+    catalog = compiled(Segment(id=10, rule="1T"))
+    profile = Profile("0" * 38)
+    apply_event(catalog, profile, seen(NOW + 3, 1), NOW + 3)
+    apply_event(catalog, profile, seen(NOW, 2), NOW)
+    assert profile.evaluated == NOW + 3
+    pass_time(catalog, profile, NOW + 1)
+    assert profile.evaluated == NOW + 3

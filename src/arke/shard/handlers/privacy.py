@@ -39,7 +39,8 @@ def withdraw(group: Group, command: Withdraw) -> Result:
         sent = {owed.destination for owed in group.owed_of(uid)}
         if not profile.opted_out:
             sent |= profile.sends.keys()  # what is in flight to them is not in the ledger yet
-            profile.opted_out = profile.evaluated = command.at
+            profile.opted_out = command.at
+            profile.evaluated = max(profile.evaluated, command.at)
             profile.due = NEVER
             profile.traits.clear()
             profile.realisations = 0
