@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar
@@ -161,7 +161,8 @@ class Storm:
             workers = self.engine.workers()
             if workers:
                 self._killed = self.random.choice(workers)
-                os.kill(self._killed, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # the one that was killed before, and is reaped just now
+                    os.kill(self._killed, signal.SIGKILL)
             return
         self._open_to = None
         if victim == "engine":
