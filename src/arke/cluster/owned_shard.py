@@ -26,6 +26,8 @@ LOOKED_AFTER_EVERY_S: Final = 5.0
 MOVES_WITHIN_S: Final = 5.0
 """So long a question waits for a shard that goes from one worker to another. An event does not: the log has it."""
 _MOVES_FOR_S: Final = 0.1
+_FOLLOWED_FOR_S: Final = 0.2
+"""So long whoever does not wait for an owner is passed on from one that is none any more."""
 
 
 class Asked(Protocol):
@@ -112,7 +114,8 @@ class OwnedShard:
         the owner raises.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + within_s
+        began = loop.time()
+        end = began + within_s
         while True:
             owner = await self._owner(end)
             try:
@@ -121,7 +124,7 @@ class OwnedShard:
                 )
             except (ShardMoved, Fenced):
                 self._owners.moved(self._number)
-            if loop.time() >= end:
+            if loop.time() >= max(end, began + _FOLLOWED_FOR_S):
                 raise ShardDown(f"shard {self._number} is on its way to another worker")
             await asyncio.sleep(_MOVES_FOR_S)
 
@@ -177,6 +180,6 @@ class OwnedShards:
     async def _ask_again(self, shard: int, question: Question[A]) -> A | ArkeError:
         self._owners.moved(shard)
         try:
-            return await self._shards[shard].ask(question, within_s=2 * _MOVES_FOR_S)
+            return await self._shards[shard].ask(question, within_s=0)
         except ArkeError as error:
             return error

@@ -88,6 +88,17 @@ def test_it_does_not_wait_for_ever(owner: str | None) -> None:
     assert MOVES_WITHIN_S <= run_virtual(play(), VirtualTimeLoop()) < MOVES_WITHIN_S + 1
 
 
+def test_who_does_not_wait_for_an_owner_is_passed_on_to_the_next_one() -> None:
+    async def play() -> None:
+        workers = {"one": Worker(), "two": Worker(0)}
+        shard, owners = shard_owned(workers, (0.0, "one"), (0.5, "two"))
+        assert await owners.owner(0) is workers["one"]
+        await asyncio.sleep(1)
+        assert await shard.ask(AskSizes(None), within_s=0) == SIZES
+
+    run_virtual(play(), VirtualTimeLoop())
+
+
 def test_an_event_is_answered_at_once_where_nobody_owns_its_shard() -> None:
     """The log has it: who works on it later is not what its sender waits for."""
 
