@@ -160,6 +160,9 @@ class _SharedCommitter:
     async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.run(write, *args, **kwargs)
 
+    async def run_small(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._committer.run_small(write, *args, **kwargs)
+
     async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.between(read, *args, **kwargs)
 

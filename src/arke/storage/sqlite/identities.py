@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
+SMALL_ROWS: Final = 64
+"""What may be stored at a time for the event loop to store it."""
 
 
 class _Torn(Exception):
@@ -120,8 +122,10 @@ class SqliteIdentities:
     # --- storing ----------------------------------------------------------------------------------------
 
     async def link(self, claims: Claims) -> set[IdKey]:
+        small = claims.rows <= SMALL_ROWS
+        write = self._database.write_small if small else self._database.write
         try:
-            return await self._database.write(self._link, claims)
+            return await write(self._link, claims)
         except _Torn:
             return claims.keys
 
