@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -68,7 +68,8 @@ async def _serve(connection: socket.socket, store: Path, settings: Settings) -> 
     keep_what_is_there()
     _, calls = await asyncio.get_running_loop().create_connection(lambda: _Calls(shard), sock=connection)
     breaking = asyncio.create_task(shard.broke.wait())
-    await asyncio.wait([calls.ended, breaking], return_when=asyncio.FIRST_COMPLETED)
+    ends: list[asyncio.Future[Any]] = [calls.ended, breaking]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if shard.broke.is_set():
         sys.exit(1)
     breaking.cancel()

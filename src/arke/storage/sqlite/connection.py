@@ -198,12 +198,15 @@ class Database:
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction of `connection`. Durable on return. Raises StoreUnavailable."""
-        return await self.committer.run(self._transacted, work, *args, **kwargs)
+        return await self.committer.run(self._transacted(work, *args, **kwargs))
 
     async def write_small(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for a few rows."""
-        return await self.committer.run_small(self._transacted, work, *args, **kwargs)
+        return await self.committer.run_small(self._transacted(work, *args, **kwargs))
 
-    def _transacted(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with transaction(self.connection, self.where):
-            return work(*args, **kwargs)
+    def _transacted(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        def transacted() -> T:
+            with transaction(self.connection, self.where):
+                return work(*args, **kwargs)
+
+        return transacted
