@@ -166,5 +166,9 @@ class _SharedCommitter:
     async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.between(read, *args, **kwargs)
 
+    @property
+    def busy(self) -> bool:
+        return self._committer.busy
+
     def close(self) -> None:
         return

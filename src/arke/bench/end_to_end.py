@@ -214,7 +214,7 @@ class Up:
 
     def apply(self, catalog: Catalog, directory: Path) -> None:
         document = msgspec.to_builtins(catalog)
-        for destination in document["destinations"]:
+        for destination in document.get("destinations", ()):
             destination["linger"] = f"{destination.pop('linger_ms', LINGER_MS)}ms"
             if destination.get("batch", "") is None:
                 destination["batch"] = False

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 SEGMENT: Final = 600_001
 IDLE_WITHIN_S: Final = 30.0
+RETRY_S: Final = 0.05
 _OK: Final = b"HTTP/1.1 200"
+_OVERLOADED: Final = b"HTTP/1.1 429"
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
 
@@ -45,11 +47,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """`events` accepted in `seconds`, and how long each request took, in order of length."""
+    """`events` accepted in `seconds`, and how long each request took, in order of length. `refused` requests were
+    answered 429, and sent again.
+    """
 
     events: int
     seconds: float
     took_ms: list[float]
+    refused: int = 0
 
 
 def requests(order: Order) -> Iterator[bytes]:
@@ -74,15 +79,28 @@ class Connection(asyncio.Protocol):
         self._run = run
         self._transport: asyncio.Transport | None = None
         self._data = b""
+        self._request = b""
         self._since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def post(self, request: bytes) -> None:
+        self._request = request
         self._since = time.perf_counter()
+        self._write()
+
+    def again(self) -> None:
+        """The same request; it takes as long as it takes in all."""
+        asyncio.get_running_loop().call_later(RETRY_S, self._write)
+
+    def _write(self) -> None:
         assert self._transport is not None  # noqa: S101 - connected before
-        self._transport.write(request)
+        self._transport.write(self._request)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._data = data = self._data + data if self._data else data
@@ -107,6 +125,7 @@ class Run:
         self._order = order
         self._ready = requests(order)
         self._free: deque[Connection] = deque()
+        self._refused = 0
         self._waiting = 0
         self._ends = 0.0
         self._last = 0.0
@@ -120,17 +139,21 @@ class Run:
                 lambda: Connection(self), "127.0.0.1", self._order.port
             )
             self._free.append(connection)
+        connections = tuple(self._free)
         began = time.perf_counter()
         self._ends = began + self._order.seconds
         if self._order.rate:
             await self._paced(began)
         else:
-            for connection in tuple(self._free):
+            for connection in connections:
                 self._post(connection)
         async with asyncio.timeout(self._order.seconds + IDLE_WITHIN_S):
             await self._done
+        for connection in connections:
+            connection.close()
         took = sorted(took * 1000 for took in self._took)
-        return Seen(events=len(took) * self._order.lines, seconds=self._last - began, took_ms=took)
+        events = len(took) * self._order.lines
+        return Seen(events=events, seconds=self._last - began, took_ms=took, refused=self._refused)
 
     async def _paced(self, began: float) -> None:
         number = 0
@@ -148,6 +171,10 @@ class Run:
         connection.post(next(self._ready))
 
     def answered(self, connection: Connection, answer: bytes, took: float) -> None:
+        if answer.startswith(_OVERLOADED):
+            self._refused += 1
+            connection.again()
+            return
         self._waiting -= 1
         self._last = time.perf_counter()
         self._took.append(took)

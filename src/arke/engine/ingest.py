@@ -131,10 +131,12 @@ class Ingestion:
         return (await self._ingest(events, evaluated=evaluated, decisions=decisions)).of_all()
 
     def _goes_with_others(self, events: Sequence[IncomingEvent]) -> bool:
-        """Whether the events of a call are few, and none of them asks anything of a shard before it is on its way:
-        nobody else's event is to wait for that.
+        """Whether the events of a call are few, and none of them asks anything of a shard before it is on its
+        way: nobody else's event is to wait for that. Where other engines decide about the same ids, what they
+        decided first would have to be waited for as well; there the directory and the log gather what comes at
+        a time.
         """
-        if len(events) > FEW:
+        if len(events) > FEW or not self._identity.suppressed.kept:
             return False
         is_persons = self._identity.is_cross_device
         return not any(is_persons(named.dpid) for event in events for named in event.ids)

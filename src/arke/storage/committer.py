@@ -16,7 +16,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 QUICK_S: Final = 0.003
-"""A disk that takes longer for a small write is slow, and the event loop does not wait for it."""
+"""A disk that takes longer for a small write, time and again, is slow, and the event loop does not wait for it."""
+WEIGHT: Final = 0.125
+"""Of the newest write, in the average by which a disk is judged. One counts for no more than four quick ones."""
 SLOW_FOR_S: Final = 1.0
 """After how long it is asked again."""
 
@@ -40,6 +42,13 @@ class Committer(Protocol):
         """Call `read` in the caller's thread, while no write runs."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether a write runs, or somebody has his turn. Where it is not, none begins before the caller
+        suspends.
+        """
+        ...
+
     def close(self) -> None:
         """Wait for the write that runs, if one does. Those that have not begun never will."""
         ...
@@ -49,7 +58,7 @@ class ThreadCommitter:
     """One thread: SQLite lets go of the interpreter while it waits for the disk. Whoever comes first is
     first, with a write or a read. Raises StoreUnavailable once it is closed.
 
-    Small writes are done in the caller's thread, until one takes longer than `QUICK_S` (by the `monotonic` clock):
+    Small writes are done in the caller's thread, until they take longer than `QUICK_S` (by the `monotonic` clock):
     for `SLOW_FOR_S` the thread does those too, and nothing else waits for the disk.
     """
 
@@ -57,6 +66,7 @@ class ThreadCommitter:
         self._name = name
         self._monotonic = monotonic
         self._slow_until = float("-inf")
+        self._took = 0.0
         self._closed = False
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._turn = asyncio.Lock()
@@ -83,12 +93,17 @@ class ThreadCommitter:
                 return write(*args, **kwargs)
             finally:
                 ended = self._monotonic()
-                if ended - began > QUICK_S:
-                    self._slow_until = ended + SLOW_FOR_S
+                self._took += WEIGHT * (min(ended - began, 4 * QUICK_S) - self._took)
+                if self._took > QUICK_S:
+                    self._slow_until, self._took = ended + SLOW_FOR_S, QUICK_S / 2
 
     async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._turn:
             return read(*args, **kwargs)
+
+    @property
+    def busy(self) -> bool:
+        return self._turn.locked()
 
     def close(self) -> None:
         self._closed = True
@@ -97,6 +112,8 @@ class ThreadCommitter:
 
 class InlineCommitter:
     """On virtual time nothing else may run meanwhile."""
+
+    busy = False
 
     async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return write(*args, **kwargs)

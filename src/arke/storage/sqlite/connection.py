@@ -174,6 +174,13 @@ class Database:
         self.where = where
         self.committer = committer
 
+    @property
+    def nearest(self) -> apsw.Connection:
+        """To read over until the caller suspends: the writer's connection while nothing is written, since what
+        it has in memory is still true after a commit. Another one has to find all of it again.
+        """
+        return self.reads if self.committer.busy else self.connection
+
     def row(self, sql: str, bindings: Bindings = ()) -> Row | None:
         """The first row, None where there is none. Raises StoreUnavailable."""
         with store_errors(self.where):

@@ -56,7 +56,7 @@ class SqliteIdentities:
         hashes: Collection[bytes] = (),
     ) -> Known:
         known = Known({}, {}, {}, {}, set(), set(), edition_of(self._database) if hashes else 0)
-        ask = self._database.reads.execute
+        ask = self._database.nearest.execute
         owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
         with store_errors(self._database.where):
