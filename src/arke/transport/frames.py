@@ -142,7 +142,7 @@ class FrameConnection(asyncio.Protocol):
             after = at + _LENGTH.size + length
             if after > end:
                 break
-            self.took(bytes(data[at + _LENGTH.size : after]))
+            self.took(bytes(memoryview(data)[at + _LENGTH.size : after]))
             at = after
         return at
 
