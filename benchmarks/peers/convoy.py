@@ -69,7 +69,7 @@ class Convoy:
             yield Running(self._posting(port, account, sink), pids)
 
     def _bootstrap(self, environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
-        """A user, an organisation and a personal key."""
+        """A user, an organisation and a personal key. Raises BenchFailed where it is told in another way."""
         command = [
             self._program,
             "bootstrap",
@@ -80,9 +80,11 @@ class Convoy:
             "--with-api-key",
         ]
         told = said(command, env=environ, cwd=directory)
-        account = msgspec.json.decode(told[told.index("{") :])
-        if not isinstance(account, dict):
-            raise BenchFailed(f"convoy bootstrap printed no account: {told[:200]}")
+        account: dict[str, Any] = msgspec.json.decode(told[max(0, told.find("{")) :])
+        if lacks := {"api_key", "organisation_id"} - account.keys():
+            raise BenchFailed(
+                f"convoy bootstrap told {', '.join(account)}, but not {', '.join(sorted(lacks))}"
+            )
         return account
 
     def _posting(self, port: int, account: dict[str, Any], sink: Sink) -> Posting:

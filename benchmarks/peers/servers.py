@@ -22,6 +22,10 @@ RABBITMQ: Final = ("PEERS_RABBITMQ", "/usr/lib/rabbitmq/bin/rabbitmq-server", "r
 """Debian's on PATH starts it as another user, who may not enter a temporary directory of root's."""
 
 
+EPMD: Final = ("PEERS_EPMD", "epmd")
+"""Erlang's register of names. RabbitMQ would start one that outlives it."""
+
+
 class Server(msgspec.Struct, frozen=True):
     """A server that runs: where, and as which process."""
 
@@ -36,10 +40,8 @@ def missing_servers(*, rabbitmq: bool) -> list[str]:
         find_programs()
     except InvalidInput as error:
         lacks.append(str(error))
-    wanted = [REDIS, RABBITMQ] if rabbitmq else [REDIS]
-    lacks += [
-        f"neither {' nor '.join(names)} is here" for variable, *names in wanted if not find(variable, *names)
-    ]
+    wanted = [REDIS, RABBITMQ, EPMD] if rabbitmq else [REDIS]
+    lacks += [f"no {' or '.join(names)} is here" for variable, *names in wanted if not find(variable, *names)]
     return lacks
 
 
@@ -79,7 +81,7 @@ def redis(directory: Path) -> Iterator[Server]:
 @contextmanager
 def rabbitmq(directory: Path) -> Iterator[Server]:
     """As it is shipped: guest's account, and queues as whoever makes them wants them."""
-    port, between = free_port(), free_port()
+    port, between, names = free_port(), free_port(), free_port()
     folder = directory / "rabbitmq"
     folder.mkdir()
     (folder / "enabled_plugins").write_text("[].\n")
@@ -93,7 +95,12 @@ def rabbitmq(directory: Path) -> Iterator[Server]:
         "RABBITMQ_LOG_BASE": str(folder),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_EPMD_PORT": str(names),
     }
-    with program(folder, "rabbitmq", [find(*RABBITMQ)], environ) as server:
+    with (
+        program(folder, "names", [find(*EPMD)], environ) as registry,
+        program(folder, "rabbitmq", [find(*RABBITMQ)], environ) as server,
+    ):
+        registry.until(lambda: listens(names))
         server.until(lambda: listens(port))
         yield Server(port, server.pid)
