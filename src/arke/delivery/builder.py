@@ -60,15 +60,14 @@ class Builder:
             return Built.TRIED, []
         try:
             found = self._tellings(route, device, states.profiles.get(device.uid), ledger, feed)
-            encoded = [encode_user(telling.entry) for telling in found]
+            parts = [
+                Part(device, telling, encode_user(telling.entry), ledger.get((telling.dpid, telling.id)))
+                for telling in found
+                if telling.entry.segments
+            ]
         except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
             log.error("device_not_built", destination=destination_id, error=type(error).__name__)
             return Built.FAILED, []
-        parts = [
-            Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
-            for telling, user in zip(found, encoded, strict=True)
-            if telling.entry.segments
-        ]
         device.rows = ()
         if len(parts) < len(found):
             device.rows = tuple(

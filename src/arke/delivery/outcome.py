@@ -95,7 +95,7 @@ def conclude(
             sent=delivery.sent or device.unsure,
             doubted=device.kind == BATCH and feed is not None and feed.resyncs(device.uid),
             seq=device.last,
-            stamp=max([state.verified_ts for state in telling.entry.segments]),
+            stamp=telling.stamp,
         )
         if delivery.acknowledged and message.kind == BATCH:
             entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
