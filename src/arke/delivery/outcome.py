@@ -78,7 +78,7 @@ def conclude(
     """
     destination_id = message.destination.id
     at = int(message.at)
-    attempt = Try(at, message.id, delivery.answer, message.kind)
+    attempt = Try(at, message.id, delivery.answer, message.kind).stored()
     rows: list[LedgerRow] = []
     owed: list[Owed] = []
     no_longer_owed: list[int] = []
