@@ -51,15 +51,16 @@ class Builder:
         a batch.
         """
         destination_id = route.destination.id
-        ledger = states.ledgers.get(device.uid, {})
-        owed = states.owed.get(device.uid)
+        uid = device.uid
+        ledger = states.ledgers.get(uid, {})
+        owed = states.owed.get(uid)
         brought, device.debt = device.debt, owed
         if device.kind == OWED and (owed is None or brought is None or owed.tries != brought.tries):
             return Built.TRIED, []
         if owed is not None and self._was_tried(device, owed, feed):
             return Built.TRIED, []
         try:
-            found = self._tellings(route, device, states.profiles.get(device.uid), ledger, feed)
+            found = self._tellings(route, device, states.profiles.get(uid), ledger, feed)
             parts = [
                 Part(device, telling, encode_user(telling.entry), ledger.get((telling.dpid, telling.id)))
                 for telling in found
@@ -72,7 +73,7 @@ class Builder:
         if len(parts) < len(found):
             device.rows = tuple(
                 [
-                    _dropped_row(device.uid, destination_id, telling, ledger)
+                    _dropped_row(uid, destination_id, telling, ledger)
                     for telling in found
                     if not telling.entry.segments
                 ]
