@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import msgspec
 
 from arke.domain.batch import BatchRun
@@ -20,8 +22,6 @@ from arke.storage.sqlite.connection import store_errors
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import apsw
-
     from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import Needs
 
@@ -32,6 +32,11 @@ SQL: Final = statements(Path(__file__).parent / "queries" / "shard.sql")
 
 _decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
 _decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
+
+
+def array_of(uids: Sequence[int]) -> apsw.CArrayBinding:
+    """A list of uids as one value of a statement, which stays prepared whatever their number."""
+    return apsw.carray(array("q", uids))
 
 
 class ShardReads:
@@ -49,9 +54,7 @@ class ShardReads:
     def _rows_of(
         self, name: str, uids: Sequence[int], bindings: tuple[Any, ...] = ()
     ) -> list[tuple[Any, ...]]:
-        sql = SQL[name].replace("{uids}", ",".join(map(str, uids)))
-        with store_errors(self._where):
-            return self._connection.execute(sql, bindings).fetchall()
+        return self._rows(name, (array_of(uids), *bindings)) if uids else []
 
     # --- devices ----------------------------------------------------------------------------------------
 
