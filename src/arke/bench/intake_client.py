@@ -194,7 +194,7 @@ class Run:
 
     def lost(self, error: Exception | None) -> None:
         if not self._done.done():
-            self._done.set_exception(error or ConnectionError("the intake hung up"))
+            self._done.set_exception(error or ConnectionError(f"the intake hung up: {self._order}"))
 
 
 def main() -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 
 WITHOUT_BODY: Final = (204, 304)
+_STATUS_LINES: Final = {
+    one.value: b"HTTP/1.1 %d %b\r\n" % (one.value, one.phrase.encode()) for one in HTTPStatus
+}
 _UNSAFE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What no value of a header may hold."""
 
@@ -47,7 +49,7 @@ class Answer(NamedTuple):
         """What is written. `defaults` go first, and are the server's. Raises ValueError for a header that would
         break out of its line.
         """
-        parts = [STATUS_LINE[self.status]]
+        parts = [_STATUS_LINES[self.status]]
         for name, value in defaults:
             parts.append(b"%b: %b\r\n" % (name, value))
         for name, value in self.headers:
