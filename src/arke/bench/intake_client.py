@@ -164,6 +164,7 @@ class Run:
             while not self._free:  # noqa: ASYNC110 - it is behind, and says so by its latency
                 await asyncio.sleep(0.001)
             self._post(self._free.popleft())
+        self._ends = time.perf_counter()
         self._end_if_idle()
 
     def _post(self, connection: Connection) -> None:
@@ -199,14 +200,14 @@ class Run:
 
 def main() -> None:
     gc.disable()
-    while line := sys.stdin.readline():
-        seen = uvloop.run(_carried_out(msgspec.json.decode(line, type=Order)))
+    uvloop.run(_carry_out_all())
+
+
+async def _carry_out_all() -> None:
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        seen = await Run(msgspec.json.decode(line, type=Order)).carry_out()
         sys.stdout.write(msgspec.json.encode(seen).decode() + "\n")
         sys.stdout.flush()
-
-
-async def _carried_out(order: Order) -> Seen:
-    return await Run(order).carry_out()
 
 
 if __name__ == "__main__":
