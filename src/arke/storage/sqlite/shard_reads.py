@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import msgspec
 
 from arke.domain.batch import BatchRun
@@ -19,8 +21,6 @@ from arke.storage.sqlite.connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import apsw
 
     from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import Needs
@@ -49,9 +49,10 @@ class ShardReads:
     def _rows_of(
         self, name: str, uids: Sequence[int], bindings: tuple[Any, ...] = ()
     ) -> list[tuple[Any, ...]]:
-        sql = SQL[name].replace("{uids}", ",".join(map(str, uids)))
+        if not uids:  # there are no empty ones
+            return []
         with store_errors(self._where):
-            return self._connection.execute(sql, bindings).fetchall()
+            return self._connection.execute(SQL[name], (apsw.carray(array("q", uids)), *bindings)).fetchall()
 
     # --- devices ----------------------------------------------------------------------------------------
 
@@ -231,7 +232,8 @@ class ShardReads:
 
     def _load_devices(self, uuids: Sequence[str]) -> tuple[dict[str, tuple[int, Profile]], set[int]]:
         """Profiles by UUID with their uid, and those uids that are not stored."""
-        wanted = {self._hashes.uid(uuid): uuid for uuid in dict.fromkeys(uuids)}
+        distinct = dict.fromkeys(uuids)
+        wanted = dict(zip(self._hashes.uids(distinct), distinct, strict=True))
         stored = self.profiles(list(wanted))
         loaded: dict[str, tuple[int, Profile]] = {}
         fresh: set[int] = set()

@@ -89,7 +89,7 @@ class ShardWrites:
     def _commit_walks(self, writes: GroupWrites) -> None:
         wakes = writes.wakes.items()
         self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
-        self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
+        self._run("put_due", sorted([(after, uid) for uid, (_, after) in wakes if after != NEVER]))
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
         if writes.sizes:
@@ -113,17 +113,16 @@ class ShardWrites:
         self._run("overwrite_record", [(_encode(record), record.seq) for record in writes.overwritten])
         gone = people = 0
         for uid in writes.erased:
-            stored = connection.execute(SQL["profiles"].replace("{uids}", str(uid))).fetchone()
-            people += stored is not None and is_home(decode_profile(stored[1]).uuid)
+            stored = connection.execute(SQL["profile"], (uid,)).fetchone()
+            people += stored is not None and is_home(decode_profile(stored[0]).uuid)
             connection.execute(SQL["erase_ledger"], (uid,))
             connection.execute(SQL["erase_owed"], (uid,))
             connection.execute(SQL["erase_counted_events"], (uid,))
             connection.execute(SQL["erase_profile"], (uid,))
             gone += connection.changes()
-            behind = SQL["profiles"].replace("{uids}", str(next_uid(uid)))
             if (trace := writes.traces.get(uid)) is not None:
                 connection.execute(SQL["leave_mark"], (uid, encode_profile(trace)))
-            elif connection.execute(behind).fetchone() is not None:
+            elif connection.execute(SQL["profile"], (next_uid(uid),)).fetchone() is not None:
                 # Another device may have found this place taken: it must still be found behind it.
                 connection.execute(SQL["leave_mark"], (uid, encode_profile(Profile(""))))
         return Gone(gone, people)

@@ -1,20 +1,23 @@
--- What a shard reads and writes. `{uids}` and `{segments}` stand for lists of integers that are put together for each call;
--- a statement that inserts one row is made to insert many (see shard_writes.py).
+-- What a shard reads and writes. `carray` is a list of integers that is bound whole; `{segments}` stands for one that is put
+-- together for each call; a statement that inserts one row is made to insert many (see shard_writes.py).
 
 -- name: profiles
-SELECT uid, body FROM profile WHERE uid IN ({uids})
+SELECT uid, body FROM profile WHERE uid IN carray(?1)
+
+-- name: profile
+SELECT body FROM profile WHERE uid = ?
 
 -- name: ledger
-SELECT uid, dpid, id, entry FROM ledger WHERE uid IN ({uids}) AND destination = ? ORDER BY uid, dpid, id
+SELECT uid, dpid, id, entry FROM ledger WHERE uid IN carray(?1) AND destination = ?2 ORDER BY uid, dpid, id
 
 -- name: ledger_rows
-SELECT uid, destination, dpid, id, entry FROM ledger WHERE uid IN ({uids}) ORDER BY uid, destination, dpid, id
+SELECT uid, destination, dpid, id, entry FROM ledger WHERE uid IN carray(?1) ORDER BY uid, destination, dpid, id
 
 -- name: owed
-SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE destination = ? AND uid IN ({uids})
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE destination = ?2 AND uid IN carray(?1)
 
 -- name: owed_rows
-SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE uid IN ({uids}) ORDER BY uid, destination
+SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE uid IN carray(?1) ORDER BY uid, destination
 
 -- name: owed_page
 SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE (destination, uid) > (?, ?)
