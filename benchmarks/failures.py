@@ -17,10 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster_scene import Scene
-
 from arke.receiver import ReceiverConfig
 from cluster.world import NodeProcess, World
+from cluster_scene import Scene
 from e2e.receiver_thread import ReceiverThread
 from servers.kafka import kafka_cluster
 from servers.postgres import KINDS

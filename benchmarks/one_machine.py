@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import apsw
-from sizes import cpu_of_family, memory_mb
 
 from e2e.catalogs import DPID, catalog, destination
 from e2e.engine_process import EngineProcess
 from e2e.receiver_thread import ReceiverThread
 from patience import wait_until
+from sizes import cpu_of_family, memory_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,3 +19,12 @@ def test_what_a_program_imports_is_there(program: Path) -> None:
     code = f"import sys; sys.path[:0] = {paths!r}; import {program.stem}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_peers_are_asked_as_the_page_says() -> None:
+    environ = os.environ | {"PYTHONPATH": "src:benchmarks"}
+    command = [sys.executable, "-m", "peers", "--only", "nobody"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "arke-1-1, arke-1-10, arke-2-1, arke-2-10, connect-none-1" in done.stderr
+    assert "outpost, convoy" in done.stderr

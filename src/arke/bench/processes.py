@@ -41,14 +41,20 @@ def cpu_s(pids: Sequence[int], name: str) -> float:
 
 def tree_cpu_s(pid: int) -> float:
     """CPU of a process and of all that it has started, also of what has ended meanwhile."""
-    facts = {number: found for number in _numbers() if (found := _facts(number)) is not None}
+    found = [facts for one in tree(pid) if (facts := _facts(one)) is not None]
+    return sum(one.own + one.ended for one in found) / TICKS_A_SECOND
+
+
+def tree(pid: int) -> set[int]:
+    """A process and all that it has started."""
+    parents = {number: found.parent for number in _numbers() if (found := _facts(number)) is not None}
     members = {pid}
     grown = True
     while grown:
-        more = {number for number, found in facts.items() if found.parent in members} - members
+        more = {number for number, parent in parents.items() if parent in members} - members
         members |= more
         grown = bool(more)
-    return sum(facts[one].own + facts[one].ended for one in members if one in facts) / TICKS_A_SECOND
+    return members
 
 
 def listener(port: int) -> int | None:
