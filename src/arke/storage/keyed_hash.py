@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from arke.domain.placement import shard_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
 
 _MASK = (1 << 62) - 1
 
@@ -20,19 +17,11 @@ class KeyedHash:
         self._key = key
         self._keyed = hashlib.blake2b(key=key, digest_size=8)
 
-    def uids(self, uuids: Iterable[str]) -> list[int]:
-        """Where each device stands, see `uid`."""
-        begin, found = self._keyed.copy, list[int]()
-        for uuid in uuids:
-            digest = begin()
-            digest.update(uuid.encode())
-            found.append(int.from_bytes(digest.digest(), "little") & _MASK)
-        return found
-
     def uid(self, uuid: str) -> int:
         """Where a device stands, 0 to 2**62 - 1; another may stand there already."""
-        digest = hashlib.blake2b(uuid.encode(), key=self._key, digest_size=8).digest()
-        return int.from_bytes(digest, "little") & _MASK
+        digest = self._keyed.copy()  # cheaper than to begin one with the key
+        digest.update(uuid.encode())
+        return int.from_bytes(digest.digest(), "little") & _MASK
 
     def digest(self, text: str) -> bytes:
         """What stands for a UUID or `dpid:id` where neither may be stored."""
@@ -71,12 +60,6 @@ class DeviceHashes:
     def uid(self, uuid: str) -> int:
         """Where a device stands: see `KeyedHash.uid`."""
         return self.of(uuid).uid(uuid)
-
-    def uids(self, uuids: Collection[str]) -> list[int]:
-        """Where each device stands: see `KeyedHash.uid`."""
-        if len(self._hashes) == 1:
-            return self._hashes[0].uids(uuids)
-        return [self.uid(uuid) for uuid in uuids]
 
     def name(self, uuid: str) -> str:
         """A device's own name, where it may not be stored."""

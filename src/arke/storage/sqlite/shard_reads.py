@@ -232,8 +232,7 @@ class ShardReads:
 
     def _load_devices(self, uuids: Sequence[str]) -> tuple[dict[str, tuple[int, Profile]], set[int]]:
         """Profiles by UUID with their uid, and those uids that are not stored."""
-        distinct = dict.fromkeys(uuids)
-        wanted = dict(zip(self._hashes.uids(distinct), distinct, strict=True))
+        wanted = {self._hashes.uid(uuid): uuid for uuid in dict.fromkeys(uuids)}
         stored = self.profiles(list(wanted))
         loaded: dict[str, tuple[int, Profile]] = {}
         fresh: set[int] = set()
