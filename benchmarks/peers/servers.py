@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.demo.postgres import PostgresServer, find_programs
 from arke.demo.processes import free_port
 from arke.errors import InvalidInput
 from peers.contender import find, listens, program
@@ -36,10 +36,15 @@ class Server(msgspec.Struct, frozen=True):
 def missing_servers(*, rabbitmq: bool) -> list[str]:
     """Those of PostgreSQL, Redis and RabbitMQ that are not here."""
     lacks = []
-    try:
-        find_programs()
-    except InvalidInput as error:
-        lacks.append(str(error))
+    if find_spec("psycopg") is None:  # of arke[cluster]; `arke.demo.postgres` needs it
+        lacks.append("psycopg is not installed")
+    else:
+        from arke.demo.postgres import find_programs
+
+        try:
+            find_programs()
+        except InvalidInput as error:
+            lacks.append(str(error))
     wanted = [REDIS, RABBITMQ, EPMD] if rabbitmq else [REDIS]
     lacks += [f"no {' or '.join(names)} is here" for variable, *names in wanted if not find(variable, *names)]
     return lacks
@@ -48,6 +53,8 @@ def missing_servers(*, rabbitmq: bool) -> list[str]:
 @contextmanager
 def postgres() -> Iterator[Server]:
     """As it is shipped: fsync and synchronous_commit on. One user, `arke`, in the database `postgres`."""
+    from arke.demo.postgres import PostgresServer, find_programs
+
     server = PostgresServer(find_programs(), {"max_connections": "200"})
     try:
         server.make()

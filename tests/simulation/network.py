@@ -28,13 +28,16 @@ RETRY_AFTER_S = (1, 30, 1_000)
 
 
 class Arrival(NamedTuple):
-    """A request as its destination got it, and the status it answered with (0: it never came to that)."""
+    """A request as its destination got it, the status it answered with (0: it never came to that), and its
+    message's id.
+    """
 
     at: float
     life: int
     destination: int
     status: int
     body: str
+    message: str
 
 
 class Network:
@@ -64,7 +67,7 @@ class Network:
         self.down.discard(destination)
         return None
 
-    async def carry(self, life: int, payload: bytes, timeout_s: float) -> Answer:
+    async def carry(self, life: int, payload: bytes, message: str, timeout_s: float) -> Answer:
         """One request. A post of a dead engine ends in `Fate.point` or is cancelled; it never arrives late.
 
         Both attempts of a message carry the very same bytes object: so requests are counted per message.
@@ -81,7 +84,7 @@ class Network:
         self._number += 1
         number = self._number
         status = STATUSES.get(verdict, 0)
-        self._on_the_way[number] = Arrival(0.0, life, destination, status, body)
+        self._on_the_way[number] = Arrival(0.0, life, destination, status, body, message)
         await asyncio.sleep(fate.latency_s())
         await fate.point()
         arrival = self._on_the_way.pop(number)._replace(at=self._clock.now())
@@ -104,7 +107,7 @@ class Uplink(Reachable):
         self._life = life
 
     async def post(self, request: OutboundRequest, *, timeout_s: float) -> Answer:
-        return await self._network.carry(self._life, request.body, timeout_s)
+        return await self._network.carry(self._life, request.body, request.message, timeout_s)
 
     async def connect(
         self, destination: int, endpoint: Endpoint, tls: Tls, *, timeout_s: float

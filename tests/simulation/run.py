@@ -160,7 +160,26 @@ def problems(arrivals: Sequence[Arrival], truth: Truth) -> list[str]:
             told = believed.get(key, set())
             if told != expected:
                 found.append(f"{name} believes {sorted(told)} of {key}, true is {sorted(expected)}")
+    found += [f"two things were said under one message id: {bodies}" for bodies in ambiguous(arrivals)]
     return found
+
+
+def ambiguous(arrivals: Sequence[Arrival]) -> list[set[str]]:
+    """What was said under one message id and is not the same: whoever goes by ids takes in only the first."""
+    said: dict[tuple[int, str], set[str]] = {}
+    for arrival in arrivals:
+        said.setdefault((arrival.destination, arrival.message), set()).add(untimed(arrival.body))
+    return [bodies for bodies in said.values() if len(bodies) > 1]
+
+
+def untimed(body: str) -> str:
+    """A message without the moment at which it was made."""
+    message = json.loads(body)
+    message.pop("ProcessTime")
+    for user in message["Users"]:
+        for state in user["Segments"]:
+            state.pop("DateTime")
+    return json.dumps(message)
 
 
 def beliefs(arrivals: Sequence[Arrival]) -> dict[Key, set[str]]:

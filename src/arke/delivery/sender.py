@@ -389,17 +389,19 @@ def fitting_in(destination: Destination, body: bytes, users: int) -> int:
 
 
 def message_id(destination_id: int, parts: Sequence[Part], run: int | None = None, life: int = 0) -> str:
-    """The id of a message. It depends on what the message says alone, so that a message sent again has the same id;
-    one about what is owed is another message. `run` is the number of the batch run that it belongs to. `life`:
-    since when positions of the journal may stand for something else than they did before; 0: since ever.
+    """The id of a message. It depends on what the message says alone, so that the same message sent again has the
+    same id and no other one has: on whom it is about, as of which journal position, and on the entries. A state may
+    be read later than its position, and after a crash more may have to be said. A message about what is owed is
+    another one with each try. `run` is the number of the batch run that it belongs to. `life`: since when positions
+    of the journal may stand for something else than they did before; 0: since ever.
     """
-    said = [
-        f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}"
-        if part.device.debt is None
-        else f"|{part.device.uid}:{part.device.last}:{part.telling.dpid}:{part.telling.id}:{part.device.debt.tries}"
-        for part in parts
-    ]
     source = f"{destination_id}" if run is None else f"{destination_id}/{run}"
     if life:
         source = f"{source}@{life}"
-    return hashlib.blake2b(f"{source}{''.join(said)}".encode(), digest_size=12).hexdigest()
+    said = [source.encode()]
+    for part in parts:
+        device, telling = part.device, part.telling
+        tries = "" if device.debt is None else f":{device.debt.tries}"
+        said.append(f"|{device.uid}:{device.last}:{telling.dpid}:{telling.id}{tries}|".encode())
+        said.append(part.encoded)
+    return hashlib.blake2b(b"".join(said), digest_size=12).hexdigest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -272,6 +274,38 @@ def test_cancelling_a_post_drops_its_connection(certificates: Certificates, loop
 
     with RawServer(silent, certificates.good) as server:
         run_on(loop, main)
+
+
+def test_a_post_that_is_cancelled_as_its_handshake_ends_leaves_no_socket_behind(
+    certificates: Certificates, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a connection go by the number of a socket that is gone: it is the next socket's."""
+    numbers: list[int] = []
+
+    async def main() -> None:
+        poster = client()
+        posting = asyncio.create_task(poster.post(message(server.port, certificates.trust)))
+        stands = connections.Connection.connection_made
+
+        def cancelled(self: connections.Connection, transport: asyncio.BaseTransport) -> None:
+            stands(self, transport)
+            numbers.append(transport.get_extra_info("socket").fileno())
+            posting.cancel()
+
+        monkeypatch.setattr(connections.Connection, "connection_made", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+        monkeypatch.undo()
+        with contextlib.ExitStack() as opened:
+            for _ in range(numbers[0] + 1):
+                newer = opened.enter_context(socket.socket())
+                newer.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(newer, ("127.0.0.1", server.port))
+        await poster.close()
+
+    with RawServer(lambda peer: peer.hold(), certificates.good) as server:
+        run_on(loop, main)
+    assert len(numbers) == 1
 
 
 def test_closing_the_client_ends_posts_under_way(certificates: Certificates, loop: str) -> None:

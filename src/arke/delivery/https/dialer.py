@@ -12,7 +12,7 @@ from arke.delivery.https.addresses import RecentAddresses, first_to_connect, int
 from arke.delivery.https.connection import Connection
 from arke.delivery.https.endpoint import Endpoint
 from arke.delivery.https.failure import PostFailed, connect_failure, dns_failure, tls_failure
-from arke.delivery.https.proxy import of_proxy, open_tunnel
+from arke.delivery.https.proxy import hang_up, of_proxy, open_tunnel
 from arke.domain.catalog import Tls
 from arke.errors import EgressRefused
 
@@ -221,7 +221,9 @@ class Dialer:
         peer: str,
         owner: ConnectionOwner,
     ) -> Connection:
-        """The TLS handshake over a connected socket; the name, not the address, is verified."""
+        """The TLS handshake over a connected socket, the transport's from here on; the name, not the address, is
+        verified.
+        """
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
                 lambda: Connection(peer, context, owner),
@@ -231,10 +233,10 @@ class Dialer:
                 ssl_shutdown_timeout=CLOSE_NOTIFY_S,
             )
         except OSError as error:  # ssl.SSLError is one
-            connected.close()
+            hang_up(connected)
             raise _insecure(endpoint, error) from None
         except BaseException:
-            connected.close()
+            hang_up(connected)
             raise
         return connection
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
+import socket
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
@@ -22,7 +24,6 @@ from arke.delivery.secrets import check_reference
 from arke.errors import InvalidInput, SecretUnresolved
 
 if TYPE_CHECKING:
-    import socket
     import ssl
 
     from arke.delivery.https.ports import Failure
@@ -146,10 +147,10 @@ async def open_tunnel(
             ssl_shutdown_timeout=None if context is None else CLOSE_NOTIFY_S,
         )
     except OSError as error:
-        connected.close()
+        hang_up(connected)
         raise of_proxy(proxy, tls_failure(error)) from None
     except BaseException:
-        connected.close()
+        hang_up(connected)
         raise
     try:
         transport.write(connect_request(endpoint, login))
@@ -164,6 +165,14 @@ async def open_tunnel(
         transport.abort()
         raise PostFailed("proxy", f"proxy_{status}", _refusal(proxy, endpoint, status))
     return transport
+
+
+def hang_up(connected: socket.socket) -> None:
+    """End a connection that a transport has. The transport closes the socket: closed here, its number would be
+    another socket's while the transport may still go by it.
+    """
+    with contextlib.suppress(OSError):  # it has ended already
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def of_proxy(proxy: Proxy, failure: Failure) -> PostFailed:
