@@ -138,8 +138,11 @@ def test_the_time_line_has_each_message_once_with_its_answer() -> None:
         segments={10: Membership(1, MIDNIGHT, MIDNIGHT, "rule")},
         ids=[PartnerId(7, "a", 1, MIDNIGHT - 10)],
     )
-    tries = [Try(MIDNIGHT + n, f"m{n}", answer, "realtime") for n, answer in enumerate(["timeout", "202"], 1)]
-    full = [Try(MIDNIGHT + 1, f"x{n}", "500", "batch") for n in range(5)]
+    tries = [
+        Try(MIDNIGHT + n, f"m{n}", answer, "realtime").stored()
+        for n, answer in enumerate(["timeout", "202"], 1)
+    ]
+    full = [Try(MIDNIGHT + 1, f"x{n}", "500", "batch").stored() for n in range(5)]
     ledger = [
         LedgerRow(1, 423, 7, "a", LedgerEntry(1, {}, tries)),
         LedgerRow(1, 423, 7, "b", LedgerEntry(1, {}, tries)),

@@ -196,7 +196,7 @@ async def _journal(shard: Shard, uids: list[int], seconds: float) -> None:
 async def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:
     """As after weeks of service: every device was told before, as often as the ledger remembers."""
     told = {str(14_000 + n): TOLD_1 for n in range(SEGMENTS_PER_USER)}
-    tries = [Try(now - n * DAY_S, f"{n:024x}", "200", "realtime") for n in range(TRIES_KEPT, 0, -1)]
+    tries = [Try(now - n * DAY_S, f"{n:024x}", "200", "realtime").stored() for n in range(TRIES_KEPT, 0, -1)]
     entry = LedgerEntry(0, told, tries)
     keyed = sorted((uid, number) for number, uid in enumerate(uids))
     for start in range(0, len(keyed), LAID_DOWN):

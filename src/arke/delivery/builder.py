@@ -51,29 +51,29 @@ class Builder:
         a batch.
         """
         destination_id = route.destination.id
-        ledger = states.ledgers.get(device.uid, {})
-        owed = states.owed.get(device.uid)
+        uid = device.uid
+        ledger = states.ledgers.get(uid, {})
+        owed = states.owed.get(uid)
         brought, device.debt = device.debt, owed
         if device.kind == OWED and (owed is None or brought is None or owed.tries != brought.tries):
             return Built.TRIED, []
         if owed is not None and self._was_tried(device, owed, feed):
             return Built.TRIED, []
         try:
-            found = self._tellings(route, device, states.profiles.get(device.uid), ledger, feed)
-            encoded = [encode_user(telling.entry) for telling in found]
+            found = self._tellings(route, device, states.profiles.get(uid), ledger, feed)
+            parts = [
+                Part(device, telling, encode_user(telling.entry), ledger.get((telling.dpid, telling.id)))
+                for telling in found
+                if telling.entry.segments
+            ]
         except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
             log.error("device_not_built", destination=destination_id, error=type(error).__name__)
             return Built.FAILED, []
-        parts = [
-            Part(device, telling, user, ledger.get((telling.dpid, telling.id)))
-            for telling, user in zip(found, encoded, strict=True)
-            if telling.entry.segments
-        ]
         device.rows = ()
         if len(parts) < len(found):
             device.rows = tuple(
                 [
-                    _dropped_row(device.uid, destination_id, telling, ledger)
+                    _dropped_row(uid, destination_id, telling, ledger)
                     for telling in found
                     if not telling.entry.segments
                 ]

@@ -193,32 +193,33 @@ class Lane:
         at_end = self._window.read_seq == self._journal_end
         self._journal_end = records[-1].seq
         if at_end and not self._window.full:
-            for journal_record in records:
-                if journal_record.seq > self._window.read_seq:
-                    self._take(journal_record, accepted)
+            self._take(records, accepted)
         self._wake.set()
 
-    def _take(self, journal_record: JournalRecord, accepted: float) -> None:
-        self._window.read_seq = journal_record.seq
-        destination = self.route.destination
-        if destination.id not in journal_record.destinations:
-            return
-        if journal_record.kind == "realtime" and not destination.realtime:
-            return  # it was switched off since: the batch tells
-        kind = "privacy" if journal_record.kind == "privacy" else "realtime"
-        loser = self._window.take(
-            journal_record.seq,
-            journal_record.uid,
-            kind,
-            accepted,
-            asyncio.get_running_loop().time(),
-            self._linger_s(kind),
-            catch_up=destination.id in journal_record.catch_up,
-        )
-        if loser == OWED:
-            self._owed.done(journal_record.uid)
-        elif loser == BATCH and self._feed is not None:
-            self._feed.postpone(journal_record.uid)
+    def _take(self, records: Sequence[JournalRecord], accepted: float) -> None:
+        """Records of the journal in order; those before the place that it is read to were taken."""
+        window, destination = self._window, self.route.destination
+        number, realtime, linger_s = destination.id, destination.realtime, self._linger_s("realtime")
+        now = asyncio.get_running_loop().time()
+        for record in records:
+            if record.seq <= window.read_seq:
+                continue
+            window.read_seq = record.seq
+            if number not in record.destinations:
+                continue
+            if record.kind == "privacy":
+                kind, linger = "privacy", self._linger_s("privacy")
+            elif realtime or record.kind != "realtime":
+                kind, linger = "realtime", linger_s
+            else:
+                continue  # it was switched off since: the batch tells
+            loser = window.take(
+                record.seq, record.uid, kind, accepted, now, linger, catch_up=number in record.catch_up
+            )
+            if loser == OWED:
+                self._owed.done(record.uid)
+            elif loser == BATCH and self._feed is not None:
+                self._feed.postpone(record.uid)
 
     def _linger_s(self, kind: str) -> float:
         """Privacy goes out at once."""
@@ -236,9 +237,7 @@ class Lane:
             return
         end = self._journal_end  # it may move on while the store reads
         records = await self._store.journal(self._window.read_seq, READ_AHEAD)
-        now = self._clock.now()
-        for journal_record in records:
-            self._take(journal_record, now)
+        self._take(records, self._clock.now())
         if not records:
             self._window.read_seq = end
 
@@ -270,19 +269,22 @@ class Lane:
         try:
             uids = [device.uid for device in devices]
             states = await self._store.devices(uids, self.route.destination.id, owed=bool(self.owed_count))
+            route, build = self.route, self._builder.build
             for device in devices:
                 if not device.stale:
-                    built, parts = self._builder.build(self.route, device, states, self._feed)
+                    built, parts = build(route, device, states, self._feed)
                     window.built(device)
-                    self._go_on(device, built, parts)
+                    if built is Built.TELLS:
+                        window.put(device, parts)
+                    else:
+                        self._pass_over(device, built)
         finally:
             if window.wait_again(devices):
                 self._wake.set()
 
-    def _go_on(self, device: OpenDevice, built: Built, parts: list[Part]) -> None:
-        if built is Built.TELLS:
-            self._window.put(device, parts)
-        elif built is Built.FAILED:
+    def _pass_over(self, device: OpenDevice, built: Built) -> None:
+        """A device of which no message tells now."""
+        if built is Built.FAILED:
             self._owe(device, "internal")
         elif built is Built.TRIED:
             self._close(device)  # and it stays owed
@@ -398,8 +400,7 @@ class Lane:
 
     def _close(self, device: OpenDevice) -> None:
         self._window.close(device)
-        quiet = self._quiet.pop(device.uid, None)
-        if quiet is not None:
+        if self._quiet and (quiet := self._quiet.pop(device.uid, None)) is not None:
             quiet.set()
         if device.again:
             deadline = asyncio.get_running_loop().time() + self._linger_s(device.again_kind)

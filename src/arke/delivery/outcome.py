@@ -76,9 +76,10 @@ def conclude(
 
     `feed`, which brings a batch's devices, knows whether one may have been told the same before.
     """
-    destination_id = message.destination.id
+    destination_id, batch = message.destination.id, message.kind == BATCH
+    acknowledged, sent = delivery.acknowledged, delivery.sent
     at = int(message.at)
-    attempt = Try(at, message.id, delivery.answer, message.kind)
+    attempt = Try(at, message.id, delivery.answer, message.kind).stored()
     rows: list[LedgerRow] = []
     owed: list[Owed] = []
     no_longer_owed: list[int] = []
@@ -91,18 +92,18 @@ def conclude(
             telling.ones,
             telling.zeros,
             attempt,
-            acknowledged=delivery.acknowledged,
-            sent=delivery.sent or device.unsure,
-            doubted=device.kind == BATCH and feed is not None and feed.resyncs(device.uid),
+            acknowledged=acknowledged,
+            sent=sent or device.unsure,
+            doubted=feed is not None and device.kind == BATCH and feed.resyncs(device.uid),
             seq=device.last,
-            stamp=max([state.verified_ts for state in telling.entry.segments]),
+            stamp=telling.stamp,
         )
-        if delivery.acknowledged and message.kind == BATCH:
+        if batch and acknowledged:
             entry = after_batch(entry, telling.ones, telling.zeros, telling.dropped)
         rows.append(LedgerRow(device.uid, destination_id, telling.dpid, telling.id, entry))
         device.recording = True
         device.parts -= 1
-        if not delivery.acknowledged:
+        if not acknowledged:
             device.failure = delivery.answer
             device.refused = max(device.refused, len(parts) * delivery.refused)
         if device.parts == 0:

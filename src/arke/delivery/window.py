@@ -282,17 +282,17 @@ class Window:
         if device.reading or device.stale or device.sending or device.parts or device.uid in self._waiting:
             raise OutOfTurn(f"{device}")
         device.parts = len(parts)
-        kind, share, turn = device.kind, device.share, (device.deadline, device.first)
+        kind, share, turn = device.kind, device.share, _turn(device)
         for part in parts:
             key = (part.telling.dpid, kind, share)
             buffer = self._buffers.get(key)
             if buffer is None:
                 buffer = self._buffers[key] = []
             # A device that was taken back and built again keeps its place: news must not postpone its linger.
-            if not buffer or _turn(buffer[-1]) <= turn:
+            if not buffer or _turn(buffer[-1].device) <= turn:
                 buffer.append(part)
             else:
-                insort(buffer, part, key=_turn)
+                insort(buffer, part, key=_turn_of)
 
     def messages(
         self, now: float, most: int, *, all_of_them: bool, behind: str = ""
@@ -305,7 +305,8 @@ class Window:
                 continue
             users = _users(key, most)
             while buffer and (len(buffer) >= users or all_of_them or buffer[0].device.deadline <= now):
-                parts, buffer[:] = buffer[:users], buffer[users:]
+                parts = buffer[:users]
+                del buffer[:users]
                 for part in parts:
                     part.device.sending = True
                 yield key, parts
@@ -326,6 +327,10 @@ def _users(key: Key, most: int) -> int:
     return min(most, key[2]) if key[2] else most
 
 
-def _turn(part: Part) -> tuple[float, int]:
+def _turn(device: OpenDevice) -> tuple[float, int]:
     """The order in which entries leave: by the end of their linger, then by their first journal position."""
-    return part.device.deadline, part.device.first
+    return device.deadline, device.first
+
+
+def _turn_of(part: Part) -> tuple[float, int]:
+    return _turn(part.device)

@@ -25,6 +25,10 @@ class Try(msgspec.Struct, array_like=True, frozen=True):
     answer: str
     kind: str
 
+    def stored(self) -> msgspec.Raw:
+        """As a ledger entry keeps it."""
+        return msgspec.Raw(_encoder.encode(self))
+
 
 class LedgerEntry(msgspec.Struct, array_like=True):
     """What one destination was told about one partner id.
@@ -34,13 +38,19 @@ class LedgerEntry(msgspec.Struct, array_like=True):
     one was acknowledged since. `tries` are the last deliveries, oldest first. `stamp` is the newest DateTime
     that was told, in epoch seconds: a later change must not look older. `batched` has the aliases that the id
     was in after the last acknowledged batch: the next batch tells the net changes since.
+
+    Tries are kept as they are stored: a lane reads and writes them with every message and looks at none.
     """
 
     seq: int
     told: dict[str, int]
-    tries: list[Try]
+    stored_tries: list[msgspec.Raw]
     stamp: int = 0
     batched: dict[str, int] = {}
+
+    @property
+    def tries(self) -> list[Try]:
+        return [_decode_try(one) for one in self.stored_tries]
 
     def acknowledges(self, alias: str, *, active: bool) -> bool:
         """Whether the destination has acknowledged this state of an alias. A 0 needs none where no 1 was told."""
@@ -81,3 +91,4 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(LedgerEntry)
 encode_entry = _encoder.encode
 decode_entry = _decoder.decode
+_decode_try = msgspec.msgpack.Decoder(Try).decode

@@ -1,4 +1,4 @@
-"""Messages as data: users and their segments, and the form of both on the wire (SPEC section 2)."""
+"""Messages as data: users and their segments (SPEC section 2)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,3 @@ class UserEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     partner_id: str
     regions: tuple[int, ...]
     segments: tuple[SegmentState, ...]
-
-
-class WireSegment(msgspec.Struct, gc=False):
-    """An element of `Segments`; field order and spelling are the wire's."""
-
-    Segment_ID: str
-    Status: str
-    DateTime: str
-
-
-class WireUser(msgspec.Struct, gc=False):
-    """An element of `Users`; field order and spelling are the wire's."""
-
-    AAM_UUID: str
-    DataPartner_UUID: str
-    AAM_Regions: tuple[str, ...] | msgspec.UnsetType
-    Segments: list[WireSegment]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, TRIES_KEPT, LedgerEntry, Try
+from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, TRIES_KEPT, LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from msgspec import Raw
 
 
 def record(
     before: LedgerEntry | None,
     ones: Collection[str],
     zeros: Collection[str],
-    attempt: Try,
+    attempt: Raw,
     *,
     acknowledged: bool,
     sent: bool = True,
@@ -22,28 +24,30 @@ def record(
     seq: int,
     stamp: int = 0,
 ) -> LedgerEntry:
-    """The entry after one delivery (`attempt`) that told the aliases `ones` and `zeros`, as of DateTime `stamp`.
+    """The entry after one delivery (`attempt`, as it is stored) that told the aliases `ones` and `zeros`, as of
+    DateTime `stamp`.
 
     An alias that was not acknowledged becomes MAYBE_1 or MAYBE_0; a 1 that was acknowledged before stays TOLD_1.
     If nothing was `sent`, the entry keeps what was told. `doubted` says that the delivery belonged to a resync,
     which takes no earlier acknowledgement for granted: a 1 must be acknowledged anew.
     """
-    told = dict(before.told) if before is not None else {}
+    told = before.told.copy() if before is not None else {}
     if doubted:
         told |= {alias: MAYBE_1 for alias in ones if told.get(alias) == TOLD_1}
     if not sent:
         ones = zeros = ()
         stamp = 0
-    for alias in ones:
-        told[alias] = TOLD_1 if acknowledged or told.get(alias) == TOLD_1 else MAYBE_1
-    for alias in zeros:
-        told[alias] = TOLD_0 if acknowledged else MAYBE_0
-    tries = [*(before.tries if before is not None else ()), attempt][-TRIES_KEPT:]
-    if before is not None:
-        seq = max(seq, before.seq) if acknowledged or before.seq else 0
-        stamp = max(stamp, before.stamp)
-    batched = before.batched if before is not None else {}
-    return LedgerEntry(seq, told, tries, stamp, batched)
+    if acknowledged:
+        told |= dict.fromkeys(ones, TOLD_1)
+    else:
+        told |= {alias: TOLD_1 if told.get(alias) == TOLD_1 else MAYBE_1 for alias in ones}
+    if zeros:
+        told |= dict.fromkeys(zeros, TOLD_0 if acknowledged else MAYBE_0)
+    if before is None:
+        return LedgerEntry(seq, told, [attempt], stamp, {})
+    seq = max(seq, before.seq) if acknowledged or before.seq else 0
+    tries = [*before.stored_tries, attempt][-TRIES_KEPT:]
+    return LedgerEntry(seq, told, tries, max(stamp, before.stamp), before.batched)
 
 
 def after_batch(
@@ -54,4 +58,4 @@ def after_batch(
     """
     over = {*zeros, *dropped}
     batched = {alias: 1 for alias in entry.batched if alias not in over} | dict.fromkeys(ones, 1)
-    return LedgerEntry(entry.seq, entry.told, entry.tries, entry.stamp, batched)
+    return LedgerEntry(entry.seq, entry.told, entry.stored_tries, entry.stamp, batched)

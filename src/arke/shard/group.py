@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from arke.shard.ruling import Ruling
     from arke.storage.ports.shard import Loaded
 
+_RowKey = tuple[int, int, str]
+"""(Destination, DPID, partner id): a ledger row of one device."""
+
 NO_ROWS = DeviceRows()
 """Those of a device that is not stored."""
 NOBODY_TOLD = ToTell(())
@@ -71,13 +74,13 @@ class Group:
         self.repeated = self.unheard = self.late = 0
         self._realised = realised
         self._rows = rows
-        self._ledger: dict[int, dict[LedgerKey, LedgerRow | None]] = {}
+        self._ledger: dict[int, dict[_RowKey, LedgerRow | None]] = {}
 
     def finish(self) -> GroupWrites:
-        for rows in self._ledger.values():
+        for uid, rows in self._ledger.items():
             for key, row in rows.items():
                 if row is None:
-                    self.writes.forgotten.append(key)
+                    self.writes.forgotten.append(LedgerKey(uid, *key))
                 else:
                     self.writes.ledger.append(row)
         self.writes.sizes = self.sizes.grown(self.writes.erased)
@@ -111,7 +114,9 @@ class Group:
         """A device's rows, with what this group has made of them: an outcome that was reported in the same group
         as a move must not be lost over it.
         """
-        rows: dict[LedgerKey, LedgerRow | None] = {_key_of(row): row for row in self._rows_of(uid).ledger}
+        rows: dict[_RowKey, LedgerRow | None] = {
+            (row.destination, row.dpid, row.id): row for row in self._rows_of(uid).ledger
+        }
         rows |= self._ledger.get(uid, {})
         return [row for row in rows.values() if row is not None]
 
@@ -123,10 +128,13 @@ class Group:
         return NO_ROWS if uid in self.loaded.fresh else self._rows[uid]
 
     def write_ledger(self, row: LedgerRow) -> None:
-        self._ledger.setdefault(row.uid, {})[_key_of(row)] = row
+        rows = self._ledger.get(row.uid)
+        if rows is None:
+            rows = self._ledger[row.uid] = {}
+        rows[row.destination, row.dpid, row.id] = row
 
     def drop(self, key: LedgerKey) -> None:
-        self._ledger.setdefault(key.uid, {})[key] = None
+        self._ledger.setdefault(key.uid, {})[key.destination, key.dpid, key.id] = None
 
     def write(
         self,
@@ -185,7 +193,3 @@ class Group:
             JournalRecord(self.next_seq, at, uid, tuple(changes), told.destinations, kind, told.catch_up)
         )
         self.next_seq += 1
-
-
-def _key_of(row: LedgerRow) -> LedgerKey:
-    return LedgerKey(row.uid, row.destination, row.dpid, row.id)

@@ -392,8 +392,10 @@ class Shard:
         return uid
 
     async def record(self, report: RecordDeliveries) -> None:
-        """Commit what a lane has done. Raises Unavailable."""
-        (result,) = await self.submit([report])
+        """Commit what a lane has done, which holds no device. Raises Unavailable."""
+        if self._stopping:
+            raise StoreUnavailable("the shard is stopping")
+        (result,) = await self._enqueue([report])
         if isinstance(result, Failed):
             raise StoreUnavailable(result.message)
 

@@ -10,7 +10,7 @@ no 1s, and 0 for what it has lost of those it was told before.
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -32,7 +32,9 @@ and whatever is not acknowledged. `catch_up`: what is not acknowledged. `resync`
 both. `restate`: all that holds with 1 and every other mapped alias with 0, whatever the ledger says.
 """
 
-_NOTHING_TOLD = LedgerEntry(0, {}, [])
+_BATCHES: Final = frozenset({"batch", "resync", "restate"})
+_NOTHING_TOLD: Final = LedgerEntry(0, {}, [])
+_RANK: Final = itemgetter(0)
 
 
 def acknowledged(telling: Telling, entry: LedgerEntry | None) -> bool:
@@ -60,30 +62,38 @@ def tellings(
     began; nothing in it is to look older. Within the route's `doubt` an id that was told nothing since the restore
     is restated as well: a walk that restates may miss one that moves.
     """
-    batch = asked in ("batch", "resync", "restate")
+    batch = asked in _BATCHES
     ones = _ones(route, profile)
-    active = {state.alias for state in ones}
+    aliases = tuple([state.alias for state in ones])
+    active = set(aliases)
     if not route.samples(profile.uuid):
-        ones = []
+        ones = aliases = ()
+    # What is said to every id alike is made once.
+    verified = [state.verified_ts for state in ones]
+    oldest, newest = (min(verified), max(verified)) if verified else (0, 0)
     destination = route.destination
     current = current_ids(route, profile)
-    arriving = {(partner.dpid, partner.id) for partner in profile.ids if partner.arriving}
-    gone = [key for key in ledger if key not in current and key not in arriving and key[0] >= 0]
+    gone = () if ledger.keys() <= current.keys() else _gone(profile, ledger, current)
     partner_ids = (
         {partner.dpid: partner.id for partner in profile.ids} if destination.template is not None else {}
     )
+    uuid, regions, seen_ts = uuid_on_the_wire(profile.uuid), tuple(profile.regions), profile.seen or None
     result = []
-    for dpid, partner_id in [*current, *gone]:
-        present = (dpid, partner_id) in current
-        entry = ledger.get((dpid, partner_id))
+    for key in (*current, *gone):
+        present = key in current
+        entry = ledger.get(key)
         holding: set[str] = active if present else set()
         zeros: list[SegmentState] = []
         restated = asked == "restate" or (route.doubt > 0 and is_doubted(route, entry))
-        if destination.supports_unsegment:
+        if destination.supports_unsegment and (
+            batch or uncertain or restated or (entry is not None and not entry.told.keys() <= holding)
+        ):
             zeros = _zeros(
                 route, profile, entry, holding, uncertain=uncertain, batch=batch, restated=restated
             )
-        states = (*ones, *zeros) if present else tuple(zeros)
+        states = ones if present else ()
+        if zeros:
+            states = (*states, *zeros)
         dropped: tuple[str, ...] = ()
         if asked == "catch_up" and not restated:
             states = _unacknowledged(states, entry or _NOTHING_TOLD)
@@ -93,23 +103,37 @@ def tellings(
             dropped = _dropped(route, entry, holding, states)
         if not states and not dropped:
             continue
+        told_1, least, most = aliases, oldest, newest
+        told_0: tuple[str, ...] = ()
+        if states is not ones:
+            told_1 = tuple([state.alias for state in states if state.active])
+            told_0 = tuple([state.alias for state in states if not state.active])
+            verified = [state.verified_ts for state in states]
+            least, most = (min(verified), max(verified)) if verified else (0, 0)
         stamp = entry.stamp if entry is not None else 0
         if uncertain:  # what a crash has hidden was true by then
             stamp = max(stamp, profile.evaluated)
         if restated:
             stamp = max(stamp, since, route.doubt)
-        if stamp and states and min([state.verified_ts for state in states]) < stamp:
+        if states and least < stamp:
             told = entry.told if entry is not None and not restated else {}
             states = tuple(
                 [_not_before(state, told, stamp, uncertain=uncertain or restated) for state in states]
             )
-        user = UserEntry(uuid_on_the_wire(profile.uuid), partner_id, tuple(profile.regions), states)
-        told_1 = tuple([state.alias for state in states if state.active])
-        told_0 = tuple([state.alias for state in states if not state.active]) if zeros else ()
-        result.append(
-            Telling(dpid, partner_id, user, told_1, told_0, partner_ids, dropped, profile.seen or None)
-        )
+            most = max([state.verified_ts for state in states])
+        user = UserEntry(uuid, key[1], regions, states)
+        result.append(Telling(key[0], key[1], user, told_1, told_0, partner_ids, dropped, seen_ts, most))
     return result
+
+
+def _gone(
+    profile: Profile,
+    ledger: Mapping[tuple[int, str], LedgerEntry],
+    current: Mapping[tuple[int, str], None],
+) -> list[tuple[int, str]]:
+    """The ids that were told something and have left the device, or are not told of any more."""
+    arriving = {(partner.dpid, partner.id) for partner in profile.ids if partner.arriving}
+    return [key for key in ledger if key not in current and key not in arriving and key[0] >= 0]
 
 
 def _changed(states: tuple[SegmentState, ...], entry: LedgerEntry) -> tuple[SegmentState, ...]:
@@ -147,24 +171,25 @@ def _dropped(
     )
 
 
-def _ones(route: Route, profile: Profile) -> list[SegmentState]:
+def _ones(route: Route, profile: Profile) -> tuple[SegmentState, ...]:
     """The mapped segments the device is in, in catalog order. Walks what it is in, not what is mapped."""
     if profile.opted_out:
-        return []
+        return ()
     aliases_of = route.aliases_of
     evaluated = profile.evaluated
     found = []
     for segment_id, membership in profile.segments.items():
-        if membership.status != 1 or segment_id not in aliases_of:
+        aliases = aliases_of.get(segment_id)
+        if aliases is None or membership.status != 1:
             continue
         verified = membership.verified
         # Told memberships were verified when told; computed ones whenever the profile was evaluated.
         if evaluated > verified and membership.reason != DECLARED:
             verified = evaluated
-        for rank, alias in aliases_of[segment_id]:
+        for rank, alias in aliases:
             found.append((rank, SegmentState(alias, True, verified, segment_id)))
-    found.sort(key=itemgetter(0))
-    return [state for _, state in found]
+    found.sort(key=_RANK)
+    return tuple([state for _, state in found])
 
 
 def _not_before(state: SegmentState, told: Mapping[str, int], stamp: int, *, uncertain: bool) -> SegmentState:

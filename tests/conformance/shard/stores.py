@@ -95,7 +95,7 @@ def record(seq: int, uid: int = 1, at: int = 100) -> JournalRecord:
 
 
 def row(uid: int, told: dict[str, int], destination: int = 1, partner: str = "p") -> LedgerRow:
-    entry = LedgerEntry(3, told, [Try(100, "message", "200", "realtime")])
+    entry = LedgerEntry(3, told, [Try(100, "message", "200", "realtime").stored()])
     return LedgerRow(uid, destination, 12345, partner, entry)
 
 

@@ -96,7 +96,7 @@ def test_adopting_twice_keeps_what_was_told_since(tmp_path: Path) -> None:
             await shard.submit([sight(2, "camera", "x")])
             await idle(shard)
             before = LedgerEntry(
-                0, {str(IN_MARKET): TOLD_0, str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime")]
+                0, {str(IN_MARKET): TOLD_0, str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime").stored()]
             )
             for _ in range(2):
                 await shard.submit([adopt(2, "x", (AdoptedRow(1, DPID, "x", before),))])
@@ -116,13 +116,13 @@ def test_an_outcome_in_the_same_group_as_a_repeated_adoption_is_kept(tmp_path: P
         store, poster = open_store(tmp_path), NotingPoster()
         async with running_shard(store, poster) as shard:
             await shard.submit([sight(2, "nothing", "x")])
-            before = LedgerEntry(0, {str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime")])
+            before = LedgerEntry(0, {str(LENSES): TOLD_1}, [Try(100, "m", "200", "realtime").stored()])
             again = adopt(2, "x", (AdoptedRow(1, DPID, "x", before),))
             await shard.submit([again])
             await idle(shard)
             uid = (await stored_device(store, device(2))).uid
             told = LedgerEntry(
-                7, {str(IN_MARKET): TOLD_1, str(LENSES): TOLD_0}, [Try(200, "n", "200", "realtime")]
+                7, {str(IN_MARKET): TOLD_1, str(LENSES): TOLD_0}, [Try(200, "n", "200", "realtime").stored()]
             )
             await shard.submit([RecordDeliveries(1, (LedgerRow(uid, 1, DPID, "x", told),)), again])
             await idle(shard)
@@ -172,7 +172,7 @@ def test_rows_set_aside_are_kept_when_the_id_is_spoken_of_again(tmp_path: Path) 
             await shard.submit([sight(1, "camera", "x")])
             await idle(shard)
             await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=9)])
-            lens = LedgerEntry(5, {str(LENSES): TOLD_1}, [Try(NOW, "m", "200", "realtime")])
+            lens = LedgerEntry(5, {str(LENSES): TOLD_1}, [Try(NOW, "m", "200", "realtime").stored()])
             await shard.submit([Adopt(device(1), DPID, "x", NOW, 10, (AdoptedRow(1, DPID, "x", lens),))])
             (left,) = await shard.submit([Unlink(device(1), DPID, "x", NOW, generation=11)])
             assert isinstance(left, Unlinked)

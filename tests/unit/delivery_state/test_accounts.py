@@ -49,7 +49,9 @@ def around(hand: Hand = "", owed: Owed | None = None, /, **told: int) -> Around:
 
 
 def entry(said: int, *kinds: str) -> LedgerEntry:
-    return LedgerEntry(1, {"10": said}, [Try(NOW, "m", "200", kind) for kind in kinds or ("realtime",)])
+    return LedgerEntry(
+        1, {"10": said}, [Try(NOW, "m", "200", kind).stored() for kind in kinds or ("realtime",)]
+    )
 
 
 def bucket(at: Route, of: Profile, how: Around) -> str:

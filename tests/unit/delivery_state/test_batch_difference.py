@@ -15,7 +15,7 @@ NOW = 20_000 * 86_400
 COOKIES = 12345
 OTHER_DPID = 777
 KEY = (COOKIES, "a")
-ATTEMPT = Try(NOW, "m", "200", "batch")
+ATTEMPT = Try(NOW, "m", "200", "batch").stored()
 
 SAID, DROPPED, NOTHING = "said", "dropped", "nothing"
 

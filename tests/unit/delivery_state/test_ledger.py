@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Raw
 
 from arke.domain.ledger import (
     MAYBE_0,
@@ -18,8 +19,8 @@ from arke.domain.ledger import (
 from arke.domain.recording import record
 
 
-def attempt(at: int, answer: str = "200") -> Try:
-    return Try(at, f"message-{at}", answer, "realtime")
+def attempt(at: int, answer: str = "200") -> Raw:
+    return Try(at, f"message-{at}", answer, "realtime").stored()
 
 
 def after(before: dict[str, int], one: bool, acknowledged: bool) -> int:

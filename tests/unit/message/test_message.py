@@ -149,10 +149,9 @@ def test_times_have_two_digit_days_and_whole_seconds(ts: float, text: str) -> No
     assert wire_time(ts) == text
 
 
-def test_remembered_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remembered_texts_are_bounded() -> None:
     """However many seconds pass through, the cache starts anew when full, and answers stay right."""
-    monkeypatch.setattr(module, "CACHE_ENTRIES", 8)
-    cache = module.TextCache(module.format_time)
+    cache = module.TextCache(module.format_time, 8)
     for ts in range(100):
         assert cache[ts] == time_text(ts)
         assert len(cache) <= 8

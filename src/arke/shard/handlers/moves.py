@@ -24,6 +24,8 @@ from arke.telling.tellings import acknowledged, is_doubted, tellings
 from arke.telling.triggers import destinations_to_tell
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from arke.domain.profile import Profile
     from arke.shard.commands import Adopt, Forget, Result, Unlink
     from arke.shard.group import Group
@@ -126,7 +128,7 @@ def _leaving_rows(group: Group, command: Unlink, uid: int, profile: Profile) -> 
         # And of what it was told 1 it may have heard the 0, also of what came with the id and never held here.
         told = {alias: MAYBE_0 if said == TOLD_1 else said for alias, said in told.items()}
         if told:
-            tries = [*(known.entry.tries if known is not None else ()), _unconfirmed(command.at)]
+            tries = [*(known.entry.stored_tries if known is not None else ()), _unconfirmed(command.at)]
             stamp = max(profile.evaluated, known.entry.stamp if known is not None else 0)
             batched = known.entry.batched if known is not None else {}
             entry = LedgerEntry(0, told, tries[-TRIES_KEPT:], stamp, batched)
@@ -196,9 +198,10 @@ def _merged(older: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
     """Two accounts of what one id was told, as that of an id that has just arrived."""
     # Asked again after a crash, an adoption brings tries that are known already.
     tries = sorted(dict.fromkeys([*older.tries, *newer.tries]), key=lambda one: one.at)
+    last = [one.stored() for one in tries[-TRIES_KEPT:]]
     told = {**older.told, **newer.told}
     batched = {alias: 1 for alias in older.batched if alias not in newer.told} | newer.batched
-    return LedgerEntry(0, told, tries[-TRIES_KEPT:], max(older.stamp, newer.stamp), batched)
+    return LedgerEntry(0, told, last, max(older.stamp, newer.stamp), batched)
 
 
 def _newer(older: LedgerRow, newer: LedgerRow) -> LedgerRow:
@@ -206,9 +209,9 @@ def _newer(older: LedgerRow, newer: LedgerRow) -> LedgerRow:
     return LedgerRow(newer.uid, newer.destination, newer.dpid, newer.id, entry)
 
 
-def _unconfirmed(at: int) -> Try:
+def _unconfirmed(at: int) -> Raw:
     """Stands in the ledger for an attempt that a crash left without an outcome."""
-    return Try(at, "", "unconfirmed", "realtime")
+    return Try(at, "", "unconfirmed", "realtime").stored()
 
 
 def set_aside_dpid(dpid: int) -> int:

@@ -34,6 +34,11 @@ _decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
 _decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
 
 
+def array_of(uids: Sequence[int]) -> apsw.CArrayBinding:
+    """A list of uids as one value of a statement, which stays prepared whatever their number."""
+    return apsw.carray(array("q", uids))
+
+
 class ShardReads:
     """Reads of what the connection sees: what was committed, and on the writer's what it is writing."""
 
@@ -49,10 +54,7 @@ class ShardReads:
     def _rows_of(
         self, name: str, uids: Sequence[int], bindings: tuple[Any, ...] = ()
     ) -> list[tuple[Any, ...]]:
-        if not uids:  # there are no empty ones
-            return []
-        with store_errors(self._where):
-            return self._connection.execute(SQL[name], (apsw.carray(array("q", uids)), *bindings)).fetchall()
+        return self._rows(name, (array_of(uids), *bindings)) if uids else []
 
     # --- devices ----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from arke.domain.ledger import encode_entry
 from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.sqlite.connection import transaction
-from arke.storage.sqlite.shard_reads import SQL
+from arke.storage.sqlite.shard_reads import SQL, array_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,16 +113,17 @@ class ShardWrites:
         self._run("overwrite_record", [(_encode(record), record.seq) for record in writes.overwritten])
         gone = people = 0
         for uid in writes.erased:
-            stored = connection.execute(SQL["profile"], (uid,)).fetchone()
-            people += stored is not None and is_home(decode_profile(stored[0]).uuid)
+            stored = connection.execute(SQL["profiles"], (array_of([uid]),)).fetchone()
+            people += stored is not None and is_home(decode_profile(stored[1]).uuid)
             connection.execute(SQL["erase_ledger"], (uid,))
             connection.execute(SQL["erase_owed"], (uid,))
             connection.execute(SQL["erase_counted_events"], (uid,))
             connection.execute(SQL["erase_profile"], (uid,))
             gone += connection.changes()
+            behind = (array_of([next_uid(uid)]),)
             if (trace := writes.traces.get(uid)) is not None:
                 connection.execute(SQL["leave_mark"], (uid, encode_profile(trace)))
-            elif connection.execute(SQL["profile"], (next_uid(uid),)).fetchone() is not None:
+            elif connection.execute(SQL["profiles"], behind).fetchone() is not None:
                 # Another device may have found this place taken: it must still be found behind it.
                 connection.execute(SQL["leave_mark"], (uid, encode_profile(Profile(""))))
         return Gone(gone, people)

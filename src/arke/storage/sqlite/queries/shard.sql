@@ -1,11 +1,8 @@
--- What a shard reads and writes. `carray` is a list of integers that is bound whole; `{segments}` stands for one that is put
--- together for each call; a statement that inserts one row is made to insert many (see shard_writes.py).
+-- What a shard reads and writes. `?1` is a list of uids where it is a `carray`; `{segments}` stands for a list of integers that
+-- is put together for each call; a statement that inserts one row is made to insert many (see shard_writes.py).
 
 -- name: profiles
 SELECT uid, body FROM profile WHERE uid IN carray(?1)
-
--- name: profile
-SELECT body FROM profile WHERE uid = ?
 
 -- name: ledger
 SELECT uid, dpid, id, entry FROM ledger WHERE uid IN carray(?1) AND destination = ?2 ORDER BY uid, dpid, id
