@@ -40,6 +40,7 @@ class CompiledCatalog:
         self.traits = {trait.id: trait for trait in catalog.traits}
         self.rule_marks = {trait.id: _rule_mark(trait) for trait in catalog.traits}
         self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
+        self.lasts_s = {trait.id: trait.ttl_days * DAY_S for trait in catalog.traits if trait.ttl_days > 1}
         self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
         by_source: dict[int, set[int]] = {}
         for trait in catalog.traits:
@@ -115,10 +116,11 @@ class CompiledCatalog:
 
     def moved_by_time(self, trait_id: int, state: TraitState, since: int, now: int) -> Iterator[int]:
         """Yield segments whose windows a realisation of this trait entered or left after `since`, up to `now`."""
+        times, old = state.times, state.old
         for window_s in self.windows_s.get(trait_id, ()):
             first, last = since - window_s, now - window_s
-            if bisect_left(state.times, first) < bisect_right(state.times, last) or (
-                state.old and first <= state.old_until <= last
+            if bisect_left(times, first) < bisect_right(times, last) or (
+                old and first <= state.old_until <= last
             ):
                 yield from self._by_window[trait_id, window_s]
 
