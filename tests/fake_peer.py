@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hmac
 import http.client
+import itertools
 import queue
 import ssl
 import sys
@@ -29,7 +30,9 @@ MOST_WAITING = 700
 
 
 class FakePeer:
-    """`key`: what it signs with. `times`: how often it sends each message. `loses`: every so manieth event."""
+    """`key`: what it signs with. `times`: how often it sends each message. `loses`: every so manieth event.
+    `refuses`: every so manieth POST, and hangs up without an answer on the one after it; it takes neither.
+    """
 
     name = "A forwarder"
     users_a_request = 1
@@ -38,10 +41,13 @@ class FakePeer:
     durability = "none"
     unlike = "a test"
 
-    def __init__(self, key: str = KEY, times: int = 1, loses: int = 0, lacks: str = "") -> None:
+    def __init__(
+        self, key: str = KEY, times: int = 1, loses: int = 0, refuses: int = 0, lacks: str = ""
+    ) -> None:
         self._key = key
         self._times = times
         self._loses = loses
+        self._refuses = refuses
         self._lacks = lacks
 
     def missing(self) -> str:
@@ -53,7 +59,7 @@ class FakePeer:
     @contextmanager
     def running(self, directory: Path, sink: Sink) -> Iterator[Running]:
         port = free_port()
-        given = map(str, (port, sink.port, sink.ca_file, self._key, self._times, self._loses))
+        given = map(str, (port, sink.port, sink.ca_file, self._key, self._times, self._loses, self._refuses))
         environ = {"PYTHONPATH": ":".join(filter(None, sys.path))}
         with program(directory, "forwarder", [sys.executable, __file__, *given], environ) as started:
             started.until(lambda: listens(port))
@@ -94,7 +100,8 @@ class Forwarder:
 
 
 def main() -> None:
-    port, sink, ca_file, key, times, loses = sys.argv[1:]
+    port, sink, ca_file, key, times, loses, refuses = sys.argv[1:]
+    posts = itertools.count(1)
     forwarder = Forwarder(int(sink), ca_file, key, int(times), int(loses))
     threading.Thread(target=forwarder.work, daemon=True).start()
 
@@ -105,6 +112,15 @@ def main() -> None:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            turn = next(posts) % int(refuses) if int(refuses) else -1
+            if turn == 1:
+                self.close_connection = True
+                return
+            if turn == 0:
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             for line in body.split(b"\n"):
                 forwarder.waiting.put(line)
             self.send_response(202)

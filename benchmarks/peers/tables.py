@@ -17,7 +17,7 @@ T = TypeVar("T", Rate, Latency, Drain)
 
 def markdown(report: Report) -> str:
     rows = [row for row in report.rows if row.rounds]
-    parts = [_about(report), "", *_rates(report, rows), ""]
+    parts = [_about(report), "", *_rates(report, rows), "", *_answers(report, rows), ""]
     if report.settings.rates:
         parts += [*_latencies(report, rows), ""]
     parts += [*_drains(rows), "", *_contenders(report.rows)]
@@ -29,7 +29,11 @@ def _about(report: Report) -> str:
     facts = "; ".join(f"{name} {value}" for name, value in report.machine.items() if name != "load average")
     rounds = max((len(row.rounds) for row in report.rows), default=0)
     load = f"{min(averages):.1f} to {max(averages):.1f}" if averages else "-"
-    return f"Medians of {rounds} rounds in turns. {facts}. Load average before each turn: {load}."
+    late_ms = max((one.late_ms for row in report.rows for one in _all(row, Latency)), default=0)
+    return (
+        f"Medians of {rounds} rounds in turns. {facts}. Load average before each turn: {load}. "
+        f"The load generator was at most {late_ms:.0f} ms late."
+    )
 
 
 def _rates(report: Report, rows: Sequence[Row]) -> Iterator[str]:
@@ -57,6 +61,17 @@ def _rate(found: Sequence[Rate]) -> str:
     text = f"{_middle(one.rate for one in found):,.0f} ({_middle(one.cpu_us for one in found):,.0f})"
     missing = _middle(one.missing for one in found)
     return text + (f", {missing:,.0f} missing" if missing else "")
+
+
+def _answers(report: Report, rows: Sequence[Row]) -> Iterator[str]:
+    names = [f"{connections}" for connections in report.settings.connections]
+    yield from _head("p50 of the answer, ms, by connections", "users a request", *names)
+    for row in rows:
+        cells = []
+        for connections in report.settings.connections:
+            found = [one for one in _all(row, Rate) if _is(one, connections, 1)]
+            cells.append(f"{_middle(one.answer_p50_ms for one in found):,.1f}" if found else "-")
+        yield _line(row.name, str(row.users_a_request), *cells)
 
 
 def _latencies(report: Report, rows: Sequence[Row]) -> Iterator[str]:

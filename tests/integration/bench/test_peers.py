@@ -88,6 +88,19 @@ def test_what_is_lost_is_missed_and_what_comes_later_is_no_other_scenes(tmp_path
     assert drain.all_s == -1
 
 
+def test_what_is_refused_or_not_answered_is_sent_again(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(QUICK, connections=(4,), outage_events=0)
+    _, row = measured(FakePeer(refuses=7), tmp_path, settings)
+    one, _, latency = row.rounds[0].outcomes
+    assert isinstance(one, Rate)
+    assert one.refused > 0
+    assert one.broke > 0
+    assert (one.missing, one.twice) == (0, 0)
+    assert isinstance(latency, Latency)
+    assert latency.missing == 0
+    assert latency.p99_ms > 50  # counted from when the event was due, and it was sent again after a pause
+
+
 def test_who_signs_otherwise_is_not_measured(tmp_path: Path) -> None:
     report, row = measured(FakePeer(key="another"), tmp_path)
     assert not row.rounds

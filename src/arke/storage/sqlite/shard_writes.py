@@ -89,7 +89,7 @@ class ShardWrites:
     def _commit_walks(self, writes: GroupWrites) -> None:
         wakes = writes.wakes.items()
         self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
-        self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
+        self._run("put_due", sorted([(after, uid) for uid, (_, after) in wakes if after != NEVER]))
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
         if writes.sizes:
