@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
+from arke.delivery.report import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
 from arke.domain.batch import Scope
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.file_lines import Said
