@@ -64,6 +64,10 @@ class OpenDevice(msgspec.Struct):
         return self.debt.share if self.debt is not None else 0
 
 
+class OutOfTurn(AssertionError):
+    """A device was built or buffered out of turn: a mistake in the lane, whatever its data are."""
+
+
 class Part(msgspec.Struct):
     """One partner id's entry on its way, with the ledger entry it continues."""
 

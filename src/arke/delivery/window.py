@@ -19,7 +19,7 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
-from arke.delivery.open_device import BEHIND, OpenDevice
+from arke.delivery.open_device import BEHIND, OpenDevice, OutOfTurn
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 MOST_DEVICES = 4_096
 """Devices held at most; beyond them the journal is the queue."""
-
-
-class OutOfTurn(AssertionError):
-    """A device was built or buffered out of turn: a mistake in the lane, whatever its data are."""
 
 
 class Window:
