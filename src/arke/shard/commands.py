@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
+from arke.delivery.report import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
 from arke.domain.batch import Scope
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.file_lines import Said
@@ -162,13 +162,14 @@ class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True):
     """A device was seen, or something was heard of a person (whose home stands for a device then). `arriving` are
     ids that another device has yet to let go of; `held` is what the homes of the people hold who have just come to
     this device. `edition`: by which edition of the suppression list it was taken, and of what it names nothing was
-    on it; 0: where there is one engine, which never says so.
+    on it; 0: where there is one engine, which never says so. `lists`: whether the answer is to list the segments.
     """
 
     event: Event
     arriving: tuple[tuple[int, str], ...] = ()
     held: tuple[Held, ...] = ()
     edition: int = 0
+    lists: bool = True
 
     @property
     def key(self) -> str:

@@ -55,6 +55,7 @@ class GroupRunner:
 
     @ruling.setter
     def ruling(self, ruling: Ruling) -> None:
+        ruling.compiled.follow(self._ruling.compiled)
         self._ruling = ruling
         self._recall()
 

@@ -12,7 +12,8 @@ from arke.domain.event import DeclaredId
 from arke.domain.file_lines import Said
 from arke.domain.homes import home_of
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry
-from arke.domain.profile import Held, decode_profile
+from arke.domain.profile import Held
+from arke.domain.stored_profile import decode_profile
 from arke.receiver import parse
 from arke.shard.commands import (
     Adopt,
