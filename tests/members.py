@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from arke.domain.profile import decode_profile
+from arke.domain.stored_profile import decode_profile
 from arke.shard.shard import Shard
 from arke.shard.sizes import members_of
 from arke.storage.sqlite.store import SqliteShardStore

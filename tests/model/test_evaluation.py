@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from arke.domain.event import MAX_EVENT_AGE_S, Event
-from arke.domain.profile import Profile, decode_profile, encode_profile
+from arke.domain.profile import Profile
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.evaluation.compiled import CompiledCatalog
 from arke.evaluation.evaluate import apply_event
 from model.histories import History, Step, catalog, histories, moments

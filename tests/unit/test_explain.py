@@ -8,7 +8,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Destination, Segment, Trait
 from arke.domain.ledger import LedgerEntry, LedgerRow, Try
-from arke.domain.profile import Membership, PartnerId, Profile, TraitState
+from arke.domain.membership import Membership
+from arke.domain.profile import PartnerId, Profile, TraitState
 from arke.domain.time import day_start_ts
 from arke.evaluation.compiled import CompiledCatalog
 from arke.evaluation.evaluate import pass_time
@@ -72,7 +73,7 @@ def test_a_trait_that_has_expired_and_was_not_dropped_yet_counts_for_nothing() -
     profile = Profile(
         "1" * 38,
         traits={1: TraitState(MIDNIGHT, 0, [MIDNIGHT])},
-        segments={10: Membership(1, MIDNIGHT, MIDNIGHT, "rule")},
+        memberships={10: Membership(1, MIDNIGHT, MIDNIGHT, "rule")},
     )
     (held,) = explain(RuleBook(catalog), profile.uuid, dossier(profile, MIDNIGHT + 2 * 86_400 - 1)).segments
     assert (held.marks and held.marks.true, held.why) == (True, "its rule is true")
@@ -118,7 +119,7 @@ def test_of_many_segments_those_that_the_device_has_to_do_with_are_explained() -
     profile = Profile(
         "1" * 38,
         traits={1: TraitState(MIDNIGHT, 0, [MIDNIGHT])},
-        segments={77: Membership(0, MIDNIGHT, MIDNIGHT, "ttl")},
+        memberships={77: Membership(0, MIDNIGHT, MIDNIGHT, "ttl")},
     )
     found = explain(RuleBook(catalog), profile.uuid, dossier(profile, MIDNIGHT)).segments
     assert [facts.id for facts in found] == [77, 5_000, 10_000]
@@ -135,7 +136,7 @@ def test_the_time_line_has_each_message_once_with_its_answer() -> None:
     profile = Profile(
         "1" * 38,
         seen=MIDNIGHT,
-        segments={10: Membership(1, MIDNIGHT, MIDNIGHT, "rule")},
+        memberships={10: Membership(1, MIDNIGHT, MIDNIGHT, "rule")},
         ids=[PartnerId(7, "a", 1, MIDNIGHT - 10)],
     )
     tries = [

@@ -26,9 +26,10 @@ from arke.delivery.https.request import USER_AGENT, HeadTemplate, OutboundReques
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Signature, Tls
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_1, TRIES_KEPT, LedgerEntry, LedgerRow, Try
+from arke.domain.membership import Membership
 from arke.domain.message import SegmentState, UserEntry
 from arke.domain.message_body import encode_message, encode_user
-from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.profile import PartnerId, Profile
 from arke.domain.time import DAY_S
 from arke.settings import Egress, Settings
 from arke.shard.protocol import Prepare, Switch
@@ -170,7 +171,7 @@ async def stored_devices(store: SqliteShardStore, count: int) -> list[int]:
 
     def profile(number: int) -> Profile:
         partner = PartnerId(PARTNER_DPID, f"partner-{number:012d}", 0, now)
-        return Profile(uuids[number], seen=now, evaluated=now, segments=held, ids=[partner], regions=[6])
+        return Profile(uuids[number], seen=now, evaluated=now, memberships=held, ids=[partner], regions=[6])
 
     await fill(store, uuids, profile)
     uids = await uids_of(store, uuids)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.identity import Claims, Owner
-from arke.domain.profile import Profile, decode_profile, encode_profile
+from arke.domain.profile import Profile
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.storage.committer import InlineCommitter
 from arke.storage.ports.shard import GroupWrites, Loaded, Needs
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction

@@ -16,7 +16,8 @@ import msgspec
 
 from arke.domain.catalog import Catalog, DataSource, Mapping, Segment, Trait
 from arke.domain.event import Event
-from arke.domain.profile import NEVER, Membership, PartnerId, Profile, TraitState
+from arke.domain.membership import Membership
+from arke.domain.profile import NEVER, PartnerId, Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.time import DAY_S
 from arke.evaluation.compiled import fingerprint_of
@@ -148,7 +149,7 @@ class Workload:
         for number, user in enumerate(self.visitors(count, seed)):
             at = self.now + number // EVENTS_PER_S
             event = Event(uuid=self.uuid(user), at=at, ts=at, signals=self.signals(rng, user))
-            sights.append(Sight(event))
+            sights.append(Sight(event, lists=False))
         return sights
 
     def lines(self, users: Sequence[int], *, seed: int = 0) -> list[bytes]:
@@ -195,6 +196,6 @@ class Workload:
             fingerprint=self._fingerprint,
             realisations=sum(len(state.times) for state in traits.values()),
             traits=traits,
-            segments={segment_id: Membership(1, seen, seen, "rule") for segment_id in held},
+            memberships={segment_id: Membership(1, seen, seen, "rule") for segment_id in held},
             regions=[6],
         )

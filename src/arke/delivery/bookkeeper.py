@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from arke.delivery.outcome import RecordDeliveries
+from arke.delivery.report import RecordDeliveries
 from arke.errors import Fenced, Unavailable
 
 if TYPE_CHECKING:

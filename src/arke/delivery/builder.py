@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from arke.delivery.window import BATCH, OWED, OpenDevice, Part
+from arke.delivery.open_device import BATCH, OWED, OpenDevice, Part
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow
 from arke.domain.message_body import encode_user
 from arke.domain.recording import after_batch

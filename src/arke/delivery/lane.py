@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING
 from arke.delivery.batch_feed import BatchFeed
 from arke.delivery.bookkeeper import RETRY_AFTER_S, Bookkeeper
 from arke.delivery.builder import Builder, Built
-from arke.delivery.outcome import RecordDeliveries, conclude, owe, release
+from arke.delivery.open_device import BATCH, OWED, OpenDevice, Part
+from arke.delivery.outcome import conclude, owe, release
 from arke.delivery.owed_feed import OwedFeed
+from arke.delivery.report import RecordDeliveries
 from arke.delivery.sender import Sender
-from arke.delivery.window import BATCH, OWED, OpenDevice, Part, Window
+from arke.delivery.window import Window
 from arke.domain.batch import BatchCounts
 from arke.errors import Unavailable
 from arke.log import get_logger

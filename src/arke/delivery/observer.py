@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from arke.delivery.window import BEHIND
+from arke.delivery.open_device import BEHIND
 from arke.histogram import Histogram
 from arke.log import get_logger
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.delivery.channel import Delivery, Message
-    from arke.delivery.window import Part
+    from arke.delivery.open_device import Part
 
 log = get_logger("delivery")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from arke.delivery.window import BATCH, OpenDevice
-from arke.domain.batch import BatchProgress
+from arke.delivery.open_device import BATCH
+from arke.delivery.report import Outcome
 from arke.domain.ledger import LedgerRow, Owed, Try
 from arke.domain.recording import after_batch, record
 
@@ -16,9 +14,8 @@ if TYPE_CHECKING:
 
     from arke.delivery.batch_feed import BatchFeed
     from arke.delivery.channel import Delivery, Message
-    from arke.delivery.window import Part
+    from arke.delivery.open_device import OpenDevice, Part
     from arke.domain.catalog import Destination
-    from arke.storage.ports.shard import Needs
 
 
 RESEND_AFTER_S: Final = (60, 300, 1_800, 7_200, 21_600, 86_400)
@@ -27,45 +24,6 @@ PART_AFTER_REFUSAL = 10
 """Users of a refused message go, when next sent, in messages of a tenth of its size: alone where they were ten or
 fewer.
 """
-
-
-class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
-    """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
-    far the lane and its batch have come. `remind`: UUIDs of devices that are owed and told when they are next seen.
-    `in_hand`: devices that are owed and about to be sent again.
-    """
-
-    destination: int
-    ledger: tuple[LedgerRow, ...] = ()
-    owed: tuple[Owed, ...] = ()
-    no_longer_owed: tuple[int, ...] = ()
-    cursor: int | None = None
-    batch: BatchProgress | None = None
-    remind: tuple[str, ...] = ()
-    in_hand: tuple[int, ...] = ()
-
-    @property
-    def key(self) -> None:
-        return None
-
-    @property
-    def weight(self) -> int:
-        return len(self.ledger) or 1
-
-    def need(self, needs: Needs) -> None:
-        if self.batch is not None:
-            needs.batches.add(self.destination)
-        needs.devices.extend(self.remind)
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What to keep, and the devices that have no other message in flight."""
-
-    rows: tuple[LedgerRow, ...]
-    owed: tuple[Owed, ...]
-    no_longer_owed: tuple[int, ...]
-    finished: tuple[OpenDevice, ...]
-    remind: tuple[str, ...] = ()
 
 
 def conclude(

@@ -11,8 +11,8 @@ import msgspec
 from arke.delivery.channel import Channel, Delivery, Message
 from arke.delivery.circuit import MOST_IN_FLIGHT, Circuit, Concurrency
 from arke.delivery.https.ports import Answer
+from arke.delivery.open_device import BATCH, OWED
 from arke.delivery.pace import Pace, RetryLine
-from arke.delivery.window import BATCH, OWED
 from arke.errors import ArkeError, InvalidInput, SecretUnresolved
 from arke.log import get_logger
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arke.delivery.gate import Gate
     from arke.delivery.https.ports import Answer
     from arke.delivery.observer import FiguresObserver
-    from arke.delivery.window import Key, OpenDevice, Part
+    from arke.delivery.open_device import Key, OpenDevice, Part
     from arke.domain.catalog import Destination
 
 TOO_LARGE = "too_large"

@@ -10,6 +10,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from arke.domain.membership import Membership, Memberships, PackedMemberships
+from arke.domain.memberships import unpacked
+
 NEVER = 1 << 62
 """Later than every time."""
 
@@ -33,15 +36,6 @@ class TraitState(msgspec.Struct, array_like=True):
     old: int
     times: list[int]
     old_until: int = 0
-
-
-class Membership(msgspec.Struct, array_like=True):
-    """A device's state in one segment: status (1 or 0), when it changed and why, when it was last verified."""
-
-    status: int
-    changed: int
-    verified: int
-    reason: str
 
 
 class PartnerId(msgspec.Struct, array_like=True, frozen=True):
@@ -118,6 +112,7 @@ class Profile(msgspec.Struct, array_like=True):
     | `fingerprint` | the fingerprint of the catalog that it was evaluated under |
     | `routing_mark` | the state of all mappings (`Routing.mark`) that it was last checked against |
     | `realisations` | how many realisations `traits` hold |
+    | `memberships` | its state in segments, as stored: many of them are packed; `segments` has them by segment |
     | `sends` | the last send to each destination |
     | `opted_out` | when the device opted out, 0 if it has not |
     | `departed` | the ids that left it last |
@@ -133,7 +128,7 @@ class Profile(msgspec.Struct, array_like=True):
     routing_mark: int = 0
     realisations: int = 0
     traits: dict[int, TraitState] = {}
-    segments: dict[int, Membership] = {}
+    memberships: Memberships = {}
     ids: list[PartnerId] = []
     regions: list[int] = []
     sends: dict[int, SendMark] = {}
@@ -144,6 +139,13 @@ class Profile(msgspec.Struct, array_like=True):
     file: FileMark | None = None
     bar: Bar | None = None
 
+    @property
+    def segments(self) -> dict[int, Membership]:
+        """The memberships by segment, to read and to change; unpacked where they were packed."""
+        if isinstance(self.memberships, PackedMemberships):
+            self.memberships = unpacked(self.memberships)
+        return self.memberships
+
 
 class Held(msgspec.Struct, array_like=True, frozen=True):
     """What a person's home holds for every device of the person: traits, the statuses of external segments with
@@ -153,10 +155,3 @@ class Held(msgspec.Struct, array_like=True, frozen=True):
     traits: dict[int, TraitState] = {}
     memberships: dict[int, tuple[int, int]] = {}
     heard: int = 0
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Profile)
-
-encode_profile = _encoder.encode
-decode_profile = _decoder.decode

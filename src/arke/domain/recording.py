@@ -38,11 +38,13 @@ def record(
         ones = zeros = ()
         stamp = 0
     if acknowledged:
-        told |= dict.fromkeys(ones, TOLD_1)
+        for alias in ones:
+            told[alias] = TOLD_1
     else:
-        told |= {alias: TOLD_1 if told.get(alias) == TOLD_1 else MAYBE_1 for alias in ones}
-    if zeros:
-        told |= dict.fromkeys(zeros, TOLD_0 if acknowledged else MAYBE_0)
+        for alias in ones:
+            told[alias] = TOLD_1 if told.get(alias) == TOLD_1 else MAYBE_1
+    for alias in zeros:
+        told[alias] = TOLD_0 if acknowledged else MAYBE_0
     if before is None:
         return LedgerEntry(seq, told, [attempt], stamp, {})
     seq = max(seq, before.seq) if acknowledged or before.seq else 0

@@ -14,15 +14,16 @@ import msgspec
 
 from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
-from arke.domain.homes import is_home, person_of
+from arke.domain.homes import home_of, is_home, person_of
 from arke.engine.identity import Named
-from arke.shard.commands import Asks, Failed, Link, Linked, Onboarded
+from arke.shard.commands import Asks, AtHome, Failed, FileDevice, Link, Linked, Onboard, Onboarded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
+    from arke.domain.file_lines import DeviceLines, FilePart, Said
     from arke.domain.identity import IdKey
     from arke.engine.audit import Audit
     from arke.engine.homes import Homes
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
     from arke.engine.links import Joins, Links
     from arke.engine.live_catalog import LiveCatalog
     from arke.engine.shards import Shards
-    from arke.shard.commands import Onboard
 
 R = TypeVar("R")
 
-GROUP = 500
-"""Commands of a file in one group of a shard while no events come in."""
+GROUP = 2_000
+"""Devices of a file in one group of a shard while no events come in."""
 LIVE_GROUP = 50
 """The same while they do; and then a shard rests as long as a group took."""
 RESOLVED = 250
@@ -123,8 +123,11 @@ class FileDesk:
         return homes
 
     async def opted_out(self, asked: Mapping[IdKey, Sequence[str]]) -> set[IdKey]:
+        suppressed = self._identity.suppressed
+        if suppressed.kept and not suppressed.hashes:
+            return set()
         devices = {uuid for uuids in asked.values() for uuid in uuids}
-        listed = await self._identity.suppressed.among(devices, (key for key in asked if key[0] != 0))
+        listed = await suppressed.among(devices, (key for key in asked if key[0] != 0))
         if not listed.hashes:
             return set()
         return {
@@ -133,33 +136,40 @@ class FileDesk:
             if (key[0] != 0 and listed.id(key)) or (uuids and all(map(listed.device, uuids)))
         }
 
-    async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
-        people = {person_of(one.uuid) for one in commands if is_home(one.uuid)}
+    async def onboard(self, part: FilePart) -> list[tuple[Sequence[DeviceLines], Onboarded | Failed]]:
+        people = {person_of(one.uuid) for one in part.devices if is_home(one.uuid)}
         housed = await self._identity.at_home(people)
-        listed = await self._identity.suppressed.among((one.uuid for one in commands), people)
-        sent: list[tuple[str, Onboard]] = []
-        refused: set[int] = set()
-        for place, command in enumerate(commands):
-            if not is_home(command.uuid):
-                if not listed.edition:
-                    sent.append((command.uuid, command))
-                elif listed.device(command.uuid):  # since it was asked
-                    refused.add(place)
-                else:
-                    sent.append((command.uuid, msgspec.structs.replace(command, edition=listed.edition)))
-            elif listed.id(key := person_of(command.uuid)):
-                refused.add(place)
-            else:
-                one = housed[key]
-                arrives = msgspec.structs.replace(
-                    command, ids=(one.id,), arriving=one.arriving, edition=listed.edition
-                )
-                sent.append((command.uuid, arrives))
-        ran = await self._run(sent)
-        answers = iter(ran)
-        return [
-            Onboarded(refused=True) if place in refused else next(answers) for place in range(len(commands))
-        ]
+        listed = await self._identity.suppressed.among((one.uuid for one in part.devices), people)
+        homes: dict[str, AtHome] = {}
+        opted_out: set[str] = set()  # since it was asked
+        for key in people:
+            home = home_of(key)
+            homes[home] = AtHome((housed[key].id,), housed[key].arriving)
+            if listed.id(key):
+                opted_out.add(home)
+        if listed.edition:
+            opted_out.update(one.uuid for one in part.devices if listed.device(one.uuid))
+        by_shard: dict[int, list[DeviceLines]] = {}
+        number_of = self._shards.number_of
+        for one in part.devices:
+            by_shard.setdefault(number_of(one.uuid), []).append(one)
+        answered: list[tuple[Sequence[DeviceLines], Onboarded | Failed]] = []
+
+        async def run(shard: int, devices: Sequence[DeviceLines]) -> None:
+            async for piece in self._pieces(devices):
+                waiting = [piece]
+                while waiting:
+                    some = waiting.pop()
+                    command = _command(part, some, homes, opted_out, listed.edition)
+                    (answer,) = await self._patiently(shard, [command])
+                    if isinstance(answer, Failed) and len(some) > 1:  # one of them is at fault
+                        half = len(some) // 2
+                        waiting += (some[half:], some[:half])
+                    else:
+                        answered.append((some, answer))
+
+        await asyncio.gather(*(run(shard, devices) for shard, devices in by_shard.items()))
+        return answered
 
     async def link(self, rows: Sequence[tuple[str | None, tuple[IdKey, ...]]], now: int) -> list[bool | None]:
         commands: list[tuple[str, Link]] = []
@@ -187,22 +197,60 @@ class FileDesk:
             by_shard.setdefault(self._shards.number_of(uuid), []).append(place)
         results: list[R | Failed] = [Failed("internal", "not run")] * len(commands)
 
-        async def run(shard: int, places: list[int]) -> None:
-            loop = asyncio.get_running_loop()
-            done = 0
-            while done < len(places):
-                live = self._events.live
-                part = places[done : done + (LIVE_GROUP if live else GROUP)]
-                done += len(part)
-                started = loop.time()
-                answers = await self._patiently(shard, [commands[place][1] for place in part])
-                if live:
-                    await asyncio.sleep(loop.time() - started)
-                for place, answer in zip(part, answers, strict=True):
+        async def run(shard: int, places: Sequence[int]) -> None:
+            async for piece in self._pieces(places):
+                answers = await self._patiently(shard, [commands[place][1] for place in piece])
+                for place, answer in zip(piece, answers, strict=True):
                     results[place] = answer
 
         await asyncio.gather(*(run(shard, places) for shard, places in by_shard.items()))
         return results
 
+    async def _pieces(self, all_: Sequence[R]) -> AsyncIterator[Sequence[R]]:
+        """What goes to a shard in one group, one after the other; while events come in the shard rests as long as
+        it took.
+        """
+        loop = asyncio.get_running_loop()
+        done = 0
+        while done < len(all_):
+            live = self._events.live
+            piece = all_[done : done + (LIVE_GROUP if live else GROUP)]
+            done += len(piece)
+            started = loop.time()
+            yield piece
+            if live:
+                await asyncio.sleep(loop.time() - started)
+
     async def _patiently(self, shard: int, group: Sequence[Asks[R]]) -> list[R | Failed]:
         return await retry(partial(self._shards.submit, shard, group), PAUSE, patience_s=PATIENCE_S)
+
+
+def _command(
+    part: FilePart,
+    devices: Sequence[DeviceLines],
+    homes: Mapping[str, AtHome],
+    opted_out: Collection[str],
+    edition: int,
+) -> Onboard:
+    """What a part of a file says of some of its devices."""
+    places: dict[int, int] = {}
+    shared: list[Said] = []
+    named: list[FileDevice] = []
+    for uuid, lines, said in devices:
+        for one in said:
+            if id(one) not in places:
+                places[id(one)] = len(shared)
+                shared.append(one)
+        named.append(FileDevice(uuid, tuple(lines), tuple([places[id(one)] for one in said])))
+    uuids = {one.uuid for one in devices} if homes or opted_out else set()
+    return Onboard(
+        part.file,
+        part.ts,
+        part.at,
+        tuple(shared),
+        tuple(named),
+        part.overwrites,
+        {home: homes[home] for home in homes.keys() & uuids},
+        frozenset(uuids.intersection(opted_out)),
+        edition,
+    )

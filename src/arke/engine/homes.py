@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from arke.background import Background, Pause, retry
+from arke.domain.file_lines import Said
 from arke.domain.homes import home_of
 from arke.log import get_logger
-from arke.shard.commands import FileLine, Join, Onboard
+from arke.shard.commands import AtHome, FileDevice, Join, Onboard
 from arke.shard.protocol import AskHeld
 
 if TYPE_CHECKING:
@@ -137,13 +138,15 @@ class Homes:
 
     async def _move(self, housed: Housed, filed: Filed, now: int) -> None:
         home = housed.home
-        for ts, line in _by_time(filed):
-            command = Onboard(home, 0, ts, now, (line,), None, (housed.id,), housed.arriving)
+        device = FileDevice(home, (1,), (0,))
+        at_home = {home: AtHome((housed.id,), housed.arriving)}
+        for ts, said in _by_time(filed):
+            command = Onboard(0, ts, now, (said,), (device,), homes=at_home)
             await self._shards.one(home, command)
 
 
-def _by_time(filed: Filed) -> Iterator[tuple[int, FileLine]]:
-    """What is filed, as one line a point in time."""
+def _by_time(filed: Filed) -> Iterator[tuple[int, Said]]:
+    """What is filed, by the point in time."""
     traits: dict[int, list[int]] = {}
     memberships: dict[int, dict[int, int]] = {}
     for trait_id, ts in filed.traits.items():
@@ -151,4 +154,4 @@ def _by_time(filed: Filed) -> Iterator[tuple[int, FileLine]]:
     for segment_id, (status, ts) in filed.memberships.items():
         memberships.setdefault(ts, {})[segment_id] = status
     for ts in sorted(traits.keys() | memberships.keys()):
-        yield ts, FileLine(1, tuple(sorted(traits.get(ts, ()))), (), memberships.get(ts, {}))
+        yield ts, Said(tuple(sorted(traits.get(ts, ()))), (), memberships.get(ts, {}))

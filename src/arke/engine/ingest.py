@@ -148,7 +148,7 @@ class Ingestion:
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
-        sightings = Sightings(self._shards)
+        sightings = Sightings(self._shards, lists=evaluated)
         reserved: dict[int, tuple[bool, Withheld]] = {}
         left_out: dict[int, tuple[LeftOut, ...]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]

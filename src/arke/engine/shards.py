@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+import msgspec
+
 from arke.background import Background, every
 from arke.domain.event import Accepted
 from arke.domain.placement import shard_of
@@ -15,7 +17,6 @@ from arke.shard.commands import (
     Link,
     Linked,
     Onboard,
-    Onboarded,
     Readmit,
     Seen,
     Sight,
@@ -89,7 +90,10 @@ class Shards:
         self, number: int, commands: Sequence[Asks[R]], *, evaluated: bool = True
     ) -> list[R | Failed]:
         """The same for a caller who bounds what is in flight; `evaluated` as in `EventLog`. Raises Unavailable."""
-        refused = self._refused(commands) if self._suppressed.kept and self._suppressed.hashes else {}
+        refused: dict[int, Seen | Linked] = {}
+        if self._suppressed.kept and self._suppressed.hashes:
+            commands = [self._without_listed(one) for one in commands]
+            refused = self._refused(commands)
         if refused:
             admitted = [one for place, one in enumerate(commands) if place not in refused]
             answers = iter(await self.send(number, admitted, evaluated=evaluated) if admitted else ())
@@ -114,17 +118,23 @@ class Shards:
                 self._suppressed.readmitted(one.uuid)
         return cast("list[R | Failed]", results[len(back) :])
 
-    def _refused(self, commands: Sequence[Asks[Any]]) -> dict[int, Seen | Onboarded | Linked]:
+    def _without_listed(self, command: Asks[R]) -> Asks[R]:
+        """What a file says, without those of whom nothing is taken."""
+        if isinstance(command, Onboard):
+            listed = frozenset(one.uuid for one in command.devices if self._suppressed.device(one.uuid))
+            if listed:
+                return cast("Asks[R]", msgspec.structs.replace(command, opted_out=command.opted_out | listed))
+        return command
+
+    def _refused(self, commands: Sequence[Asks[Any]]) -> dict[int, Seen | Linked]:
         """The answers to those, by their places, of which nothing is taken. Where there are several engines, shards
         know them by the edition of the list.
         """
-        listed, refused = self._suppressed, dict[int, Seen | Onboarded | Linked]()
+        listed, refused = self._suppressed, dict[int, Seen | Linked]()
         for place, one in enumerate(commands):
             match one:
                 case Sight() if listed.any_of(one.event.uuid, one.event.ids):
                     refused[place] = Seen(Accepted(uuid=one.event.uuid, opted_out=True))
-                case Onboard() if listed.device(one.uuid):
-                    refused[place] = Onboarded(refused=True)
                 case Link() if listed.any_of(one.uuid, one.ids):
                     refused[place] = Linked(refused=True)
                 case _:
@@ -135,11 +145,17 @@ class Shards:
         """Of those devices among these that their shards still have as opted out, though it was lifted."""
         if not self._suppressed.any_lifted:
             return []
-        uuids = {
-            command.event.uuid if isinstance(command, Sight) else command.uuid
-            for command in commands
-            if isinstance(command, (Sight, Onboard, Link))
-        }
+        uuids: set[str] = set()
+        for command in commands:
+            match command:
+                case Sight():
+                    uuids.add(command.event.uuid)
+                case Onboard():
+                    uuids.update(device.uuid for device in command.devices)
+                case Link():
+                    uuids.add(command.uuid)
+                case _:
+                    continue
         lifted = ((uuid, self._suppressed.lifted_at(uuid)) for uuid in sorted(uuids))
         return [Readmit(uuid, at) for uuid, at in lifted if at is not None]
 

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 class Sightings:
     """What the shards are to be told of the events of one call, each with the event's number: `by_shard`. Of the
     events about people, `homes` has where they are kept; `joined` the people to whom the event brings its device.
+    `lists`: whether somebody asked which segments the devices are in.
     """
 
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, *, lists: bool) -> None:
         self._shards = shards
+        self._lists = lists
         self.by_shard: dict[int, list[tuple[int, Sight]]] = {}
         self.homes: dict[int, tuple[Housed, ...]] = {}
         self.joined: dict[int, Sequence[IdKey]] = {}
@@ -35,12 +37,17 @@ class Sightings:
         if resolved.homes:
             self.homes[number] = resolved.homes
             for housed in resolved.homes:
-                self._put(number, _at_home(event, housed, resolved.edition))
+                self._put(number, self._at_home(event, housed, resolved.edition))
             if is_home(resolved.uuid):
                 return
-        self._put(number, Sight(event, resolved.arriving, edition=resolved.edition))
+        self._put(number, Sight(event, resolved.arriving, edition=resolved.edition, lists=self._lists))
         if resolved.joined:
             self.joined[number] = resolved.joined
+
+    def _at_home(self, event: Event, housed: Housed, edition: int) -> Sight:
+        """An event as the home of a person hears it: in no region, under the person's id alone."""
+        heard = msgspec.structs.replace(event, uuid=housed.home, ids=(housed.id,), region=None)
+        return Sight(heard, housed.arriving, edition=edition, lists=self._lists)
 
     def _put(self, number: int, sight: Sight) -> None:
         self.by_shard.setdefault(self._shards.number_of(sight.event.uuid), []).append((number, sight))
@@ -52,9 +59,3 @@ class Sightings:
                 held = tuple(known[key] for key in self.joined.get(number, ()) if key in known)
                 if held and not is_home(sight.event.uuid):
                     sights[place] = number, msgspec.structs.replace(sight, held=held)
-
-
-def _at_home(event: Event, housed: Housed, edition: int) -> Sight:
-    """An event as the home of a person hears it: in no region, under the person's id alone."""
-    heard = msgspec.structs.replace(event, uuid=housed.home, ids=(housed.id,), region=None)
-    return Sight(heard, housed.arriving, edition=edition)

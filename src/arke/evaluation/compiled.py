@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.domain.profile import NEVER, TraitState
+from arke.domain.profile import NEVER, Profile, TraitState
+from arke.domain.rules.boolean import terms
+from arke.domain.rules.clauses import clauses_of
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.segment import SegmentRule, compile_segment_rule
+from arke.domain.rules.segment_syntax import Frequency
 from arke.domain.rules.trait import compile_trait_rule
 from arke.domain.time import DAY_S
+from arke.evaluation.edit import Edit, edit_between
+from arke.evaluation.sheet import LEAST, Sheet, sheets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from arke.domain.catalog import Catalog, Segment, Trait
+    from arke.domain.rules.clauses import Clause
 
+MOST_EDITS = 16
+"""So many catalogs before this one are remembered, with what was different."""
 SPARE_DAYS = 30
 SPARE_STAMPS = 16
 """Traits that no rule asks a window of keep this much exact history, so that a new rule finds some."""
@@ -31,7 +39,8 @@ class CompiledCatalog:
     `fingerprint` is the catalog's fingerprint (see `fingerprint_of`). `on_first` and `on_every` map a trait to the
     segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
     ask only whether the trait is held. So the cost of an event follows the traits that match it, not all traits.
-    `rule_marks` tell the rules of a trait apart.
+    `crowded` are the traits that so many segments depend on that they are decided by sheets. `rule_marks` tell the
+    rules of a trait apart.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -40,6 +49,7 @@ class CompiledCatalog:
         self.traits = {trait.id: trait for trait in catalog.traits}
         self.rule_marks = {trait.id: _rule_mark(trait) for trait in catalog.traits}
         self.ttl_days = {trait.id: trait.ttl_days for trait in catalog.traits}
+        self.lasts_s = {trait.id: trait.ttl_days * DAY_S for trait in catalog.traits if trait.ttl_days > 1}
         self.once = frozenset(trait.id for trait in catalog.traits if trait.kind == "onboarded")
         by_source: dict[int, set[int]] = {}
         for trait in catalog.traits:
@@ -62,6 +72,7 @@ class CompiledCatalog:
             segment.id: segment.ttl_days * DAY_S for segment in catalog.segments if segment.external
         }
         self._index_rules()
+        self.edits: dict[int, Edit] = {}
 
     def _index_rules(self) -> None:
         windows: dict[int, set[int]] = {}
@@ -83,6 +94,74 @@ class CompiledCatalog:
             trait_id: tuple(sorted(day * DAY_S for day in days)) for trait_id, days in windows.items()
         }
         self._by_window = {key: tuple(ids) for key, ids in by_window.items()}
+        self.crowded = frozenset(trait_id for trait_id, ids in self.on_first.items() if len(ids) >= LEAST)
+        self._sheets: dict[tuple[int, bool], tuple[tuple[Sheet, ...], tuple[int, ...]]] = {}
+        self._clauses: dict[int, tuple[Clause, ...] | None] = {}
+        self._enough: dict[int, tuple[int, int] | None] = {}
+
+    def sheets(self, trait_id: int, *, newly: bool) -> tuple[tuple[Sheet, ...], tuple[int, ...]]:
+        """What decides the segments that depend on a trait that is now held, or was realised again: sheets, and
+        those to evaluate one by one. Made when the trait is first met.
+        """
+        known = self._sheets.get((trait_id, newly))
+        if known is None:
+            segments = (self.on_first if newly else self.on_every).get(trait_id, ())
+            for segment_id in segments:
+                if segment_id not in self._clauses:
+                    self._clauses[segment_id] = clauses_of(self.rules[segment_id].expression)
+            known = self._sheets[trait_id, newly] = sheets_of(trait_id, segments, self._clauses)
+        return known
+
+    def has_enough(self, trait_id: int, state: TraitState, now: int) -> bool:
+        """Whether a trait that was just realised again had been so often of late that no frequency it stands in can
+        have changed by one more: each was over its count with this trait alone.
+        """
+        if trait_id in self._enough:
+            enough = self._enough[trait_id]
+        else:
+            enough = self._enough[trait_id] = self._enough_of(trait_id)
+        if enough is None:
+            return False
+        count, within_s = enough
+        if within_s == NEVER:
+            return state.old + len(state.times) > count
+        return len(state.times) > count and state.times[-count - 1] >= now - within_s
+
+    def _enough_of(self, trait_id: int) -> tuple[int, int] | None:
+        """The most that any frequency asks of a trait, and the shortest time within which; None where one asks what
+        was before a time.
+        """
+        count, within_s = 1, NEVER
+        for segment_id in self.on_every.get(trait_id, ()):
+            for term in terms(self.rules[segment_id].expression):
+                if not isinstance(term, Frequency) or trait_id not in term.traits:
+                    continue
+                if term.recency == ">=":
+                    return None
+                count = max(count, term.count if term.operator == ">=" else term.count + 1)
+                if term.days is not None:
+                    within_s = min(within_s, term.days * DAY_S)
+        return count, within_s
+
+    def follow(self, before: CompiledCatalog) -> None:
+        """This catalog comes after another one: what differs need be looked at, and no more (`is_stale`)."""
+        if before.fingerprint in self.edits or before.fingerprint == self.fingerprint:
+            return
+        edit = edit_between(
+            (before.segments, self.segments), (before.rules, self.rules), (before.ttl_days, self.ttl_days)
+        )
+        found = {before.fingerprint: edit}
+        for fingerprint, earlier in before.edits.items():
+            if fingerprint != self.fingerprint and len(found) < MOST_EDITS:
+                found[fingerprint] = earlier.and_then(edit)
+        self.edits = found
+
+    def is_stale(self, profile: Profile) -> bool:
+        """Whether a profile was last evaluated under a catalog that says something else of it."""
+        if profile.fingerprint == self.fingerprint:
+            return False
+        edit = self.edits.get(profile.fingerprint)
+        return edit is None or edit.concerns(profile)
 
     def onboarded_of(self, source: int) -> frozenset[int]:
         """The onboarded traits that files of a data source may realise: its own, and those of no source."""
@@ -113,12 +192,24 @@ class CompiledCatalog:
                 due = min(due, moment + window_s if moment > edge else now + 1)
         return due
 
+    def realisation_due(self, trait_id: int, last: int, ts: int, now: int) -> int:
+        """The same for a trait last realised at `last`, as far as it comes of its realisation at `ts`."""
+        due = self.expiry(trait_id, last)
+        windows_s = self.windows_s.get(trait_id)
+        if windows_s is not None:
+            place = bisect_left(windows_s, now - ts)
+            if place < len(windows_s):
+                moment = ts + windows_s[place]
+                due = min(due, moment if moment > now else now + 1)
+        return due
+
     def moved_by_time(self, trait_id: int, state: TraitState, since: int, now: int) -> Iterator[int]:
         """Yield segments whose windows a realisation of this trait entered or left after `since`, up to `now`."""
+        times, old = state.times, state.old
         for window_s in self.windows_s.get(trait_id, ()):
             first, last = since - window_s, now - window_s
-            if bisect_left(state.times, first) < bisect_right(state.times, last) or (
-                state.old and first <= state.old_until <= last
+            if bisect_left(times, first) < bisect_right(times, last) or (
+                old and first <= state.old_until <= last
             ):
                 yield from self._by_window[trait_id, window_s]
 

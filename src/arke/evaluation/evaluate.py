@@ -9,19 +9,39 @@ fingerprint, every segment that the profile can be in is. So each event verifies
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
 
 from arke.domain.change import Change, Effect
-from arke.domain.profile import DECLARED, NEVER, Held, Membership, Profile
+from arke.domain.membership import Membership, PackedMemberships
+from arke.domain.memberships import (
+    MOST_LOOSE,
+    PAGE,
+    PAGE_BITS,
+    is_member,
+    members_on,
+    note,
+    places_of,
+    tidied,
+    turn,
+)
+from arke.domain.profile import DECLARED, NEVER, Held, Profile
 from arke.domain.time import DAY_S
 from arke.evaluation.realise import drop_beyond_cap, forget, merge, realise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from arke.domain.event import Event
     from arke.evaluation.compiled import CompiledCatalog
 
+
+Crossed: TypeAlias = dict[int, int]
+"""Segments whose status differs from before: their places, by page of ids."""
+
+_SEGMENT = attrgetter("segment")
 
 INACTIVE_S = 120 * DAY_S
 """Without an event or a file that names it, a device is inactive after this (SPEC section 4)."""
@@ -69,6 +89,7 @@ def apply_held(compiled: CompiledCatalog, profile: Profile, held: Held, now: int
     profile.heard = max(profile.heard, held.heard)
     if now >= profile.heard + INACTIVE_S:
         return []
+    now = max(now, profile.evaluated)
     declared: dict[int, dict[int, int]] = {}
     for segment_id, (status, ts) in held.memberships.items():
         declared.setdefault(ts, {})[segment_id] = status
@@ -83,7 +104,7 @@ def apply_held(compiled: CompiledCatalog, profile: Profile, held: Held, now: int
             profile.due = min(profile.due, compiled.trait_due(trait_id, profile.traits[trait_id], now))
     for trait_id in drop_beyond_cap(profile):
         affected.update(compiled.on_first.get(trait_id, ()))
-    return [*changes, *_decide(compiled, profile, affected, {}, now)]
+    return [*changes, *_decide(compiled, profile, affected, {}, now, {})]
 
 
 def held_by(profile: Profile, now: int) -> Held | None:
@@ -111,42 +132,91 @@ def _apply(
     ts: int,
     now: int,
 ) -> list[Change]:
-    """Bring a profile up to `now`, remove and realise traits as of `ts`, and evaluate the segments concerned."""
+    """Bring a profile up to `now`, remove and realise traits as of `ts`, and evaluate the segments concerned.
+
+    Time does not go back: an event that waited is decided as of when the profile was last evaluated.
+    """
+    now = max(now, profile.evaluated)
     inactive = profile.fingerprint == INACTIVE_FINGERPRINT
     back = _come_back(compiled, profile, memberships, ts, now) if inactive else []
     declared_changes = _apply_declared(compiled, profile, memberships, ts, now) if memberships else []
     affected: set[int] = set()
+    crossed: Crossed = {}
     lost: dict[int, str] = {}
-    stale = profile.fingerprint != compiled.fingerprint
-    if stale or now >= profile.due:
+    stale = compiled.is_stale(profile)
+    profile.fingerprint = compiled.fingerprint
+    passed = stale or now >= profile.due
+    if passed:
         lost = _pass_time(compiled, profile, affected, now, stale=stale)
     if removed:
         held = [trait_id for trait_id in removed if trait_id in profile.traits]
         forget(profile, held)
         for trait_id in held:
             affected.update(compiled.on_first.get(trait_id, ()))
+    crowded: list[tuple[int, bool]] = []
     for trait_id in realised:
         newly = realise(compiled, profile, trait_id, ts, now)
         if newly is None:
             continue
-        affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
-        due = compiled.trait_due(trait_id, profile.traits[trait_id], now)
+        if trait_id in compiled.crowded:
+            crowded.append((trait_id, newly))
+        else:
+            affected.update((compiled.on_first if newly else compiled.on_every).get(trait_id, ()))
+        state = profile.traits[trait_id]
+        if trait_id in compiled.once:
+            due = compiled.trait_due(trait_id, state, now)
+        else:
+            due = compiled.realisation_due(trait_id, state.last, ts, now)
         if due < profile.due:
             profile.due = due
-    for trait_id in drop_beyond_cap(profile):
+    shortened = drop_beyond_cap(profile)
+    for trait_id in shortened:
         affected.update(compiled.on_first.get(trait_id, ()))
-    changes = _decide(compiled, profile, affected, lost, now) if affected else []
+    steady = not (passed or removed or shortened)
+    for trait_id, newly in crowded:
+        if steady and not newly and trait_id not in compiled.once:
+            state = profile.traits[trait_id]
+            if compiled.has_enough(trait_id, state, now):
+                continue
+        _decide_crowded(compiled, profile, trait_id, crossed, affected, now, newly=newly, steady=steady)
+    changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
     profile.evaluated = max(profile.evaluated, now)
     return [*back, *changes, *declared_changes]
+
+
+def _decide_crowded(
+    compiled: CompiledCatalog,
+    profile: Profile,
+    trait_id: int,
+    crossed: Crossed,
+    affected: set[int],
+    now: int,
+    *,
+    newly: bool,
+    steady: bool,
+) -> None:
+    """Decide the segments that depend on a trait that was realised: those that differ from before are added to
+    `crossed`, those without a sheet to `affected`. `steady`: all memberships were true but for what was realised.
+    """
+    sheets, alone = compiled.sheets(trait_id, newly=newly)
+    affected.update(alone)
+    steady = steady and trait_id not in compiled.once
+    for sheet in sheets:
+        before = members_on(profile.memberships, sheet.page)
+        after = sheet.decide(profile.traits, now, before, steady=steady)
+        differing = (before ^ after) & sheet.lanes
+        if differing:
+            crossed[sheet.page] = crossed.get(sheet.page, 0) | differing
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:
     """Bring a profile up to `now` without an event: inactivity, expired traits, moved windows, another catalog."""
     if profile.heard and now >= profile.heard + INACTIVE_S:
         return _become_inactive(compiled, profile, now)
+    now = max(now, profile.evaluated)
     affected: set[int] = set()
-    lost = _pass_time(compiled, profile, affected, now, stale=profile.fingerprint != compiled.fingerprint)
-    changes = _decide(compiled, profile, affected, lost, now)
+    lost = _pass_time(compiled, profile, affected, now, stale=compiled.is_stale(profile))
+    changes = _decide(compiled, profile, affected, lost, now, {})
     profile.evaluated = max(profile.evaluated, now)
     return changes
 
@@ -174,9 +244,9 @@ def _become_inactive(compiled: CompiledCatalog, profile: Profile, now: int) -> l
     for segment_id, membership in profile.segments.items():
         if membership.reason == "inactive":
             if segment_id not in compiled.segments:
-                membership.reason = "unmapped"
+                profile.segments[segment_id] = replace(membership, reason="unmapped")
             elif _declared_until(compiled, segment_id, membership) <= now:
-                membership.reason = "ttl"
+                profile.segments[segment_id] = replace(membership, reason="ttl")
     profile.fingerprint = INACTIVE_FINGERPRINT
     profile.evaluated = max(profile.evaluated, now)
     return changes
@@ -216,42 +286,60 @@ def _pass_time(
     """Expire traits and declared memberships; add to `affected` what must be evaluated. Returns the reason for each
     membership that no longer holds.
     """
-    expired = _expired(compiled, profile, now)
-    forget(profile, expired)
-    for trait_id in expired:
-        affected.update(compiled.on_first.get(trait_id, ()))
-    for trait_id, state in profile.traits.items():
-        if stale:
-            affected.update(compiled.on_first.get(trait_id, ()))
-        else:
-            affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
+    expired, due = _pass_traits(compiled, profile, affected, now, stale=stale)
     lost: dict[int, str] = {}
+    rules = compiled.rules
     for segment_id, membership in profile.segments.items():
         if not membership.status:
             continue
-        rule = compiled.rules.get(segment_id)
+        rule = rules.get(segment_id)
         if rule is not None:
             if not stale and segment_id not in affected:
                 continue
+            if rule.holds(profile.traits, now):
+                affected.discard(segment_id)  # decided, unless something else touches it
+                continue
             affected.add(segment_id)
-            if not rule.holds(profile.traits, now):
-                by_time = "ttl" if rule.traits & expired else "recency"
-                lost[segment_id] = "rule" if stale and not rule.traits & expired else by_time
+            by_time = "ttl" if rule.traits & expired else "recency"
+            lost[segment_id] = "rule" if stale and not rule.traits & expired else by_time
         elif segment_id not in compiled.segments:
             affected.add(segment_id)
             lost[segment_id] = "unmapped"
-        elif _declared_until(compiled, segment_id, membership) <= now:
+        elif (until := _declared_until(compiled, segment_id, membership)) <= now:
             affected.add(segment_id)
             lost[segment_id] = "ttl"
+        elif until < due:
+            due = until
     profile.fingerprint = compiled.fingerprint
-    profile.due = min(
-        (compiled.trait_due(trait_id, state, now) for trait_id, state in profile.traits.items()),
-        default=NEVER,
-    )
-    for segment_id, membership in profile.segments.items():
-        if membership.status and segment_id not in lost:
-            profile.due = min(profile.due, _declared_until(compiled, segment_id, membership))
+    profile.due = due
     return lost
+
+
+def _pass_traits(
+    compiled: CompiledCatalog, profile: Profile, affected: set[int], now: int, *, stale: bool
+) -> tuple[set[int], int]:
+    """Expire traits; add to `affected` what depends on them, and what a moved window concerns. Returns those that
+    expired, and when the others may next change a membership.
+    """
+    lasts_s, windows_s, on_first = compiled.lasts_s, compiled.windows_s, compiled.on_first
+    expired: set[int] = set()
+    due = NEVER
+    for trait_id, state in profile.traits.items():
+        ttl_s = lasts_s.get(trait_id)
+        ends = compiled.expiry(trait_id, state.last) if ttl_s is None else state.last + ttl_s
+        if ends <= now:
+            expired.add(trait_id)
+        elif trait_id in windows_s:
+            if not stale:
+                affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
+            due = min(due, compiled.trait_due(trait_id, state, now))
+        elif ends < due:
+            due = ends
+    if expired:
+        forget(profile, expired)
+    for trait_id in (*expired, *profile.traits) if stale else expired:
+        affected.update(on_first.get(trait_id, ()))
+    return expired, due
 
 
 def _expired(compiled: CompiledCatalog, profile: Profile, now: int) -> set[int]:
@@ -268,24 +356,58 @@ def _declared_until(compiled: CompiledCatalog, segment_id: int, membership: Memb
 def _decide(
     compiled: CompiledCatalog,
     profile: Profile,
-    affected: Iterable[int],
+    affected: Collection[int],
     lost: Mapping[int, str],
     now: int,
+    crossed: Crossed,
 ) -> list[Change]:
-    """Evaluate the affected segments, and write down the memberships whose status differs from before."""
-    changes = []
-    segments = profile.segments
-    for segment_id in sorted(affected):
+    """Evaluate the affected segments, and write down the memberships whose status differs from before. `crossed`
+    are found to differ.
+    """
+    memberships = profile.memberships
+    for segment_id in affected:
         rule = compiled.rules.get(segment_id)
         holds = rule is not None and rule.holds(profile.traits, now)
-        before = segments.get(segment_id)
-        if holds == (before is not None and before.status == 1):
-            continue
-        reason = "rule" if holds else lost.get(segment_id, "rule")
-        # Without a rule it expired: when it was declared stays, so that only a later declaration overrules that.
-        verified = now if rule is not None or before is None else before.verified
-        segments[segment_id] = Membership(int(holds), now, verified, reason)
-        changes.append(Change(segment_id, int(holds), reason))
+        if holds != is_member(memberships, segment_id):
+            page = segment_id >> PAGE_BITS
+            crossed[page] = crossed.get(page, 0) | 1 << (segment_id & (PAGE - 1))
+    if isinstance(memberships, PackedMemberships):
+        return _note_packed(profile, memberships, crossed, now)
+    changes = []
+    for page in sorted(crossed):
+        for segment_id in places_of(crossed[page], page << PAGE_BITS):
+            before = memberships.get(segment_id)
+            holds = before is None or not before.status
+            reason = "rule" if holds else lost.get(segment_id, "rule")
+            # Without a rule it expired: when it was declared stays, so that only a later one overrules that.
+            verified = now if segment_id in compiled.rules or before is None else before.verified
+            memberships[segment_id] = Membership(int(holds), now, verified, reason)
+            changes.append(Change(segment_id, int(holds), reason))
+    return changes
+
+
+def _note_packed(
+    profile: Profile, memberships: PackedMemberships, crossed: Crossed, now: int
+) -> list[Change]:
+    """Write down memberships by rule. (Who declares, or what time takes away, unpacks them first.)"""
+    changes: list[Change] = []
+    for page in sorted(crossed):
+        differing, begin = crossed[page], page << PAGE_BITS
+        before = members_on(memberships, page)
+        turn(memberships, page, before ^ differing)
+        entered = places_of(differing & ~before, begin)
+        left = places_of(differing & before, begin)
+        found = []
+        if entered:
+            note(memberships, page, entered, Membership(1, now, now, "rule"))
+            found = [Change(segment_id, 1, "rule") for segment_id in entered]
+        if left:
+            note(memberships, page, left, Membership(0, now, now, "rule"))
+            found += [Change(segment_id, 0, "rule") for segment_id in left]
+            found.sort(key=_SEGMENT)
+        changes += found
+    if memberships.loose > MOST_LOOSE:
+        profile.memberships = tidied(memberships)
     return changes
 
 
@@ -309,9 +431,9 @@ def _apply_declared(
             if before is None:  # remembered, so that a late declaration of a 1 does not overrule it
                 profile.segments[segment_id] = declared
             else:
-                before.verified = ts
-                if before.reason == "inactive":  # declared over: it does not come back with the device
-                    before.reason = DECLARED
+                # Inactive, and declared over: it does not come back with the device.
+                reason = DECLARED if before.reason == "inactive" else before.reason
+                profile.segments[segment_id] = before = replace(before, verified=ts, reason=reason)
                 profile.due = min(profile.due, _declared_until(compiled, segment_id, before))
             continue
         if segment.paused and status:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.homes import is_silent
-from arke.domain.profile import decode_profile
+from arke.domain.stored_profile import decode_profile
 from arke.evaluation.evaluate import INACTIVE_S, pass_time
 
 if TYPE_CHECKING:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from arke.domain.file_lines import DeviceLines, FilePart
 from arke.domain.homes import is_home
 from arke.onboarding.mirror import leaving
-from arke.shard.commands import Failed, Onboard, Onboarded
+from arke.shard.commands import Failed, Onboarded
 from arke.storage.ports.feeds import Holding
 
 if TYPE_CHECKING:
@@ -25,16 +28,29 @@ if TYPE_CHECKING:
     from arke.onboarding.reading import Chunk
     from arke.onboarding.receipt import Tally
     from arke.onboarding.target import Target
-    from arke.shard.commands import FileLine
     from arke.storage.ports.feeds import Feed
     from arke.storage.ports.files import FileRecord, FileStore
 
-SLICE = 50
+SLICE = 200
 """Lines between two turns of the event loop."""
 
 
+class Sorted(msgspec.Struct):
+    """The lines of a chunk by the devices and homes that they are about. `at_home`: lines about people, which count
+    there. `applied_to`: of these people, the devices that they had when the lines were sorted.
+    """
+
+    chunk: Chunk
+    at: int
+    devices: list[DeviceLines] = []
+    at_home: set[int] = set()
+    applied_to: dict[IdKey, tuple[str, ...]] = {}
+
+
 class Applier:
-    """Applies the chunks of one file; `commit` makes everything up to a position count."""
+    """Applies the chunks of one file, each in two steps: `sort`, and in the order of the chunks `store`; `commit`
+    makes everything up to a position count.
+    """
 
     def __init__(
         self,
@@ -54,13 +70,6 @@ class Applier:
         self._overwrites = name.target if name.kind == "overwrite" else None
         self._applied_to: dict[IdKey, tuple[str, ...]] = {}
 
-    async def apply(self, chunk: Chunk) -> None:
-        """Durable on the shards on return; counts the lines on the chunk's tally."""
-        if chunk.rows:
-            await self._link(chunk.rows, chunk.tally)
-        if chunk.statements or chunk.unsure:
-            await self._apply_statements(chunk)
-
     async def commit(self, position: int, counters: bytes, gone: Sequence[Holding] = ()) -> None:
         """Everything up to a position counts from now on, and ids that have left their feeds."""
         record = self._record
@@ -71,59 +80,65 @@ class Applier:
 
     # --- onboarding -------------------------------------------------------------------------------------
 
-    async def _apply_statements(self, chunk: Chunk) -> None:
-        lines, tally = chunk.statements, chunk.tally
-        by_device: dict[str, list[Statement]] = {}
+    async def sort(self, chunk: Chunk) -> Sorted:
+        """Find whose the lines are; those of nobody who is known are counted on the chunk's tally."""
+        found = Sorted(chunk, int(self._clock.now()))
+        lines = chunk.statements
+        if not lines and not chunk.unsure:
+            return found
+        by_device: dict[str, DeviceLines] = {}
         taken: list[Statement] = []
-        people = {one.key for one in lines if self._target.of_people(one.key[0])}
+        sources = {one.key[0] for one in lines}
+        of_people = {dpid for dpid in sources if self._target.of_people(dpid)}
+        people = {one.key for one in lines if one.key[0] in of_people} if of_people else set()
         # First the homes: a device that comes to a person from now on asks there.
         homes = await self._target.homes(people) if people else {}
         for start in range(0, len(lines), SLICE):
-            taken += await self._sort(lines[start : start + SLICE], by_device, tally, homes)
+            taken += await self._sort(lines[start : start + SLICE], by_device, found, people, homes)
             await asyncio.sleep(0)
         if self._mirror is not None:
             await self._mirror.hold(self._record.number, taken, chunk.unsure)
-        now = int(self._clock.now())
-        commands = [self._command(uuid, statements, now) for uuid, statements in by_device.items()]
-        await asyncio.sleep(0)
-        results = await self._target.onboard(commands)
-        for place, ((uuid, said), result) in enumerate(zip(by_device.items(), results, strict=True)):
-            if not place % SLICE:
-                await asyncio.sleep(0)
-            person = is_home(uuid)
-            own = [one.line for one in said if person or not self._target.of_people(one.key[0])]
-            _count_outcomes(own, result, tally, person=person)
+        found.devices += by_device.values()
+        return found
 
     async def _sort(
         self,
         lines: Sequence[Statement],
-        by_device: dict[str, list[Statement]],
-        tally: Tally,
+        by_device: dict[str, DeviceLines],
+        found: Sorted,
+        people: Collection[IdKey],
         homes: Mapping[IdKey, str],
     ) -> list[Statement]:
         """Lines to the devices that they are about, and what is said of people to their homes too. Returns
         those that are not refused.
         """
-        devices = await self._target.devices({statement.key for statement in lines})
-        opted_out = await self._opted_out({statement.key for statement in lines}, devices, homes)
+        tally = found.chunk.tally
+        keys = {statement.key for statement in lines}
+        devices = await self._target.devices(keys)
+        opted_out = await self._opted_out(keys, devices, homes)
         taken = []
-        for said in lines:
-            key = said.key
+        for read in lines:
+            key, number, said = statement = read
             owners, home = devices.get(key, ()), homes.get(key)
-            without_home = home is None and self._target.of_people(key[0])
-            if without_home or key in opted_out:
-                tally.refuse("opted_out", said.line.number)
+            if key in opted_out or (home is None and key in people):
+                tally.refuse("opted_out", number)
             elif home is None and not owners:
-                tally.refuse("no_matching_id", said.line.number)
+                tally.refuse("no_matching_id", number)
             else:
-                statement = said
                 if self._mirror is not None and self._mirror.is_shared:
-                    statement = await self._mirror.without_held(self._record.number, said, owners)
+                    statement = await self._mirror.without_held(self._record.number, statement, owners)
+                    said = statement.said
                 taken.append(statement)
                 if home is not None:
-                    self._applied_to.setdefault(key, owners)
+                    found.applied_to.setdefault(key, owners)
+                    found.at_home.add(number)
                 for uuid in owners[:1] if home is None else (home, *owners):
-                    by_device.setdefault(uuid, []).append(statement)
+                    one = by_device.get(uuid)
+                    if one is None:
+                        by_device[uuid] = DeviceLines(uuid, [number], [said])
+                    else:
+                        one.lines.append(number)
+                        one.said.append(said)
         return taken
 
     async def _opted_out(
@@ -137,9 +152,20 @@ class Applier:
             {key: devices.get(key, ()) if key not in homes else () for key in keys}
         )
 
-    def _command(self, uuid: str, statements: Sequence[Statement], now: int) -> Onboard:
-        lines = tuple(one.line for one in statements)
-        return Onboard(uuid, self._record.number, self._record.begun, now, lines, self._overwrites)
+    async def store(self, found: Sorted) -> None:
+        """Durable on the shards on return; counts the lines on the chunk's tally."""
+        chunk = found.chunk
+        if chunk.rows:
+            await self._link(chunk.rows, chunk.tally)
+        if found.devices:
+            part = FilePart(
+                self._record.number, self._record.begun, found.at, found.devices, self._overwrites
+            )
+            for devices, answer in await self._target.onboard(part):
+                await asyncio.sleep(0)
+                _count(devices, answer, found.at_home, chunk.tally)
+        for key, owners in found.applied_to.items():
+            self._applied_to.setdefault(key, owners)
 
     # --- mirror -----------------------------------------------------------------------------------------
 
@@ -150,7 +176,6 @@ class Applier:
         mirror, file = self._mirror, self._record.number
         if mirror is None:
             raise RuntimeError("only a mirror lets anybody leave")
-        line = leaving(feed.subject)
         keys = [(feed.dpid, id_) for id_ in ids]
         devices = await self._target.devices(keys)
         homes = await self._target.homes(keys) if self._target.of_people(feed.dpid) else {}
@@ -168,12 +193,13 @@ class Applier:
             for uuid in owners[:1] if home is None else owners:
                 if not await mirror.keeps(feed, file, key, uuid):
                     told.setdefault(uuid, []).append(key[1])
-        ts, now = self._record.begun, int(self._clock.now())
-        results = await self._target.onboard([Onboard(uuid, 0, ts, now, (line,)) for uuid in told])
+        said = leaving(feed.subject)
+        devices_told = [DeviceLines(uuid, [1], [said]) for uuid in told]
+        part = FilePart(0, self._record.begun, int(self._clock.now()), devices_told)
         failed: set[str] = set()
-        for told_of, result in zip(told.values(), results, strict=True):
+        for answered, result in await self._target.onboard(part):
             if isinstance(result, Failed):
-                failed.update(told_of)
+                failed.update(id_ for one in answered for id_ in told[one.uuid])
         return [Holding(feed.number, id_) for id_ in ids if id_ not in failed]
 
     # --- id sync ----------------------------------------------------------------------------------------
@@ -209,28 +235,31 @@ class Applier:
                 tally.refuse("internal" if linked is None else "opted_out", number)
 
 
-def _count_outcomes(
-    lines: Sequence[FileLine], result: Onboarded | Failed, tally: Tally, *, person: bool
+def _count(
+    devices: Sequence[DeviceLines], answer: Onboarded | Failed, at_home: Collection[int], tally: Tally
 ) -> None:
-    """Count the lines that a device's shard has answered for, or the shard of a person's home."""
-    answer = None if isinstance(result, Failed) else result
-    if answer is not None and not answer.refused:
-        tally.people += answer.first and person
-        tally.devices += answer.first and not person
+    """Count the lines that a shard has answered for, each once: at the home of its person, or at its device."""
+    refused: Collection[int] = ()
+    kept_until: Mapping[int, int] = {}
+    if isinstance(answer, Onboarded):
+        tally.people += answer.people
+        tally.devices += answer.devices
         tally.removed += answer.replaced
-    for line in lines:
-        if answer is None:
-            tally.refuse("internal", line.number)
-        elif answer.refused:
-            tally.refuse("opted_out", line.number)
-        elif line.number > answer.kept_until:
-            tally.refuse("over_limit", line.number)
-        else:
-            _count(line, tally)
-
-
-def _count(line: FileLine, tally: Tally) -> None:
-    tally.stored += 1
-    tally.realised += len(line.realise)
-    tally.removed += len(line.remove)
-    tally.told += len(line.memberships)
+        refused, kept_until = frozenset(answer.refused), answer.kept_until
+    for place, one in enumerate(devices):
+        last = kept_until.get(place, one.lines[-1])
+        elsewhere = () if not at_home or is_home(one.uuid) else at_home
+        for number, said in zip(one.lines, one.said, strict=True):
+            if number in elsewhere:
+                continue
+            if isinstance(answer, Failed):
+                tally.refuse("internal", number)
+            elif place in refused:
+                tally.refuse("opted_out", number)
+            elif number > last:
+                tally.refuse("over_limit", number)
+            else:
+                tally.stored += 1
+                tally.realised += len(said.realise)
+                tally.removed += len(said.remove)
+                tally.told += len(said.memberships)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.digits import whole_number
+from arke.domain.file_lines import Said
 from arke.domain.rules.commas import parted
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.trait import compile_trait_rule
@@ -28,6 +29,8 @@ _PAIR = re.compile(r'\s*(?:"([^"]*)"|([^"=]+?))\s*=\s*(?:"([^"]*)"|([^"]*?))\s*'
 _REMOVAL = re.compile(r"([0-9]{1,18}):(?:0|-1)")
 
 CODE_KEY = "ic"
+SHARED_LINES = 20_000
+"""How many different lines are remembered, for those behind them that say the same."""
 
 
 class Malformed(ValueError):
@@ -119,18 +122,15 @@ def _read_removal(item: str, items: Items) -> None:
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """What a line comes to. `invalid`: traits of other data sources; `unused`: signals nobody asks for."""
+    """What a line comes to: what it says, `nothing` where that is nothing. `invalid`: traits of other data sources;
+    `unused`: signals nobody asks for.
+    """
 
-    realise: tuple[int, ...]
-    remove: tuple[int, ...]
-    memberships: dict[int, int]
+    said: Said
+    nothing: bool
     invalid: int
     signals: int
     unused: int
-
-    @property
-    def nothing(self) -> bool:
-        return not (self.realise or self.remove or self.memberships)
 
 
 class TraitBook:
@@ -157,6 +157,7 @@ class TraitBook:
         ]
         self._matcher = TraitMatcher(rules) if rules else None
         self._keys = self._matcher.keys if self._matcher is not None else frozenset()
+        self._said: dict[tuple[object, ...], Said] = {}
 
     def read(self, items: Items, *, removing: bool = True) -> Meaning:
         """`removing` False: an overwriting file, where `d_unsid` means nothing."""
@@ -179,11 +180,16 @@ class TraitBook:
                         unused += not traits and key not in self._keys
                 elif key not in self._keys:
                     unused += len(values)
-        return Meaning(
-            tuple(sorted(found)),
-            tuple(sorted(gone)) if removing and gone else (),
-            items.memberships,
-            invalid,
-            signals + items.unread,
-            unused + items.unread,
-        )
+        said = self._shared(tuple(sorted(found)), tuple(sorted(gone)) if removing else (), items.memberships)
+        nothing = not (said.realise or said.remove or said.memberships)
+        return Meaning(said, nothing, invalid, signals + items.unread, unused + items.unread)
+
+    def _shared(self, realise: tuple[int, ...], remove: tuple[int, ...], memberships: dict[int, int]) -> Said:
+        """What a line says: lines that say the same share one."""
+        key = (realise, remove, tuple(memberships.items()))
+        said = self._said.get(key)
+        if said is None:
+            if len(self._said) >= SHARED_LINES:
+                self._said.clear()
+            said = self._said[key] = Said(realise, remove, memberships)
+        return said

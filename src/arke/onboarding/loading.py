@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.clock import Clock
+    from arke.onboarding.applying import Sorted
     from arke.onboarding.mirror import Mirror
     from arke.onboarding.source import Survey
     from arke.onboarding.target import Target
@@ -205,30 +206,46 @@ class Loader:
     async def _chunks(
         self, applier: Applier, reading: Reading, record: FileRecord, tally: Tally, shown: _Shown
     ) -> int:
-        """While shards take one chunk the next one is parsed. Returns the last line's number."""
+        """While shards take one chunk, it is found out whose the lines of the next one are, and the one behind it
+        is parsed. Returns the last line's number.
+        """
         version = self._target.catalog_version
-        position = committed = record.position
+        committed = record.position
+
+        async def store(found: Sorted) -> None:
+            nonlocal committed
+            await applier.store(found)
+            position = found.chunk.last
+            tally.add(found.chunk.tally)
+            if found.chunk.end or position - committed >= COMMIT_LINES:
+                await applier.commit(position, msgspec.json.encode(tally))
+                committed = position
+            shown.up_to(position)
+
         ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
+        storing = asyncio.ensure_future(asyncio.sleep(0))
         try:
             while True:
-                chunk = await ahead
+                try:
+                    chunk = await ahead
+                except FileRefused:
+                    await storing  # what is before it counts
+                    raise
                 if self._target.catalog_version != version:
                     version = self._target.catalog_version
                     await self._worker.run(reading.under, self._target.catalog)
                 if not chunk.end:
                     ahead = asyncio.ensure_future(self._worker.run(reading.chunk))
-                await applier.apply(chunk)
-                tally.add(chunk.tally)
-                position = chunk.last
-                if chunk.end or position - committed >= COMMIT_LINES:
-                    await applier.commit(position, msgspec.json.encode(tally))
-                    committed = position
-                shown.up_to(position)
+                found = await applier.sort(chunk)
+                await storing
+                storing = asyncio.ensure_future(store(found))
                 if chunk.end:
-                    return position
+                    await storing
+                    return chunk.last
         finally:
             ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
+            storing.cancel()
+            await asyncio.gather(ahead, storing, return_exceptions=True)
 
     def close(self) -> None:
         self._worker.close()

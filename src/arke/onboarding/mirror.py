@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.file_lines import Said
 from arke.domain.time import utc_text
 from arke.errors import FileRefused
 from arke.onboarding.allowance import parse_allowance, percent_of
-from arke.shard.commands import FileLine
 from arke.storage.ports.feeds import Holding, Subject
 
 if TYPE_CHECKING:
@@ -112,18 +112,18 @@ class Mirror:
         return [
             Holding(self._feeds[subject].number, statement.key[1])
             for statement in statements
-            for subject in self._said_in(statement.line)
+            for subject in self._said_in(statement.said)
         ]
 
     def _kept_by(self, unsure: Sequence[tuple[IdKey, Subject]]) -> list[Holding]:
         return [Holding(self._feeds[subject].number, key[1]) for key, subject in unsure]
 
-    def _said_in(self, line: FileLine) -> Iterator[Subject]:
+    def _said_in(self, said: Said) -> Iterator[Subject]:
         """What a line says that somebody is in, of what is mirrored."""
-        for number in line.realise:
+        for number in said.realise:
             if (trait := Subject("trait", number)) in self._feeds:
                 yield trait
-        for number, status in line.memberships.items():
+        for number, status in said.memberships.items():
             if status and (segment := Subject("segment", number)) in self._feeds:
                 yield segment
 
@@ -137,9 +137,9 @@ class Mirror:
 
     async def without_held(self, file: int, statement: Statement, devices: Sequence[str]) -> Statement:
         """A line without the zeros of what another feed holds somebody in."""
-        line = statement.line
-        zeros = [Subject("trait", number) for number in line.remove]
-        zeros += [Subject("segment", number) for number, status in line.memberships.items() if not status]
+        said = statement.said
+        zeros = [Subject("trait", number) for number in said.remove]
+        zeros += [Subject("segment", number) for number, status in said.memberships.items() if not status]
         held = set()
         for subject in self._shared.intersection(zeros):
             feed = self._feeds[subject]
@@ -149,12 +149,12 @@ class Mirror:
         if not held:
             return statement
         return statement._replace(
-            line=msgspec.structs.replace(
-                line,
-                remove=tuple(number for number in line.remove if Subject("trait", number) not in held),
+            said=msgspec.structs.replace(
+                said,
+                remove=tuple(number for number in said.remove if Subject("trait", number) not in held),
                 memberships={
                     number: status
-                    for number, status in line.memberships.items()
+                    for number, status in said.memberships.items()
                     if status or Subject("segment", number) not in held
                 },
             )
@@ -178,8 +178,8 @@ class Mirror:
                 yield feed, [id_ for id_, said_by in page if said_by != file]
 
 
-def leaving(subject: Subject) -> FileLine:
-    """The line that takes somebody out."""
+def leaving(subject: Subject) -> Said:
+    """What takes somebody out."""
     if subject.kind == "trait":
-        return FileLine(1, (), (subject.number,))
-    return FileLine(1, (), (), {subject.number: 0})
+        return Said((), (subject.number,))
+    return Said((), (), {subject.number: 0})

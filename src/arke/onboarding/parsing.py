@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arke.domain.ids import DEVICE_ID_FORMATS, IdProblem, IdRules
-from arke.onboarding.items import Malformed, read_items
-from arke.shard.commands import FileLine
+from arke.onboarding.items import SHARED_LINES, Malformed, read_items
 
 if TYPE_CHECKING:
+    from arke.domain.file_lines import Said
     from arke.domain.identity import IdKey
-    from arke.onboarding.items import Items, TraitBook
+    from arke.onboarding.items import Meaning, TraitBook
     from arke.onboarding.names import FileName
     from arke.onboarding.receipt import ErrorClass, Tally
 
@@ -28,12 +28,16 @@ ID_TYPES = {
 }
 """Id types of `ftp_dpm_odc_` files, in any letter case, and the data sources that they mean."""
 
+REMEMBERED_CHARS = 1_000
+"""What a longer line means is not remembered."""
+
 
 class Statement(NamedTuple):
-    """What one line says of a user."""
+    """What the line of this number says of a user."""
 
     key: IdKey
-    line: FileLine
+    number: int
+    said: Said
 
 
 class IdRow(NamedTuple):
@@ -92,11 +96,8 @@ def text_of(number: int, raw: bytes | None, tally: Tally) -> str | None:
         return None
 
 
-def meant(
-    number: int, key: IdKey, items: Items, book: TraitBook, tally: Tally, *, removing: bool
-) -> Statement | None:
-    """What a readable line comes to under the traits of the file's data source."""
-    meaning = book.read(items, removing=removing)
+def meant(number: int, key: IdKey, meaning: Meaning, tally: Tally) -> Statement | None:
+    """What a readable line comes to, counted."""
     tally.signals += meaning.signals
     tally.unused += meaning.unused
     if meaning.invalid:
@@ -105,18 +106,31 @@ def meant(
     if meaning.nothing:
         tally.refuse("no_trait", number)
         return None
-    return Statement(key, FileLine(number, meaning.realise, meaning.remove, meaning.memberships))
+    return Statement(key, number, meaning.said)
 
 
 class TraitLines:
-    """Parses the lines of onboarding files. `book` and `rules` may be exchanged between chunks."""
+    """Parses the lines of onboarding files. `book` and `rules` may be exchanged between chunks.
+
+    Files say the same of many: what the part behind the id means is remembered, and read once.
+    """
 
     def __init__(self, name: FileName, book: TraitBook, rules: IdRules) -> None:
-        self.book = book
+        self._known: dict[str, Meaning] = {}
+        self._book = book
         self.rules = rules
         (self._dpid,) = name.dpids
         self._typed = name.typed
         self._removing = name.kind == "sync"
+
+    @property
+    def book(self) -> TraitBook:
+        return self._book
+
+    @book.setter
+    def book(self, book: TraitBook) -> None:
+        self._book = book
+        self._known.clear()
 
     def __call__(self, number: int, raw: bytes | None, tally: Tally) -> Statement | None:
         text = text_of(number, raw, tally)
@@ -137,6 +151,13 @@ class TraitLines:
         if isinstance(id_, NoId):
             tally.refuse(id_.kind, number, id_.why)
             return None
+        meaning = self._known.get(rest)
+        if meaning is None:
+            meaning = self._meaning(number, rest, tally)
+        return None if meaning is None else meant(number, (dpid, id_), meaning, tally)
+
+    def _meaning(self, number: int, rest: str, tally: Tally) -> Meaning | None:
+        """Of the part behind the id; None where the line is refused for it."""
         try:
             items = read_items(rest)
         except Malformed as error:
@@ -145,7 +166,12 @@ class TraitLines:
         if items.empty:
             tally.refuse("format", number, "there is nothing behind the id")
             return None
-        return meant(number, (dpid, id_), items, self.book, tally, removing=self._removing)
+        meaning = self._book.read(items, removing=self._removing)
+        if len(rest) <= REMEMBERED_CHARS:
+            if len(self._known) >= SHARED_LINES:
+                self._known.clear()
+            self._known[rest] = meaning
+        return meaning
 
 
 class IdLines:

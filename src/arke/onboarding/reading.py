@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from arke.onboarding.parquet_reader import Row
     from arke.storage.ports.feeds import Subject
 
-CHUNK_LINES = 1_000
+CHUNK_LINES = 5_000
 CHUNK_BYTES = 1 << 20
 """A chunk ends with the line that brings it to this: long lines become many times their size in memory."""
-LET_GO_LINES = 16
+LET_GO_LINES = 64
 """Lines after which the thread lets go of the interpreter: otherwise an event may wait 5 ms for it."""
 
 

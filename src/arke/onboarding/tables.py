@@ -69,8 +69,8 @@ class TableRows:
         if items.empty:
             tally.refuse("format" if unread else "no_trait", number, unread)
             return None
-        removing = columns.mode != "overwrite"
-        return meant(number, (columns.id.dpid, id_), items, self.book, tally, removing=removing)
+        meaning = self.book.read(items, removing=columns.mode != "overwrite")
+        return meant(number, (columns.id.dpid, id_), meaning, tally)
 
     def _id(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> str | None:
         """The id of a row; None where it is refused."""

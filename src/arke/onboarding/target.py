@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.catalog import Catalog
+    from arke.domain.file_lines import DeviceLines, FilePart
     from arke.domain.identity import IdKey
-    from arke.shard.commands import Onboard
 
 
 class Target(Protocol):
@@ -47,9 +47,9 @@ class Target(Protocol):
         """
         ...
 
-    async def onboard(self, commands: Sequence[Onboard]) -> list[Onboarded | Failed]:
-        """Apply lines to devices; durable on return, answers in the order of the commands. A shard that is
-        overloaded or away is waited for, a minute at most: then it raises Unavailable, Overloaded.
+    async def onboard(self, part: FilePart) -> list[tuple[Sequence[DeviceLines], Onboarded | Failed]]:
+        """Apply lines to devices; durable on return, and answered piece by piece. A shard that is overloaded or
+        away is waited for, a minute at most: then it raises Unavailable, Overloaded. What failed is one device.
         """
         ...
 

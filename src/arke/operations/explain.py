@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from arke.domain.catalog import Catalog, Destination, Segment
     from arke.domain.identity import IdKey
     from arke.domain.ledger import LedgerRow
-    from arke.domain.profile import Membership, Profile, TraitState
+    from arke.domain.membership import Membership
+    from arke.domain.profile import Profile, TraitState
     from arke.engine.shards import Shards
     from arke.operations.engine import Engine
     from arke.shard.protocol import Telling

@@ -14,7 +14,7 @@ from arke.delivery.refusals import HIDDEN
 from arke.delivery.sender import TOO_LARGE, fitting_in
 from arke.delivery.signing import WEBHOOK_HEADERS
 from arke.domain.message_body import encode_user
-from arke.domain.profile import decode_profile, encode_profile
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.domain.token import LOCAL
 from arke.errors import InvalidInput, SecretUnresolved
 from arke.evaluation.compiled import CompiledCatalog

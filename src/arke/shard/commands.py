@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from arke.delivery.outcome import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
+from arke.delivery.report import RecordDeliveries as RecordDeliveries  # noqa: PLC0414 - part of Command
 from arke.domain.batch import Scope
 from arke.domain.event import Accepted, DeclaredId, Event
+from arke.domain.file_lines import Said
 from arke.domain.ledger import LedgerEntry
 from arke.domain.profile import Held
 from arke.errors import StoreUnavailable
@@ -58,16 +59,18 @@ class Evaluated(msgspec.Struct, tag=True, frozen=True):
     uid: int
 
 
-class Onboarded(msgspec.Struct, tag=True, frozen=True):
-    """A file's lines are durable. Those after `kept_until` were too many for one user; `first`: the device's
-    first line in the file was among these; `replaced`: traits that this line made way for. `refused`: the
-    device has opted out.
+class Onboarded(msgspec.Struct, tag=True, frozen=True, omit_defaults=True):
+    """A file's lines are durable. `devices` and `people`: of how many the first line in the file was among these;
+    `replaced`: traits that these lines made way for. By their places in `Onboard.devices`: those that are
+    `refused`, because they have opted out, and those that have too many, with the last line that counts
+    (`kept_until`).
     """
 
-    kept_until: int = 0
-    first: bool = False
+    devices: int = 0
+    people: int = 0
     replaced: int = 0
-    refused: bool = False
+    refused: tuple[int, ...] = ()
+    kept_until: dict[int, int] = {}
 
 
 class Linked(msgspec.Struct, tag=True, frozen=True):
@@ -159,13 +162,14 @@ class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True):
     """A device was seen, or something was heard of a person (whose home stands for a device then). `arriving` are
     ids that another device has yet to let go of; `held` is what the homes of the people hold who have just come to
     this device. `edition`: by which edition of the suppression list it was taken, and of what it names nothing was
-    on it; 0: where there is one engine, which never says so.
+    on it; 0: where there is one engine, which never says so. `lists`: whether the answer is to list the segments.
     """
 
     event: Event
     arriving: tuple[tuple[int, str], ...] = ()
     held: tuple[Held, ...] = ()
     edition: int = 0
+    lists: bool = True
 
     @property
     def key(self) -> str:
@@ -337,34 +341,51 @@ class BeginBatch(ForShard[Done], tag=True, frozen=True):
         needs.batches.add(self.destination)
 
 
-class FileLine(msgspec.Struct, array_like=True, frozen=True):
-    """What one line of an onboarding file says of a device: onboarded traits it realises and removes, and the
-    statuses of external segments.
+class FileDevice(msgspec.Struct, array_like=True, frozen=True):
+    """A device, or a person's home, that lines of a file name: their numbers, ascending, and what each says, by its
+    place in `Onboard.said`.
     """
 
-    number: int
-    realise: tuple[int, ...] = ()
-    remove: tuple[int, ...] = ()
-    memberships: dict[int, int] = {}
+    uuid: str
+    lines: tuple[int, ...]
+    said: tuple[int, ...]
 
 
-class Onboard(ForDevice[Onboarded], tag=True, frozen=True, omit_defaults=True):
-    """What a file says of a device, lines ascending. May be repeated: lines that
-    counted already are not applied again.
+class AtHome(msgspec.Struct, array_like=True, frozen=True):
+    """Of a person's home, the person's id, and whether a device speaks for it (then it is `arriving`)."""
 
-    `file` is the file's number (0: what files have said of a customer id before), `ts` when traits are
-    realised, `at` now. `overwrites`: the data source whose traits the first line replaces. `ids`, `arriving`: of a
-    person's home, its id, and whether a device speaks for it. `edition` as in `Sight`.
+    ids: tuple[DeclaredId, ...]
+    arriving: tuple[tuple[int, str], ...] = ()
+
+
+class Onboard(Asks[Onboarded], tag=True, frozen=True, omit_defaults=True):
+    """What a part of a file says, device by device; each is named once. May be repeated: lines that counted already
+    are not applied again.
+
+    `file`, `ts`, `at` and `overwrites` as in `FilePart`. `homes` has those among the devices. Of the `opted_out`
+    nothing is taken. `edition` as in `Sight`.
     """
 
     file: int
     ts: int
     at: int
-    lines: tuple[FileLine, ...]
+    said: tuple[Said, ...]
+    devices: tuple[FileDevice, ...]
     overwrites: int | None = None
-    ids: tuple[DeclaredId, ...] = ()
-    arriving: tuple[tuple[int, str], ...] = ()
+    homes: dict[str, AtHome] = {}
+    opted_out: frozenset[str] = frozenset()
     edition: int = 0
+
+    @property
+    def key(self) -> None:
+        return None
+
+    @property
+    def weight(self) -> int:
+        return len(self.devices)
+
+    def need(self, needs: Needs) -> None:
+        needs.devices += [device.uuid for device in self.devices]
 
 
 class Join(ForDevice[Done], tag=True, frozen=True):

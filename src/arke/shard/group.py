@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from arke.domain.change import Change, JournalRecord
 from arke.domain.homes import is_silent
 from arke.domain.ledger import LedgerRow
-from arke.domain.profile import Profile
+from arke.domain.profile import NEVER, Profile
 from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import wake_at
 from arke.shard.sizes import SizeTally
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from arke.domain.event import Event
     from arke.domain.ledger import Owed
+    from arke.shard.newcomers import Newcomers
     from arke.shard.ruling import Ruling
     from arke.storage.ports.shard import Loaded
 
@@ -33,6 +34,7 @@ _RowKey = tuple[int, int, str]
 
 NO_ROWS = DeviceRows()
 """Those of a device that is not stored."""
+NOBODY_TOLD = ToTell(())
 
 
 class Group:
@@ -54,7 +56,13 @@ class Group:
         hash_of: Callable[[str, str], str],
         realised: set[int],
         counted_to: int,
+        newcomers: Newcomers,
+        *,
+        each_once: bool,
     ) -> None:
+        """`each_once`: no device is named twice in this group."""
+        self.newcomers = newcomers
+        self._each_once = each_once
         self.ruling = ruling
         self.loaded = loaded
         self.devices = loaded.devices
@@ -133,7 +141,7 @@ class Group:
         uid: int,
         profile: Profile,
         at: int,
-        changes: list[Change],
+        changes: Sequence[Change],
         told: ToTell,
         kind: str,
         *,
@@ -150,6 +158,19 @@ class Group:
         if changes or told.destinations or touched:
             self.append(uid, at, changes, told, kind)
 
+    def is_new(self, uid: int) -> bool:
+        """Whether a device is not stored, and named once in this group: nothing else touches its profile."""
+        return self._each_once and uid in self.loaded.fresh
+
+    def write_new(self, uid: int, profile: Profile, at: int, changes: tuple[Change, ...], kind: str) -> None:
+        """A new device has become like another one, whose changes these are; no event was about it."""
+        self.writes.profiles[uid] = profile
+        if profile.wake != NEVER:
+            self.writes.wakes[uid] = (NEVER, profile.wake)
+        if changes:
+            self.sizes.change(uid, changes)
+            self.append(uid, at, changes, NOBODY_TOLD, kind)
+
     def _set_wake(self, uid: int, profile: Profile, *, woken: bool) -> None:
         """The index has the earliest moment at which a profile was ever due. It is early for most, and then the
         sweep looks in vain and puts it right: that is cheaper than moving it at every event.
@@ -165,9 +186,9 @@ class Group:
     def write_unseen(self, uid: int, profile: Profile, at: int, changes: list[Change], kind: str) -> None:
         """What changed though the device was not seen waits for the batch, or for the device to be seen."""
         note_untold(self.ruling.routing(at), profile, changes, at)
-        self.write(uid, profile, at, changes, ToTell(()), kind)
+        self.write(uid, profile, at, changes, NOBODY_TOLD, kind)
 
-    def append(self, uid: int, at: int, changes: list[Change], told: ToTell, kind: str) -> None:
+    def append(self, uid: int, at: int, changes: Sequence[Change], told: ToTell, kind: str) -> None:
         self.writes.journal.append(
             JournalRecord(self.next_seq, at, uid, tuple(changes), told.destinations, kind, told.catch_up)
         )

@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_silent
-from arke.domain.profile import decode_profile
+from arke.domain.stored_profile import decode_profile
 from arke.domain.traces import is_trace
 from arke.errors import InvalidInput
 from arke.shard.backlog import NOTHING_AHEAD, Backlog, hand_of

@@ -9,6 +9,7 @@ import msgspec
 from arke.shard.commands import Failed, Result
 from arke.shard.group import Group
 from arke.shard.handlers import ASK_ROWS, HANDLERS
+from arke.shard.newcomers import Newcomers
 from arke.shard.sizes import ALL, NONE
 from arke.storage.ports.shard import GroupWrites, Needs
 
@@ -46,6 +47,7 @@ class GroupRunner:
         self._realised: set[int] = set()
         self._counted_to: int | None = None
         self._profiles = True
+        self._newcomers = Newcomers()
 
     @property
     def ruling(self) -> Ruling:
@@ -53,6 +55,7 @@ class GroupRunner:
 
     @ruling.setter
     def ruling(self, ruling: Ruling) -> None:
+        ruling.compiled.follow(self._ruling.compiled)
         self._ruling = ruling
         self._recall()
 
@@ -113,7 +116,15 @@ class GroupRunner:
         asked = self._asked_rows(commands, loaded)
         rows = await self._store.rows(asked) if asked else {}
         return Group(
-            self.ruling, loaded, rows, self._next_seq, self._store.hash_of, self._realised, self.counted_to
+            self.ruling,
+            loaded,
+            rows,
+            self._next_seq,
+            self._store.hash_of,
+            self._realised,
+            self.counted_to,
+            self._newcomers,
+            each_once=len(needs.devices) == len(loaded.devices),
         )
 
     def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:

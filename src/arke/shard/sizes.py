@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_home, is_silent
+from arke.domain.memberships import all_members
 from arke.domain.profile import NEVER
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def members_of(profile: Profile) -> list[int]:
     """The segments that a profile counts in."""
     if is_silent(profile):
         return []
-    return [number for number, membership in profile.segments.items() if membership.status == 1]
+    return all_members(profile.memberships)
 
 
 class SizeTally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.delivery.channel import Delivery, Message
-    from arke.delivery.window import Part
+    from arke.delivery.open_device import Part
     from arke.domain.change import Change
     from arke.shard.commands import Command, Result
     from arke.shard.passing import PassedKind

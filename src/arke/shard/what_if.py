@@ -10,8 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from arke.domain.homes import is_silent
-from arke.domain.profile import decode_profile
 from arke.domain.rules.segment import compile_segment_rule
+from arke.domain.stored_profile import decode_profile
 from arke.evaluation.what_if import EditProbe, RuleProbe
 from arke.shard.protocol import Behind, Estimated, Flow, Forecasted, Sample
 from arke.telling.tellings import tellings

@@ -15,11 +15,13 @@ class KeyedHash:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._keyed = hashlib.blake2b(key=key, digest_size=8)
 
     def uid(self, uuid: str) -> int:
         """Where a device stands, 0 to 2**62 - 1; another may stand there already."""
-        digest = hashlib.blake2b(uuid.encode(), key=self._key, digest_size=8).digest()
-        return int.from_bytes(digest, "little") & _MASK
+        digest = self._keyed.copy()  # cheaper than to begin one with the key
+        digest.update(uuid.encode())
+        return int.from_bytes(digest.digest(), "little") & _MASK
 
     def digest(self, text: str) -> bytes:
         """What stands for a UUID or `dpid:id` where neither may be stored."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.memberships import all_members
 from arke.domain.profile import SendMark
 from arke.telling.records import ToTell
 
@@ -108,15 +109,14 @@ def note_linked(routing: Routing, profile: Profile, dpids: Iterable[int], now: i
 
 def _never_told(routing: Routing, profile: Profile) -> Iterator[int]:
     """Destinations of segments the device is in that it was never sent to: their mappings are new."""
-    for segment_id, membership in profile.segments.items():
-        if membership.status:
-            for destination_id in routing.by_segment.get(segment_id, ()):
-                if destination_id not in profile.sends:
-                    yield destination_id
+    if not routing.by_segment:
+        return
+    for segment_id in all_members(profile.memberships):
+        for destination_id in routing.by_segment.get(segment_id, ()):
+            if destination_id not in profile.sends:
+                yield destination_id
 
 
 def _in_mapped_segment(routing: Routing, profile: Profile, destination_id: int) -> bool:
     mapped = routing.routes[destination_id].aliases_of
-    return any(
-        membership.status == 1 and segment_id in mapped for segment_id, membership in profile.segments.items()
-    )
+    return any(segment_id in mapped for segment_id in all_members(profile.memberships))

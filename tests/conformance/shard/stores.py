@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import LedgerEntry, LedgerRow, Try
-from arke.domain.profile import Membership, Profile, TraitState
+from arke.domain.membership import Membership
+from arke.domain.profile import Profile, TraitState
 from arke.storage.committer import InlineCommitter, ThreadCommitter
 from arke.storage.ports.shard import GroupWrites, Needs
 from arke.storage.postgres.connection import Server
@@ -86,7 +87,7 @@ def uuid(number: int) -> str:
 def held(number: int, seen: int = 7) -> Profile:
     profile = Profile(uuid(number), seen=seen)
     profile.traits = {1000: TraitState(seen, 0, [seen])}
-    profile.segments = {10329: Membership(1, seen, seen, "rule")}
+    profile.memberships = {10329: Membership(1, seen, seen, "rule")}
     return profile
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import decode_profile
+from arke.domain.stored_profile import decode_profile
 from arke.storage.ports.shard import GroupWrites
 from conformance.shard.stores import held, put, uuid
 

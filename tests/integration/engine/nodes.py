@@ -14,7 +14,7 @@ from arke.clock import SeededEntropy
 from arke.delivery.channel import Wire
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Catalog, DataSource
-from arke.domain.profile import decode_profile
+from arke.domain.stored_profile import decode_profile
 from arke.engine.homes import Homes
 from arke.engine.identity import Identity
 from arke.engine.ingest import Ingestion

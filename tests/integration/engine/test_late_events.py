@@ -9,16 +9,18 @@ import msgspec
 import pytest
 
 from arke.domain.event import DeclaredId
+from arke.domain.file_lines import Said
 from arke.domain.homes import home_of
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry
-from arke.domain.profile import Held, decode_profile
+from arke.domain.profile import Held
+from arke.domain.stored_profile import decode_profile
 from arke.receiver import parse
 from arke.shard.commands import (
     Adopt,
     AdoptedRow,
     Done,
     Erase,
-    FileLine,
+    FileDevice,
     Join,
     Link,
     Linked,
@@ -49,7 +51,7 @@ LATE: list[Command] = [
     Adopt(device(1), DPID, "q", NOW, 7, ROWS),
     Unlink(device(1), DPID, "p1", NOW, 7),
     Join(device(1), Held(memberships={TOLD: (1, NOW)}, heard=NOW), NOW),
-    Onboard(device(1), 1, NOW, NOW, (FileLine(1, memberships={TOLD: 1}),)),
+    Onboard(1, NOW, NOW, (Said(memberships={TOLD: 1}),), (FileDevice(device(1), (1,), (0,)),)),
     Link(device(1), (DeclaredId(DPID, "q"),), NOW),
 ]
 
@@ -171,7 +173,7 @@ def test_whatever_else_comes_late_changes_nothing(tmp_path: Path, keep: bool, co
         await forgotten(shard, 4, keep=keep)
         before = await shard.store.profile_bodies(-1, 9)
         (answer,) = await ask(shard, command)
-        assert answer in (Done(), Unlinked(()), Onboarded(refused=True), Linked(refused=True))
+        assert answer in (Done(), Unlinked(()), Onboarded(refused=(0,)), Linked(refused=True))
         assert await shard.store.profile_bodies(-1, 9) == before
         assert (await shard.call(AskStanding(device(1)))).ledger == []
         if not isinstance(command, Unlink):  # which has nothing to take from who was lifted

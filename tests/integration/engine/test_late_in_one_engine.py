@@ -9,9 +9,10 @@ from arke.app import memory_engine
 from arke.clock import SeededEntropy
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
+from arke.domain.file_lines import Said
 from arke.domain.time import DAY_S
 from arke.privacy.request import Asked
-from arke.shard.commands import FileLine, Link, Linked, Onboard, Onboarded
+from arke.shard.commands import FileDevice, Link, Linked, Onboard, Onboarded
 from arke.shard.protocol import AskProfile
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from e2e.catalogs import device
@@ -119,15 +120,15 @@ def test_what_a_file_says_of_a_device_that_was_deleted_meanwhile_is_refused() ->
     async def story(engine: Engine) -> None:
         await seen(engine, device(1))
         await forgotten(engine, Asked("delete", (device(1),)))
-        line = (FileLine(1, memberships={10: 1}),)
+        said = (Said(memberships={10: 1}),)
         answers = await engine.shards.submit(
             engine.shards.number_of(device(1)),
             [
-                Onboard(device(1), 1, START, START, line),
-                Onboard(device(3), 1, START, START, line),
+                Onboard(1, START, START, said, (FileDevice(device(1), (1,), (0,)),)),
+                Onboard(1, START, START, said, (FileDevice(device(3), (1,), (0,)),)),
             ],
         )
-        assert [isinstance(one, Onboarded) and one.refused for one in answers] == [True, False]
+        assert answers == [Onboarded(refused=(0,)), Onboarded(devices=1)]
         link = Link(device(1), (DeclaredId(DPID, "x"),), START)
         assert await engine.shards.one(device(1), link) == Linked(refused=True)
         assert await profile_of(engine, device(1)) is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.delivery.outcome import RecordDeliveries
+from arke.delivery.report import RecordDeliveries
 from arke.domain.event import DeclaredId
 from arke.domain.ledger import MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, LedgerRow, Try
 from arke.receiver import AudienceState, parse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,13 +14,15 @@ from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import Chunk, Reading
 from arke.operations.privacy import PrivacyAsk
 from arke.operations.subjects import Operations
-from arke.shard.commands import MAX_FILE_LINES
+from arke.shard.commands import MAX_FILE_LINES, FileDevice
+from arke.shard.handlers import files
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from arke.shard.group import Group
     from integration.onboarding.desk import Desk
 
 AT = 1777600000
@@ -57,6 +59,29 @@ def test_a_file_with_quirks_is_read_as_it_is_meant(tmp_path: Path) -> None:
     run(tmp_path, play)
 
 
+def test_a_device_at_which_a_shard_fails_costs_only_its_own_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told apart from those that went to the shard with it."""
+    become_like = files._become_like
+
+    def defect(group: Group, uid: int, named: FileDevice, *rest: Any) -> None:
+        if named.uuid in (device(7), device(20)):
+            raise KeyError(named.uuid)
+        become_like(group, uid, named, *rest)
+
+    async def play(desk: Desk) -> None:
+        monkeypatch.setattr(files, "_become_like", defect)
+        lines = [f"{device(number)}\td_sid=1\n" for number in (*range(1, 31), 7)]
+        receipt = await desk.load(f"ftp_dpm_0_{COOKIES}_{AT}.sync", "".join(lines).encode())
+        assert (receipt.state, receipt.received, receipt.stored, receipt.devices) == ("done", 31, 28, 28)
+        assert receipt.errors == {"internal": 3}
+        assert sorted(sample.line for sample in receipt.samples["internal"]) == [7, 20, 31]
+        assert await desk.traits(8) == {1}
+
+    run(tmp_path, play)
+
+
 def test_a_defect_costs_the_file_and_not_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file given again goes on from where it was."""
 
@@ -77,7 +102,7 @@ def test_a_defect_costs_the_file_and_not_the_loader(tmp_path: Path, monkeypatch:
 
 
 def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
-    content = b"abc\td_sid=1\n" * 2_500
+    content = b"abc\td_sid=1\n" * 12_500
     seen: list[tuple[str, int, int]] = []
 
     async def play(desk: Desk) -> None:
@@ -92,11 +117,11 @@ def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert (await operations.status.read()).loading is None
         receipt = await desk.loader.load(path, FILE, progress=look)
-        assert receipt.received == 2_500
+        assert receipt.received == 12_500
         assert (await operations.status.read()).loading is None
 
     run(tmp_path, play)
-    assert seen == [(FILE, lines, 2_500) for lines in (0, 1_000, 2_000, 2_500)]
+    assert seen == [(FILE, lines, 12_500) for lines in (0, 5_000, 10_000, 12_500)]
 
 
 def test_a_user_has_two_hundred_lines_a_file_and_the_next_file_as_many(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.change import Change, JournalRecord
 from arke.domain.ledger import TOLD_1, LedgerEntry, LedgerRow, Owed
 from arke.domain.placement import shard_of
-from arke.domain.profile import Profile, decode_profile
+from arke.domain.profile import Profile
+from arke.domain.stored_profile import decode_profile
 from arke.storage.committer import InlineCommitter
 from arke.storage.ports.moving import DIRECTORY_TABLES
 from arke.storage.ports.shard import GroupWrites, Needs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.bookkeeper import Bookkeeper
 from arke.delivery.channel import Wire
-from arke.delivery.outcome import RecordDeliveries
+from arke.delivery.report import RecordDeliveries
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Catalog
 from arke.errors import Fenced, StoreUnavailable

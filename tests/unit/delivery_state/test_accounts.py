@@ -8,7 +8,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Owed, Try
-from arke.domain.profile import Membership, PartnerId, Profile, SendMark
+from arke.domain.membership import Membership
+from arke.domain.profile import PartnerId, Profile, SendMark
 from arke.telling.accounts import accounts, believed, overall
 from arke.telling.records import Account, Around, Hand, Route
 from arke.telling.routing import Routing
@@ -35,7 +36,7 @@ def route(mapped: tuple[Mapping, ...] = ALL, *, paused: bool = False, **options:
 
 def profile(*ids: PartnerId, status: int = 1, mark: SendMark | None = None) -> Profile:
     """In segment 10, with cookie `a` unless other ids are named."""
-    made = Profile(UUID, segments={10: Membership(status, NOW - 9, NOW - 9, "rule")})
+    made = Profile(UUID, memberships={10: Membership(status, NOW - 9, NOW - 9, "rule")})
     made.ids = list(ids) or [PartnerId(COOKIES, "a", 0, NOW)]
     if mark is not None:
         made.sends = {1: mark}

@@ -6,7 +6,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry, Try
-from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.membership import Membership
+from arke.domain.profile import PartnerId, Profile
 from arke.domain.recording import after_batch, record
 from arke.telling.routing import Routing
 from arke.telling.tellings import Asked, acknowledged, tellings
@@ -45,7 +46,7 @@ def asked(
     """Whether alias 10 is said, dropped or neither, and with which status."""
     catalog = Catalog(segments=(segment or Segment(id=10),), destinations=(one or destination(),))
     profile = Profile("0" * 38, evaluated=NOW)
-    profile.segments = {10: Membership(int(holds), NOW - 9, NOW - 9, "rule")}
+    profile.memberships = {10: Membership(int(holds), NOW - 9, NOW - 9, "rule")}
     profile.ids = [PartnerId(COOKIES, "a", 0, NOW)] if owns else []
     ledger = {}
     if told is not None or batched:
@@ -167,7 +168,7 @@ def test_a_telling_is_acknowledged_once_all_of_it_is_acknowledged(
 ) -> None:
     catalog = Catalog(segments=(Segment(id=10),), destinations=(destination(),))
     profile = Profile("0" * 38, evaluated=NOW)
-    profile.segments = {10: Membership(int(holds), NOW - 9, NOW - 9, "rule")}
+    profile.memberships = {10: Membership(int(holds), NOW - 9, NOW - 9, "rule")}
     profile.ids = [PartnerId(COOKIES, "a", 0, NOW)]
     entry = LedgerEntry(1, {"10": told}, []) if told is not None else None
     ledger = {KEY: entry} if entry is not None else {}

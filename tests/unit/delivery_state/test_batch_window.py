@@ -5,12 +5,13 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from arke.delivery.window import BATCH, Part, Window
+from arke.delivery.open_device import BATCH, Part
+from arke.delivery.window import Window
 from arke.domain.message import UserEntry
 from arke.telling.records import Telling
 
 if TYPE_CHECKING:
-    from arke.delivery.window import OpenDevice
+    from arke.delivery.open_device import OpenDevice
 
 DPID = 12345
 

@@ -6,7 +6,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.ledger import MAYBE_0, TOLD_0, TOLD_1, LedgerEntry
-from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.membership import Membership
+from arke.domain.profile import PartnerId, Profile
 from arke.domain.time import DAY_S
 from arke.telling.routing import DOUBT_S, Routing
 from arke.telling.tellings import Asked, tellings
@@ -33,7 +34,7 @@ def routing(*, restored: int = 0, **options: object) -> Routing:
 def somebody() -> Profile:
     profile = Profile("1" * 38, evaluated=NOW - 500)
     profile.ids = [PartnerId(COOKIES, "a", 0, NOW)]
-    profile.segments = {
+    profile.memberships = {
         HELD: Membership(1, NOW - 900, NOW - 900, "told"),
         LOST: Membership(0, NOW - 900, NOW - 900, "rule"),
     }

@@ -11,7 +11,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.change import Change
-from arke.domain.profile import NEVER, Membership, Profile, SendMark
+from arke.domain.membership import Membership
+from arke.domain.profile import NEVER, Profile, SendMark
 from arke.domain.time import day_start_ts
 from arke.engine.shards import Shards
 from arke.telling.records import Route
@@ -120,7 +121,7 @@ def test_every_shard_has_its_part_of_the_sample(shards: int) -> None:
 
 def device(*held: int, mark: int = 0, **sends: SendMark) -> Profile:
     profile = Profile("0" * 38, routing_mark=mark)
-    profile.segments = {number: Membership(1, NOW, NOW, "rule") for number in held}
+    profile.memberships = {number: Membership(1, NOW, NOW, "rule") for number in held}
     profile.sends = {int(key[1:]): value for key, value in sends.items()}
     return profile
 

@@ -8,7 +8,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
 from arke.domain.ledger import MAYBE_0, MAYBE_1, TOLD_0, TOLD_1, LedgerEntry
-from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.membership import Membership
+from arke.domain.profile import PartnerId, Profile
 from arke.telling.routing import Routing
 from arke.telling.tellings import tellings
 
@@ -46,7 +47,7 @@ def snapshot(
     )
     catalog = Catalog(segments=segments, destinations=(destination,))
     profile = Profile("0" * 38, evaluated=NOW)
-    profile.segments = {
+    profile.memberships = {
         number: Membership(status, NOW - 9, NOW - 9, "rule") for number, status in statuses.items()
     }
     profile.ids = [PartnerId(COOKIES, partner_id, 0, NOW) for partner_id in ids]

@@ -6,7 +6,8 @@ import pytest
 
 from arke.domain.catalog import Catalog, Segment, Trait
 from arke.domain.event import Event
-from arke.domain.profile import NEVER, Membership, Profile
+from arke.domain.membership import Membership
+from arke.domain.profile import NEVER, Profile
 from arke.evaluation.compiled import SPARE_STAMPS, CompiledCatalog
 from arke.evaluation.evaluate import apply_event, apply_file, leave_all, pass_time
 
@@ -149,7 +150,7 @@ def test_a_membership_renewed_by_the_event_that_finds_it_lapsed_goes_on() -> Non
 def test_leaving_everything_for_one_reason() -> None:
     """Memberships held end with the reason; those lost before keep theirs."""
     profile = Profile("0" * 38)
-    profile.segments = {10: Membership(1, NOW, NOW, "rule"), 20: Membership(0, NOW, NOW, "ttl")}
+    profile.memberships = {10: Membership(1, NOW, NOW, "rule"), 20: Membership(0, NOW, NOW, "ttl")}
     (change,) = leave_all(profile, "opt_out", NOW + 5)
     assert (change.segment, change.status, change.reason) == (10, 0, "opt_out")
     assert profile.segments[10] == Membership(0, NOW + 5, NOW + 5, "opt_out")

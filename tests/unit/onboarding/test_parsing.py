@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from arke.domain.catalog import Catalog, DataSource, Trait
+from arke.domain.file_lines import Said
 from arke.domain.ids import IdRules
 from arke.onboarding.items import Items, TraitBook
 from arke.onboarding.names import parse_name
 from arke.onboarding.parsing import IdLines, IdRow, Statement, TraitLines
 from arke.onboarding.receipt import SAMPLES, Tally
-from arke.shard.commands import FileLine
 
 IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
 GAID = "97987bca-ae59-4c7d-94ba-ee4f19ab8c21"
@@ -89,36 +89,36 @@ def test_a_line_is_not_stored_because(name: str, line: bytes | None, kind: str) 
 @pytest.mark.parametrize(
     ("name", "line", "key", "says"),
     [
-        (COOKIES, b"abc\td_sid=1,1:0", (1234, "abc"), FileLine(1, (1,), (1,))),
-        (COOKIES, b" abc \t52", (1234, "abc"), FileLine(1, (2,))),
-        (COOKIES, b"abc\tic=52,d_sid=4", (1234, "abc"), FileLine(1, (2, 4))),
-        (COOKIES, b"abc\tproduct=tablet,age=32", (1234, "abc"), FileLine(1, (3,))),
-        (COOKIES, "\u00e4bc\td_sid=1".encode(), (1234, "\u00e4bc"), FileLine(1, (1,))),
-        ("ftp_dpm_0_501_1445374061.sync", UUID.encode() + b"\td_sid=1", (0, UUID), FileLine(1, (1,))),
-        ("ftp_dpm_20915_501_1445374061.sync", IDFA.encode() + b"\td_sid=1", (20915, IDFA), FileLine(1, (1,))),
+        (COOKIES, b"abc\td_sid=1,1:0", (1234, "abc"), Said((1,), (1,))),
+        (COOKIES, b" abc \t52", (1234, "abc"), Said((2,))),
+        (COOKIES, b"abc\tic=52,d_sid=4", (1234, "abc"), Said((2, 4))),
+        (COOKIES, b"abc\tproduct=tablet,age=32", (1234, "abc"), Said((3,))),
+        (COOKIES, "\u00e4bc\td_sid=1".encode(), (1234, "\u00e4bc"), Said((1,))),
+        ("ftp_dpm_0_501_1445374061.sync", UUID.encode() + b"\td_sid=1", (0, UUID), Said((1,))),
+        ("ftp_dpm_20915_501_1445374061.sync", IDFA.encode() + b"\td_sid=1", (20915, IDFA), Said((1,))),
         (
             "ftp_dpm_odc_1234_501_1445374061.sync",
             b"idfa\t" + IDFA.encode() + b"\td_sid=1",
             (20915, IDFA),
-            FileLine(1, (1,)),
+            Said((1,)),
         ),
         (
             "ftp_dpm_odc_1234_501_1445374061.sync",
             b"GAID\t" + GAID.encode() + b"\td_sid=1",
             (20914, GAID),
-            FileLine(1, (1,)),
+            Said((1,)),
         ),
         (
             "ftp_dpm_1234_501_1445374061.overwrite",
             b"abc\td_sid=1,d_unsid=4",
             (1234, "abc"),
-            FileLine(1, (1,)),
+            Said((1,)),
         ),
     ],
 )
-def test_a_line_says(name: str, line: bytes, key: tuple[int, str], says: FileLine) -> None:
+def test_a_line_says(name: str, line: bytes, key: tuple[int, str], says: Said) -> None:
     told, tally = read(name, line)
-    assert told == [Statement(key, says)]
+    assert told == [Statement(key, 1, says)]
     assert (tally.received, tally.errors) == (1, {})
 
 
@@ -129,7 +129,7 @@ def test_blank_lines_are_not_received() -> None:
 def test_signals_and_traits_of_no_use_are_counted() -> None:
     """Traits of another data source fail validation; keys nobody asks for are of no use."""
     told, tally = read(COOKIES, b"abc\td_sid=1,d_sid=5,d_sid=999,colour=red,product=phone,77,word")
-    assert told[0].line == FileLine(1, (1,))
+    assert told[0].said == Said((1,))
     assert (tally.invalid_traits, tally.invalid_lines) == (2, 1)
     assert (tally.signals, tally.unused) == (4, 3)
 
@@ -143,7 +143,7 @@ def test_samples_hold_numbers_and_reasons_and_nothing_of_the_line() -> None:
 
 def test_rules_of_a_trait_book_follow_its_data_source() -> None:
     """The same code names one trait in one data source and another in the other."""
-    assert TraitBook(CATALOG, 502).read(Items(signals={"ic": ["52"]})).realise == (5,)
+    assert TraitBook(CATALOG, 502).read(Items(signals={"ic": ["52"]})).said.realise == (5,)
 
 
 @pytest.mark.parametrize(
@@ -208,5 +208,5 @@ def test_in_files_too_values_match_by_their_parts_and_rules_name_any_key() -> No
     ):
         told = parse(number, f"abc\t{items}".encode(), tally)
         assert told is not None
-        assert told.line.realise == realised
+        assert told.said.realise == realised
     assert (tally.signals, tally.unused) == (4, 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from arke.domain.change import Change
-from arke.domain.profile import Membership, PartnerId, Profile
+from arke.domain.membership import Membership
+from arke.domain.profile import PartnerId, Profile
 from arke.shard.sizes import ALL, NONE, SizeTally
 
 JOINED, LEFT = Change(10, 1, "rule"), Change(10, 0, "rule")
@@ -12,7 +13,7 @@ HOME = "12345:anna"
 
 def profile(key: str, *segments: int, arriving: bool | None = None) -> Profile:
     """In these segments; a home whose id another device speaks for is `arriving`."""
-    made = Profile(key, segments={number: Membership(1, 1, 1, "rule") for number in segments})
+    made = Profile(key, memberships={number: Membership(1, 1, 1, "rule") for number in segments})
     if arriving is not None:
         made.ids = [PartnerId(12345, "anna", 0, 1, arriving=arriving)]
     return made

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arke.domain.catalog import Catalog, Segment, Trait
-from arke.domain.profile import Profile, TraitState, encode_profile
+from arke.domain.profile import Profile, TraitState
 from arke.domain.rules.segment import compile_segment_rule
+from arke.domain.stored_profile import encode_profile
 from arke.evaluation.evaluate import INACTIVE_S, pass_time
 from arke.evaluation.what_if import SEARCHED_TRAITS, EditProbe, RuleProbe
 from arke.shard.ruling import Ruling

@@ -58,7 +58,7 @@ class SegmentRule:
     def __init__(self, text: str, expression: _Expression) -> None:
         self.text = text
         self.expression = expression
-        self.holds = _predicate(expression)
+        self.holds = predicate_of(expression)
         self.traits = frozenset(trait for term in terms(expression) for trait in _traits_of(term))
         self.counting = frozenset(
             trait for term in terms(expression) if _counts_on(term) for trait in _traits_of(term)
@@ -120,9 +120,10 @@ def _windows(expression: _Expression) -> dict[int, tuple[int, ...]]:
     return {trait: tuple(sorted(days)) for trait, days in days_by_trait.items()}
 
 
-def _predicate(node: _Expression) -> Predicate:
+def predicate_of(node: _Expression) -> Predicate:
+    """A rule, or a part of one, as a function of traits and the time."""
     if isinstance(node, Not):
-        return _negation(_predicate(node.part))
+        return _negation(predicate_of(node.part))
     if isinstance(node, And):
         return _conjunction(node.parts)
     if isinstance(node, Or):
@@ -144,7 +145,7 @@ def _conjunction(parts: Iterable[_Expression]) -> Predicate:
         if isinstance(part, Held):
             held.append(part.trait)
         else:
-            others.append(_predicate(part))
+            others.append(predicate_of(part))
     if held:
         others.insert(0, _all_held(held))
     if len(others) == 1:
@@ -162,7 +163,7 @@ def _disjunction(parts: Iterable[_Expression]) -> Predicate:
         if isinstance(part, (Held, Frequency)) and _is_presence(part):
             held.extend(_traits_of(part))
         else:
-            others.append(_predicate(part))
+            others.append(predicate_of(part))
     if held:
         others.insert(0, _any_held(held))
     if len(others) == 1:
@@ -197,6 +198,8 @@ COMPARE: dict[str, Callable[[int, int], bool]] = {
 
 
 def _frequency(term: Frequency) -> Predicate:
+    if term.recency == "<=" and term.operator == ">=" and len(term.traits) <= 2:
+        return _often_of_late(term)
     ids, wanted = term.traits, term.count
     seconds = (term.days or 0) * DAY_S
     count = counter_of(term.recency)
@@ -214,6 +217,32 @@ def _frequency(term: Frequency) -> Predicate:
                 if at_least and found >= wanted:
                     return True
         return compare(found, wanted)
+
+    return test
+
+
+def _often_of_late(term: Frequency) -> Predicate:
+    """The most common frequency by itself, as `_frequency` has it: of most profiles there are too few realisations
+    whenever they were.
+    """
+    one, other = term.traits[0], term.traits[-1]
+    wanted, seconds, alone = term.count, (term.days or 0) * DAY_S, len(term.traits) == 1
+
+    def test(traits: Traits, now: int) -> bool:
+        first = traits.get(one)
+        second = None if alone else traits.get(other)
+        if first is None or second is None:
+            state = first or second
+            if state is None:
+                return wanted <= 0
+            times = state.times
+            return wanted <= 0 or (len(times) >= wanted and times[-wanted] >= now - seconds)
+        times, others = first.times, second.times
+        if len(times) + len(others) < wanted:
+            return False
+        instant = now - seconds
+        found = len(times) - bisect_left(times, instant)
+        return found >= wanted or found + len(others) - bisect_left(others, instant) >= wanted
 
     return test
 

@@ -2,68 +2,139 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import FileMark
+from arke.domain.homes import is_home
+from arke.domain.profile import FileMark, Profile
 from arke.domain.traces import admits
-from arke.evaluation.evaluate import apply_file
+from arke.evaluation.evaluate import apply_file, wake_at
 from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
 from arke.shard.handlers.people import move_in
 from arke.shard.handlers.sightings import link_ids
+from arke.shard.newcomers import Newcomer
 from arke.telling.records import ToTell
-from arke.telling.triggers import note_linked
+from arke.telling.triggers import note_linked, note_untold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.domain.profile import Profile
-    from arke.shard.commands import FileLine, Link, Onboard, Result
+    from arke.domain.change import Change
+    from arke.domain.file_lines import Said
+    from arke.shard.commands import FileDevice, Link, Onboard, Result
     from arke.shard.group import Group
 
 
+ALIKE_S = 60
+"""New devices are evaluated as of the last full minute, so that many come out the same."""
+
+
 def onboard(group: Group, command: Onboard) -> Result:
-    uid, profile = group.devices[command.uuid]
-    if (profile.opted_out or profile.bar is not None) and not admits(profile, command.edition):
-        return Onboarded(refused=True)
-    if command.ids:
-        move_in(group, uid, profile, command)
+    devices = people = replaced = 0
+    refused: list[int] = []
+    kept_until: dict[int, int] = {}
+    moment = min(command.at, max(command.ts, command.at - command.at % ALIKE_S))
+    routing = group.ruling.routing(command.at)
+    remembered = group.newcomers.under(routing, command.file, command.ts, moment, command.overwrites)
+    alike: dict[tuple[int, ...], Newcomer] = {}
+    for place, named in enumerate(command.devices):
+        uid, profile = group.devices[named.uuid]
+        withdrew = bool(profile.opted_out) or profile.bar is not None
+        if named.uuid in command.opted_out or (withdrew and not admits(profile, command.edition)):
+            refused.append(place)
+            continue
+        home = command.homes.get(named.uuid)
+        if home is None and not withdrew and group.is_new(uid) and len(named.lines) <= MAX_FILE_LINES:
+            like = alike.get(named.said)
+            if like is None:
+                like = alike[named.said] = _newcomer(group, command, named, moment, remembered)
+            _become_like(group, uid, named, command.file, moment, like)
+            devices += 1
+            continue
+        if home is not None:
+            move_in(group, uid, profile, home, command)
+        mark = _onboard(group, uid, profile, command, named)
+        if named.lines[0] == mark.first:
+            people += is_home(named.uuid)
+            devices += not is_home(named.uuid)
+            replaced += mark.replaced
+        if named.lines[-1] > mark.last:
+            kept_until[place] = mark.last
+    return Onboarded(devices, people, replaced, tuple(refused), kept_until)
+
+
+def _newcomer(
+    group: Group,
+    command: Onboard,
+    named: FileDevice,
+    moment: int,
+    remembered: dict[tuple[object, ...], Newcomer],
+) -> Newcomer:
+    """What a new device comes to of which the file says this."""
+    said = [command.said[place] for place in named.said]
+    key = tuple((one.realise, one.remove, *one.memberships.items()) for one in said)
+    like = remembered.get(key)
+    if like is None:
+        profile = Profile("")
+        _, realised, changes = _apply(group, profile, command, said, moment, fresh=True)
+        note_untold(group.ruling.routing(command.at), profile, changes, moment)
+        profile.wake = wake_at(profile)
+        like = remembered[key] = Newcomer(profile, tuple(changes), tuple(realised))
+    group.note_realised(like.realised)
+    return like
+
+
+def _become_like(group: Group, uid: int, named: FileDevice, file: int, moment: int, like: Newcomer) -> None:
+    profile = copy(like.profile)
+    profile.uuid = named.uuid
+    if file:
+        profile.file = FileMark(file, named.lines[0], named.lines[-1], len(named.lines))
+    group.write_new(uid, profile, moment, like.changes, "file")
+
+
+def _onboard(group: Group, uid: int, profile: Profile, command: Onboard, named: FileDevice) -> FileMark:
+    """Returns how far the file is applied to the device by now."""
     mark = profile.file
     if mark is None or mark.file != command.file:
-        mark = FileMark(command.file, command.lines[0].number)
-    lines = [line for line in command.lines if line.number > mark.last][: MAX_FILE_LINES - mark.lines]
-    if lines:
-        replaced = _apply_lines(group, uid, profile, command, lines, fresh=not mark.lines)
-        mark = FileMark(
-            mark.file, mark.first, lines[-1].number, mark.lines + len(lines), mark.replaced + replaced
-        )
-        if command.file:
-            profile.file = mark
-    first = command.lines[0].number == mark.first
-    return Onboarded(mark.last, first, mark.replaced if first else 0)
+        mark = FileMark(command.file, named.lines[0])
+    numbers = [number for number in named.lines if number > mark.last][: MAX_FILE_LINES - mark.lines]
+    if not numbers:
+        return mark
+    wanted = set(numbers)
+    said = [
+        command.said[place] for number, place in zip(named.lines, named.said, strict=True) if number in wanted
+    ]
+    replaced, realised, changes = _apply(group, profile, command, said, command.at, fresh=not mark.lines)
+    mark = FileMark(mark.file, mark.first, numbers[-1], mark.lines + len(numbers), mark.replaced + replaced)
+    if command.file:
+        profile.file = mark
+    group.note_realised(realised)
+    group.write_unseen(uid, profile, command.at, changes, "file")
+    return mark
 
 
-def _apply_lines(
-    group: Group, uid: int, profile: Profile, command: Onboard, lines: Sequence[FileLine], *, fresh: bool
-) -> int:
-    """Returns how many traits a device's first line in an overwriting file made way for."""
+def _apply(
+    group: Group, profile: Profile, command: Onboard, said: Sequence[Said], now: int, *, fresh: bool
+) -> tuple[int, list[int], list[Change]]:
+    """Returns how many traits a device's first line in an overwriting file made way for, the onboarded traits that
+    are realised, and what changed.
+    """
     held: dict[int, bool] = {}
     memberships: dict[int, int] = {}
-    for line in lines:
-        held.update(dict.fromkeys(line.realise, True))
-        held.update(dict.fromkeys(line.remove, False))
-        memberships.update(line.memberships)
+    for one in said:
+        held.update(dict.fromkeys(one.realise, True))
+        held.update(dict.fromkeys(one.remove, False))
+        memberships.update(one.memberships)
     compiled = group.ruling.compiled
     replaced: set[int] = set()
     if fresh and command.overwrites is not None:
         replaced = {t for t in compiled.onboarded_of(command.overwrites) if t in profile.traits}
         replaced -= {trait_id for trait_id, kept in held.items() if kept}
     removed = sorted(replaced.union(trait_id for trait_id, kept in held.items() if not kept))
-    realised = sorted(trait_id for trait_id, kept in held.items() if kept)
+    realised = sorted(trait_id for trait_id, kept in held.items() if kept and trait_id in compiled.once)
     profile.heard = max(profile.heard, command.ts)
-    changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, command.at)
-    group.note_realised([trait_id for trait_id in realised if trait_id in compiled.once])
-    group.write_unseen(uid, profile, command.at, changes, "file")
-    return len(replaced)
+    changes = apply_file(compiled, profile, realised, removed, memberships, command.ts, now)
+    return len(replaced), realised, changes
 
 
 def link_unseen(group: Group, command: Link) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -15,13 +15,20 @@ from arke.telling.triggers import note_linked
 
 if TYPE_CHECKING:
     from arke.domain.profile import Profile
-    from arke.shard.commands import Join, Onboard, Result
+    from arke.shard.commands import AtHome, Join, Onboard, Result
     from arke.shard.group import Group
 
 
-def move_in(group: Group, uid: int, profile: Profile, command: Onboard) -> None:
+class _Arrival(NamedTuple):
+    """See `Linking`."""
+
+    arriving: tuple[tuple[int, str], ...]
+    edition: int
+
+
+def move_in(group: Group, uid: int, profile: Profile, home: AtHome, command: Onboard) -> None:
     """The home of a person that a file speaks of has the person's id, as a device has its ids."""
-    changed = link_ids(group, profile, command.ids, command, command.at)
+    changed = link_ids(group, profile, home.ids, _Arrival(home.arriving, command.edition), command.at)
     if changed:
         note_linked(group.ruling.routing(command.at), profile, changed, command.at)
         group.write(uid, profile, command.at, [], ToTell(()), "file", touched=True)

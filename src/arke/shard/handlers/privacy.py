@@ -119,7 +119,7 @@ def erase(group: Group, command: Erase) -> Result:
     group.writes.wakes[uid] = (profile.wake, NEVER)
     if command.keep and profile.seen:  # a person's home is never seen: its key is the id itself
         group.writes.profiles[uid] = Profile(
-            profile.uuid, seen=profile.seen, opted_out=profile.opted_out, segments=profile.segments
+            profile.uuid, seen=profile.seen, opted_out=profile.opted_out, memberships=profile.memberships
         )
         if profile.bar is not None:
             group.writes.profiles[uid].bar = Bar(profile.bar.edition, erased=True)

@@ -9,6 +9,7 @@ import msgspec
 
 from arke.domain.event import Accepted
 from arke.domain.homes import is_home, is_silent
+from arke.domain.memberships import all_members
 from arke.domain.profile import PartnerId
 from arke.domain.traces import admits
 from arke.evaluation.evaluate import apply_event, apply_held
@@ -48,7 +49,7 @@ def sight(group: Group, command: Sight) -> Result:
     now = event.at
     routing = group.ruling.routing(now)
     ledgered: Iterable[int] = ()
-    if profile.routing_mark != routing.mark and (profile.ids or profile.segments):  # not a new device
+    if profile.routing_mark != routing.mark and (profile.ids or profile.memberships):  # not a new device
         ledgered = {row.destination for row in group.ledger_of(uid)}
     changed_dpids = link_ids(group, profile, event.ids, command, now) if event.ids else ()
     if event.region is not None and event.region not in profile.regions:
@@ -69,7 +70,7 @@ def sight(group: Group, command: Sight) -> Result:
         group.write(uid, profile, now, changes, told, "realtime", touched=bool(changed_dpids))
     if effect.realised:
         group.note_realised(effect.realised)
-    segments = sorted([number for number, membership in profile.segments.items() if membership.status])
+    segments = all_members(profile.memberships) if command.lists else ()
     return Seen(Accepted(uuid=event.uuid, traits=tuple(effect.realised), segments=tuple(segments)))
 
 

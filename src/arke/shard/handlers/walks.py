@@ -58,7 +58,7 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Evaluated:
     for uid, profile in group.known(uids).items():
         if uid in group.loaded.fresh or is_trace(profile):
             continue  # of a device that was erased
-        if kind == "sweep" or profile.fingerprint != compiled.fingerprint:
+        if kind == "sweep" or compiled.is_stale(profile):
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []
             group.write_unseen(uid, profile, at, changes, kind)
     return Evaluated(len(uids), uids[-1] if uids else 0)

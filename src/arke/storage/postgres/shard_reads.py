@@ -12,7 +12,7 @@ import msgspec
 from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, Owed, decode_entry
-from arke.domain.profile import decode_profile
+from arke.domain.stored_profile import decode_profile
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
 from arke.storage.postgres.places import Places
 from arke.storage.sql_files import statements

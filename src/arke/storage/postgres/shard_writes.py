@@ -14,7 +14,8 @@ import msgspec
 
 from arke.domain.homes import is_home
 from arke.domain.ledger import Owed, encode_entry
-from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
+from arke.domain.profile import NEVER, Profile
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.postgres.connection import one_round_trip

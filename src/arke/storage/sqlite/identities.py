@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import apsw
 import msgspec
 
 from arke.domain.homes import is_home
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
     from arke.storage.sqlite.connection import Bindings, Database
     from arke.storage.sqlite.files import SqliteFiles
+
+ASKED_ONE_BY_ONE = 4
+"""Ids for which a statement of many does not pay."""
+ASKED_TOGETHER = 1_000
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
@@ -57,14 +62,14 @@ class SqliteIdentities:
     ) -> Known:
         known = Known({}, {}, {}, {}, set(), set(), edition_of(self._database) if hashes else 0)
         ask = self._database.nearest.execute
-        owner, person, count = IDENTITIES["owner"], IDENTITIES["person"], IDENTITIES["takeovers"]
+        person, count = IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
         with store_errors(self._database.where):
-            for key in ids:
-                if (row := ask(owner, key).fetchone()) is not None:
-                    known.owners[key] = Owner(*row)
-                elif (first := self._first_device(key)) is not None:
-                    known.firsts[key] = first
+            known.owners.update(self._owners(ids))
+            if self._some_forgotten:
+                for key in ids:
+                    if key not in known.owners and (first := self._first_device(key)) is not None:
+                        known.firsts[key] = first
             # After the owners: one that was stored just now has come with its move.
             if known.owners and ask(IDENTITIES["some_move"]).fetchone() is not None:
                 known.unsettled.update(key for key in known.owners if ask(moving, key).fetchone() is not None)
@@ -79,10 +84,25 @@ class SqliteIdentities:
                     known.suppressed.add(digest)
         return known
 
+    def _owners(self, ids: Collection[IdKey]) -> dict[IdKey, Owner]:
+        ask = self._database.nearest.execute
+        owners: dict[IdKey, Owner] = {}
+        if len(ids) <= ASKED_ONE_BY_ONE:
+            for key in ids:
+                if (row := ask(IDENTITIES["owner"], key).fetchone()) is not None:
+                    owners[key] = Owner._make(row)
+            return owners
+        by_source: dict[int, list[str]] = {}
+        for dpid, id_ in ids:
+            by_source.setdefault(dpid, []).append(id_)
+        for dpid, some in by_source.items():
+            for start in range(0, len(some), ASKED_TOGETHER):
+                asked = apsw.carray(tuple(some[start : start + ASKED_TOGETHER]))
+                for id_, uuid, generation, state, first in ask(IDENTITIES["owners"], (dpid, asked)):
+                    owners[dpid, id_] = Owner(uuid, generation, state, first)
+        return owners
+
     def _first_device(self, key: IdKey) -> bytes | None:
-        """Asked for every new id: as long as nobody was ever forgotten there is nothing to look up."""
-        if not self._some_forgotten:
-            return None
         digest = self._hashes.digest(f"{key[0]}:{key[1]}")
         row = self._database.reads.execute(IDENTITIES["first_device"], (digest,)).fetchone()
         return None if row is None else row[0]

@@ -14,7 +14,8 @@ import msgspec
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.placement import shard_of
-from arke.domain.profile import Profile, encode_profile
+from arke.domain.profile import Profile
+from arke.domain.stored_profile import encode_profile
 from arke.errors import InvalidInput
 from arke.storage.keyed_hash import DeviceHashes, next_uid
 from arke.storage.ports.moving import (

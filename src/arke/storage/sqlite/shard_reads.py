@@ -12,7 +12,8 @@ import msgspec
 from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import LedgerRow, Owed, decode_entry
-from arke.domain.profile import Profile, decode_profile
+from arke.domain.profile import Profile
+from arke.domain.stored_profile import decode_profile
 from arke.domain.traces import ERASED, found_again, is_trace
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice

@@ -9,7 +9,8 @@ import msgspec
 
 from arke.domain.homes import is_home
 from arke.domain.ledger import encode_entry
-from arke.domain.profile import NEVER, Profile, decode_profile, encode_profile
+from arke.domain.profile import NEVER, Profile
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.sqlite.connection import transaction
 from arke.storage.sqlite.shard_reads import SQL, array_of
@@ -89,7 +90,7 @@ class ShardWrites:
     def _commit_walks(self, writes: GroupWrites) -> None:
         wakes = writes.wakes.items()
         self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
-        self._run("put_due", [(after, uid) for uid, (_, after) in wakes if after != NEVER])
+        self._run("put_due", sorted([(after, uid) for uid, (_, after) in wakes if after != NEVER]))
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
         if writes.sizes:

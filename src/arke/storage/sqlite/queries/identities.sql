@@ -3,6 +3,9 @@
 -- name: owner
 SELECT uuid, generation, state, first FROM identity WHERE dpid = ? AND id = ?
 
+-- name: owners
+SELECT id, uuid, generation, state, first FROM identity WHERE dpid = ? AND id IN carray(?)
+
 -- name: first_device
 SELECT first FROM first_device WHERE id = ?
 

@@ -1,0 +1,41 @@
+"""What becomes of devices that nobody knew before, by what a file says of them: for all that are alike once.
+
+It follows from the catalog, the mappings, the file and the moment alone, so it is remembered from one group to the
+next, whatever becomes of the group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from arke.domain.change import Change
+    from arke.domain.profile import Profile
+    from arke.telling.routing import Routing
+
+KEPT: Final = 20_000
+
+
+class Newcomer(NamedTuple):
+    """The profile of one of them, what changed for it, and the onboarded traits that it realises. Others share what
+    the profile holds, so nothing of that may be changed in place.
+    """
+
+    profile: Profile
+    changes: tuple[Change, ...]
+    realised: tuple[int, ...]
+
+
+class Newcomers:
+    """Remembers some, by what lines say, under one `routing`, of one file, at one moment."""
+
+    def __init__(self) -> None:
+        self._routing: Routing | None = None
+        self._what: tuple[int | None, ...] = ()
+        self._known: dict[tuple[object, ...], Newcomer] = {}
+
+    def under(self, routing: Routing, *what: int | None) -> dict[tuple[object, ...], Newcomer]:
+        """Those that are known under this; to be added to."""
+        if self._routing is not routing or self._what != what or len(self._known) >= KEPT:
+            self._routing, self._what, self._known = routing, what, {}
+        return self._known

@@ -1,0 +1,2 @@
+-- Memberships of a profile may be packed from here on (domain/memberships.py), which earlier versions cannot read. What
+-- is stored stays as it is until it is written again: nothing to do but to be newer.
