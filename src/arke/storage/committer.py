@@ -119,7 +119,7 @@ class InlineCommitter:
         return write(*args, **kwargs)
 
     async def run_small(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return write(*args, **kwargs)
+        return await self.run(write, *args, **kwargs)
 
     async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return read(*args, **kwargs)
