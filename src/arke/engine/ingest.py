@@ -12,7 +12,7 @@ from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
 from arke.engine.identity import Away
 from arke.engine.sightings import Sightings
-from arke.engine.together import Answered, Together
+from arke.engine.together import UNDER_WAY, Answered, Together
 from arke.errors import ArkeError, EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
@@ -76,7 +76,7 @@ class Ingestion:
         self._shards = shards
         self._clock = clock
         self._taken_at = 0.0
-        self._together = Together(self._ingest)
+        self._together = Together(self._ingest, UNDER_WAY * len(shards))
         self.room = Room()
         self.figures = IntakeFigures()
 

@@ -1,8 +1,9 @@
 """Events that come one by one, many at a time: those of one turn of the event loop go the whole way in one call.
 
 To resolve a device, to have its links stored and to hand its event to a shard costs a transaction, a frame and
-several wake-ups each time, however many events it is for. Nobody waits for company: a call leaves as soon as
-the loop has read what there was.
+several wake-ups each time, however many events it is for. A call leaves as soon as the loop has read what there
+was; where others are under way, it leaves when one of them is answered, or after a moment, and takes along what
+has come meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 MOST: Final = 500
 """Events that go together."""
+UNDER_WAY: Final = 2
+"""Calls a shard after which the next one waits for company: one that it commits, and one that is on its way to
+it.
+"""
+COMPANY_S: Final = 0.003
+"""How long it does at most, so that nobody waits for a shard that does not answer."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -52,42 +59,73 @@ class Going(Protocol):
 
 
 class _Call:
-    """Events that go together, and who is told of how many of them."""
+    """Events that go together, and who is told of how many of them. `timer`: until then it may wait for others."""
 
-    __slots__ = ("events", "told")
+    __slots__ = ("evaluated", "events", "gone", "timer", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, *, evaluated: bool) -> None:
+        self.evaluated = evaluated
         self.events: list[IncomingEvent] = []
         self.told: list[tuple[int, int, asyncio.Future[list[Accepted | EventError]]]] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.gone = False
 
 
 class Together:
-    """`go` takes the events of many callers in one call."""
+    """`go` takes the events of many callers in one call. `most` calls may be under way before the next one
+    waits.
+    """
 
-    def __init__(self, go: Going) -> None:
+    def __init__(self, go: Going, most: int = UNDER_WAY) -> None:
         self._go = go
+        self._most = most
         self._open: dict[bool, _Call] = {}
+        self._under_way = 0
         self._background = Background()
 
     def taken(
         self, events: Sequence[IncomingEvent], *, evaluated: bool
     ) -> asyncio.Future[list[Accepted | EventError]]:
         """What `Ingest.ingest` returns or raises, of these alone."""
+        loop = asyncio.get_running_loop()
         call = self._open.get(evaluated)
-        if call is None or len(call.events) >= MOST:
-            call = self._open[evaluated] = _Call()
-            # A task begins with the next turn of the loop: whatever has been read by then goes along.
-            self._background.spawn(self._run(call, evaluated=evaluated), "events")
-        told: asyncio.Future[list[Accepted | EventError]] = asyncio.get_running_loop().create_future()
+        if call is not None and len(call.events) >= MOST:
+            self._leave(call)
+            call = None
+        if call is None:
+            call = self._open[evaluated] = _Call(evaluated=evaluated)
+            if self._under_way < self._most:
+                self._leave(call)
+            else:
+                call.timer = loop.call_later(COMPANY_S, self._leave, call)
+        told: asyncio.Future[list[Accepted | EventError]] = loop.create_future()
         call.told.append((len(call.events), len(events), told))
         call.events += events
         return told
 
-    async def _run(self, call: _Call, *, evaluated: bool) -> None:
-        if self._open.get(evaluated) is call:
-            del self._open[evaluated]
+    def _leave(self, call: _Call) -> None:
+        """A task begins with the next turn of the loop: whatever has been read by then goes along."""
+        if not call.gone:
+            call.gone = True
+            if call.timer is not None:
+                call.timer.cancel()
+            self._under_way += 1
+            self._background.spawn(self._run(call), "events")
+
+    async def _run(self, call: _Call) -> None:
+        if self._open.get(call.evaluated) is call:
+            del self._open[call.evaluated]
         try:
-            answered = await self._go(call.events, evaluated=evaluated)
+            await self._tell(call)
+        finally:
+            self._under_way -= 1
+            for waiting in tuple(self._open.values()):
+                if self._under_way < self._most:
+                    self._leave(waiting)
+
+    async def _tell(self, call: _Call) -> None:
+        try:
+            answered = await self._go(call.events, evaluated=call.evaluated)
         except asyncio.CancelledError:
             for _, _, told in call.told:
                 told.cancel()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.domain.event import Accepted, IncomingEvent
-from arke.engine.together import MOST, Answered, Together
-from arke.errors import ShardDown, StoreUnavailable
+from arke.engine.together import MOST, UNDER_WAY, Answered, Together
+from arke.errors import EventError, ShardDown, StoreUnavailable
+from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +65,35 @@ async def test_nobody_waits_for_a_call_that_is_under_way() -> None:
     assert [uuids for uuids, _ in way.calls] == [["a"], ["b"]]
     way.go.set()
     await asyncio.gather(early, late)
+
+
+async def test_what_comes_while_enough_is_under_way_goes_when_some_of_it_is_answered() -> None:
+    way = Way()
+    way.go.clear()
+    together = Together(way)
+    first = [await begun(together, name) for name in "ab"[:UNDER_WAY]]
+    others = [await begun(together, name) for name in "cd"]
+    assert [uuids for uuids, _ in way.calls] == [["a"], ["b"]]
+    way.go.set()
+    await asyncio.gather(*first, *others)
+    assert [uuids for uuids, _ in way.calls] == [["a"], ["b"], ["c", "d"]]
+
+
+async def test_nobody_waits_for_a_shard_that_does_not_answer() -> None:
+    """Only for a moment."""
+    way = Way()
+    way.go.clear()
+    together = Together(way)
+    calls = [await begun(together, name) for name in "abc"]
+    await eventually(lambda: len(way.calls) == 3, "the third call")
+    way.go.set()
+    await asyncio.gather(*calls)
+
+
+async def begun(together: Together, uuid: str) -> asyncio.Future[list[Accepted | EventError]]:
+    told = together.taken(events(uuid), evaluated=True)
+    await asyncio.sleep(0)
+    return told
 
 
 async def test_a_call_has_so_many_events_at_most() -> None:
