@@ -646,11 +646,11 @@ class Lane:
         if delay_s is None:
             await self._wake.wait()
             return
+        timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
         try:
-            async with asyncio.timeout(delay_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     def _next_wait_s(self) -> float | None:
         now = asyncio.get_running_loop().time()
