@@ -174,6 +174,10 @@ def _apply(
         affected.update(compiled.on_first.get(trait_id, ()))
     steady = not (passed or removed or shortened)
     for trait_id, newly in crowded:
+        if steady and not newly and trait_id not in compiled.once:
+            state = profile.traits[trait_id]
+            if compiled.has_enough(trait_id, state, now):
+                continue
         _decide_crowded(compiled, profile, trait_id, crossed, affected, now, newly=newly, steady=steady)
     changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
     profile.evaluated = max(profile.evaluated, now)
@@ -282,42 +286,60 @@ def _pass_time(
     """Expire traits and declared memberships; add to `affected` what must be evaluated. Returns the reason for each
     membership that no longer holds.
     """
-    expired = _expired(compiled, profile, now)
-    forget(profile, expired)
-    for trait_id in expired:
-        affected.update(compiled.on_first.get(trait_id, ()))
-    for trait_id, state in profile.traits.items():
-        if stale:
-            affected.update(compiled.on_first.get(trait_id, ()))
-        else:
-            affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
+    expired, due = _pass_traits(compiled, profile, affected, now, stale=stale)
     lost: dict[int, str] = {}
+    rules = compiled.rules
     for segment_id, membership in profile.segments.items():
         if not membership.status:
             continue
-        rule = compiled.rules.get(segment_id)
+        rule = rules.get(segment_id)
         if rule is not None:
             if not stale and segment_id not in affected:
                 continue
+            if rule.holds(profile.traits, now):
+                affected.discard(segment_id)  # decided, unless something else touches it
+                continue
             affected.add(segment_id)
-            if not rule.holds(profile.traits, now):
-                by_time = "ttl" if rule.traits & expired else "recency"
-                lost[segment_id] = "rule" if stale and not rule.traits & expired else by_time
+            by_time = "ttl" if rule.traits & expired else "recency"
+            lost[segment_id] = "rule" if stale and not rule.traits & expired else by_time
         elif segment_id not in compiled.segments:
             affected.add(segment_id)
             lost[segment_id] = "unmapped"
-        elif _declared_until(compiled, segment_id, membership) <= now:
+        elif (until := _declared_until(compiled, segment_id, membership)) <= now:
             affected.add(segment_id)
             lost[segment_id] = "ttl"
+        elif until < due:
+            due = until
     profile.fingerprint = compiled.fingerprint
-    profile.due = min(
-        (compiled.trait_due(trait_id, state, now) for trait_id, state in profile.traits.items()),
-        default=NEVER,
-    )
-    for segment_id, membership in profile.segments.items():
-        if membership.status and segment_id not in lost:
-            profile.due = min(profile.due, _declared_until(compiled, segment_id, membership))
+    profile.due = due
     return lost
+
+
+def _pass_traits(
+    compiled: CompiledCatalog, profile: Profile, affected: set[int], now: int, *, stale: bool
+) -> tuple[set[int], int]:
+    """Expire traits; add to `affected` what depends on them, and what a moved window concerns. Returns those that
+    expired, and when the others may next change a membership.
+    """
+    lasts_s, windows_s, on_first = compiled.lasts_s, compiled.windows_s, compiled.on_first
+    expired: set[int] = set()
+    due = NEVER
+    for trait_id, state in profile.traits.items():
+        ttl_s = lasts_s.get(trait_id)
+        ends = compiled.expiry(trait_id, state.last) if ttl_s is None else state.last + ttl_s
+        if ends <= now:
+            expired.add(trait_id)
+        elif trait_id in windows_s:
+            if not stale:
+                affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
+            due = min(due, compiled.trait_due(trait_id, state, now))
+        elif ends < due:
+            due = ends
+    if expired:
+        forget(profile, expired)
+    for trait_id in (*expired, *profile.traits) if stale else expired:
+        affected.update(on_first.get(trait_id, ()))
+    return expired, due
 
 
 def _expired(compiled: CompiledCatalog, profile: Profile, now: int) -> set[int]:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 PIECE_S = 0.01
 """How long a piece should take while events come in; its size follows from the one before."""
 PIECE_WHILE_IDLE_S = 0.05
-MAX_PIECE = 256
+FIRST_PIECE = 32
+MAX_PIECE = 1_024
+"""Each piece is a commit: while nothing else goes on, few large ones wait for the disk less often."""
 LEAST_WAIT_S = 0.001
 """Times are compared in whole seconds: a wait that ends a hair too early must not be done again at once."""
 STORE_PAUSE_S = 1.0
@@ -77,7 +79,7 @@ class Walks:
         self._shard = walked
         self._look_again_s = look_again_s
         self._busy = True
-        self._limit = MAX_PIECE // 8
+        self._limit = FIRST_PIECE
         self._next_due: int | None = None
         self._news = asyncio.Event()
         self._edited = asyncio.Event()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from arke.domain.profile import Profile
     from arke.storage.ports.shard import GroupWrites
 
-NOW = 1_777_600_000
+NOW = 1_777_600_020
 DPID = 501
 EXTERNAL = (900, 901)
 CATALOG = Catalog(
@@ -131,16 +131,16 @@ async def test_what_is_remembered_does_not_outlive_its_moment_its_file_or_its_ca
         return one
 
     first = await profile(Onboard(1, NOW, NOW, said, (FileDevice(uuid(1), *line),)))
-    same = await profile(Onboard(1, NOW, NOW + 9, said, (FileDevice(uuid(2), *line),)))
+    same = await profile(Onboard(1, NOW, NOW + 59, said, (FileDevice(uuid(2), *line),)))
     assert same.segments is first.segments
-    later = await profile(Onboard(1, NOW, NOW + 10, said, (FileDevice(uuid(3), *line),)))
-    assert later.evaluated == NOW + 10
-    other = await profile(Onboard(2, NOW + 10, NOW + 10, said, (FileDevice(uuid(4), *line),)))
-    assert (other.heard, other.traits[1].last) == (NOW + 10, NOW + 10)
+    later = await profile(Onboard(1, NOW, NOW + 60, said, (FileDevice(uuid(3), *line),)))
+    assert later.evaluated == NOW + 60
+    other = await profile(Onboard(2, NOW + 60, NOW + 60, said, (FileDevice(uuid(4), *line),)))
+    assert (other.heard, other.traits[1].last) == (NOW + 60, NOW + 60)
     assert 101 in other.segments
     edited = msgspec.structs.replace(CATALOG, segments=(Segment(id=300, rule="1T"),), destinations=())
     shard.ruling = Ruling(edited, 2, {})
-    under_another = await profile(Onboard(2, NOW + 10, NOW + 10, said, (FileDevice(uuid(5), *line),)))
+    under_another = await profile(Onboard(2, NOW + 60, NOW + 60, said, (FileDevice(uuid(5), *line),)))
     assert set(under_another.segments) == {300}
 
 
@@ -178,9 +178,9 @@ async def test_a_moment_is_never_after_now_nor_before_the_file() -> None:
     for at, ts, moment in (
         (NOW + 7, NOW + 3, NOW + 3),
         (NOW + 7, NOW - 3, NOW),
-        (NOW + 7, NOW + 60, NOW + 7),
+        (NOW + 7, NOW + 90, NOW + 7),
     ):
         command = Onboard(1, ts, at, (Said((3,)),), (FileDevice(uuid(at + ts), (1,), (0,)),))
         (profile,) = (await shard.run([command])).writes.profiles.values()
         assert profile.evaluated == moment
-    assert files.ALIKE_S == 10
+    assert files.ALIKE_S == 60

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from arke.shard.group import Group
 
 
-ALIKE_S = 10
-"""New devices are evaluated as of the last full ten seconds, so that many come out the same."""
+ALIKE_S = 60
+"""New devices are evaluated as of the last full minute, so that many come out the same."""
 
 
 def onboard(group: Group, command: Onboard) -> Result:
