@@ -424,6 +424,9 @@ class Shard:
             group = self._next_group()
             if not self._queue:
                 self._wake.clear()
+                if self._waits_until is not None:
+                    self._waits_until.cancel()
+                    self._waits_until = None
             try:
                 await self._run_group(group)
             except Exception as error:  # noqa: BLE001 - it goes on elsewhere, from what is stored
