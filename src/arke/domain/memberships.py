@@ -28,7 +28,7 @@ PAGE: Final = 1 << PAGE_BITS
 PACKED_FROM: Final = 64
 """So many memberships are packed, where a page has `LEAST_ON_PAGE` of them on average."""
 LEAST_ON_PAGE: Final = 8
-MOST_LOOSE: Final = 64
+MOST_LOOSE: Final = 128
 """Frames that may be added before the log is written anew, without what they overruled."""
 
 REASONS: Final = ("rule", "told", "ttl", "recency", "inactive", "privacy", "opt_out", "unmapped")

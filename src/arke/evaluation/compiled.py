@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.profile import NEVER, Profile, TraitState
+from arke.domain.rules.boolean import terms
 from arke.domain.rules.clauses import clauses_of
 from arke.domain.rules.matcher import TraitMatcher
 from arke.domain.rules.segment import SegmentRule, compile_segment_rule
+from arke.domain.rules.segment_syntax import Frequency
 from arke.domain.rules.trait import compile_trait_rule
 from arke.domain.time import DAY_S
 from arke.evaluation.edit import Edit, edit_between
@@ -95,6 +97,7 @@ class CompiledCatalog:
         self.crowded = frozenset(trait_id for trait_id, ids in self.on_first.items() if len(ids) >= LEAST)
         self._sheets: dict[tuple[int, bool], tuple[tuple[Sheet, ...], tuple[int, ...]]] = {}
         self._clauses: dict[int, tuple[Clause, ...] | None] = {}
+        self._enough: dict[int, tuple[int, int] | None] = {}
 
     def sheets(self, trait_id: int, *, newly: bool) -> tuple[tuple[Sheet, ...], tuple[int, ...]]:
         """What decides the segments that depend on a trait that is now held, or was realised again: sheets, and
@@ -108,6 +111,37 @@ class CompiledCatalog:
                     self._clauses[segment_id] = clauses_of(self.rules[segment_id].expression)
             known = self._sheets[trait_id, newly] = sheets_of(trait_id, segments, self._clauses)
         return known
+
+    def has_enough(self, trait_id: int, state: TraitState, now: int) -> bool:
+        """Whether a trait that was just realised again had been so often of late that no frequency it stands in can
+        have changed by one more: each was over its count with this trait alone.
+        """
+        if trait_id in self._enough:
+            enough = self._enough[trait_id]
+        else:
+            enough = self._enough[trait_id] = self._enough_of(trait_id)
+        if enough is None:
+            return False
+        count, within_s = enough
+        if within_s == NEVER:
+            return state.old + len(state.times) > count
+        return len(state.times) > count and state.times[-count - 1] >= now - within_s
+
+    def _enough_of(self, trait_id: int) -> tuple[int, int] | None:
+        """The most that any frequency asks of a trait, and the shortest time within which; None where one asks what
+        was before a time.
+        """
+        count, within_s = 1, NEVER
+        for segment_id in self.on_every.get(trait_id, ()):
+            for term in terms(self.rules[segment_id].expression):
+                if not isinstance(term, Frequency) or trait_id not in term.traits:
+                    continue
+                if term.recency == ">=":
+                    return None
+                count = max(count, term.count if term.operator == ">=" else term.count + 1)
+                if term.days is not None:
+                    within_s = min(within_s, term.days * DAY_S)
+        return count, within_s
 
     def follow(self, before: CompiledCatalog) -> None:
         """This catalog comes after another one: what differs need be looked at, and no more (`is_stale`)."""

@@ -174,6 +174,10 @@ def _apply(
         affected.update(compiled.on_first.get(trait_id, ()))
     steady = not (passed or removed or shortened)
     for trait_id, newly in crowded:
+        if steady and not newly and trait_id not in compiled.once:
+            state = profile.traits[trait_id]
+            if compiled.has_enough(trait_id, state, now):
+                continue
         _decide_crowded(compiled, profile, trait_id, crossed, affected, now, newly=newly, steady=steady)
     changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
     profile.evaluated = max(profile.evaluated, now)

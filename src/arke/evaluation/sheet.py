@@ -80,7 +80,8 @@ class Sheet:
         """
         bits = self._sure
         for trait, held, missing in self._presence:
-            bits |= held if trait in traits else missing
+            if true := held if trait in traits else missing:
+                bits |= true
         members = self._all_layers(bits)
         if not self._unknown:
             return members & self.lanes
@@ -92,7 +93,10 @@ class Sheet:
         if left_open:
             for concerned, predicate, true, false in self._counted:
                 if concerned & left_open:
-                    bits |= true if predicate(traits, now) else false
+                    if predicate(traits, now):
+                        bits |= true
+                    elif false:
+                        bits |= false
             members = self._all_layers(bits)
         return (members & self.lanes) | staying
 
