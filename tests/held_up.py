@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 
 class HeldUp:
-    """The next write. It waits in its thread, in the midst of a transaction, with the connection in use."""
+    """The next write. It waits in its thread, in the midst of a transaction, with the connection in use: the
+    disk is known to be slow, so that the loop does not do it itself.
+    """
 
     def __init__(self, store: SqliteShardStore) -> None:
+        committer: Any = store._committer
+        committer._slow_until = float("inf")
         self._lock = apsw.Connection(str(store._path))
         self._lock.execute("BEGIN IMMEDIATE")
         self._waiting = threading.Event()

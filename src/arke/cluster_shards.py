@@ -160,8 +160,15 @@ class _SharedCommitter:
     async def run(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.run(write, *args, **kwargs)
 
+    async def run_small(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._committer.run_small(write, *args, **kwargs)
+
     async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._committer.between(read, *args, **kwargs)
+
+    @property
+    def busy(self) -> bool:
+        return self._committer.busy
 
     def close(self) -> None:
         return

@@ -45,6 +45,8 @@ class Died(Exception):
 class DoomedCommitter:
     """Writes in the loop's own thread, as virtual time wants it, with a point before and after each commit."""
 
+    busy = False
+
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
 
@@ -55,6 +57,8 @@ class DoomedCommitter:
         result = write(*args, **kwargs)
         await self._fate.point()
         return result
+
+    run_small = run
 
     async def between(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return read(*args, **kwargs)

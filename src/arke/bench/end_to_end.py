@@ -214,7 +214,7 @@ class Up:
 
     def apply(self, catalog: Catalog, directory: Path) -> None:
         document = msgspec.to_builtins(catalog)
-        for destination in document["destinations"]:
+        for destination in document.get("destinations", ()):
             destination["linger"] = f"{destination.pop('linger_ms', LINGER_MS)}ms"
             if destination.get("batch", "") is None:
                 destination["batch"] = False
@@ -237,7 +237,8 @@ class Up:
 
 
 @contextmanager
-def running_up(directory: Path, shards: int, catalog: Catalog) -> Iterator[Up]:
+def running_up(directory: Path, shards: int, catalog: Catalog, source: Path | None = None) -> Iterator[Up]:
+    """`arke up` in a new data directory; of another tree where its `src` is the `source`."""
     data = directory / "data"
     process = subprocess.Popen(  # noqa: S603 - our own command
         [
@@ -245,7 +246,7 @@ def running_up(directory: Path, shards: int, catalog: Catalog) -> Iterator[Up]:
             *("--intake-port", "0", "--admin-port", "0"),
         ],
         stdout=subprocess.PIPE,
-        env=_environment(),
+        env=_environment(source),
         cwd=directory,
     )
     with ended(process):
@@ -262,8 +263,9 @@ def running_up(directory: Path, shards: int, catalog: Catalog) -> Iterator[Up]:
         yield engine
 
 
-def _environment() -> Mapping[str, str]:
-    return os.environ | {"ARKE_AUTH_INTAKE": "open", "ARKE_EGRESS_ALLOW_CIDRS": "127.0.0.0/8"}
+def _environment(source: Path | None) -> Mapping[str, str]:
+    found = os.environ | {"ARKE_AUTH_INTAKE": "open", "ARKE_EGRESS_ALLOW_CIDRS": "127.0.0.0/8"}
+    return found if source is None else found | {"PYTHONPATH": str(source)}
 
 
 def stream(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -124,8 +124,8 @@ def bench(
         str,
         typer.Argument(
             metavar="[BENCH]",
-            help="delivery, evaluation, end-to-end, growth, walks, stall, batch, onboarding, estimate, cluster, "
-            "or all.",
+            help="delivery, evaluation, end-to-end, intake, growth, walks, stall, batch, onboarding, estimate, "
+            "cluster, or all.",
         ),
     ] = "all",
     json: Json = False,

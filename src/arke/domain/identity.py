@@ -115,6 +115,11 @@ class Claims(msgspec.Struct):
     invented: dict[str, set[IdKey]] = {}
 
     @property
+    def rows(self) -> int:
+        """About how many rows they are."""
+        return len(self.owners) + len(self.moves) + len(self.people) + len(self.takeovers) + len(self.shared)
+
+    @property
     def keys(self) -> set[IdKey]:
         """The ids that anything is claimed of."""
         return self.owners.keys() | {key[:2] for key in self.people}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from arke.doors.answers import Whole
     from arke.doors.names import KnownHosts
     from arke.doors.refusals import Refusals
     from arke.tracing import Tracer
@@ -60,7 +61,8 @@ class Door:
 
     `body` words a refusal, `headers` go with each. `hosts` are the names it answers to (None: any). `proxies` are
     those whose `X-Forwarded-For` is believed. `gone` is the exception that the application raises when its client
-    has gone away. `tracer` takes down some of the requests.
+    has gone away. `tracer` takes down some of the requests. `whole` answers requests that are there as a whole when
+    their turn comes, in the place of the ASGI application.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Door:
         proxies: TrustedProxies | None = None,
         gone: tuple[type[Exception], ...] = (),
         tracer: Tracer | None = None,
+        whole: Whole | None = None,
     ) -> None:
         self.name = name
         self.refusals = refusals
@@ -85,6 +88,7 @@ class Door:
         self.proxies = proxies or TrustedProxies()
         self.gone = gone
         self.tracer = tracer
+        self.whole = whole
         self.admission = Admission(self.bounds.connections, self.bounds.per_address, self.bounds.moment_s)
         self.lingering: dict[asyncio.Transport, None] = {}
         """Connections that have had their last answer, the oldest first."""

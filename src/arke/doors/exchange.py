@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from arke.doors.refusals import INTERNAL
 
 if TYPE_CHECKING:
+    from arke.doors.answers import Answer, Whole
     from arke.doors.bounds import Door
     from arke.tracing import Span
 
@@ -40,11 +41,16 @@ class Exchange(RequestResponseCycle):
             self._status = message["status"]
         await super().send(message)
 
-    async def run_asgi(self, app: Any) -> None:
+    async def run(self, app: Any, whole: Whole | None) -> None:
+        """Have the request answered: by `whole` where all of it has arrived, else by the ASGI application."""
+        scope: Any = self.scope
         began, tracer = perf_counter(), self._door.tracer
         span = tracer.begin("server", _traceparent(self.scope)) if tracer is not None else None
         try:
-            await app(self.scope, self.receive, self.send)
+            if whole is None or self.more_body:
+                await app(scope, self.receive, self.send)
+            elif (said := await whole(scope, bytes(self.body))) is not None:
+                await self._put(said)
             self._check_answered()
         except self._door.gone:
             return
@@ -60,6 +66,24 @@ class Exchange(RequestResponseCycle):
             if span is not None:
                 self._traced(span, route or "other")
             self._door.refusals.answered.add(self._door.name, route, self._status, perf_counter() - began)
+
+    async def _put(self, said: Answer) -> None:
+        """Write an answer, in one piece."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        self._status = said.status
+        if self.disconnected:
+            return
+        self.keep_alive = self.keep_alive and not said.hang_up
+        only_head = self.scope["method"] == "HEAD"
+        text = said.text(self.default_headers, keep_alive=self.keep_alive, only_head=only_head)
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(text)
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
     def _check_answered(self) -> None:
         if not self.response_started and not self.disconnected:

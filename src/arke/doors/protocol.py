@@ -37,8 +37,6 @@ from arke.doors.names import scheme as forwarded_scheme
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
     from arke.doors.admission import Refusal, Share
     from arke.doors.bounds import Door
 
@@ -114,7 +112,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._deadline = NEVER
         self._unread_since = 0.0
         self._closing_since = 0.0
-        self._running: RequestResponseCycle | None = None
+        self._running: Exchange | None = None
         self._refusal: bytes | None = None
         self._proxied = False
         self._lingering = False
@@ -353,15 +351,16 @@ class DoorProtocol(HttpToolsProtocol):
 
     # -- answering
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
+        whole = self._door.whole
         if self._proxied and not self._ask(cycle):
-            app = _TooMany(self._door)
-        task = self.loop.create_task(cycle.run_asgi(app))
+            app, whole = _TooMany(self._door), None
+        task = self.loop.create_task(cycle.run(app, whole))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    def _ask(self, cycle: RequestResponseCycle) -> bool:
+    def _ask(self, cycle: Exchange) -> bool:
         """Count a request of a visitor behind a proxy. Returns whether there is room for it."""
         visitor = cycle.scope["client"]
         if visitor is not None and visitor != self.client:
@@ -455,7 +454,7 @@ class DoorProtocol(HttpToolsProtocol):
         only_head = self._begun and self.scope.get("method") == "HEAD"
         return STATUS_LINE[refused.status] + head + b"\r\n" + (b"" if only_head else body)
 
-    def _abandon(self, cycle: RequestResponseCycle) -> None:
+    def _abandon(self, cycle: Exchange) -> None:
         """Tell the application that its client is gone, and drop what it still sends."""
         cycle.disconnected = True
         cycle.message_event.set()

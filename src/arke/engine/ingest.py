@@ -12,7 +12,8 @@ from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
 from arke.engine.identity import Away
 from arke.engine.sightings import Sightings
-from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.engine.together import Answered, Together
+from arke.errors import ArkeError, EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -47,6 +48,8 @@ class Decisions(Protocol):
         ...
 
 
+FEW = 8
+"""Events of a call that go with those of others."""
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
 
@@ -73,6 +76,7 @@ class Ingestion:
         self._shards = shards
         self._clock = clock
         self._taken_at = 0.0
+        self._together = Together(self._ingest)
         self.room = Room()
         self.figures = IntakeFigures()
 
@@ -114,14 +118,32 @@ class Ingestion:
         decisions: Decisions | None = None,
     ) -> list[Accepted | EventError]:
         """See `Ingest`. `decisions` keeps what is decided of events, and knows it of those that are done again."""
-        if place is not None:
-            return await self._ingest(events, evaluated=evaluated, decisions=decisions)
-        with await self.enter(len(events)):
-            return await self._ingest(events, evaluated=evaluated, decisions=decisions)
+        if place is None:
+            with await self.enter(len(events)):
+                return await self._take(events, evaluated=evaluated, decisions=decisions)
+        return await self._take(events, evaluated=evaluated, decisions=decisions)
 
-    async def _ingest(
+    async def _take(
         self, events: Sequence[IncomingEvent], *, evaluated: bool, decisions: Decisions | None
     ) -> list[Accepted | EventError]:
+        if decisions is None and self._goes_with_others(events):
+            return await self._together.taken(events, evaluated=evaluated)
+        return (await self._ingest(events, evaluated=evaluated, decisions=decisions)).of_all()
+
+    def _goes_with_others(self, events: Sequence[IncomingEvent]) -> bool:
+        """Whether the events of a call are few, and none of them asks anything of a shard before it is on its
+        way: nobody else's event is to wait for that. Where other engines decide about the same ids, what they
+        decided first would have to be waited for as well; there the directory and the log gather what comes at
+        a time.
+        """
+        if len(events) > FEW or not self._identity.suppressed.kept:
+            return False
+        is_persons = self._identity.is_cross_device
+        return not any(is_persons(named.dpid) for event in events for named in event.ids)
+
+    async def _ingest(
+        self, events: Sequence[IncomingEvent], *, evaluated: bool, decisions: Decisions | None = None
+    ) -> Answered:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
@@ -152,14 +174,14 @@ class Ingestion:
                 if incoming.left_out:
                     left_out[number] = incoming.left_out
             sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
-        await self._dispatch(sightings, answers, evaluated=evaluated)
+        failed = await self._dispatch(sightings, answers, evaluated=evaluated)
         for number, (by_id, withheld) in reserved.items():
             if isinstance(answer := answers[number], Accepted):
                 answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
         for number, parts in left_out.items():
             if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
                 answers[number] = msgspec.structs.replace(answer, left_out=parts)
-        return [answer for answer in answers if answer is not None]
+        return Answered([answer for answer in answers if answer is not None], failed)
 
     async def _decided(
         self,
@@ -258,38 +280,51 @@ class Ingestion:
 
     async def _dispatch(
         self, sightings: Sightings, answers: list[Accepted | EventError | None], *, evaluated: bool
-    ) -> None:
-        """Make the events durable, all shards at once; then what was said of people goes to their other devices."""
+    ) -> dict[int, ArkeError]:
+        """Make the events durable, all shards at once; then what was said of people goes to their other devices.
+        Returns why, for those of which nothing was stored since no shard took it.
+        """
         if not sightings.by_shard:
-            return
+            return {}
         if sightings.homes:
             await self._homes.move_in({one.key for homes in sightings.homes.values() for one in homes})
         if sightings.joined:
             await self._carry(sightings)
         parts = list(sightings.by_shard.items())
         sightings.by_shard = {}
-        outcomes = await asyncio.gather(
-            *(
-                self._shards.send(shard, [sight for _, sight in sights], evaluated=evaluated)
-                for shard, sights in parts
-            ),
-            return_exceptions=True,
-        )
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if len(failures) == len(parts) and all(answer is None for answer in answers):
-            raise failures[0]
+        outcomes = await self._sent(parts, evaluated=evaluated)
+        failed: dict[int, ArkeError] = {}
+        stored: set[int] = set()
         for (_, sights), outcome in zip(parts, outcomes, strict=True):
             if isinstance(outcome, (Unavailable, Overloaded)):
                 # The other shards have stored theirs: only these are to be sent again.
                 for number, _ in sights:
                     answers[number] = EventError(outcome.code, f"not stored, send it again: {outcome}")
+                    failed.setdefault(number, outcome)
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
                 for (number, sight), result in zip(sights, outcome, strict=True):
                     answers[number] = _of_both(answers[number], _answer(sight, result))
+                    stored.add(number)
         if sightings.homes:
             await self._spread(sightings.homes, answers)
+        return {number: error for number, error in failed.items() if number not in stored}
+
+    async def _sent(
+        self, parts: Sequence[tuple[int, list[tuple[int, Sight]]]], *, evaluated: bool
+    ) -> Sequence[Sequence[Seen | Taken | Failed] | BaseException]:
+        """What each shard says of its events, or what it met."""
+        sending = [
+            self._shards.send(shard, [sight for _, sight in sights], evaluated=evaluated)
+            for shard, sights in parts
+        ]
+        if len(sending) > 1:
+            return await asyncio.gather(*sending, return_exceptions=True)
+        try:
+            return [await sending[0]]
+        except ArkeError as error:
+            return [error]
 
     async def _carry(self, sightings: Sightings) -> None:
         """Devices that come to people hear with this very event what their homes hold. If a home is away they hear

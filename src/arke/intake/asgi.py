@@ -1,13 +1,14 @@
-"""The few ASGI primitives the hot endpoints need: answer, read a bounded body, look at headers."""
+"""The few primitives of HTTP that the hot endpoints need: answer, read a bounded body, look at headers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from arke.doors.answers import Answer, Header
 from arke.intake.line_stream import BodyRefused
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Header = tuple[bytes, bytes]
 
 JSON: Final[Header] = (b"content-type", b"application/json;charset=utf-8")
 
@@ -31,6 +31,7 @@ STANDING_HEADERS: Final[tuple[Header, ...]] = (
     (b"cross-origin-resource-policy", b"cross-origin"),
 )
 """On every answer. cross-origin: the pixel is meant to be embedded in other sites' pages."""
+JSON_HEADERS: Final = (JSON, *STANDING_HEADERS)
 
 RETRY_UNAVAILABLE_S: Final = 5
 """When a caller may try again where the error does not say."""
@@ -66,42 +67,43 @@ class BodyReader:
             return
 
 
-async def respond(
-    send: Send,
-    status: int,
-    body: bytes,
-    headers: list[Header],
-    standing: tuple[Header, ...] = STANDING_HEADERS,
-) -> None:
-    """Send a whole answer at once."""
-    length = (b"content-length", str(len(body)).encode())
-    all_headers = [*headers, *standing]
-    if status != 204:
-        all_headers.append(length)
-    await send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await send({"type": "http.response.body", "body": body})
+class WholeBody:
+    """A `receive` of a body that is there as a whole."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    async def __call__(self) -> Message:
+        return {"type": "http.request", "body": self.body, "more_body": False}
 
 
-async def respond_json(send: Send, status: int, content: object, headers: list[Header] | None = None) -> None:
-    await respond(send, status, _encode(content), [JSON, *(headers or [])])
+Body = BodyReader | WholeBody
 
 
-async def respond_and_hang_up(
-    send: Send, body: BodyReader, status: int, content: object, headers: list[Header] | None = None
-) -> None:
-    """Answer before the body is over, and close.
+def answer_json(
+    status: int, content: object, headers: Sequence[Header] = (), *, hang_up: bool = False
+) -> Answer:
+    """An answer in JSON. `hang_up`: perhaps before the body is over."""
+    return Answer(status, _encode(content), headers, JSON_HEADERS, hang_up)
+
+
+async def send_answer(send: Send, body: BodyReader, answer: Answer) -> None:
+    """Send an answer, and close where it says so.
 
     Closing with unread input would make the kernel reset the connection, and the answer would be lost: so
     what still arrives is taken in for a moment, unless it is for its slowness that the sender is sent away.
     """
-    text = _encode(content)
-    all_headers = [JSON, (b"connection", b"close"), *(headers or []), *STANDING_HEADERS]
-    all_headers.append((b"content-length", str(len(text)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await send({"type": "http.response.body", "body": text, "more_body": True})
-    if status != 408:
-        await body.discard()
-    await send({"type": "http.response.body", "body": b""})
+    headers = answer.all_headers
+    if answer.hang_up:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if answer.hang_up:
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        if answer.status != 408:
+            await body.discard()
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await send({"type": "http.response.body", "body": answer.body})
 
 
 def error(code: str, message: str) -> dict[str, dict[str, str]]:
@@ -109,10 +111,10 @@ def error(code: str, message: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message}}
 
 
-async def respond_error(
-    send: Send, status: int, code: str, message: str, headers: list[Header] | None = None
-) -> None:
-    await respond_json(send, status, error(code, message), headers)
+def answer_error(
+    status: int, code: str, message: str, headers: Sequence[Header] = (), *, hang_up: bool = False
+) -> Answer:
+    return answer_json(status, error(code, message), headers, hang_up=hang_up)
 
 
 def come_again(problem: ArkeError) -> Header:
@@ -142,6 +144,9 @@ async def read_body(
     """The whole body. Raises `BodyRefused` (413 too large, 408 too slow), `Disconnected`, and what `hold` does that
     is told the size of each part.
     """
+    if isinstance(receive, WholeBody):
+        _take_part(len(receive.body), len(receive.body), max_bytes, hold)
+        return receive.body
     parts: list[bytes] = []
     size = 0
     try:
@@ -152,12 +157,17 @@ async def read_body(
                     raise Disconnected
                 part = message.get("body", b"")
                 size += len(part)
-                if size > max_bytes:
-                    raise BodyRefused(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
-                if hold is not None:
-                    hold(len(part))
+                _take_part(len(part), size, max_bytes, hold)
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
         raise BodyRefused(408, "body_too_slow", f"the body did not arrive within {timeout_s:g} s") from None
+
+
+def _take_part(part: int, size: int, max_bytes: int, hold: Callable[[int], None] | None) -> None:
+    """So many bytes more, `size` in all."""
+    if size > max_bytes:
+        raise BodyRefused(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
+    if hold is not None:
+        hold(part)

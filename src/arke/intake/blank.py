@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from arke.doors.answers import Header
 from arke.intake.answers import PIXEL
-from arke.intake.asgi import STANDING_HEADERS, Header
+from arke.intake.asgi import STANDING_HEADERS
 
 _PAGE: Final = b'<!doctype html><html lang="en"><head><title>-</title></head><body></body></html>'
 _POLICY: Final = b"content-security-policy"

@@ -14,7 +14,7 @@ import msgspec
 
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
-from arke.intake.asgi import Disconnected, come_again, header, respond_and_hang_up, respond_json
+from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, header
 from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
 from arke.intake.ndjson import left_out, parse_event_line, refusal
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent
-    from arke.intake.asgi import BodyReader, Message, Receive, Scope, Send
+    from arke.doors.answers import Answer
+    from arke.intake.asgi import Message, Receive, Scope
     from arke.intake.ports import Ingest
     from arke.intake.room import Reservation
     from arke.intake.settings import IntakeSettings
@@ -45,7 +46,7 @@ class BulkIntake:
         self._settings = settings
         self._clock = clock
 
-    async def __call__(self, scope: Scope, receive: BodyReader, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         upload = _Upload(self._ingest, self._settings, self._clock)
         try:
             upload.unpack_with(header(scope, b"content-encoding"))
@@ -53,12 +54,11 @@ class BulkIntake:
             await upload.run(receive)
         except (Overloaded, Unavailable) as problem:
             body = upload.stopped(problem.code, str(problem))
-            await respond_json(send, problem.status, body, [come_again(problem)])
+            return answer_json(problem.status, body, [come_again(problem)])
         except BodyRefused as problem:
             body = upload.stopped(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, problem.status, body)
-        else:
-            await respond_json(send, 200, upload.receipt())
+            return answer_json(problem.status, body, hang_up=True)
+        return answer_json(200, upload.receipt())
 
 
 class _Upload:
@@ -125,6 +125,8 @@ class _Upload:
 
     async def _next(self, receive: Receive) -> Message:
         """The next part; while the sender pauses, what is waiting gets stored."""
+        if isinstance(receive, WholeBody):
+            return await receive()
         arriving = asyncio.ensure_future(receive())
         try:
             if self._events:

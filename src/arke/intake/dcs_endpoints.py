@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.doors.answers import Answer
 from arke.errors import Overloaded, Unavailable
 from arke.intake import answers, dcs, redirect
 from arke.intake import dcs_codes as codes
-from arke.intake.asgi import respond
+from arke.intake.asgi import STANDING_HEADERS
 from arke.intake.origins import cors
 from arke.intake.reception import visitor
 
 if TYPE_CHECKING:
     from arke.clock import Entropy
     from arke.domain.event import Accepted
-    from arke.intake.asgi import Header, Receive, Scope, Send
+    from arke.doors.answers import Header
+    from arke.intake.asgi import Receive, Scope
     from arke.intake.dcs import DcsRequest
     from arke.intake.dcs_codes import DcsError
     from arke.intake.opt_outs import OptOuts
@@ -43,7 +45,7 @@ class DcsEndpoints:
         self._settings = settings
         self._entropy = entropy
 
-    async def event(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def event(self, scope: Scope, receive: Receive) -> Answer:
         raw, click = redirect.click(await self._reception.parameters(scope, receive))
         public = await self._reception.public(scope)
         try:
@@ -59,9 +61,9 @@ class DcsEndpoints:
             # Somebody clicked: he is to arrive, though the click cannot be counted.
             request, accepted = dcs.DcsRequest(), None
             errors = [codes.unspecified(str(problem))]
-        await self._answer(scope, send, request, accepted, errors, public=public, click=click)
+        return self._answer(scope, request, accepted, errors, public=public, click=click)
 
-    async def id_sync(self, scope: Scope, raw: bytes, send: Send) -> None:
+    async def id_sync(self, scope: Scope, raw: bytes) -> Answer:
         """`raw` is what follows `/ibs:`, query string included."""
         public = await self._reception.public(scope)
         with await self._ingest.enter(1) as place:
@@ -70,9 +72,9 @@ class DcsEndpoints:
                 request = _no_address(request, "redir")
             accepted, errors = await self._reception.store(request, place, public=public)
         await self._reception.heed(scope, request, public=public)
-        await self._answer(scope, send, request, accepted, errors, public=public)
+        return self._answer(scope, request, accepted, errors, public=public)
 
-    async def opt_out(self, scope: Scope, send: Send) -> None:
+    async def opt_out(self, scope: Scope) -> Answer:
         """Opt out the UUID or ids that the request names; without any, the cookie's device, and mark the
         browser. See `OptOuts`.
         """
@@ -80,20 +82,17 @@ class DcsEndpoints:
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
         if request.event is None:
-            await self._answer(scope, send, request, None, list(request.errors))
-            return
+            return self._answer(scope, request, None, list(request.errors))
         if public and not self._opt_outs.may(scope):
-            await self._answer(scope, send, request, None, [codes.OTHER_ORIGIN], status=403)
-            return
+            return self._answer(scope, request, None, [codes.OTHER_ORIGIN], status=403)
         errors = await self._opt_outs.take(request, request.event, who.cookie_uuid, public=public)
         named = request.explicit_uuid or bool(request.event.ids) or codes.ALL_IDS_INVALID in request.errors
         marks = [] if named else answers.opt_out_cookies(self._settings)
-        await self._answer(scope, send, request, None, [*request.errors, *errors], marks)
+        return self._answer(scope, request, None, [*request.errors, *errors], marks)
 
-    async def _answer(
+    def _answer(
         self,
         scope: Scope,
-        send: Send,
         request: DcsRequest,
         accepted: Accepted | None,
         errors: list[DcsError],
@@ -102,7 +101,7 @@ class DcsEndpoints:
         *,
         public: bool = True,
         click: Click | None = None,
-    ) -> None:
+    ) -> Answer:
         tid = answers.transaction_id(self._entropy)
         headers = [(b"x-tid", tid.encode()), *cors(scope, self._settings.listeners), *(extra or [])]
         content = {}
@@ -126,10 +125,10 @@ class DcsEndpoints:
             location = click.location(told)
         body, own = answers.render(request, content, errors)
         if location is None:
-            await respond(send, status, body, [*own, *headers])
-        else:
-            problems = [item for item in own if item[0] == b"x-error"]
-            await respond(send, 302, b"", [(b"location", location.encode("ascii")), *problems, *headers])
+            return Answer(status, body, [*own, *headers], STANDING_HEADERS)
+        problems = [item for item in own if item[0] == b"x-error"]
+        moved = (b"location", location.encode("ascii"))
+        return Answer(302, b"", [moved, *problems, *headers], STANDING_HEADERS)
 
 
 def _no_address(request: DcsRequest, parameter: str) -> DcsRequest:

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arke.clock import SystemClock, SystemEntropy
+from arke.doors.answers import Answer
 from arke.doors.bounds import Bounds, Door
 from arke.doors.server import DoorServer, door_server
 from arke.errors import Overloaded, Unauthorized, Unavailable
 from arke.intake.asgi import (
-    JSON,
+    JSON_HEADERS,
     STANDING_HEADERS,
     BodyReader,
     Disconnected,
+    WholeBody,
+    answer_error,
+    answer_json,
     bearer,
     come_again,
     error,
-    respond,
-    respond_and_hang_up,
-    respond_error,
-    respond_json,
+    send_answer,
 )
 from arke.intake.blank import BLANKS
 from arke.intake.bulk import BulkIntake
@@ -37,9 +38,10 @@ from arke.intake.visitor_id_endpoint import VisitorIdEndpoint
 
 if TYPE_CHECKING:
     from arke.clock import Clock, Entropy
+    from arke.doors.answers import Header
     from arke.doors.names import TrustedProxies
     from arke.doors.refusals import Refusals
-    from arke.intake.asgi import ASGIApp, Header, Receive, Scope, Send
+    from arke.intake.asgi import ASGIApp, Receive, Scope, Send
     from arke.intake.ports import Ingest, OptOutPort, TokenPort
     from arke.tracing import Tracer
 
@@ -73,16 +75,16 @@ def intake_app(
     *,
     clock: Clock | None = None,
     entropy: Entropy | None = None,
-) -> ASGIApp:
+) -> Intake:
     """The application. It keeps no state of its own: any number of servers may run it."""
     given = settings or IntakeSettings()
-    return _Intake(
-        ingest, opt_outs, tokens, given, clock or SystemClock(), entropy or SystemEntropy()
-    ).__call__
+    return Intake(ingest, opt_outs, tokens, given, clock or SystemClock(), entropy or SystemEntropy())
 
 
-class _Intake:
-    """Routes a request, and turns every error that Arke raises into an answer; defects are the door's."""
+class Intake:
+    """Routes a request, and turns every error that Arke raises into an answer; defects are the door's. An ASGI
+    application, and `whole` for requests that are there as a whole.
+    """
 
     def __init__(
         self,
@@ -107,54 +109,65 @@ class _Intake:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._guarded(scope, BodyReader(receive), send)
+            body = BodyReader(receive)
+            answer = await self._answer(scope, body)
+            if answer is not None:
+                await send_answer(send, body, answer)
 
-    async def _guarded(self, scope: Scope, receive: BodyReader, send: Send) -> None:
+    async def whole(self, scope: Scope, body: bytes) -> Answer | None:
+        """The answer to a request whose body has arrived."""
+        return await self._answer(scope, WholeBody(body))
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         scope["route"] = route = _route(scope)
         try:
-            await self._dispatch(route, scope, receive, send)
+            return await self._dispatch(route, scope, receive)
         except Disconnected:
-            return
+            return None
         except (Overloaded, Unavailable) as problem:
             headers = [come_again(problem), *self._cors(scope)]
-            await respond_error(send, problem.status, problem.code, str(problem), headers)
+            return answer_error(problem.status, problem.code, str(problem), headers)
         except Unauthorized as problem:
-            await _unauthorized(send, receive, problem)
+            return _unauthorized(problem)
         except BodyRefused as problem:
-            body = error(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, problem.status, body, self._cors(scope))
+            return answer_error(
+                problem.status, problem.reason, problem.message, self._cors(scope), hang_up=True
+            )
 
-    async def _dispatch(self, route: str, scope: Scope, receive: BodyReader, send: Send) -> None:
+    async def _dispatch(self, route: str, scope: Scope, receive: Receive) -> Answer:
         methods = METHODS.get(route)
         method = scope["method"]
         if methods is None:
-            await respond_error(send, 404, "not_found", "there is no such endpoint")
-        elif method not in methods:
+            return answer_error(404, "not_found", "there is no such endpoint")
+        if method not in methods:
             allow = [(b"allow", ", ".join(methods).encode())]
-            await respond_error(send, 405, "method_not_allowed", f"use {' or '.join(methods)}", allow)
-        elif method == "OPTIONS":
+            return answer_error(405, "method_not_allowed", f"use {' or '.join(methods)}", allow)
+        if method == "OPTIONS":
             headers = ALLOWED_HEADERS if route in ROUTES else b"Content-Type"
-            await respond(send, 204, b"", [*self._cors(scope), *_preflight(methods, headers)])
-        elif len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
+            return Answer(204, b"", [*self._cors(scope), *_preflight(methods, headers)], STANDING_HEADERS)
+        if len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
             limit = self._settings.max_url_bytes
             raise BodyRefused(414, "url_too_long", f"the address is longer than {limit} bytes: use POST")
-        elif route in EVENTS:
-            await self._dcs.event(scope, receive, send)
-        elif route == "/v1/events":
+        return await self._taken(route, scope, receive)
+
+    async def _taken(self, route: str, scope: Scope, receive: Receive) -> Answer:
+        """The answer of the endpoint that the route names."""
+        if route in EVENTS:
+            return await self._dcs.event(scope, receive)
+        if route == "/v1/events":
             await self._authorize(scope)
-            await self._bulk(scope, receive, send)
-        elif (takes := ROUTES.get(route)) is not None:
-            await self._segment(scope, receive, send, takes)
-        elif route == "/ibs:":
-            await self._dcs.id_sync(scope, _ibs_parameters(scope), send)
-        elif route == "/id":
-            await self._visitor_ids(scope, receive, send)
-        elif route in ("/demoptout", "/demoptout.jpg"):
-            await self._dcs.opt_out(scope, send)
-        elif (blank := BLANKS.get(route)) is not None:
-            await respond(send, 200, blank.body, [(b"content-type", blank.kind)], blank.standing)
-        else:
-            await self._health(route, send)
+            return await self._bulk(scope, receive)
+        if (takes := ROUTES.get(route)) is not None:
+            return await self._segment(scope, receive, takes)
+        if route == "/ibs:":
+            return await self._dcs.id_sync(scope, _ibs_parameters(scope))
+        if route == "/id":
+            return await self._visitor_ids(scope, receive)
+        if route in ("/demoptout", "/demoptout.jpg"):
+            return await self._dcs.opt_out(scope)
+        if (blank := BLANKS.get(route)) is not None:
+            return Answer(200, blank.body, [(b"content-type", blank.kind)], blank.standing)
+        return self._health(route)
 
     def _cors(self, scope: Scope) -> list[Header]:
         return cors(scope, self._settings.listeners)
@@ -164,12 +177,11 @@ class _Intake:
             return
         await self._tokens.authorize(bearer(scope), "ingest")
 
-    async def _health(self, route: str, send: Send) -> None:
+    def _health(self, route: str) -> Answer:
         """Alive is: this answers. Ready is: events can be stored."""
         if route == "/healthz" or self._ingest.ready():
-            await respond_json(send, 200, {"status": "ok"})
-        else:
-            await respond_json(send, 503, {"status": "not ready"})
+            return answer_json(200, {"status": "ok"})
+        return answer_json(503, {"status": "not ready"})
 
 
 def _route(scope: Scope) -> str:
@@ -199,9 +211,9 @@ def _preflight(methods: tuple[str, ...], headers: bytes) -> list[Header]:
     ]
 
 
-async def _unauthorized(send: Send, receive: BodyReader, problem: Unauthorized) -> None:
+def _unauthorized(problem: Unauthorized) -> Answer:
     ask: list[Header] = [] if problem.forbidden else [(b"www-authenticate", b'Bearer realm="arke"')]
-    await respond_and_hang_up(send, receive, problem.status, error(problem.code, str(problem)), ask)
+    return answer_error(problem.status, problem.code, str(problem), ask, hang_up=True)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -228,9 +240,10 @@ def intake_server(
         NAME,
         refusals,
         body=lambda code, message: msgspec.json.encode(error(code, message)),
-        headers=(JSON, *STANDING_HEADERS),
+        headers=JSON_HEADERS,
         bounds=bounds,
         proxies=proxies,
         tracer=tracer,
+        whole=app.whole if isinstance(app, Intake) else None,
     )
     return door_server(app, door)

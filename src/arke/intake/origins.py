@@ -13,7 +13,8 @@ from arke.intake.asgi import header
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from arke.intake.asgi import Header, Scope
+    from arke.doors.answers import Header
+    from arke.intake.asgi import Scope
 
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")

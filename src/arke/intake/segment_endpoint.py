@@ -16,7 +16,7 @@ import msgspec
 
 from arke.errors import EventError, Overloaded, Unauthorized, Unavailable
 from arke.intake import dcs_codes as codes
-from arke.intake.asgi import bearer, come_again, header, read_body, respond_and_hang_up, respond_json
+from arke.intake.asgi import answer_json, bearer, come_again, header, read_body
 from arke.intake.consent import Refusal
 from arke.intake.dcs import DcsRequest
 from arke.intake.line_stream import BodyRefused, Inflater
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, LeftOut
-    from arke.intake.asgi import BodyReader, Scope, Send
+    from arke.doors.answers import Answer
+    from arke.intake.asgi import Receive, Scope
     from arke.intake.opt_outs import OptOuts
     from arke.intake.ports import Ingest, TokenPort
     from arke.intake.segment_requests import Calls
@@ -85,26 +86,25 @@ class SegmentEndpoint:
         self._clock = clock
         self._unproven = Unproven()
 
-    async def __call__(self, scope: Scope, receive: BodyReader, send: Send, takes: str) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, takes: str) -> Answer:
         """`takes`: the type of call that the address is for, or a batch."""
         headers = cors(scope, self._settings.listeners)
         try:
             status, answer = await self._answer(scope, receive, takes)
         except (Overloaded, Unavailable) as problem:
             said = _failure(problem.code, str(problem))
-            await respond_and_hang_up(send, receive, problem.status, said, [come_again(problem), *headers])
+            return answer_json(problem.status, said, [come_again(problem), *headers], hang_up=True)
         except Unauthorized as problem:
             said = _failure(problem.code, str(problem))
-            await respond_and_hang_up(send, receive, problem.status, said, headers)
+            return answer_json(problem.status, said, headers, hang_up=True)
         except BodyRefused as problem:
             self._ingest.figures.refused(problem.reason)
             status = 400 if problem.status == _TOO_LARGE else problem.status  # as Segment has it
             said = _failure(problem.reason, problem.message)
-            await respond_and_hang_up(send, receive, status, said, headers)
-        else:
-            await respond_json(send, status, answer, headers)
+            return answer_json(status, said, headers, hang_up=True)
+        return answer_json(status, answer, headers)
 
-    async def _answer(self, scope: Scope, receive: BodyReader, takes: str) -> tuple[int, dict[str, object]]:
+    async def _answer(self, scope: Scope, receive: Receive, takes: str) -> tuple[int, dict[str, object]]:
         key = _key_in_head(scope)
         is_open = self._settings.auth == "open"
         public = await self._word_of(key) if is_open or key is not None else None
@@ -144,7 +144,7 @@ class SegmentEndpoint:
             return Refusal(codes.OPTED_OUT)
         return judged({}, self._settings.consent, (), gpc=who.gpc)
 
-    async def _body(self, scope: Scope, receive: BodyReader, takes: str, *, proven: bool) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive, takes: str, *, proven: bool) -> bytes:
         """The body, unpacked. Raises BodyRefused, Disconnected, and Overloaded for one too many without a key."""
         most = MAX_BATCH_BYTES if takes == BATCH else MAX_CALL_BYTES
         idle_s = self._settings.body_idle_timeout_s

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.clock import new_uuid
+from arke.doors.answers import Answer
 from arke.intake import answers, visitor_id
-from arke.intake.asgi import respond
+from arke.intake.asgi import STANDING_HEADERS
 from arke.intake.origins import cors
 
 if TYPE_CHECKING:
     from arke.clock import Entropy
     from arke.domain.event import Accepted
-    from arke.intake.asgi import Receive, Scope, Send
+    from arke.intake.asgi import Receive, Scope
     from arke.intake.dcs import DcsRequest
     from arke.intake.dcs_codes import DcsError
     from arke.intake.ports import Ingest
@@ -34,7 +35,7 @@ class VisitorIdEndpoint:
         self._settings = settings
         self._entropy = entropy
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         raw = await self._reception.parameters(scope, receive)
         public = await self._reception.public(scope)
         with await self._ingest.enter(1) as place:
@@ -54,7 +55,7 @@ class VisitorIdEndpoint:
                 ecid = visitor_id.linked_ecid(request.event, accepted)
         content = visitor_id.body(accepted is not None, ecid, errors, self._settings.region, tid)
         body, own = answers.render(request, content, errors)
-        await respond(send, 200, body, [*own, *headers])
+        return Answer(200, body, [*own, *headers], STANDING_HEADERS)
 
     async def _identify(
         self, request: DcsRequest, place: Reservation, *, public: bool

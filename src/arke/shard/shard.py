@@ -278,39 +278,48 @@ class Shard:
         """See `EventLog`: the log of who is in the same process."""
         return await self.take(max(self._appended, self._taken) + 1, [*commands])
 
-    async def take(self, first: int, commands: list[Command]) -> list[Result]:
-        """Commands of the log, the first of which has the number `first`. Raises as `EventLog.append`, and
-        InvalidInput for numbers that were appended before.
+    def take(self, first: int, commands: list[Command]) -> Awaitable[list[Result]]:
+        """Commands of the log, the first of which has the number `first`; they have their place in it on
+        return. Raises as `EventLog.append`, and InvalidInput for numbers that were appended before.
         """
         if first <= self._appended:
             raise InvalidInput(f"the log is at {self._appended}: {first} comes too late")
         self._appended = first + len(commands) - 1
         known = max(0, self._taken - first + 1)  # of a log that is read again after a crash
         if not known:
-            return await self.submit(commands, self._appended)
+            return self.put(commands, self._appended)
         again = [n >= known or not isinstance(one, Sight) for n, one in enumerate(commands)]
-        results = iter(
-            await self.submit([one for one, run in zip(commands, again, strict=True) if run], self._appended)
-        )
-        return [next(results) if run else Taken() for run in again]
+        put = self.put([one for one, run in zip(commands, again, strict=True) if run], self._appended)
+        return _with_known(again, put)
 
     async def submit(self, commands: list[Command], seen_to: int = 0) -> list[Result]:
         """Apply commands; returns when they are durable. `seen_to`: the number in the log up to which sightings
         are in the store afterwards, and may be all there is: of some messages nothing can be read. Raises
         Overloaded, StoreUnavailable.
         """
+        return await self.put(commands, seen_to)
+
+    def put(self, commands: list[Command], seen_to: int = 0) -> Awaitable[list[Result]]:
+        """The same, to be waited for by whoever wants to know. They are in the queue already, and this is a future,
+        unless something has to be waited for before.
+        """
         if not commands and not seen_to:
-            return []
+            return _nothing()
         if self._stopping:
             raise StoreUnavailable("the shard is stopping")
         seen = sum(isinstance(command, Sight) for command in commands)
         if seen and self._queued + seen > MAX_QUEUED:
             raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
+        # Of others, which may be held, it says nothing: sightings behind them may be there already.
+        seen_to = seen_to if seen or not commands else 0
+        if any(isinstance(command, Unlink | Erase) for command in commands):
+            return self._submit_held(commands, seen_to)
+        return self._enqueue(commands, seen_to)
+
+    async def _submit_held(self, commands: list[Command], seen_to: int) -> list[Result]:
         held: list[int] = []
         try:
-            commands = await self._hold(commands, held)
-            # Of others, which may have been held, it says nothing: sightings behind them may be there already.
-            return await self._enqueue(commands, seen_to if seen or not commands else 0)
+            return await self._enqueue(await self._hold(commands, held), seen_to)
         finally:
             self._release(held)
 
@@ -820,6 +829,16 @@ class Shard:
         if done is None:
             return 0.0 if await self.store.count_profiles() else 1.0
         return 1.0 if done[1] is None else done[1] / (1 << 62)
+
+
+async def _nothing() -> list[Result]:
+    return []
+
+
+async def _with_known(again: Sequence[bool], put: Awaitable[list[Result]]) -> list[Result]:
+    """The results of all of which some were run `again`."""
+    results = iter(await put)
+    return [next(results) if run else Taken() for run in again]
 
 
 def _switched_off(destination: int, figures: DestinationFigures) -> LaneStatus:

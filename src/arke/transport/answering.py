@@ -37,13 +37,18 @@ async def answer_or_refusal(shard: Answering, question: Question[Any]) -> Any:
     """What a shard answers, or a Refusal."""
     try:
         return await shard.call(question)
-    except ArkeError as error:
-        return Refusal.of(error)
     except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
-        get_logger("worker").error("call_failed", call=type(question).__name__, error=type(error).__name__)
-        # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
-        more = f": {error}" if isinstance(question, Prepare | Switch) else ""
-        return Refusal.of(ShardFailed(f"{type(error).__name__}{more}"))
+        return refused(question, error)
+
+
+def refused(question: Question[Any], error: BaseException) -> Refusal:
+    """What whoever asked hears of an error."""
+    if isinstance(error, ArkeError):
+        return Refusal.of(error)
+    get_logger("worker").error("call_failed", call=type(question).__name__, error=type(error).__name__)
+    # What a catalog meets is for whoever applies it to read; any other message may hold personal data.
+    more = f": {error}" if isinstance(question, Prepare | Switch) else ""
+    return Refusal.of(ShardFailed(f"{type(error).__name__}{more}"))
 
 
 async def answers_of(

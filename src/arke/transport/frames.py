@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from arke.shard.protocol import AnyQuestion, Question, Refusal, answer_type
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
 _LENGTH = struct.Struct(">I")
@@ -100,3 +100,53 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
     if length > MAX_FRAME_BYTES:
         raise ConnectionError(f"a frame of {length} bytes is too large")
     return await reader.readexactly(length)
+
+
+class FrameConnection(asyncio.Protocol):
+    """One end of a connection that carries frames, in the thread of its loop. What was sent is written in its
+    turn, as far as the other side reads.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def took(self, body: bytes) -> None:
+        """A frame has come. What cannot be read ends the connection (`MsgspecError`)."""
+        raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def eof_received(self) -> None:
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self._rest:
+                self._rest += data
+                del self._rest[: self._cut(self._rest)]
+            elif (used := self._cut(data)) < len(data):
+                self._rest += data[used:]
+        except (ConnectionError, msgspec.MsgspecError):
+            self.transport.abort()
+
+    def _cut(self, data: bytes | bytearray) -> int:
+        """Take the frames that are complete; how many bytes they were."""
+        at, end = 0, len(data)
+        while end - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, at)
+            if length > MAX_FRAME_BYTES:
+                raise ConnectionError(f"a frame of {length} bytes is too large")
+            after = at + _LENGTH.size + length
+            if after > end:
+                break
+            self.took(bytes(memoryview(data)[at + _LENGTH.size : after]))
+            at = after
+        return at
+
+    def send(self, frame: bytes) -> None:
+        """Nothing comes of it where the connection is gone: whoever reads from it sees that."""
+        if not self.transport.is_closing():
+            self.transport.write(frame)

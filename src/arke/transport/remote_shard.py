@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import subprocess
 import sys
@@ -15,10 +14,10 @@ from arke.background import Background, Pause, retry
 from arke.errors import ArkeError, ShardDown
 from arke.log import get_logger, log_level
 from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
-from arke.transport.frames import call_frame, decode_answer, read_frame, reader_of
+from arke.transport.frames import FrameConnection, call_frame, decode_answer, reader_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from arke.settings import Settings
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 
-STREAM_LIMIT_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 RESTART = Pause(0.2, 5.0)
@@ -52,6 +50,23 @@ class _Pending(msgspec.Struct, frozen=True):
     frame: bytes | None
 
 
+class _Connection(FrameConnection):
+    """Our end of a process's socket. `lost` is done once nothing comes over it any more."""
+
+    def __init__(self, answered: Callable[[bytes], None], gone: Callable[[], None]) -> None:
+        super().__init__()
+        self._answered = answered
+        self._gone = gone
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def took(self, body: bytes) -> None:
+        self._answered(body)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it came about
+        self.lost.set_result(None)
+        self._gone()
+
+
 class RemoteShard:
     """A shard in a process of its own, which is restarted whenever it goes away.
 
@@ -67,7 +82,7 @@ class RemoteShard:
         self._catch_up = catch_up
         self._log = get_logger("engine", shard=store.stem)
         self._process: subprocess.Popen[bytes] | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._connection: _Connection | None = None
         self._pending: dict[int, _Pending] = {}
         self._number = 0
         self._log_end = 0
@@ -78,15 +93,18 @@ class RemoteShard:
 
     async def start(self) -> None:
         """Start the process and wait until it answers. Raises ShardDown."""
-        reading = await self._spawn()
-        self._background.spawn(self._supervise(reading), f"keep-{self._store.stem}")
+        lost = await self._spawn()
+        self._background.spawn(self._supervise(lost), f"keep-{self._store.stem}")
 
-    async def _spawn(self) -> asyncio.Task[None]:
+    async def _spawn(self) -> asyncio.Future[None]:
+        """Returns what is done once the process has gone away."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = self._popen(theirs.fileno())
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT_BYTES)
-        reading = asyncio.create_task(self._read(reader, self._writer))
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self._answered, self._gone), sock=ours
+        )
+        self._connection = connection
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 taken = (await self.call(AskStatus())).taken
@@ -96,9 +114,9 @@ class RemoteShard:
         self._log_end = max(self._log_end, taken)
         for pending in self._pending.values():
             if pending.frame is not None and not pending.future.done():
-                self._writer.write(pending.frame)
+                connection.send(pending.frame)
         self._up = True  # only now: what is appended from here on comes after that
-        return reading
+        return connection.lost
 
     def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
         command = [
@@ -110,23 +128,23 @@ class RemoteShard:
         ]
         return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                answer = decode_answer(await read_frame(reader))
-                pending = self._pending.pop(answer.number, None)
-                if pending is None or pending.future.done():
-                    continue
-                if answer.refusal is not None:
-                    pending.future.set_exception(answer.refusal.error())
-                else:
-                    pending.future.set_result(reader_of(pending.kind)(answer.body))
-        except (asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
+    def _answered(self, body: bytes) -> None:
+        answer = decode_answer(body)
+        pending = self._pending.get(answer.number)
+        if pending is None:
             return
-        finally:
-            self._up = False
-            writer.close()  # at once: nobody would settle what is asked of this process from here on
-            self._give_up(log=self._stopping)
+        result = reader_of(pending.kind)(answer.body) if answer.refusal is None else None
+        del self._pending[answer.number]
+        if pending.future.done():
+            return
+        if answer.refusal is not None:
+            pending.future.set_exception(answer.refusal.error())
+        else:
+            pending.future.set_result(result)
+
+    def _gone(self) -> None:
+        self._up = False
+        self._give_up(log=self._stopping)
 
     def _give_up(self, *, log: bool) -> None:
         """Questions are asked again by whoever asked; the `log` is given up only if nobody will read it."""
@@ -138,13 +156,13 @@ class RemoteShard:
                         ShardDown(f"{self._store.stem} went away; it is being restarted")
                     )
 
-    async def _supervise(self, reading: asyncio.Task[None]) -> None:
+    async def _supervise(self, lost: asyncio.Future[None]) -> None:
         """Restart the process whenever it goes away."""
         while True:
-            await asyncio.wait({reading})
-            reading = await retry(self._restart, RESTART, on=(ShardDown, OSError))
+            await asyncio.wait({lost})
+            lost = await retry(self._restart, RESTART, on=(ShardDown, OSError))
 
-    async def _restart(self) -> asyncio.Task[None]:
+    async def _restart(self) -> asyncio.Future[None]:
         await self._reap()
         self.restarts += 1
         self._log.warning("shard_restarting", restarts=self.restarts)
@@ -156,34 +174,30 @@ class RemoteShard:
             raise
 
     async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
-        submit = Submit([*commands], self._log_end + 1)
-        answered = self._ask(submit, log=True)
+        answer = self._ask(Submit([*commands], self._log_end + 1), log=True)
         self._log_end += len(commands)
-        return await answered
+        return await answer
 
     async def call(self, question: Question[A]) -> A:
         return await self._ask(question)
 
-    async def _ask(self, question: Question[A], *, log: bool = False) -> A:
-        if self._writer is None or self._stopping:
+    def _ask(self, question: Question[A], *, log: bool = False) -> asyncio.Future[A]:
+        connection = self._connection
+        if connection is None or self._stopping:
             raise ShardDown(f"{self._store.stem} is not running")
-        if self._writer.is_closing() or not (self._up or isinstance(question, _BEFORE_UP)):
+        if connection.transport.is_closing() or not (self._up or isinstance(question, _BEFORE_UP)):
             # Before its catalog is there a process would acknowledge events and make nothing of them.
             raise ShardDown(f"{self._store.stem} went away; it is being restarted")
         self._number += 1
         frame = call_frame(self._number, question)
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._pending[self._number] = _Pending(type(question), future, frame if log else None)
-        with contextlib.suppress(
-            ConnectionError
-        ):  # whoever reads from it sees that too, and settles the future
-            self._writer.write(frame)
-            await self._writer.drain()
-        return await future
+        connection.send(frame)
+        return future
 
     async def _reap(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._connection is not None:
+            self._connection.transport.close()
         process = self._process
         if process is None:
             return

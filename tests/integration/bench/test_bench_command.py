@@ -15,8 +15,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arke.bench import batch, delivery, estimate, evaluation, growth, onboarding, outage, stall, walks
+from arke.bench import (
+    batch,
+    delivery,
+    estimate,
+    evaluation,
+    growth,
+    intake,
+    onboarding,
+    outage,
+    stall,
+    walks,
+)
 from arke.bench.figures import Options, Section
+from arke.bench.sinks import BenchFailed
 from patience import PATIENCE_S
 
 TINY = Options(seconds=0.2, rounds=1, users=300, small=200, large=400, lines=500, profile=True)
@@ -60,6 +72,22 @@ def test_delivery_reports_acknowledged_messages(tmp_path: Path, monkeypatch: pyt
     else:
         assert "shard_ratio" not in found
         assert "not on PATH" in section.missing[0]
+
+
+def test_the_intake_reports_one_tree_beside_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one beside itself: all that is compared is there, and comes from real runs."""
+    monkeypatch.setenv(intake.AGAINST, str(Path(intake.__file__).parents[2]))
+    found = values(intake.run(TINY, tmp_path))
+    for load in intake.LOADS:
+        assert found[f"{load.key}_p50_ms"] > 0
+        assert found[f"{load.key}_cpu_us_ratio"] >= 0
+    assert found["many_rate"] > 0
+
+
+def test_what_is_no_other_tree_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(intake.AGAINST, str(tmp_path))
+    with pytest.raises(BenchFailed, match="has no package"):
+        intake.run(TINY, tmp_path)
 
 
 def test_growth_compares_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from arke.doors.server import door_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from arke.doors.answers import Whole
     from arke.doors.names import TrustedProxies
 
 PATIENCE_S = 30.0
@@ -89,7 +90,11 @@ async def respond(send: Any, body: bytes, status: int = 200) -> None:
 
 @contextmanager
 def open_door(
-    app: Any, *, bounds: Bounds | None = None, proxies: TrustedProxies | None = None
+    app: Any,
+    *,
+    bounds: Bounds | None = None,
+    proxies: TrustedProxies | None = None,
+    whole: Whole | None = None,
 ) -> Iterator[Edge]:
     """A running door on a loopback port."""
     refusals = Refusals()
@@ -101,6 +106,7 @@ def open_door(
         bounds=bounds,
         proxies=proxies,
         gone=(Gone,),
+        whole=whole,
     )
     server = door_server(app, door)
     listener = socket.create_server(("127.0.0.1", 0))

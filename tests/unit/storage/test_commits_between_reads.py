@@ -38,9 +38,15 @@ class Interrupted:
         return getattr(self._connection, name)
 
 
+class Writing(InlineCommitter):
+    """One whose thread is always at it."""
+
+    busy = True
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[SqliteDirectory]:
-    directory = SqliteDirectory(tmp_path / "directory.db", committer=InlineCommitter())
+    directory = SqliteDirectory(tmp_path / "directory.db", committer=Writing())
     yield directory
     at_once(directory.close())
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from arke.errors import StoreUnavailable
-from arke.storage.committer import ThreadCommitter
+from arke.storage.committer import QUICK_S, SLOW_FOR_S, WEIGHT, ThreadCommitter
 from patience import PATIENCE_S
 
 
@@ -107,3 +107,65 @@ async def test_closing_waits_for_the_write_that_runs(log: list[str]) -> None:
     refused = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(one) for one in refused] == 2 * [StoreUnavailable]
     assert log == ["begins", "ends"]
+
+
+class Disk:
+    """A clock that a write puts on by how long it takes, and the threads in which writes were done."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.threads: list[int] = []
+
+    def write(self, seconds: float) -> float:
+        self.now += seconds
+        self.threads.append(threading.get_ident())
+        return seconds
+
+    @property
+    def in_the_loops_thread(self) -> list[bool]:
+        return [thread == threading.get_ident() for thread in self.threads]
+
+
+async def test_small_writes_are_done_at_once_as_long_as_the_disk_is_quick() -> None:
+    """The loop waits for a slow disk a few times, and then the thread does, until it is asked again."""
+    disk = Disk()
+    committer = ThreadCommitter("test", lambda: disk.now)
+    for seconds in (QUICK_S / 2, 100.0, QUICK_S / 2, QUICK_S / 2):
+        assert await committer.run_small(disk.write, seconds) == seconds
+    assert all(disk.in_the_loops_thread)
+    while all(disk.in_the_loops_thread):
+        await committer.run_small(disk.write, QUICK_S * 2)
+    assert len(disk.threads) < 4 + 2 / WEIGHT
+    disk.now += SLOW_FOR_S
+    await committer.run_small(disk.write, QUICK_S / 2)
+    assert disk.in_the_loops_thread[-2:] == [False, True]
+    committer.close()
+
+
+async def test_a_small_write_that_fails_is_as_slow_as_it_is() -> None:
+    disk = Disk()
+    committer = ThreadCommitter("test", lambda: disk.now)
+
+    def broken() -> None:
+        disk.write(QUICK_S * 2)
+        raise StoreUnavailable("disk full")
+
+    while all(disk.in_the_loops_thread):
+        with pytest.raises(StoreUnavailable, match="disk full"):
+            await committer.run_small(broken)
+    committer.close()
+
+
+async def test_a_small_write_waits_for_the_one_that_runs(log: list[str]) -> None:
+    committer, write = ThreadCommitter("test"), Write(log)
+    writing = asyncio.create_task(committer.run(write))
+    await write.has_begun()
+    small = asyncio.create_task(committer.run_small(log.append, "small"))
+    done, _ = await asyncio.wait([small], timeout=0.05)
+    assert not done
+    write.go.set()
+    await asyncio.gather(writing, small)
+    assert log == ["begins", "ends", "small"]
+    committer.close()
+    with pytest.raises(StoreUnavailable):
+        await committer.run_small(log.append, "too late")

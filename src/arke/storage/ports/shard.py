@@ -102,6 +102,10 @@ class Loaded(msgspec.Struct):
     """The oldest journal position that is kept; 0 where there is none."""
 
 
+ROWS_OF_A_DEVICE = 100
+"""What may be stored about one device, as far as anybody has to guess."""
+
+
 class GroupWrites(msgspec.Struct):
     """All that one group changes; it becomes durable as a whole or not at all."""
 
@@ -139,6 +143,23 @@ class GroupWrites(msgspec.Struct):
     """The number in the log up to which sightings are in the store. Alone it is not worth a commit: what changed
     nothing changes nothing when it is taken again.
     """
+
+    @property
+    def rows(self) -> int:
+        """About how many rows are written, with those about a device that goes for many."""
+        return (
+            len(self.profiles)
+            + len(self.journal)
+            + len(self.ledger)
+            + len(self.forgotten)
+            + len(self.owed)
+            + len(self.no_longer_owed)
+            + len(self.in_hand)
+            + 2 * len(self.wakes)
+            + len(self.counted)
+            + len(self.sizes)
+            + ROWS_OF_A_DEVICE * (len(self.erased) + len(self.uncounted) + len(self.overwritten))
+        )
 
     @property
     def empty(self) -> bool:

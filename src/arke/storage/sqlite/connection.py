@@ -174,6 +174,13 @@ class Database:
         self.where = where
         self.committer = committer
 
+    @property
+    def nearest(self) -> apsw.Connection:
+        """To read over until the caller suspends: the writer's connection while nothing is written, since what
+        it has in memory is still true after a commit. Another one has to find all of it again.
+        """
+        return self.reads if self.committer.busy else self.connection
+
     def row(self, sql: str, bindings: Bindings = ()) -> Row | None:
         """The first row, None where there is none. Raises StoreUnavailable."""
         with store_errors(self.where):
@@ -198,9 +205,15 @@ class Database:
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction of `connection`. Durable on return. Raises StoreUnavailable."""
+        return await self.committer.run(self._transacted(work, *args, **kwargs))
 
+    async def write_small(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a few rows."""
+        return await self.committer.run_small(self._transacted(work, *args, **kwargs))
+
+    def _transacted(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
         def transacted() -> T:
             with transaction(self.connection, self.where):
                 return work(*args, **kwargs)
 
-        return await self.committer.run(transacted)
+        return transacted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import apsw
 import msgspec
@@ -30,6 +30,8 @@ ASKED_TOGETHER = 1_000
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
+SMALL_ROWS: Final = 64
+"""What may be stored at a time for the event loop to store it."""
 
 
 class _Torn(Exception):
@@ -59,7 +61,7 @@ class SqliteIdentities:
         hashes: Collection[bytes] = (),
     ) -> Known:
         known = Known({}, {}, {}, {}, set(), set(), edition_of(self._database) if hashes else 0)
-        ask = self._database.reads.execute
+        ask = self._database.nearest.execute
         person, count = IDENTITIES["person"], IDENTITIES["takeovers"]
         moving = IDENTITIES["is_moving"]
         with store_errors(self._database.where):
@@ -83,7 +85,7 @@ class SqliteIdentities:
         return known
 
     def _owners(self, ids: Collection[IdKey]) -> dict[IdKey, Owner]:
-        ask = self._database.reads.execute
+        ask = self._database.nearest.execute
         owners: dict[IdKey, Owner] = {}
         if len(ids) <= ASKED_ONE_BY_ONE:
             for key in ids:
@@ -140,8 +142,10 @@ class SqliteIdentities:
     # --- storing ----------------------------------------------------------------------------------------
 
     async def link(self, claims: Claims) -> set[IdKey]:
+        small = claims.rows <= SMALL_ROWS
+        write = self._database.write_small if small else self._database.write
         try:
-            return await self._database.write(self._link, claims)
+            return await write(self._link, claims)
         except _Torn:
             return claims.keys
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_home
 from arke.storage.keyed_hash import DeviceHashes
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
         Needs,
         StoredDevice,
     )
+
+SMALL_ROWS: Final = 64
+"""What a group may write at most for the event loop to write it."""
 
 
 class SqliteShardStore:
@@ -114,7 +117,8 @@ class SqliteShardStore:
         return await self._committer.between(self._own.rows, uids)
 
     async def commit(self, writes: GroupWrites) -> None:
-        await self._committer.run(self._commit, writes)
+        small = writes.rows <= SMALL_ROWS
+        await (self._committer.run_small if small else self._committer.run)(self._commit, writes)
 
     def _commit(self, writes: GroupWrites) -> None:
         """What is counted is what is stored, also where nobody waits for it any more."""

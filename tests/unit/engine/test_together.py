@@ -1,0 +1,107 @@
+"""Events of many callers go in one call, and each caller hears of his own alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.domain.event import Accepted, IncomingEvent
+from arke.engine.together import MOST, Answered, Together
+from arke.errors import ShardDown, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Way:
+    """Takes calls, and answers each event by its UUID, once `go` is set."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[str | None], bool]] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        self.failed: Callable[[Sequence[IncomingEvent]], dict[int, ShardDown]] = lambda _: {}
+        self.error: Exception | None = None
+
+    async def __call__(self, events: Sequence[IncomingEvent], *, evaluated: bool) -> Answered:
+        self.calls.append(([event.uuid for event in events], evaluated))
+        failed = self.failed(events)
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return Answered([Accepted(uuid=event.uuid or "") for event in events], dict(failed))
+
+
+def events(*uuids: str) -> list[IncomingEvent]:
+    return [IncomingEvent(uuid=uuid) for uuid in uuids]
+
+
+async def test_what_comes_in_one_turn_of_the_loop_goes_together() -> None:
+    way = Way()
+    together = Together(way)
+    first, second = (
+        together.taken(events("a"), evaluated=True),
+        together.taken(events("b", "c"), evaluated=True),
+    )
+    plain = together.taken(events("d"), evaluated=False)
+    assert [one.uuid for one in await second] == ["b", "c"]  # type: ignore[union-attr]
+    assert [one.uuid for one in await first] == ["a"]  # type: ignore[union-attr]
+    await plain
+    await together.taken(events("e"), evaluated=True)
+    assert way.calls == [(["a", "b", "c"], True), (["d"], False), (["e"], True)]
+
+
+async def test_nobody_waits_for_a_call_that_is_under_way() -> None:
+    way = Way()
+    way.go.clear()
+    together = Together(way)
+    early = together.taken(events("a"), evaluated=True)
+    await asyncio.sleep(0)
+    late = together.taken(events("b"), evaluated=True)
+    await asyncio.sleep(0)
+    assert [uuids for uuids, _ in way.calls] == [["a"], ["b"]]
+    way.go.set()
+    await asyncio.gather(early, late)
+
+
+async def test_a_call_has_so_many_events_at_most() -> None:
+    way = Way()
+    together = Together(way)
+    await asyncio.gather(*(together.taken(events(str(n)), evaluated=True) for n in range(MOST + 1)))
+    assert [len(uuids) for uuids, _ in way.calls] == [MOST, 1]
+
+
+async def test_only_who_has_nothing_stored_is_told_by_an_error() -> None:
+    """A shard that is away is the business of those whose devices are there."""
+    way = Way()
+    way.failed = lambda of: {n: ShardDown("away") for n, event in enumerate(of) if event.uuid in ("b", "d")}
+    together = Together(way)
+    alone, other, mixed = (together.taken(events(*uuids), evaluated=True) for uuids in ("b", "a", "cd"))
+    with pytest.raises(ShardDown):
+        await alone
+    assert len(await other) == 1
+    assert len(await mixed) == 2
+
+
+async def test_what_concerns_all_is_told_to_all() -> None:
+    way = Way()
+    way.error = StoreUnavailable("disk full")
+    together = Together(way)
+    both = [together.taken(events(uuid), evaluated=True) for uuid in "ab"]
+    for one in both:
+        with pytest.raises(StoreUnavailable):
+            await one
+
+
+async def test_who_does_not_wait_any_more_takes_nobody_along() -> None:
+    way = Way()
+    way.go.clear()
+    together = Together(way)
+    gone, stays = (asyncio.ensure_future(together.taken(events(uuid), evaluated=True)) for uuid in "ab")
+    await asyncio.sleep(0)
+    gone.cancel()
+    way.go.set()
+    assert len(await stays) == 1
+    assert way.calls == [(["a", "b"], True)]
