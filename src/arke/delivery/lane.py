@@ -370,6 +370,7 @@ class Lane:
                 cursor,
                 progress,
                 outcome.remind,
+                may_wait=acknowledged and not self._in_a_hurry(parts),
             )
         )
         release(parts, recorded=recorded)
@@ -384,6 +385,21 @@ class Lane:
             self.owed_count += (device.failure is not None) - device.owed
             self._close(device)
         self._wake.set()
+
+    def _in_a_hurry(self, parts: Sequence[Part]) -> bool:
+        """Whether something waits until what became of these is durable: their devices, others that there is no
+        room for, a batch, or whoever stops the lane.
+        """
+        return (
+            self._stopping
+            or bool(self._quiet)
+            or self._feed is not None
+            or self.owed_count > 0
+            or self._window.waiting_count > 0
+            or self._behind()
+            or self.sender.slots <= 0
+            or any(part.device.again for part in parts)
+        )
 
     def freed(self) -> None:
         """A message has left the sender: there may be room for another."""
@@ -646,11 +662,11 @@ class Lane:
         if delay_s is None:
             await self._wake.wait()
             return
+        timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
         try:
-            async with asyncio.timeout(delay_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     def _next_wait_s(self) -> float | None:
         now = asyncio.get_running_loop().time()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
     far the lane and its batch have come. `remind`: UUIDs of devices that are owed and told when they are next seen.
-    `in_hand`: devices that are owed and about to be sent again.
+    `in_hand`: devices that are owed and about to be sent again. `may_wait`: nothing waits for it to be durable.
     """
 
     destination: int
@@ -28,6 +28,7 @@ class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     batch: BatchProgress | None = None
     remind: tuple[str, ...] = ()
     in_hand: tuple[int, ...] = ()
+    may_wait: bool = False
 
     @property
     def key(self) -> None:

@@ -101,6 +101,8 @@ MAX_GROUP = 512
 """Commands in one transaction, a lane's report counting as what it tells: latency is bounded by the group,
 throughput by the store.
 """
+WAITS_FOR_A_GROUP_S = 0.01
+"""What nobody waits for goes with the next group of others, or in one of its own after so long."""
 MAX_QUEUED = 20_000
 """Events waiting for a group; beyond it the intake answers 429."""
 HOUSEKEEPING_S = 1.0
@@ -165,6 +167,7 @@ class Shard:
         self._queue: deque[_Waiting] = deque()
         self._appended = self._taken = self._recorded = 0
         self._queued = 0
+        self._waits_until: asyncio.TimerHandle | None = None
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self.lanes: dict[int, Lane] = {}
@@ -323,15 +326,27 @@ class Shard:
         finally:
             self._release(held)
 
-    def _enqueue(self, commands: list[Command], seen_to: int = 0) -> asyncio.Future[list[Result]]:
-        """Done once everything in the queue up to these commands is durable. Raises ShardDown where it broke."""
+    def _enqueue(
+        self, commands: list[Command], seen_to: int = 0, *, may_wait: bool = False
+    ) -> asyncio.Future[list[Result]]:
+        """Done once everything in the queue up to these commands is durable. Those that `may_wait` need no group of
+        their own, if another begins soon. Raises ShardDown where it broke.
+        """
         if self.broke.is_set():
             raise ShardDown(_BROKE)
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to))
         self._queued += len(commands)
-        self._wake.set()
+        if not may_wait:
+            self._wake.set()
+        elif self._waits_until is None:
+            loop = asyncio.get_running_loop()
+            self._waits_until = loop.call_later(WAITS_FOR_A_GROUP_S, self._waited)
         return future
+
+    def _waited(self) -> None:
+        self._waits_until = None
+        self._wake.set()
 
     @property
     def taken(self) -> int:
@@ -404,7 +419,7 @@ class Shard:
         """Commit what a lane has done, which holds no device. Raises Unavailable."""
         if self._stopping:
             raise StoreUnavailable("the shard is stopping")
-        (result,) = await self._enqueue([report])
+        (result,) = await self._enqueue([report], may_wait=report.may_wait)
         if isinstance(result, Failed):
             raise StoreUnavailable(result.message)
 
@@ -412,9 +427,15 @@ class Shard:
         while not (self._stopping and not self._queue):
             if not self._queue:
                 self._wake.clear()
+            if not self._wake.is_set():
                 await self._wake.wait()
                 continue
             group = self._next_group()
+            if not self._queue:
+                self._wake.clear()
+                if self._waits_until is not None:
+                    self._waits_until.cancel()
+                    self._waits_until = None
             try:
                 await self._run_group(group)
             except Exception as error:  # noqa: BLE001 - it goes on elsewhere, from what is stored
