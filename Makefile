@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
-.PHONY: help demo demo-cluster test lint types imports unit soak bench docs dist lock clean
+.PHONY: help demo demo-cluster test lint types imports unit soak bench compiled docs dist lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -42,13 +42,19 @@ soak: $(VENV)/dev.stamp ## the long runs
 bench: $(VENV)/run.stamp ## speed, as ratios measured in one run
 	$(BIN)/arke bench all
 
+compiled: $(VENV)/dev.stamp ## the package as this machine runs it with less CPU, in build/compiled (needs a C compiler)
+	rm -rf build/wheel build/compiled
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m hatchling build -t wheel -d build/wheel
+	$(BIN)/python -m zipfile -e build/wheel/*.whl build/compiled
+
 docs: $(VENV)/dev.stamp ## the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
-dist: $(VENV)/dev.stamp ## wheel, sdist, list of parts (SBOM) and checksums, in dist
+dist: $(VENV)/dev.stamp ## wheels, sdist, list of parts (SBOM) and checksums, in dist
 	rm -rf dist
 	$(BIN)/python -m hatchling build
+	! $(BIN)/python tools/compiled.py || HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m hatchling build -t wheel
 	$(BIN)/python tools/sbom.py dist/arke.cdx.json
 	cd dist && sha256sum -- * > SHA256SUMS
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,23 +17,36 @@ from patience import PATIENCE_S
 from release import sandbox
 from release.recipe import stages
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ROOT = Path(__file__).parents[2]
 KEPT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist", "arke-data", ".dmypy.json"
 )
 
 
-def build(source: Path, kind: str, out: Path, *, umask: int = 0o022) -> Path:
-    """The sdist or wheel of a source tree, by what `pyproject.toml` names as its builder."""
+def build(
+    source: Path,
+    kind: str,
+    out: Path,
+    *,
+    umask: int = 0o022,
+    more: Mapping[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> Path:
+    """The sdist or wheel of a source tree, by what `pyproject.toml` names as its builder; `more` is for its
+    environment.
+    """
     before = os.umask(umask)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)],
             cwd=source,
-            env={"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": "1700000000"},
+            env={"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": "1700000000", **(more or {})},
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=patience_s,
         )
     finally:
         os.umask(before)

@@ -34,6 +34,7 @@ from arke.bench import (
 )
 from arke.bench.figures import Report, Section
 from arke.errors import InvalidInput
+from arke.form import form
 from arke.log import configure_logging
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "processor": _processor(),
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, the pure modules {form()}",
         "tls": ssl.OPENSSL_VERSION,
         "sqlite": apsw.sqlite_lib_version(),
         "nginx": _version("nginx", "-v"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from arke.data_directory import DataExposed, check_private
 from arke.doctor.finding import doubtful, fine, wrong
+from arke.form import form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,9 @@ def machine() -> Iterator[Finding]:
         yield wrong("python", f"Python {python}", "run Arke on Python 3.11 or newer")
     else:
         yield fine(
-            "python", f"Python {python} on {platform.system()} {platform.release()}, {_cores()} core(s)"
+            "python",
+            f"Python {python} on {platform.system()} {platform.release()}, {_cores()} core(s), "
+            f"the pure modules {form()}",
         )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < LEAST_FILES:

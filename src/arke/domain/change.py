@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Change(msgspec.Struct, array_like=True, frozen=True):
+class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One membership that changed: the segment, its new `status` (1 or 0), and the reason."""
 
     segment: int
@@ -13,7 +13,7 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
     reason: str
 
 
-class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
+class JournalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One record of a shard's journal: what changed for device `uid` at `at` (epoch seconds).
 
     `seq` is its position. The lanes of `destinations` tell the device's state in real time; all `changes` are
@@ -31,7 +31,7 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
     catch_up: tuple[int, ...] = ()
 
 
-class Effect(msgspec.Struct, frozen=True):
+class Effect(msgspec.Struct, frozen=True, gc=False):
     """What an event did to a profile: the traits that it realised, and the memberships that changed."""
 
     realised: list[int]

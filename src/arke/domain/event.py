@@ -15,7 +15,7 @@ AuthState = Literal[0, 1, 2]
 """0 unknown, 1 authenticated, 2 logged out (dossier 13)."""
 
 
-class DeclaredId(msgspec.Struct, frozen=True, array_like=True):
+class DeclaredId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A partner id that an event declares for its device, with its authentication state.
 
     `generation` is the number of the mapping of this id to the device, 0 before it is resolved. A higher number
@@ -61,7 +61,7 @@ class IncomingEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     left_out: tuple[LeftOut, ...] = ()
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An event whose device is known. It happened at `ts` and arrived at `at` (epoch seconds, ts <= at)."""
 
     uuid: str
@@ -76,7 +76,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event_id: str | None = None
 
 
-class Withheld(msgspec.Struct, frozen=True, kw_only=True):
+class Withheld(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was left out of an event because its sender showed no token; the rest was stored.
 
     `ids` may be declared with a token only. `takeovers` belong to other devices, and this device has taken over
@@ -91,7 +91,7 @@ class Withheld(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_WITHHELD = Withheld()
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The durable answer for one event. `traits` realised by it (none, if it had counted before), `segments` the
     device is in afterwards.
 

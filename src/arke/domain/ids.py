@@ -97,7 +97,7 @@ class IdRules:
         }
         for source in catalog.data_sources:
             self._rules[source.id] = _rule(source.id, source)
-        for dpid in GLOBAL_DATA_SOURCES - self._rules.keys():
+        for dpid in GLOBAL_DATA_SOURCES.difference(self._rules):
             self._rules[dpid] = _rule(dpid)
         self._rules[0] = _UUID
         self._forms = {one.id: one.id_form for one in catalog.data_sources if one.id_form is not None}

@@ -25,7 +25,7 @@ DECLARED: Final = "told"
 Reason = Literal["rule", "told", "ttl", "recency", "inactive", "privacy", "opt_out", "unmapped"]
 
 
-class TraitState(msgspec.Struct, array_like=True):
+class TraitState(msgspec.Struct, array_like=True, gc=False):
     """The realisations of one trait that a device holds, in epoch seconds.
 
     `last` is the newest. `times` are those kept exactly, ascending. Older ones, which no rule's window reaches,
@@ -38,7 +38,7 @@ class TraitState(msgspec.Struct, array_like=True):
     old_until: int = 0
 
 
-class PartnerId(msgspec.Struct, array_like=True, frozen=True):
+class PartnerId(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A partner id that is linked to the device since `linked`, by the mapping `generation`.
 
     While it is `arriving` this device tells nobody about it: the id has not left its old device yet, or it is a
@@ -53,7 +53,7 @@ class PartnerId(msgspec.Struct, array_like=True, frozen=True):
     arriving: bool = False
 
 
-class DepartedId(msgspec.Struct, array_like=True, frozen=True):
+class DepartedId(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An id that left for another device by the mapping `generation`. Mappings with lower numbers are void.
     `edition`: the id was forgotten on request, see `Bar`.
 
@@ -65,7 +65,7 @@ class DepartedId(msgspec.Struct, array_like=True, frozen=True):
     edition: int = 0
 
 
-class Bar(msgspec.Struct, array_like=True, frozen=True):
+class Bar(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Keeps out what was decided about a device before its person withdrew, and comes later: nothing counts but
     what was decided by a later `edition` of the suppression list than this. `erased`: nothing else is kept.
     """
@@ -74,7 +74,7 @@ class Bar(msgspec.Struct, array_like=True, frozen=True):
     erased: bool = False
 
 
-class SendMark(msgspec.Struct, array_like=True, frozen=True):
+class SendMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """When a trigger last set off a send to a destination, and the state of its mappings then (`Route.mark`).
 
     `untold` says that a membership has changed since while the device was not seen, so that the destination was
@@ -86,7 +86,7 @@ class SendMark(msgspec.Struct, array_like=True, frozen=True):
     untold: bool = False
 
 
-class FileMark(msgspec.Struct, array_like=True, frozen=True):
+class FileMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was applied of the last onboarding file that named the device, so that a repeat changes nothing.
 
     `file` is the file's number; `first` and `last` are the lines that counted, `lines` how many did, and
@@ -100,7 +100,7 @@ class FileMark(msgspec.Struct, array_like=True, frozen=True):
     replaced: int = 0
 
 
-class Profile(msgspec.Struct, array_like=True):
+class Profile(msgspec.Struct, array_like=True, gc=False):
     """Everything Arke knows of one device. Times in epoch seconds.
 
     | field | holds |
@@ -147,7 +147,7 @@ class Profile(msgspec.Struct, array_like=True):
         return self.memberships
 
 
-class Held(msgspec.Struct, array_like=True, frozen=True):
+class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a person's home holds for every device of the person: traits, the statuses of external segments with
     when they were declared, and when the person was last heard of.
     """

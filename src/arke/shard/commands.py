@@ -73,13 +73,13 @@ class Onboarded(msgspec.Struct, tag=True, frozen=True, omit_defaults=True):
     kept_until: dict[int, int] = {}
 
 
-class Linked(msgspec.Struct, tag=True, frozen=True):
+class Linked(msgspec.Struct, tag=True, frozen=True, gc=False):
     """Ids are linked. `refused`: the device has opted out."""
 
     refused: bool = False
 
 
-class Seen(msgspec.Struct, tag=True, frozen=True):
+class Seen(msgspec.Struct, tag=True, frozen=True, gc=False):
     """An event is durable."""
 
     accepted: Accepted
@@ -97,7 +97,7 @@ class Erased(msgspec.Struct, tag=True, frozen=True):
     owed: tuple[int, ...]
 
 
-class Done(msgspec.Struct, tag=True, frozen=True):
+class Done(msgspec.Struct, tag=True, frozen=True, gc=False):
     """The command is durable and has nothing more to say."""
 
 
@@ -108,7 +108,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     message: str
 
 
-class Taken(msgspec.Struct, tag=True, frozen=True):
+class Taken(msgspec.Struct, tag=True, frozen=True, gc=False):
     """A sighting is durable, and was evaluated before: what came of it was for an answer that was lost."""
 
 
@@ -158,7 +158,7 @@ class ForShard(Asks[R], Generic[R], frozen=True):
         return 1
 
 
-class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True):
+class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True, gc=False):
     """A device was seen, or something was heard of a person (whose home stands for a device then). `arriving` are
     ids that another device has yet to let go of; `held` is what the homes of the people hold who have just come to
     this device. `edition`: by which edition of the suppression list it was taken, and of what it names nothing was
