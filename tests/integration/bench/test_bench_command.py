@@ -184,4 +184,4 @@ def test_an_unknown_bench_is_wrong_use() -> None:
         timeout=PATIENCE_S,
     )
     assert done.returncode == 2
-    assert "choose delivery, evaluation, end-to-end, growth, " in done.stderr
+    assert "choose delivery, evaluation, end-to-end, intake, growth, " in done.stderr
