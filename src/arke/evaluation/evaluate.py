@@ -180,7 +180,7 @@ def _apply(
                 continue
         _decide_crowded(compiled, profile, trait_id, crossed, affected, now, newly=newly, steady=steady)
     changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
-    profile.evaluated = max(profile.evaluated, now)
+    profile.evaluated = now
     return [*back, *changes, *declared_changes]
 
 
@@ -217,7 +217,7 @@ def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Cha
     affected: set[int] = set()
     lost = _pass_time(compiled, profile, affected, now, stale=compiled.is_stale(profile))
     changes = _decide(compiled, profile, affected, lost, now, {})
-    profile.evaluated = max(profile.evaluated, now)
+    profile.evaluated = now
     return changes
 
 

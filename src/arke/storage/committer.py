@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+SMALL_ROWS: Final = 64
+"""Rows that a small write has at most."""
 QUICK_S: Final = 0.003
 """A disk that takes longer for a small write, time and again, is slow, and the event loop does not wait for it."""
 WEIGHT: Final = 0.125

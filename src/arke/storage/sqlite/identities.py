@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import apsw
 import msgspec
@@ -12,6 +12,7 @@ from arke.domain.homes import is_home
 from arke.domain.identity import MAX_DEVICES, Move, Owner, PersonRow, SharedId
 from arke.domain.placement import shard_of
 from arke.errors import StoreUnavailable
+from arke.storage.committer import SMALL_ROWS
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted, Listing
 from arke.storage.sql_files import statements
@@ -30,8 +31,6 @@ ASKED_TOGETHER = 1_000
 
 IDENTITIES = statements(Path(__file__).with_name("queries") / "identities.sql")
 SUPPRESSION = statements(Path(__file__).with_name("queries") / "suppression.sql")
-SMALL_ROWS: Final = 64
-"""What may be stored at a time for the event loop to store it."""
 
 
 class _Torn(Exception):

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from arke.domain.homes import is_home
+from arke.storage.committer import SMALL_ROWS
 from arke.storage.keyed_hash import DeviceHashes
 from arke.storage.sqlite.connection import (
     DEFAULT_MEMORY,
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
         Needs,
         StoredDevice,
     )
-
-SMALL_ROWS: Final = 64
-"""What a group may write at most for the event loop to write it."""
 
 
 class SqliteShardStore:
