@@ -12,7 +12,7 @@ from arke.doors.answers import Answer
 from arke.doors.bounds import Bounds
 from arke.doors.names import TrustedProxies
 from integration.doors.edge import open_door, read_all, read_answer, respond, whole_body
-from patience import wait_until
+from patience import PATIENCE_S, wait_until
 
 SECRET = "visitor@example.com"
 
@@ -26,6 +26,20 @@ async def echo(scope: Any, body: bytes) -> Answer:
     return Answer(
         200, b"whole " + scope["path"].encode() + body, [(b"x-own", b"1")], ((b"x-standing", b"2"),)
     )
+
+
+class HeldEcho:
+    """Answers as `echo` does, once it may."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    async def __call__(self, scope: Any, body: bytes) -> Answer:
+        self.begun.set()
+        while not self.go.is_set():
+            await asyncio.sleep(0.01)
+        return await echo(scope, body)
 
 
 def get(path: str, method: str = "GET", more: str = "") -> bytes:
@@ -106,19 +120,12 @@ def test_a_defect_is_a_500_and_tells_nothing(kind: str) -> None:
 
 
 def test_who_has_gone_is_answered_nothing() -> None:
-    begun, go = threading.Event(), threading.Event()
-
-    async def slow(scope: Any, body: bytes) -> Answer:
-        begun.set()
-        while not go.is_set():
-            await asyncio.sleep(0.01)
-        return await echo(scope, body)
-
+    slow = HeldEcho()
     with open_door(app, whole=slow) as edge:
         with edge.connect() as connection:
             connection.sendall(get("/x"))
-            assert begun.wait(30)
-        go.set()
+            assert slow.begun.wait(PATIENCE_S)
+        slow.go.set()
         with edge.connect() as connection:
             connection.sendall(get("/y"))
             assert read_answer(connection).endswith(b"whole /y")
@@ -148,14 +155,7 @@ def test_who_does_not_read_is_not_written_to_without_end() -> None:
 
 
 def test_the_bound_of_a_visitor_behind_a_proxy_holds() -> None:
-    begun, go = threading.Event(), threading.Event()
-
-    async def slow(scope: Any, body: bytes) -> Answer:
-        begun.set()
-        while not go.is_set():
-            await asyncio.sleep(0.01)
-        return await echo(scope, body)
-
+    slow = HeldEcho()
     asked = get("/x", more="X-Forwarded-For: 203.0.113.9\r\n")
     proxies, bounds = TrustedProxies(("127.0.0.1",)), Bounds(per_address=1)
     with (
@@ -164,8 +164,8 @@ def test_the_bound_of_a_visitor_behind_a_proxy_holds() -> None:
         edge.connect() as other,
     ):
         one.sendall(asked)
-        assert begun.wait(30)
+        assert slow.begun.wait(PATIENCE_S)
         other.sendall(asked)
         assert read_answer(other).startswith(b"HTTP/1.1 429 ")
-        go.set()
+        slow.go.set()
         assert read_answer(one).endswith(b"whole /x")
