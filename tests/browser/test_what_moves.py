@@ -38,7 +38,9 @@ def test_what_passes_comes_by_itself(watched: Watched, world: World) -> None:
         return watched.page.locator("#live > li.event").count() > 0
 
     wait_until(seen, "an event to pass")
-    assert "events" in watched.page.locator("#rates").inner_text()
+    wait_until(  # of the first round nothing is known to compare with
+        lambda: "events" in watched.page.locator("#rates").inner_text(), "the rates of a second round"
+    )
     watched.page.locator("#show-event").uncheck()
     assert not watched.page.locator("#live > li.event").first.is_visible()
     assert watched.faults == []

@@ -104,7 +104,7 @@ def test_what_it_forbids_arke_does_not_do(tmp_path: Path) -> None:
     )
     if done.returncode == 77:
         missing("kernel that forbids memory to become code (6.3)")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
     assert json.loads(done.stdout)["ok"] is True
     calls = re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", trace.read_text(), re.MULTILINE)
     assert len(calls) > 1_000
