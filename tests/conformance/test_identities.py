@@ -14,6 +14,8 @@ from arke.storage.ports.identities import PRUNED_AT_ONCE
 from patience import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from arke.storage.ports.directory import Directory
     from conformance.conftest import OpenDirectory
 
@@ -283,3 +285,36 @@ async def test_all_of_it_outlives_the_directory(lasting: OpenDirectory, tmp_path
         assert await owners(again, A) == {A: Owner("U", 1)}
         assert await again.identities.moves() == [move]
         assert (await again.identities.look_up((), (), {("U", 5)})).takeovers == {("U", 5): 2}
+
+
+async def test_what_is_promised_counts_at_once(directory: Directory) -> None:
+    """Like every other mapping: it is answered, and whoever comes second has lost."""
+    identities = directory.identities
+    claims = Claims(100, {A: Owner("U", 5), B: Owner("U", 6)}, invented={"U": {A, B}})
+    assert claims.of_new_devices
+    assert await identities.link(claims, promised=True) == set()
+    assert await owners(directory, A, B) == {A: Owner("U", 5), B: Owner("U", 6)}
+    late = Claims(200, {B: Owner("V", 7), C: Owner("V", 8)}, invented={"V": {B, C}})
+    assert await identities.link(late, promised=True) == {B, C}
+    assert await owners(directory, A, B, C) == {A: Owner("U", 5), B: Owner("U", 6)}
+    assert await identities.link(Claims(300, {A: Owner("V", 9)}, {A: 5})) == set()
+
+
+async def test_many_promised_at_once(directory: Directory) -> None:
+    keys = [(1, f"n{number}") for number in range(200)]
+    mapped = {key: Owner(f"U{key[1]}", number + 1) for number, key in enumerate(keys)}
+    claims = Claims(100, mapped, invented={owner.uuid: {key} for key, owner in mapped.items()})
+    assert await directory.identities.link(claims, promised=True) == set()
+    assert await owners(directory, *keys) == mapped
+
+
+async def test_what_is_settled_is_settled_for_good(lasting: OpenDirectory, tmp_path: Path) -> None:
+    """As far as a directory has to be told: one that syncs everything knows nothing of it."""
+    async with lasting(tmp_path) as directory:
+        assert await directory.identities.settled() == 0
+        await directory.identities.settle(7)
+        await directory.identities.settle(5)
+        known = await directory.identities.settled()
+        assert known in (0, 7)
+    async with lasting(tmp_path) as again:
+        assert await again.identities.settled() == known

@@ -15,6 +15,8 @@ from model.oracle import Rule, World
 COOKIES = 12345
 DEVICES = tuple(f"{number:038d}" for number in range(3))
 PARTNER_IDS = ("p", "q", "r", "s")
+NEWCOMERS = ("v", "w", "x", "y")
+"""Ids that devices come with of which nobody has heard."""
 LIVE, BOTH, BY_UUID = DESTINATIONS = (501, 502, 503)
 """Real time alone; real time and batch; the same under the UUID."""
 

@@ -45,6 +45,14 @@ class Fate:
         """The disk is full, or does not answer."""
         return not self._calm and self.random.random() < 0.01
 
+    def power_goes(self) -> bool:
+        """Whether it is not the engine alone that dies."""
+        return self.random.random() < 0.5
+
+    def left(self, synced: int, written: int) -> int:
+        """How many bytes of a log are there when the power has gone: what was synced at least."""
+        return self.random.choice((synced, self.random.randint(min(synced, written), written)))
+
     def latency_s(self) -> float:
         return self.random.choice((0.0, 0.001, 0.02, 0.05, 0.4))
 

@@ -17,6 +17,7 @@ from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from simulation.network import Uplink
 from simulation.pauses import Pausing
+from synced_log import SyncedLog, cut
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -80,7 +81,10 @@ class Machine:
         self._keeper: asyncio.Task[None] | None = None
         self._outsiders: set[asyncio.Task[object]] = set()
         self._open_files: list[SqliteShardStore | SqliteDirectory] = []
+        self._synced: SyncedLog | None = None
         self.life = 0
+        self.lost = 0
+        """Times that the directory lost what it had not synced."""
 
     def start(self) -> None:
         self._keeper = self.outsider(asyncio.create_task(self._keep_running()))
@@ -144,9 +148,7 @@ class Machine:
             patch.object(
                 app,
                 "SqliteDirectory",
-                lambda _, committer, key: Pausing(
-                    self._opened(SqliteDirectory(here / DIRECTORY_FILE, committer=committer, key=key)), chance
-                ),
+                lambda _, committer, key: Pausing(self._directory(here, committer, key), chance),
             ),
             patch.object(app, "InlineCommitter", partial(DoomedCommitter, self._fate)),
         ):
@@ -171,6 +173,11 @@ class Machine:
             await asyncio.sleep(0)
         await self._close_files()
 
+    def _directory(self, here: Path, committer: DoomedCommitter, key: bytes) -> SqliteDirectory:
+        directory = self._opened(SqliteDirectory(here / DIRECTORY_FILE, committer=committer, key=key))
+        self._synced = SyncedLog(directory)
+        return directory
+
     def _opened(self, store: S) -> S:
         self._open_files.append(store)
         return store
@@ -182,14 +189,20 @@ class Machine:
         self._open_files.clear()
 
     def _move_on(self) -> None:
-        """The next life gets the files as they are this moment, write-ahead logs included, and no one else does."""
-        before = self._here
+        """The next life gets the files as they are this moment, write-ahead logs included, and no one else does. If
+        the power goes it gets of the directory's log what was synced, and perhaps some of what came after.
+        """
+        before, synced = self._here, self._synced
         self.life += 1
         self._here.mkdir()
         for name in (SHARD_FILE, DIRECTORY_FILE):
             for path in (before / name, before / f"{name}-wal"):
                 if path.exists():
                     shutil.copyfile(path, self._here / path.name)
+        log = self._here / f"{DIRECTORY_FILE}-wal"
+        if synced is not None and log.exists() and self._fate.power_goes():
+            self.lost += cut(log, self._fate.left(synced.bytes, log.stat().st_size))
+        self._synced = None
 
     @property
     def _here(self) -> Path:

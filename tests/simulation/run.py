@@ -88,16 +88,22 @@ def play(seed: int) -> tuple[list[Arrival], Truth]:
 
 
 class Truth:
-    """Per (destination, DPID, partner id) the aliases it is in; `refused`: how often an id was not given away."""
+    """Per (destination, DPID, partner id) the aliases it is in; `refused`: how often an id was not given away;
+    `lost`: how often the directory lost what it had not synced.
+    """
 
-    def __init__(self, visitors: Visitors, now: int) -> None:
+    def __init__(self, visitors: Visitors, now: int, lost: int) -> None:
         believed = [device.pass_time(world(visitors.edition), now) for device in visitors.devices]
         self.told: dict[Key, set[str]] = {}
         self.refused = visitors.refused
+        self.lost = lost
         for destination in DESTINATIONS:
             for partner_id in PARTNER_IDS:
                 owner = visitors.owned.get(partner_id)
                 members = believed[owner] if owner is not None else frozenset()
+                self.told[destination, COOKIES, partner_id] = _aliases(members, world(visitors.edition))
+            for partner_id, device in visitors.newcomers.items():
+                members = device.pass_time(world(visitors.edition), now)
                 self.told[destination, COOKIES, partner_id] = _aliases(members, world(visitors.edition))
         for uuid, members in zip(DEVICES, believed, strict=True):
             self.told[BY_UUID, 0, uuid] = _aliases(members, world(visitors.edition))
@@ -126,7 +132,7 @@ async def _play(seed: int, folder: Path, clock: VirtualClock) -> tuple[list[Arri
     assert not any(one.owed for one in status.destinations), f"owed after the calm: {status.destinations}"
     for problem in await machine.ask(lambda engine: unsettled(engine, world(visitors.edition))):
         raise Broken(f"seed {seed}: {problem}")
-    truth = Truth(visitors, int(clock.now()))
+    truth = Truth(visitors, int(clock.now()), machine.lost)
     await machine.stop()
     assert max(count for _, count in network.tries.values()) <= ATTEMPTS, "requests of one message"
     return network.arrivals, truth

@@ -2,7 +2,8 @@
 
 The engine runs on virtual time over real SQLite files; destinations are slow, fail, and take in what they
 answered badly; commits fail; and the engine dies at points that a seed has chosen, before and after commits and
-arrivals, and starts over the files that are there. After the calm every destination must believe what is true.
+arrivals, and starts over the files that are there, or over what of the directory was synced. After the calm every
+destination must believe what is true, and who came under an id is the same device still.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def test_engines_do_die() -> None:
     lives = [{arrival.life for arrival in run(seed)} for seed in range(10)]
     assert max(map(max, lives)) >= 3
     assert sum(len(those) > 1 for those in lives) >= 5
+
+
+def test_what_was_not_synced_is_lost() -> None:
+    """The power goes at every other death, and over a hundred seeds it takes mappings along."""
+    assert sum(play(seed)[1].lost for seed in range(100)) >= 3
 
 
 def test_takeovers_are_refused() -> None:

@@ -93,6 +93,29 @@ class Move(msgspec.Struct, frozen=True):
         return self.dpid, self.id
 
 
+class Promise(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """That the shard which stores an event keeps its mappings too: the directory may lose them with the power.
+    `generation` is the newest of them; up to `settled` the directory has all mappings on disk.
+    """
+
+    generation: int
+    settled: int
+
+
+class Mapped(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An id that a shard has on a device by the mapping `generation`, since `at`."""
+
+    dpid: int
+    id: str
+    uuid: str
+    generation: int
+    at: int
+
+
+FEW_IDS = 10
+"""Ids of a device that was just invented: no profile has to let go of one of so many."""
+
+
 class Claims(msgspec.Struct):
     """Mappings that are to be stored together, decided at `at`: new owners of ids, the moves that follow from them,
     devices of people, how many ids a device has taken over on a day, by now, and ids that very many devices share.
@@ -123,6 +146,21 @@ class Claims(msgspec.Struct):
     def keys(self) -> set[IdKey]:
         """The ids that anything is claimed of."""
         return self.owners.keys() | {key[:2] for key in self.people}
+
+    @property
+    def of_new_devices(self) -> bool:
+        """Whether these are nothing but ids that nobody had, a few each, of devices that nobody had heard of."""
+        return not (
+            self.moves
+            or self.people
+            or self.takeovers
+            or self.shared
+            or any(self.before.values())
+            or any(
+                owner.first is not None or owner.uuid not in self.invented for owner in self.owners.values()
+            )
+            or any(len(keys) > FEW_IDS for keys in self.invented.values())
+        )
 
     def decide(self, key: IdKey, uuid: str) -> None:
         """An id is to be a device's."""

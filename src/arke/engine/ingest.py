@@ -148,7 +148,7 @@ class Ingestion:
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
         answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
-        sightings = Sightings(self._shards, lists=evaluated)
+        sightings = Sightings(self._shards, self._identity, lists=evaluated)
         reserved: dict[int, tuple[bool, Withheld]] = {}
         left_out: dict[int, tuple[LeftOut, ...]] = {}
         sound = [number for number, problem in enumerate(answers) if problem is None]
@@ -156,7 +156,7 @@ class Ingestion:
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
         if decisions is None:
-            answered = await self._links.resolve(named, now, away=away)
+            answered = await self._links.resolve(named, now, away=away, promised=True)
         else:
             answered = await self._decided(sound, named, now, away, decisions)
         for number, resolved in zip(sound, answered, strict=True):

@@ -46,20 +46,22 @@ class Links:
         self._failed = False
         self._background = Background()
 
-    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
-        """Find or make the device of each: see `Resolver.decide`. Durable on return, and followed. Raises
-        StoreUnavailable.
+    async def resolve(
+        self, named: Sequence[Naming], now: int, *, away: Away | None = None, promised: bool = False
+    ) -> list[Resolved]:
+        """Find or make the device of each: see `Resolver.decide`. Durable on return, and followed; if `promised`
+        but for what `Identity.promise` has the shard keep, with the event. Raises StoreUnavailable.
         """
         decided = await self._identity.decide(named, now, away=away)
-        await self.commit()
+        await self.commit(promised=promised)
         while await self._identity.decide_again(decided, now, away=away):
-            await self.commit()
+            await self.commit(promised=promised)
         return decided.answers
 
-    async def commit(self) -> None:
-        """Make new mappings durable and follow them. Raises StoreUnavailable."""
+    async def commit(self, *, promised: bool = False) -> None:
+        """Make new mappings durable and follow them. `promised` as in `resolve`. Raises StoreUnavailable."""
         try:
-            await self._identity.flush()
+            await self._identity.flush(promised=promised)
         except StoreUnavailable:
             self._failed = True
             raise

@@ -22,12 +22,13 @@ from arke.shard.commands import (
     Sight,
     answer_of,
 )
-from arke.shard.protocol import AskStatus, Drain, ShareAcknowledgements
+from arke.shard.protocol import AskPromised, AskStatus, Drain, ShareAcknowledgements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
+    from arke.domain.identity import Mapped
     from arke.engine.identity.admission import Suppressed
     from arke.shard.commands import Asks, Command
     from arke.shard.protocol import Question, ShardPort
@@ -194,6 +195,10 @@ class Shards:
                 return error
 
         return await asyncio.gather(*map(met, self._ports))
+
+    async def promised(self, after: int) -> list[Mapped]:
+        """The mappings later than `after` that any of them keeps. Raises what `ShardPort.call` raises."""
+        return [one for kept in await self.ask_all(AskPromised(after)) for one in kept]
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until every lane that can send has nothing left, or for `timeout_s`."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arke.domain.event import Event
     from arke.domain.identity import Housed, IdKey
     from arke.domain.profile import Held
-    from arke.engine.identity import Resolved
+    from arke.engine.identity import Identity, Resolved
     from arke.engine.shards import Shards
 
 
@@ -25,8 +25,9 @@ class Sightings:
     `lists`: whether somebody asked which segments the devices are in.
     """
 
-    def __init__(self, shards: Shards, *, lists: bool) -> None:
+    def __init__(self, shards: Shards, identity: Identity, *, lists: bool) -> None:
         self._shards = shards
+        self._identity = identity
         self._lists = lists
         self.by_shard: dict[int, list[tuple[int, Sight]]] = {}
         self.homes: dict[int, tuple[Housed, ...]] = {}
@@ -40,7 +41,11 @@ class Sightings:
                 self._put(number, self._at_home(event, housed, resolved.edition))
             if is_home(resolved.uuid):
                 return
-        self._put(number, Sight(event, resolved.arriving, edition=resolved.edition, lists=self._lists))
+        promise = self._identity.promise(event.ids)
+        self._put(
+            number,
+            Sight(event, resolved.arriving, edition=resolved.edition, lists=self._lists, promise=promise),
+        )
         if resolved.joined:
             self.joined[number] = resolved.joined
 

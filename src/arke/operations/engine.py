@@ -69,7 +69,7 @@ class Engine:
 
     async def recover(self) -> None:
         """Go on with what a crash left half done. Call before taking events. Raises StoreUnavailable."""
-        await self.identity.start()
+        await self.identity.start(self.shards.promised)
         await self.catalogs.load()
         await self.homes.recover()
         self.moves.follow()

@@ -14,6 +14,7 @@ from arke.delivery.report import RecordDeliveries as RecordDeliveries  # noqa: P
 from arke.domain.batch import Scope
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.file_lines import Said
+from arke.domain.identity import Promise
 from arke.domain.ledger import LedgerEntry
 from arke.domain.profile import Held
 from arke.errors import StoreUnavailable
@@ -163,6 +164,7 @@ class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True, gc=Fa
     ids that another device has yet to let go of; `held` is what the homes of the people hold who have just come to
     this device. `edition`: by which edition of the suppression list it was taken, and of what it names nothing was
     on it; 0: where there is one engine, which never says so. `lists`: whether the answer is to list the segments.
+    `promise`: some of its mappings are to be kept until the directory has them on disk.
     """
 
     event: Event
@@ -170,6 +172,7 @@ class Sight(Asks[Seen | Taken], tag=True, frozen=True, omit_defaults=True, gc=Fa
     held: tuple[Held, ...] = ()
     edition: int = 0
     lists: bool = True
+    promise: Promise | None = None
 
     @property
     def key(self) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from arke.domain.event import Event
+    from arke.domain.identity import Promise
     from arke.domain.ledger import Owed
     from arke.shard.newcomers import Newcomers
     from arke.shard.ruling import Ruling
@@ -103,6 +104,11 @@ class Group:
         self.loaded.counted[key] = event.at
         self.writes.counted.append((uid, *key, event.at))
         return True
+
+    def promise(self, uid: int, promise: Promise) -> None:
+        """The profile holds mappings that the directory may not have on disk yet."""
+        self.writes.promised.append((promise.generation, uid))
+        self.writes.settled = max(self.writes.settled, promise.settled)
 
     def note_realised(self, traits: Sequence[int]) -> None:
         """Remember that these traits are realised by somebody."""

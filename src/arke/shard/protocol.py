@@ -14,6 +14,7 @@ from arke.delivery.circuit import CircuitState
 from arke.delivery.observer import DestinationFigures
 from arke.delivery.refusals import Refused
 from arke.domain.batch import BatchRun, Scope
+from arke.domain.identity import Mapped
 from arke.domain.ledger import LedgerRow
 from arke.domain.profile import Held, Profile
 from arke.errors import rebuild
@@ -320,6 +321,12 @@ class AskHeld(Question[dict[str, Held]], tag=True, frozen=True):
     homes: tuple[str, ...]
 
 
+class AskPromised(Question[list[Mapped]], tag=True, frozen=True):
+    """The mappings later than `after` that are kept until the directory has them on disk."""
+
+    after: int
+
+
 class Compact(Question[bool], tag=True, frozen=True):
     """Leave nothing of what was deleted in the store's files. False: a reader was in
     the way; ask again."""
@@ -466,6 +473,7 @@ AnyQuestion = (
     | AskProfile
     | AskStanding
     | AskHeld
+    | AskPromised
     | AskOwed
     | AskRefusals
     | AskEstimate

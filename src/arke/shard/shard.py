@@ -47,6 +47,7 @@ from arke.shard.protocol import (
     AskOwed,
     AskPassing,
     AskProfile,
+    AskPromised,
     AskReckoning,
     AskRefusals,
     AskSeen,
@@ -655,8 +656,8 @@ class Shard:
                 return await self.between_groups(self.store.expunge)
             case RunBatch():
                 return await self._run_batch(asked)
-            case AskBatches():
-                return await self.store.batches()
+            case AskBatches() | AskPromised():
+                return await self._stored(asked)
             case AskEstimate() | AskForecast() | AskBehind():
                 return await self._ahead(asked)
             case ShareAcknowledgements():
@@ -683,6 +684,14 @@ class Shard:
                 return self._wire.refusals.of(asked.destination, self.now)
             case AskPassing():
                 return self._passing(asked)
+
+    async def _stored(self, asked: AskBatches | AskPromised) -> Any:
+        """What the store says by itself."""
+        match asked:
+            case AskBatches():
+                return await self.store.batches()
+            case AskPromised():
+                return await self.store.promised(asked.after)
 
     async def _count(self, asked: AskSizes | AskReckoning | AskOverlap) -> Any:
         """How many are what."""

@@ -19,6 +19,7 @@ from arke.data_exchange import exchange, make_room
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.storage.sqlite.arriving import ArrivingFiles
 from arke.storage.sqlite.leaving import LeavingDirectory
+from arke.storage.sqlite.promises import put_lost_into
 from arke.storage.sqlite.snapshot import Snapshots
 from arke.upkeep.backup import ROOM_LEFT, check_source
 
@@ -63,6 +64,7 @@ def _reshard(data: Path, shards: int, progress: Progress) -> Resharded:
         begun = time.monotonic()
         with Snapshots([data / DIRECTORY_FILE]) as cut:
             cut.files[0].copy(arriving / DIRECTORY_FILE, progress.copied, rest=0)
+        put_lost_into(arriving / DIRECTORY_FILE, leaving.lost())
         files = ArrivingFiles(
             arriving, arriving / DIRECTORY_FILE, before, shards, leaving.shard(0, range(1)).restored
         )

@@ -135,6 +135,7 @@ class _Restore:
         now = int(time.time())
         again = None
         with RestoredDirectory(arriving / DIRECTORY_FILE) as directory:
+            directory.keep_promises(shards)
             if newer is not None:
                 again = remember(directory, shards, newer)
             if not as_it_was:

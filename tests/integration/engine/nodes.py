@@ -172,8 +172,10 @@ class WatchedLinks(Links):
 
     answers: list[Resolved]
 
-    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
-        answers = await super().resolve(named, now, away=away)
+    async def resolve(
+        self, named: Sequence[Naming], now: int, *, away: Away | None = None, promised: bool = False
+    ) -> list[Resolved]:
+        answers = await super().resolve(named, now, away=away, promised=promised)
         self.answers += answers
         return answers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.homes import home_of, is_home
+from arke.domain.identity import Promise
 from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
 from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Answers, Lacking
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from arke.clock import Clock, Entropy
+    from arke.domain.event import DeclaredId
     from arke.domain.identity import Housed, IdKey, Move, Owner, SharedId
     from arke.domain.ids import IdRules
-    from arke.engine.identity.mappings import Moving
+    from arke.engine.identity.mappings import Moving, Promised
     from arke.engine.identity.resolving import Decided, Naming
     from arke.storage.ports.directory import Directory
 
@@ -69,9 +71,11 @@ class Identity:
         self._door = PublicDoor(self._mappings, takeovers_per_device)
         self._resolver = Resolver(self._mappings, self._people, self._door, self.suppressed, entropy)
 
-    async def start(self) -> None:
-        """Read where the directory was left. Before anything else. Raises StoreUnavailable."""
-        await self._mappings.start()
+    async def start(self, promised: Promised | None = None) -> None:
+        """Read where the directory was left, and store what it has lost and shards `promised`. Before anything
+        else. Raises StoreUnavailable.
+        """
+        await self._mappings.start(promised)
         await self.suppressed.start()
 
     def know(
@@ -192,9 +196,17 @@ class Identity:
 
     # --- storing, and what becomes of moves -------------------------------------------------------------
 
-    async def flush(self) -> None:
-        """Durable up to here, what another caller is just writing included."""
-        await self._mappings.flush()
+    async def flush(self, *, promised: bool = False) -> None:
+        """Durable up to here, what another caller is just writing included. `promised`: see `promise`."""
+        await self._mappings.flush(promised=promised)
+
+    def promise(self, ids: Sequence[DeclaredId]) -> Promise | None:
+        """What the shard is to keep of an event's mappings that were flushed as `promised`; None where all of them
+        are on disk.
+        """
+        settled = self._mappings.settled
+        newest = max((declared.generation for declared in ids), default=0)
+        return Promise(newest, settled) if newest > settled else None
 
     def to_follow(self) -> bool:
         """Whether there are ids that the shards have yet to follow to another device, as far as is known here."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -16,14 +17,25 @@ from arke.engine.identity.generations import Generations
 from arke.engine.identity.memory import Memory
 from arke.engine.identity.sharing import DEVICES_PER_ID, Sharing
 from arke.errors import StoreUnavailable
+from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
 
     from arke.clock import Clock
-    from arke.domain.identity import DeviceDay, PersonKey, PersonRow
+    from arke.domain.identity import DeviceDay, Mapped, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
+
+
+MOST_PROMISED: Final = 1_000
+"""Mappings that shards keep before the directory syncs them all, unless it does for another reason."""
+
+Promised = Callable[[int], Awaitable["list[Mapped]"]]
+"""Asks shards for the mappings after a generation that they keep: see `PromiseReader`."""
+
+
+log = get_logger("identity")
 
 
 class Moving:
@@ -106,6 +118,9 @@ class Mappings:
     Where there are other engines (`cached` is false), `moving` has those that are not stored yet: all others are
     the directory's to tell, and the business of whoever has the shard of the old device. `moved_lately` says that
     there are new ones.
+
+    `settled`: up to this mapping all are on disk. Later ones may not be, if no other engine writes here: those of
+    new devices that were `promised`. Whatever goes by one of these makes it durable, or has the shard keep it.
     """
 
     def __init__(
@@ -138,21 +153,43 @@ class Mappings:
         self._sharing = Sharing(devices_per_id, hashes)
         self.joined = False
         self.linked: list[IdKey] = []
+        self._clock = clock
         self._generations = Generations(clock)
         self._stored_generation = 0
+        self.settled = 0
+        self._promised = 0
         self._batch = Batch()
         self._writing: Batch | None = None
         self._lock = asyncio.Lock()
 
-    async def start(self) -> None:
-        """Read where the directory was left. Before anything else."""
+    async def start(self, promised: Promised | None = None) -> None:
+        """Read where the directory was left; what it lost with the power is had from what shards `promised`. Before
+        anything else.
+        """
         if self._cached:
             moves = await self._identities.moves()
             self.moving.add(moves)
+            kept = await self._kept(promised) if promised is not None else 0
             # Later ones are told from these by their numbers, whatever the clock says by now.
-            self._generations.last = max((move.generation for move in moves), default=0)
-            self._stored_generation = self._generations.last
+            self._generations.last = max(kept, *(move.generation for move in moves), 0)
+            self.settled = self._stored_generation = self._generations.after(0)
+            await self._identities.settle(self.settled)
         self._sharing.start(await self._identities.shared())
+
+    async def _kept(self, promised: Promised) -> int:
+        """Store what only shards know; returns the newest mapping that may be theirs."""
+        settled = await self._identities.settled()
+        kept = await promised(settled)
+        kept.sort(key=attrgetter("generation"))
+        owners = {(one.dpid, one.id): Owner(one.uuid, one.generation) for one in kept}
+        if owners:
+            # Who has an owner was not lost, or is another device's by now; who had one was forgotten on request.
+            known = await self._identities.look_up(owners)
+            lost = {key: owners[key] for key in owners.keys() - known.owners.keys() - known.firsts.keys()}
+            if lost:
+                await self._identities.link(Claims(int(self._clock.now()), lost))
+                log.warning("mappings_restored", ids=len(lost))
+        return max(settled, *(one.generation for one in kept), 0)
 
     def new_generation(self, owner: Owner | None) -> int:
         """The number of a new mapping of the id that is now this owner's."""
@@ -240,27 +277,40 @@ class Mappings:
         """The batches that whoever decides now leans on, oldest first."""
         return [self._batch] if self._writing is None else [self._writing, self._batch]
 
-    async def flush(self) -> None:
-        """Durable up to here, what another caller is just writing included, but for what was `lost`. Raises
-        StoreUnavailable.
+    async def flush(self, *, promised: bool = False) -> None:
+        """Durable up to here, what another caller is just writing included, but for what was `lost`; if `promised`
+        also but for mappings later than `settled`, which the caller has shards keep. Raises StoreUnavailable.
         """
         before, batch = self._writing, self._batch
-        if before is None and not batch.claims.owners:
+        if before is None and not batch.claims.owners and (promised or not self._promised):
             return
         async with self._lock:
             if before is not None:
                 before.check()
             batch.check()
             if not batch.stored and not batch.lost and batch.claims.owners:
-                await self._store(batch)
+                await self._store(batch, promised=promised)
+            if self._promised and not promised:
+                await self._settle()
 
-    async def _store(self, batch: Batch) -> None:
+    async def _settle(self) -> None:
+        """What was promised is on disk."""
+        generation = self._stored_generation
+        await self._identities.settle(generation)
+        self._promised, self.settled = 0, generation
+
+    async def _store(self, batch: Batch, *, promised: bool) -> None:
         self._batch, self._writing = Batch(), batch
         generation = self._generations.last
+        promised = (
+            promised and self._cached and self._promised < MOST_PROMISED and batch.claims.of_new_devices
+        )
+        if promised:
+            self._promised += len(batch.claims.owners)
         if self._names is not None:
             batch.claims.names = named(batch.claims, self._names)
         try:
-            lost = await self._identities.link(batch.claims)
+            lost = await self._identities.link(batch.claims, promised=promised)
         except StoreUnavailable as error:
             self._fail(batch, str(error), batch.claims.moves)
             raise
@@ -272,6 +322,8 @@ class Mappings:
             raise
         self._writing, batch.stored = None, True
         self._stored_generation = generation
+        if not promised:
+            self._promised, self.settled = 0, generation
         if lost:
             self._lose(batch, lost)
         self._note_stored(batch)

@@ -52,6 +52,8 @@ def sight(group: Group, command: Sight) -> Result:
     if profile.routing_mark != routing.mark and (profile.ids or profile.memberships):  # not a new device
         ledgered = {row.destination for row in group.ledger_of(uid)}
     changed_dpids = link_ids(group, profile, event.ids, command, now) if event.ids else ()
+    if command.promise is not None:
+        group.promise(uid, command.promise)
     if event.region is not None and event.region not in profile.regions:
         profile.regions = [*profile.regions, event.region][-MAX_REGIONS:]
     home = is_home(event.uuid)

@@ -63,7 +63,7 @@ class Identities(Protocol):
         """
         ...
 
-    async def link(self, claims: Claims) -> set[IdKey]:
+    async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:
         """Store owners of ids, the moves that follow from them, devices of people, which are to hear of what is
         filed, counts of takeovers (the higher count stays), and ids that very many devices share. Durable on
         return, in one transaction; where it raises, nothing is stored.
@@ -76,7 +76,21 @@ class Identities(Protocol):
         lost for all of `claims.keys`.
 
         Of the devices of a person the oldest beyond MAX_DEVICES go, but never the owner.
+
+        `promised`: claims of new devices (`Claims.of_new_devices`), which shards keep as well until they are on
+        disk. Then it may return as soon as the directory answers by them: a loss of power may take them, and all
+        that was promised after them, until something is stored that is not, or `settle` has returned.
         """
+        ...
+
+    async def settled(self) -> int:
+        """Up to this mapping all are known to have been durable, whatever has become of them since: what shards
+        still keep of these does not count. 0: nothing is known.
+        """
+        ...
+
+    async def settle(self, generation: int) -> None:
+        """All that was linked is durable on return; no mapping that comes later is older than `generation`."""
         ...
 
     async def links_begun(self) -> int:

@@ -61,6 +61,9 @@ SHARD_TABLES: Final[dict[str, Columns]] = {
 shard of the cluster gets the records of its devices under their positions; the last three go to each.
 """
 
+KEPT_ELSEWHERE: Final = frozenset({"promise"})
+"""Tables of a shard that say what belongs into the directory, and is moved with it: see `Leaving`."""
+
 COUNTED_ANEW: Final = frozenset({"segment_size"})
 """Tables of a shard that its profiles make: whoever gets them counts anew."""
 
@@ -70,6 +73,7 @@ DIRECTORY_META: Final = {
     "shards": "the cluster's own number stays",
     "compact_due": "what was deleted is not copied",
     "tried": "a trial write",
+    "settled": "all mappings are copied, and those that only shards have",
     "restored": "when it came out of a backup: the audit says it too",
 }
 SHARD_META: Final = {
@@ -114,7 +118,9 @@ class LeavingShard(Protocol):
 
 
 class Leaving(Protocol):
-    """A data directory that nobody else has open. It is not changed."""
+    """A data directory that nobody else has open. It is not changed. Among its mappings are those that it has lost
+    with the power, and that its shards have kept (`PromiseReader`).
+    """
 
     @property
     def where(self) -> str: ...

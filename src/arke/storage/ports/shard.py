@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
+    from arke.domain.identity import Mapped
 
 Ledger = dict[tuple[int, str], LedgerEntry]
 """What one destination was told of one device, by (DPID, id)."""
@@ -139,6 +140,12 @@ class GroupWrites(msgspec.Struct):
     """By how many members segments grow, those that do not left out."""
     counted_to: int | None = None
     """Up to which uid all members are counted from now on."""
+    promised: list[tuple[int, int]] = []
+    """(generation, uid): the profile holds ids under mappings, up to this one, that the directory may not have on
+    disk (`Promise`). Kept until it has.
+    """
+    settled: int = 0
+    """Up to this mapping the directory has them all: promises up to here go."""
     taken: int | None = None
     """The number in the log up to which sightings are in the store. Alone it is not worth a commit: what changed
     nothing changes nothing when it is taken again.
@@ -158,6 +165,7 @@ class GroupWrites(msgspec.Struct):
             + 2 * len(self.wakes)
             + len(self.counted)
             + len(self.sizes)
+            + len(self.promised)
             + ROWS_OF_A_DEVICE * (len(self.erased) + len(self.uncounted) + len(self.overwritten))
         )
 
@@ -181,6 +189,7 @@ class GroupWrites(msgspec.Struct):
             or self.uncounted
             or self.realised
             or self.sizes
+            or self.promised
             or self.counted_to is not None
         )
 
@@ -323,7 +332,17 @@ class SizeReader(Protocol):
         ...
 
 
-class ShardReader(LaneReader, BatchReader, WalkReader, TraitReader, SizeReader, Protocol):
+class PromiseReader(Protocol):
+    """Mappings that are kept here until the directory has them on disk."""
+
+    async def promised(self, after: int) -> list[Mapped]:
+        """The ids of profiles that were promised (`GroupWrites.promised`), under mappings later than `after`. An id
+        that has left its profile meanwhile is none, nor are those of a profile that was erased.
+        """
+        ...
+
+
+class ShardReader(LaneReader, BatchReader, WalkReader, TraitReader, SizeReader, PromiseReader, Protocol):
     """Everything that is read beside the groups."""
 
 

@@ -118,13 +118,20 @@ class PostgresIdentities:
 
     # --- storing ----------------------------------------------------------------------------------------
 
-    async def link(self, claims: Claims) -> set[IdKey]:
+    async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:  # noqa: ARG002
+        """Durable on return, whatever was promised."""
         try:
             return await self._database.run(self._link, claims)
         except StoreUnavailable as error:
             if isinstance(error.__cause__, DivisionByZero):
                 return claims.keys  # some invented device would have had a part of its ids
             raise
+
+    async def settled(self) -> int:
+        return 0
+
+    async def settle(self, generation: int) -> None:
+        """Nothing: each link is durable."""
 
     def _link(self, connection: Connection, claims: Claims) -> set[IdKey]:
         """All in one round trip: what follows from a claim asks the table whether the claim stands."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
+    from arke.domain.identity import Mapped
     from arke.domain.ledger import Owed
     from arke.storage.ports.shard import DeviceRows, DeviceStates, GroupWrites, Loaded, Needs, StoredDevice
     from arke.storage.postgres.ownership import TakenShard
@@ -219,6 +220,10 @@ class PostgresShardStore:
 
     async def members_counted_to(self) -> int | None:
         return await self._read(self._reads.counted_to)
+
+    async def promised(self, after: int) -> list[Mapped]:  # noqa: ARG002
+        """None: the directory of a cluster has each mapping on disk before an event goes by it."""
+        return []
 
     async def count_profiles(self) -> int:
         return self._hold.standing.profiles

@@ -24,9 +24,11 @@ LOCK_TIMEOUT_S = 30.0
 LOCK_PAUSE_S = 0.02
 BUSY_TIMEOUT_MS = 10_000
 READERS_WAITED_FOR_MS = 100
+SYNCED, UNSYNCED = "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
 Row = tuple[Any, ...]
 Bindings = tuple[str | int | bytes | None, ...]
 
@@ -55,7 +57,7 @@ def open_database(path: Path | str, kind: Path, memory: PageMemory = DEFAULT_MEM
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(SYNCED)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute(f"PRAGMA cache_size={-1024 * memory.pages_mb}")
         connection.execute(f"PRAGMA mmap_size={memory.mapped_mb << 20}")
@@ -210,6 +212,23 @@ class Database:
     async def write_small(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for a few rows."""
         return await self.committer.run_small(self._transacted(work, *args, **kwargs))
+
+    async def write_unsynced(self, work: Callable[[A], T], about: A, *, small: bool) -> T:
+        """The same, and made durable by the next write that is not of this kind, or the next checkpoint. Until
+        then a loss of power may take it, and those of this kind after it.
+        """
+        transacted = self._transacted(work, about)
+
+        def unsynced() -> T:
+            with store_errors(self.where):
+                self.connection.execute(UNSYNCED)
+            try:
+                return transacted()
+            finally:
+                with store_errors(self.where):
+                    self.connection.execute(SYNCED)
+
+        return await (self.committer.run_small if small else self.committer.run)(unsynced)
 
     def _transacted(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
         def transacted() -> T:

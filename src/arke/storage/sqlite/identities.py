@@ -140,13 +140,26 @@ class SqliteIdentities:
 
     # --- storing ----------------------------------------------------------------------------------------
 
-    async def link(self, claims: Claims) -> set[IdKey]:
+    async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:
         small = claims.rows <= SMALL_ROWS
         write = self._database.write_small if small else self._database.write
         try:
+            if promised:
+                return await self._database.write_unsynced(self._link, claims, small=small)
             return await write(self._link, claims)
         except _Torn:
             return claims.keys
+
+    async def settled(self) -> int:
+        row = self._database.row(IDENTITIES["settled"])
+        return 0 if row is None else int(row[0])
+
+    async def settle(self, generation: int) -> None:
+        await self._database.write_small(self._settle, generation)
+
+    def _settle(self, generation: int) -> None:
+        """It has to write something, or nothing is synced."""
+        self._database.connection.execute(IDENTITIES["settle"], (generation,))
 
     def _link(self, claims: Claims) -> set[IdKey]:
         indivisible = claims.indivisible.values()

@@ -26,12 +26,14 @@ from arke.storage.ports.moving import (
 )
 from arke.storage.sql_files import migrations, statements
 from arke.storage.sqlite.connection import RESTORED, open_database, store_errors
+from arke.storage.sqlite.promises import kept_in, lost_of, settled_in
 from arke.storage.sqlite.records import audit_end
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from arke.domain.identity import Mapped
     from arke.storage.ports.moving import Row
 
 SQL: Final = statements(Path(__file__).with_name("queries") / "leaving.sql")
@@ -79,6 +81,7 @@ class LeavingDirectory:
             raise InvalidInput(f"{data}: no engine has ever run on this data directory")
         self.shards = int(shards)
         self._shard: _File | None = None
+        self._lost: list[Mapped] | None = None
 
     def standing(self) -> DirectoryStanding:
         key = self._file.meta("hash_key")
@@ -86,19 +89,41 @@ class LeavingDirectory:
             entries, seal = audit_end(self._file.connection)
         return DirectoryStanding(bytes(key), entries, seal)
 
+    def lost(self) -> list[Mapped]:
+        """The mappings that its shards have kept, and it has not."""
+        if self._lost is None:
+            with store_errors(self._file.where):
+                after = settled_in(self._file.connection)
+                kept = [one for number in range(self.shards) for one in self._kept(number, after)]
+                self._lost = lost_of(self._file.connection, kept)
+        return self._lost
+
+    def _kept(self, number: int, after: int) -> list[Mapped]:
+        connection = _opened(self._path(number), SHARD, of_any_version=True)
+        try:
+            return list(kept_in(connection, after))
+        finally:
+            connection.close()
+
     def count(self, table: str) -> int:
-        return self._file.count(table)
+        return self._file.count(table) + (len(self.lost()) if table == "identity" else 0)
 
     def rows(self, table: str) -> Iterator[Row]:
-        return self._file.rows(SQL["rows"], table, DIRECTORY_TABLES[table])
+        yield from self._file.rows(SQL["rows"], table, DIRECTORY_TABLES[table])
+        if table == "identity":
+            for one in self.lost():
+                yield one.dpid, one.id, one.uuid, one.at, one.generation, 0, None
 
     def shard(self, number: int, targets: range) -> SqliteLeavingShard:
         self._close_shard()
+        self._shard = _File(self._path(number), SHARD)
+        return SqliteLeavingShard(self._shard, number, targets)
+
+    def _path(self, number: int) -> Path:
         path = self._data / f"shard-{number:02d}.db"
         if not path.is_file():
             raise InvalidInput(f"{path}: this file is missing: the directory is not whole")
-        self._shard = _File(path, SHARD)
-        return SqliteLeavingShard(self._shard, number, targets)
+        return path
 
     def _close_shard(self) -> None:
         if self._shard is not None:
@@ -240,14 +265,14 @@ class _File:
         self.connection.close()
 
 
-def _opened(path: Path, kind: Path) -> apsw.Connection:
+def _opened(path: Path, kind: Path, *, of_any_version: bool = False) -> apsw.Connection:
     """The file as it is; or, where it is of an earlier version or has a write-ahead log, a copy of it."""
     log = path.with_name(f"{path.name}-wal")
     crashed = log.exists() and log.stat().st_size > 0
     if not crashed:
         name = f"file:{quote(str(path.absolute()))}?immutable=1"
         connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-        if _version(connection) == len(migrations(kind)):
+        if of_any_version or _version(connection) == len(migrations(kind)):
             return connection
         connection.close()
     return _copied([path, log] if crashed else [path], kind)

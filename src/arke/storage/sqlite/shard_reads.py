@@ -11,6 +11,7 @@ import msgspec
 
 from arke.domain.batch import BatchRun
 from arke.domain.change import JournalRecord
+from arke.domain.identity import Mapped
 from arke.domain.ledger import LedgerRow, Owed, decode_entry
 from arke.domain.profile import Profile
 from arke.domain.stored_profile import decode_profile
@@ -38,6 +39,15 @@ _decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
 def array_of(uids: Sequence[int]) -> apsw.CArrayBinding:
     """A list of uids as one value of a statement, which stays prepared whatever their number."""
     return apsw.carray(array("q", uids))
+
+
+def promised_ids(profile: Profile, after: int, newest: int) -> list[Mapped]:
+    """The ids of a profile under mappings after the one and up to the other."""
+    return [
+        Mapped(one.dpid, one.id, profile.uuid, one.generation, one.linked)
+        for one in profile.ids
+        if after < one.generation <= newest
+    ]
 
 
 class ShardReads:
@@ -108,6 +118,10 @@ class ShardReads:
             for (at,) in self._rows("counted_event", (devices[uuid][0], self._hashes.of(uuid).uid(event_id))):
                 found[uuid, event_id] = at
         return found
+
+    def promised(self, after: int) -> list[Mapped]:
+        rows = self._rows("promised", (after,))
+        return [one for newest, body in rows for one in promised_ids(decode_profile(body), after, newest)]
 
     def realised_traits(self) -> dict[int, int]:
         return dict(self._rows("realised_traits"))

@@ -46,6 +46,7 @@ class ShardWrites:
         self._connection = connection
         self._where = where
         self._hashes = hashes
+        self._settled = 0
 
     def commit(self, writes: GroupWrites, people: int = 0) -> Gone:
         """Returns how many profiles went. `people`: how many of the new ones are homes of people."""
@@ -70,10 +71,12 @@ class ShardWrites:
             self._commit_owed(writes)
             self._commit_walks(writes)
             self._commit_counted(writes)
+            self._commit_promised(writes)
             gone = self._commit_erased(writes) if writes.erased or writes.overwritten else NOTHING_GONE
             if people != gone.people:
                 self._connection.execute(SQL["add_people"], (people - gone.people,))
-            return gone
+        self._settled = max(self._settled, writes.settled)
+        return gone
 
     def _commit_owed(self, writes: GroupWrites) -> None:
         self._run("drop_owed", writes.no_longer_owed)
@@ -108,6 +111,11 @@ class ShardWrites:
         )
         self._run("put_realised_trait", list(writes.realised.items()))
 
+    def _commit_promised(self, writes: GroupWrites) -> None:
+        if writes.settled > self._settled:
+            self._connection.execute(SQL["drop_promises"], (writes.settled,))
+        self._run("put_promise", writes.promised)
+
     def _commit_erased(self, writes: GroupWrites) -> Gone:
         """Whatever else is kept about a device by its uid goes here too."""
         connection = self._connection
@@ -119,6 +127,7 @@ class ShardWrites:
             connection.execute(SQL["erase_ledger"], (uid,))
             connection.execute(SQL["erase_owed"], (uid,))
             connection.execute(SQL["erase_counted_events"], (uid,))
+            connection.execute(SQL["erase_promises"], (uid,))
             connection.execute(SQL["erase_profile"], (uid,))
             gone += connection.changes()
             behind = (array_of([next_uid(uid)]),)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from arke.domain.batch import BatchRun
     from arke.domain.change import JournalRecord
+    from arke.domain.identity import Mapped
     from arke.domain.ledger import Owed
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import (
@@ -217,6 +218,9 @@ class SqliteShardStore:
 
     async def members_counted_to(self) -> int | None:
         return self._reads.counted_to()
+
+    async def promised(self, after: int) -> list[Mapped]:
+        return self._reads.promised(after)
 
     async def count_profiles(self) -> int:
         """Counted when opened and kept from then on: counting rows takes a walk through all of them."""

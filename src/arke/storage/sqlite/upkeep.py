@@ -12,10 +12,12 @@ from urllib.parse import quote
 import apsw
 import msgspec
 
+from arke.domain.identity import Mapped
 from arke.errors import InvalidInput
 from arke.storage.ports.moving import DIRECTORY_TABLES
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import BUSY_TIMEOUT_MS, RESTORED, open_database, store_errors, transaction
+from arke.storage.sqlite.promises import kept_in, lost_of, put_lost, settled_in
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
 if TYPE_CHECKING:
@@ -121,6 +123,18 @@ class RestoredDirectory:
         """Every id of a device or a person."""
         with store_errors(self._path):
             yield from self._connection.execute(SQL["ids"])
+
+    def keep_promises(self, shards: Iterable[Path]) -> None:
+        """It may have lost mappings with the power before the backup was made: its shards have them."""
+        with transaction(self._connection, self._path):
+            after, kept = settled_in(self._connection), list[Mapped]()
+            for shard in shards:
+                connection = _reading(shard)
+                try:
+                    kept += kept_in(connection, after)
+                finally:
+                    connection.close()
+            put_lost(self._connection, lost_of(self._connection, kept))
 
     def remember(self, newer: Remembered, requests: Iterable[Row]) -> None:
         """Take over a newer list, and these requests."""

@@ -117,3 +117,10 @@ DELETE FROM move WHERE dpid = ? AND id = ?
 
 -- name: remember_first
 INSERT OR REPLACE INTO first_device VALUES (?, ?)
+
+-- name: settled
+SELECT value FROM meta WHERE key = 'settled'
+
+-- name: settle
+-- It never goes back. Also where nothing changes, this is a write.
+INSERT INTO meta VALUES ('settled', ?1) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)

@@ -201,3 +201,18 @@ PRAGMA wal_checkpoint(PASSIVE)
 
 -- name: read_only
 PRAGMA query_only=1
+
+-- name: put_promise
+INSERT OR IGNORE INTO promise VALUES (?, ?)
+
+-- name: drop_promises
+DELETE FROM promise WHERE generation <= ?
+
+-- name: erase_promises
+DELETE FROM promise WHERE uid = ?
+
+-- name: promised
+SELECT max(generation), body FROM promise JOIN profile USING (uid) WHERE generation > ? GROUP BY uid ORDER BY uid
+
+-- name: has_promises
+SELECT 1 FROM sqlite_schema WHERE name = 'promise'

@@ -1,0 +1,72 @@
+"""Mappings that a directory has lost with the power and its shards have kept, for whoever reads the files while no
+engine runs. An engine asks its shards when it starts: see `arke.engine.identity.mappings`.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arke.domain.stored_profile import decode_profile
+from arke.storage.keyed_hash import KeyedHash
+from arke.storage.sql_files import statements
+from arke.storage.sqlite.connection import open_database, transaction
+from arke.storage.sqlite.schema import DIRECTORY
+from arke.storage.sqlite.shard_reads import SQL as OF_SHARDS
+from arke.storage.sqlite.shard_reads import promised_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import apsw
+
+    from arke.domain.identity import Mapped
+
+SQL = statements(Path(__file__).with_name("queries") / "promises.sql")
+
+
+def kept_in(shard: apsw.Connection, after: int) -> Iterator[Mapped]:
+    """What a shard has of mappings later than `after`; nothing where its file is older than promises."""
+    if shard.execute(OF_SHARDS["has_promises"]).fetchone() is not None:
+        for newest, body in shard.execute(OF_SHARDS["promised"], (after,)):
+            yield from promised_ids(decode_profile(body), after, newest)
+
+
+def settled_in(directory: apsw.Connection) -> int:
+    """See `Identities.settled`."""
+    row = directory.execute(SQL["meta"], ("settled",)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def lost_of(directory: apsw.Connection, kept: Iterable[Mapped]) -> list[Mapped]:
+    """Those whose id nobody owns in the directory, and was not forgotten on request; of an id the newest one."""
+    ask = directory.execute
+    ((key,),) = ask(SQL["meta"], ("hash_key",))
+    hashes = KeyedHash(bytes(key))
+    lost = {}
+    for one in sorted(kept, key=attrgetter("generation")):
+        name = (hashes.digest(f"{one.dpid}:{one.id}"),)
+        if (
+            ask(SQL["is_owned"], (one.dpid, one.id)).fetchone() is None
+            and ask(SQL["was_forgotten"], name).fetchone() is None
+        ):
+            lost[one.dpid, one.id] = one
+    return [*lost.values()]
+
+
+def put_lost(directory: apsw.Connection, lost: Iterable[Mapped]) -> None:
+    """Within a transaction."""
+    directory.executemany(
+        SQL["put_owner"], [(one.dpid, one.id, one.uuid, one.at, one.generation) for one in lost]
+    )
+
+
+def put_lost_into(path: Path, lost: Iterable[Mapped]) -> None:
+    """Into a directory's file that nobody has open. Raises StoreTooNew, StoreUnavailable."""
+    connection = open_database(path, DIRECTORY)
+    try:
+        with transaction(connection, str(path)):
+            put_lost(connection, lost)
+    finally:
+        connection.close()

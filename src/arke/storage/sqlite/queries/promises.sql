@@ -1,0 +1,13 @@
+-- What a directory has lost and shards have kept, put back into its file. The tables: migrations/directory.
+
+-- name: meta
+SELECT value FROM meta WHERE key = ?
+
+-- name: is_owned
+SELECT 1 FROM identity WHERE dpid = ? AND id = ?
+
+-- name: was_forgotten
+SELECT 1 FROM first_device WHERE id = ?
+
+-- name: put_owner
+INSERT INTO identity (dpid, id, uuid, at, generation) VALUES (?, ?, ?, ?, ?)

@@ -1,0 +1,371 @@
+"""An id that nobody has seen costs one sync: its shard keeps the mapping until the directory has it on disk.
+
+So the directory may lose it with the power, and nobody may notice: the id leads to the device that was answered,
+wherever its files are read, and whoever has left stays away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.clock import ManualClock, SeededEntropy
+from arke.cluster.moving_in import Progress as MoveProgress
+from arke.domain.event import DeclaredId
+from arke.domain.identity import FEW_IDS, Claims, Mapped, Move, Owner, PersonRow, SharedId
+from arke.engine.identity import Identity, mappings
+from arke.privacy.request import Asked
+from arke.shard.protocol import AskProfile
+from arke.storage.sqlite.leaving import LeavingDirectory
+from arke.upkeep.backup import back_up
+from arke.upkeep.progress import Progress
+from arke.upkeep.reshard import reshard
+from arke.upkeep.restore import restore
+from integration.engine.identities import directory_in
+from integration.engine.power import (
+    COOKIES,
+    CUSTOMERS,
+    TOLD,
+    come,
+    device_of,
+    engine_on,
+    synced_log,
+    without_power,
+)
+from patience import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from arke.operations.engine import Engine
+    from synced_log import SyncedLog
+
+PATIENCE_S = 60.0
+POINTS = 80
+"""More than there are."""
+
+
+@asynccontextmanager
+async def before_the_cut(data: Path, shards: int | None = None) -> AsyncIterator[tuple[Engine, SyncedLog]]:
+    async with engine_on(data, shards) as engine:
+        yield engine, synced_log(engine)
+
+
+async def members_of(engine: Engine, uuid: str) -> set[int]:
+    """The segments that a device is in; nothing where no event of it is stored."""
+    dossier = await engine.shards.ask_about(uuid, AskProfile(uuid))
+    return (
+        set() if dossier.profile is None else {n for n, one in dossier.profile.segments.items() if one.status}
+    )
+
+
+def test_a_new_id_costs_the_directory_no_sync(tmp_path: Path) -> None:
+    """Nor do any of what is not about it: whoever needs it on disk has it synced."""
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            before = log.bytes
+            uuid = await come(engine, "a", "b")
+            assert log.bytes == before
+            assert await come(engine, "a") == uuid
+            assert log.bytes == before
+            await engine.identity.flush()
+            assert log.bytes > before
+            assert engine.identity.promise([DeclaredId(COOKIES, "a", 0, 1)]) is None
+
+    asyncio.run(main())
+
+
+def test_who_was_answered_is_the_same_after_the_power_has_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data", 3) as (engine, log):
+            known = {name: await come(engine, name, f"{name}-too") for name in "abcdefgh"}
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            for name, uuid in known.items():
+                assert await device_of(again, name) == uuid
+                assert await device_of(again, f"{name}-too") == uuid
+                assert await members_of(again, uuid) == {TOLD}
+                assert await come(again, name) == uuid
+            assert await again.shards.promised(0) != []
+            await come(again, "new")
+            (kept,) = {one.uuid for one in await again.shards.promised(0)} - set(known.values())
+            assert kept == await device_of(again, "new")
+
+    asyncio.run(main())
+
+
+def test_an_event_under_a_mapping_that_another_one_made_keeps_it_too(tmp_path: Path) -> None:
+    """The first event is not stored, and the second one is answered: its id may not be lost."""
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            named = [DeclaredId(COOKIES, "a")]
+            (first,) = await engine.links.resolve([_Named(named)], 1, promised=True)
+            uuid = await come(engine, "a")
+            assert uuid == first.uuid
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            assert await come(again, "a") == uuid
+
+    asyncio.run(main())
+
+
+def test_what_nobody_was_answered_may_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            (lost,) = await engine.links.resolve([_Named([DeclaredId(COOKIES, "a")])], 1, promised=True)
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            assert await device_of(again, "a") is None
+            assert await come(again, "a") != lost.uuid
+
+    asyncio.run(main())
+
+
+def test_who_is_killed_and_loses_the_power_in_the_next_life(tmp_path: Path) -> None:
+    """A mapping that no shard keeps was there when the engine started: it is on disk before anybody goes by it."""
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, _):
+            (made,) = await engine.links.resolve([_Named([DeclaredId(COOKIES, "a")])], 1, promised=True)
+            without_power(tmp_path / "data", 1 << 40, tmp_path / "killed")
+        async with before_the_cut(tmp_path / "killed") as (engine, log):
+            assert await come(engine, "a") == made.uuid
+            without_power(tmp_path / "killed", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            assert await come(again, "a") == made.uuid
+
+    asyncio.run(main())
+
+
+def test_an_id_that_moved_stays_where_it_is(tmp_path: Path) -> None:
+    """The promise of its first device is there still."""
+
+    async def main() -> None:
+        other = "7" * 38
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            first = await come(engine, "a")
+            assert await come(engine, "a", uuid=other) == other
+            await engine.moves.until_idle(PATIENCE_S)
+            kept = await come(engine, "b")
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            assert first != other
+            assert await device_of(again, "a") == other
+            assert await device_of(again, "b") == kept
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_who_is_erased_does_not_come_back(by_id: bool, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            uuid = await come(engine, "a", "b")
+            asked = Asked("delete", ids=((COOKIES, "a"),)) if by_id else Asked("delete", uuids=(uuid,))
+            (number,) = await engine.privacy.request([asked])
+            await eventually(lambda: _done(engine, number), "the request to be done")
+            await eventually(lambda: _clean(engine), "the directory to be written anew")
+            assert not [one for one in await engine.shards.promised(0) if one.id == "a"]
+            log = synced_log(engine)
+            kept = await come(engine, "c")
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            assert await device_of(again, "a") is None
+            assert await device_of(again, "c") == kept
+
+    asyncio.run(main())
+
+
+def test_what_was_forgotten_is_not_restored(tmp_path: Path) -> None:
+    """Whatever a shard still says of it."""
+
+    async def main() -> None:
+        kept = [
+            Mapped(COOKIES, "a", "U", 5, 1),
+            Mapped(COOKIES, "b", "V", 6, 1),
+            Mapped(COOKIES, "c", "W", 7, 1),
+        ]
+        directory = directory_in(tmp_path)
+        await directory.identities.link(Claims(1, {A: Owner("U", 5)}), promised=True)
+        await directory.identities.link(Claims(1, {B: Owner("X", 8)}))
+        await directory.requests.finish({}, ["U"], [], 2)
+        identity = Identity(directory, SeededEntropy(1), ManualClock())
+
+        async def promised(after: int) -> list[Mapped]:
+            assert after == 0
+            return kept
+
+        await identity.start(promised)
+        owners = await identity.owners([A, B, (COOKIES, "c")])
+        assert {key[1]: owner.uuid for key, owner in owners.items()} == {"b": "X", "c": "W"}
+        assert await directory.identities.settled() > 7
+        await directory.close()
+
+    asyncio.run(main())
+
+
+def test_killed_at_each_point_and_without_power(tmp_path: Path) -> None:
+    """SIGKILL before and after each commit. Whether the power goes as well or not, whoever was answered is the same
+    device, and its event is there.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path])}
+    command = [sys.executable, str(Path(__file__).with_name("dying.py")), str(tmp_path), str(POINTS)]
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE_S * 10)
+    killed, lost = 0, 0
+
+    async def check(data: Path, answered: dict[str, str]) -> None:
+        async with engine_on(data) as again:
+            for name, uuid in answered.items():
+                assert await device_of(again, name) == uuid
+                assert await members_of(again, uuid) == {TOLD}
+
+    for point in range(POINTS):
+        folder = tmp_path / str(point)
+        if (folder / "killed").read_text() == "False":
+            break
+        killed += 1
+        answered = dict(line.split() for line in (folder / "answered").read_text().splitlines())
+        synced = int((folder / "synced").read_text().split()[-1])
+        lost += without_power(folder / "data", synced, folder / "cut")
+        asyncio.run(check(folder / "cut", answered))
+        if point % 3 == 0:
+            asyncio.run(check(folder / "data", answered))
+    assert killed > 20
+    assert lost > 5
+
+
+def test_the_directory_syncs_before_shards_have_to_keep_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mappings, "MOST_PROMISED", 5)
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            known = {f"n{number}": await come(engine, f"n{number}") for number in range(23)}
+            kept = await engine.shards.promised(0)
+            assert len(kept) <= 6
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        async with engine_on(tmp_path / "cut") as again:
+            assert {name: await device_of(again, name) for name in known} == known
+
+    asyncio.run(main())
+
+
+def test_links_of_known_devices_and_of_people_are_synced(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            uuid = await come(engine, "a")
+            synced = log.bytes
+            await come(engine, "b", uuid=uuid)
+            assert log.bytes > synced
+            synced = log.bytes
+            await come(engine, "ann", uuid=uuid, dpid=CUSTOMERS)
+            assert log.bytes > synced
+
+    asyncio.run(main())
+
+
+def test_another_number_of_shards(tmp_path: Path) -> None:
+    async def main(data: Path) -> dict[str, str]:
+        async with before_the_cut(data, 2) as (engine, log):
+            known = {name: await come(engine, name) for name in "abcdefgh"}
+            assert without_power(data, log.bytes, tmp_path / "cut")
+        return known
+
+    async def after(known: dict[str, str]) -> None:
+        async with engine_on(tmp_path / "cut") as again:
+            for name, uuid in known.items():
+                assert await come(again, name) == uuid
+                assert await members_of(again, uuid) == {TOLD}
+
+    known = asyncio.run(main(tmp_path / "data"))
+    reshard(tmp_path / "cut", 3, MoveProgress())
+    asyncio.run(after(known))
+
+
+def test_what_moves_into_a_cluster(tmp_path: Path) -> None:
+    """And the data directory stays as it is."""
+
+    async def main() -> dict[str, str]:
+        async with before_the_cut(tmp_path / "data", 2) as (engine, log):
+            known = {name: await come(engine, name) for name in "abcdefgh"}
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        return known
+
+    known = asyncio.run(main())
+    files = {path: path.read_bytes() for path in (tmp_path / "cut").iterdir() if path.is_file()}
+    leaving = LeavingDirectory(tmp_path / "cut")
+    rows = list(leaving.rows("identity"))
+    assert {row[1]: row[2] for row in rows} == known
+    assert leaving.count("identity") == len(rows)
+    leaving.close()
+    assert {path: path.read_bytes() for path in (tmp_path / "cut").iterdir() if path.is_file()} == files
+
+
+def test_a_backup_of_what_is_left(tmp_path: Path) -> None:
+    """It is made before any engine has seen it, and what comes out of it knows everybody."""
+
+    async def main() -> dict[str, str]:
+        async with before_the_cut(tmp_path / "data", 2) as (engine, log):
+            known = {name: await come(engine, name) for name in "abcdefgh"}
+            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+        return known
+
+    async def after(known: dict[str, str]) -> None:
+        async with engine_on(tmp_path / "restored") as again:
+            for name, uuid in known.items():
+                assert await device_of(again, name) == uuid
+
+    known = asyncio.run(main())
+    back_up(tmp_path / "cut", tmp_path / "backup", Progress())
+    restore(tmp_path / "backup", tmp_path / "restored", Progress())
+    asyncio.run(after(known))
+
+
+A, B = (COOKIES, "a"), (COOKIES, "b")
+NEW = Claims(1, {A: Owner("U", 5), B: Owner("U", 6)}, {A: 0, B: 0}, invented={"U": {A, B}})
+
+
+def test_only_ids_of_devices_that_nobody_knew_are_promised() -> None:
+    """All else has to be on disk with what it changes: shards could not tell it again."""
+    assert NEW.of_new_devices
+    many = {(COOKIES, str(number)): Owner("U", number + 1) for number in range(FEW_IDS + 1)}
+    for claims in (
+        Claims(1, NEW.owners, invented={"U": {A}, "V": {B}}, moves=[Move(*A, "U", "V", 1, 7)]),
+        Claims(1, NEW.owners, invented=NEW.invented, people={(*A, "U"): PersonRow(5, 0)}),
+        Claims(1, NEW.owners, invented=NEW.invented, takeovers={("U", 1): 1}),
+        Claims(1, NEW.owners, invented=NEW.invented, shared={A: SharedId(COOKIES, 9, 1)}),
+        Claims(1, NEW.owners, {A: 4}, invented=NEW.invented),
+        Claims(1, {A: Owner("U", 5, 0, b"first")}, invented={"U": {A}}),
+        Claims(1, {A: Owner("U", 5), B: Owner("V", 6)}, invented={"U": {A}}),
+        Claims(1, many, invented={"U": {*many}}),
+    ):
+        assert not claims.of_new_devices
+
+
+async def _done(engine: Engine, number: int) -> bool:
+    return number not in await engine.directory.requests.unfinished()
+
+
+async def _clean(engine: Engine) -> bool:
+    return not await engine.directory.remains()
+
+
+class _Named:
+    """What an event says of its device that goes no further."""
+
+    uuid = None
+    public = False
+    browser = True
+
+    def __init__(self, ids: list[DeclaredId]) -> None:
+        self.ids = ids
