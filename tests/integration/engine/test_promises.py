@@ -13,7 +13,9 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
+import apsw
 import pytest
 
 from arke.clock import ManualClock, SeededEntropy
@@ -21,6 +23,7 @@ from arke.cluster.moving_in import Progress as MoveProgress
 from arke.domain.event import DeclaredId
 from arke.domain.identity import FEW_IDS, Claims, Mapped, Move, Owner, PersonRow, SharedId
 from arke.engine.identity import Identity, mappings
+from arke.errors import StoreUnavailable
 from arke.privacy.request import Asked
 from arke.shard.protocol import AskProfile
 from arke.storage.sqlite.leaving import LeavingDirectory
@@ -329,6 +332,40 @@ def test_a_backup_of_what_is_left(tmp_path: Path) -> None:
     back_up(tmp_path / "cut", tmp_path / "backup", Progress())
     restore(tmp_path / "backup", tmp_path / "restored", Progress())
     asyncio.run(after(known))
+
+
+def test_after_a_sync_that_failed_the_log_goes_into_the_file(tmp_path: Path) -> None:
+    """Whether what was stored without a sync before is on disk, nobody can tell any more."""
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, _):
+            uuid = await come(engine, "a")
+            database = engine.directory.identities._database  # type: ignore[attr-defined]
+            with (
+                patch.object(database, "write_small", side_effect=StoreUnavailable("the disk failed")),
+                pytest.raises(StoreUnavailable),
+            ):
+                await engine.identity.flush()
+            await come(engine, "b")
+            assert device_in(tmp_path / "data", "a") is None
+            await engine.identity.flush()
+            assert device_in(tmp_path / "data", "a") == uuid
+
+    asyncio.run(main())
+
+
+def device_in(data: Path, name: str) -> str | None:
+    """As the directory's main file alone has it."""
+    connection = apsw.Connection(
+        f"file:{data / 'directory.db'}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    )
+    try:
+        row = connection.execute("SELECT uuid FROM identity WHERE id = ?", (name,)).fetchone()
+    except apsw.SQLError:  # nothing of it is in there yet
+        return None
+    finally:
+        connection.close()
+    return None if row is None else str(row[0])
 
 
 A, B = (COOKIES, "a"), (COOKIES, "b")

@@ -88,6 +88,16 @@ def compact(connection: apsw.Connection, path: Path | str) -> bool:
     return row is not None and row[0] == 0
 
 
+def checkpoint(connection: apsw.Connection, where: str) -> None:
+    """Put all of the write-ahead log into the main file, and sync that. Raises StoreUnavailable, also where a
+    reader was in the way.
+    """
+    with store_errors(where):
+        ((busy, pages, moved),) = connection.execute("PRAGMA wal_checkpoint(FULL)")
+    if busy or pages != moved:
+        raise StoreUnavailable(f"{where}: the write-ahead log is being read, and cannot be emptied")
+
+
 RESTORED = "restored"
 """Key of the table `meta`: when the file came out of a backup, in epoch seconds."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 import msgspec
@@ -16,14 +16,17 @@ from arke.storage.committer import SMALL_ROWS
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted, Listing
 from arke.storage.sql_files import statements
-from arke.storage.sqlite.connection import store_errors
+from arke.storage.sqlite.connection import checkpoint, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
     from arke.storage.sqlite.connection import Bindings, Database
     from arke.storage.sqlite.files import SqliteFiles
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 ASKED_ONE_BY_ONE = 4
 """Ids for which a statement of many does not pay."""
@@ -50,6 +53,7 @@ class SqliteIdentities:
         self._database = database
         self._hashes = hashes
         self._files = files
+        self._doubtful = False
         self._some_forgotten = database.row(IDENTITIES["some_first_device"]) is not None
 
     async def look_up(
@@ -142,20 +146,35 @@ class SqliteIdentities:
 
     async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:
         small = claims.rows <= SMALL_ROWS
-        write = self._database.write_small if small else self._database.write
         try:
             if promised:
                 return await self._database.write_unsynced(self._link, claims, small=small)
-            return await write(self._link, claims)
+            return await self._synced(self._link, claims, small=small)
         except _Torn:
             return claims.keys
+
+    async def _synced(self, work: Callable[[A], T], about: A, *, small: bool) -> T:
+        """After a sync that failed nobody knows if what was written without one before is on disk, or ever will be:
+        so all of it goes into the file first.
+        """
+        try:
+            if self._doubtful:
+                await self._database.committer.run(
+                    checkpoint, self._database.connection, self._database.where
+                )
+                self._doubtful = False
+            write = self._database.write_small if small else self._database.write
+            return await write(work, about)
+        except StoreUnavailable:
+            self._doubtful = True
+            raise
 
     async def settled(self) -> int:
         row = self._database.row(IDENTITIES["settled"])
         return 0 if row is None else int(row[0])
 
     async def settle(self, generation: int) -> None:
-        await self._database.write_small(self._settle, generation)
+        await self._synced(self._settle, generation, small=True)
 
     def _settle(self, generation: int) -> None:
         """It has to write something, or nothing is synced."""
