@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from arke.clock import Clock, SystemClock
-from arke.delivery.https.connection import CONNECTION_LIFE_S, IDLE_TIMEOUT_S, MAX_IDLE, Pool
+from arke.delivery.https.connection import CONNECTION_LIFE_S, IDLE_TIMEOUT_S, MAX_IDLE, READ_BYTES, Pool
 from arke.delivery.https.dialer import Dialer, Stage, SystemResolver, WayOut
 from arke.delivery.https.failure import PostFailed, timeout_failure
 from arke.delivery.https.ports import Answer, Failure, Resolver
@@ -68,6 +68,7 @@ class HttpsClient:
         self._max_connecting = max_connecting
         self._turns: dict[_Key, _Turns] = {}
         self._live: set[Connection] = set()
+        self._incoming = memoryview(bytearray(READ_BYTES))
         self._closed = False
         self._all_gone = asyncio.Event()
 
@@ -216,6 +217,11 @@ class HttpsClient:
             turns.users -= 1
             if not turns.users:
                 del self._turns[key]
+
+    @property
+    def incoming(self) -> memoryview:
+        """See `ConnectionOwner`."""
+        return self._incoming
 
     def lost(self, connection: Connection) -> None:
         """See `ConnectionOwner`."""
