@@ -1,8 +1,8 @@
 """TLS connections: one writes a request, reads the response, and drops at the deadline; idle ones wait in a pool.
 
 Written on asyncio's transport layer rather than its streams: measured 1.5 times as fast. What arrives is read into
-one buffer that all connections of a client share: for a protocol without one, uvloop takes 256 KB of memory from the
-system for every answer and gives it back, which costs more than all else about it.
+one buffer that all connections of a client share: for a protocol without one, uvloop takes 256 KB of memory from
+the system for every answer and gives it back, which costs more than all else about it.
 """
 
 from __future__ import annotations
