@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.proxy import ProxySetting
     from arke.delivery.https.request import OutboundRequest
-    from arke.delivery.https.response import Response
 
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
@@ -122,7 +121,7 @@ class HttpsClient:
         return Answer(
             status=outcome.status,
             elapsed_ms=(now - started) * 1000,
-            retry_after_s=self._retry_after_s(outcome),
+            retry_after_s=None if outcome.retry_after is None else self._retry_after_s(outcome.retry_after),
             reused=reused,
             sent=True,
             peer=connection.peer,
@@ -230,11 +229,9 @@ class HttpsClient:
         if self._closed and not self._live:
             self._all_gone.set()
 
-    def _retry_after_s(self, response: Response) -> float | None:
+    def _retry_after_s(self, field: bytes) -> float | None:
         """Retry-After as seconds from now: a number, or an HTTP date."""
-        if response.retry_after is None:
-            return None
-        text = response.retry_after.decode("latin-1").strip()
+        text = field.decode("latin-1").strip()
         if _SECONDS.fullmatch(text):
             return float(text)
         try:
