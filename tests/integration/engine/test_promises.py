@@ -43,12 +43,12 @@ from integration.engine.power import (
     without_power,
 )
 from patience import eventually
+from synced_log import SyncedLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from arke.operations.engine import Engine
-    from synced_log import SyncedLog
 
 PATIENCE_S = 60.0
 POINTS = 80
@@ -332,6 +332,36 @@ def test_a_backup_of_what_is_left(tmp_path: Path) -> None:
     back_up(tmp_path / "cut", tmp_path / "backup", Progress())
     restore(tmp_path / "backup", tmp_path / "restored", Progress())
     asyncio.run(after(known))
+
+
+def test_whatever_is_stored_with_a_sync_takes_along_what_was_without(tmp_path: Path) -> None:
+    """Also where not a byte of a row changes, and where all is lost to somebody else."""
+
+    async def main() -> None:
+        directory = directory_in(tmp_path)
+        identities = directory.identities
+        ann = (CUSTOMERS, "ann")
+        await identities.link(Claims(1, {ann: Owner("U", 5, 1)}))
+        log = SyncedLog(directory)
+        for number, claims in enumerate(
+            (
+                Claims(1, {ann: Owner("U", 5, 1)}, {ann: 5}),
+                Claims(1, {ann: Owner("V", 6)}),
+            )
+        ):
+            key = (COOKIES, str(number))
+            await identities.link(Claims(1, {key: Owner("W", 9)}, invented={"W": {key}}), promised=True)
+            before = log.bytes
+            await identities.link(claims)
+            assert log.bytes > before
+        for _ in range(2):
+            before = log.bytes
+            await identities.settle(9)
+            assert log.bytes > before
+        assert await identities.settled() == 9
+        await directory.close()
+
+    asyncio.run(main())
 
 
 def test_after_a_sync_that_failed_the_log_goes_into_the_file(tmp_path: Path) -> None:

@@ -322,7 +322,7 @@ class Mappings:
             raise
         self._writing, batch.stored = None, True
         self._stored_generation = generation
-        if not promised:
+        if not promised and not lost:
             self._promised, self.settled = 0, generation
         if lost:
             self._lose(batch, lost)

@@ -53,7 +53,7 @@ class SqliteIdentities:
         self._database = database
         self._hashes = hashes
         self._files = files
-        self._doubtful = False
+        self._promises = self._doubtful = False
         self._some_forgotten = database.row(IDENTITIES["some_first_device"]) is not None
 
     async def look_up(
@@ -148,8 +148,9 @@ class SqliteIdentities:
         small = claims.rows <= SMALL_ROWS
         try:
             if promised:
+                self._promises = True
                 return await self._database.write_unsynced(self._link, claims, small=small)
-            return await self._synced(self._link, claims, small=small)
+            return await self._synced(self._link_synced, claims, small=small)
         except _Torn:
             return claims.keys
 
@@ -177,8 +178,16 @@ class SqliteIdentities:
         await self._synced(self._settle, generation, small=True)
 
     def _settle(self, generation: int) -> None:
-        """It has to write something, or nothing is synced."""
-        self._database.connection.execute(IDENTITIES["settle"], (generation,))
+        """Deleted and inserted: a row that stays what it was is not written, and then nothing is synced."""
+        run = self._database.connection.execute
+        known = run(IDENTITIES["unsettle"]).fetchone()
+        run(IDENTITIES["settle"], (generation if known is None else max(generation, known[0]),))
+
+    def _link_synced(self, claims: Claims) -> set[IdKey]:
+        lost = self._link(claims)
+        if self._promises:
+            self._settle(0)  # what was promised before is to be on disk with it, also where it changes no row
+        return lost
 
     def _link(self, claims: Claims) -> set[IdKey]:
         indivisible = claims.indivisible.values()

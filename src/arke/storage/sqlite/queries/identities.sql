@@ -121,6 +121,8 @@ INSERT OR REPLACE INTO first_device VALUES (?, ?)
 -- name: settled
 SELECT value FROM meta WHERE key = 'settled'
 
+-- name: unsettle
+DELETE FROM meta WHERE key = 'settled' RETURNING value
+
 -- name: settle
--- It never goes back. Also where nothing changes, this is a write.
-INSERT INTO meta VALUES ('settled', ?1) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)
+INSERT INTO meta VALUES ('settled', ?)
