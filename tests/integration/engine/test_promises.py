@@ -334,6 +334,24 @@ def test_a_backup_of_what_is_left(tmp_path: Path) -> None:
     asyncio.run(after(known))
 
 
+def test_where_there_are_other_engines_nothing_is_promised(tmp_path: Path) -> None:
+    """A mapping that another one made is on disk, however new it is."""
+
+    async def main() -> None:
+        directory = directory_in(tmp_path)
+        identity = Identity(directory, SeededEntropy(1), ManualClock(), cached=False)
+        await identity.start()
+        assert identity.promise([DeclaredId(COOKIES, "a", 0, 1 << 60)]) is None
+        log = SyncedLog(directory)
+        before = log.bytes
+        await identity.decide([_Named([DeclaredId(COOKIES, "a")])], 1)
+        await identity.flush(promised=True)
+        assert log.bytes > before
+        await directory.close()
+
+    asyncio.run(main())
+
+
 def test_whatever_is_stored_with_a_sync_takes_along_what_was_without(tmp_path: Path) -> None:
     """Also where not a byte of a row changes, and where all is lost to somebody else."""
 

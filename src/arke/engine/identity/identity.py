@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arke.domain.homes import home_of, is_home
-from arke.domain.identity import Promise
 from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
 from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Answers, Lacking
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock, Entropy
     from arke.domain.event import DeclaredId
-    from arke.domain.identity import Housed, IdKey, Move, Owner, SharedId
+    from arke.domain.identity import Housed, IdKey, Move, Owner, Promise, SharedId
     from arke.domain.ids import IdRules
     from arke.engine.identity.mappings import Moving, Promised
     from arke.engine.identity.resolving import Decided, Naming
@@ -204,9 +203,7 @@ class Identity:
         """What the shard is to keep of an event's mappings that were flushed as `promised`; None where all of them
         are on disk.
         """
-        settled = self._mappings.settled
-        newest = max((declared.generation for declared in ids), default=0)
-        return Promise(newest, settled) if newest > settled else None
+        return self._mappings.promise(ids)
 
     def to_follow(self) -> bool:
         """Whether there are ids that the shards have yet to follow to another device, as far as is known here."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from arke.domain.homes import is_home
-from arke.domain.identity import Claims, IdKey, Move, Owner
+from arke.domain.identity import Claims, IdKey, Move, Owner, Promise
 from arke.engine.identity.gathering import Gathering
 from arke.engine.identity.generations import Generations
 from arke.engine.identity.memory import Memory
@@ -21,9 +21,10 @@ from arke.log import get_logger
 from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     from arke.clock import Clock
+    from arke.domain.event import DeclaredId
     from arke.domain.identity import DeviceDay, Mapped, PersonKey, PersonRow
     from arke.storage.ports.identities import Identities
 
@@ -169,27 +170,31 @@ class Mappings:
         if self._cached:
             moves = await self._identities.moves()
             self.moving.add(moves)
-            kept = await self._kept(promised) if promised is not None else 0
+            settled = await self._identities.settled()
+            kept = await promised(settled) if promised is not None else []
+            await self._restore(kept)
             # Later ones are told from these by their numbers, whatever the clock says by now.
-            self._generations.last = max(kept, *(move.generation for move in moves), 0)
+            newest = [*(move.generation for move in moves), *(one.generation for one in kept)]
+            self._generations.last = max(settled, *newest, 0)
             self.settled = self._stored_generation = self._generations.after(0)
             await self._identities.settle(self.settled)
         self._sharing.start(await self._identities.shared())
 
-    async def _kept(self, promised: Promised) -> int:
-        """Store what only shards know; returns the newest mapping that may be theirs."""
-        settled = await self._identities.settled()
-        kept = await promised(settled)
-        kept.sort(key=attrgetter("generation"))
-        owners = {(one.dpid, one.id): Owner(one.uuid, one.generation) for one in kept}
-        if owners:
-            # Who has an owner was not lost, or is another device's by now; who had one was forgotten on request.
-            known = await self._identities.look_up(owners)
-            lost = {key: owners[key] for key in owners.keys() - known.owners.keys() - known.firsts.keys()}
-            if lost:
-                await self._identities.link(Claims(int(self._clock.now()), lost))
-                log.warning("mappings_restored", ids=len(lost))
-        return max(settled, *(one.generation for one in kept), 0)
+    async def _restore(self, kept: Collection[Mapped]) -> None:
+        """Store what only shards know."""
+        by_age = sorted(kept, key=attrgetter("generation"))
+        owners = {(one.dpid, one.id): Owner(one.uuid, one.generation) for one in by_age}
+        # What has an owner was not lost, or is another device's by now; what had one was forgotten on request.
+        known = await self._identities.look_up(owners)
+        lost = {key: owners[key] for key in owners.keys() - known.owners.keys() - known.firsts.keys()}
+        if lost:
+            await self._identities.link(Claims(int(self._clock.now()), lost))
+            log.warning("mappings_restored", ids=len(lost))
+
+    def promise(self, ids: Sequence[DeclaredId]) -> Promise | None:
+        """See `Identity.promise`. Where there are other engines nothing is promised, whoever made a mapping."""
+        newest = max((declared.generation for declared in ids), default=0)
+        return Promise(newest, self.settled) if self._cached and newest > self.settled else None
 
     def new_generation(self, owner: Owner | None) -> int:
         """The number of a new mapping of the id that is now this owner's."""
