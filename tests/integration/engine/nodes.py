@@ -119,10 +119,10 @@ class FarIdentities:
         await self._journey.pause()
         return known
 
-    async def link(self, claims: Claims) -> set[IdKey]:
+    async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:
         await self._journey.pause()
         stored = (await self._inner.look_up(claims.owners)).owners
-        lost = await self._inner.link(claims)
+        lost = await self._inner.link(claims, promised=promised)
         self._history.note(claims, stored, lost)
         await self._journey.pause()
         return lost

@@ -34,13 +34,13 @@ class SlowIdentities:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def link(self, claims: Claims) -> set[IdKey]:
+    async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:
         self.writing.set()
         async with asyncio.timeout(PATIENCE_S):
             await self.may_write.wait()
         if self.broken:
             raise StoreUnavailable("the disk is full")
-        return await self._inner.link(claims)
+        return await self._inner.link(claims, promised=promised)
 
 
 def ids(*partners: str) -> tuple[DeclaredId, ...]:

@@ -72,12 +72,12 @@ class Suspending:
         await self._inner.moved(move)
         await self.pause()
 
-    async def link(self, claims: Claims) -> set[IdKey]:
+    async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:
         await self.pause()
         if self._failing and self._chance.random() < 0.2:
             raise StoreUnavailable("disk full")
         stored = (await self._inner.look_up([*claims.owners])).owners
-        lost = await self._inner.link(claims)
+        lost = await self._inner.link(claims, promised=promised)
         for key, owner in claims.owners.items():
             if key not in lost and (before := stored.get(key)) is not None:
                 self._check_follows(before, owner, [move for move in claims.moves if move.key == key])
@@ -194,7 +194,7 @@ class Town:
         first = len(self.decided)
         named = [self._named() for _ in range(self.chance.randint(1, 3))]
         decided = await self.identity.decide(named, NOW)
-        await self.identity.flush()
+        await self.identity.flush(promised=self.chance.random() < 0.5)
         while await self.identity.decide_again(decided, NOW):
             await self.identity.flush()
         mine = {id(answer) for answer in decided.answers}

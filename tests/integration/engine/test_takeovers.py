@@ -133,7 +133,7 @@ def test_a_takeover_that_was_not_written_down_is_not_counted(tmp_path: Path) -> 
             identities: Any = identity._mappings._identities
             link = identities.link
 
-            async def full(*_: object) -> None:
+            async def full(*_: object, **__: object) -> None:
                 raise StoreUnavailable("disk full")
 
             identities.link = full
