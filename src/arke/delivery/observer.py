@@ -87,12 +87,17 @@ class FiguresObserver:
         figures.users += len(latencies_s)
         figures.retries += max(0, delivery.attempts - 1)  # 0 attempts: nothing could be sent at all
         figures.sloppy += delivery.sloppy
-        self._answers.setdefault(destination_id, Counter())[delivery.answer] += 1
+        answers = self._answers.get(destination_id)
+        if answers is None:
+            answers = self._answers[destination_id] = Counter()
+        answers[delivery.answer] += 1
         if delivery.acknowledged:
             figures.acknowledged += 1
             figures.users_acknowledged += len(latencies_s)
             if kind not in BEHIND:  # nobody waits for those
-                kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
+                kept = self._latencies.get(destination_id)
+                if kept is None:
+                    kept = self._latencies[destination_id] = deque(maxlen=LATENCIES_KEPT)
                 kept.extend(latencies_s)
                 figures.latency.extend(latencies_s)
 
