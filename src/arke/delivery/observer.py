@@ -94,12 +94,17 @@ class FiguresObserver:
         figures.sloppy += delivery.sloppy
         figures.unanswered += delivery.unanswered
         figures.users_unanswered += delivery.unanswered * len(latencies_s)
-        self._answers.setdefault(destination_id, Counter())[delivery.answer] += 1
+        answers = self._answers.get(destination_id)
+        if answers is None:
+            answers = self._answers[destination_id] = Counter()
+        answers[delivery.answer] += 1
         if delivery.acknowledged:
             figures.acknowledged += 1
             figures.users_acknowledged += len(latencies_s)
             if kind not in BEHIND:  # nobody waits for those
-                kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
+                kept = self._latencies.get(destination_id)
+                if kept is None:
+                    kept = self._latencies[destination_id] = deque(maxlen=LATENCIES_KEPT)
                 kept.extend(latencies_s)
                 figures.latency.extend(latencies_s)
 

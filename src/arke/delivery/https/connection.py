@@ -81,7 +81,8 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def open(self) -> bool:
         """Whether a request can be written now."""
-        return not self._lost and self._transport is not None and not self._transport.is_closing()
+        transport = self._transport  # none any more once it is lost
+        return transport is not None and not transport.is_closing()
 
     def exchange(
         self, data: bytes, body_limit: int, deadline: float, timeout_s: float
@@ -132,7 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiter is None:
             self.abort()
             return
-        outcome = self._reader.feed(self._incoming[:nbytes].tobytes())
+        outcome = self._reader.feed(bytes(self._incoming[:nbytes]))
         if outcome is not None:
             self._finish(outcome)
 
@@ -228,7 +229,10 @@ class Pool:
             connection.close()
             return
         self._keys[connection] = key
-        self._stacks.setdefault(key, []).append(connection)
+        stack = self._stacks.get(key)
+        if stack is None:
+            stack = self._stacks[key] = []
+        stack.append(connection)
         if len(self._keys) > self._max_idle:
             oldest = next(iter(self._keys))
             self.discard(oldest)
