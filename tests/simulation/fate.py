@@ -23,7 +23,7 @@ class Fate:
 
     def _span(self) -> int:
         """Many deaths come early after a start, when recovery is at work."""
-        return self.random.choice((self.random.randint(1, 8), self.random.randint(5, 120)))
+        return self.random.choice((self.random.randint(1, 8), self.random.randint(5, 240)))
 
     def calm(self) -> None:
         self._calm = True
