@@ -14,14 +14,16 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import sync_playwright
 
+from patience import PATIENCE_S
 from servers.process import install, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 HERE: Final = Path(__file__).parent
+PATIENCE_MS: Final = PATIENCE_S * 1_000
 FLAGS: Final = (
     "--disable-gpu",
     "--no-first-run",
@@ -80,7 +82,7 @@ def chromium() -> Iterator[Browser]:
     sandbox = os.geteuid() != 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program(), args=[*FLAGS], chromium_sandbox=sandbox
+            executable_path=program(), args=[*FLAGS], chromium_sandbox=sandbox, timeout=PATIENCE_MS
         )
         try:
             yield browser
@@ -93,6 +95,7 @@ class Watched:
 
     def __init__(self, context: BrowserContext, address: str) -> None:
         self.faults: list[str] = []
+        context.set_default_timeout(PATIENCE_MS)
         self.page: Page = context.new_page()
         self._address = address
         self.page.on("console", self._said)
@@ -118,6 +121,11 @@ class Watched:
         """Go to a page; its status."""
         reply = self.page.goto(f"http://{self._address}{target}", wait_until="load")
         return reply.status if reply is not None else 0
+
+    def follow(self, link: Locator) -> None:
+        """Click what leads to another page, and wait for all of that."""
+        with self.page.expect_navigation(wait_until="load"):
+            link.click()
 
     def violations(self) -> list[str]:
         """What axe-core finds."""

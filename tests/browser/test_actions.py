@@ -11,7 +11,7 @@ from browser.chromium import Watched
 from browser.conftest import AWAY, FINE
 from browser.test_pages import context_of
 from e2e.catalogs import DPID
-from patience import PATIENCE_S, wait_until
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 def watched(browser: Browser, world: World) -> Iterator[Watched]:
     context = context_of(browser, world, "light", "wide")
     watched = Watched(context, world.address)
-    watched.page.set_default_timeout(PATIENCE_S * 1_000)
     yield watched
     assert watched.faults == []
     context.close()
@@ -34,14 +33,13 @@ def watched(browser: Browser, world: World) -> Iterator[Watched]:
 
 def press(watched: Watched, name: str) -> str:
     """A button of the page by what stands on it; what the page says then."""
-    watched.page.locator("main").get_by_role("button", name=name, exact=True).first.click()
-    watched.page.wait_for_load_state("load")
+    watched.follow(watched.page.locator("main").get_by_role("button", name=name, exact=True).first)
     return watched.page.locator("main").inner_text()
 
 
 def test_from_the_overview_to_what_is_owed_and_its_replay(watched: Watched) -> None:
     watched.open(f"{ROOT}/")
-    watched.page.get_by_role("link", name="See what is owed").first.click()
+    watched.follow(watched.page.get_by_role("link", name="See what is owed").first)
     assert "p1" in watched.page.locator("main").inner_text()
     watched.open(f"{ROOT}/destinations/{AWAY}")
     assert "on their way again" in press(watched, "Replay what is owed")
@@ -50,7 +48,7 @@ def test_from_the_overview_to_what_is_owed_and_its_replay(watched: Watched) -> N
 def test_a_test_shows_both_sides(watched: Watched, world: World) -> None:
     before = len(world.receiver.messages())
     watched.open(f"{ROOT}/destinations/{FINE}")
-    watched.page.get_by_role("link", name="Test and preview").click()
+    watched.follow(watched.page.get_by_role("link", name="Test and preview"))
     said = press(watched, "Send a test")
     assert "acknowledged" in said
     assert "POST /segments/aam" in said
@@ -66,9 +64,9 @@ def test_a_preview_is_the_message(watched: Watched) -> None:
 
 def test_a_number_of_the_funnel_opens_its_users(watched: Watched) -> None:
     watched.open(f"{ROOT}/destinations/{FINE}")
-    watched.page.get_by_role("link", name="Every user in one bucket").click()
-    watched.page.locator("main a", has_text="Samples").first.click()
-    watched.page.locator("#samples ~ ul a").first.click()
+    watched.follow(watched.page.get_by_role("link", name="Every user in one bucket"))
+    watched.follow(watched.page.locator("main a", has_text="Samples").first)
+    watched.follow(watched.page.locator("#samples ~ ul a").first)
     assert "In market" in watched.page.locator("main").inner_text()
 
 
@@ -149,5 +147,5 @@ def test_what_was_done_is_in_the_audit(watched: Watched) -> None:
     said = watched.page.locator("main").inner_text()
     for action in ("catalog_applied", "token_created", "batch_begun"):
         assert action in said or action.replace("_", " ") in said
-    watched.page.get_by_role("link", name="Check every seal").click()
+    watched.follow(watched.page.get_by_role("link", name="Check every seal"))
     assert "the chain of seals is whole" in watched.page.locator("main").inner_text()

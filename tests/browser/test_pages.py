@@ -8,7 +8,7 @@ import pytest
 
 from arke.console.page import ROOT
 from arke.console.registry import PAGES
-from browser.chromium import Watched
+from browser.chromium import PATIENCE_MS, Watched
 from browser.conftest import FINE, World
 from e2e.catalogs import DPID, IN_MARKET
 
@@ -49,6 +49,7 @@ def context_of(browser: Browser, world: World, scheme: Any, window: str, **more:
     context = browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": height}, reduced_motion="reduce", **more
     )
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(f"http://{world.address}{world.link()}")
     page.close()

@@ -10,7 +10,7 @@ from arke.console.page import ROOT
 from browser.chromium import Watched
 from browser.test_pages import context_of
 from e2e.catalogs import IN_MARKET, visit
-from patience import PATIENCE_S, wait_until
+from patience import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,13 +59,13 @@ def test_a_rule_is_estimated_and_a_catalog_checked_while_somebody_types(watched:
     assert watched.open(f"{ROOT}/segments/{IN_MARKET}") == 200
     watched.page.locator("textarea[name=rule]").fill("1001T")
     held = watched.page.locator("#held .estimate")
-    held.wait_for(timeout=PATIENCE_S * 1_000)
+    held.wait_for()
     assert "profiles now" in held.inner_text()
     assert watched.open(f"{ROOT}/catalog/edit") == 200
     field = watched.page.locator("textarea[name=text]")
     field.fill(field.input_value().replace("rule: 1000T", "rule: 1000T AND AND", 1))
     problem = watched.page.locator("#found a[data-line]").first
-    problem.wait_for(timeout=PATIENCE_S * 1_000)
+    problem.wait_for()
     problem.click()
     assert watched.page.evaluate("document.activeElement.name") == "text"
     assert watched.page.evaluate("document.activeElement.selectionStart") > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -74,7 +75,7 @@ def test_workers_that_are_replaced_one_by_one_lose_nothing_and_tell_nothing_twic
                 sender.more(BETWEEN)
                 before = world.owners()
                 workers[place] = new = world.node("worker")
-                wait_until(lambda: owns(world, new), "the new one to have a share")  # noqa: B023
+                wait_until(lambda: has_its_share(world, new), "the new one to have its share")  # noqa: B023
                 assert_only_moved(before, world.owners())
             sender.more(BETWEEN)
             sender.stop()
@@ -88,8 +89,12 @@ def gone(world: World, node: NodeProcess) -> bool:
     return all(owner is not None and not node.is_named(owner) for owner, _ in world.owners().values())
 
 
-def owns(world: World, node: NodeProcess) -> bool:
-    return any(owner is not None and node.is_named(owner) for owner, _ in world.owners().values())
+def has_its_share(world: World, node: NodeProcess) -> bool:
+    """Shares differ by one at most, and nothing is on its way any more."""
+    owners = [owner for owner, _ in world.owners().values()]
+    shares = Counter(owners)
+    is_even = None not in shares and max(shares.values()) - min(shares.values()) <= 1
+    return is_even and any(node.is_named(owner) for owner in owners if owner is not None)
 
 
 def assert_only_moved(

@@ -6,17 +6,20 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from arke.delivery.channel import TIMEOUT_S
 from arke.receiver import SigningKey, parse, verify
-from patience import PATIENCE_S
+from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 A_MINUTE_S = 60
+STANDS_STILL_S = TIMEOUT_S + 0.5
 KEYS = {
     "aurora": lambda secret: SigningKey(secret=secret),
     "borealis": lambda secret: SigningKey(secret=secret, header="X-Borealis-Signature", algorithm="sha256"),
@@ -74,13 +77,17 @@ def test_memberships_are_gained_and_lost(summary: dict[str, Any]) -> None:
 
 
 def test_what_the_engine_counts_is_what_the_destinations_count(summary: dict[str, Any]) -> None:
+    """Each attempt that had an answer: on a machine that stands still for 3 s there are others."""
     assert [row["id"] for row in summary["destinations"]] == [423, 424, 425]
     for row in summary["destinations"]:
         assert row["messages"] == row["acknowledged"] + row["failed"]
         assert row["users"] == row["users_acknowledged"] + row["users_failed"]
-        assert row["receiver_requests"] == row["messages"] + row["retries"]
-        assert row["receiver_accepted"] == row["acknowledged"] > 0
-        assert row["receiver_users"] == row["users_acknowledged"] > 0
+        unclear, users_unclear = row["unanswered"], row["users_unanswered"]
+        assert 0 <= row["messages"] + row["retries"] - row["receiver_requests"] <= unclear
+        assert 0 <= row["receiver_accepted"] - row["acknowledged"] <= unclear
+        assert 0 <= row["receiver_users"] - row["users_acknowledged"] <= users_unclear
+        assert min(row["acknowledged"], row["users_acknowledged"]) > 0
+        assert users_unclear >= unclear
         assert 0 < row["p50_ms"] <= row["p99_ms"]
 
 
@@ -88,9 +95,11 @@ def test_the_bad_destination_is_retried_once_then_owed_then_paid(summary: dict[s
     aurora, borealis, corona = summary["destinations"]
     assert borealis["retries"] > 0
     assert borealis["failed"] > 0
-    assert borealis["owed_before_replay"] == summary["replayed_devices"] > 0
+    owed = sum(row["owed_before_replay"] for row in summary["destinations"])
+    assert owed == summary["replayed_devices"] >= borealis["owed_before_replay"] > 0
     for row in (aurora, corona):
-        assert row["failed"] == row["owed_before_replay"] == 0
+        assert 2 * row["failed"] <= row["unanswered"], "they refuse nothing"
+        assert row["failed"] or not row["owed_before_replay"]
     assert [row["owed_after_replay"] for row in summary["destinations"]] == [0, 0, 0]
 
 
@@ -137,6 +146,27 @@ def test_what_is_kept_can_be_asked_afterwards(summary: dict[str, Any], kept: Pat
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ids"] == summary["explanation"]["ids"]
+
+
+def test_it_adds_up_on_a_machine_that_stands_still_for_longer_than_a_deadline(tmp_path: Path) -> None:
+    """Attempts that had no answer may have arrived or not, and that is all that is unclear."""
+    kept = tmp_path / "kept"
+    command = [sys.executable, "-m", "arke", "demo", "--for", "5s", "--visitors", "1500", "--json"]
+    arrived = [kept / name / "requests.ndjson" for name in ("aurora", "borealis", "corona")]
+    with subprocess.Popen(
+        [*command, "--keep", str(kept)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(
+            lambda: process.poll() is not None or all(log.exists() and log.stat().st_size for log in arrived),
+            "messages at every destination",
+        )
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(STANDS_STILL_S)  # it is how long it stands still that is tested
+        process.send_signal(signal.SIGCONT)
+        said, errors = process.communicate(timeout=2 * PATIENCE_S)
+    assert process.returncode == 0, said[:4_000] + errors
+    summary = json.loads(said)
+    assert (summary["ok"], summary["problems"]) == (True, [])
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ DESTINATION_COUNTERS = {
     "users_acknowledged": "User entries acknowledged",
     "retries": "Second attempts",
     "sloppy": "Answers that were not well-formed HTTP and counted by their status",
+    "unanswered": "Attempts that got no answer",
+    "users_unanswered": "User entries in those attempts, which may have been taken in or not",
     "nothing_to_tell": "Devices set off that had nothing to say (no partner id, or not sampled)",
 }
 DESTINATION_GAUGES = {

@@ -77,8 +77,9 @@ class Delivery(msgspec.Struct, frozen=True):
     """How a delivery ended after `attempts` (0 to 2).
 
     `answer` is what the ledger records: a status, or the stable name of what failed. `sent` says whether the
-    destination may have received the message; `sloppy` counts answers that were not well-formed; `refused`: it
-    answered that it does not take what the message holds; `unreachable`: there was no connection to it.
+    destination may have received the message; `sloppy` counts answers that were not well-formed, `unanswered`
+    attempts without one: the destination may have seen those or not; `refused`: it answered that it does not take
+    what the message holds; `unreachable`: there was no connection to it.
     """
 
     acknowledged: bool
@@ -86,6 +87,7 @@ class Delivery(msgspec.Struct, frozen=True):
     attempts: int
     sent: bool = True
     sloppy: int = 0
+    unanswered: int = 0
     refused: bool = False
     unreachable: bool = False
 
@@ -197,17 +199,17 @@ class Channel:
         await asyncio.sleep(self._wire.retry_delay_s)
         if not await retries.turn(message):
             self.refused(message, first, _shown(fields, token), attempts=1)
-            return _failed(first, 1, sent=first.sent, sloppy=self._sloppy(first))
+            return _failed(first, sloppy=self._sloppy(first))
         try:
             second, token = await self._attempt(message, fields, 2, asker)
         finally:
             retries.answered()
         sloppy = self._sloppy(first, second)
         if second.status in success:
-            return Delivery(True, second.code, attempts=2, sloppy=sloppy)
+            return Delivery(True, second.code, attempts=2, sloppy=sloppy, unanswered=_unanswered(first))
         retries.failed(second)
         self.refused(message, second, _shown(fields, token), attempts=2)
-        return _failed(second, 2, sent=first.sent or second.sent, sloppy=sloppy)
+        return _failed(first, second, sloppy=sloppy)
 
     def _sloppy(self, *answers: Answer) -> int:
         """How many of a message's answers were not well-formed, with those of the token server meanwhile."""
@@ -273,18 +275,25 @@ class Channel:
             await self.tokens.close()
 
 
-def _failed(answer: Answer, attempts: int, *, sent: bool, sloppy: int) -> Delivery:
-    """How a delivery ended whose last attempt got this answer."""
+def _failed(*answers: Answer, sloppy: int) -> Delivery:
+    """How a delivery ended whose attempts, none of which succeeded, got these answers."""
+    answer = answers[-1]
     status = answer.status
     return Delivery(
         False,
         answer.code,
-        attempts,
-        sent=sent,
+        attempts=len(answers),
+        sent=any(one.sent for one in answers),
         sloppy=sloppy,
+        unanswered=_unanswered(*answers),
         refused=status is not None and 400 <= status < 500 and status not in PASSING,
         unreachable=answer.reason in _UNREACHABLE or answer.cause in _TIMEOUTS_UNREACHED,
     )
+
+
+def _unanswered(*answers: Answer) -> int:
+    """How many of these attempts have no answer."""
+    return sum(answer.status is None for answer in answers)
 
 
 def _shown(fields: Fields, token: AccessToken | None) -> Fields:

@@ -104,7 +104,7 @@ class Lane:
         self._owed = OwedFeed(destination.id, store, self, started=clock.now())
         self._feed: BatchFeed | None = None
         self._last_run = 0
-        self._recorded = asyncio.Event()
+        self._recorded: asyncio.Event | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -351,6 +351,8 @@ class Lane:
         device, it would overwrite what the device was told since.
         """
         while any(part.device.recording for part in parts):
+            if self._recorded is None:
+                self._recorded = asyncio.Event()
             await self._recorded.wait()
         now = self._clock.now()
         self._observer.ended(parts, message, delivery, now)
@@ -359,8 +361,12 @@ class Lane:
             self._owed.acknowledged(now)
         cursor = self._window.cursor
         users, acknowledged = len(parts), delivery.acknowledged
-        counts = BatchCounts(users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged))
-        progress = self._progress(parts[0].device.kind, counts)
+        progress = None
+        if self._feed is not None:
+            counts = BatchCounts(
+                users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged)
+            )
+            progress = self._progress(parts[0].device.kind, counts)
         recorded = await self._books.record(
             RecordDeliveries(
                 message.destination.id,
@@ -374,8 +380,9 @@ class Lane:
             )
         )
         release(parts, recorded=recorded)
-        self._recorded.set()
-        self._recorded = asyncio.Event()
+        if self._recorded is not None:
+            self._recorded.set()
+            self._recorded = None
         if not recorded:
             return  # the devices stay open, and the cursor before them: the next start does them again
         for owed in outcome.owed:

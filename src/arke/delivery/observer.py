@@ -26,7 +26,8 @@ LATENCIES_KEPT = 5_000
 
 class DestinationFigures(msgspec.Struct):
     """What one destination's lane has done since the engine started. `answers` counts final answers, `sloppy` those
-    that were not well-formed. `latency` has every acknowledged user's time from event to acknowledgement,
+    that were not well-formed; `unanswered` attempts that got none, and the users in those: the destination may have
+    taken them in or not. `latency` has every acknowledged user's time from event to acknowledgement,
     `latencies_ms` the newest of them.
     """
 
@@ -36,6 +37,8 @@ class DestinationFigures(msgspec.Struct):
     users_acknowledged: int = 0
     retries: int = 0
     sloppy: int = 0
+    unanswered: int = 0
+    users_unanswered: int = 0
     nothing_to_tell: int = 0
     answers: dict[str, int] = {}
     latencies_ms: list[float] = []
@@ -50,6 +53,8 @@ class DestinationFigures(msgspec.Struct):
             users_acknowledged=self.users_acknowledged + other.users_acknowledged,
             retries=self.retries + other.retries,
             sloppy=self.sloppy + other.sloppy,
+            unanswered=self.unanswered + other.unanswered,
+            users_unanswered=self.users_unanswered + other.users_unanswered,
             nothing_to_tell=self.nothing_to_tell + other.nothing_to_tell,
             answers=dict(Counter(self.answers) + Counter(other.answers)),
             latencies_ms=self.latencies_ms + other.latencies_ms,
@@ -87,12 +92,19 @@ class FiguresObserver:
         figures.users += len(latencies_s)
         figures.retries += max(0, delivery.attempts - 1)  # 0 attempts: nothing could be sent at all
         figures.sloppy += delivery.sloppy
-        self._answers.setdefault(destination_id, Counter())[delivery.answer] += 1
+        figures.unanswered += delivery.unanswered
+        figures.users_unanswered += delivery.unanswered * len(latencies_s)
+        answers = self._answers.get(destination_id)
+        if answers is None:
+            answers = self._answers[destination_id] = Counter()
+        answers[delivery.answer] += 1
         if delivery.acknowledged:
             figures.acknowledged += 1
             figures.users_acknowledged += len(latencies_s)
             if kind not in BEHIND:  # nobody waits for those
-                kept = self._latencies.setdefault(destination_id, deque(maxlen=LATENCIES_KEPT))
+                kept = self._latencies.get(destination_id)
+                if kept is None:
+                    kept = self._latencies[destination_id] = deque(maxlen=LATENCIES_KEPT)
                 kept.extend(latencies_s)
                 figures.latency.extend(latencies_s)
 

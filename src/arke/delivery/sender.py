@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Literal, Protocol
 
-import msgspec
-
 from arke.delivery.channel import Channel, Delivery, Message
 from arke.delivery.circuit import MOST_IN_FLIGHT, Circuit, Concurrency
 from arke.delivery.https.ports import Answer
@@ -266,30 +264,31 @@ class Sender:
         dpid, kind, share = key
         at = self._clock.now()
         spoken = kind if kind != OWED else "realtime" if destination.realtime else BATCH
-        message = Message(
-            destination, message_id(destination.id, parts, run, self._life), spoken, b"", at, len(parts)
-        )
+        name = message_id(destination.id, parts, run, self._life)
+        body = b""
         try:
-            body = self._bodies.build(
+            built = self._bodies.build(
                 destination, dpid, [part.telling for part in parts], [part.encoded for part in parts], at
             )
-            fitting = fitting_in(destination, body, len(parts))
+            fitting = fitting_in(destination, built, len(parts))
             if fitting < len(parts) and len(parts) > 1:
                 await self._send_in_pieces(destination, key, parts, run, fitting, probe=probe, more=more)
                 return
-            message = msgspec.structs.replace(message, body=body)
-            self._on_the_way[message.id] = parts
+            body = built
+            message = Message(destination, name, spoken, body, at, len(parts))
+            self._on_the_way[name] = parts
             delivery = await self._deliver(message) if fitting else Delivery(False, TOO_LARGE, 0, sent=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, these devices are owed and the lane goes on
-            if len(parts) > 1 and not message.body:
+            if len(parts) > 1 and not body:
                 # One user's data broke the body: the others go without it.
                 await self._send_in_pieces(destination, key, parts, run, 1, probe=probe, more=more)
                 return
             code = error.code if isinstance(error, ArkeError) else "internal"
             log.error("delivery_failed", destination=destination.id, error=type(error).__name__)
+            message = Message(destination, name, spoken, body, at, len(parts))
             delivery = Delivery(False, code, attempts=0, sent=False)
         finally:
-            self._on_the_way.pop(message.id, None)
+            self._on_the_way.pop(name, None)
         if self._gate is not None and not more:
             self._leave_gate(self._gate, asyncio.current_task())
         self._learn(delivery, refused_before=share > 0, probe=probe)

@@ -103,6 +103,7 @@ def _destinations(summary: Summary) -> Table:
         "  acknowledged": [row.acknowledged for row in rows],
         "  failed twice": [row.failed for row in rows],
         "sent a second time": [row.retries for row in rows],
+        "attempts without an answer": [row.unanswered for row in rows],
         "requests it counted": [row.receiver_requests for row in rows],
         "users told": [row.users_acknowledged for row in rows],
     }

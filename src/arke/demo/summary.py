@@ -48,7 +48,8 @@ class MembershipFigures(msgspec.Struct, frozen=True):
 class DestinationFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One destination, by the engine's count and (`receiver_...`) by its own.
 
-    `failed` messages failed twice; what they said was owed. Latencies run from the accepted event to the
+    `failed` messages failed twice; what they said was owed. Of `unanswered` attempts, with `users_unanswered` in
+    them, nobody but the destination knows whether they arrived. Latencies run from the accepted event to the
     acknowledgement, in ms, over the visitors' traffic (not the replay). `owed` counts devices.
     """
 
@@ -58,9 +59,11 @@ class DestinationFigures(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: int
     failed: int
     retries: int
+    unanswered: int
     users: int
     users_acknowledged: int
     users_failed: int
+    users_unanswered: int
     receiver_requests: int
     receiver_accepted: int
     receiver_users: int
@@ -136,9 +139,11 @@ def destination_figures(
         acknowledged=after.acknowledged,
         failed=after.messages - after.acknowledged,
         retries=after.retries,
+        unanswered=after.unanswered,
         users=after.users,
         users_acknowledged=after.users_acknowledged,
         users_failed=after.users - after.users_acknowledged,
+        users_unanswered=after.users_unanswered,
         receiver_requests=receiver.requests,
         receiver_accepted=receiver.accepted,
         receiver_users=receiver.users,
@@ -150,8 +155,26 @@ def destination_figures(
     )
 
 
-Check = tuple[str, int, str, int]
-"""What, how many; and of what there are to be as many, and how many there are."""
+class Check(msgspec.Struct, frozen=True):
+    """What, how many; and of what there are to be as many, and how many there are: or so many `fewer`, or `more`,
+    where an attempt without an answer may have arrived or not.
+    """
+
+    what: str
+    count: int
+    of: str
+    other: int
+    fewer: int = 0
+    more: int = 0
+
+    @property
+    def holds(self) -> bool:
+        return self.count - self.fewer <= self.other <= self.count + self.more
+
+    def __str__(self) -> str:
+        spread = self.fewer or self.more
+        unclear = f", with {spread:,} unanswered" if spread else ""
+        return f"{self.what} {self.count:,} != {self.of} {self.other:,}{unclear}"
 
 
 def percentile(values: list[float], percent: int) -> float | None:
@@ -168,8 +191,8 @@ def problems_of(
 ) -> list[str]:
     """What does not add up, in words."""
     checks: list[Check] = [
-        ("events accepted", events.accepted, "events the engine counts", events.engine),
-        (
+        Check("events accepted", events.accepted, "events the engine counts", events.engine),
+        Check(
             "membership changes",
             memberships.changes,
             "gained + lost",
@@ -178,10 +201,34 @@ def problems_of(
     ]
     for row in destinations:
         checks += [
-            (f"{row.name}: attempts", row.messages + row.retries, "requests it saw", row.receiver_requests),
-            (f"{row.name}: messages acknowledged", row.acknowledged, "accepted", row.receiver_accepted),
-            (f"{row.name}: users acknowledged", row.users_acknowledged, "users taken", row.receiver_users),
-            (f"{row.name}: failed attempts", row.retries + row.failed, "refused", row.receiver_refused),
+            Check(
+                f"{row.name}: attempts",
+                row.messages + row.retries,
+                "requests it saw",
+                row.receiver_requests,
+                fewer=row.unanswered,
+            ),
+            Check(
+                f"{row.name}: messages acknowledged",
+                row.acknowledged,
+                "accepted",
+                row.receiver_accepted,
+                more=row.unanswered,
+            ),
+            Check(
+                f"{row.name}: users acknowledged",
+                row.users_acknowledged,
+                "users taken",
+                row.receiver_users,
+                more=row.users_unanswered,
+            ),
+            Check(
+                f"{row.name}: failed attempts",
+                row.retries + row.failed,
+                "refused",
+                row.receiver_refused,
+                fewer=row.unanswered,
+            ),
         ]
     wrong = [] if memberships.lost >= 0 else ["more memberships are held than were ever gained"]
     return wrong + _failed(checks) + lasting_problems_of(events, destinations, reconciliation, status)
@@ -195,13 +242,13 @@ def lasting_problems_of(
 ) -> list[str]:
     """What does not add up of all that is stored: nobody's memory is asked, so anybody may have been killed."""
     checks: list[Check] = [
-        ("events sent", events.sent, "accepted + rejected", events.accepted + events.rejected),
-        ("looks, carts and purchases", events.counted, "found in profiles", reconciliation.counted),
-        ("devices of visitors", reconciliation.devices, "profiles stored", status.profiles),
-        ("lines the books disagree on", reconciliation.differing, "expected", 0),
-        ("lines about ids that nobody has", reconciliation.strays, "expected", 0),
+        Check("events sent", events.sent, "accepted + rejected", events.accepted + events.rejected),
+        Check("looks, carts and purchases", events.counted, "found in profiles", reconciliation.counted),
+        Check("devices of visitors", reconciliation.devices, "profiles stored", status.profiles),
+        Check("lines the books disagree on", reconciliation.differing, "expected", 0),
+        Check("lines about ids that nobody has", reconciliation.strays, "expected", 0),
         *(
-            (f"{row.name}: owed after the replay", row.owed_after_replay, "expected", 0)
+            Check(f"{row.name}: owed after the replay", row.owed_after_replay, "expected", 0)
             for row in destinations
         ),
     ]
@@ -209,4 +256,4 @@ def lasting_problems_of(
 
 
 def _failed(checks: Iterable[Check]) -> list[str]:
-    return [f"{what} {count:,} != {of} {other:,}" for what, count, of, other in checks if count != other]
+    return [str(check) for check in checks if not check.holds]

@@ -47,7 +47,8 @@ class DestinationStatus(msgspec.Struct):
     newest run, `refused` the newest message that was not acknowledged. `circuit` is that of the shard where it is
     worst, `pause_s` for how long the endpoint still wants to be left alone. `owed_next` is when the first of what
     is owed is sent again by itself, at the earliest (RFC 3339); None: nothing is. `sloppy`: answers that were not
-    well-formed HTTP, and counted by their status.
+    well-formed HTTP, and counted by their status. `unanswered`: attempts that got no answer, and the user entries
+    in these: the destination may have taken them in or not.
     """
 
     id: int
@@ -58,6 +59,8 @@ class DestinationStatus(msgspec.Struct):
     users_acknowledged: int = 0
     retries: int = 0
     sloppy: int = 0
+    unanswered: int = 0
+    users_unanswered: int = 0
     nothing_to_tell: int = 0
     owed: int = 0
     owed_next: str | None = None
@@ -340,6 +343,8 @@ def _add_lanes(found: dict[int, DestinationStatus], lanes: Iterable[LaneStatus])
         status.users_acknowledged += figures.users_acknowledged
         status.retries += figures.retries
         status.sloppy += figures.sloppy
+        status.unanswered += figures.unanswered
+        status.users_unanswered += figures.users_unanswered
         status.nothing_to_tell += figures.nothing_to_tell
         status.owed += lane.owed
         status.backlog += lane.backlog

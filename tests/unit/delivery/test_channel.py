@@ -96,9 +96,12 @@ def test_a_request_says_whose_message_it_is_and_which_attempt() -> None:
     ("answers", "ended"),
     [
         ([500, 503], Delivery(False, "503", attempts=2)),
-        ([UNSENT, UNSENT], Delivery(False, "connect_refused", attempts=2, sent=False, unreachable=True)),
-        ([500, UNSENT], Delivery(False, "connect_refused", attempts=2, unreachable=True)),
-        ([UNSENT, 500], Delivery(False, "500", attempts=2)),
+        (
+            [UNSENT, UNSENT],
+            Delivery(False, "connect_refused", attempts=2, sent=False, unanswered=2, unreachable=True),
+        ),
+        ([500, UNSENT], Delivery(False, "connect_refused", attempts=2, unanswered=1, unreachable=True)),
+        ([UNSENT, 500], Delivery(False, "500", attempts=2, unanswered=1)),
         ([500, 400], Delivery(False, "400", attempts=2, refused=True)),
         ([413, 413], Delivery(False, "413", attempts=2, refused=True)),
         ([400, 500], Delivery(False, "500", attempts=2)),
@@ -131,5 +134,5 @@ def test_without_a_token_nothing_is_sent() -> None:
     """Each attempt waits for its own deadline."""
     network = Network([], token_s=60.0)
     delivery, after_s = deliver(network, WITH_TOKEN)
-    assert delivery == Delivery(False, "oauth_timeout", attempts=2, sent=False)
+    assert delivery == Delivery(False, "oauth_timeout", attempts=2, sent=False, unanswered=2)
     assert after_s == pytest.approx(2 * TIMEOUT_S + RETRY_DELAY_S, abs=1e-6)

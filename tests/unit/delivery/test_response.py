@@ -47,6 +47,29 @@ def test_the_verdict_does_not_depend_on_the_cuts(data: bytes, cuts: list[int]) -
     assert not response.truncated
 
 
+AGAIN = [data for data, (_, _, reusable) in COMPLETE.items() if reusable]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(AGAIN), st.integers(0, 60), st.sampled_from([1, 2, LIMIT])), max_size=12
+    )
+)
+def test_what_came_before_changes_no_verdict(answers: list[tuple[bytes, int, int]]) -> None:
+    """Also where an answer is the one before it, to the byte, and comes in two pieces, or less of it is wanted."""
+    reader = ResponseReader()
+    for data, cut, limit in answers:
+        alone = ResponseReader()
+        reader.begin(limit)
+        alone.begin(limit)
+        pieces = [piece for piece in (data[:cut], data[cut:]) if piece]
+        verdicts = [reader.feed(piece) for piece in pieces]
+        assert verdicts == [alone.feed(piece) for piece in pieces]
+        if not (isinstance(verdicts[-1], Response) and verdicts[-1].reusable):
+            return
+        assert reader.started
+
+
 SLOPPY = {
     "a folded field": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok",
     "a length in a folded line": b"HTTP/1.1 200 OK\nContent-Length: 2\nX: a\n Content-Length: 1\n\nok",

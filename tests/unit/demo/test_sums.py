@@ -44,9 +44,11 @@ ROW = DestinationFigures(
     acknowledged=4,
     failed=1,
     retries=2,
+    unanswered=0,
     users=9,
     users_acknowledged=8,
     users_failed=1,
+    users_unanswered=0,
     receiver_requests=7,
     receiver_accepted=4,
     receiver_users=8,
@@ -102,6 +104,41 @@ def test_figures_that_agree_are_no_problem() -> None:
 )
 def test_a_figure_that_is_off_is_named(found: Callable[[], list[str]], says: str) -> None:
     assert any(says in problem for problem in found())
+
+
+@pytest.mark.parametrize("arrived", [0, 1])
+@pytest.mark.parametrize("taken", [0, 1])
+def test_an_attempt_without_an_answer_may_have_arrived_or_not(arrived: int, taken: int) -> None:
+    """Two machines that stood still for longer than a deadline have two true books."""
+    seen = replaced(ROW, unanswered=1, users_unanswered=3)
+    row = replaced(
+        seen,
+        receiver_requests=seen.receiver_requests - 1 + arrived,
+        receiver_accepted=seen.receiver_accepted + arrived * taken,
+        receiver_users=seen.receiver_users + 3 * arrived * taken,
+        receiver_refused=seen.receiver_refused - 1 + arrived * (1 - taken),
+    )
+    assert problems(row=row) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({"receiver_requests": 5}, "requests it saw 5, with 1 unanswered"),
+        ({"receiver_requests": 8}, "requests it saw 8, with 1 unanswered"),
+        ({"receiver_accepted": 3}, "accepted 3, with 1 unanswered"),
+        ({"receiver_accepted": 6}, "accepted 6, with 1 unanswered"),
+        ({"receiver_users": 7}, "users taken 7, with 3 unanswered"),
+        ({"receiver_users": 12}, "users taken 12, with 3 unanswered"),
+        ({"receiver_refused": 1}, "refused 1, with 1 unanswered"),
+        ({"receiver_refused": 4}, "refused 4, with 1 unanswered"),
+    ],
+)
+def test_what_is_off_by_more_than_that_is_named(found: dict[str, int], says: str) -> None:
+    row = replaced(ROW, unanswered=1, users_unanswered=3)
+    for name, count in found.items():
+        row = replaced(row, **{name: count})
+    assert any(says in problem for problem in problems(row=row))
 
 
 class KeepingPoster(Reachable):

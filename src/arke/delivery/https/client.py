@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from arke.clock import Clock, SystemClock
-from arke.delivery.https.connection import CONNECTION_LIFE_S, IDLE_TIMEOUT_S, MAX_IDLE, Pool
+from arke.delivery.https.connection import CONNECTION_LIFE_S, IDLE_TIMEOUT_S, MAX_IDLE, READ_BYTES, Pool
 from arke.delivery.https.dialer import Dialer, Stage, SystemResolver, WayOut
 from arke.delivery.https.failure import PostFailed, timeout_failure
 from arke.delivery.https.ports import Answer, Failure, Resolver
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from arke.delivery.https.endpoint import Endpoint
     from arke.delivery.https.proxy import ProxySetting
     from arke.delivery.https.request import OutboundRequest
-    from arke.delivery.https.response import Response
 
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
@@ -68,6 +67,7 @@ class HttpsClient:
         self._max_connecting = max_connecting
         self._turns: dict[_Key, _Turns] = {}
         self._live: set[Connection] = set()
+        self._incoming = memoryview(bytearray(READ_BYTES))
         self._closed = False
         self._all_gone = asyncio.Event()
 
@@ -121,7 +121,7 @@ class HttpsClient:
         return Answer(
             status=outcome.status,
             elapsed_ms=(now - started) * 1000,
-            retry_after_s=self._retry_after_s(outcome),
+            retry_after_s=None if outcome.retry_after is None else self._retry_after_s(outcome.retry_after),
             reused=reused,
             sent=True,
             peer=connection.peer,
@@ -217,6 +217,11 @@ class HttpsClient:
             if not turns.users:
                 del self._turns[key]
 
+    @property
+    def incoming(self) -> memoryview:
+        """See `ConnectionOwner`."""
+        return self._incoming
+
     def lost(self, connection: Connection) -> None:
         """See `ConnectionOwner`."""
         self._pool.discard(connection)
@@ -224,11 +229,9 @@ class HttpsClient:
         if self._closed and not self._live:
             self._all_gone.set()
 
-    def _retry_after_s(self, response: Response) -> float | None:
+    def _retry_after_s(self, field: bytes) -> float | None:
         """Retry-After as seconds from now: a number, or an HTTP date."""
-        if response.retry_after is None:
-            return None
-        text = response.retry_after.decode("latin-1").strip()
+        text = field.decode("latin-1").strip()
         if _SECONDS.fullmatch(text):
             return float(text)
         try:

@@ -13,6 +13,8 @@ from arke.delivery.https.sloppy import NotHttp, mended
 MAX_HEAD_BYTES: Final = 16_384
 MAX_FRAMING_BYTES: Final = 65_536  # chunk sizes, chunk extensions and trailers on top of head and body
 MAX_INFORMATIONAL: Final = 8
+KEPT_BYTES: Final = 1_024
+"""An answer no longer than this is remembered until the next."""
 _FIELD_OVERHEAD = 4  # ": " and the line break
 _TOO_LARGE: Final = f"the response headers exceed {MAX_HEAD_BYTES} bytes"
 _NOTED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"retry-after"})
@@ -40,20 +42,27 @@ class ResponseReader:
     `begin` before each request; then `feed` until it returns something. A body longer than asked for counts
     as a response with its status, `truncated` and not reusable: the rest is left unread. So does one that is not
     well-formed, as far as there is a status line (`sloppy.py`).
+
+    A destination mostly answers what it answered before, to the byte, for a second at a time: a short response that
+    leaves nothing behind in the parser is not taken apart twice.
     """
 
     __slots__ = (
-        "_body", "_body_bytes", "_body_limit", "_broken", "_complete", "_head_bytes", "_head_done",
+        "_before", "_body", "_body_bytes", "_body_limit", "_broken", "_complete", "_head_bytes", "_head_done",
         "_informational", "_leftover", "_noted", "_parser", "_persistent", "_raw", "_received", "_sloppy",
         "_status",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._before: Response | None = None
+        self._body_limit = 0
         self.begin(0)
 
     def begin(self, body_limit: int) -> None:
-        self._body_limit = body_limit
+        if body_limit != self._body_limit:
+            self._body_limit = body_limit
+            self._before = None
         self._broken = False
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -81,6 +90,10 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> Response | Failure | None:
         """The response or why it is not acceptable; None while more bytes are needed."""
+        before = self._before
+        if before is not None and not self._received and data == before.start:
+            self._received = len(data)
+            return before
         self._received += len(data)
         if not self._head_done and not self._sloppy:
             self._raw = self._raw + data if self._raw else data
@@ -94,7 +107,10 @@ class ResponseReader:
         if self._complete and self._head_bytes <= MAX_HEAD_BYTES:
             if self._body_bytes > self._body_limit:
                 return self._response(truncated=True)
-            return self._response(reusable=self._persistent and not (malformed or self._leftover))
+            response = self._response(reusable=self._persistent and not (malformed or self._leftover))
+            if isinstance(response, Response) and response.reusable and data is response.start:
+                self._before = response if len(data) <= KEPT_BYTES else None
+            return response
         return self._judge_unfinished(malformed=malformed)
 
     def feed_eof(self) -> Response | Failure | None:
@@ -131,6 +147,7 @@ class ResponseReader:
     def _mend(self) -> Response | Failure | None:
         """Go on with the head that this one should have been, as soon as it is whole."""
         self._broken = True
+        self._before = None
         try:
             better = mended(self._raw)
         except NotHttp:
