@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke.domain.change import JournalRecord
-from arke.domain.ledger import TOLD_0, TOLD_1, Owed
+from arke.domain.ledger import TOLD_0, TOLD_1, LedgerRow, Owed
 from arke.errors import StoreUnavailable
 from arke.storage.ports.shard import GroupWrites, LedgerKey, Needs
 from conformance.shard.stores import held, put, row, uuid
@@ -32,6 +32,21 @@ async def test_what_a_lane_needs_is_by_uid_and_of_its_destination_alone(store: S
     }
     assert found.owed == {5: owed[0]}
     assert (await store.devices([5, 6], 1, owed=False)).owed == {}
+
+
+async def test_ids_come_in_order_and_whoever_is_named_twice_comes_once(store: ShardStore) -> None:
+    """What a message says of ids that have left follows from the order."""
+    told = [row(uid, {"a": TOLD_1}, partner=partner) for partner in ("r", "p", "q") for uid in (9, 5)]
+    late = LedgerRow(5, 1, 7, "z", told[0].entry)
+    await store.commit(GroupWrites(profiles={5: held(1), 9: held(2)}, ledger=[*told, late]))
+    found = await store.devices([9, 5, 9], 1)
+    assert {uid: [*ledger] for uid, ledger in found.ledgers.items()} == {
+        5: [(7, "z"), (12345, "p"), (12345, "q"), (12345, "r")],
+        9: [(12345, "p"), (12345, "q"), (12345, "r")],
+    }
+    rows = await store.rows([9, 5])
+    assert [one.id for one in rows[5].ledger] == ["z", "p", "q", "r"]
+    assert [one.id for one in rows[9].ledger] == ["p", "q", "r"]
 
 
 async def test_everything_about_one_device(store: ShardStore) -> None:

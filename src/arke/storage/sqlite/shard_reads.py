@@ -38,8 +38,8 @@ _decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
 
 
 def array_of(uids: Sequence[int]) -> apsw.CArrayBinding:
-    """A list of uids as one value of a statement, which stays prepared whatever their number."""
-    return apsw.carray(array("q", uids))
+    """Uids as one value of a statement, which stays prepared whatever their number: each once, ascending."""
+    return apsw.carray(array("q", sorted({*uids})))
 
 
 class ShardReads:
