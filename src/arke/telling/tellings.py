@@ -177,7 +177,9 @@ def _ones(route: Route, profile: Profile) -> tuple[SegmentState, ...]:
         return ()
     aliases_of = route.aliases_of
     evaluated = profile.evaluated
-    found = []
+    found: list[SegmentState] = []
+    ranks: list[int] = []
+    last, in_order = -1, True
     for segment_id, membership in profile.segments.items():
         aliases = aliases_of.get(segment_id)
         if aliases is None or membership.status != 1:
@@ -187,9 +189,14 @@ def _ones(route: Route, profile: Profile) -> tuple[SegmentState, ...]:
         if evaluated > verified and membership.reason != DECLARED:
             verified = evaluated
         for rank, alias in aliases:
-            found.append((rank, SegmentState(alias, True, verified, segment_id)))
-    found.sort(key=_RANK)
-    return tuple([state for _, state in found])
+            found.append(SegmentState(alias, True, verified, segment_id))
+            ranks.append(rank)
+            if rank < last:
+                in_order = False
+            last = rank
+    if not in_order:
+        found = [state for _, state in sorted(zip(ranks, found, strict=True), key=_RANK)]
+    return tuple(found)
 
 
 def _not_before(state: SegmentState, told: Mapping[str, int], stamp: int, *, uncertain: bool) -> SegmentState:
