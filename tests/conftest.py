@@ -6,17 +6,20 @@ import asyncio
 import inspect
 import os
 import sys
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from arke.garbage import collect_seldom
 from members import watching
 from process_state import process_restored
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
 LONG_FIRST: Final = (
     "cluster/",
@@ -32,6 +35,9 @@ LONG_FIRST: Final = (
     "attacks/",
 )
 """With several processes the last file to begin should be a short one."""
+
+WAITING: Final = ("cluster/", "sources/", "conformance/log/")
+"""Most of the time these wait, for leases to end and for servers: others use the machine meanwhile."""
 
 # Images of containers often forbid Python to keep its bytecode. Each of the many hundred programs that tests start
 # would compile all of ours anew, which takes a third of all that it does to start.
@@ -53,11 +59,31 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def below(item: pytest.Item) -> str:
+        return item.nodeid.removeprefix("tests/")
+
     def rank(item: pytest.Item) -> int:
-        below = item.nodeid.removeprefix("tests/")
-        return next((n for n, folder in enumerate(LONG_FIRST) if below.startswith(folder)), len(LONG_FIRST))
+        return next((n for n, at in enumerate(LONG_FIRST) if below(item).startswith(at)), len(LONG_FIRST))
 
     items.sort(key=rank)
+    waiting = _files([item for item in items if below(item).startswith(WAITING)])
+    computing = _files([item for item in items if not below(item).startswith(WAITING)])
+    items[:] = [
+        item for turn in zip_longest(waiting, computing) for file in turn if file is not None for item in file
+    ]
+
+
+def _files(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """In the order of their first tests."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    return list(files.values())
+
+
+def pytest_configure() -> None:
+    """As in all that runs the engine: see `arke.garbage`."""
+    collect_seldom()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -58,7 +58,10 @@ def test_everything_leaves_through_the_proxy(tmp_path: Path) -> None:
             engine.apply(catalog([destination(1, receiver.url, receiver.ca_file, oauth2=oauth2)]))
             engine.accept(visit(1, "camera"))
             wait_until(lambda: receiver.segments_of("p1"), "the message")
-            assert len(proxy.asked) == receiver.ask(lambda server: server.stats.connections)
+            wait_until(
+                lambda: len(proxy.asked) == receiver.ask(lambda server: server.stats.connections),
+                "every connection to be one of the proxy's",
+            )
             assert set(proxy.asked) == {receiver.url.split("/")[2]}
             receiver.ask(lambda server: server.expire_tokens())
             proxy.answer = b"HTTP/1.1 407 No\r\n\r\n"

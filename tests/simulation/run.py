@@ -66,10 +66,15 @@ def fast_folder() -> Path | None:
 
 def run(seed: int) -> list[Arrival]:
     """Every request that arrived anywhere, in order. Raises Broken."""
+    return judged(seed)[0]
+
+
+def judged(seed: int) -> tuple[list[Arrival], Truth]:
+    """The same with what is true at the end. Raises Broken."""
     arrivals, truth = play(seed)
     for problem in problems(arrivals, truth):
         raise Broken(f"seed {seed}: {problem}; replay it: python -m simulation.run {seed}")
-    return arrivals
+    return arrivals, truth
 
 
 def play(seed: int) -> tuple[list[Arrival], Truth]:

@@ -184,7 +184,7 @@ def test_a_silent_proxy_costs_the_deadline_and_no_more(certificates: Certificate
     async def main() -> None:
         async with ConnectProxy(b"").listening() as proxy:
             poster = through(f"http://proxy.test:{proxy.port}")
-            answer = await poster.post(message(443, certificates.trust), timeout_s=0.3)
+            answer = await poster.post(message(443, certificates.trust), timeout_s=1.5)
             assert (answer.reason, answer.cause) == ("timeout", "timeout_proxy")
             assert poster.open_connections == 0
             await poster.close()

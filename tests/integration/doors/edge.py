@@ -13,14 +13,13 @@ import uvloop
 from arke.doors.bounds import Bounds, Door
 from arke.doors.refusals import Refusals
 from arke.doors.server import door_server
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from arke.doors.answers import Whole
     from arke.doors.names import TrustedProxies
-
-PATIENCE_S = 30.0
 
 
 class Gone(Exception):

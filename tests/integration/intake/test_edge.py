@@ -93,7 +93,7 @@ def refused(intake: Server, raw: bytes) -> None:
 
 
 def test_a_head_that_never_ends_in_time_is_told_so_and_hung_up_on() -> None:
-    with running(RecordingEngine(), bounds=Bounds(head_s=0.1)) as server:
+    with running(RecordingEngine(), bounds=Bounds(head_s=1.0)) as server:
         for beginning in (b"", b"GET /eve", b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nGET /eve"):
             with server.connect() as connection:
                 connection.sendall(beginning)
