@@ -185,13 +185,11 @@ def states_of(rng: Random) -> dict[int, TraitState]:
     return found
 
 
-@often
-@given(st.integers(0, 2**32))
-def test_time_brings_in_only_by_traits_that_may(seed: int) -> None:
+def test_time_brings_in_only_by_traits_that_may() -> None:
     """Whoever comes into a segment as time passes, and traits expire, does so by a trait that the rule knows of."""
-    rng = Random(seed)
+    rng = Random(11)
     entered = 0
-    for _ in range(300):
+    for _ in range(6_000):
         try:
             rule = compile_segment_rule(rule_of(rng))
         except RuleError:  # true for everybody
@@ -206,7 +204,7 @@ def test_time_brings_in_only_by_traits_that_may(seed: int) -> None:
             older = left.keys() & rule.windows.keys() if later > START else set()
             assert rule.waning & (gone | older), (rule.text, traits, later)
             entered += 1
-    assert entered
+    assert entered > 20
 
 
 @often

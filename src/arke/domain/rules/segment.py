@@ -117,7 +117,7 @@ def _waning(node: _Expression) -> Iterator[int]:
     """The traits under terms that may come to be as the rule wants them where a trait expires, or a realisation
     gets older. Negations stand before terms.
     """
-    if isinstance(node, And | Or):
+    if isinstance(node, (And, Or)):
         for part in node.parts:
             yield from _waning(part)
         return
