@@ -1,5 +1,6 @@
 """Cycles of objects: processes that make many objects and hardly any cycles look for them seldom, since everything
-waits meanwhile. A node of a cluster that looks as often as Python does by itself may lose its leases by it.
+waits meanwhile. A node of a cluster that looks as often as Python does by itself may lose its leases by it, and an
+engine spends a twelfth of its time on it.
 """
 
 from __future__ import annotations

@@ -194,17 +194,18 @@ async def _engine(
     data: Path, settings: Settings, role: Role
 ) -> AsyncIterator[tuple[Engine, Onboarding, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
+    collect_seldom()
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
         async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+            keep_what_is_there()
             yield engine, files, None
         return
     try:
         from arke.cluster_node import running_node
     except ImportError as error:
         raise SettingsError(f"a cluster needs the extra arke[cluster]: {error}") from None
-    collect_seldom()
     if (data / DIRECTORY_FILE).exists():
         raise SettingsError(
             f"cluster.store: {data} has the data of an engine without a cluster, which no node would use: "

@@ -116,6 +116,7 @@ def test_a_destination_that_is_not_there(engine: EngineProcess, command: tuple[s
 
 def test_over_the_admin_api(engine: EngineProcess) -> None:
     """It answers at once; who wants to know how it goes on asks again. Beginning one is audited."""
+    engine.arke("resync", str(WELL))
     token = engine.arke("token", "create", "--scope", "admin").stdout.strip()
     headers = {"Authorization": f"Bearer {token}"}
     begun = request(engine.admin, "POST", f"/v1/batches?destination={WELL}", headers=headers)

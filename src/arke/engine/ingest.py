@@ -10,9 +10,9 @@ import msgspec
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
 from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
-from arke.engine.identity import Away
+from arke.engine.identity import Away, Near
 from arke.engine.sightings import Sightings
-from arke.engine.together import UNDER_WAY, Answered, Together
+from arke.engine.together import Answered, Together
 from arke.errors import ArkeError, EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
@@ -50,6 +50,10 @@ class Decisions(Protocol):
 
 FEW = 8
 """Events of a call that go with those of others."""
+TOGETHER = 64
+"""Events of a call whose new devices go to one shard; of more each shard gets enough for a group."""
+SHARDS_IN_TURN = 8
+"""With more of them it takes too many tries to find a device of one."""
 LIVE_FOR_S = 2.0
 """How long after an event the next one is expected."""
 
@@ -76,7 +80,9 @@ class Ingestion:
         self._shards = shards
         self._clock = clock
         self._taken_at = 0.0
-        self._together = Together(self._ingest, UNDER_WAY * len(shards))
+        self._turn = 0
+        # One call that each shard commits, and one that is on its way.
+        self._together = Together(self._ingest, len(shards) + 1)
         self.room = Room()
         self.figures = IntakeFigures()
 
@@ -156,7 +162,7 @@ class Ingestion:
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
         if decisions is None:
-            answered = await self._links.resolve(named, now, away=away)
+            answered = await self._links.resolve(named, now, away=away, near=self._near(len(named), gone))
         else:
             answered = await self._decided(sound, named, now, away, decisions)
         for number, resolved in zip(sound, answered, strict=True):
@@ -182,6 +188,16 @@ class Ingestion:
             if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
                 answers[number] = msgspec.structs.replace(answer, left_out=parts)
         return Answered([answer for answer in answers if answer is not None], failed)
+
+    def _near(self, events: int, gone: frozenset[int]) -> Near | None:
+        """Where new devices of so few events are made: in one shard, whose group they are then, and in the next one
+        those of the next call. Half a group costs a shard nearly as much as a whole one.
+        """
+        there = [shard for shard in range(len(self._shards)) if shard not in gone]
+        if events > TOGETHER or not 1 < len(there) <= SHARDS_IN_TURN:
+            return None
+        self._turn += 1
+        return Near(self._shards, there[self._turn % len(there)])
 
     async def _decided(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.engine.homes import Homes
-    from arke.engine.identity import Away, Identity, Naming, Resolved
+    from arke.engine.identity import Away, Identity, Naming, Near, Resolved
     from arke.engine.moves import MoveDriver
     from arke.storage.ports.directory import Directory
     from arke.storage.ports.files import FileStore
@@ -46,13 +46,15 @@ class Links:
         self._failed = False
         self._background = Background()
 
-    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
+    async def resolve(
+        self, named: Sequence[Naming], now: int, *, away: Away | None = None, near: Near | None = None
+    ) -> list[Resolved]:
         """Find or make the device of each: see `Resolver.decide`. Durable on return, and followed. Raises
         StoreUnavailable.
         """
-        decided = await self._identity.decide(named, now, away=away)
+        decided = await self._identity.decide(named, now, away=away, near=near)
         await self.commit()
-        while await self._identity.decide_again(decided, now, away=away):
+        while await self._identity.decide_again(decided, now, away=away, near=near):
             await self.commit()
         return decided.answers
 

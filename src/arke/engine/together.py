@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 MOST: Final = 500
 """Events that go together."""
 UNDER_WAY: Final = 2
-"""Calls a shard after which the next one waits for company: one that it commits, and one that is on its way to
-it.
+"""Calls after which the next one waits for company, where there is one shard: one that it commits, and one that is
+on its way to it.
 """
 COMPANY_S: Final = 0.003
 """How long it does at most, so that nobody waits for a shard that does not answer."""

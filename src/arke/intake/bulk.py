@@ -2,27 +2,27 @@
 
 Lines are parsed as they arrive, and stored once a group is full or the sender pauses. The answer counts what
 is durable. When storing stops part-way, it names the line to go on from: every line before that one was stored
-or rejected for good.
+or rejected for good. A body that is there as a whole, and is one sound event, needs nothing of that.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, header
-from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
+from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter, only_line
 from arke.intake.ndjson import left_out, parse_event_line, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arke.clock import Clock
-    from arke.domain.event import IncomingEvent
+    from arke.domain.event import Accepted, IncomingEvent
     from arke.doors.answers import Answer
     from arke.intake.asgi import Message, Receive, Scope
     from arke.intake.ports import Ingest
@@ -38,6 +38,9 @@ class Remark(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
+_ONE_ACCEPTED: Final = answer_json(200, {"accepted": 1, "rejected": []})
+
+
 class BulkIntake:
     """The endpoint. The caller has checked method and token."""
 
@@ -47,18 +50,50 @@ class BulkIntake:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
-        upload = _Upload(self._ingest, self._settings, self._clock)
+        if isinstance(receive, WholeBody) and (answer := await self._single(scope, receive.body)) is not None:
+            return answer
+        upload = self._upload()
         try:
             upload.unpack_with(header(scope, b"content-encoding"))
             upload.refuse_if_longer(header(scope, b"content-length"))
             await upload.run(receive)
         except (Overloaded, Unavailable) as problem:
-            body = upload.stopped(problem.code, str(problem))
-            return answer_json(problem.status, body, [come_again(problem)])
+            return _stopped(upload, problem)
         except BodyRefused as problem:
             body = upload.stopped(problem.reason, problem.message)
             return answer_json(problem.status, body, hang_up=True)
         return answer_json(200, upload.receipt())
+
+    async def _single(self, scope: Scope, body: bytes) -> Answer | None:
+        """The answer to a body of one event; None, and nothing has happened, where it is not just that, or is not
+        sound.
+        """
+        line = only_line(body, self._settings.max_line_bytes)
+        if line is None or len(body) > self._settings.max_bulk_bytes or header(scope, b"content-encoding"):
+            return None
+        try:
+            with await self._ingest.enter(1) as place:
+                try:
+                    event = parse_event_line(line, int(self._clock.now()), self._ingest)
+                except EventError:
+                    place.leave(answered=False)
+                    return None
+                results = await self._ingest.ingest((event,), place, evaluated=False)
+        except (Overloaded, Unavailable) as problem:
+            return _stopped(self._upload(), problem)
+        if refusal(results[0]) is None and not left_out(results[0]):
+            return _ONE_ACCEPTED
+        upload = self._upload()
+        upload.took((1,), results)
+        return answer_json(200, upload.receipt())
+
+    def _upload(self) -> _Upload:
+        return _Upload(self._ingest, self._settings, self._clock)
+
+
+def _stopped(upload: _Upload, problem: Overloaded | Unavailable) -> Answer:
+    body = upload.stopped(problem.code, str(problem))
+    return answer_json(problem.status, body, [come_again(problem)])
 
 
 class _Upload:
@@ -199,24 +234,30 @@ class _Upload:
 
     async def _store(self) -> None:
         """Hand the group to the engine. If that raises, the group stays as it is, for `stopped` to read."""
-        stored = bool(self._events)
-        if stored:
+        results: Sequence[Accepted | EventError] = ()
+        if self._events:
             results = await self._ingest.ingest(self._events, self._place, evaluated=False)
-            for line, result in zip(self._event_lines, results, strict=True):
-                refused = refusal(result)
-                if refused is not None:
-                    self._reject(line, refused.reason, refused.message)
-                else:
-                    self._accepted += 1
-                    if parts := left_out(result):
-                        self._ingest.figures.left_out(parts)
-                        self._warnings.add([Remark(line, part.code, part.message) for part in parts])
         else:
             await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
-        self._settle(self._pending_rejections)
-        self._events, self._event_lines, self._pending_rejections = [], [], []
+        self.took(self._event_lines, results)
+        stored = bool(self._events)
+        self._events, self._event_lines = [], []
         self._done_through = self._lines.number
         self._leave(answered=stored)
+
+    def took(self, lines: Sequence[int], results: Sequence[Accepted | EventError]) -> None:
+        """What became of the events on these lines, and of the lines between them."""
+        for line, result in zip(lines, results, strict=True):
+            refused = refusal(result)
+            if refused is not None:
+                self._reject(line, refused.reason, refused.message)
+            else:
+                self._accepted += 1
+                if parts := left_out(result):
+                    self._ingest.figures.left_out(parts)
+                    self._warnings.add([Remark(line, part.code, part.message) for part in parts])
+        self._settle(self._pending_rejections)
+        self._pending_rejections = []
 
     def _settle(self, rejections: list[Remark]) -> None:
         """These lines are rejected for good: nobody sends them again because of this answer."""

@@ -1,6 +1,7 @@
 """A body that arrives in parts, as lines: bounded memory whatever the sender does.
 
-`LineSplitter` cuts and counts lines; `Inflater` unpacks gzip within a ratio; `BodyRefused` ends the request.
+`LineSplitter` cuts and counts lines, `only_line` is for a body of one; `Inflater` unpacks gzip within a ratio;
+`BodyRefused` ends the request.
 """
 
 from __future__ import annotations
@@ -79,6 +80,22 @@ class LineSplitter:
         if line.endswith(b"\r"):
             line = line[:-1]
         return line if len(line) <= self._max else None
+
+
+def only_line(body: bytes, max_line_bytes: int) -> bytes | None:
+    """The line of a body that has no other, where nothing but its end has to be cut off: what `LineSplitter` makes
+    of it. None for any other body.
+    """
+    line = body[:-1] if body.endswith(b"\n") else body
+    if (
+        not line
+        or len(line) > max_line_bytes
+        or b"\n" in line
+        or line.endswith(b"\r")
+        or line.startswith(_BOM)
+    ):
+        return None
+    return line
 
 
 class Inflater:

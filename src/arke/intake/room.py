@@ -80,17 +80,23 @@ class Room:
             self._refuse(events)
         loop = asyncio.get_running_loop()
         let_in: asyncio.Future[None] = loop.create_future()
+        out_of_patience = False
+
+        def lose_patience() -> None:
+            nonlocal out_of_patience
+            out_of_patience = let_in.cancel()
+
         self._queue.append((let_in, events))
         self.waiting += events
-        timer = loop.call_later(PATIENCE_S, let_in.cancel)
+        timer = loop.call_later(PATIENCE_S, lose_patience)
         try:
             await let_in
         except asyncio.CancelledError:
             if let_in.done() and not let_in.cancelled():  # let in, and cancelled before it was heard of
                 self.in_flight -= events
                 self.admit()
-            if timer.when() > loop.time():
-                raise  # it was not for patience
+            if not out_of_patience:  # clocks would not tell: a timer is a hair early now and then
+                raise
             self._refuse(events)
         finally:
             timer.cancel()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from arke.clock import Clock
     from arke.domain.identity import Claims, IdKey, Move, Owner
     from arke.domain.profile import Profile
-    from arke.engine.identity import Away, Naming, Resolved
+    from arke.engine.identity import Away, Naming, Near, Resolved
     from arke.shard.commands import Command, Result
     from arke.storage.ports.directory import Directory
     from arke.storage.ports.identities import Identities, Known
@@ -172,8 +172,10 @@ class WatchedLinks(Links):
 
     answers: list[Resolved]
 
-    async def resolve(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> list[Resolved]:
-        answers = await super().resolve(named, now, away=away)
+    async def resolve(
+        self, named: Sequence[Naming], now: int, *, away: Away | None = None, near: Near | None = None
+    ) -> list[Resolved]:
+        answers = await super().resolve(named, now, away=away, near=near)
         self.answers += answers
         return answers
 

@@ -147,9 +147,11 @@ class Town:
 
     # --- what is true -----------------------------------------------------------------------------------
 
-    def decide_checked(self, one: Naming, now: int, answers: Answers, away: Any) -> Resolved | None:
+    def decide_checked(
+        self, one: Naming, now: int, answers: Answers, away: Any, near: Any
+    ) -> Resolved | None:
         before = self._believed(answers)
-        resolved = self.decide(one, now, answers, away)
+        resolved = self.decide(one, now, answers, away, near)
         if resolved is not None:
             believed, true = before
             assert believed == true

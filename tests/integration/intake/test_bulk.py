@@ -264,6 +264,38 @@ def test_a_bad_id_of_several_is_named_and_the_event_counts(intake: Server, engin
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b'{"ids":[{"dpid":123,"id":"a"}],"memberships":{"1":1}}', 200),
+        (b'{"ids":[{"dpid":123,"id":"a"},{"dpid":999,"id":"b"}]}', 200),
+        (b'{"traits":[99999,1000]}', 200),
+        (b'{"ids":[{"dpid":999,"id":"a"}]}', 200),
+        (b"not json", 200),
+        (b'{"uuid":"' + b"9" * 38 + b'"}', 200),
+        (b'{"signals":{"c_bad":1}}', 200),
+        (b'{"signals":{"c_down":1}}', 503),
+        (b'{"signals":{"c_full":1}}', 429),
+    ],
+)
+def test_one_event_alone_is_answered_and_counted_as_one_of_many(
+    intake: Server, engine: RecordingEngine, line: bytes, status: int
+) -> None:
+    """A blank line behind it makes it one of a body of several."""
+    answers, counted = [], []
+    for body in (line, line + b"\n", line + b"\n\n"):
+        engine.reset()
+        engine.refuse_signal = "c_bad"
+        engine.opted_out.add("9" * 38)
+        engine.full = b"c_full" in line
+        engine.fail_always = StoreUnavailable("disk full") if b"c_down" in line else None
+        answers.append(told(intake.bulk(body), status))
+        counted.append((engine.figures.events_refused, engine.figures.ids_dropped, engine.events))
+        assert engine.room.in_flight == 0
+    assert answers[0] == answers[1] == answers[2]
+    assert counted[0] == counted[1] == counted[2]
+
+
 def test_without_warnings_an_answer_has_none(intake: Server) -> None:
     assert set(told(intake.bulk(b'{"ids":[{"dpid":123,"id":"a"}]}'))) == {"accepted", "rejected"}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter
+from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter, only_line
 
 
 def lines_of(parts: list[bytes], max_line_bytes: int = 100) -> list[tuple[int, bytes | None]]:
@@ -48,6 +48,33 @@ def test_lines_are_the_same_however_the_body_is_cut(
 ) -> None:
     for step in (1, 2, 7, 1_000):
         assert lines_of([body[at : at + step] for at in range(0, len(body), step)]) == lines
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (b"a", b"a"),
+        (b"a\n", b"a"),
+        (b"x" * 100 + b"\n", b"x" * 100),
+        (b"x" * 101, None),
+        (b"", None),
+        (b"\n", None),
+        (b"a\nb", None),
+        (b"a\n\n", None),
+        (b"a\r\n", None),
+        (b"\xef\xbb\xbfa", None),
+    ],
+)
+def test_a_body_of_one_line_is_that_line(body: bytes, line: bytes | None) -> None:
+    assert only_line(body, 100) == line
+    assert line is None or lines_of([body]) == [(1, line)]
+
+
+@given(st.lists(st.sampled_from([b"a", b"xy", b"\n", b"\r", b" ", b"\xef\xbb\xbf"]), max_size=6))
+def test_what_is_taken_for_the_only_line_is_the_only_one(pieces: list[bytes]) -> None:
+    body = b"".join(pieces)
+    line = only_line(body, 8)
+    assert line is None or lines_of([body], 8) == [(1, line)]
 
 
 def test_an_endless_line_is_not_kept() -> None:

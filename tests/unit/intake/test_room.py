@@ -56,6 +56,21 @@ def test_patience_ends_and_nothing_is_taken() -> None:
     on_virtual_time(main())
 
 
+async def test_patience_ends_by_its_timer_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop calls what is due within its clock's resolution, and so a hair before its time: who waited is refused,
+    and not cancelled, which would end his connection without a word.
+    """
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr("arke.intake.room.PATIENCE_S", 1e-10)
+    room = Room()
+    with await room.enter(FIRST):
+        with pytest.raises(Overloaded):
+            await room.enter(1)
+        assert (room.refused, room.waiting, room.in_flight) == (1, 0, FIRST)
+
+
 def test_beyond_those_who_wait_the_answer_is_at_once() -> None:
     async def main() -> None:
         room = Room()

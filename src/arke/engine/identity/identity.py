@@ -9,7 +9,7 @@ from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Sup
 from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Answers, Lacking
 from arke.engine.identity.people import People, Sources, housed
-from arke.engine.identity.resolving import Away, Resolver
+from arke.engine.identity.resolving import Away, Near, Resolver
 from arke.engine.identity.sharing import DEVICES_PER_ID
 
 if TYPE_CHECKING:
@@ -107,11 +107,15 @@ class Identity:
 
     # --- resolving --------------------------------------------------------------------------------------
 
-    async def decide(self, named: Sequence[Naming], now: int, *, away: Away | None = None) -> Decided:
+    async def decide(
+        self, named: Sequence[Naming], now: int, *, away: Away | None = None, near: Near | None = None
+    ) -> Decided:
         """Find or make the device of each: see `Resolver.decide`."""
-        return await self._resolver.decide(named, now, away=away)
+        return await self._resolver.decide(named, now, away=away, near=near)
 
-    async def decide_again(self, decided: Decided, now: int, *, away: Away | None = None) -> bool:
+    async def decide_again(
+        self, decided: Decided, now: int, *, away: Away | None = None, near: Near | None = None
+    ) -> bool:
         """Once it is flushed, decide anew what was lost to another engine, to be flushed in turn. False where
         nothing was.
         """
@@ -119,7 +123,7 @@ class Identity:
         if not places:
             return False
         named = [decided.named[place] for place in places]
-        anew = await self._resolver.decide(named, now, away=away, invented=decided.invented)
+        anew = await self._resolver.decide(named, now, away=away, near=near, invented=decided.invented)
         decided.amend(places, anew)
         return True
 

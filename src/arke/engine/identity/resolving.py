@@ -80,6 +80,16 @@ class Away(NamedTuple):
         return self.whereabouts.number_of(uuid) in self.shards
 
 
+class Near(NamedTuple):
+    """The shard where devices are made that nobody knows yet: one that can be reached."""
+
+    whereabouts: Whereabouts
+    shard: int
+
+    def has(self, uuid: str) -> bool:
+        return self.whereabouts.number_of(uuid) == self.shard
+
+
 class Resolved(msgspec.Struct, frozen=True):
     """The device of an event and its ids with their mappings. `arriving` are those it does not speak for: they
     have yet to arrive from another device, or another device of the person speaks. `by_id`: nothing but an id
@@ -167,21 +177,22 @@ class Resolver:
         now: int,
         *,
         away: Away | None = None,
+        near: Near | None = None,
         invented: frozenset[str] = frozenset(),
     ) -> Decided:
         """Find or make the device of each, in order. New mappings take effect at once, and are durable after
         `flush`: nothing suspends between the last of them and the return, so whoever flushes then hears of it if
         they could not be stored. Raises StoreUnavailable.
 
-        Of a device of a shard that is `away` nothing is linked, and no new device is made there. `invented` are
-        devices that were made up when this was decided before.
+        Of a device of a shard that is `away` nothing is linked, and no new device is made there. New ones are made
+        `near` by, where that is given. `invented` are devices that were made up when this was decided before.
         """
         self._mappings.trim()
         answers = Answers(self._memory.epoch, invented=invented) if invented else NOTHING_ANSWERED
         decided = Decided(named)
         try:
             for place, one in enumerate(named):
-                resolved = self._resolve(one, now, answers, away)
+                resolved = self._resolve(one, now, answers, away, near)
                 while resolved is None:
                     leaned_on = self._mappings.pending() if decided.answers else ()
                     if answers is NOTHING_ANSWERED:
@@ -192,14 +203,16 @@ class Resolver:
                     decided.lean_on(leaned_on)
                     if not self._suppressed.kept:
                         self._suppressed.recall(answers.known)
-                    resolved = self._resolve(one, now, answers, away)
+                    resolved = self._resolve(one, now, answers, away, near)
                 decided.answers.append(resolved)
         finally:
             self._memory.let_go()
         decided.lean_on(self._mappings.pending())
         return decided
 
-    def _resolve(self, one: Naming, now: int, answers: Answers, away: Away | None) -> Resolved | None:
+    def _resolve(
+        self, one: Naming, now: int, answers: Answers, away: Away | None, near: Near | None
+    ) -> Resolved | None:
         """None, and nothing has happened, where something has to be looked up first."""
         uuid, ids = one.uuid, one.ids
         if not self._suppressed.kept and self._unlisted(one, answers):
@@ -228,7 +241,7 @@ class Resolver:
             if people and not one.browser:
                 homes = self._housed(people, now)
                 return Resolved(homes[0].home, homes=homes, edition=answers.edition)
-            uuid = self._new_device(away)
+            uuid = self._new_device(away, near)
             self._mappings.invent(uuid)
         elif away is not None and away.concerns(uuid):
             return Resolved(uuid, away=True)
@@ -311,9 +324,9 @@ class Resolver:
                     doubtful = place, owner.uuid
         return doubtful
 
-    def _new_device(self, away: Away | None) -> str:
+    def _new_device(self, away: Away | None, near: Near | None) -> str:
         uuid = new_uuid(self._entropy)
-        while away is not None and away.concerns(uuid):
+        while (away is not None and away.concerns(uuid)) or (near is not None and not near.has(uuid)):
             uuid = new_uuid(self._entropy)
         return uuid
 
