@@ -82,7 +82,8 @@ async def reconcile(
             differing += len(wrong)
             examples += [
                 f"destination {destination.id}, alias {alias}: engine {alias in believed}, "
-                f"ledger {alias in told}, destination {alias in known} (device {facts.uuid})"
+                f"ledger {alias in told}, destination {alias in known} (device {facts.uuid}; "
+                f"{_standing(facts, destination.id)})"
                 for alias in sorted(wrong)
             ]
         strays += state.counts().active - known_inside
@@ -112,6 +113,11 @@ async def _explanations(
         )
         found.update(zip(part, answers, strict=True))
     return found
+
+
+def _standing(facts: Explanation, number: int) -> str:
+    """How far the engine is with telling a destination about a device, in its words."""
+    return ", ".join(f"{side.state}: {side.why}" for side in facts.destinations if side.id == number)
 
 
 def _aliases(catalog: Catalog, destination: Destination) -> dict[int, str]:

@@ -17,6 +17,7 @@ from arke.delivery.https.ports import Answer
 from arke.delivery.secrets import Secrets
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
+from arke.engine.ingest import TOGETHER
 from arke.errors import StoreUnavailable
 from arke.shard.ruling import Ruling
 from arke.shard.shard import Shard
@@ -142,7 +143,7 @@ def told(
 
 @pytest.mark.parametrize("most", [1, 2, 5, 20])
 def test_so_many_are_in_flight_and_no_fewer_while_anything_waits(most: int) -> None:
-    users = 60
+    users = TOGETHER + 1
     endpoint = told(users, max_concurrency=most)
     assert endpoint.most == most
     assert endpoint.at[-1] - endpoint.at[0] <= TOOK_S * (users / most + 1)
@@ -151,7 +152,7 @@ def test_so_many_are_in_flight_and_no_fewer_while_anything_waits(most: int) -> N
 @pytest.mark.parametrize("rate", [0.5, 3, 20, 50])
 def test_a_rate_is_kept_to_and_used(rate: float) -> None:
     """Though some shards have more to tell than others."""
-    users = 40
+    users = TOGETHER + 1
     endpoint = told(users, max_requests_per_second=rate)
     assert endpoint.most_in_a_second <= max(1, rate)
     assert endpoint.at[-1] - endpoint.at[0] <= 1.1 * users / rate + 1
@@ -268,7 +269,7 @@ def test_a_store_that_is_away_takes_no_room_of_the_others() -> None:
 
 
 def test_without_bounds_nobody_waits() -> None:
-    endpoint = told(64)
+    endpoint = told(TOGETHER + 1)  # of fewer all would be in one shard
     assert endpoint.most > SHARDS
     assert endpoint.at[-1] - endpoint.at[0] <= 3 * TOOK_S
 

@@ -11,7 +11,8 @@ import pytest
 from arke.storage.sql_files import statements
 from arke.storage.sqlite import directory
 from arke.storage.sqlite.connection import MEMORY, open_database
-from arke.storage.sqlite.schema import DIRECTORY
+from arke.storage.sqlite.schema import DIRECTORY, SHARD
+from arke.storage.sqlite.shard_reads import array_of
 
 ADAPTER = Path(directory.__file__).parent
 OTHERWISE_TESTED = ("shard", "leaving", "upkeep", "arriving")
@@ -37,3 +38,16 @@ def test_each_statement_fits_the_schema_and_is_used(connection: apsw.Connection,
     ]
     assert not others
     assert set(re.findall(rf'\b{name}\["(\w+)"\]', code)) == set(named)
+
+
+@pytest.mark.parametrize("name", ["profiles", "ledger", "ledger_rows"])
+def test_devices_are_found_one_by_one_by_their_key(name: str) -> None:
+    """A list goes through the table's own tree, without a table or an order made for it."""
+    sql = statements(ADAPTER / "queries" / "shard.sql")[name]
+    values = [array_of([7, 5, 7]), 1][: 2 if "?2" in sql else 1]
+    with_shard = open_database(MEMORY, SHARD)
+    plan = [text for *_, text in with_shard.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert len(plan) == 2, plan
+    assert plan[0].startswith("SCAN wanted"), plan
+    assert plan[1].startswith("SEARCH"), plan
+    assert "KEY (" in plan[1], plan

@@ -351,7 +351,7 @@ class ShardStore(ShardReader, Protocol):
 
     async def commit(self, writes: GroupWrites) -> None:
         """Make a group durable, or raise StoreUnavailable with nothing of it stored. Takes as long as the disk or
-        the database takes.
+        the database takes. Nobody changes afterwards what was given: lanes may get it as it is.
         """
         ...
 

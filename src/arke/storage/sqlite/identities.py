@@ -95,6 +95,7 @@ class SqliteIdentities:
         for dpid, id_ in ids:
             by_source.setdefault(dpid, []).append(id_)
         for dpid, some in by_source.items():
+            some.sort()  # neighbours in the file are asked for one after the other
             for start in range(0, len(some), ASKED_TOGETHER):
                 asked = apsw.carray(tuple(some[start : start + ASKED_TOGETHER]))
                 for id_, uuid, generation, state, first in ask(IDENTITIES["owners"], (dpid, asked)):

@@ -19,12 +19,14 @@ from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import store_errors
+from arke.storage.sqlite.handed import NOTHING_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import Needs
+    from arke.storage.sqlite.handed import Known
 
 Counted = dict[tuple[str, str], int]
 """When an event counted, by (UUID, event id)."""
@@ -36,8 +38,8 @@ _decode_batch = msgspec.msgpack.Decoder(BatchRun).decode
 
 
 def array_of(uids: Sequence[int]) -> apsw.CArrayBinding:
-    """A list of uids as one value of a statement, which stays prepared whatever their number."""
-    return apsw.carray(array("q", uids))
+    """Uids as one value of a statement, which stays prepared whatever their number: each once, ascending."""
+    return apsw.carray(array("q", sorted({*uids})))
 
 
 class ShardReads:
@@ -83,10 +85,14 @@ class ShardReads:
         rows = self.rows([uid])[uid]
         return StoredDevice(uid, profile, rows.ledger, rows.owed)
 
-    def devices(self, uids: Sequence[int], destination: int, *, owed: bool) -> DeviceStates:
-        profiles = self.profiles(uids)
+    def devices(
+        self, uids: Sequence[int], destination: int, *, owed: bool, known: Known = NOTHING_KNOWN
+    ) -> DeviceStates:
+        """`known` is not read."""
+        profiles = self.profiles([uid for uid in uids if uid not in known.profiles]) | known.profiles
+        told = [uid for uid in uids if uid not in known.told_nothing]
         ledgers: dict[int, Ledger] = {}
-        for uid, dpid, partner_id, entry in self._rows_of("ledger", uids, (destination,)):
+        for uid, dpid, partner_id, entry in self._rows_of("ledger", told, (destination,)):
             ledgers.setdefault(uid, {})[dpid, partner_id] = decode_entry(entry)
         rows = self._rows_of("owed", uids, (destination,)) if owed else ()
         return DeviceStates(profiles, ledgers, {row[1]: Owed(*row) for row in rows})

@@ -27,6 +27,7 @@ from arke.storage.sqlite.connection import (
     store_errors,
     transaction,
 )
+from arke.storage.sqlite.handed import Handed
 from arke.storage.sqlite.schema import SHARD
 from arke.storage.sqlite.shard_reads import SQL, ShardReads
 from arke.storage.sqlite.shard_writes import ShardWrites
@@ -82,6 +83,7 @@ class SqliteShardStore:
                 self._lock.release()
             raise
         self._fresh: set[int] = set()
+        self._handed = Handed()
 
     def _stored_key(self, key: bytes | None) -> bytes:
         with transaction(self._connection, str(self._path)):
@@ -116,11 +118,13 @@ class SqliteShardStore:
 
     async def commit(self, writes: GroupWrites) -> None:
         small = writes.rows <= SMALL_ROWS
-        await (self._committer.run_small if small else self._committer.run)(self._commit, writes)
-
-    def _commit(self, writes: GroupWrites) -> None:
-        """What is counted is what is stored, also where nobody waits for it any more."""
         fresh = self._fresh & writes.profiles.keys()
+        self._handed.leave(writes)
+        await (self._committer.run_small if small else self._committer.run)(self._commit, writes, fresh)
+        self._handed.stored(writes, fresh)
+
+    def _commit(self, writes: GroupWrites, fresh: set[int]) -> None:
+        """What is counted is what is stored, also where nobody waits for it any more."""
         people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
         gone = self._writes.commit(writes, people)
         self._profiles += len(fresh) - gone.profiles
@@ -155,15 +159,22 @@ class SqliteShardStore:
 
     # --- readers ----------------------------------------------------------------------------------------
 
+    @property
+    def _nearest(self) -> ShardReads:
+        """To read over until the caller suspends: the writer's connection while nothing is written, since what it
+        has in memory is still true after a commit. The other one has to find all of it again.
+        """
+        return self._reads if self._committer.busy else self._own
+
     async def find_uid(self, uuid: str) -> int | None:
-        found = self._reads.find(uuid)
+        found = self._nearest.find(uuid)
         return None if found is None else found[0]
 
     async def device(self, uuid: str) -> StoredDevice | None:
-        return self._reads.device(uuid)
+        return self._nearest.device(uuid)
 
     async def devices(self, uids: Sequence[int], destination: int, *, owed: bool = True) -> DeviceStates:
-        return self._reads.devices(uids, destination, owed=owed)
+        return self._nearest.devices(uids, destination, owed=owed, known=self._handed.take(uids))
 
     async def journal(self, after: int, limit: int) -> list[JournalRecord]:
         return self._reads.journal(after, limit)

@@ -4,7 +4,9 @@
 SELECT uuid, generation, state, first FROM identity WHERE dpid = ? AND id = ?
 
 -- name: owners
-SELECT id, uuid, generation, state, first FROM identity WHERE dpid = ? AND id IN carray(?)
+-- Goes through the list one by one: after IN, SQLite would make a table of it first.
+SELECT i.id, i.uuid, i.generation, i.state, i.first
+FROM carray(?2) AS wanted CROSS JOIN identity AS i ON i.dpid = ?1 AND i.id = wanted.value
 
 -- name: first_device
 SELECT first FROM first_device WHERE id = ?

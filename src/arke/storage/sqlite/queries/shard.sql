@@ -1,14 +1,18 @@
--- What a shard reads and writes. `?1` is a list of uids where it is a `carray`; `{segments}` stands for a list of integers that
--- is put together for each call; a statement that inserts one row is made to insert many (see shard_writes.py).
+-- What a shard reads and writes. `?1` is an ascending list of uids where it is a `carray`, which is gone through one by one
+-- (after IN, SQLite would make a table of it first); `{segments}` stands for a list of integers that is put together for each
+-- call; a statement that inserts one row is made to insert many (see shard_writes.py).
 
 -- name: profiles
-SELECT uid, body FROM profile WHERE uid IN carray(?1)
+SELECT p.uid, p.body FROM carray(?1) AS wanted CROSS JOIN profile AS p ON p.uid = wanted.value
 
 -- name: ledger
-SELECT uid, dpid, id, entry FROM ledger WHERE uid IN carray(?1) AND destination = ?2 ORDER BY uid, dpid, id
+-- By uid, DPID and id, as the list and the key have them.
+SELECT l.uid, l.dpid, l.id, l.entry
+FROM carray(?1) AS wanted CROSS JOIN ledger AS l ON l.uid = wanted.value AND l.destination = ?2
 
 -- name: ledger_rows
-SELECT uid, destination, dpid, id, entry FROM ledger WHERE uid IN carray(?1) ORDER BY uid, destination, dpid, id
+-- Likewise.
+SELECT l.uid, l.destination, l.dpid, l.id, l.entry FROM carray(?1) AS wanted CROSS JOIN ledger AS l ON l.uid = wanted.value
 
 -- name: owed
 SELECT destination, uid, since, seq, reason, tries, tried, due, share FROM owed WHERE destination = ?2 AND uid IN carray(?1)
