@@ -41,9 +41,6 @@ _FARTHEST: Final = (1 << 31) - 1
 _BASE_BITS: Final = 16
 _BASE: Final = 1 << _BASE_BITS
 _MOST_IN_FRAME: Final = _BASE - 1
-_WORD_BITS: Final = 30
-_WORD: Final = (1 << _WORD_BITS) - 1
-"""Whole numbers up to here are one digit of Python's: the fastest there are."""
 
 
 def packed(memberships: dict[int, Membership]) -> PackedMemberships | None:
@@ -134,13 +131,10 @@ def places_of(bits: int, begin: int) -> list[int]:
     """The places of the bits of a page that are set, counted from `begin`, ascending."""
     found: list[int] = []
     while bits:
-        word = bits & _WORD
-        bits >>= _WORD_BITS
-        while word:
-            lowest = word & -word
-            found.append(begin + lowest.bit_length() - 1)
-            word ^= lowest
-        begin += _WORD_BITS
+        highest = bits.bit_length() - 1
+        found.append(begin + highest)
+        bits ^= 1 << highest
+    found.reverse()
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,6 @@ from arke.evaluation.edit import Edit, edit_between
 from arke.evaluation.sheet import LEAST, Sheet, sheets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from arke.domain.catalog import Catalog, Segment, Trait
     from arke.domain.rules.clauses import Clause
 
@@ -38,9 +36,9 @@ class CompiledCatalog:
 
     `fingerprint` is the catalog's fingerprint (see `fingerprint_of`). `on_first` and `on_every` map a trait to the
     segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
-    ask only whether the trait is held. So the cost of an event follows the traits that match it, not all traits.
-    `crowded` are the traits that so many segments depend on that they are decided by sheets. `rule_marks` tell the
-    rules of a trait apart.
+    ask only whether the trait is held. `on_loss` are those that may come to hold when it expires. So the cost of an
+    event follows the traits that match it, not all traits. `crowded` are the traits that so many segments depend on
+    that they are decided by sheets. `rule_marks` tell the rules of a trait apart.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -79,21 +77,29 @@ class CompiledCatalog:
         by_window: dict[tuple[int, int], list[int]] = {}
         first: dict[int, list[int]] = {}
         every: dict[int, list[int]] = {}
+        loss: dict[int, list[int]] = {}
         for segment_id, rule in self.rules.items():
             for trait_id in rule.traits:
                 first.setdefault(trait_id, []).append(segment_id)
             for trait_id in rule.counting:
                 every.setdefault(trait_id, []).append(segment_id)
+            for trait_id in rule.waning:
+                loss.setdefault(trait_id, []).append(segment_id)
             for trait_id, days in rule.windows.items():
                 windows.setdefault(trait_id, set()).update(days)
                 for day in days:
                     by_window.setdefault((trait_id, day * DAY_S), []).append(segment_id)
         self.on_first = {trait_id: tuple(ids) for trait_id, ids in first.items()}
         self.on_every = {trait_id: tuple(ids) for trait_id, ids in every.items()}
+        self.on_loss = {trait_id: tuple(ids) for trait_id, ids in loss.items()}
         self.windows_s = {
             trait_id: tuple(sorted(day * DAY_S for day in days)) for trait_id, days in windows.items()
         }
         self._by_window = {key: tuple(ids) for key, ids in by_window.items()}
+        self._gained_by_window = {
+            key: tuple([segment_id for segment_id in ids if key[0] in self.rules[segment_id].waning])
+            for key, ids in by_window.items()
+        }
         self.crowded = frozenset(trait_id for trait_id, ids in self.on_first.items() if len(ids) >= LEAST)
         self._sheets: dict[tuple[int, bool], tuple[tuple[Sheet, ...], tuple[int, ...]]] = {}
         self._clauses: dict[int, tuple[Clause, ...] | None] = {}
@@ -203,15 +209,36 @@ class CompiledCatalog:
                 due = min(due, moment if moment > now else now + 1)
         return due
 
-    def moved_by_time(self, trait_id: int, state: TraitState, since: int, now: int) -> Iterator[int]:
-        """Yield segments whose windows a realisation of this trait entered or left after `since`, up to `now`."""
-        times, old = state.times, state.old
+    def pass_windows(
+        self, trait_id: int, state: TraitState, since: int, now: int, touched: set[int], affected: set[int]
+    ) -> int:
+        """Add to `touched` the segments whose windows a realisation of this trait entered or left after `since`, up
+        to `now`, and to `affected` those of them that it may bring somebody into. Returns the same as `trait_due`
+        but for the trait's expiry.
+        """
+        times, old_until = state.times, state.old_until if state.old else -1
+        count, due = len(times), NEVER
         for window_s in self.windows_s.get(trait_id, ()):
-            first, last = since - window_s, now - window_s
-            if bisect_left(times, first) < bisect_right(times, last) or (
-                old and first <= state.old_until <= last
-            ):
-                yield from self._by_window[trait_id, window_s]
+            begin, edge = since - window_s, now - window_s
+            first = bisect_left(times, edge)
+            moved = first > 0 and times[first - 1] >= begin
+            if first < count:
+                moment = times[first]
+                if moment > edge:
+                    due = min(due, moment + window_s)
+                else:
+                    moved, due = True, now + 1
+            if old_until >= begin and old_until >= 0:
+                if old_until > edge:
+                    due = min(due, old_until + window_s)
+                else:
+                    moved = True
+                    if old_until == edge:
+                        due = now + 1
+            if moved:
+                touched.update(self._by_window[trait_id, window_s])
+                affected.update(self._gained_by_window[trait_id, window_s])
+        return due
 
 
 def expiry_of(ttl_days: int, last: int) -> int:

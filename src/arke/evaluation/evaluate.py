@@ -216,7 +216,12 @@ def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Cha
     now = max(now, profile.evaluated)
     affected: set[int] = set()
     lost = _pass_time(compiled, profile, affected, now, stale=compiled.is_stale(profile))
-    changes = _decide(compiled, profile, affected, lost, now, {})
+    crossed: Crossed = {}
+    for segment_id in lost:  # decided, and nothing has come in between
+        page = segment_id >> PAGE_BITS
+        crossed[page] = crossed.get(page, 0) | 1 << (segment_id & (PAGE - 1))
+    affected.difference_update(lost)
+    changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
     profile.evaluated = now
     return changes
 
@@ -286,7 +291,8 @@ def _pass_time(
     """Expire traits and declared memberships; add to `affected` what must be evaluated. Returns the reason for each
     membership that no longer holds.
     """
-    expired, due = _pass_traits(compiled, profile, affected, now, stale=stale)
+    touched: set[int] = set()
+    expired, due = _pass_traits(compiled, profile, touched, affected, now, stale=stale)
     lost: dict[int, str] = {}
     rules = compiled.rules
     for segment_id, membership in profile.segments.items():
@@ -294,7 +300,7 @@ def _pass_time(
             continue
         rule = rules.get(segment_id)
         if rule is not None:
-            if not stale and segment_id not in affected:
+            if not stale and segment_id not in touched:
                 continue
             if rule.holds(profile.traits, now):
                 affected.discard(segment_id)  # decided, unless something else touches it
@@ -316,29 +322,43 @@ def _pass_time(
 
 
 def _pass_traits(
-    compiled: CompiledCatalog, profile: Profile, affected: set[int], now: int, *, stale: bool
+    compiled: CompiledCatalog,
+    profile: Profile,
+    touched: set[int],
+    affected: set[int],
+    now: int,
+    *,
+    stale: bool,
 ) -> tuple[set[int], int]:
-    """Expire traits; add to `affected` what depends on them, and what a moved window concerns. Returns those that
-    expired, and when the others may next change a membership.
+    """Expire traits; add to `touched` what depends on them, and what a moved window concerns, and to `affected`
+    what this may bring the profile into. Returns those that expired, and when the others may next change a
+    membership.
     """
     lasts_s, windows_s, on_first = compiled.lasts_s, compiled.windows_s, compiled.on_first
     expired: set[int] = set()
-    due = NEVER
+    since, due = profile.evaluated, NEVER
     for trait_id, state in profile.traits.items():
         ttl_s = lasts_s.get(trait_id)
         ends = compiled.expiry(trait_id, state.last) if ttl_s is None else state.last + ttl_s
         if ends <= now:
             expired.add(trait_id)
         elif trait_id in windows_s:
-            if not stale:
-                affected.update(compiled.moved_by_time(trait_id, state, profile.evaluated, now))
-            due = min(due, compiled.trait_due(trait_id, state, now))
+            if stale:
+                due = min(due, compiled.trait_due(trait_id, state, now))
+            else:
+                moves = compiled.pass_windows(trait_id, state, since, now, touched, affected)
+                due = min(due, ends, moves)
         elif ends < due:
             due = ends
     if expired:
         forget(profile, expired)
-    for trait_id in (*expired, *profile.traits) if stale else expired:
-        affected.update(on_first.get(trait_id, ()))
+    if stale:
+        for trait_id in (*expired, *profile.traits):
+            affected.update(on_first.get(trait_id, ()))
+        return expired, due
+    for trait_id in expired:
+        touched.update(on_first.get(trait_id, ()))
+        affected.update(compiled.on_loss.get(trait_id, ()))
     return expired, due
 
 

@@ -15,7 +15,7 @@ from arke.domain.catalog import Catalog, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.membership import PackedMemberships
 from arke.domain.memberships import PACKED_FROM
-from arke.domain.profile import Profile
+from arke.domain.profile import Profile, TraitState
 from arke.domain.rules.clauses import clauses_of
 from arke.domain.rules.segment import compile_segment_rule
 from arke.domain.stored_profile import decode_profile, encode_profile
@@ -170,6 +170,63 @@ def test_after_an_edit_only_whom_it_concerns_is_looked_at(seed: int) -> None:
         assert passed.traits == looked.traits
         assert (passed.fingerprint, passed.due <= looked.due) == (looked.fingerprint, True)
         assert passed.segments.keys() == looked.segments.keys()
+
+
+def states_of(rng: Random) -> dict[int, TraitState]:
+    """Realisations up to START, some of them summarised."""
+    found = {}
+    for trait in rng.sample(TRAITS, rng.randrange(len(TRAITS))):
+        times = sorted(
+            START - rng.choice((0, 1, DAY, 2 * DAY, 5 * DAY, 7 * DAY)) for _ in range(rng.randrange(4))
+        )
+        old = rng.randrange(2) if times else 1
+        old_until = START - 8 * DAY if old else 0
+        found[trait] = TraitState(max([old_until, *times]), old, times, old_until)
+    return found
+
+
+def test_time_brings_in_only_by_traits_that_may() -> None:
+    """Whoever comes into a segment as time passes, and traits expire, does so by a trait that the rule knows of."""
+    rng = Random(11)
+    entered = 0
+    for _ in range(6_000):
+        try:
+            rule = compile_segment_rule(rule_of(rng))
+        except RuleError:  # true for everybody
+            continue
+        traits = states_of(rng)
+        later = START + rng.choice((0, 1, DAY, DAY + 1, 3 * DAY, 9 * DAY))
+        if rule.holds(traits, START):
+            continue
+        left = {trait: state for trait, state in traits.items() if rng.random() < 0.7}
+        if rule.holds(left, later):
+            gone = traits.keys() - left.keys()
+            older = left.keys() & rule.windows.keys() if later > START else set()
+            assert rule.waning & (gone | older), (rule.text, traits, later)
+            entered += 1
+    assert entered > 20
+
+
+@often
+@given(st.integers(0, 2**32))
+def test_windows_that_moved(seed: int) -> None:
+    """A segment is touched where a realisation is in its window at one of two moments, and not at the other."""
+    rng = Random(seed)
+    rules = {segment.id: segment for segment in segments_of(rng, 40, range(1, 400)) if not segment.external}
+    compiled = CompiledCatalog(catalog_of(rng, tuple(rules.values())))
+    for trait, state in states_of(rng).items():
+        for now in (START, START + 1, START + DAY, START + 2 * DAY + 1):
+            since = now - rng.choice((0, 1, DAY, 3 * DAY))
+            touched: set[int] = set()
+            affected: set[int] = set()
+            due = compiled.pass_windows(trait, state, since, now, touched, affected)
+            for segment, rule in compiled.rules.items():
+                edges = [days * DAY for days in rule.windows.get(trait, ())]
+                moments = [*state.times, *([state.old_until] if state.old else [])]
+                moved = any(since - edge <= moment <= now - edge for edge in edges for moment in moments)
+                assert (segment in touched) == moved
+                assert not moved or (segment in affected) == (trait in rule.waning)
+            assert min(due, compiled.expiry(trait, state.last)) == compiled.trait_due(trait, state, now)
 
 
 @pytest.mark.parametrize(

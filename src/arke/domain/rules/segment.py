@@ -7,10 +7,10 @@ now - n x 24 h, `>= nD` those at or before it (SPEC section 12). A trait the pro
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from arke.domain.rules.boolean import holds_for, printed, terms
+from arke.domain.rules.boolean import holds_for, negations_inward, printed, terms
 from arke.domain.rules.expression import And, Expression, Not, Or
 from arke.domain.rules.segment_syntax import Frequency, Held, SegmentTerm, parse_segment_rule
 from arke.domain.time import DAY_S
@@ -47,11 +47,12 @@ class SegmentRule:
     """A checked rule over traits. Made by `compile_segment_rule`; immutable.
 
     `traits` are all it mentions. `windows` has, for each trait under a recency, the days asked for.
-    `counting` are the traits of which one more realisation can change the result although one is held.
+    `counting` are the traits of which one more realisation can change the result although one is held; `waning`
+    those by which it may come to be true as time passes: they have fewer realisations, or older ones.
     `holds(traits, now)` evaluates it: `traits` are the profile's live ones, `now` in epoch seconds.
     """
 
-    __slots__ = ("counting", "expression", "holds", "text", "traits", "windows")
+    __slots__ = ("counting", "expression", "holds", "text", "traits", "waning", "windows")
 
     holds: Predicate
 
@@ -63,6 +64,7 @@ class SegmentRule:
         self.counting = frozenset(
             trait for term in terms(expression) if _counts_on(term) for trait in _traits_of(term)
         )
+        self.waning = frozenset(_waning(negations_inward(expression)))
         self.windows = _windows(expression)
 
     @property
@@ -109,6 +111,25 @@ def _counts_on(term: SegmentTerm) -> bool:
     if isinstance(term, Held):
         return False
     return term.recency is not None or term.count > (1 if term.operator == ">=" else 0)
+
+
+def _waning(node: _Expression) -> Iterator[int]:
+    """The traits under terms that may come to be as the rule wants them where a trait expires, or a realisation
+    gets older. Negations stand before terms.
+    """
+    if isinstance(node, (And, Or)):
+        for part in node.parts:
+            yield from _waning(part)
+        return
+    term, wanted = (node.part, False) if isinstance(node, Not) else (node, True)
+    if isinstance(term, Held):
+        falls = not wanted
+    elif isinstance(term, Frequency):
+        falls = term.recency == ">=" or term.operator != (">=" if wanted else "<=")
+    else:
+        raise TypeError("a negation stands before more than a term")
+    if falls:
+        yield from _traits_of(term)
 
 
 def _windows(expression: _Expression) -> dict[int, tuple[int, ...]]:
