@@ -18,7 +18,7 @@ from arke.shard.commands import AtHome, FileDevice, Join, Onboard
 from arke.shard.protocol import AskHeld
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from arke.clock import Clock
     from arke.domain.identity import Housed, IdKey
@@ -62,34 +62,42 @@ class Homes:
         key_of = {home: key for some in homes.values() for home, key in some.items()}
         return {key_of[home]: held for found in await asyncio.gather(*asked) for home, held in found.items()}
 
-    async def bring(self, joining: Iterable[tuple[IdKey, str]]) -> None:
-        """Devices that have come to people are to have what their homes hold. Durable on return. Raises
-        Unavailable, Overloaded.
+    async def bring(
+        self,
+        joining: Iterable[tuple[IdKey, str]],
+        declared: Mapping[IdKey, Collection[int]] | None = None,
+    ) -> None:
+        """Devices that have come to people are to have what their homes hold; `declared` are the segments that were
+        declared of each person just now. Durable on return. Raises Unavailable, Overloaded.
         """
         pairs = list(joining)
         held = await self.held({key for key, _ in pairs})
         listed = await self._identity.suppressed.among(uuid for _, uuid in pairs)
         now = int(self._clock.now())
+        declared_of = {key: tuple(sorted(segments)) for key, segments in (declared or {}).items()}
         await asyncio.gather(
             *(
-                self._shards.one(uuid, Join(uuid, held[key], now, listed.edition))
+                self._shards.one(uuid, Join(uuid, held[key], now, listed.edition, declared_of.get(key, ())))
                 for key, uuid in pairs
                 if key in held and uuid != home_of(key) and not listed.device(uuid)
             )
         )
 
-    async def spread(self, said: Iterable[tuple[IdKey, str]]) -> None:
+    async def spread(self, said: Iterable[tuple[IdKey, str, Collection[int]]]) -> None:
         """What was said of people is at home: all of their devices are to have it, but for the one that has
-        heard it already, which comes with the person. Durable on return. Raises Unavailable, Overloaded.
+        heard it already, which comes with the person and with the segments that were declared. Durable on return.
+        Raises Unavailable, Overloaded.
         """
         heard: dict[IdKey, set[str]] = {}
-        for key, uuid in said:
+        declared: dict[IdKey, set[int]] = {}
+        for key, uuid, segments in said:
             heard.setdefault(key, set()).add(uuid)
+            declared.setdefault(key, set()).update(segments)
         devices = await self._identity.devices(heard)
         # Who has heard one of several events may not have heard the others.
         others = [(key, uuid) for key, uuids in devices.items() for uuid in uuids if heard[key] != {uuid}]
         if others:
-            await self.bring(others)
+            await self.bring(others, declared)
 
     # --- moving in --------------------------------------------------------------------------------------
 

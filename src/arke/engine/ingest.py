@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.domain.event import IncomingEvent, Withheld
-    from arke.domain.identity import Housed
     from arke.domain.ids import IdRules
     from arke.engine.homes import Homes
     from arke.engine.identity import Identity, Resolved
@@ -325,7 +324,7 @@ class Ingestion:
                     answers[number] = _of_both(answers[number], _answer(sight, result))
                     stored.add(number)
         if sightings.homes:
-            await self._spread(sightings.homes, answers)
+            await self._spread(sightings, answers)
         return {number: error for number, error in failed.items() if number not in stored}
 
     async def _sent(
@@ -354,18 +353,18 @@ class Ingestion:
         if known:
             sightings.carry(known)
 
-    async def _spread(
-        self, homes_of: Mapping[int, tuple[Housed, ...]], answers: list[Accepted | EventError | None]
-    ) -> None:
+    async def _spread(self, sightings: Sightings, answers: list[Accepted | EventError | None]) -> None:
         """What was said of people is durable at their homes: bring it to their other devices."""
         stored = {
             number: answer.uuid
-            for number in homes_of
+            for number in sightings.homes
             if isinstance(answer := answers[number], Accepted) and not answer.opted_out
         }
         try:
             await self._homes.spread(
-                (housed.key, uuid) for number, uuid in stored.items() for housed in homes_of[number]
+                (housed.key, uuid, sightings.declared[number])
+                for number, uuid in stored.items()
+                for housed in sightings.homes[number]
             )
         except (Unavailable, Overloaded) as error:
             for number in stored:

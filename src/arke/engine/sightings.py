@@ -10,7 +10,7 @@ from arke.domain.homes import is_home
 from arke.shard.commands import Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from arke.domain.event import Event
     from arke.domain.identity import Housed, IdKey
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 class Sightings:
     """What the shards are to be told of the events of one call, each with the event's number: `by_shard`. Of the
-    events about people, `homes` has where they are kept; `joined` the people to whom the event brings its device.
-    `lists`: whether somebody asked which segments the devices are in.
+    events about people, `homes` has where they are kept and `declared` which segments they name; `joined` the
+    people to whom the event brings its device. `lists`: whether somebody asked which segments the devices are in.
     """
 
     def __init__(self, shards: Shards, identity: Identity, *, lists: bool) -> None:
@@ -31,12 +31,14 @@ class Sightings:
         self._lists = lists
         self.by_shard: dict[int, list[tuple[int, Sight]]] = {}
         self.homes: dict[int, tuple[Housed, ...]] = {}
+        self.declared: dict[int, Collection[int]] = {}
         self.joined: dict[int, Sequence[IdKey]] = {}
 
     def add(self, number: int, event: Event, resolved: Resolved) -> None:
         """An event goes to its device, and one about people to their homes."""
         if resolved.homes:
             self.homes[number] = resolved.homes
+            self.declared[number] = event.memberships
             for housed in resolved.homes:
                 self._put(number, self._at_home(event, housed, resolved.edition))
             if is_home(resolved.uuid):

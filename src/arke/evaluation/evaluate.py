@@ -82,20 +82,25 @@ def apply_file(
     return _apply(compiled, profile, known, removed, memberships, ts, now)
 
 
-def apply_held(compiled: CompiledCatalog, profile: Profile, held: Held, now: int) -> list[Change]:
+def apply_held(
+    compiled: CompiledCatalog, profile: Profile, held: Held, now: int, declared: Collection[int] = ()
+) -> list[Change]:
     """Bring a device up to what the home of its person holds, in place. May be repeated: each realisation counts
-    once, and of two statuses the one that was declared later.
+    once, and of two statuses the one that was declared later. Of two of the same second that is the device's own,
+    which may have been declared since the home was asked, but for segments that were `declared` at home just now.
     """
     profile.heard = max(profile.heard, held.heard)
     if now >= profile.heard + INACTIVE_S:
         return []
     now = max(now, profile.evaluated)
-    declared: dict[int, dict[int, int]] = {}
+    by_time: dict[int, dict[int, int]] = {}
     for segment_id, (status, ts) in held.memberships.items():
-        declared.setdefault(ts, {})[segment_id] = status
+        own = profile.segments.get(segment_id)
+        if own is None or own.verified != ts or segment_id in declared:
+            by_time.setdefault(ts, {})[segment_id] = status
     changes = []
-    for ts in sorted(declared) or (now,):
-        changes += _apply(compiled, profile, (), (), declared.get(ts, {}), ts, now)
+    for ts in sorted(by_time) or (now,):
+        changes += _apply(compiled, profile, (), (), by_time.get(ts, {}), ts, now)
     affected: set[int] = set()
     for trait_id in held.traits.keys() & compiled.traits.keys():
         newly = merge(compiled, profile, trait_id, held.traits[trait_id], now)

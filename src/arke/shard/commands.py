@@ -392,11 +392,14 @@ class Onboard(Asks[Onboarded], tag=True, frozen=True, omit_defaults=True):
 
 
 class Join(ForDevice[Done], tag=True, frozen=True):
-    """A device that has come to a person is to have what the person's home holds. `edition` as in `Sight`."""
+    """A device that has come to a person is to have what the person's home holds; `declared` as in `apply_held`.
+    `edition` as in `Sight`.
+    """
 
     held: Held
     at: int
     edition: int = 0
+    declared: tuple[int, ...] = ()
 
 
 class Link(ForDevice[Linked], tag=True, frozen=True, omit_defaults=True):

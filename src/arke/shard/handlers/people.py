@@ -38,7 +38,7 @@ def join(group: Group, command: Join) -> Result:
     uid, profile = group.devices[command.uuid]
     if not (profile.opted_out or profile.bar is not None) or admits(profile, command.edition):
         before = _state(profile)
-        changes = apply_held(group.ruling.compiled, profile, command.held, command.at)
+        changes = apply_held(group.ruling.compiled, profile, command.held, command.at, command.declared)
         if changes or _state(profile) != before:
             group.write_unseen(uid, profile, command.at, changes, "file")
     return Done()
