@@ -152,9 +152,13 @@ class Town:
         for moves in self.cluster.history.moves.values():
             # Two nodes may make the same mapping, to the number, of which then each is right to believe it stored:
             # one of them from an owner that it was not taken from, and its move is not stored beside the other's.
-            made = {(move.generation, move.new_uuid): move for move in reversed(moves)}
-            for before, after in pairwise(reversed(made.values())):
-                assert before.generation < after.generation
-                assert (
-                    before.new_uuid == after.old_uuid or is_home(after.new_uuid) or LEAVING in before.new_uuid
-                )
+            made: dict[tuple[int, str], set[str]] = {}
+            for move in reversed(moves):
+                made.setdefault((move.generation, move.new_uuid), set()).add(move.old_uuid)
+            for ((number, owner), from_whom), ((later, next_owner), taken_from) in pairwise(
+                reversed(made.items())
+            ):
+                assert number < later
+                # Who takes over from somebody that leaves takes it from the heir as well, whose shard was told.
+                heir_gives_back = LEAVING in from_whom and owner == next_owner
+                assert owner in taken_from or is_home(next_owner) or owner == LEAVING or heir_gives_back
