@@ -36,14 +36,20 @@ def build(
     patience_s: float = PATIENCE_S,
 ) -> Path:
     """The sdist or wheel of a source tree, by what `pyproject.toml` names as its builder; `more` is for its
-    environment.
+    environment. The builder leaves no bytecode in the tree, which tests share.
     """
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SOURCE_DATE_EPOCH": "1700000000",
+        **(more or {}),
+    }
     before = os.umask(umask)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)],
             cwd=source,
-            env={"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": "1700000000", **(more or {})},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=patience_s,
