@@ -13,7 +13,6 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from arke.garbage import collect_seldom
 from members import watching
 from process_state import process_restored
 
@@ -79,11 +78,6 @@ def _files(items: list[pytest.Item]) -> list[list[pytest.Item]]:
     for item in items:
         files.setdefault(item.path, []).append(item)
     return list(files.values())
-
-
-def pytest_configure() -> None:
-    """As in all that runs the engine: see `arke.garbage`."""
-    collect_seldom()
 
 
 @pytest.hookimpl(wrapper=True)
