@@ -83,6 +83,9 @@ class History:
             if key in lost:
                 continue
             before, moves = stored.get(key), [move for move in claims.moves if move.key == key]
+            if before is not None and before.generation != claims.before.get(key, 0):
+                assert (before.generation, before.uuid) == (owner.generation, owner.uuid)
+                continue  # another node has made the same mapping, and its moves are those that are stored
             self.moves[key] += moves
             if before is None:
                 assert claims.before.get(key, 0) == 0
