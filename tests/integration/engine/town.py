@@ -150,15 +150,9 @@ class Town:
                     mapping = ((declared.dpid, declared.id), declared.generation)
                     assert whose.setdefault(mapping, resolved.uuid) == resolved.uuid
         for moves in self.cluster.history.moves.values():
-            # Two nodes may make the same mapping, to the number, of which then each is right to believe it stored:
-            # one of them from an owner that it was not taken from, and its move is not stored beside the other's.
-            made: dict[tuple[int, str], set[str]] = {}
-            for move in reversed(moves):
-                made.setdefault((move.generation, move.new_uuid), set()).add(move.old_uuid)
-            for ((number, owner), from_whom), ((later, next_owner), taken_from) in pairwise(
-                reversed(made.items())
-            ):
-                assert number < later
+            for before, after in pairwise(moves):
+                assert before.generation < after.generation
                 # Who takes over from somebody that leaves takes it from the heir as well, whose shard was told.
-                heir_gives_back = LEAVING in from_whom and owner == next_owner
-                assert owner in taken_from or is_home(next_owner) or owner == LEAVING or heir_gives_back
+                heir_gives_back = before.old_uuid == LEAVING and before.new_uuid == after.new_uuid
+                follows = before.new_uuid == after.old_uuid or heir_gives_back
+                assert follows or is_home(after.new_uuid) or before.new_uuid == LEAVING
