@@ -28,7 +28,6 @@ from arke.cli.token import token_app
 from arke.cli.trials import bench, demo, simulate
 from arke.cli.upkeep import backup, reshard, restore
 from arke.errors import ArkeError
-from arke.garbage import collect_seldom
 
 WIDEST: Final = 110
 """Characters of a line of help."""
@@ -92,7 +91,6 @@ show_examples(app)
 
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
-    collect_seldom()  # the modules that a command needs are a tenth sooner there
     if not _only_asks():
         from arke.log import configure_logging
 

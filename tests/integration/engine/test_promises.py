@@ -277,20 +277,22 @@ def test_links_of_known_devices_and_of_people_are_synced(tmp_path: Path) -> None
     asyncio.run(main())
 
 
-def test_another_number_of_shards(tmp_path: Path) -> None:
-    async def main(data: Path) -> dict[str, str]:
-        async with before_the_cut(data, 2) as (engine, log):
-            known = {name: await come(engine, name) for name in "abcdefgh"}
-            assert without_power(data, log.bytes, tmp_path / "cut")
-        return known
+async def left_without_power(folder: Path) -> dict[str, str]:
+    """What a cut of the power left, in `cut`: eight names, known by their shards; and their devices."""
+    async with before_the_cut(folder / "data", 2) as (engine, log):
+        known = {name: await come(engine, name) for name in "abcdefgh"}
+        assert without_power(folder / "data", log.bytes, folder / "cut")
+    return known
 
+
+def test_another_number_of_shards(tmp_path: Path) -> None:
     async def after(known: dict[str, str]) -> None:
         async with engine_on(tmp_path / "cut") as again:
             for name, uuid in known.items():
                 assert await come(again, name) == uuid
                 assert await members_of(again, uuid) == {TOLD}
 
-    known = asyncio.run(main(tmp_path / "data"))
+    known = asyncio.run(left_without_power(tmp_path))
     reshard(tmp_path / "cut", 3, MoveProgress())
     asyncio.run(after(known))
 
@@ -298,13 +300,7 @@ def test_another_number_of_shards(tmp_path: Path) -> None:
 def test_what_moves_into_a_cluster(tmp_path: Path) -> None:
     """And the data directory stays as it is."""
 
-    async def main() -> dict[str, str]:
-        async with before_the_cut(tmp_path / "data", 2) as (engine, log):
-            known = {name: await come(engine, name) for name in "abcdefgh"}
-            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
-        return known
-
-    known = asyncio.run(main())
+    known = asyncio.run(left_without_power(tmp_path))
     files = {path: path.read_bytes() for path in (tmp_path / "cut").iterdir() if path.is_file()}
     leaving = LeavingDirectory(tmp_path / "cut")
     rows = list(leaving.rows("identity"))
@@ -317,18 +313,12 @@ def test_what_moves_into_a_cluster(tmp_path: Path) -> None:
 def test_a_backup_of_what_is_left(tmp_path: Path) -> None:
     """It is made before any engine has seen it, and what comes out of it knows everybody."""
 
-    async def main() -> dict[str, str]:
-        async with before_the_cut(tmp_path / "data", 2) as (engine, log):
-            known = {name: await come(engine, name) for name in "abcdefgh"}
-            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
-        return known
-
     async def after(known: dict[str, str]) -> None:
         async with engine_on(tmp_path / "restored") as again:
             for name, uuid in known.items():
                 assert await device_of(again, name) == uuid
 
-    known = asyncio.run(main())
+    known = asyncio.run(left_without_power(tmp_path))
     back_up(tmp_path / "cut", tmp_path / "backup", Progress())
     restore(tmp_path / "backup", tmp_path / "restored", Progress())
     asyncio.run(after(known))
