@@ -46,9 +46,10 @@ def test_each_global_data_source_has_its_form(dpid: int, value: str, ok: bool) -
 @pytest.mark.parametrize(
     ("value", "ok"),
     [("a", True), ("x" * 512, True), ("x" * 513, False), ("", False), ("a\nb", False), ("a\x00", False),
-     ("é ü", True), ("a\x7f", False), ("a\x01b", False), ("anything goes: %!", True)],
+     ("é ü", True), ("a\x7f", False), ("a\x01b", False), ("anything goes: %!", True),
+     ("caf\ufffd", False), ("a\ufffcb", True)],
 )  # fmt: skip
-def test_an_id_has_no_control_characters(value: str, ok: bool) -> None:
+def test_an_id_has_no_control_characters_and_none_that_was_lost(value: str, ok: bool) -> None:
     assert RULES.read(12345, value) == (value if ok else IdProblem.MALFORMED)
     assert RULES.read(20915, UPPER + "\n") is IdProblem.MALFORMED
 
