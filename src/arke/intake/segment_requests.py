@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from arke.errors import EventError
-from arke.intake.segment import KINDS, read_call
+from arke.intake.halves import without_halves
+from arke.intake.segment import KINDS, read_call, read_json
 
 MAX_CALL_BYTES: Final = 32 * 1024
 MAX_BATCH_BYTES: Final = 500 * 1024
@@ -87,6 +88,8 @@ def calls_in(body: bytes, takes: str) -> Calls:
         detail = str(problem)[:200].replace("`$.", "`").replace(" - at `$`", "")
         raise EventError("bad_field", f'a batch is {{"batch": [calls]}}: {detail}') from None
     except (ValueError, RecursionError) as problem:
+        if (whole := without_halves(body)) != body:
+            return calls_in(whole, takes)
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
         raise EventError("bad_json", f"not a JSON object: {detail}") from None
     if len(found.batch) > MAX_CALLS:
@@ -98,10 +101,12 @@ def calls_in(body: bytes, takes: str) -> Calls:
 
 
 def _common(name: str, value: msgspec.Raw) -> Any:
-    """What is said of all calls is a part of each. Raises `EventError` where it is longer than a call may be."""
+    """What is said of all calls is a part of each. Raises `EventError` where it is longer than a call may be, or
+    cannot be read.
+    """
     if len(bytes(value)) > MAX_CALL_BYTES:
         raise EventError("line_too_long", f"`{name}` is longer than the {MAX_CALL_BYTES} bytes of a call")
-    return msgspec.json.decode(value)
+    return read_json(bytes(value), Any, f"`{name}`")
 
 
 def _text(value: Any) -> str | None:
