@@ -21,6 +21,7 @@ from arke.bench.profiling import Profiler, tuned_collector
 from arke.bench.sinks import BenchFailed
 from arke.bench.stores import TIDIED_EVERY_S, BareLoop, BlobStore, fill, uids_of
 from arke.bench.workload import Workload
+from arke.domain.memberships import all_changes
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
 from arke.storage.committer import InlineCommitter
@@ -84,7 +85,7 @@ class Contender:
         if now - self._tidied >= TIDIED_EVERY_S:
             self._tidied = now
             await self._store.tidy()
-        return len(group), sum(len(record.changes) for record in result.writes.journal)
+        return len(group), sum(len(all_changes(record)) for record in result.writes.journal)
 
     async def stretch(self, seconds: float) -> Pace:
         """Run groups for so long."""

@@ -13,6 +13,16 @@ class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
     reason: str
 
 
+class Turned(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Memberships by rule that changed together, of a page of segment ids (`domain/memberships.py`): a bit for each
+    segment that was entered, and for each that was left.
+    """
+
+    page: int
+    entered: bytes
+    left: bytes
+
+
 class JournalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One record of a shard's journal: what changed for device `uid` at `at` (epoch seconds).
 
@@ -20,6 +30,7 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     told by the next batch. `kind` names the cause: realtime, replay or privacy, or sweep, backfill or file, for
     which nobody is told in real time. `catch_up` are those of `destinations` that are told only because of
     changes made while the device was not seen: a destination that a batch has told them since is told nothing.
+    `turned` are further changes, packed: those by rule of a device whose memberships are packed.
     """
 
     seq: int
@@ -29,6 +40,7 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     destinations: tuple[int, ...]
     kind: str = "realtime"
     catch_up: tuple[int, ...] = ()
+    turned: tuple[Turned, ...] = ()
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,9 @@ decides: frames of segments that changed at one moment for one reason. A change 
     frame  = head offsets        head = code, base, count, changed, changed - verified
     code   = 2 x place of the reason + status            offset = segment id - base x 65,536, two bytes
 
+Where many segments of a page change at once a frame has their bits: its code is 128 more, and `count` bytes follow:
+the number of the page from the base, that of the bits' first byte on the page, and the bits from there on.
+
 Few memberships, or such as lie far apart, are not worth it: they stay as they are.
 """
 
@@ -15,11 +18,13 @@ from __future__ import annotations
 from struct import Struct, pack, unpack_from
 from typing import TYPE_CHECKING, Final
 
+from arke.domain.change import Change, Turned
 from arke.domain.membership import Membership, PackedMemberships
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from arke.domain.change import JournalRecord
     from arke.domain.membership import Memberships
 
 PAGE_BITS: Final = 10
@@ -41,6 +46,12 @@ _FARTHEST: Final = (1 << 31) - 1
 _BASE_BITS: Final = 16
 _BASE: Final = 1 << _BASE_BITS
 _MOST_IN_FRAME: Final = _BASE - 1
+_PAGES_BITS: Final = _BASE_BITS - PAGE_BITS
+_PAGES: Final = 1 << _PAGES_BITS
+"""Pages from one base."""
+_AS_BITS: Final = 128
+_BITS_FROM: Final = 8
+"""So many segments of a page that change at once are noted by bits."""
 
 
 def packed(memberships: dict[int, Membership]) -> PackedMemberships | None:
@@ -80,11 +91,18 @@ def unpacked(memberships: PackedMemberships) -> dict[int, Membership]:
     while at < len(log):
         code, base, count, changed, since = _HEAD.unpack_from(log, at)
         at += _HEAD.size
-        ids: Sequence[int] = unpack_from(f"<{count}H", log, at)
-        at += 2 * count
-        if base:
-            begin = base << _BASE_BITS
-            ids = [begin + offset for offset in ids]
+        begin = base << _BASE_BITS
+        ids: Sequence[int]
+        if code & _AS_BITS:
+            code ^= _AS_BITS
+            begin += (log[at] << PAGE_BITS) + 8 * log[at + 1]
+            ids = places_of(int.from_bytes(log[at + 2 : at + count], "little"), begin)
+            at += count
+        else:
+            ids = unpack_from(f"<{count}H", log, at)
+            at += 2 * count
+            if base:
+                ids = [begin + offset for offset in ids]
         membership = Membership(code & 1, changed, changed - since, REASONS[code >> 1])
         found.update(dict.fromkeys(ids, membership))
     return found
@@ -147,22 +165,59 @@ def places_of(bits: int, begin: int) -> list[int]:
     return found
 
 
-def note(memberships: PackedMemberships, page: int, segments: Sequence[int], membership: Membership) -> None:
-    """Segments of a page have become like this, in place; `turn` says who is in."""
-    base = page >> (_BASE_BITS - PAGE_BITS)
-    begin = base << _BASE_BITS
-    offsets = [segment - begin for segment in segments] if begin else segments
+def _note(memberships: PackedMemberships, page: int, segments: int, membership: Membership) -> None:
+    """Segments of a page, a bit for each, have become like this: add a frame."""
+    base, on_base = page >> _PAGES_BITS, page & (_PAGES - 1)
     code = _CODES[membership.reason] + membership.status
-    memberships.log += _frame(code, base, membership.changed, membership.verified, offsets)
+    changed, verified = membership.changed, membership.verified
+    if segments.bit_count() < _BITS_FROM:
+        frame = _frame(code, base, changed, verified, places_of(segments, on_base << PAGE_BITS))
+    else:
+        skipped = ((segments & -segments).bit_length() - 1) >> 3
+        bits = bytes((on_base, skipped)) + _bytes_of(segments >> (8 * skipped))
+        frame = _HEAD.pack(code + _AS_BITS, base, len(bits), changed, changed - verified) + bits
+    memberships.log += frame
     memberships.loose += 1
 
 
-def turn(memberships: PackedMemberships, page: int, members: int) -> None:
-    """These are the members of a page from now on, a bit for each."""
-    if members:
+def turn(memberships: PackedMemberships, page: int, differing: int, now: int) -> Turned:
+    """The memberships of a page that differ, a bit for each, change by rule now, in place."""
+    before = members_on(memberships, page)
+    if members := before ^ differing:
         memberships.pages[page] = _bytes_of(members)
     else:
         memberships.pages.pop(page, None)
+    left = differing & before
+    entered = differing ^ left
+    if entered:
+        _note(memberships, page, entered, Membership(1, now, now, "rule"))
+    if left:
+        _note(memberships, page, left, Membership(0, now, now, "rule"))
+    return Turned(page, _bytes_of(entered), _bytes_of(left))
+
+
+def changes_of(turned: Iterable[Turned]) -> list[Change]:
+    """The same changes one by one."""
+    found: list[Change] = []
+    for page in turned:
+        entered, left = int.from_bytes(page.entered, "little"), int.from_bytes(page.left, "little")
+        for segment in places_of(entered | left, page.page << PAGE_BITS):
+            status = entered >> (segment & (PAGE - 1)) & 1
+            found.append(Change(segment, status, "rule"))
+    return found
+
+
+def count_of(turned: Iterable[Turned]) -> int:
+    """How many changes they are."""
+    return sum(
+        int.from_bytes(one.entered, "little").bit_count() + int.from_bytes(one.left, "little").bit_count()
+        for one in turned
+    )
+
+
+def all_changes(record: JournalRecord) -> list[Change]:
+    """The changes of a record, one by one."""
+    return [*record.changes, *changes_of(record.turned)]
 
 
 def tidied(memberships: PackedMemberships) -> Memberships:

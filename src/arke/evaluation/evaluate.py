@@ -9,7 +9,6 @@ fingerprint, every segment that the profile can be in is. So each event verifies
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
@@ -20,10 +19,9 @@ from arke.domain.memberships import (
     MOST_LOOSE,
     PAGE,
     PAGE_BITS,
+    changes_of,
     is_member,
-    members_on,
     members_within,
-    note,
     places_of,
     tidied,
     turn,
@@ -35,6 +33,7 @@ from arke.evaluation.realise import drop_beyond_cap, forget, merge, realise
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from arke.domain.change import Turned
     from arke.domain.event import Event
     from arke.evaluation.compiled import CompiledCatalog
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 Crossed: TypeAlias = dict[int, int]
 """Segments whose status differs from before: their places, by page of ids."""
 
-_SEGMENT = attrgetter("segment")
 _PAGE = 1 << PAGE
 """Behind all places of a page, as a bit."""
 
@@ -52,8 +50,12 @@ INACTIVE_FINGERPRINT = -1
 """Stands for the fingerprint in a profile that is inactive: no catalog has it."""
 
 
-def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> Effect:
-    """Apply one event to a profile, in place."""
+def apply_event(
+    compiled: CompiledCatalog, profile: Profile, event: Event, now: int, turned: list[Turned] | None = None
+) -> Effect:
+    """Apply one event to a profile, in place. What rules change of packed memberships is added to `turned`, packed,
+    where that is given, and is among the other changes where it is not.
+    """
     realised = compiled.matcher.match(event.signals) if event.signals else []
     if event.traits:
         declared = {trait_id for trait_id in event.traits if trait_id in compiled.traits}
@@ -61,7 +63,7 @@ def apply_event(compiled: CompiledCatalog, profile: Profile, event: Event, now: 
     if event.trait_source is not None:
         allowed = compiled.by_source.get(event.trait_source, frozenset())
         realised = [trait_id for trait_id in realised if trait_id in allowed]
-    changes = _apply(compiled, profile, realised, (), event.memberships, event.ts, now)
+    changes = _apply(compiled, profile, realised, (), event.memberships, event.ts, now, turned)
     profile.heard = max(profile.heard, event.at)
     return Effect(realised, changes)
 
@@ -139,6 +141,7 @@ def _apply(
     memberships: Mapping[int, int],
     ts: int,
     now: int,
+    turned: list[Turned] | None = None,
 ) -> list[Change]:
     """Bring a profile up to `now`, remove and realise traits as of `ts`, and evaluate the segments concerned.
 
@@ -193,7 +196,7 @@ def _apply(
         ):
             continue
         _decide_crowded(compiled, profile, trait_id, crossed, affected, now, newly=newly, steady=steady)
-    changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
+    changes = _decide(compiled, profile, affected, lost, now, crossed, turned) if affected or crossed else []
     profile.evaluated = now
     return [*back, *changes, *declared_changes]
 
@@ -398,9 +401,10 @@ def _decide(
     lost: Mapping[int, str],
     now: int,
     crossed: Crossed,
+    turned: list[Turned] | None = None,
 ) -> list[Change]:
     """Evaluate the affected segments, and write down the memberships whose status differs from before. `crossed`
-    are found to differ.
+    are found to differ. `turned` as in `apply_event`.
     """
     memberships = profile.memberships
     for segment_id in affected:
@@ -410,7 +414,14 @@ def _decide(
             page = segment_id >> PAGE_BITS
             crossed[page] = crossed.get(page, 0) | 1 << (segment_id & (PAGE - 1))
     if isinstance(memberships, PackedMemberships):
-        return _note_packed(profile, memberships, crossed, now)
+        # by rule, all of them: who declares, or what time takes away, unpacks them first
+        found = [turn(memberships, page, crossed[page], now) for page in sorted(crossed)]
+        if memberships.loose > MOST_LOOSE:
+            profile.memberships = tidied(memberships)
+        if turned is None:
+            return changes_of(found)
+        turned += found
+        return []
     changes = []
     for page in sorted(crossed):
         for segment_id in places_of(crossed[page], page << PAGE_BITS):
@@ -421,31 +432,6 @@ def _decide(
             verified = now if segment_id in compiled.rules or before is None else before.verified
             memberships[segment_id] = Membership(int(holds), now, verified, reason)
             changes.append(Change(segment_id, int(holds), reason))
-    return changes
-
-
-def _note_packed(
-    profile: Profile, memberships: PackedMemberships, crossed: Crossed, now: int
-) -> list[Change]:
-    """Write down memberships by rule. (Who declares, or what time takes away, unpacks them first.)"""
-    changes: list[Change] = []
-    for page in sorted(crossed):
-        differing, begin = crossed[page], page << PAGE_BITS
-        before = members_on(memberships, page)
-        turn(memberships, page, before ^ differing)
-        entered = places_of(differing & ~before, begin)
-        left = places_of(differing & before, begin)
-        found = []
-        if entered:
-            note(memberships, page, entered, Membership(1, now, now, "rule"))
-            found = [Change(segment_id, 1, "rule") for segment_id in entered]
-        if left:
-            note(memberships, page, left, Membership(0, now, now, "rule"))
-            found += [Change(segment_id, 0, "rule") for segment_id in left]
-            found.sort(key=_SEGMENT)
-        changes += found
-    if memberships.loose > MOST_LOOSE:
-        profile.memberships = tidied(memberships)
     return changes
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from arke.domain.change import Change, JournalRecord
 from arke.domain.homes import is_silent
 from arke.domain.ledger import LedgerRow
+from arke.domain.memberships import count_of
 from arke.domain.profile import NEVER, Profile
 from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import wake_at
@@ -23,6 +24,7 @@ from arke.telling.triggers import note_untold
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from arke.domain.change import Turned
     from arke.domain.event import Event
     from arke.domain.identity import Promise
     from arke.domain.ledger import Owed
@@ -151,18 +153,21 @@ class Group:
         told: ToTell,
         kind: str,
         *,
+        turned: Sequence[Turned] = (),
         touched: bool = False,
     ) -> None:
-        """`touched`: its ids changed, which the batch is to look at though no membership did."""
+        """`turned`: further changes, packed; `touched`: its ids changed, which the batch is to look at though no
+        membership did.
+        """
         self.writes.profiles[uid] = profile
         self._set_wake(uid, profile, woken=kind == "sweep")
-        if changes:
+        if changes or turned:
             if is_silent(profile):
-                self.unheard += len(changes)
+                self.unheard += len(changes) + count_of(turned)
             elif uid not in self.writes.erased:
-                self.sizes.change(uid, changes)
-        if changes or told.destinations or touched:
-            self.append(uid, at, changes, told, kind)
+                self.sizes.change(uid, changes, turned)
+        if changes or turned or told.destinations or touched:
+            self.append(uid, at, changes, told, kind, turned)
 
     def is_new(self, uid: int) -> bool:
         """Whether a device is not stored, and named once in this group: nothing else touches its profile."""
@@ -194,8 +199,17 @@ class Group:
         note_untold(self.ruling.routing(at), profile, changes, at)
         self.write(uid, profile, at, changes, NOBODY_TOLD, kind)
 
-    def append(self, uid: int, at: int, changes: Sequence[Change], told: ToTell, kind: str) -> None:
+    def append(
+        self,
+        uid: int,
+        at: int,
+        changes: Sequence[Change],
+        told: ToTell,
+        kind: str,
+        turned: Sequence[Turned] = (),
+    ) -> None:
+        to, caught_up = told.destinations, told.catch_up
         self.writes.journal.append(
-            JournalRecord(self.next_seq, at, uid, tuple(changes), told.destinations, kind, told.catch_up)
+            JournalRecord(self.next_seq, at, uid, tuple(changes), to, kind, caught_up, tuple(turned))
         )
         self.next_seq += 1

@@ -19,6 +19,7 @@ from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
+from arke.domain.memberships import count_of
 from arke.domain.time import DAY_S
 from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.histogram import Histogram
@@ -519,7 +520,9 @@ class Shard:
         if result.writes.wakes:
             self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
-        self._changes += sum(len(entry.changes) for entry in journal) - result.unheard
+        self._changes += (
+            sum(len(entry.changes) + count_of(entry.turned) for entry in journal) - result.unheard
+        )
         if journal:
             self._follow_dates(journal[-1].at)
             for lane in self.lanes.values():

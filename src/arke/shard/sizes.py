@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_home, is_silent
-from arke.domain.memberships import all_members
+from arke.domain.memberships import PAGE_BITS, all_members, places_of
 from arke.domain.profile import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from arke.domain.change import Change
+    from arke.domain.change import Change, Turned
     from arke.domain.profile import Profile
 
 ALL: Final = NEVER
@@ -41,15 +41,20 @@ class SizeTally:
         self.counted_to = self._before = counted_to
         self._devices = devices
         self._grown: dict[int, int] = {}
+        self._entered: dict[int, list[int]] = {}
+        self._left: dict[int, list[int]] = {}
         self._homes = {
             uid: (key, members_of(profile)) for key, (uid, profile) in devices.items() if is_home(key)
         }
 
-    def change(self, uid: int, changes: Iterable[Change]) -> None:
+    def change(self, uid: int, changes: Iterable[Change], turned: Iterable[Turned] = ()) -> None:
         """Memberships of a device changed, or of a home that is not among those that were loaded by key."""
         if uid <= self.counted_to and uid not in self._homes:
             for one in changes:
                 self._add(one.segment, 1 if one.status else -1)
+            for page in turned:
+                _count(self._entered.setdefault(page.page, []), page.entered)
+                _count(self._left.setdefault(page.page, []), page.left)
 
     def leave(self, uid: int, profile: Profile) -> None:
         """A device is not stored any more."""
@@ -69,6 +74,12 @@ class SizeTally:
         """By how many members each segment has grown, once all commands have run."""
         if self._homes:
             self._settle_homes(set(erased))
+        for counted, one in ((self._entered, 1), (self._left, -1)):
+            for page, digits in counted.items():
+                for place, bits in enumerate(digits):
+                    for segment in places_of(bits, page << PAGE_BITS):
+                        self._add(segment, one << place)
+            counted.clear()
         return {segment: count for segment, count in self._grown.items() if count}
 
     def _settle_homes(self, erased: set[int]) -> None:
@@ -83,3 +94,16 @@ class SizeTally:
 
     def _add(self, segment: int, count: int) -> None:
         self._grown[segment] = self._grown.get(segment, 0) + count
+
+
+def _count(digits: list[int], segments: bytes) -> None:
+    """Count one more for each segment of a page whose bit is set. Counts are binary, a number for each of their
+    digits with a bit for each segment, so that all of a page are counted at once.
+    """
+    carried = int.from_bytes(segments, "little")
+    place = 0
+    while carried:
+        if place == len(digits):
+            digits.append(0)
+        digits[place], carried = digits[place] ^ carried, digits[place] & carried
+        place += 1

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_home
+from arke.domain.memberships import all_changes
 from arke.shard.commands import Seen, Sight
 from arke.shard.passing import Passed, Passing
 
@@ -65,7 +66,7 @@ class Watch:
             profile = writes.profiles.get(entry.uid)
             if profile is None:
                 continue
-            for change in entry.changes[:room]:
+            for change in all_changes(entry)[:room]:
                 self._keep(self._change(change, profile.uuid, entry.kind, now))
                 room -= 1
             if not room:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arke.domain.memberships import PAGE, PAGE_BITS
 from arke.domain.profile import NEVER
 from arke.domain.time import DAY_S, day_start_ts
 from arke.telling.records import Route
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
     from arke.domain.catalog import Catalog, Destination, Mapping, Segment
+    from arke.domain.change import Turned
 
 _BOUNDARIES_PER_VERSION = 1 << 20
 DOUBT_S = 120 * DAY_S
@@ -65,6 +67,7 @@ class Routing:
                 by_dpid.setdefault(dpid, []).append(destination_id)
         self.by_segment = {segment_id: tuple(ids) for segment_id, ids in by_segment.items()}
         self.by_dpid = {dpid: tuple(ids) for dpid, ids in by_dpid.items()}
+        self._by_page: dict[int, list[tuple[int, int]]] = {}
 
     def _boundaries_passed(self, destination: Destination, now: int) -> int:
         passed = 0
@@ -78,6 +81,24 @@ class Routing:
                 else:
                     self.until = min(self.until, moment)
         return passed
+
+    def mapped_to_any(self, turned: Turned) -> list[int]:
+        """The destinations that are told in real time of any of these segments."""
+        mapped = self._by_page.get(turned.page)
+        if mapped is None:
+            mapped = self._by_page[turned.page] = self._mapped_on(turned.page)
+        if not mapped:
+            return []
+        changed = int.from_bytes(turned.entered, "little") | int.from_bytes(turned.left, "little")
+        return [destination_id for destination_id, segments in mapped if segments & changed]
+
+    def _mapped_on(self, page: int) -> list[tuple[int, int]]:
+        """Destinations with their segments of a page, a bit for each."""
+        found: dict[int, int] = {}
+        for place in range(PAGE):
+            for destination_id in self.by_segment.get((page << PAGE_BITS) + place, ()):
+                found[destination_id] = found.get(destination_id, 0) | 1 << place
+        return list(found.items())
 
     def tells(self, destination_id: int) -> bool:
         """Whether the destination takes real-time messages now."""

@@ -13,7 +13,7 @@ from arke.telling.records import ToTell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from arke.domain.change import Change
+    from arke.domain.change import Change, Turned
     from arke.domain.profile import Profile
     from arke.telling.routing import Routing
 
@@ -28,9 +28,11 @@ def destinations_to_tell(
     changed_dpids: Iterable[int],
     now: int,
     ledgered: Iterable[int] = (),
+    turned: Iterable[Turned] = (),
 ) -> ToTell:
-    """Destinations that a device seen now sets off; notes the send on the profile. `ledgered`: those that have
-    told its ids something, by a batch, or through the device that had the id before; matters when mappings changed.
+    """Destinations that a device seen now sets off; notes the send on the profile. `turned` are further changes,
+    packed. `ledgered`: those that have told its ids something, by a batch, or through the device that had the id
+    before; matters when mappings changed.
 
     A gain or a loss tells every destination mapped to that segment. A changed mapping, a changed partner id
     and three quiet days tell those that the device has something to say to: it is in a mapped segment, or
@@ -41,6 +43,8 @@ def destinations_to_tell(
     catch_up: set[int] = set()
     for change in changes:
         told.update(routing.by_segment.get(change.segment, ()))
+    for page in turned:
+        told.update(routing.mapped_to_any(page))
     for dpid in changed_dpids:
         for destination_id in routing.by_dpid.get(dpid, ()):
             if (

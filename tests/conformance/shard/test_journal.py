@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arke.domain.change import Change, JournalRecord, Turned
 from arke.storage.ports.shard import GroupWrites, Needs
 from conformance.shard.stores import record
 
@@ -18,6 +19,15 @@ async def test_it_is_read_in_order_from_a_position_on(store: ShardStore) -> None
     assert [one.seq for one in await store.journal(4, 9)] == [7]
     assert await store.journal(7, 9) == []
     assert await store.last_seq() == 7
+
+
+async def test_changes_are_kept_as_they_are(store: ShardStore) -> None:
+    """One by one, and packed."""
+    changed = (Change(10, 1, "rule"), Change(20, 0, "ttl"))
+    turned = (Turned(3, b"\1\2", b""), Turned(90_000, b"", b"\x80"))
+    records = [JournalRecord(5, 100, 7, changed, (1, 2), "realtime", (2,), turned)]
+    await store.commit(GroupWrites(journal=records))
+    assert await store.journal(0, 9) == records
 
 
 async def test_trimming_takes_what_is_behind_both_bounds(store: ShardStore) -> None:

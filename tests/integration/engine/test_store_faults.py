@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arke.domain.change import Effect
+from arke.domain.change import Effect, Turned
 from arke.errors import StoreUnavailable
 from arke.evaluation.evaluate import apply_event
 from arke.shard.commands import Failed, Seen, Sight
@@ -152,10 +152,12 @@ def test_events_wait_for_housekeeping_that_nobody_waits_for(tmp_path: Path) -> N
 def test_a_command_that_breaks_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that one event hits is that event's answer; the others of its group are stored."""
 
-    def sometimes(compiled: CompiledCatalog, profile: Profile, event: Event, now: int) -> Effect:
+    def sometimes(
+        compiled: CompiledCatalog, profile: Profile, event: Event, now: int, turned: list[Turned]
+    ) -> Effect:
         if event.uuid == device(2):
             raise ZeroDivisionError
-        return apply_event(compiled, profile, event, now)
+        return apply_event(compiled, profile, event, now, turned)
 
     monkeypatch.setattr("arke.shard.handlers.sightings.apply_event", sometimes)
 

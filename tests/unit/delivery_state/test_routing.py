@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from hashlib import blake2b
 from itertools import count, islice
+from random import Random
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from arke.domain.catalog import Catalog, Destination, Mapping, Segment
-from arke.domain.change import Change
+from arke.domain.change import Change, Turned
 from arke.domain.membership import Membership
+from arke.domain.memberships import PAGE
 from arke.domain.profile import NEVER, Profile, SendMark
 from arke.domain.time import day_start_ts
 from arke.engine.shards import Shards
@@ -133,6 +135,34 @@ def test_a_change_sets_off_and_is_noted() -> None:
     assert destinations_to_tell(found, profile, [Change(10, 1, "rule")], (), NOW).destinations == (1, 2)
     assert profile.sends == {number: SendMark(NOW, found.routes[number].mark) for number in (1, 2)}
     assert destinations_to_tell(found, profile, [Change(99, 1, "rule")], (), NOW + 1).destinations == ()
+
+
+def test_packed_changes_set_off_whom_they_would_one_by_one() -> None:
+    """Of three destinations, over what is mapped on two pages."""
+    segments = [10, 30, 1_500]
+    catalog = Catalog(
+        segments=tuple(Segment(id=number) for number in segments),
+        destinations=(
+            destination(1, Mapping(segment=10), Mapping(segment=1_500)),
+            destination(2, Mapping(segment=30)),
+            destination(3, Mapping(segment=1_500), realtime=False),
+        ),
+    )
+    found = Routing(catalog, {}, 1, NOW)
+    rng = Random(3)
+    for _ in range(60):
+        changes = [
+            Change(number, rng.randrange(2), "rule") for number in rng.sample([9, *segments, 2_000], 2)
+        ]
+        told = destinations_to_tell(found, device(mark=found.mark), changes, (), NOW).destinations
+        turned = [packed_change(one) for one in changes]
+        again = destinations_to_tell(found, device(mark=found.mark), (), (), NOW, (), turned).destinations
+        assert again == told
+
+
+def packed_change(change: Change) -> Turned:
+    bits = (1 << change.segment % PAGE).to_bytes(PAGE // 8, "little")
+    return Turned(change.segment // PAGE, bits if change.status else b"", b"" if change.status else bits)
 
 
 def test_an_id_concerns_those_that_have_something_to_say() -> None:

@@ -8,6 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from arke.domain.change import Change
 from arke.domain.membership import Membership, PackedMemberships
 from arke.domain.memberships import (
     MOST_LOOSE,
@@ -15,9 +16,11 @@ from arke.domain.memberships import (
     PAGE,
     REASONS,
     all_members,
+    changes_of,
+    count_of,
     is_member,
     members_on,
-    note,
+    members_within,
     packed,
     places_of,
     tidied,
@@ -61,6 +64,15 @@ def test_what_is_packed_is_what_is_unpacked() -> None:
         ]
 
 
+@pytest.mark.parametrize("begin", [65_400, 65_535, 65_536, 65_600, 66_000])
+@pytest.mark.parametrize("width", [1, 100, PAGE])
+def test_who_is_in_of_a_stretch_is_told_over_the_edge_of_a_page(begin: int, width: int) -> None:
+    memberships = some(500)
+    expected = [number for number in range(begin, begin + width) if is_member(memberships, number)]
+    for known in (memberships, packed_for_sure(memberships)):
+        assert places_of(members_within(known, begin, width), begin) == expected
+
+
 @pytest.mark.parametrize(
     "memberships",
     [
@@ -85,13 +97,13 @@ def test_what_changes_goes_before_what_was() -> None:
     longest = 0
     for at in range(NOW, NOW + 300):
         page = 65_536 // PAGE
-        segments = sorted(rng.sample(range(65_536, 65_700), 3))
-        now = Membership(at % 2, at, at, "rule")
+        segments = sorted(rng.sample(range(65_536, 65_700), rng.choice((1, 3, 40))))
         bits = sum(1 << (segment - page * PAGE) for segment in segments)
-        before = members_on(small, page)
-        turn(small, page, before | bits if now.status else before & ~bits)
-        note(small, page, segments, now)
-        memberships |= dict.fromkeys(segments, now)
+        turned = turn(small, page, bits, at)
+        changes = [Change(segment, int(not is_member(memberships, segment)), "rule") for segment in segments]
+        assert changes_of([turned]) == changes
+        assert count_of([turned, turned]) == 2 * len(changes)
+        memberships |= {one.segment: Membership(one.status, at, at, "rule") for one in changes}
         if small.loose > MOST_LOOSE:
             whole = tidied(small)
             assert isinstance(whole, PackedMemberships)
@@ -104,7 +116,7 @@ def test_what_changes_goes_before_what_was() -> None:
 
 def test_a_page_that_all_have_left_is_not_kept() -> None:
     small = packed_for_sure({number: Membership(1, NOW, NOW, "rule") for number in range(PACKED_FROM)})
-    turn(small, 0, 0)
+    turn(small, 0, members_on(small, 0), NOW)
     assert (small.pages, all_members(small), is_member(small, 1)) == ({}, [], False)
 
 

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arke.domain.catalog import Catalog, Segment, Trait
+from arke.domain.change import Turned
 from arke.domain.event import Event
 from arke.domain.membership import PackedMemberships
-from arke.domain.memberships import PACKED_FROM
+from arke.domain.memberships import PACKED_FROM, changes_of
 from arke.domain.profile import Profile, TraitState
 from arke.domain.rules.clauses import clauses_of
 from arke.domain.rules.segment import compile_segment_rule
@@ -98,7 +99,11 @@ def happen(rng: Random, compiled: CompiledCatalog, profile: Profile, now: int) -
     told = {rng.choice(TOLD): rng.randrange(2)} if what == 3 else {}
     traits = tuple(rng.sample(TRAITS, rng.randrange(4)))
     event = Event(uuid=UUID, at=now, ts=ts, traits=traits, memberships=told)
-    return apply_event(compiled, profile, event, now).changes
+    if rng.random() < 0.5:
+        return apply_event(compiled, profile, event, now).changes
+    turned: list[Turned] = []
+    changes = apply_event(compiled, profile, event, now, turned).changes
+    return [*changes, *changes_of(turned)]
 
 
 @often

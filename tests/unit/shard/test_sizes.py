@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from arke.domain.change import Change
 from arke.domain.membership import Membership
+from arke.domain.memberships import PACKED_FROM, changes_of, packed, turn
 from arke.domain.profile import PartnerId, Profile
 from arke.shard.sizes import ALL, NONE, SizeTally
 
@@ -30,6 +33,21 @@ def test_devices_join_and_leave() -> None:
     sizes.change(1, [LEFT])
     sizes.leave(3, profile("3" * 38, 20, 30))
     assert sizes.grown(()) == {10: 1, 30: -1}
+
+
+def test_packed_changes_count_as_those_that_they_are() -> None:
+    """Hundreds of devices that join and leave the same segments, on three pages."""
+    rng = Random(5)
+    packed_sizes, sizes = tally(300), tally(300)
+    for uid in range(400):
+        memberships = packed({number: Membership(number % 2, 1, 1, "rule") for number in range(PACKED_FROM)})
+        assert memberships is not None
+        turned = [turn(memberships, page, rng.getrandbits(60) & rng.getrandbits(60), 2) for page in (0, 1, 7)]
+        packed_sizes.change(uid, [JOINED], turned)
+        sizes.change(uid, [JOINED, *changes_of(turned)])
+    grown = packed_sizes.grown(())
+    assert grown == sizes.grown(())
+    assert min(grown.values()) < 0 < max(grown.values())
 
 
 def test_nothing_is_said_of_devices_that_are_not_counted_yet() -> None:

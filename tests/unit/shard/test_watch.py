@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.channel import Delivery, Message
 from arke.domain.catalog import Destination
-from arke.domain.change import Change, JournalRecord
+from arke.domain.change import Change, JournalRecord, Turned
 from arke.domain.event import Accepted, DeclaredId, Event
 from arke.domain.profile import Profile
 from arke.shard.commands import Seen, Sight
@@ -46,11 +46,13 @@ def test_changes_name_the_device_they_are_about() -> None:
     journal = [
         JournalRecord(1, int(NOW), 7, (Change(10, 1, "rule"), Change(11, 0, "ttl")), (), "sweep"),
         JournalRecord(2, int(NOW), 8, (Change(10, 1, "rule"),), ()),
+        JournalRecord(3, int(NOW), 7, (), (), turned=(Turned(1, b"\2", b""),)),
     ]
     watch.group([], [], GroupWrites(profiles={7: Profile(UUID)}, journal=journal), NOW)
     assert [(one.uuid, one.segment, one.status, one.reason, one.cause) for one in entries(watch)] == [
         (UUID, 10, 1, "rule", "sweep"),
         (UUID, 11, 0, "ttl", "sweep"),
+        (UUID, 1_025, 1, "rule", "realtime"),
     ]
 
 

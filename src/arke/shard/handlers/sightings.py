@@ -9,7 +9,7 @@ import msgspec
 
 from arke.domain.event import Accepted
 from arke.domain.homes import is_home, is_silent
-from arke.domain.memberships import all_members
+from arke.domain.memberships import all_members, changes_of
 from arke.domain.profile import PartnerId
 from arke.domain.traces import admits
 from arke.evaluation.evaluate import apply_event, apply_held
@@ -19,7 +19,7 @@ from arke.telling.triggers import destinations_to_tell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from arke.domain.change import Change
+    from arke.domain.change import Change, Turned
     from arke.domain.event import DeclaredId, Event
     from arke.domain.identity import IdKey
     from arke.domain.profile import DepartedId, Profile
@@ -63,13 +63,15 @@ def sight(group: Group, command: Sight) -> Result:
     changes: list[Change] = []
     for held in command.held:
         changes += apply_held(compiled, profile, held, now)
-    effect = apply_event(compiled, profile, event, now)
+    turned: list[Turned] = []
+    effect = apply_event(compiled, profile, event, now, turned)
     changes += effect.changes
     if home and is_silent(profile):  # destinations hear of the device that speaks
-        group.write_unseen(uid, profile, now, changes, "file")
+        group.write_unseen(uid, profile, now, [*changes, *changes_of(turned)], "file")
     else:
-        told = destinations_to_tell(routing, profile, changes, changed_dpids, now, ledgered)
-        group.write(uid, profile, now, changes, told, "realtime", touched=bool(changed_dpids))
+        told = destinations_to_tell(routing, profile, changes, changed_dpids, now, ledgered, turned)
+        touched = bool(changed_dpids)
+        group.write(uid, profile, now, changes, told, "realtime", turned=turned, touched=touched)
     if effect.realised:
         group.note_realised(effect.realised)
     segments = all_members(profile.memberships) if command.lists else ()
