@@ -155,6 +155,7 @@ class Group:
     ) -> None:
         """`touched`: its ids changed, which the batch is to look at though no membership did."""
         self.writes.profiles[uid] = profile
+        self.writes.bodies.pop(uid, None)
         self._set_wake(uid, profile, woken=kind == "sweep")
         if changes:
             if is_silent(profile):
@@ -168,14 +169,20 @@ class Group:
         """Whether a device is not stored, and named once in this group: nothing else touches its profile."""
         return self._each_once and uid in self.loaded.fresh
 
-    def write_new(self, uid: int, profile: Profile, at: int, changes: tuple[Change, ...], kind: str) -> None:
-        """A new device has become like another one, whose changes these are; no event was about it."""
+    def write_new(
+        self, uid: int, profile: Profile, body: bytes, at: int, changes: tuple[Change, ...], kind: str
+    ) -> None:
+        """A new device has become like another one, whose changes these are; no event was about it. `body`: the
+        profile as it is stored.
+        """
         self.writes.profiles[uid] = profile
+        self.writes.bodies[uid] = body
         if profile.wake != NEVER:
             self.writes.wakes[uid] = (NEVER, profile.wake)
         if changes:
             self.sizes.change(uid, changes)
-            self.append(uid, at, changes, NOBODY_TOLD, kind)
+            self.writes.journal.append(JournalRecord(self.next_seq, at, uid, changes, (), kind))
+            self.next_seq += 1
 
     def _set_wake(self, uid: int, profile: Profile, *, woken: bool) -> None:
         """The index has the earliest moment at which a profile was ever due. It is early for most, and then the
