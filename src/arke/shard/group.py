@@ -90,7 +90,8 @@ class Group:
     def known(self, uids: Sequence[int]) -> dict[int, Profile]:
         """Profiles that a walk came to by uid, as this group has left them so far."""
         devices = dict(self.devices.values())
-        found = {uid: devices[uid] for uid in uids if uid in devices}
+        written = self.writes.profiles  # a new device that became like another one is there alone
+        found = {uid: written.get(uid, devices[uid]) for uid in uids if uid in devices}
         walked = self.loaded.profiles
         return found | {uid: walked[uid] for uid in sorted(uids) if uid in walked and uid not in found}
 

@@ -22,7 +22,7 @@ class Newcomer(NamedTuple):
     """
 
     profile: Profile
-    form: tuple[bytes, bytes, bytes]
+    form: tuple[bytes, bytes]
     changes: tuple[Change, ...]
     realised: tuple[int, ...]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -81,7 +82,7 @@ def _newcomer(group: Group, command: Onboard, named: FileDevice, moment: int) ->
 
 
 def _become_like(group: Group, uid: int, named: FileDevice, file: int, moment: int, like: Newcomer) -> None:
-    profile: Profile = like.profile.__copy__()  # as `copy` does, without asking how
+    profile = copy(like.profile)
     profile.uuid = named.uuid
     if file:
         profile.file = FileMark(file, named.lines[0], named.lines[-1], len(named.lines))
