@@ -48,10 +48,20 @@ def moment(value: str | float) -> float | None:
 
 
 def _by_calendar(text: str) -> float | None:
+    if text[16:19] == ":60":
+        return _leap_second(text)
     try:
         return msgspec.convert(text, _ZONED).timestamp()
     except (msgspec.ValidationError, OverflowError, ValueError):
         return None
+
+
+def _leap_second(text: str) -> float | None:
+    """The last second of a day that has one more; epoch time, which knows none, counts it to the next day."""
+    second_before = _by_calendar(f"{text[:16]}:59{text[19:]}")
+    if second_before is None or int(second_before) % DAY_S != DAY_S - 1:
+        return None
+    return second_before + 1
 
 
 def happened_at(ts: int, now: int, sent_at: int | None = None) -> int | TimeProblem:

@@ -111,6 +111,10 @@ class Mapped(msgspec.Struct, array_like=True, frozen=True, gc=False):
     generation: int
     at: int
 
+    @property
+    def key(self) -> IdKey:
+        return self.dpid, self.id
+
 
 FEW_IDS = 10
 """Ids of a device that was just invented: no profile has to let go of one of so many."""

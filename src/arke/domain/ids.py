@@ -31,6 +31,7 @@ _UPPER_HEX: Final = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 _LOWER_HEX: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALPHANUMERIC: Final = re.compile(r"[0-9A-Za-z-]*[0-9A-Za-z][0-9A-Za-z-]*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_REPLACED: Final = "\ufffd"
 
 DEVICE_ID_FORMATS: Final[dict[int, re.Pattern[str]]] = {
     20915: _UPPER_HEX,  # Apple IDFA
@@ -59,6 +60,9 @@ class IdProblem(Enum):
     """Why a text cannot be an id of its data source. Each door has its own code and text for each of them."""
 
     MALFORMED = "an id has 1 to 512 characters, none of them a control character"
+    REPLACED = (
+        "it holds U+FFFD, which stands for what a decoder could not read: two ids may be the same by now"
+    )
     UNKNOWN_SOURCE = "the catalog has no such data source"
     NOT_A_UUID = "ids of this data source have exactly 38 decimal digits"
     DEVICE_FORM = "the id has not the form that its global data source prescribes"
@@ -114,6 +118,8 @@ class IdRules:
         """The id as it is kept, or why the text is none. DPID 0 is the device's own UUID."""
         if not (0 < len(text) <= MAX_ID_CHARS and (text.isprintable() or _CONTROL.search(text) is None)):
             return IdProblem.MALFORMED
+        if _REPLACED in text:
+            return IdProblem.REPLACED
         rule = self._rules.get(dpid)
         if rule is None:
             return IdProblem.UNKNOWN_SOURCE

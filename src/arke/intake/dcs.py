@@ -57,6 +57,7 @@ PROTOCOL_KEYS: Final = (
 """Keys that steer the request; every other key is a signal."""
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]{1,6}\])*", re.ASCII)
+_NO_ECID: Final = frozenset({IdProblem.MALFORMED, IdProblem.REPLACED, IdProblem.NOT_A_UUID})
 _ORG: Final = re.compile(r"[0-9A-Za-z]{1,64}@AdobeOrg")
 MAX_CALLBACK_CHARS: Final = 128
 
@@ -183,7 +184,7 @@ def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | No
     if "d_uuid" in grouped and not is_uuid(uuid):
         return codes.invalid_uuid(uuid)
     mid = _first(grouped, "d_mid")
-    if "d_mid" in grouped and rules.read(ECID_DPID, mid) in (IdProblem.MALFORMED, IdProblem.NOT_A_UUID):
+    if "d_mid" in grouped and rules.read(ECID_DPID, mid) in _NO_ECID:
         return codes.invalid_ecid(mid)
     if name := _first(grouped, "d_event_id"):
         try:

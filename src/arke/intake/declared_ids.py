@@ -110,7 +110,7 @@ def refusals(problem: IdProblem, dpid: int, name_space: str, value: str) -> list
         case IdProblem.DEVICE_FORM:
             # Also the SDK's `DSID_20915%011`, where the state stands in the place of the missing id.
             return [codes.invalid_id(name_space, value), codes.INVALID_DEVICE_ID]
-        case IdProblem.MALFORMED | IdProblem.NOT_A_UUID | IdProblem.FORM:
+        case IdProblem.MALFORMED | IdProblem.REPLACED | IdProblem.NOT_A_UUID | IdProblem.FORM:
             return [codes.invalid_id(name_space, value)]
 
 

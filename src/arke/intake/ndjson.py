@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from contextlib import suppress
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,6 +18,7 @@ from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
 from arke.intake.event_ids import event_id
 from arke.intake.event_times import time_of
+from arke.intake.halves import without_halves
 from arke.intake.partner_ids import with_read_ids
 from arke.intake.signals import flat_signals, text_of
 
@@ -111,6 +113,8 @@ def _read(line: bytes) -> WireEvent:
     except UnicodeDecodeError:
         raise EventError("bad_encoding", "the line is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
+        if (whole := without_halves(line)) != line:
+            return _read(whole)
         raise EventError("bad_json", f"not a JSON object: {_place(problem)}") from None
 
 
@@ -213,17 +217,20 @@ def _bad_field(problem: str, line: bytes) -> EventError:
 
 
 def _with_key(problem: str, line: bytes) -> str:
-    """The same with the key whose value, or which itself, is at fault."""
-    entries = msgspec.json.decode(line, type=_Entries)
-    for field, kind in _ENTRY_TYPES.items():
-        if f"$.{field}{_NO_KEY}" in problem:
-            for key, value in msgspec.json.decode(
-                getattr(entries, field), type=dict[str, msgspec.Raw]
-            ).items():
-                try:
-                    msgspec.json.decode(value, type=kind)
-                except msgspec.ValidationError:
-                    return problem.replace(_NO_KEY, f".{key[:_KEY_SHOWN_CHARS]}", 1)
+    """The same with the key whose value, or which itself, is at fault: where the line can be read to its end, which
+    nobody has done yet.
+    """
+    with suppress(ValueError, RecursionError):
+        entries = msgspec.json.decode(line, type=_Entries)
+        for field, kind in _ENTRY_TYPES.items():
+            if f"$.{field}{_NO_KEY}" in problem:
+                for key, value in msgspec.json.decode(
+                    getattr(entries, field), type=dict[str, msgspec.Raw]
+                ).items():
+                    try:
+                        msgspec.json.decode(value, type=kind)
+                    except msgspec.ValidationError:
+                        return problem.replace(_NO_KEY, f".{key[:_KEY_SHOWN_CHARS]}", 1)
     return problem
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PROBLEMS: Final[dict[IdProblem, tuple[str, str]]] = {
     IdProblem.MALFORMED: ("bad_id", "must be 1 to 512 characters, none a control character"),
+    IdProblem.REPLACED: ("bad_id", "holds U+FFFD, which stands for what could not be read"),
     IdProblem.UNKNOWN_SOURCE: (
         "unknown_data_source",
         "is of data source {dpid}, which is not in the catalog: add it to data_sources",

@@ -15,6 +15,7 @@ from arke.domain.event import DeclaredId, IncomingEvent
 from arke.errors import EventError
 from arke.intake.event_ids import event_id
 from arke.intake.event_times import time_of
+from arke.intake.halves import without_halves
 from arke.intake.ndjson import MAX_LINE_BYTES
 from arke.intake.partner_ids import with_read_ids
 from arke.intake.segment_consent import judged
@@ -88,6 +89,8 @@ def read_call(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise EventError("bad_encoding", "the call is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
+        if (whole := without_halves(body)) != body:
+            return read_call(whole)
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
         raise EventError("bad_json", f"not a JSON object: {detail}") from None
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from arke.errors import EventError
+from arke.intake.halves import without_halves
 from arke.intake.segment import KINDS, read_call
 
 MAX_CALL_BYTES: Final = 32 * 1024
@@ -87,6 +88,8 @@ def calls_in(body: bytes, takes: str) -> Calls:
         detail = str(problem)[:200].replace("`$.", "`").replace(" - at `$`", "")
         raise EventError("bad_field", f'a batch is {{"batch": [calls]}}: {detail}') from None
     except (ValueError, RecursionError) as problem:
+        if (whole := without_halves(body)) != body:
+            return calls_in(whole, takes)
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
         raise EventError("bad_json", f"not a JSON object: {detail}") from None
     if len(found.batch) > MAX_CALLS:

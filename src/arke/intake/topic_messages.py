@@ -11,6 +11,7 @@ from arke.domain.event import MAX_EVENT_AGE_S
 from arke.domain.event_time import TimeProblem
 from arke.errors import EventError
 from arke.intake.figures import count_left
+from arke.intake.halves import without_halves
 from arke.intake.ndjson import parse_event_line
 from arke.intake.segment import parse_call
 from arke.intake.segment_consent import code_of
@@ -96,6 +97,8 @@ def _listed(body: bytes) -> list[bytes]:
     try:
         return [bytes(element) for element in _elements(body)]
     except (ValueError, RecursionError) as problem:
+        if (whole := without_halves(body)) != body:
+            return _listed(whole)
         raise EventError("bad_json", f"not a JSON array: {str(problem)[:200]}") from None
 
 
@@ -103,7 +106,8 @@ def _is_one(body: bytes) -> bool:
     try:
         _element(body)
     except (ValueError, RecursionError):
-        return False
+        whole = without_halves(body)
+        return whole != body and _is_one(whole)
     return True
 
 

@@ -53,6 +53,7 @@ class IdRow(NamedTuple):
 
 _REFUSED: Final[dict[IdProblem, tuple[ErrorClass, str]]] = {
     IdProblem.MALFORMED: ("format", "control characters in the id, or more than 512 of any"),
+    IdProblem.REPLACED: ("format", "the id holds U+FFFD, which stands for what could not be read"),
     IdProblem.NOT_A_UUID: ("invalid_uuid", "the id is no UUID of 38 digits"),
     IdProblem.DEVICE_FORM: ("invalid_device_id", "the id has not the form that ids of its data source have"),
     IdProblem.UNKNOWN_SOURCE: ("format", "its data source is not in the catalog"),

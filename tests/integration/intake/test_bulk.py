@@ -45,16 +45,19 @@ def test_one_bad_line_costs_only_itself(intake: Server, engine: RecordingEngine)
             b'{"x":"' + b"x" * 40_000 + b'"}',
             b'{"ids":[{"dpid":999,"id":"a"}]}',
             b'{"ids":[{"dpid":123,"id":"a"}]}',
+            b'{"memberships":{"9":7}, and no JSON behind it',
+            b'{"signals":{"c_title":"cut within an emoji \\ud83d"}}',
         ]
     )
     answer = told(intake.bulk(body))
-    assert answer["accepted"] == 2
+    assert answer["accepted"] == 3
     assert [(one["line"], one["code"]) for one in answer["rejected"]] == [
         (3, "bad_json"),
         (4, "not_wanted"),
         (5, "opted_out"),
         (6, "line_too_long"),
         (7, "all_ids_invalid"),
+        (9, "bad_field"),
     ]
     assert all(one["message"] for one in answer["rejected"])
 

@@ -8,6 +8,7 @@ import pytest
 
 from arke.domain.catalog import Catalog, DataSource, Destination, IdForm
 from arke.domain.ids import IdProblem, IdRules, parse_dpid
+from arke.privacy.sought import others_of
 
 UPPER = "AEBE52E7-03EE-455A-B3C4-E57283966239"
 LOWER = "e4fe9bde-caa0-47b6-908d-ffba3fa184f2"
@@ -46,11 +47,17 @@ def test_each_global_data_source_has_its_form(dpid: int, value: str, ok: bool) -
 @pytest.mark.parametrize(
     ("value", "ok"),
     [("a", True), ("x" * 512, True), ("x" * 513, False), ("", False), ("a\nb", False), ("a\x00", False),
-     ("é ü", True), ("a\x7f", False), ("a\x01b", False), ("anything goes: %!", True)],
+     ("é ü", True), ("a\x7f", False), ("a\x01b", False), ("anything goes: %!", True), ("a\ufffcb", True)],
 )  # fmt: skip
 def test_an_id_has_no_control_characters(value: str, ok: bool) -> None:
     assert RULES.read(12345, value) == (value if ok else IdProblem.MALFORMED)
     assert RULES.read(20915, UPPER + "\n") is IdProblem.MALFORMED
+
+
+def test_an_id_has_no_character_that_stands_for_others() -> None:
+    """By it strangers may have come to be one; whoever looks for an id that was taken before may find it."""
+    assert RULES.read(12345, "caf\ufffd") is IdProblem.REPLACED
+    assert others_of(RULES, (12345, "caf\ufffd")) == {(12345, "caf\ufffd")}
 
 
 MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"

@@ -10,6 +10,7 @@ import pytest
 from arke.domain.event import DeclaredId
 from arke.errors import EventError
 from arke.intake.segment import MappedCall, parse_call
+from arke.intake.segment_requests import calls_in
 from arke.intake.settings import SegmentRules
 from unit.intake.directory import Directory
 
@@ -137,6 +138,21 @@ def test_a_call_whose_ids_have_no_data_source_says_which_setting() -> None:
         "no_id",
         "no data source is set for anonymousId: see intake.segment",
     )
+
+
+def test_a_text_that_was_cut_within_an_emoji_costs_no_batch() -> None:
+    """JavaScript writes the half that is left, and the libraries throw a batch away that is refused."""
+    calls = calls_in(
+        b'{"batch":[{"type":"page","properties":{"title":"x\\ud83d"}},{"type":"page","name":"a"}],'
+        b'"context":{"page":{"title":"\\ude00"}}}',
+        "batch",
+    )
+    context = {"page": {"title": "\ufffd"}}
+    assert [calls.read(at) for at in range(2)] == [
+        {"type": "page", "properties": {"title": "x\ufffd"}, "context": context},
+        {"type": "page", "name": "a", "context": context},
+    ]
+    assert calls_in(b'{"name":"\\ud83d"}', "page").read(0) == {"type": "page", "name": "\ufffd"}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff{}", b"[" * 100_000, b"{" + b" " * 40_000 + b"}"])

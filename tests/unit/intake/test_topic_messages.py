@@ -35,6 +35,9 @@ DAY_S = 86_400
         (b'{"a":1}\n{\n{"a":2}', [b'{"a":1}', b"{", b'{"a":2}']),
         (b'[{"a":1}, {"a":2}]', [b'{"a":1}', b'{"a":2}']),
         (b"[]", []),
+        # Texts that were cut within an emoji.
+        (b'[{"a":"\\ud83d"}, {"a":2}]', [b'{"a":"\\ufffd"}', b'{"a":2}']),
+        (b'{\n"a":"\\ud83d"\n}', [b'{\n"a":"\\ud83d"\n}']),
         (b"not JSON", [b"not JSON"]),
     ],
 )

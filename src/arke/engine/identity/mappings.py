@@ -183,7 +183,7 @@ class Mappings:
     async def _restore(self, kept: Collection[Mapped]) -> None:
         """Store what only shards know."""
         by_age = sorted(kept, key=attrgetter("generation"))
-        owners = {(one.dpid, one.id): Owner(one.uuid, one.generation) for one in by_age}
+        owners = {one.key: Owner(one.uuid, one.generation) for one in by_age}
         # What has an owner was not lost, or is another device's by now; what had one was forgotten on request.
         known = await self._identities.look_up(owners)
         lost = {key: owners[key] for key in owners.keys() - known.owners.keys() - known.firsts.keys()}

@@ -17,6 +17,7 @@ from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.identities import PRUNED_AT_ONCE, SHARED_DAYS, Known, Lifted, Listing
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import checkpoint, store_errors
+from arke.storage.sqlite.promises import settled_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -182,8 +183,8 @@ class SqliteIdentities:
             raise
 
     async def settled(self) -> int:
-        row = self._database.row(IDENTITIES["settled"])
-        return 0 if row is None else int(row[0])
+        with store_errors(self._database.where):
+            return settled_in(self._database.reads)
 
     async def settle(self, generation: int) -> None:
         await self._synced(self._settle, generation, small=True)

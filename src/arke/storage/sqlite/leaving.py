@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +27,7 @@ from arke.storage.ports.moving import (
 )
 from arke.storage.sql_files import migrations, statements
 from arke.storage.sqlite.connection import RESTORED, open_database, store_errors
-from arke.storage.sqlite.promises import kept_in, lost_of, settled_in
+from arke.storage.sqlite.promises import lost_of
 from arke.storage.sqlite.records import audit_end
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
@@ -93,17 +94,14 @@ class LeavingDirectory:
         """The mappings that its shards have kept, and it has not."""
         if self._lost is None:
             with store_errors(self._file.where):
-                after = settled_in(self._file.connection)
-                kept = [one for number in range(self.shards) for one in self._kept(number, after)]
-                self._lost = lost_of(self._file.connection, kept)
+                self._lost = lost_of(
+                    self._file.connection,
+                    (
+                        closing(_opened(self._path(number), SHARD, of_any_version=True))
+                        for number in range(self.shards)
+                    ),
+                )
         return self._lost
-
-    def _kept(self, number: int, after: int) -> list[Mapped]:
-        connection = _opened(self._path(number), SHARD, of_any_version=True)
-        try:
-            return list(kept_in(connection, after))
-        finally:
-            connection.close()
 
     def count(self, table: str) -> int:
         return self._file.count(table) + (len(self.lost()) if table == "identity" else 0)

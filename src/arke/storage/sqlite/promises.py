@@ -1,4 +1,4 @@
-"""Mappings that a directory has lost with the power and its shards have kept, for whoever reads the files while no
+"""Mappings that a directory may lose with the power, and its shards keep: found by whoever reads the files while no
 engine runs. An engine asks its shards when it starts: see `arke.engine.identity.mappings`.
 """
 
@@ -18,19 +18,13 @@ from arke.storage.sqlite.shard_reads import promised_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     import apsw
 
-    from arke.domain.identity import Mapped
+    from arke.domain.identity import IdKey, Mapped
 
 SQL = statements(Path(__file__).with_name("queries") / "promises.sql")
-
-
-def kept_in(shard: apsw.Connection, after: int) -> Iterator[Mapped]:
-    """What a shard has of mappings later than `after`; nothing where its file is older than promises."""
-    if shard.execute(OF_SHARDS["has_promises"]).fetchone() is not None:
-        for newest, body in shard.execute(OF_SHARDS["promised"], (after,)):
-            yield from promised_ids(decode_profile(body), after, newest)
 
 
 def settled_in(directory: apsw.Connection) -> int:
@@ -39,20 +33,37 @@ def settled_in(directory: apsw.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def lost_of(directory: apsw.Connection, kept: Iterable[Mapped]) -> list[Mapped]:
-    """Those whose id nobody owns in the directory, and was not forgotten on request; of an id the newest one."""
+def lost_of(
+    directory: apsw.Connection, shards: Iterable[AbstractContextManager[apsw.Connection]]
+) -> list[Mapped]:
+    """The mappings that its shards have kept, and whose id nobody owns in the directory, nor was it forgotten on
+    request; of an id the newest one.
+    """
+    after = settled_in(directory)
+    kept: list[Mapped] = []
+    for shard in shards:
+        with shard as connection:
+            kept += _kept_in(connection, after)
     ask = directory.execute
-    ((key,),) = ask(SQL["meta"], ("hash_key",))
-    hashes = KeyedHash(bytes(key))
-    lost = {}
-    for one in sorted(kept, key=attrgetter("generation")):
-        name = (hashes.digest(f"{one.dpid}:{one.id}"),)
-        if (
-            ask(SQL["is_owned"], (one.dpid, one.id)).fetchone() is None
-            and ask(SQL["was_forgotten"], name).fetchone() is None
-        ):
-            lost[one.dpid, one.id] = one
-    return [*lost.values()]
+    ((hash_key,),) = ask(SQL["meta"], ("hash_key",))
+    hashes = KeyedHash(bytes(hash_key))
+
+    def known(key: IdKey) -> bool:
+        name = hashes.digest(f"{key[0]}:{key[1]}")
+        return (
+            ask(SQL["is_owned"], key).fetchone() is not None
+            or ask(SQL["was_forgotten"], (name,)).fetchone() is not None
+        )
+
+    newest = {one.key: one for one in sorted(kept, key=attrgetter("generation"))}
+    return [one for key, one in newest.items() if not known(key)]
+
+
+def _kept_in(shard: apsw.Connection, after: int) -> Iterator[Mapped]:
+    """What a shard has of mappings later than `after`; nothing where its file is older than promises."""
+    if shard.execute(OF_SHARDS["has_promises"]).fetchone() is not None:
+        for newest, body in shard.execute(OF_SHARDS["promised"], (after,)):
+            yield from promised_ids(decode_profile(body), after, newest)
 
 
 def put_lost(directory: apsw.Connection, lost: Iterable[Mapped]) -> None:

@@ -5,6 +5,7 @@ list in a file of its own.
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
@@ -12,12 +13,11 @@ from urllib.parse import quote
 import apsw
 import msgspec
 
-from arke.domain.identity import Mapped
 from arke.errors import InvalidInput
 from arke.storage.ports.moving import DIRECTORY_TABLES
 from arke.storage.sql_files import statements
 from arke.storage.sqlite.connection import BUSY_TIMEOUT_MS, RESTORED, open_database, store_errors, transaction
-from arke.storage.sqlite.promises import kept_in, lost_of, put_lost, settled_in
+from arke.storage.sqlite.promises import lost_of, put_lost
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
 if TYPE_CHECKING:
@@ -127,14 +127,9 @@ class RestoredDirectory:
     def keep_promises(self, shards: Iterable[Path]) -> None:
         """It may have lost mappings with the power before the backup was made: its shards have them."""
         with transaction(self._connection, self._path):
-            after, kept = settled_in(self._connection), list[Mapped]()
-            for shard in shards:
-                connection = _reading(shard)
-                try:
-                    kept += kept_in(connection, after)
-                finally:
-                    connection.close()
-            put_lost(self._connection, lost_of(self._connection, kept))
+            put_lost(
+                self._connection, lost_of(self._connection, (closing(_reading(shard)) for shard in shards))
+            )
 
     def remember(self, newer: Remembered, requests: Iterable[Row]) -> None:
         """Take over a newer list, and these requests."""

@@ -124,9 +124,6 @@ DELETE FROM move WHERE dpid = ? AND id = ?
 -- name: remember_first
 INSERT OR REPLACE INTO first_device VALUES (?, ?)
 
--- name: settled
-SELECT value FROM meta WHERE key = 'settled'
-
 -- name: unsettle
 DELETE FROM meta WHERE key = 'settled' RETURNING value
 
