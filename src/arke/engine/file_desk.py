@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-GROUP = 5_000
-"""Devices of a file in one group of a shard while no events come in: all that a chunk has."""
+GROUP = 3_000
+"""Devices of a file in one group of a shard while no events come in: mostly all that a chunk has of one of two."""
 LIVE_GROUP = 50
 """The same while they do; and then a shard rests as long as a group took."""
 RESOLVED = 250

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from arke.domain.placement import shard_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 _MASK = (1 << 62) - 1
 
@@ -25,15 +25,6 @@ class KeyedHash:
         digest = self._keyed.copy()  # cheaper than to begin one with the key
         digest.update(uuid.encode())
         return int.from_bytes(digest.digest(), "little") & _MASK
-
-    def uids(self, uuids: Iterable[str]) -> list[int]:
-        """The same of many devices."""
-        copy, read, uids = self._keyed.copy, int.from_bytes, list[int]()
-        for uuid in uuids:
-            digest = copy()
-            digest.update(uuid.encode())
-            uids.append(read(digest.digest(), "little") & _MASK)
-        return uids
 
     def digest(self, text: str) -> bytes:
         """What stands for a UUID or `dpid:id` where neither may be stored."""
@@ -73,11 +64,11 @@ class DeviceHashes:
         """Where a device stands: see `KeyedHash.uid`."""
         return self.of(uuid).uid(uuid)
 
-    def uids(self, uuids: Sequence[str]) -> list[int]:
+    def uids(self, uuids: Iterable[str]) -> list[int]:
         """The same of many devices."""
         if len(self._hashes) == 1:
-            return self._hashes[0].uids(uuids)
-        return [self.uid(uuid) for uuid in uuids]
+            return list(map(self._hashes[0].uid, uuids))
+        return list(map(self.uid, uuids))
 
     def name(self, uuid: str) -> str:
         """A device's own name, where it may not be stored."""
