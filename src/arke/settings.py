@@ -427,6 +427,10 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         value: Any = environ.get(variable)
         if value is None:
             continue
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{variable}: this is not UTF-8 text") from None
         path = name.split(".")
         given = _at(settings, path)
         if name in TABLES:

@@ -135,3 +135,11 @@ def test_a_table_in_the_environment_is_json() -> None:
         load_settings(None, {"ARKE_INTAKE_KAFKA": "clicks"})
     with pytest.raises(SettingsError, match=r"ARKE_INTAKE_KAFKA: .*topic"):
         load_settings(None, {"ARKE_INTAKE_KAFKA": "[{}]"})
+
+
+@pytest.mark.parametrize(
+    "variable", ["ARKE_REGION", "ARKE_INTAKE_KAFKA", "ARKE_KAFKA_OPTIONS", "ARKE_ANSWERS_ORIGINS"]
+)
+def test_what_is_no_text_in_the_environment_is_named(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}: this is not UTF-8 text"):
+        load_settings(None, {variable: "a\udcff"})

@@ -142,13 +142,21 @@ def _file(fields: Fields, key: str, base_dir: FilePath | None, confined: Confine
     if confined is not None:
         if not confined.has_file(str(path)):
             fields.error(key, f"{key}: there is no such file", NOT_FROM_AFAR)
-    elif not path.is_file():
-        fields.error(
-            key, f"{key}: there is no file {path}", "a relative path counts from the catalog's own folder"
-        )
-    elif not os.access(path, os.R_OK):
-        fields.error(key, f"{key}: the file {path} cannot be read", "give this user permission to read it")
+    elif (problem := _unreadable(path)) is not None:
+        fields.error(key, f"{key}: {problem[0]}", problem[1])
     return str(path)
+
+
+def _unreadable(path: FilePath) -> tuple[str, str] | None:
+    """What is wrong with a file, and how to mend it."""
+    try:
+        if not path.is_file():
+            return f"there is no file {path}", "a relative path counts from the catalog's own folder"
+    except OSError as error:
+        return f"the file {path} cannot be read: {error.strerror}", "name one that this user may read"
+    if not os.access(path, os.R_OK):
+        return f"the file {path} cannot be read", "give this user permission to read it"
+    return None
 
 
 def read_content_type(fields: Fields) -> str:

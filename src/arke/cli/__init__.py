@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -89,6 +90,12 @@ app.add_typer(cluster_app, name="cluster")
 show_examples(app)
 
 
+_NAMED_WRONGLY: Final = frozenset(
+    {errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM}
+)
+"""What a system says of a path that is not there, or not for this user."""
+
+
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
     if not _only_asks():
@@ -103,6 +110,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"arke: {error.filename}: {error.strerror}\n")
+        sys.exit(2 if error.errno in _NAMED_WRONGLY else 1)
 
 
 def _only_asks() -> bool:

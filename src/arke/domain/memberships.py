@@ -107,6 +107,15 @@ def members_on(memberships: Memberships, page: int) -> int:
     return found
 
 
+def members_within(memberships: Memberships, begin: int, width: int) -> int:
+    """Who is in of the segments from `begin` on, `width` of them, a page's length at most: a bit for each."""
+    page, place = begin >> PAGE_BITS, begin & (PAGE - 1)
+    found = members_on(memberships, page) >> place
+    if place + width > PAGE:
+        found |= members_on(memberships, page + 1) << (PAGE - place)
+    return found & ((1 << width) - 1)
+
+
 def is_member(memberships: Memberships, segment: int) -> bool:
     """Whether the profile is in a segment."""
     if isinstance(memberships, PackedMemberships):

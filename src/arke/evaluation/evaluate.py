@@ -22,6 +22,7 @@ from arke.domain.memberships import (
     PAGE_BITS,
     is_member,
     members_on,
+    members_within,
     note,
     places_of,
     tidied,
@@ -42,6 +43,8 @@ Crossed: TypeAlias = dict[int, int]
 """Segments whose status differs from before: their places, by page of ids."""
 
 _SEGMENT = attrgetter("segment")
+_PAGE = 1 << PAGE
+"""Behind all places of a page, as a bit."""
 
 INACTIVE_S = 120 * DAY_S
 """Without an event or a file that names it, a device is inactive after this (SPEC section 4)."""
@@ -179,10 +182,16 @@ def _apply(
         affected.update(compiled.on_first.get(trait_id, ()))
     steady = not (passed or removed or shortened)
     for trait_id, newly in crowded:
-        if steady and not newly and trait_id not in compiled.once:
-            state = profile.traits[trait_id]
-            if compiled.has_enough(trait_id, state, now):
-                continue
+        kept = profile.traits.get(trait_id)
+        if kept is None:  # beyond the cap: what depends on it is affected
+            continue
+        if (
+            steady
+            and not newly
+            and trait_id not in compiled.once
+            and compiled.has_enough(trait_id, kept, now)
+        ):
+            continue
         _decide_crowded(compiled, profile, trait_id, crossed, affected, now, newly=newly, steady=steady)
     changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
     profile.evaluated = now
@@ -207,11 +216,15 @@ def _decide_crowded(
     affected.update(alone)
     steady = steady and trait_id not in compiled.once
     for sheet in sheets:
-        before = members_on(profile.memberships, sheet.page)
+        before = members_within(profile.memberships, sheet.begin, sheet.width)
         after = sheet.decide(profile.traits, now, before, steady=steady)
         differing = (before ^ after) & sheet.lanes
         if differing:
-            crossed[sheet.page] = crossed.get(sheet.page, 0) | differing
+            page, place = sheet.begin >> PAGE_BITS, sheet.begin & (PAGE - 1)
+            differing <<= place
+            crossed[page] = crossed.get(page, 0) | differing & (_PAGE - 1)
+            if differing >= _PAGE:
+                crossed[page + 1] = crossed.get(page + 1, 0) | differing >> PAGE
 
 
 def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Change]:

@@ -84,15 +84,21 @@ def read_call(body: bytes) -> dict[str, Any]:
     """A call as its sender wrote it. Raises `EventError`."""
     if len(body) > MAX_LINE_BYTES:
         raise EventError("line_too_long", f"the call is longer than {MAX_LINE_BYTES} bytes")
+    call: dict[str, Any] = read_json(body, dict[str, Any], "the call")
+    return call
+
+
+def read_json(body: bytes, kind: Any, what: str) -> Any:
+    """A value of this `kind`. Raises `EventError`, which says `what` it is of."""
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError:
-        raise EventError("bad_encoding", "the call is not UTF-8") from None
+        raise EventError("bad_encoding", f"{what} is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
         if (whole := without_halves(body)) != body:
-            return read_call(whole)
+            return read_json(whole, kind, what)
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
-        raise EventError("bad_json", f"not a JSON object: {detail}") from None
+        raise EventError("bad_json", f"{what} cannot be read: {detail}") from None
 
 
 def event_of_call(call: Mapping[str, Any], rules: SegmentRules, now: int, known: NameSpaces) -> MappedCall:

@@ -8,7 +8,7 @@ import msgspec
 
 from arke.errors import EventError
 from arke.intake.halves import without_halves
-from arke.intake.segment import KINDS, read_call
+from arke.intake.segment import KINDS, read_call, read_json
 
 MAX_CALL_BYTES: Final = 32 * 1024
 MAX_BATCH_BYTES: Final = 500 * 1024
@@ -101,10 +101,12 @@ def calls_in(body: bytes, takes: str) -> Calls:
 
 
 def _common(name: str, value: msgspec.Raw) -> Any:
-    """What is said of all calls is a part of each. Raises `EventError` where it is longer than a call may be."""
+    """What is said of all calls is a part of each. Raises `EventError` where it is longer than a call may be, or
+    cannot be read.
+    """
     if len(bytes(value)) > MAX_CALL_BYTES:
         raise EventError("line_too_long", f"`{name}` is longer than the {MAX_CALL_BYTES} bytes of a call")
-    return msgspec.json.decode(value)
+    return read_json(bytes(value), Any, f"`{name}`")
 
 
 def _text(value: Any) -> str | None:

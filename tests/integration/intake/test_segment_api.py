@@ -324,6 +324,20 @@ def test_what_a_batch_says_of_its_calls_is_no_longer_than_one(
     assert recorder.events == []
 
 
+@pytest.mark.parametrize("name", ["context", "integrations"])
+@pytest.mark.parametrize(
+    ("value", "code"), [(b'{"a":1e999}', "bad_json"), (b'{"a":%b}' % (b"9" * 5_000), "bad_json"),
+                        (b'{"a":"\xff"}', "bad_encoding")],
+)  # fmt: skip
+def test_what_a_batch_says_of_its_calls_and_nobody_can_read_is_the_senders_fault(
+    door: Server, recorder: RecordingEngine, name: str, value: bytes, code: str
+) -> None:
+    body = b'{"batch":[%b],"%b":%b}' % (json.dumps(GOOD).encode(), name.encode(), value)
+    answer = said(call(door, "/v1/batch", body), 400)
+    assert (answer["code"], f"`{name}`" in answer["message"]) == (code, True)
+    assert recorder.events == []
+
+
 # -- consent
 
 

@@ -258,6 +258,10 @@ DESTINATION = [
     ("oauth2: §{token_url: 'https://d.example/t'}", "credentials is missing"),
     ("standard_webhooks: §{}", "key is missing"),
     ("tls: {ca_file: §/nowhere/ca.pem}", "ca_file: there is no file /nowhere/ca.pem"),
+    (
+        f"tls: {{ca_file: §/{'a' * 300}}}",
+        f"ca_file: the file /{'a' * 300} cannot be read: File name too long",
+    ),
     ("tls: {ca_file: §ca.pem}", "ca_file 'ca.pem' is a relative path"),
     ("tls: {client_key: §/dev/null/k}", "client_key needs client_cert"),
     ("segments: [{segment: §56}]", "there is no segment 56 (did you mean 5?)"),

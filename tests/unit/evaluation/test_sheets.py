@@ -105,6 +105,20 @@ def happen(rng: Random, compiled: CompiledCatalog, profile: Profile, now: int) -
 @given(st.integers(0, 2**32))
 def test_the_same_as_rule_by_rule(seed: int) -> None:
     """Catalogs, histories and edits at random; the packed profile is stored and read in between."""
+    live_twice(seed)
+
+
+@often
+@given(st.integers(0, 2**32))
+def test_beyond_the_cap_too(seed: int) -> None:
+    """A trait that was just realised may be the one of which nothing is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("arke.evaluation.realise.MAX_REALISATIONS", 3)
+        live_twice(seed)
+
+
+def live_twice(seed: int) -> None:
+    """The same history by sheets and rule by rule."""
     rng = Random(seed)
     ids = range(1, 400) if seed % 3 else range(65_300, 65_800)
     late = seed % 2 == 0
