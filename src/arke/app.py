@@ -10,7 +10,7 @@ import msgspec
 
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
-from arke.data_directory import DIRECTORY_FILE, DataLock
+from arke.data_directory import DIRECTORY_FILE, DataLock, check_directory_file, check_shard_files
 from arke.delivery.body import TemplateLanguage, compile_template
 from arke.delivery.channel import Wire
 from arke.delivery.https.egress import EgressPolicy
@@ -241,6 +241,7 @@ async def running_engine(
     check_egress(settings.egress)
     lock = DataLock(data)
     try:
+        check_directory_file(data)
         directory = SqliteDirectory(
             data / DIRECTORY_FILE, committer=ThreadCommitter("directory"), memory=page_memory(settings)
         )
@@ -249,6 +250,8 @@ async def running_engine(
             settings, server=msgspec.structs.replace(settings.server, shards=count)
         )
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
+        if await directory.identities.settled():  # all of them have answered before
+            check_shard_files(stores)
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]
         if in_process:

@@ -18,7 +18,7 @@ from arke.errors import DataLocked, InvalidInput, StoreUnavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 DIRECTORY_FILE = "directory.db"
@@ -36,6 +36,7 @@ LOOK_AGAIN_S = 0.05
 log = get_logger("engine")
 
 MAX_PATH_BYTES = 107
+_RESTORE = "put it back, or restore the newest backup (docs/how-to/back-up.md)"
 
 
 class DataExposed(InvalidInput):
@@ -98,6 +99,33 @@ def reachable(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
+
+
+def is_there(file: Path) -> bool:
+    """Whether a file of the store has anything in it: SQLite would begin an empty one anew."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def check_directory_file(data: Path) -> None:
+    """An engine makes it before any shard's. Raises StoreUnavailable where it is gone: everybody would be new to
+    shards that know them.
+    """
+    if any(data.glob("shard-*.db")) and not is_there(data / DIRECTORY_FILE):
+        raise StoreUnavailable(
+            f"{data}: {DIRECTORY_FILE} is missing or empty, and shards are there: {_RESTORE}"
+        )
+
+
+def check_shard_files(stores: Sequence[Path]) -> None:
+    """Files that an engine has had open. Raises StoreUnavailable for those that are gone: begun anew, their users
+    would never hear of what they are out of.
+    """
+    gone = [store.name for store in stores if not is_there(store)]
+    if gone:
+        raise StoreUnavailable(f"{stores[0].parent}: missing or empty: {', '.join(gone)}: {_RESTORE}")
 
 
 class DataLock:

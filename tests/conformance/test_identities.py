@@ -227,6 +227,20 @@ async def test_all_that_is_asked_for_is_answered_at_once(directory: Directory) -
     assert known.takeovers == {("U", 5): 3}
 
 
+async def test_whose_many_ids_of_one_data_source_are(directory: Directory) -> None:
+    """What is nobody's is left out, and what is another source's."""
+    identities = directory.identities
+    many = {(1, f"id-{number}"): Owner(f"U{number}", 1) for number in range(2_500)}
+    await identities.link(Claims(100, many | {(2, "id-1"): Owner("V", 1), (2, "other"): Owner("V", 1)}))
+    asked = [f"id-{number}" for number in range(2_499, 0, -1)]
+    found = await identities.owned(1, [*asked, "other", "nobody"])
+    assert found == {id_: many[1, id_].uuid for id_ in asked}
+    assert await identities.owned(2, ["id-1", "id-2"]) == {"id-1": "V"}
+    assert await identities.owned(1, []) == {}
+    await identities.link(Claims(200, {(1, "id-1"): Owner("W", 2)}, {(1, "id-1"): 1}))
+    assert await identities.owned(1, ["id-1"]) == {"id-1": "W"}
+
+
 async def test_takeovers_are_counted_by_device_and_day(directory: Directory) -> None:
     """A count only grows, for a later write may tell an earlier one."""
     identities = directory.identities

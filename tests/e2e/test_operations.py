@@ -238,6 +238,16 @@ class TestCatalogs:
         assert idle.arke("apply", "catalog.yaml").returncode == 0
         assert "backfill" not in idle.arke("status").stdout
 
+    def test_there_is_no_going_back_from_the_first_catalog(self, tmp_path: Path) -> None:
+        idle = EngineProcess(tmp_path)
+        (tmp_path / "catalog.yaml").write_text("segments: [{id: 1}]\n")
+        assert idle.arke("apply", "catalog.yaml").returncode == 0
+        back = idle.arke("apply", "--rollback")
+        assert (back.returncode, back.stderr) == (
+            2,
+            "arke: there is no earlier catalog to go back to; stored: 1 to 1\n",
+        )
+
     def test_plan_dry_run_apply_and_rollback(self, engine: EngineProcess, well: ReceiverThread) -> None:
         before = status(engine)["catalog_version"]
         file = engine.folder / "catalog.yaml"

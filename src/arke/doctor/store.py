@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from arke.data_directory import DIRECTORY_FILE
+from arke.data_directory import DIRECTORY_FILE, is_there
 from arke.data_exchange import broken_off
 from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import StoreUnavailable
@@ -82,9 +82,9 @@ def _missing(data: Path) -> Iterator[Finding]:
         finally:
             connection.close()
     count = 0 if row is None else int(row[0])
-    gone = [name for n in range(count) if not (data / (name := f"shard-{n:02d}.db")).is_file()]
+    gone = [name for n in range(count) if not is_there(data / (name := f"shard-{n:02d}.db"))]
     if gone:
-        yield wrong("store", f"{data}: missing: {', '.join(gone)}", RESTORE)
+        yield wrong("store", f"{data}: missing or empty: {', '.join(gone)}", RESTORE)
 
 
 def newest_catalog(data: Path) -> bytes | None:

@@ -17,7 +17,7 @@ class Said(msgspec.Struct, array_like=True, frozen=True):
     memberships: dict[int, int] = {}
 
 
-class DeviceLines(NamedTuple):
+class DeviceLines(msgspec.Struct, gc=False):
     """The lines about a device, or about the home of a person: their numbers, ascending, and what each says."""
 
     uuid: str

@@ -9,6 +9,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from arke.domain.identity import IdKey
     from arke.domain.profile import Profile
 
@@ -23,6 +25,11 @@ def home_of(key: IdKey) -> str:
 def is_home(key: str) -> bool:
     """Whether a profile of this key is a person's home, and not a device."""
     return ":" in key
+
+
+def homes_among(keys: Iterable[str]) -> list[str]:
+    """Those of these keys that are persons' homes."""
+    return [key for key in keys if ":" in key]
 
 
 def person_of(home: str) -> IdKey:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from arke.domain.catalog import GLOBAL_DATA_SOURCES, MAX_ID, Catalog
 from arke.domain.digits import whole_number
 from arke.domain.id_forms import FORMS, WANTED, Fold
-from arke.domain.placeholders import is_placeholder
+from arke.domain.placeholders import all_ordinary, is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from arke.domain.catalog import DataSource, IdForm
 
@@ -126,6 +126,10 @@ class IdRules:
         if is_placeholder(text) and not (dpid == 0 and is_uuid(text)):  # a UUID may be any 38 digits
             return IdProblem.NOBODY
         return text if rule is _ANY else _apply(rule, text)
+
+    def all_plain(self, dpid: int, ids: Sequence[str]) -> bool:
+        """Whether all of these are ids of the data source, kept as they stand, without a colon. No says nothing."""
+        return self._rules.get(dpid) is _ANY and dpid not in DEVICE_ID_FORMATS and all_ordinary(ids)
 
     def sought(self, dpid: int, text: str) -> str | IdProblem:
         """The same for an id that somebody looks for: of a global data source in any letter case, since whoever

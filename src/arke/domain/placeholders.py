@@ -13,7 +13,7 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ABSENT: Final = (
     *("undefined", "undef", "null", "nil", "none", "nan", "-nan", "void", "void 0", "\\n", "nul"),
@@ -85,6 +85,8 @@ _WHOLE: Final = re.compile(
 )
 _ordinary: Final = re.compile(r"[a-z0-9][a-z0-9.@+/=:_-]*").fullmatch
 """Nothing in it opens a macro, nor may it be in quotes: most ids."""
+_all_ordinary: Final = re.compile(r"(?:(?![0.-]*\n)[a-z0-9][a-z0-9.@+/=_-]{0,511}\n)*").fullmatch
+"""The same of many texts, each of up to 512 characters and with a line end, without colons and zeros alone."""
 _ANYWHERE: Final = re.compile(
     r"[$#%@]\{[^{}]*\}"  # user-${ID}, #{id}, %{id}, @{id}
     r"|\$\([^()]*\)|\$\[[^\[\]]*\]|%\([^()]*\)[a-z]"  # $(id), $[id], %(id)s
@@ -106,6 +108,17 @@ def is_placeholder(text: str) -> bool:
             return False
         plain = decoded
     return _stands_for_none(plain)
+
+
+def all_ordinary(texts: Sequence[str]) -> bool:
+    """Whether each of these texts is sure to be no placeholder, and to have 1 to 512 characters, none of which is a
+    colon, a percent sign or a control character.
+    """
+    plain = "\n".join([*texts, ""]).casefold()
+    if plain.count("\n") != len(texts) or _all_ordinary(plain) is None:
+        return False
+    found = plain.split("\n")
+    return _NO_IDS.isdisjoint(found[:-1])
 
 
 def _stands_for_none(text: str) -> bool:
@@ -136,3 +149,4 @@ def _hashes() -> Iterator[str]:
 
 
 _HASHED: Final = frozenset(_hashes())
+_NO_IDS: Final = _WORDS | _HASHED

@@ -163,7 +163,8 @@ class CatalogSwitch:
             stored = await self._catalogs.get(wanted) if wanted >= 1 else None
             if stored is None:
                 known = f"1 to {self._live.version}" if self._live.version else "none"
-                raise InvalidInput(f"there is no catalog version {wanted} to go back to; stored: {known}")
+                sought = "earlier catalog" if version is None else f"catalog version {version}"
+                raise InvalidInput(f"there is no {sought} to go back to; stored: {known}")
             catalog = stored_form.from_json(stored.body)
             return await self._apply(catalog, dry_run=dry_run, note=f"rollback to {wanted}")
 

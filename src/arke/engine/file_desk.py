@@ -14,7 +14,7 @@ import msgspec
 
 from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
-from arke.domain.homes import home_of, is_home, person_of
+from arke.domain.homes import home_of, homes_among, person_of
 from arke.engine.identity import Named
 from arke.shard.commands import Asks, AtHome, Failed, FileDevice, Link, Linked, Onboard, Onboarded
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-GROUP = 2_000
-"""Devices of a file in one group of a shard while no events come in."""
+GROUP = 3_000
+"""Devices of a file in one group of a shard while no events come in: mostly all that a chunk has of one of two."""
 LIVE_GROUP = 50
 """The same while they do; and then a shard rests as long as a group took."""
 RESOLVED = 250
@@ -110,6 +110,9 @@ class FileDesk:
         found.update((key, (key[1],)) for key in keys if key[0] == 0)
         return found
 
+    async def devices_of(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        return await self._identity.devices_of(dpid, ids) if dpid else {id_: id_ for id_ in ids}
+
     async def homes(self, keys: Collection[IdKey]) -> dict[IdKey, str]:
         listed = await self._identity.suppressed.among(ids=keys)
         people = [key for key in keys if not listed.id(key)]
@@ -122,10 +125,15 @@ class FileDesk:
             homes.update((key, one.home) for key, one in housed.items())
         return homes
 
-    async def opted_out(self, asked: Mapping[IdKey, Sequence[str]]) -> set[IdKey]:
+    @property
+    def lists_nobody(self) -> bool:
         suppressed = self._identity.suppressed
-        if suppressed.kept and not suppressed.hashes:
+        return suppressed.kept and not suppressed.hashes
+
+    async def opted_out(self, asked: Mapping[IdKey, Sequence[str]]) -> set[IdKey]:
+        if self.lists_nobody:
             return set()
+        suppressed = self._identity.suppressed
         devices = {uuid for uuids in asked.values() for uuid in uuids}
         listed = await suppressed.among(devices, (key for key in asked if key[0] != 0))
         if not listed.hashes:
@@ -137,9 +145,10 @@ class FileDesk:
         }
 
     async def onboard(self, part: FilePart) -> list[tuple[Sequence[DeviceLines], Onboarded | Failed]]:
-        people = {person_of(one.uuid) for one in part.devices if is_home(one.uuid)}
+        uuids = [one.uuid for one in part.devices]
+        people = {person_of(home) for home in homes_among(uuids)}
         housed = await self._identity.at_home(people)
-        listed = await self._identity.suppressed.among((one.uuid for one in part.devices), people)
+        listed = await self._identity.suppressed.among(uuids, people)
         homes: dict[str, AtHome] = {}
         opted_out: set[str] = set()  # since it was asked
         for key in people:
@@ -148,11 +157,13 @@ class FileDesk:
             if listed.id(key):
                 opted_out.add(home)
         if listed.edition:
-            opted_out.update(one.uuid for one in part.devices if listed.device(one.uuid))
+            opted_out.update(uuid for uuid in uuids if listed.device(uuid))
         by_shard: dict[int, list[DeviceLines]] = {}
-        number_of = self._shards.number_of
-        for one in part.devices:
-            by_shard.setdefault(number_of(one.uuid), []).append(one)
+        for shard, one in zip(self._shards.numbers_of(uuids), part.devices, strict=True):
+            if shard in by_shard:
+                by_shard[shard].append(one)
+            else:
+                by_shard[shard] = [one]
         answered: list[tuple[Sequence[DeviceLines], Onboarded | Failed]] = []
 
         async def run(shard: int, devices: Sequence[DeviceLines]) -> None:
@@ -236,12 +247,16 @@ def _command(
     places: dict[int, int] = {}
     shared: list[Said] = []
     named: list[FileDevice] = []
-    for uuid, lines, said in devices:
-        for one in said:
+    for device in devices:
+        for one in device.said:
             if id(one) not in places:
                 places[id(one)] = len(shared)
                 shared.append(one)
-        named.append(FileDevice(uuid, tuple(lines), tuple([places[id(one)] for one in said])))
+        if len(device.said) == 1:  # mostly
+            named.append(FileDevice(device.uuid, (device.lines[0],), (places[id(device.said[0])],)))
+        else:
+            found = tuple([places[id(one)] for one in device.said])
+            named.append(FileDevice(device.uuid, tuple(device.lines), found))
     uuids = {one.uuid for one in devices} if homes or opted_out else set()
     return Onboard(
         part.file,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from arke.clock import Clock
+    from arke.domain.file_lines import Said
     from arke.domain.identity import IdKey
     from arke.onboarding.mirror import Mirror
     from arke.onboarding.names import FileName
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 SLICE = 200
 """Lines between two turns of the event loop."""
+PLAIN_SLICE = 500
+"""The same where nothing is asked about them but whose they are."""
 
 
 class Sorted(msgspec.Struct):
@@ -93,13 +96,38 @@ class Applier:
         people = {one.key for one in lines if one.key[0] in of_people} if of_people else set()
         # First the homes: a device that comes to a person from now on asks there.
         homes = await self._target.homes(people) if people else {}
-        for start in range(0, len(lines), SLICE):
-            taken += await self._sort(lines[start : start + SLICE], by_device, found, people, homes)
+        plain = self._mirror is None and len(sources) == 1 and not of_people
+        start = 0
+        while start < len(lines):
+            if plain and self._target.lists_nobody:
+                some = lines[start : start + PLAIN_SLICE]
+                await self._sort_plain(some, by_device, chunk.tally)
+            else:
+                some = lines[start : start + SLICE]
+                taken += await self._sort(some, by_device, found, people, homes)
+            start += len(some)
             await asyncio.sleep(0)
         if self._mirror is not None:
             await self._mirror.hold(self._record.number, taken, chunk.unsure)
         found.devices += by_device.values()
         return found
+
+    async def _sort_plain(
+        self, lines: Sequence[Statement], by_device: dict[str, DeviceLines], tally: Tally
+    ) -> None:
+        """Lines about ids of one data source, which is not of people, to the devices that own them."""
+        devices = await self._target.devices_of(lines[0].key[0], [one.key[1] for one in lines])
+        for line in lines:
+            uuid = devices.get(line.key[1])
+            if uuid is None:
+                tally.refuse("no_matching_id", line.number)
+                continue
+            one = by_device.get(uuid)
+            if one is None:
+                by_device[uuid] = DeviceLines(uuid, [line.number], [line.said])
+            else:
+                one.lines.append(line.number)
+                one.said.append(line.said)
 
     async def _sort(
         self,
@@ -118,7 +146,7 @@ class Applier:
         opted_out = await self._opted_out(keys, devices, homes)
         taken = []
         for read in lines:
-            key, number, said = statement = read
+            key, number, said, statement = read.key, read.number, read.said, read
             owners, home = devices.get(key, ()), homes.get(key)
             if key in opted_out or (home is None and key in people):
                 tally.refuse("opted_out", number)
@@ -241,11 +269,18 @@ def _count(
     """Count the lines that a shard has answered for, each once: at the home of its person, or at its device."""
     refused: Collection[int] = ()
     kept_until: Mapping[int, int] = {}
+    if isinstance(answer, Onboarded) and not (answer.refused or answer.kept_until or at_home):
+        tally.people += answer.people
+        tally.devices += answer.devices
+        tally.removed += answer.replaced
+        _count_stored([said for one in devices for said in one.said], tally)
+        return
     if isinstance(answer, Onboarded):
         tally.people += answer.people
         tally.devices += answer.devices
         tally.removed += answer.replaced
         refused, kept_until = frozenset(answer.refused), answer.kept_until
+    stored: list[Said] = []
     for place, one in enumerate(devices):
         last = kept_until.get(place, one.lines[-1])
         elsewhere = () if not at_home or is_home(one.uuid) else at_home
@@ -259,7 +294,12 @@ def _count(
             elif number > last:
                 tally.refuse("over_limit", number)
             else:
-                tally.stored += 1
-                tally.realised += len(said.realise)
-                tally.removed += len(said.remove)
-                tally.told += len(said.memberships)
+                stored.append(said)
+    _count_stored(stored, tally)
+
+
+def _count_stored(lines: Sequence[Said], tally: Tally) -> None:
+    tally.stored += len(lines)
+    tally.realised += sum([len(said.realise) for said in lines])
+    tally.removed += sum([len(said.remove) for said in lines])
+    tally.told += sum([len(said.memberships) for said in lines])

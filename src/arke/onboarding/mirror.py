@@ -148,7 +148,8 @@ class Mirror:
                     held.add(subject)
         if not held:
             return statement
-        return statement._replace(
+        return msgspec.structs.replace(
+            statement,
             said=msgspec.structs.replace(
                 said,
                 remove=tuple(number for number in said.remove if Subject("trait", number) not in held),
@@ -157,7 +158,7 @@ class Mirror:
                     for number, status in said.memberships.items()
                     if status or Subject("segment", number) not in held
                 },
-            )
+            ),
         )
 
     @property

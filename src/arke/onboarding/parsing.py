@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
+from arke.domain.file_lines import Said
+from arke.domain.identity import IdKey
 from arke.domain.ids import DEVICE_ID_FORMATS, IdProblem, IdRules
 from arke.onboarding.items import SHARED_LINES, Malformed, read_items
 
 if TYPE_CHECKING:
-    from arke.domain.file_lines import Said
-    from arke.domain.identity import IdKey
+    from collections.abc import Sequence
+
     from arke.onboarding.items import Meaning, TraitBook
     from arke.onboarding.names import FileName
     from arke.onboarding.receipt import ErrorClass, Tally
@@ -32,7 +36,7 @@ REMEMBERED_CHARS = 1_000
 """What a longer line means is not remembered."""
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True, gc=False):
     """What the line of this number says of a user."""
 
     key: IdKey
@@ -156,6 +160,49 @@ class TraitLines:
         if meaning is None:
             meaning = self._meaning(number, rest, tally)
         return None if meaning is None else meant(number, (dpid, id_), meaning, tally)
+
+    def together(self, numbers: Sequence[int], raws: Sequence[bytes | None], tally: Tally) -> list[Statement]:
+        """What many lines say, each as by itself. Mostly nothing is to be said of any of their ids: then they are
+        looked at together.
+        """
+        cells = None if self._typed else self._cells(raws)
+        found: list[Statement] = []
+        if cells is None:
+            for number, raw in zip(numbers, raws, strict=True):
+                statement = self(number, raw, tally)
+                if statement is not None:
+                    found.append(statement)
+            return found
+        dpid, known = self._dpid, self._known
+        tally.received += len(cells)
+        signals = unused = 0
+        for number, (id_, _, rest) in zip(numbers, cells, strict=True):
+            meaning = known.get(rest)
+            if meaning is None and (meaning := self._meaning(number, rest, tally)) is None:
+                continue
+            if meaning.nothing or meaning.invalid:
+                statement = meant(number, (dpid, id_), meaning, tally)
+                if statement is not None:
+                    found.append(statement)
+                continue
+            signals += meaning.signals
+            unused += meaning.unused
+            found.append(Statement((dpid, id_), number, meaning.said))
+        tally.signals += signals
+        tally.unused += unused
+        return found
+
+    def _cells(self, raws: Sequence[bytes | None]) -> list[tuple[str, str, str]] | None:
+        """Lines cut at their first tabs, where all of them can be read and have ids that are kept as they stand."""
+        try:
+            rows = b"\n".join(raws).decode().split("\n")  # type: ignore[arg-type]
+        except (TypeError, UnicodeDecodeError):  # one is too long, or no text
+            return None
+        cells = [row.partition("\t") for row in rows]
+        ids = [id_ for id_, _, _ in cells]
+        if len(cells) != len(raws) or not self.rules.all_plain(self._dpid, ids):
+            return None
+        return cells if all(tab for _, tab, _ in cells) else None
 
     def _meaning(self, number: int, rest: str, tally: Tally) -> Meaning | None:
         """Of the part behind the id; None where the line is refused for it."""

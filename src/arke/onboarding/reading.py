@@ -34,6 +34,8 @@ CHUNK_BYTES = 1 << 20
 """A chunk ends with the line that brings it to this: long lines become many times their size in memory."""
 LET_GO_LINES = 64
 """Lines after which the thread lets go of the interpreter: otherwise an event may wait 5 ms for it."""
+PARSED_TOGETHER = 200
+"""The same where lines are read together, which takes a third of the time."""
 
 
 class Chunk(msgspec.Struct):
@@ -125,13 +127,37 @@ class Reading:
         chunk = Chunk(self._last, Tally())
         if self._parse is None:
             self._table_rows(chunk)
+        elif isinstance(self._parse, TraitLines):
+            self._trait_lines(chunk, self._parse)
         else:
             self._lines(chunk, self._parse)
         if self._table is not None:
             chunk.unsure, self._table.unsure = self._table.unsure, []
         return chunk
 
-    def _lines(self, chunk: Chunk, parse: TraitLines | IdLines | CsvLines) -> None:
+    def _trait_lines(self, chunk: Chunk, parse: TraitLines) -> None:
+        """As `_lines`, some together."""
+        number, size, end = self._last, 0, self._last + CHUNK_LINES
+        numbers: list[int] = []
+        raws: list[bytes | None] = []
+        chunk.end = True
+        for number, raw in self._entries:
+            numbers.append(number)
+            raws.append(raw)
+            if raw is not None:
+                size += len(raw)
+            if number == end or size >= CHUNK_BYTES:
+                chunk.end = False
+                break
+            if len(numbers) == PARSED_TOGETHER:
+                chunk.statements += parse.together(numbers, raws, chunk.tally)
+                numbers.clear()
+                raws.clear()
+                time.sleep(0)
+        chunk.statements += parse.together(numbers, raws, chunk.tally)
+        self._last = chunk.last = number
+
+    def _lines(self, chunk: Chunk, parse: IdLines | CsvLines) -> None:
         size = 0
         for number, raw in self._entries:
             if not number % LET_GO_LINES:

@@ -35,10 +35,19 @@ class Target(Protocol):
         """The devices of each id, for those that are known; of UUIDs, the device itself."""
         ...
 
+    async def devices_of(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        """The same for ids of one data source, which is not of people."""
+        ...
+
     async def homes(self, keys: Collection[IdKey]) -> dict[IdKey, str]:
         """The key of each person's home, made now where there is none; who has opted out has none. Lines about a
         person are onboarded there too.
         """
+        ...
+
+    @property
+    def lists_nobody(self) -> bool:
+        """Whether `opted_out` need not be asked: nobody is on the suppression list."""
         ...
 
     async def opted_out(self, asked: Mapping[IdKey, Sequence[str]]) -> set[IdKey]:

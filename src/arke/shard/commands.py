@@ -344,7 +344,7 @@ class BeginBatch(ForShard[Done], tag=True, frozen=True):
         needs.batches.add(self.destination)
 
 
-class FileDevice(msgspec.Struct, array_like=True, frozen=True):
+class FileDevice(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A device, or a person's home, that lines of a file name: their numbers, ascending, and what each says, by its
     place in `Onboard.said`.
     """

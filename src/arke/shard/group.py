@@ -92,7 +92,8 @@ class Group:
     def known(self, uids: Sequence[int]) -> dict[int, Profile]:
         """Profiles that a walk came to by uid, as this group has left them so far."""
         devices = dict(self.devices.values())
-        found = {uid: devices[uid] for uid in uids if uid in devices}
+        written = self.writes.profiles  # a new device that became like another one is there alone
+        found = {uid: written.get(uid, devices[uid]) for uid in uids if uid in devices}
         walked = self.loaded.profiles
         return found | {uid: walked[uid] for uid in sorted(uids) if uid in walked and uid not in found}
 
@@ -160,6 +161,7 @@ class Group:
         membership did.
         """
         self.writes.profiles[uid] = profile
+        self.writes.bodies.pop(uid, None)
         self._set_wake(uid, profile, woken=kind == "sweep")
         if changes or turned:
             if is_silent(profile):
@@ -173,14 +175,20 @@ class Group:
         """Whether a device is not stored, and named once in this group: nothing else touches its profile."""
         return self._each_once and uid in self.loaded.fresh
 
-    def write_new(self, uid: int, profile: Profile, at: int, changes: tuple[Change, ...], kind: str) -> None:
-        """A new device has become like another one, whose changes these are; no event was about it."""
+    def write_new(
+        self, uid: int, profile: Profile, body: bytes, at: int, changes: tuple[Change, ...], kind: str
+    ) -> None:
+        """A new device has become like another one, whose changes these are; no event was about it. `body`: the
+        profile as it is stored.
+        """
         self.writes.profiles[uid] = profile
+        self.writes.bodies[uid] = body
         if profile.wake != NEVER:
             self.writes.wakes[uid] = (NEVER, profile.wake)
         if changes:
             self.sizes.change(uid, changes)
-            self.append(uid, at, changes, NOBODY_TOLD, kind)
+            self.writes.journal.append(JournalRecord(self.next_seq, at, uid, changes, (), kind))
+            self.next_seq += 1
 
     def _set_wake(self, uid: int, profile: Profile, *, woken: bool) -> None:
         """The index has the earliest moment at which a profile was ever due. It is early for most, and then the

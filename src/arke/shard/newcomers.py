@@ -17,24 +17,25 @@ KEPT: Final = 20_000
 
 
 class Newcomer(NamedTuple):
-    """The profile of one of them, what changed for it, and the onboarded traits that it realises. Others share what
-    the profile holds, so nothing of that may be changed in place.
+    """The profile of one of them, its stored form (`form_of`), what changed for it, and which onboarded traits it
+    realises. Others share what the profile holds, so nothing of that may be changed in place.
     """
 
     profile: Profile
+    form: tuple[bytes, bytes]
     changes: tuple[Change, ...]
     realised: tuple[int, ...]
 
 
 class Newcomers:
-    """Remembers some, by what lines say, under one `routing`, of one file, at one moment."""
+    """Remembers some, by what lines say (packed), under one `routing`, of one file, at one moment."""
 
     def __init__(self) -> None:
         self._routing: Routing | None = None
         self._what: tuple[int | None, ...] = ()
-        self._known: dict[tuple[object, ...], Newcomer] = {}
+        self._known: dict[bytes, Newcomer] = {}
 
-    def under(self, routing: Routing, *what: int | None) -> dict[tuple[object, ...], Newcomer]:
+    def under(self, routing: Routing, *what: int | None) -> dict[bytes, Newcomer]:
         """Those that are known under this; to be added to."""
         if self._routing is not routing or self._what != what or len(self._known) >= KEPT:
             self._routing, self._what, self._known = routing, what, {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from arke.domain.homes import is_home, is_silent
+from arke.domain.homes import homes_among, is_silent
 from arke.domain.memberships import PAGE_BITS, all_members, places_of
 from arke.domain.profile import NEVER
 
@@ -43,9 +43,7 @@ class SizeTally:
         self._grown: dict[int, int] = {}
         self._entered: dict[int, list[int]] = {}
         self._left: dict[int, list[int]] = {}
-        self._homes = {
-            uid: (key, members_of(profile)) for key, (uid, profile) in devices.items() if is_home(key)
-        }
+        self._homes = {devices[key][0]: (key, members_of(devices[key][1])) for key in homes_among(devices)}
 
     def change(self, uid: int, changes: Iterable[Change], turned: Iterable[Turned] = ()) -> None:
         """Memberships of a device changed, or of a home that is not among those that were loaded by key."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arke.domain.placement import shard_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MASK = (1 << 62) - 1
 
@@ -60,6 +63,12 @@ class DeviceHashes:
     def uid(self, uuid: str) -> int:
         """Where a device stands: see `KeyedHash.uid`."""
         return self.of(uuid).uid(uuid)
+
+    def uids(self, uuids: Iterable[str]) -> list[int]:
+        """The same of many devices."""
+        if len(self._hashes) == 1:
+            return list(map(self._hashes[0].uid, uuids))
+        return list(map(self.uid, uuids))
 
     def name(self, uuid: str) -> str:
         """A device's own name, where it may not be stored."""

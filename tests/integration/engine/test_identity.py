@@ -47,6 +47,23 @@ def ids(*partners: str) -> tuple[DeclaredId, ...]:
     return tuple(DeclaredId(DPID, partner) for partner in partners)
 
 
+def test_what_is_decided_and_not_stored_yet_is_known_where_many_ids_are_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        directory = directory_in(tmp_path)
+        identity = await identity_on(directory)
+        first = await resolve(identity, None, ids("stored", "moved"), 100)
+        await identity.flush()
+        second = await resolve(identity, device(2), ids("moved", "new"), 200)
+        asked = ["stored", "moved", "new", "nobody's"]
+        found = {"stored": first.uuid, "moved": second.uuid, "new": second.uuid}
+        assert await identity.devices_of(DPID, asked) == found
+        await identity.flush()
+        assert await identity.devices_of(DPID, asked) == found
+        await directory.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_nobody_leans_on_a_link_that_is_not_durable(tmp_path: Path, *, broken: bool) -> None:
     """A second event of the same new id, while the first one's link is being written, shares its fate."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from arke.domain.catalog import Catalog, DataSource, Trait
@@ -120,6 +122,76 @@ def test_a_line_says(name: str, line: bytes, key: tuple[int, str], says: Said) -
     told, tally = read(name, line)
     assert told == [Statement(key, 1, says)]
     assert (tally.received, tally.errors) == (1, {})
+
+
+LINES = [
+    *(b"abc\td_sid=1", b"Abc-9\t52", b"a@b.example\tproduct=tablet,age=32", b"x/y+z=_\td_sid=4,77,word"),
+    *(
+        b"abc\td_sid=5",
+        b"abc\td_sid=1,d_sid=5",
+        b"abc\t",
+        b"abc\t,,",
+        b"abc",
+        b"",
+        b"  ",
+        b"\t",
+        b"\td_sid=1",
+        None,
+    ),
+    *(
+        b"a:b\td_sid=1",
+        b"a%3ab\td_sid=1",
+        b" abc \td_sid=1",
+        b"a\x01b\td_sid=1",
+        b"\xff\td_sid=1",
+        b"-abc\t52",
+    ),
+    *(
+        b"null\td_sid=1",
+        b"NULL\td_sid=1",
+        b"unknown\td_sid=1",
+        b"00000000-0000-0000\td_sid=1",
+        b"0-0\td_sid=1",
+    ),
+    *(b"000000000000a\td_sid=1", b"00\td_sid=1", b"0\td_sid=1", b"{id}\td_sid=1", b"a{{b}}\td_sid=1"),
+    *(b"a" * 512 + b"\td_sid=1", b"a" * 513 + b"\td_sid=1", b"abc\td_sid=1\td_sid=2", b'abc\ta="b'),
+    *("\u00e4bc\td_sid=1".encode(), "\ufb01n\td_sid=1".encode(), "\u212a1\td_sid=1".encode()),
+    *(
+        b"d41d8cd98f00b204e9800998ecf8427e\td_sid=1",
+        IDFA.encode() + b"\td_sid=1",
+        UUID.encode() + b"\td_sid=1",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        COOKIES,
+        "ftp_dpm_1234_501_1445374061.overwrite",
+        "ftp_dpm_0_501_1445374061.sync",
+        "ftp_dpm_20915_501_1445374061.sync",
+        "ftp_dpm_odc_1234_501_1445374061.sync",
+        "ftp_dpm_778_501_1445374061.sync",
+    ],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_read_together_are_as_each_by_itself(name: str, seed: int) -> None:
+    """Each kind beside others, which are read as they are or not."""
+    choice = random.Random(seed)
+    parse, together = TraitLines(parse_name(name), TraitBook(CATALOG, 501), RULES), Tally()
+    found: list[Statement] = []
+    plain, lines = LINES[:6], list[bytes | None]()
+    for odd in LINES:
+        block = [
+            *choice.choices(plain, k=choice.randint(0, 4)),
+            odd,
+            *choice.choices(plain, k=choice.randint(0, 4)),
+        ]
+        numbers = range(len(lines) + 1, len(lines) + len(block) + 1)
+        found += parse.together(numbers, block, together)
+        lines += block
+    assert (found, together) == read(name, *lines)
 
 
 def test_blank_lines_are_not_received() -> None:

@@ -11,10 +11,21 @@ import pytest
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.file_lines import Said
-from arke.shard.commands import MAX_FILE_LINES, FileDevice, Onboard, Onboarded, Seen, Sight
+from arke.domain.stored_profile import decode_profile, encode_profile
+from arke.shard.commands import (
+    MAX_FILE_LINES,
+    CountMembers,
+    Evaluated,
+    FileDevice,
+    Onboard,
+    Onboarded,
+    Seen,
+    Sight,
+)
 from arke.shard.handlers import files
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
+from arke.shard.sizes import ALL, NONE
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.store import SqliteShardStore
@@ -118,6 +129,9 @@ async def test_alike_is_as_each_by_itself(seed: int, overwrites: int | None) -> 
             sizes[segment] = sizes.get(segment, 0) + count
     assert together.results == [Onboarded(devices=len(command.devices))]
     assert outcome(together.writes) == each
+    for uid, body in together.writes.bodies.items():
+        assert body == encode_profile(together.writes.profiles[uid])
+    assert together.writes.bodies.keys() == together.writes.profiles.keys()
     assert together.writes.realised.keys() == realised
     assert together.writes.sizes == {segment: count for segment, count in sizes.items() if count}
 
@@ -154,6 +168,30 @@ async def test_what_is_heard_of_a_new_device_in_the_same_group_is_its_own() -> N
     members = {one.uuid: sorted(one.segments) for one in result.writes.profiles.values()}
     assert members[uuid(1)] == members[uuid(3)] == [101, 107]
     assert members[uuid(2)] == [101, 107, EXTERNAL[1]]
+
+
+async def test_of_many_memberships_too_the_stored_form_is_the_profile_s() -> None:
+    """They are packed there. With a file of no number there is no mark."""
+    segments = tuple(Segment(id=1_000 + number, rule="1T") for number in range(100))
+    shard = await runner()
+    shard.ruling = Ruling(msgspec.structs.replace(CATALOG, segments=segments, destinations=()), 2, {})
+    for file in (0, 1):
+        devices = tuple(FileDevice(uuid(10 * file + number), (number,), (0,)) for number in (1, 2))
+        writes = (await shard.run([Onboard(file, NOW, NOW, (Said((1,)),), devices)])).writes
+        assert len(writes.bodies) == 2
+        for uid, body in writes.bodies.items():
+            assert body == encode_profile(writes.profiles[uid])
+            assert len(decode_profile(body).segments) == 100
+
+
+async def test_members_are_counted_of_new_devices_too_where_the_count_comes_by_in_the_same_group() -> None:
+    shard = await runner()
+    shard._counted_to = NONE  # a store of an earlier version
+    devices = tuple(FileDevice(uuid(number), (number,), (0,)) for number in (1, 2, 3))
+    counting = CountMembers(NONE, 10)
+    result = await shard.run([Onboard(1, NOW, NOW, (Said((1,)),), devices), counting])
+    assert result.results[1] == Evaluated(0, ALL)
+    assert result.writes.sizes == {101: 3, 107: 3}
 
 
 async def test_of_too_many_lines_the_first_ones_count() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.homes import home_of, is_home
+from arke.domain.homes import home_of, homes_among, is_home
 from arke.engine.identity.admission import TAKEOVERS_PER_DEVICE, PublicDoor, Suppressed
 from arke.engine.identity.mappings import Finishing, Mappings
 from arke.engine.identity.memory import Answers, Lacking
@@ -141,6 +141,13 @@ class Identity:
         StoreUnavailable.
         """
         return await self._memory.owners_unkept(keys)
+
+    async def devices_of(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        """The UUID that each id of a data source of devices leads to, as `devices`. Raises StoreUnavailable."""
+        owned = await self._memory.owned_unkept(dpid, ids)
+        if homes_among(owned.values()):
+            owned = {id_: uuid for id_, uuid in owned.items() if not is_home(uuid)}
+        return owned
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         """The UUIDs that each id leads to, the newest first: for a cross-device id up to MAX_DEVICES, for a

@@ -191,6 +191,17 @@ class Memory:
                 known = {key: self.owners[key] for key in keys if key in self.owners}
                 return {key: found[key] for key in unknown if key in found} | known
 
+    async def owned_unkept(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        """Whose many ids of one data source are, likewise."""
+        while True:
+            epoch = self.epoch
+            found = await self._identities.owned(dpid, ids)
+            if epoch == self.epoch:
+                owners = self.owners
+                if owners:
+                    found |= {id_: owners[dpid, id_].uuid for id_ in ids if (dpid, id_) in owners}
+                return found
+
     def outgrown(self) -> tuple[bool, bool]:
         """Whether there are too many ids, and whether too much about people: time to `forget` them."""
         people = len(self.people) >= self._cached_people or len(self.takeovers) >= self._cached_people

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from arke.domain.homes import is_home
 from arke.domain.profile import FileMark, Profile
+from arke.domain.stored_profile import encode_like, form_of
 from arke.domain.traces import admits
 from arke.evaluation.evaluate import apply_file, wake_at
 from arke.shard.commands import MAX_FILE_LINES, Linked, Onboarded
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 ALIKE_S = 60
 """New devices are evaluated as of the last full minute, so that many come out the same."""
 
+_encode: Final = msgspec.msgpack.Encoder().encode
+
 
 def onboard(group: Group, command: Onboard) -> Result:
     devices = people = replaced = 0
@@ -36,18 +41,21 @@ def onboard(group: Group, command: Onboard) -> Result:
     moment = min(command.at, max(command.ts, command.at - command.at % ALIKE_S))
     routing = group.ruling.routing(command.at)
     remembered = group.newcomers.under(routing, command.file, command.ts, moment, command.overwrites)
-    alike: dict[tuple[int, ...], Newcomer] = {}
+    packed = [_encode(one) for one in command.said]
+    known, opted_out, homes = group.devices, command.opted_out, command.homes
     for place, named in enumerate(command.devices):
-        uid, profile = group.devices[named.uuid]
+        uid, profile = known[named.uuid]
         withdrew = bool(profile.opted_out) or profile.bar is not None
-        if named.uuid in command.opted_out or (withdrew and not admits(profile, command.edition)):
+        if named.uuid in opted_out or (withdrew and not admits(profile, command.edition)):
             refused.append(place)
             continue
-        home = command.homes.get(named.uuid)
+        home = homes.get(named.uuid)
         if home is None and not withdrew and group.is_new(uid) and len(named.lines) <= MAX_FILE_LINES:
-            like = alike.get(named.said)
+            said = b"".join([packed[one] for one in named.said])
+            like = remembered.get(said)
             if like is None:
-                like = alike[named.said] = _newcomer(group, command, named, moment, remembered)
+                like = remembered[said] = _newcomer(group, command, named, moment)
+            group.note_realised(like.realised)
             _become_like(group, uid, named, command.file, moment, like)
             devices += 1
             continue
@@ -63,25 +71,14 @@ def onboard(group: Group, command: Onboard) -> Result:
     return Onboarded(devices, people, replaced, tuple(refused), kept_until)
 
 
-def _newcomer(
-    group: Group,
-    command: Onboard,
-    named: FileDevice,
-    moment: int,
-    remembered: dict[tuple[object, ...], Newcomer],
-) -> Newcomer:
+def _newcomer(group: Group, command: Onboard, named: FileDevice, moment: int) -> Newcomer:
     """What a new device comes to of which the file says this."""
     said = [command.said[place] for place in named.said]
-    key = tuple((one.realise, one.remove, *one.memberships.items()) for one in said)
-    like = remembered.get(key)
-    if like is None:
-        profile = Profile("")
-        _, realised, changes = _apply(group, profile, command, said, moment, fresh=True)
-        note_untold(group.ruling.routing(command.at), profile, changes, moment)
-        profile.wake = wake_at(profile)
-        like = remembered[key] = Newcomer(profile, tuple(changes), tuple(realised))
-    group.note_realised(like.realised)
-    return like
+    profile = Profile("")
+    _, realised, changes = _apply(group, profile, command, said, moment, fresh=True)
+    note_untold(group.ruling.routing(command.at), profile, changes, moment)
+    profile.wake = wake_at(profile)
+    return Newcomer(profile, form_of(profile), tuple(changes), tuple(realised))
 
 
 def _become_like(group: Group, uid: int, named: FileDevice, file: int, moment: int, like: Newcomer) -> None:
@@ -89,7 +86,8 @@ def _become_like(group: Group, uid: int, named: FileDevice, file: int, moment: i
     profile.uuid = named.uuid
     if file:
         profile.file = FileMark(file, named.lines[0], named.lines[-1], len(named.lines))
-    group.write_new(uid, profile, moment, like.changes, "file")
+    body = encode_like(like.form, profile.uuid, profile.file)
+    group.write_new(uid, profile, body, moment, like.changes, "file")
 
 
 def _onboard(group: Group, uid: int, profile: Profile, command: Onboard, named: FileDevice) -> FileMark:

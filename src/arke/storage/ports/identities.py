@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from arke.domain.identity import (
         Claims,
@@ -61,6 +61,10 @@ class Identities(Protocol):
         """All that a call needs to know, in one question. What is committed before the call is seen; what is
         committed while it runs may be.
         """
+        ...
+
+    async def owned(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        """Whose the ids of one data source are, for those that have an owner. Sees what `look_up` does."""
         ...
 
     async def link(self, claims: Claims, *, promised: bool = False) -> set[IdKey]:

@@ -111,6 +111,8 @@ class GroupWrites(msgspec.Struct):
     """All that one group changes; it becomes durable as a whole or not at all."""
 
     profiles: dict[int, Profile] = {}
+    bodies: dict[int, bytes] = {}
+    """Some of these profiles as they are stored, where that is known (`encode_profile`)."""
     journal: list[JournalRecord] = []
     ledger: list[LedgerRow] = []
     forgotten: list[LedgerKey] = []

@@ -77,6 +77,9 @@ class PostgresIdentities:
             }
         return _known({name: cursor.fetchall() for name, cursor in cursors.items()}, days)
 
+    async def owned(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        return dict(await self._database.rows(SQL["owned"], (dpid, [*ids])))
+
     async def links_begun(self) -> int:
         ((number,),) = await self._database.rows(SQL["links_begun"])
         return int(number)

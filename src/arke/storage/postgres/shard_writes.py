@@ -184,7 +184,8 @@ def _collect(inserts: _Inserts, commit: ShardCommit) -> None:
     shard, writes = commit.shard, commit.writes
     if writes.profiles:
         uids = sorted(writes.profiles)
-        inserts.add("put_profiles", shard, uids, [encode_profile(writes.profiles[uid]) for uid in uids])
+        bodies = [writes.bodies.get(uid) or encode_profile(writes.profiles[uid]) for uid in uids]
+        inserts.add("put_profiles", shard, uids, bodies)
     if writes.journal:
         inserts.add("append_records", shard, *_columns([_journal_row(writes.journal)]))
     if writes.ledger:

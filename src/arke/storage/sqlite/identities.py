@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 import msgspec
@@ -20,7 +20,7 @@ from arke.storage.sqlite.connection import checkpoint, store_errors
 from arke.storage.sqlite.promises import settled_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from arke.domain.identity import Claims, DeviceDay, IdKey, PersonKey
     from arke.storage.sqlite.connection import Bindings, Database
@@ -87,6 +87,16 @@ class SqliteIdentities:
                 if ask(SUPPRESSION["is_suppressed"], (digest,)).fetchone() is not None:
                     known.suppressed.add(digest)
         return known
+
+    async def owned(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
+        ask, wanted = self._database.nearest.execute, sorted(ids)
+        found: dict[str, str] = {}
+        with store_errors(self._database.where):
+            for start in range(0, len(wanted), ASKED_TOGETHER):
+                asked = apsw.carray(tuple(wanted[start : start + ASKED_TOGETHER]))
+                rows: list[tuple[Any, ...]] = ask(IDENTITIES["owned"], (dpid, asked)).fetchall()
+                found.update(rows)
+        return found
 
     def _owners(self, ids: Collection[IdKey]) -> dict[IdKey, Owner]:
         ask = self._database.nearest.execute

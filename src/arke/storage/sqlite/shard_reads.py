@@ -255,8 +255,10 @@ class ShardReads:
 
     def _load_devices(self, uuids: Sequence[str]) -> tuple[dict[str, tuple[int, Profile]], set[int]]:
         """Profiles by UUID with their uid, and those uids that are not stored."""
-        wanted = {self._hashes.uid(uuid): uuid for uuid in dict.fromkeys(uuids)}
+        wanted = dict(zip(self._hashes.uids(uuids), uuids, strict=True))
         stored = self.profiles(list(wanted))
+        if not stored and len(wanted) == len(uuids):  # none is named twice, and no two share a hash
+            return {uuid: (uid, Profile(uuid)) for uid, uuid in wanted.items()}, set(wanted)
         loaded: dict[str, tuple[int, Profile]] = {}
         fresh: set[int] = set()
         for uid, uuid in wanted.items():

@@ -51,10 +51,7 @@ class ShardWrites:
     def commit(self, writes: GroupWrites, people: int = 0) -> Gone:
         """Returns how many profiles went. `people`: how many of the new ones are homes of people."""
         with transaction(self._connection, self._where):
-            self._put(
-                "put_profile",
-                [(uid, encode_profile(writes.profiles[uid])) for uid in sorted(writes.profiles)],
-            )
+            self._put("put_profile", _profiles(writes))
             self._put(
                 "append_record", [(record.seq, record.at, _encode(record)) for record in writes.journal]
             )
@@ -93,7 +90,7 @@ class ShardWrites:
     def _commit_walks(self, writes: GroupWrites) -> None:
         wakes = writes.wakes.items()
         self._run("drop_due", [(before, uid) for uid, (before, _) in wakes if before != NEVER])
-        self._run("put_due", sorted([(after, uid) for uid, (_, after) in wakes if after != NEVER]))
+        self._put("put_due", sorted([(after, uid) for uid, (_, after) in wakes if after != NEVER]))
         if writes.taken is not None:
             self._connection.execute(SQL["put_taken"], (writes.taken,))
         if writes.sizes:
@@ -161,11 +158,18 @@ class ShardWrites:
                 start += size
 
 
+def _profiles(writes: GroupWrites) -> list[tuple[int, bytes]]:
+    profiles, bodies = writes.profiles, writes.bodies
+    if not bodies:
+        return [(uid, encode_profile(profiles[uid])) for uid in sorted(profiles)]
+    return [(uid, bodies.get(uid) or encode_profile(profiles[uid])) for uid in sorted(profiles)]
+
+
 def _together(name: str) -> list[tuple[int, str]]:
     """The statement for each number of rows: few distinct ones, so that they stay prepared."""
     head, marks, tail = SQL[name].partition(f"({', '.join('?' * SQL[name].count('?'))})")
     return [(size, head + ",".join([marks] * size) + tail) for size in INSERTED_TOGETHER]
 
 
-_PUT: Final = ("put_profile", "append_record", "put_ledger_row", "grow_segments")
+_PUT: Final = ("put_profile", "append_record", "put_ledger_row", "put_due", "grow_segments")
 _TOGETHER: Final = {name: _together(name) for name in _PUT}

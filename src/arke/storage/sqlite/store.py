@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arke.domain.homes import is_home
+from arke.domain.homes import homes_among
 from arke.storage.committer import SMALL_ROWS
 from arke.storage.keyed_hash import DeviceHashes
 from arke.storage.sqlite.connection import (
@@ -126,7 +126,7 @@ class SqliteShardStore:
 
     def _commit(self, writes: GroupWrites, fresh: set[int]) -> None:
         """What is counted is what is stored, also where nobody waits for it any more."""
-        people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
+        people = len(homes_among([writes.profiles[uid].uuid for uid in fresh]))
         gone = self._writes.commit(writes, people)
         self._profiles += len(fresh) - gone.profiles
         self._people += people - gone.people

@@ -11,6 +11,9 @@ LEFT JOIN identity i ON i.dpid = k.dpid AND i.id = k.id
 LEFT JOIN first_device f ON f.id = k.hash AND i.uuid IS NULL
 WHERE i.uuid IS NOT NULL OR f.first IS NOT NULL
 
+-- name: owned
+SELECT id, uuid FROM identity WHERE dpid = %s AND id = ANY (%s::text[])
+
 -- name: people
 SELECT p.dpid, p.id, p.uuid, p.generation, p.state
 FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS k(dpid, id, uuid)

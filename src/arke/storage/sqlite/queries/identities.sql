@@ -8,6 +8,10 @@ SELECT uuid, generation, state, first FROM identity WHERE dpid = ? AND id = ?
 SELECT i.id, i.uuid, i.generation, i.state, i.first
 FROM carray(?2) AS wanted CROSS JOIN identity AS i ON i.dpid = ?1 AND i.id = wanted.value
 
+-- name: owned
+-- Likewise.
+SELECT i.id, i.uuid FROM carray(?2) AS wanted CROSS JOIN identity AS i ON i.dpid = ?1 AND i.id = wanted.value
+
 -- name: first_device
 SELECT first FROM first_device WHERE id = ?
 
