@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arke import cli
+from arke.domain.event import IncomingEvent
+from arke.simulate.script import read_script
 from patience import PATIENCE_S
 from tour.stage import COOKIES, DEVICE, Stage, destination, segment, trait
 
@@ -57,6 +59,13 @@ def test_another_seed_makes_other_devices(stage: Stage) -> None:
     assert [line["body"] for line in lines] != [line["body"] for line in was]
 
 
+def test_an_event_that_the_intake_takes_a_script_may_hold() -> None:
+    """A text that was cut within an emoji."""
+    line = b'{"at": "2026-05-01T12:00:00Z", "event": {"signals": {"c_title": "cut \\ud83d"}}}'
+    (step,) = read_script([line], "script")
+    assert step.event == IncomingEvent(signals={"c_title": ["cut \ufffd"]})
+
+
 def test_a_line_of_output_has_these_fields(stage: Stage) -> None:
     """In this order (SPEC section 9)."""
     small_scenario(stage)
@@ -72,6 +81,9 @@ def test_a_line_of_output_has_these_fields(stage: Stage) -> None:
         ("[1]", "2: not a JSON object"),
         ('{"advance": true}', '2: "at" must be a time like "2026-01-01T00:00:00Z"'),
         ('{"at": "yesterday", "advance": true}', '2: "at" must be a time'),
+        ('{"at": "9000-01-01T00:00:00Z", "advance": true}', '2: "at" must lie in the years 1970 to 8999'),
+        ('{"at": 1e300, "advance": true}', '2: "at" must lie in the years 1970 to 8999'),
+        ('{"at": -1, "advance": true}', '2: "at" must lie in the years 1970 to 8999'),
         ('{"at": "2026-05-02T00:00:00", "advance": true}', '2: "at" needs a zone'),
         ('{"at": "2026-04-30T00:00:00Z", "advance": true}', "2: goes back in time"),
         ('{"at": "2026-05-02T00:00:00Z"}', "2: needs exactly one of event, "),

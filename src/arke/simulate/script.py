@@ -11,7 +11,9 @@ import msgspec
 
 from arke.domain.event_time import moment
 from arke.domain.ids import is_uuid
+from arke.domain.time import day_start_ts
 from arke.errors import EventError, ScriptError
+from arke.intake.halves import without_halves
 from arke.intake.ndjson import parse_event_line
 from arke.privacy.request import Action
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_ANSWERS = 1_000_000
 """How many answers one line may script."""
+
+END = day_start_ts("9000-01-01")
+"""Times of a script lie between 1970 and this one: the calendar has room for what is due behind it."""
 
 _DECLARED_ID = re.compile(r"[0-9]{1,10}:.+", re.DOTALL)
 
@@ -92,6 +97,8 @@ def _step(line: bytes, number: int, name: str) -> Step:
     try:
         document: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        if (whole := without_halves(line)) != line:
+            return _step(whole, number, name)
         raise ScriptError(f"{where}: not a JSON object: {error}") from None
     at = _moment(document.pop("at", None), where)
     if len(document) != 1:
@@ -143,6 +150,8 @@ def _moment(value: Any, where: str) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         at = moment(value)
         if at is not None:
+            if not 0 <= at < END:
+                raise ScriptError(f'{where}: "at" must lie in the years 1970 to 8999')
             return at
         with suppress(ValueError, TypeError):
             if datetime.fromisoformat(str(value)).tzinfo is None:
