@@ -202,3 +202,23 @@ def test_a_process_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> N
             assert len(results) > 0
 
     asyncio.run(play())
+
+
+def test_a_file_that_is_gone_is_waited_for_and_not_begun_anew(tmp_path: Path) -> None:
+    async def play() -> None:
+        file, elsewhere = tmp_path / "shard-00.db", tmp_path / "elsewhere"
+        async with in_its_own(file) as log:
+            assert isinstance(log, RemoteShard)
+            await log.append([sight(1)])
+            file.rename(elsewhere)
+            assert log._process is not None
+            os.kill(log._process.pid, signal.SIGKILL)
+            await eventually(lambda: log.restarts > 1, "another look for the file")
+            assert not file.exists()
+            with pytest.raises(ShardDown):
+                await log.append([sight(2)])
+            elsewhere.rename(file)
+            await eventually(lambda: log._up, "the next process")
+            assert await times_seen(log) == 1
+
+    asyncio.run(play())

@@ -35,6 +35,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, well: ReceiverThread) -> It
         running.apply(catalog([destination(ACME, well.url, well.ca_file)]))
         running.accept(visit(1, "camera", region=6))
         wait_until(lambda: well.segments_of("p1"), "the message")
+        wait_until(running.delivered, "its acknowledgement")
         yield running
 
 

@@ -139,7 +139,8 @@ def field(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) 
             destination(NUMBERS[name], at(server), certificates.ca_file, **SIGNED)
             for name, server in servers.items()
         ]
-        engine.apply(catalog([*bad, destination(99, at(good), certificates.ca_file, user_dpids=[0])]))
+        alone = {"user_dpids": [0], "max_users_per_request": 1}  # a message for each device
+        engine.apply(catalog([*bad, destination(99, at(good), certificates.ca_file, **alone)]))
         engine.accept(visit(1, "camera"))
         running = Field(engine, servers, good)
         wait_until(lambda: set(running.owed().values()).isdisjoint({"waiting"}), "all deliveries to end")

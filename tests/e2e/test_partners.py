@@ -90,7 +90,10 @@ class Field:
     def apply(self, **options: Any) -> None:
         """`options` are of the destination that wants a token."""
         ca_file = self.mine.ca_file
-        shared: dict[str, Any] = {"headers": {"X-Api-Key": "env:API_KEY", "X-Version": 2}}
+        shared: dict[str, Any] = {
+            "headers": {"X-Api-Key": "env:API_KEY", "X-Version": 2},
+            "max_users_per_request": 1,  # a message for each device
+        }
         login = {"username": "arke", "password": "env:PASSWORD"}
         put = {"method": "PUT", "content_type": "application/json; charset=utf-8", "basic_auth": login}
         self.engine.apply(

@@ -9,7 +9,7 @@ import msgspec
 
 from arke.domain.identity import Claims, Owner
 from arke.domain.profile import Profile
-from arke.domain.stored_profile import decode_profile, encode_profile
+from arke.domain.stored_profile import decode_head, decode_profile, encode_profile
 from arke.storage.committer import InlineCommitter
 from arke.storage.ports.shard import GroupWrites, Loaded, Needs
 from arke.storage.sqlite.connection import MEMORY, open_database, transaction
@@ -41,13 +41,15 @@ class BlobStore(SqliteShardStore):
     async def load(self, needs: Needs) -> Loaded:
         loaded = Loaded()
         for uuid in needs.devices:
-            if uuid in loaded.devices:
+            if uuid in loaded.devices or uuid in loaded.stored:
                 continue
             known = self._blobs.get(uuid)
             if known is None:
                 uid = self.hashes.uid(uuid)
                 loaded.fresh.add(uid)
                 loaded.devices[uuid] = (uid, Profile(uuid))
+            elif needs.as_stored:
+                loaded.stored[uuid] = (*known, decode_head(known[1]).routing_mark)
             else:
                 loaded.devices[uuid] = (known[0], decode_profile(known[1]))
         return loaded
@@ -55,6 +57,8 @@ class BlobStore(SqliteShardStore):
     async def commit(self, writes: GroupWrites) -> None:
         for uid, profile in writes.profiles.items():
             self._blobs[profile.uuid] = (uid, encode_profile(profile))
+        for uid, body in writes.encoded.items():
+            self._blobs[decode_head(body).uuid] = (uid, body)
         self._journal = [_encode(record) for record in writes.journal]
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 
-class Membership(msgspec.Struct, array_like=True, frozen=True):
+class Membership(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A device's state in one segment: status (1 or 0), when it changed and why, when it was last verified."""
 
     status: int

@@ -147,6 +147,17 @@ class Profile(msgspec.Struct, array_like=True, gc=False):
         return self.memberships
 
 
+class ProfileHead(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first fields of a profile, without what takes long to decode."""
+
+    uuid: str
+    seen: int = 0
+    evaluated: int = 0
+    due: int = NEVER
+    fingerprint: int = 0
+    routing_mark: int = 0
+
+
 class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a person's home holds for every device of the person: traits, the statuses of external segments with
     when they were declared, and when the person was last heard of.

@@ -8,13 +8,14 @@ import msgspec
 
 from arke.domain.membership import PackedMemberships
 from arke.domain.memberships import PACKED_FROM, packed
-from arke.domain.profile import Profile
+from arke.domain.profile import Profile, ProfileHead
 
 if TYPE_CHECKING:
     from arke.domain.profile import FileMark
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 decode_profile: Final = msgspec.msgpack.Decoder(Profile).decode
+decode_head: Final = msgspec.msgpack.Decoder(ProfileHead).decode
 _HEAD: Final = 3
 """Bytes before the UUID, which is the first field; the mark and the bar are the last ones."""
 _NOTHING: Final = _encode(None)

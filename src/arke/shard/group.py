@@ -14,6 +14,7 @@ from arke.domain.homes import is_silent
 from arke.domain.ledger import LedgerRow
 from arke.domain.memberships import count_of
 from arke.domain.profile import NEVER, Profile
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import wake_at
 from arke.shard.sizes import SizeTally
@@ -78,8 +79,35 @@ class Group:
         self._realised = realised
         self._rows = rows
         self._ledger: dict[int, dict[_RowKey, LedgerRow | None]] = {}
+        self._to_tell: set[int] = set()
+
+    def device(self, uuid: str) -> tuple[int, Profile]:
+        """A device by itself, as this group has left it so far: what was left as it is stored is decoded now."""
+        found = self.devices.get(uuid)
+        if found is None:
+            uid, body, _ = self.loaded.stored[uuid]
+            found = self.devices[uuid] = (uid, decode_profile(body))
+        return found
+
+    def put_away(self, uuid: str) -> None:
+        """The last command about a device was applied: it is encoded while it is at hand, and its memory is the
+        next one's. It stays as it is if it came decoded, or is to be told: lanes are handed what was stored.
+        """
+        known = self.loaded.stored.get(uuid)
+        if known is None or known[0] in self._to_tell:
+            return
+        found = self.devices.pop(uuid, None)
+        if found is None:
+            return
+        uid, profile = found
+        if self.writes.profiles.pop(uid, None) is not None:
+            body = encode_profile(profile)
+            self.writes.encoded[uid] = body
+            self.loaded.stored[uuid] = (uid, body, profile.routing_mark)
 
     def finish(self) -> GroupWrites:
+        for uid in self.writes.profiles.keys() & self.writes.encoded.keys():  # somebody has come back to it
+            del self.writes.encoded[uid]
         for uid, rows in self._ledger.items():
             for key, row in rows.items():
                 if row is None:
@@ -220,4 +248,6 @@ class Group:
         self.writes.journal.append(
             JournalRecord(self.next_seq, at, uid, tuple(changes), to, kind, caught_up, tuple(turned))
         )
+        if told.destinations:
+            self._to_tell.add(uid)
         self.next_seq += 1

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.domain.homes import is_home
 from arke.shard.commands import Failed, Result
 from arke.shard.group import Group
-from arke.shard.handlers import ASK_ROWS, HANDLERS
+from arke.shard.handlers import ASK_ROWS, HANDLERS, ONE_BY_ONE
 from arke.shard.newcomers import Newcomers
 from arke.shard.sizes import ALL, NONE
 from arke.storage.ports.shard import GroupWrites, Needs
@@ -90,6 +91,7 @@ class GroupRunner:
         broken: dict[int, Failed] = {}
         while True:
             group = await self._load(commands)
+            last = {command.key: number for number, command in enumerate(commands)}
             results: list[Result] = []
             for number, command in enumerate(commands):
                 if number in broken:
@@ -97,6 +99,8 @@ class GroupRunner:
                     continue
                 try:
                     results.append(HANDLERS[type(command)](group, command))
+                    if (key := command.key) is not None and last[key] == number:
+                        group.put_away(key)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the others go on without it
                     broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
                     break
@@ -112,6 +116,7 @@ class GroupRunner:
         needs = Needs()
         for command in commands:
             command.need(needs)
+        needs.as_stored = ONE_BY_ONE.issuperset(map(type, commands)) and not any(map(is_home, needs.devices))
         loaded = await self._store.load(needs)
         asked = self._asked_rows(commands, loaded)
         rows = await self._store.rows(asked) if asked else {}
@@ -124,18 +129,22 @@ class GroupRunner:
             self._realised,
             self.counted_to,
             self._newcomers,
-            each_once=len(needs.devices) == len(loaded.devices),
+            each_once=len(needs.devices) == len(loaded.devices) + len(loaded.stored),
         )
 
     def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:
         """The stored devices whose rows a command must know."""
         asked: dict[int, None] = {}
-        devices, fresh, ruling = loaded.devices, loaded.fresh, self.ruling
+        devices, stored, fresh, ruling = loaded.devices, loaded.stored, loaded.fresh, self.ruling
         for command in commands:
             asks = ASK_ROWS.get(type(command))
             if asks is not None and (key := command.key) is not None:
-                uid, profile = devices[key]
-                if uid not in fresh and asks(ruling, profile, command):
+                if (known := stored.get(key)) is not None:
+                    uid, _, mark = known
+                else:
+                    uid, profile = devices[key]
+                    mark = profile.routing_mark
+                if uid not in fresh and asks(ruling, mark, command):
                     asked[uid] = None
         return list(asked)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_home
 from arke.domain.memberships import all_changes
+from arke.domain.stored_profile import decode_head
 from arke.shard.commands import Seen, Sight
 from arke.shard.passing import Passed, Passing
 
@@ -63,11 +64,11 @@ class Watch:
                     break
         room = self._room("change", now)
         for entry in writes.journal if room else ():
-            profile = writes.profiles.get(entry.uid)
-            if profile is None:
+            uuid = _uuid_of(entry.uid, writes)
+            if uuid is None:
                 continue
             for change in all_changes(entry)[:room]:
-                self._keep(self._change(change, profile.uuid, entry.kind, now))
+                self._keep(self._change(change, uuid, entry.kind, now))
                 room -= 1
             if not room:
                 break
@@ -147,3 +148,11 @@ class Watch:
         now = int(entry.at)
         self._second[entry.kind] = (now, kept + 1 if second == now else 1)
         self._kept[entry.kind].append(entry)
+
+
+def _uuid_of(uid: int, writes: GroupWrites) -> str | None:
+    """Of a device whose profile a group has written; None: it has not."""
+    profile, body = writes.profiles.get(uid), writes.encoded.get(uid)
+    if profile is not None:
+        return profile.uuid
+    return None if body is None else decode_head(body).uuid

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from arke.background import Background, Pause, retry
-from arke.errors import ArkeError, ShardDown
+from arke.data_directory import check_shard_files
+from arke.errors import ArkeError, ShardDown, StoreUnavailable
 from arke.log import get_logger, log_level
 from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
 from arke.transport.frames import FrameConnection, call_frame, decode_answer, reader_of
@@ -160,15 +161,16 @@ class RemoteShard:
         """Restart the process whenever it goes away."""
         while True:
             await asyncio.wait({lost})
-            lost = await retry(self._restart, RESTART, on=(ShardDown, OSError))
+            lost = await retry(self._restart, RESTART, on=(ShardDown, StoreUnavailable, OSError))
 
     async def _restart(self) -> asyncio.Future[None]:
         await self._reap()
         self.restarts += 1
         self._log.warning("shard_restarting", restarts=self.restarts)
         try:
+            check_shard_files([self._store])
             return await self._spawn()
-        except (ShardDown, OSError) as error:
+        except (ShardDown, StoreUnavailable, OSError) as error:
             self._log.error("shard_start_failed", message=str(error))
             self._give_up(log=True)
             raise

@@ -8,6 +8,7 @@ import pytest
 
 from arke.domain.change import JournalRecord
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerRow, Owed
+from arke.domain.stored_profile import decode_profile, encode_profile
 from arke.errors import StoreUnavailable
 from arke.storage.ports.shard import GroupWrites, LedgerKey, Needs
 from conformance.shard.stores import held, put, row, uuid
@@ -111,6 +112,19 @@ async def test_a_device_that_changes_without_being_told_is_found_as_it_is(store:
     assert (await store.devices([uid], 1)).profiles == {uid: held(1, seen=9)}
     await store.commit(GroupWrites(erased=[uid]))
     assert (await store.devices([uid], 1)).profiles == {}
+
+
+async def test_a_profile_may_come_as_it_is_stored(store: ShardStore) -> None:
+    uid = (await store.load(Needs(devices=[uuid(1)]))).devices[uuid(1)][0]
+    records = [JournalRecord(1, 100, uid, (), (1, 2))]
+    await store.commit(GroupWrites(profiles={uid: held(1)}, journal=records))
+    loaded = await store.load(Needs(devices=[uuid(1), uuid(2)], as_stored=True))
+    for known, body, mark in loaded.stored.values():
+        assert (known, decode_profile(body), mark) == (uid, held(1), 0)
+    assert loaded.fresh == {loaded.devices[uuid(2)][0]}
+    await store.commit(GroupWrites(encoded={uid: encode_profile(held(1, seen=9))}))
+    assert (await store.devices([uid], 1)).profiles == {uid: held(1, seen=9)}
+    assert await store.count_profiles() == 1
 
 
 async def test_a_device_that_goes_in_the_group_that_names_it_is_gone(store: ShardStore) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from arke.shard.commands import (
     Adopt,
@@ -28,7 +28,6 @@ from arke.shard.handlers import files, lanes, moves, people, privacy, sightings,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from arke.domain.profile import Profile
     from arke.shard.commands import Command
     from arke.shard.ruling import Ruling
 
@@ -54,11 +53,11 @@ HANDLERS: dict[type[Command], Callable[..., Any]] = {
 """Each takes the group and the command, and returns the command's result."""
 
 
-def _always(_: Ruling, __: Profile, ___: Command) -> bool:
+def _always(_: Ruling, __: int, ___: Command) -> bool:
     return True
 
 
-ASK_ROWS: dict[type[Command], Callable[[Ruling, Profile, Any], bool]] = {
+ASK_ROWS: dict[type[Command], Callable[[Ruling, int, Any], bool]] = {
     Sight: sightings.asks_ledger,
     Unlink: _always,
     Adopt: _always,
@@ -66,6 +65,9 @@ ASK_ROWS: dict[type[Command], Callable[[Ruling, Profile, Any], bool]] = {
     Withdraw: _always,
     Erase: _always,
 }
-"""Commands that may have to know what was told and is owed of their device, and when they do: asked once its
-profile is loaded, and before any command of the group has changed it.
+"""Commands that may have to know what was told and is owed of their device, and when they do, by the `routing_mark`
+of its profile: asked before any command of the group has changed it.
 """
+
+ONE_BY_ONE: Final = frozenset((Sight, RecordDeliveries))
+"""Commands that ask for a device by `Group.device` alone, so that it need not be decoded before."""

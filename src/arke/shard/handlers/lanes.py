@@ -33,7 +33,7 @@ def report(group: Group, report: RecordDeliveries) -> Result:
 
 def _remind(group: Group, report: RecordDeliveries, uuid: str) -> None:
     """Have the device's next sighting tell what is owed. One that was erased meanwhile is not there any more."""
-    uid, profile = group.devices[uuid]
+    uid, profile = group.device(uuid)
     if uid in group.loaded.fresh or uid in group.writes.erased or profile.opted_out:
         return
     now = int(report.owed[0].tried)

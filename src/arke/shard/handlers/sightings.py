@@ -33,14 +33,14 @@ MAX_REGIONS = 10
 """Bounds per profile; the oldest goes (dossier 13)."""
 
 
-def asks_ledger(ruling: Ruling, profile: Profile, command: Sight) -> bool:
+def asks_ledger(ruling: Ruling, routing_mark: int, command: Sight) -> bool:
     """Whether its rows matter: mappings have changed since the device was last seen."""
-    return profile.routing_mark != ruling.routing(command.event.at).mark
+    return routing_mark != ruling.routing(command.event.at).mark
 
 
 def sight(group: Group, command: Sight) -> Result:
     event = command.event
-    uid, profile = group.devices[event.uuid]
+    uid, profile = group.device(event.uuid)
     if (profile.opted_out or profile.bar is not None) and not admits(profile, command.edition):
         group.late += profile.bar is not None
         return Seen(Accepted(uuid=event.uuid, opted_out=True))

@@ -66,6 +66,8 @@ class Needs(msgspec.Struct):
 
     devices: list[str] = []
     """UUIDs; a device never seen gets a fresh profile and a free uid."""
+    as_stored: bool = False
+    """Whether stored ones may be left undecoded (`Loaded.stored`)."""
     counted: set[tuple[str, str]] = set()
     """(UUID, event id), the UUID among `devices`: has the event counted, and when?"""
     known: set[str] = set()
@@ -86,6 +88,8 @@ class Loaded(msgspec.Struct):
 
     devices: dict[str, tuple[int, Profile]] = {}
     """uid and profile by UUID."""
+    stored: dict[str, tuple[int, bytes, int]] = {}
+    """uid, profile as it is stored, and its `routing_mark`, by UUID, of those that are not among `devices`."""
     fresh: set[int] = set()
     """Those uids of `devices` that are not stored yet, or of which only a trace is (`GroupWrites.traces`)."""
     counted: dict[tuple[str, str], int] = {}
@@ -113,6 +117,8 @@ class GroupWrites(msgspec.Struct):
     profiles: dict[int, Profile] = {}
     bodies: dict[int, bytes] = {}
     """Some of these profiles as they are stored, where that is known (`encode_profile`)."""
+    encoded: dict[int, bytes] = {}
+    """Others as they are to be stored: devices that were stored before, and that nobody is told of."""
     journal: list[JournalRecord] = []
     ledger: list[LedgerRow] = []
     forgotten: list[LedgerKey] = []
@@ -158,6 +164,7 @@ class GroupWrites(msgspec.Struct):
         """About how many rows are written, with those about a device that goes for many."""
         return (
             len(self.profiles)
+            + len(self.encoded)
             + len(self.journal)
             + len(self.ledger)
             + len(self.forgotten)
@@ -175,6 +182,7 @@ class GroupWrites(msgspec.Struct):
     def empty(self) -> bool:
         return not (
             self.profiles
+            or self.encoded
             or self.journal
             or self.ledger
             or self.forgotten

@@ -72,7 +72,7 @@ class ShardCommit(msgspec.Struct, frozen=True):
             writes.sizes,
         )
         gone = (writes.forgotten, writes.no_longer_owed, writes.overwritten, writes.erased)
-        return sum(map(len, (*written, *gone)))
+        return len(writes.encoded) + sum(map(len, (*written, *gone)))
 
 
 class Erasure(NamedTuple):
@@ -182,10 +182,12 @@ class _Inserts:
 def _collect(inserts: _Inserts, commit: ShardCommit) -> None:
     """What a commit adds or puts in place of what was there."""
     shard, writes = commit.shard, commit.writes
-    if writes.profiles:
-        uids = sorted(writes.profiles)
-        bodies = [writes.bodies.get(uid) or encode_profile(writes.profiles[uid]) for uid in uids]
-        inserts.add("put_profiles", shard, uids, bodies)
+    if writes.profiles or writes.encoded:
+        bodies = {
+            uid: writes.bodies.get(uid) or encode_profile(one) for uid, one in writes.profiles.items()
+        } | writes.encoded
+        uids = sorted(bodies)
+        inserts.add("put_profiles", shard, uids, [bodies[uid] for uid in uids])
     if writes.journal:
         inserts.add("append_records", shard, *_columns([_journal_row(writes.journal)]))
     if writes.ledger:

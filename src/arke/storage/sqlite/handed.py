@@ -56,7 +56,7 @@ class Handed:
         devices = self._devices
         if not devices:
             return
-        for uid in (*writes.profiles, *writes.erased):
+        for uid in (*writes.profiles, *writes.encoded, *writes.erased):
             devices.pop(uid, None)
         for row in writes.ledger:
             device = devices.get(row.uid)

@@ -14,7 +14,7 @@ from arke.domain.change import JournalRecord
 from arke.domain.identity import Mapped
 from arke.domain.ledger import LedgerRow, Owed, decode_entry
 from arke.domain.profile import Profile
-from arke.domain.stored_profile import decode_profile
+from arke.domain.stored_profile import decode_head, decode_profile
 from arke.domain.traces import ERASED, found_again, is_trace
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import DeviceRows, DeviceStates, Ledger, Loaded, StoredDevice
@@ -23,7 +23,7 @@ from arke.storage.sqlite.connection import store_errors
 from arke.storage.sqlite.handed import NOTHING_KNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from arke.storage.keyed_hash import DeviceHashes
     from arke.storage.ports.shard import Needs
@@ -115,13 +115,12 @@ class ShardReads:
             found[row[1]].owed.append(Owed(*row))
         return found
 
-    def counted(
-        self, asked: Iterable[tuple[str, str]], devices: Mapping[str, tuple[int, Profile]]
-    ) -> Counted:
+    def counted(self, asked: Iterable[tuple[str, str]], loaded: Loaded) -> Counted:
         """When these events counted, of those that have."""
         found: Counted = {}
         for uuid, event_id in asked:
-            for (at,) in self._rows("counted_event", (devices[uuid][0], self._hashes.of(uuid).uid(event_id))):
+            uid = (loaded.devices.get(uuid) or loaded.stored[uuid])[0]
+            for (at,) in self._rows("counted_event", (uid, self._hashes.of(uuid).uid(event_id))):
                 found[uuid, event_id] = at
         return found
 
@@ -232,9 +231,9 @@ class ShardReads:
     def load(self, needs: Needs) -> Loaded:
         loaded = Loaded()
         if needs.devices:
-            loaded.devices, loaded.fresh = self._load_devices(needs.devices)
+            self._load_devices(loaded, needs)
         if needs.counted:
-            loaded.counted = self.counted(needs.counted, loaded.devices)
+            loaded.counted = self.counted(needs.counted, loaded)
         if needs.due or needs.walked:
             loaded.due = {asked: self.due(*asked) for asked in needs.due}
             loaded.walked = {asked: self.uids(*asked) for asked in needs.walked}
@@ -253,25 +252,32 @@ class ShardReads:
             loaded.journal = {asked: self.journal(*asked) for asked in needs.journal}
         return loaded
 
-    def _load_devices(self, uuids: Sequence[str]) -> tuple[dict[str, tuple[int, Profile]], set[int]]:
-        """Profiles by UUID with their uid, and those uids that are not stored."""
+    def _load_devices(self, loaded: Loaded, needs: Needs) -> None:
+        """Devices by UUID, and those uids that are not stored."""
+        uuids = needs.devices
         wanted = dict(zip(self._hashes.uids(uuids), uuids, strict=True))
-        stored = self.profiles(list(wanted))
-        if not stored and len(wanted) == len(uuids):  # none is named twice, and no two share a hash
-            return {uuid: (uid, Profile(uuid)) for uid, uuid in wanted.items()}, set(wanted)
-        loaded: dict[str, tuple[int, Profile]] = {}
-        fresh: set[int] = set()
+        bodies = dict(self._rows_of("profiles", list(wanted)))
+        if not bodies and len(wanted) == len(uuids):  # none is named twice, and no two share a hash
+            loaded.devices = {uuid: (uid, Profile(uuid)) for uid, uuid in wanted.items()}
+            loaded.fresh = set(wanted)
+            return
+        devices, stored, fresh = loaded.devices, loaded.stored, loaded.fresh
         for uid, uuid in wanted.items():
-            profile = stored.get(uid)
-            if profile is None:
-                loaded[uuid] = (uid, Profile(uuid))
+            body = bodies.get(uid)
+            if body is None:
+                devices[uuid] = (uid, Profile(uuid))
                 fresh.add(uid)
-            elif profile.uuid == uuid:
-                loaded[uuid] = (uid, profile)
-        for uuid in uuids:
-            if uuid not in loaded:
-                loaded[uuid] = self._probe(uuid, fresh)
-        return loaded, fresh
+            elif needs.as_stored:
+                head = decode_head(body)
+                if head.uuid == uuid:
+                    stored[uuid] = (uid, body, head.routing_mark)
+            else:
+                profile = decode_profile(body)
+                if profile.uuid == uuid:
+                    devices[uuid] = (uid, profile)
+        for uuid in needs.devices:
+            if uuid not in devices and uuid not in stored:
+                devices[uuid] = self._probe(uuid, fresh)
 
     def _probe(self, uuid: str, fresh: set[int]) -> tuple[int, Profile]:
         """Two UUIDs share a hash: take the next uid that is this device's or free."""

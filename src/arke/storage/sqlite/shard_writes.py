@@ -159,10 +159,10 @@ class ShardWrites:
 
 
 def _profiles(writes: GroupWrites) -> list[tuple[int, bytes]]:
-    profiles, bodies = writes.profiles, writes.bodies
-    if not bodies:
-        return [(uid, encode_profile(profiles[uid])) for uid in sorted(profiles)]
-    return [(uid, bodies.get(uid) or encode_profile(profiles[uid])) for uid in sorted(profiles)]
+    """Profiles as they are stored, by uid."""
+    bodies = writes.bodies
+    found = [(uid, bodies.get(uid) or encode_profile(one)) for uid, one in writes.profiles.items()]
+    return sorted([*found, *writes.encoded.items()])
 
 
 def _together(name: str) -> list[tuple[int, str]]:
