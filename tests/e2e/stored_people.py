@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from arke.api.client import Client
 from arke.api.in_process import InProcess
 from arke.bench.stores import fill
+from arke.data_directory import DIRECTORY_FILE
 from arke.domain.profile import Profile, TraitState
 from arke.settings import Server, Settings
 from arke.storage.committer import InlineCommitter
+from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import device
 
@@ -34,6 +36,7 @@ class People:
         settings = Settings(server=Server(shards=shards))
         self.client = Client(InProcess(self.data, settings))
         self.data.mkdir(mode=0o700)
+        asyncio.run(SqliteDirectory(self.data / DIRECTORY_FILE, committer=InlineCommitter()).close())
         for shard in range(shards):
             # A fixed key: which people a sample has is the same in every run.
             asyncio.run(self._open(shard, key=b"people").close())
