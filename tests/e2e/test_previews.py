@@ -67,6 +67,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         engine.apply(town.catalog())
         engine.accept(visit(1, "camera"))
         wait_until(lambda: receiver.segments_of("p1"), "the first message")
+        wait_until(lambda: town.preview(id=f"{DPID}:p1").state == "told", "its acknowledgement")
         yield town
 
 
