@@ -29,7 +29,7 @@ def is_home(key: str) -> bool:
 
 def homes_among(keys: Iterable[str]) -> list[str]:
     """Those of these keys that are persons' homes."""
-    return [key for key in keys if ":" in key]
+    return list(filter(is_home, keys))
 
 
 def person_of(home: str) -> IdKey:

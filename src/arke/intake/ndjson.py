@@ -18,7 +18,7 @@ from arke.errors import EventError
 from arke.intake.declared_ids import MAX_IDS
 from arke.intake.event_ids import event_id
 from arke.intake.event_times import time_of
-from arke.intake.halves import without_halves
+from arke.intake.halves import read_with_halves
 from arke.intake.partner_ids import with_read_ids
 from arke.intake.signals import flat_signals, text_of
 
@@ -71,6 +71,7 @@ _TOO_LONG: Final = re.compile(r"of length <= (\d+)")
 _decode: Final = msgspec.json.Decoder(WireEvent).decode
 _decode_loosely: Final = msgspec.json.Decoder(WireEvent, strict=False).decode
 """The same with numbers in quotes, and whole ones with a fraction of 0, where numbers belong."""
+_read_entries: Final = msgspec.json.Decoder(_Entries).decode
 _STATES: Final[dict[Any, int]] = {None: 0, 0: 0, 1: 1, 2: 2, "0": 0, "1": 1, "2": 2}
 _NO_KEY: Final = "[...]"
 """Stands in msgspec's messages for the key of an object."""
@@ -104,18 +105,20 @@ def parse_event_line(line: bytes, now: int, known: NameSpaces | None = None) -> 
 
 def _read(line: bytes) -> WireEvent:
     try:
-        try:
-            return _decode(line)
-        except msgspec.ValidationError:
-            return _decode_loosely(line)
+        return read_with_halves(_decode_as_written, line)
     except msgspec.ValidationError as problem:
         raise _bad_field(str(problem), line) from None
     except UnicodeDecodeError:
         raise EventError("bad_encoding", "the line is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
-        if (whole := without_halves(line)) != line:
-            return _read(whole)
         raise EventError("bad_json", f"not a JSON object: {_place(problem)}") from None
+
+
+def _decode_as_written(line: bytes) -> WireEvent:
+    try:
+        return _decode(line)
+    except msgspec.ValidationError:
+        return _decode_loosely(line)
 
 
 def _uuid(value: str | int) -> str:
@@ -221,7 +224,7 @@ def _with_key(problem: str, line: bytes) -> str:
     nobody has done yet.
     """
     with suppress(ValueError, RecursionError):
-        entries = msgspec.json.decode(line, type=_Entries)
+        entries = read_with_halves(_read_entries, line)
         for field, kind in _ENTRY_TYPES.items():
             if f"$.{field}{_NO_KEY}" in problem:
                 for key, value in msgspec.json.decode(

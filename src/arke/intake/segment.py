@@ -7,7 +7,7 @@ person's word that nothing may be stored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,19 +15,21 @@ from arke.domain.event import DeclaredId, IncomingEvent
 from arke.errors import EventError
 from arke.intake.event_ids import event_id
 from arke.intake.event_times import time_of
-from arke.intake.halves import without_halves
+from arke.intake.halves import read_with_halves
 from arke.intake.ndjson import MAX_LINE_BYTES
 from arke.intake.partner_ids import with_read_ids
 from arke.intake.segment_consent import judged
 from arke.intake.signals import flat_signals, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from arke.domain.event import LeftOut
     from arke.intake.consent import Refusal
     from arke.intake.ports import NameSpaces
     from arke.intake.settings import SegmentRules
+
+T = TypeVar("T")
 
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 AUTHENTICATED: Final = 1
@@ -80,23 +82,23 @@ def parse_call(
     return event_of_call({**call, "type": kind} if kind is not None else call, rules, now, known)
 
 
+_call: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
 def read_call(body: bytes) -> dict[str, Any]:
     """A call as its sender wrote it. Raises `EventError`."""
     if len(body) > MAX_LINE_BYTES:
         raise EventError("line_too_long", f"the call is longer than {MAX_LINE_BYTES} bytes")
-    call: dict[str, Any] = read_json(body, dict[str, Any], "the call")
-    return call
+    return read_json(_call, body, "the call")
 
 
-def read_json(body: bytes, kind: Any, what: str) -> Any:
-    """A value of this `kind`. Raises `EventError`, which says `what` it is of."""
+def read_json(read: Callable[[bytes], T], body: bytes, what: str) -> T:
+    """What `read` makes of it. Raises `EventError`, which says `what` it is of."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return read_with_halves(read, body)
     except UnicodeDecodeError:
         raise EventError("bad_encoding", f"{what} is not UTF-8") from None
     except (ValueError, RecursionError) as problem:
-        if (whole := without_halves(body)) != body:
-            return read_json(whole, kind, what)
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
         raise EventError("bad_json", f"{what} cannot be read: {detail}") from None
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from arke.errors import EventError
-from arke.intake.halves import without_halves
+from arke.intake.halves import read_with_halves
 from arke.intake.segment import KINDS, read_call, read_json
 
 MAX_CALL_BYTES: Final = 32 * 1024
@@ -81,15 +81,13 @@ def calls_in(body: bytes, takes: str) -> Calls:
     if takes != BATCH:
         return Calls([body], _text(read_call(body).get("writeKey")), takes)
     try:
-        found = _batch(body)
+        found = read_with_halves(_batch, body)
     except UnicodeDecodeError:
         raise EventError("bad_encoding", "the body is not UTF-8") from None
     except msgspec.ValidationError as problem:
         detail = str(problem)[:200].replace("`$.", "`").replace(" - at `$`", "")
         raise EventError("bad_field", f'a batch is {{"batch": [calls]}}: {detail}') from None
     except (ValueError, RecursionError) as problem:
-        if (whole := without_halves(body)) != body:
-            return calls_in(whole, takes)
         detail = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)[:200]
         raise EventError("bad_json", f"not a JSON object: {detail}") from None
     if len(found.batch) > MAX_CALLS:
@@ -106,7 +104,7 @@ def _common(name: str, value: msgspec.Raw) -> Any:
     """
     if len(bytes(value)) > MAX_CALL_BYTES:
         raise EventError("line_too_long", f"`{name}` is longer than the {MAX_CALL_BYTES} bytes of a call")
-    return read_json(bytes(value), Any, f"`{name}`")
+    return read_json(msgspec.json.decode, bytes(value), f"`{name}`")
 
 
 def _text(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from arke.domain.event import MAX_EVENT_AGE_S
 from arke.domain.event_time import TimeProblem
 from arke.errors import EventError
 from arke.intake.figures import count_left
-from arke.intake.halves import without_halves
+from arke.intake.halves import read_with_halves
 from arke.intake.ndjson import parse_event_line
 from arke.intake.segment import parse_call
 from arke.intake.segment_consent import code_of
@@ -95,19 +95,16 @@ def events_in(value: bytes) -> list[bytes]:
 
 def _listed(body: bytes) -> list[bytes]:
     try:
-        return [bytes(element) for element in _elements(body)]
+        return [bytes(element) for element in read_with_halves(_elements, body)]
     except (ValueError, RecursionError) as problem:
-        if (whole := without_halves(body)) != body:
-            return _listed(whole)
         raise EventError("bad_json", f"not a JSON array: {str(problem)[:200]}") from None
 
 
 def _is_one(body: bytes) -> bool:
     try:
-        _element(body)
+        read_with_halves(_element, body)
     except (ValueError, RecursionError):
-        whole = without_halves(body)
-        return whole != body and _is_one(whole)
+        return False
     return True
 
 

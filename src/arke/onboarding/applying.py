@@ -122,12 +122,7 @@ class Applier:
             if uuid is None:
                 tally.refuse("no_matching_id", line.number)
                 continue
-            one = by_device.get(uuid)
-            if one is None:
-                by_device[uuid] = DeviceLines(uuid, [line.number], [line.said])
-            else:
-                one.lines.append(line.number)
-                one.said.append(line.said)
+            _add(by_device, uuid, line.number, line.said)
 
     async def _sort(
         self,
@@ -145,8 +140,8 @@ class Applier:
         devices = await self._target.devices(keys)
         opted_out = await self._opted_out(keys, devices, homes)
         taken = []
-        for read in lines:
-            key, number, said, statement = read.key, read.number, read.said, read
+        for statement in lines:
+            key, number = statement.key, statement.number
             owners, home = devices.get(key, ()), homes.get(key)
             if key in opted_out or (home is None and key in people):
                 tally.refuse("opted_out", number)
@@ -154,19 +149,15 @@ class Applier:
                 tally.refuse("no_matching_id", number)
             else:
                 if self._mirror is not None and self._mirror.is_shared:
-                    statement = await self._mirror.without_held(self._record.number, statement, owners)
-                    said = statement.said
-                taken.append(statement)
+                    kept = await self._mirror.without_held(self._record.number, statement, owners)
+                else:
+                    kept = statement
+                taken.append(kept)
                 if home is not None:
                     found.applied_to.setdefault(key, owners)
                     found.at_home.add(number)
                 for uuid in owners[:1] if home is None else (home, *owners):
-                    one = by_device.get(uuid)
-                    if one is None:
-                        by_device[uuid] = DeviceLines(uuid, [number], [said])
-                    else:
-                        one.lines.append(number)
-                        one.said.append(said)
+                    _add(by_device, uuid, number, kept.said)
         return taken
 
     async def _opted_out(
@@ -269,17 +260,14 @@ def _count(
     """Count the lines that a shard has answered for, each once: at the home of its person, or at its device."""
     refused: Collection[int] = ()
     kept_until: Mapping[int, int] = {}
-    if isinstance(answer, Onboarded) and not (answer.refused or answer.kept_until or at_home):
-        tally.people += answer.people
-        tally.devices += answer.devices
-        tally.removed += answer.replaced
-        _count_stored([said for one in devices for said in one.said], tally)
-        return
     if isinstance(answer, Onboarded):
         tally.people += answer.people
         tally.devices += answer.devices
         tally.removed += answer.replaced
         refused, kept_until = frozenset(answer.refused), answer.kept_until
+        if not (refused or kept_until or at_home):
+            _count_stored([said for one in devices for said in one.said], tally)
+            return
     stored: list[Said] = []
     for place, one in enumerate(devices):
         last = kept_until.get(place, one.lines[-1])
@@ -296,6 +284,16 @@ def _count(
             else:
                 stored.append(said)
     _count_stored(stored, tally)
+
+
+def _add(by_device: dict[str, DeviceLines], uuid: str, number: int, said: Said) -> None:
+    """A line is about a device, or a person's home."""
+    one = by_device.get(uuid)
+    if one is None:
+        by_device[uuid] = DeviceLines(uuid, [number], [said])
+    else:
+        one.lines.append(number)
+        one.said.append(said)
 
 
 def _count_stored(lines: Sequence[Said], tally: Tally) -> None:

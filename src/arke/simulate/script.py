@@ -13,7 +13,7 @@ from arke.domain.event_time import moment
 from arke.domain.ids import is_uuid
 from arke.domain.time import day_start_ts
 from arke.errors import EventError, ScriptError
-from arke.intake.halves import without_halves
+from arke.intake.halves import read_with_halves
 from arke.intake.ndjson import parse_event_line
 from arke.privacy.request import Action
 
@@ -28,6 +28,7 @@ MAX_ANSWERS = 1_000_000
 END = day_start_ts("9000-01-01")
 """Times of a script lie between 1970 and this one: the calendar has room for what is due behind it."""
 
+_document = msgspec.json.Decoder(dict[str, Any]).decode
 _DECLARED_ID = re.compile(r"[0-9]{1,10}:.+", re.DOTALL)
 
 
@@ -95,10 +96,8 @@ def read_script(lines: Iterable[bytes], name: str) -> Iterator[Step]:
 def _step(line: bytes, number: int, name: str) -> Step:
     where = f"{name}:{number}"
     try:
-        document: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
+        document = read_with_halves(_document, line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        if (whole := without_halves(line)) != line:
-            return _step(whole, number, name)
         raise ScriptError(f"{where}: not a JSON object: {error}") from None
     at = _moment(document.pop("at", None), where)
     if len(document) != 1:
