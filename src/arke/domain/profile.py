@@ -100,18 +100,7 @@ class FileMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
     replaced: int = 0
 
 
-class ProfileHead(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of a profile as it is stored, without what takes long to decode."""
-
-    uuid: str
-    seen: int = 0
-    evaluated: int = 0
-    due: int = NEVER
-    fingerprint: int = 0
-    routing_mark: int = 0
-
-
-class Profile(ProfileHead, array_like=True, gc=False):
+class Profile(msgspec.Struct, array_like=True, gc=False):
     """Everything Arke knows of one device. Times in epoch seconds.
 
     | field | holds |
@@ -131,6 +120,12 @@ class Profile(ProfileHead, array_like=True, gc=False):
     | `bar` | what is not let in any more of a device that withdrew; where there are several engines |
     """
 
+    uuid: str
+    seen: int = 0
+    evaluated: int = 0
+    due: int = NEVER
+    fingerprint: int = 0
+    routing_mark: int = 0
     realisations: int = 0
     traits: dict[int, TraitState] = {}
     memberships: Memberships = {}
@@ -150,6 +145,17 @@ class Profile(ProfileHead, array_like=True, gc=False):
         if isinstance(self.memberships, PackedMemberships):
             self.memberships = unpacked(self.memberships)
         return self.memberships
+
+
+class ProfileHead(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first fields of a profile, without what takes long to decode."""
+
+    uuid: str
+    seen: int = 0
+    evaluated: int = 0
+    due: int = NEVER
+    fingerprint: int = 0
+    routing_mark: int = 0
 
 
 class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
