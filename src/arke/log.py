@@ -96,6 +96,15 @@ def get_logger(component: str, **facts: Any) -> Any:
     return structlog.get_logger(component=component, **facts)
 
 
+def kind_and_place(problem: BaseException) -> str:
+    """The kind of an error and the place where it was raised, without its text."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
+    return f"{type(problem).__name__} in {place}"
+
+
 class Throttled:
     """A warning that anybody can cause: a line a minute at most, with how many have gone unsaid since the last."""
 

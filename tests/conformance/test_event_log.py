@@ -222,3 +222,18 @@ def test_a_file_that_is_gone_is_waited_for_and_not_begun_anew(tmp_path: Path) ->
             assert await times_seen(log) == 1
 
     asyncio.run(play())
+
+
+def test_a_process_that_never_came_up_is_not_restarted(tmp_path: Path) -> None:
+    """The engine does not start without it, and does not say that somebody is at it."""
+
+    async def play() -> None:
+        file = tmp_path / "shard-00.db"
+        file.write_bytes(b"no database" * 1_000)
+        log = RemoteShard(file, Settings(), CatchUp())
+        with pytest.raises(ShardDown) as raised:
+            await log.start()
+        await log.stop()
+        assert str(raised.value) == "shard-00.db: the shard's process does not start: shard-00 went away"
+
+    asyncio.run(play())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,11 @@ def test_wrong_requests_are_named(place: Place) -> None:
         assert (reply.status, reply.json()["error"]["code"]) == expected
     packed = request(place.engine.intake, "POST", "/v1/events", b"x", {"Content-Encoding": "br"})
     assert (packed.status, packed.json()["error"]["code"]) == (415, "unknown_encoding")
+    secret = place.engine.client().create_token("admin", "packed", None).secret
+    headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": "gzip"}
+    packed = request(place.engine.admin, "POST", "/v1/catalog/validate", gzip.compress(b"{}"), headers)
+    assert (packed.status, packed.json()["code"]) == (400, "invalid_input")
+    assert packed.json()["message"].startswith("Content-Encoding: ")
     assert place.engine.ready()
 
 

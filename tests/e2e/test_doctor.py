@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 import trustme
 
@@ -159,6 +160,39 @@ def test_another_clock_and_a_taken_port_and_a_damaged_file(tmp_path: Path) -> No
     assert float(behind["what"].split()[0]) == pytest.approx(300, abs=5)  # a Date has whole seconds
     assert about(found, "shard-00.db is damaged")["state"] == "wrong"
     assert about(found, "the certificate of localhost: expires in 9 days")["state"] == "doubtful"
+
+
+def test_a_first_start_that_was_broken_off_is_no_loss(tmp_path: Path) -> None:
+    """There was nothing yet that a backup could bring back. Once an engine has been up, a file that is gone is."""
+    engine = EngineProcess(tmp_path)
+    with engine:
+        pass
+    shard = engine.data / "shard-00.db"
+    for file in engine.data.glob("shard-00.*"):
+        file.unlink()
+    assert about(said(engine, code=1), "missing or empty: shard-00.db")["state"] == "wrong"
+    directory = apsw.Connection(str(engine.data / "directory.db"))
+    directory.execute("DELETE FROM meta WHERE key = 'settled'")
+    directory.close()
+    begun = about(said(engine, code=0), "no engine has come up here yet")
+    assert (begun["state"], begun["do"]) == ("doubtful", "arke up")
+    with engine:
+        assert shard.stat().st_size
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database" * 1_000])
+def test_a_directory_that_is_gone_or_none_is_named(tmp_path: Path, content: bytes | None) -> None:
+    engine = EngineProcess(tmp_path)
+    with engine:
+        pass
+    file = engine.data / "directory.db"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    wrongs = [one["what"] for one in said(engine, code=1) if one["state"] == "wrong"]
+    assert len([what for what in wrongs if "directory.db" in what]) == len(wrongs), wrongs
+    status = engine.arke("status")
+    assert (status.returncode, "directory.db" in status.stderr) == (1, True), status.stderr
 
 
 def test_settings_that_are_wrong_and_a_directory_that_others_may_write(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from arke.api.endpoint import DOCS, JSON, AnyEndpoint, Asked, Endpoint, Listing, Problem
+from arke.api.endpoint import DOCS, JSON, NO_BODY, AnyEndpoint, Asked, Endpoint, Listing, Problem
 from arke.api.query import Reader, address, check_names
 from arke.api.table import ENDPOINTS
 from arke.api.tags import expected, has, quoted
@@ -24,7 +24,7 @@ from arke.domain.token import LOCAL
 from arke.doors.bounds import MIN_WINDOW_BYTES, Bounds, Door
 from arke.doors.refusals import INTERNAL
 from arke.doors.server import DoorServer, door_server
-from arke.errors import ArkeError
+from arke.errors import ArkeError, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,6 +109,8 @@ class _Guard:
                 actor = await self._doorkeeper.authorize(_bearer(request), endpoint.scope)
             check_names([name for name, _ in request.query_params.multi_items()], endpoint.query)
         given = reader.read({**request.query_params, **request.path_params})
+        if endpoint.body is not NO_BODY:
+            _check_encoding(request.headers.getlist("content-encoding"))
         return Asked(
             given=given,
             body=await endpoint.body.read(request.stream()),
@@ -117,6 +119,12 @@ class _Guard:
             doors=self._doors,
             instead_of=expected(request.headers.getlist("if-match")) if endpoint.guarded else None,
         )
+
+
+def _check_encoding(named: list[str]) -> None:
+    """A file that is packed says so by its name; nothing else here is large. Raises InvalidInput."""
+    if any(one.strip().lower() not in ("", "identity") for one in named):
+        raise InvalidInput("Content-Encoding: a body comes here as it is; a packed file ends with .gz")
 
 
 def _answered(

@@ -18,7 +18,7 @@ from arke.api.session import Session
 from arke.app import catalog_checkers, file_loader, running_engine, way_out
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
-from arke.data_directory import DIRECTORY_FILE, engine_answers
+from arke.data_directory import DIRECTORY_FILE, check_directory_file, engine_answers
 from arke.errors import DataLocked, InvalidInput, SettingsError
 from arke.operations.subjects import Operations
 
@@ -170,8 +170,11 @@ class InProcessSession(Session):
         return _Opened(visit.engine, operations, api_app(operations, None), visits=True)
 
     def _place(self, call: Call | None) -> Path:
-        """The data directory. Looking at data must not make some, nor may a catalog that is refused."""
+        """The data directory. Looking at data must not make some, nor may a catalog that is refused. Raises
+        InvalidInput, StoreUnavailable.
+        """
         given = call.given if call is not None else None
+        check_directory_file(self._data)
         if (self._data / DIRECTORY_FILE).is_file() or isinstance(given, TokenWanted):
             return self._data
         if call is None or not isinstance(given, CatalogFile):

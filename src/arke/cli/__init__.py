@@ -94,6 +94,8 @@ _NAMED_WRONGLY: Final = frozenset(
     {errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM}
 )
 """What a system says of a path that is not there, or not for this user."""
+_USED_UP: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
+"""What it says when it has no more files, processes, memory or room."""
 
 
 def main() -> None:
@@ -111,6 +113,11 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
+        if error.filename is None and error.errno in _USED_UP:
+            sys.stderr.write(
+                f"arke: {str(error.strerror).lower()}: `arke doctor` says what this machine has\n"
+            )
+            sys.exit(1)
         if error.filename is None:
             raise
         sys.stderr.write(f"arke: {error.filename}: {error.strerror}\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, whole
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, one_of, whole
 from arke.cli.sources import source_lines
+from arke.cluster.role import ROLES, Role
 from arke.domain.digits import MAX_PORT
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ def up(
         ),
     ] = None,
     role: Annotated[
-        Literal["all", "intake", "worker", "admin"],
-        typer.Option("--role", help="What this node of a cluster does (cluster.store)."),
+        Role,
+        typer.Option(
+            "--role", parser=one_of(*ROLES), help="What this node of a cluster does (cluster.store)."
+        ),
     ] = "all",
     json: Json = False,
 ) -> None:

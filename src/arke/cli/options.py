@@ -33,6 +33,18 @@ def whole(least: int = 1, most: int = LARGEST_NUMBER) -> Callable[[str], int]:
     return number_of
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def word_of(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    word_of.__name__ = "|".join(words)
+    return word_of
+
+
 Data = Annotated[
     Path,
     typer.Option("--data", envvar="ARKE_DATA", help="The engine's data directory.", file_okay=False),

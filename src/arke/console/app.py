@@ -32,9 +32,8 @@ from arke.console.security import (
     set_cookie,
 )
 from arke.console.static_files import StaticFiles
-from arke.doors.exchange import kind_and_place
 from arke.errors import ArkeError, InvalidInput, Unauthorized, Unavailable
-from arke.log import get_logger
+from arke.log import get_logger, kind_and_place
 from arke.operations.sign_in import SIGN_IN
 
 if TYPE_CHECKING:

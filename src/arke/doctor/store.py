@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -12,6 +13,7 @@ from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import StoreUnavailable
 from arke.storage.sql_files import migrations
 from arke.storage.sqlite.connection import BUSY_TIMEOUT_MS, store_errors
+from arke.storage.sqlite.promises import settled_in
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 from arke.storage.sqlite.snapshot import found_by
 
@@ -33,7 +35,11 @@ def stores(data: Path) -> Iterator[Finding]:
         return
     for file in files:
         yield from _file(file)
-    yield from _missing(data)
+    if not is_there(data / DIRECTORY_FILE):
+        yield wrong("store", f"{data}: missing or empty: {DIRECTORY_FILE}", RESTORE)
+        return
+    with suppress(StoreUnavailable):  # the file's own finding says it
+        yield from _missing(data)
 
 
 def _file(file: Path) -> Iterator[Finding]:
@@ -79,12 +85,15 @@ def _missing(data: Path) -> Iterator[Finding]:
         connection = apsw.Connection(str(data / DIRECTORY_FILE), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             row = connection.execute("SELECT value FROM meta WHERE key = 'shards'").fetchone()
+            begun = settled_in(connection) > 0
         finally:
             connection.close()
     count = 0 if row is None else int(row[0])
     gone = [name for n in range(count) if not is_there(data / (name := f"shard-{n:02d}.db"))]
-    if gone:
+    if gone and begun:
         yield wrong("store", f"{data}: missing or empty: {', '.join(gone)}", RESTORE)
+    elif gone:
+        yield doubtful("store", f"{data}: no engine has come up here yet: {', '.join(gone)}", "arke up")
 
 
 def newest_catalog(data: Path) -> bytes | None:

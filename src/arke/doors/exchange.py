@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from arke.doors.refusals import INTERNAL
+from arke.log import kind_and_place
 
 if TYPE_CHECKING:
     from arke.doors.answers import Answer, Whole
@@ -118,15 +119,6 @@ async def answer(
     headers = [*door.headers, (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def kind_and_place(problem: BaseException) -> str:
-    """The kind of an error and the place where it was raised, without its text."""
-    trace = problem.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
-    return f"{type(problem).__name__} in {place}"
 
 
 def _nobody_waits() -> None:

@@ -37,8 +37,9 @@ class CompiledCatalog:
     `fingerprint` is the catalog's fingerprint (see `fingerprint_of`). `on_first` and `on_every` map a trait to the
     segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
     ask only whether the trait is held. `on_loss` are those that may come to hold when it expires. So the cost of an
-    event follows the traits that match it, not all traits. `crowded` are the traits that so many segments depend on
-    that they are decided by sheets. `rule_marks` tell the rules of a trait apart.
+    event follows the traits that match it, not all traits. `plain_s`: how long
+    traits live that no rule asks a window of, but for those of one day and of ever. `crowded` are traits that so
+    many segments depend on that they are decided by sheets. `rule_marks` tell the rules of a trait apart.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -95,10 +96,14 @@ class CompiledCatalog:
         self.windows_s = {
             trait_id: tuple(sorted(day * DAY_S for day in days)) for trait_id, days in windows.items()
         }
-        self._by_window = {key: tuple(ids) for key, ids in by_window.items()}
-        self._gained_by_window = {
+        self.plain_s = {trait_id: s for trait_id, s in self.lasts_s.items() if trait_id not in self.windows_s}
+        gained = {
             key: tuple([segment_id for segment_id in ids if key[0] in self.rules[segment_id].waning])
             for key, ids in by_window.items()
+        }
+        self._moved = {
+            trait_id: tuple([(s, tuple(by_window[trait_id, s]), gained[trait_id, s]) for s in windows_s])
+            for trait_id, windows_s in self.windows_s.items()
         }
         self.crowded = frozenset(trait_id for trait_id, ids in self.on_first.items() if len(ids) >= LEAST)
         self._sheets: dict[tuple[int, bool], tuple[tuple[Sheet, ...], tuple[int, ...]]] = {}
@@ -218,7 +223,7 @@ class CompiledCatalog:
         """
         times, old_until = state.times, state.old_until if state.old else -1
         count, due = len(times), NEVER
-        for window_s in self.windows_s.get(trait_id, ()):
+        for window_s, concerned, gained in self._moved.get(trait_id, ()):
             begin, edge = since - window_s, now - window_s
             first = bisect_left(times, edge)
             moved = first > 0 and times[first - 1] >= begin
@@ -236,8 +241,8 @@ class CompiledCatalog:
                     if old_until == edge:
                         due = now + 1
             if moved:
-                touched.update(self._by_window[trait_id, window_s])
-                affected.update(self._gained_by_window[trait_id, window_s])
+                touched.update(concerned)
+                affected.update(gained)
         return due
 
 

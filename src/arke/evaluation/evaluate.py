@@ -237,14 +237,19 @@ def pass_time(compiled: CompiledCatalog, profile: Profile, now: int) -> list[Cha
     now = max(now, profile.evaluated)
     affected: set[int] = set()
     lost = _pass_time(compiled, profile, affected, now, stale=compiled.is_stale(profile))
-    crossed: Crossed = {}
-    for segment_id in lost:  # decided, and nothing has come in between
-        page = segment_id >> PAGE_BITS
-        crossed[page] = crossed.get(page, 0) | 1 << (segment_id & (PAGE - 1))
-    affected.difference_update(lost)
-    changes = _decide(compiled, profile, affected, lost, now, crossed) if affected or crossed else []
+    differing = [*lost]  # decided, and nothing has come in between
+    memberships, traits, rules = profile.segments, profile.traits, compiled.rules
+    for segment_id in affected:
+        if segment_id in lost:
+            continue
+        rule, before = rules.get(segment_id), memberships.get(segment_id)
+        if (rule is not None and rule.holds(traits, now)) != (before is not None and before.status == 1):
+            differing.append(segment_id)
     profile.evaluated = now
-    return changes
+    if not differing:
+        return []
+    differing.sort()
+    return _turn(compiled, memberships, differing, lost, now)
 
 
 def wake_at(profile: Profile) -> int:
@@ -327,8 +332,10 @@ def _pass_time(
                 affected.discard(segment_id)  # decided, unless something else touches it
                 continue
             affected.add(segment_id)
-            by_time = "ttl" if rule.traits & expired else "recency"
-            lost[segment_id] = "rule" if stale and not rule.traits & expired else by_time
+            if rule.traits.isdisjoint(expired):
+                lost[segment_id] = "rule" if stale else "recency"
+            else:
+                lost[segment_id] = "ttl"
         elif segment_id not in compiled.segments:
             affected.add(segment_id)
             lost[segment_id] = "unmapped"
@@ -355,10 +362,19 @@ def _pass_traits(
     what this may bring the profile into. Returns those that expired, and when the others may next change a
     membership.
     """
-    lasts_s, windows_s, on_first = compiled.lasts_s, compiled.windows_s, compiled.on_first
+    plain_s, lasts_s, windows_s = compiled.plain_s, compiled.lasts_s, compiled.windows_s
+    on_first = compiled.on_first
     expired: set[int] = set()
     since, due = profile.evaluated, NEVER
     for trait_id, state in profile.traits.items():
+        ttl_s = plain_s.get(trait_id)
+        if ttl_s is not None:  # mostly
+            ends = state.last + ttl_s
+            if ends <= now:
+                expired.add(trait_id)
+            elif ends < due:
+                due = ends
+            continue
         ttl_s = lasts_s.get(trait_id)
         ends = compiled.expiry(trait_id, state.last) if ttl_s is None else state.last + ttl_s
         if ends <= now:
@@ -422,16 +438,29 @@ def _decide(
             return changes_of(found)
         turned += found
         return []
+    differing = [
+        segment_id for page in sorted(crossed) for segment_id in places_of(crossed[page], page << PAGE_BITS)
+    ]
+    return _turn(compiled, memberships, differing, lost, now)
+
+
+def _turn(
+    compiled: CompiledCatalog,
+    memberships: dict[int, Membership],
+    differing: Iterable[int],
+    lost: Mapping[int, str],
+    now: int,
+) -> list[Change]:
+    """Memberships whose status is another than before, by their segments."""
     changes = []
-    for page in sorted(crossed):
-        for segment_id in places_of(crossed[page], page << PAGE_BITS):
-            before = memberships.get(segment_id)
-            holds = before is None or not before.status
-            reason = "rule" if holds else lost.get(segment_id, "rule")
-            # Without a rule it expired: when it was declared stays, so that only a later one overrules that.
-            verified = now if segment_id in compiled.rules or before is None else before.verified
-            memberships[segment_id] = Membership(int(holds), now, verified, reason)
-            changes.append(Change(segment_id, int(holds), reason))
+    for segment_id in differing:
+        before = memberships.get(segment_id)
+        status = 0 if before is not None and before.status else 1
+        reason = "rule" if status else lost.get(segment_id, "rule")
+        # Without a rule it expired: when it was declared stays, so that only a later one overrules that.
+        verified = now if segment_id in compiled.rules or before is None else before.verified
+        memberships[segment_id] = Membership(status, now, verified, reason)
+        changes.append(Change(segment_id, status, reason))
     return changes
 
 

@@ -110,6 +110,8 @@ def _drop_oldest(profile: Profile) -> int:
 
 def forget(profile: Profile, trait_ids: Iterable[int]) -> None:
     """Remove traits from a profile, with all their realisations."""
+    traits, gone = profile.traits, 0
     for trait_id in trait_ids:
-        state = profile.traits.pop(trait_id)
-        profile.realisations -= state.old + len(state.times)
+        state = traits.pop(trait_id)
+        gone += state.old + len(state.times)
+    profile.realisations -= gone

@@ -15,7 +15,7 @@ import msgspec
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, header
-from arke.intake.line_stream import BodyRefused, Inflater, LineSplitter, only_line
+from arke.intake.line_stream import BodyRefused, LineSplitter, inflater_for, only_line
 from arke.intake.ndjson import left_out, parse_event_line, refusal
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from arke.domain.event import Accepted, IncomingEvent
     from arke.doors.answers import Answer
     from arke.intake.asgi import Message, Receive, Scope
+    from arke.intake.line_stream import Inflater
     from arke.intake.ports import Ingest
     from arke.intake.room import Reservation
     from arke.intake.settings import IntakeSettings
@@ -116,11 +117,7 @@ class _Upload:
         self._place: Reservation | None = None
 
     def unpack_with(self, encoding: bytes) -> None:
-        name = encoding.strip().lower()
-        if name in (b"gzip", b"x-gzip"):
-            self._inflater = Inflater(self._settings.max_inflate_ratio)
-        elif name not in (b"", b"identity"):
-            raise BodyRefused(415, "unknown_encoding", "Content-Encoding may be gzip or absent")
+        self._inflater = inflater_for(encoding, self._settings.max_inflate_ratio)
 
     def refuse_if_longer(self, length: bytes) -> None:
         given = whole_number(length.decode("latin-1"))

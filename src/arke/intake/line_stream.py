@@ -1,7 +1,7 @@
 """A body that arrives in parts, as lines: bounded memory whatever the sender does.
 
-`LineSplitter` cuts and counts lines, `only_line` is for a body of one; `Inflater` unpacks gzip within a ratio;
-`BodyRefused` ends the request.
+`LineSplitter` cuts and counts lines, `only_line` is for a body of one; `Inflater` unpacks gzip within a ratio,
+`unpacked` a body that is there as a whole; `BodyRefused` ends the request.
 """
 
 from __future__ import annotations
@@ -133,3 +133,27 @@ class Inflater:
         """Raises `BodyRefused` when the body ended in the middle of a member."""
         if self._consumed and not self._unzip.eof:
             raise BodyRefused(400, "bad_gzip", "the gzip body ends too early")
+
+
+def inflater_for(encoding: bytes, max_ratio: int) -> Inflater | None:
+    """What unpacks a body with this Content-Encoding; None for one that comes as it is. Raises `BodyRefused`."""
+    name = encoding.strip().lower()
+    if name in (b"", b"identity"):
+        return None
+    if name not in (b"gzip", b"x-gzip"):
+        raise BodyRefused(415, "unknown_encoding", "Content-Encoding may be gzip or absent")
+    return Inflater(max_ratio)
+
+
+def unpacked(body: bytes, encoding: bytes, max_ratio: int, max_bytes: int) -> bytes:
+    """A body as it was before its Content-Encoding. Raises `BodyRefused`."""
+    inflater = inflater_for(encoding, max_ratio)
+    if inflater is None:
+        return body
+    plain = bytearray()
+    for part in inflater.feed(body):
+        plain += part
+        if len(plain) > max_bytes:
+            raise BodyRefused(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
+    inflater.finish()
+    return bytes(plain)

@@ -11,7 +11,7 @@ from arke.errors import EventError
 from arke.intake import answers, dcs
 from arke.intake import dcs_codes as codes
 from arke.intake.asgi import bearer, header, read_body
-from arke.intake.line_stream import BodyRefused
+from arke.intake.line_stream import BodyRefused, unpacked
 from arke.intake.origins import may_hear
 from arke.intake.query import cookies
 from arke.tokens import PREFIX
@@ -64,8 +64,10 @@ class Reception:
             raise BodyRefused(
                 415, "unknown_content_type", "send the parameters as application/x-www-form-urlencoded"
             )
-        body = await read_body(receive, self._settings.max_form_bytes, self._settings.body_idle_timeout_s)
-        form = body.strip(b"\r\n")
+        most = self._settings.max_form_bytes
+        body = await read_body(receive, most, self._settings.body_idle_timeout_s)
+        ratio = self._settings.max_inflate_ratio
+        form = unpacked(body, header(scope, b"content-encoding"), ratio, most).strip(b"\r\n")
         return raw + b"&" + form if raw and form else raw or form
 
     def understand(

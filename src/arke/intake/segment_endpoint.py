@@ -19,7 +19,7 @@ from arke.intake import dcs_codes as codes
 from arke.intake.asgi import answer_json, bearer, come_again, header, read_body
 from arke.intake.consent import Refusal
 from arke.intake.dcs import DcsRequest
-from arke.intake.line_stream import BodyRefused, Inflater
+from arke.intake.line_stream import BodyRefused, unpacked
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.opt_outs import visitor_address
 from arke.intake.origins import cors
@@ -153,23 +153,8 @@ class SegmentEndpoint:
         else:
             with self._unproven.held_by(visitor_address(scope)) as hold:
                 body = await read_body(receive, most, idle_s, hold)
-        return self._unpacked(body, header(scope, b"content-encoding").strip().lower(), most)
-
-    def _unpacked(self, body: bytes, encoding: bytes, most: int) -> bytes:
-        if encoding in (b"", b"identity"):
-            return body
-        if encoding not in (b"gzip", b"x-gzip"):
-            raise BodyRefused(415, "unknown_encoding", "Content-Encoding may be gzip or absent")
-        inflater = Inflater(self._settings.max_inflate_ratio)
-        parts: list[bytes] = []
-        size = 0
-        for part in inflater.feed(body):
-            size += len(part)
-            if size > most:
-                raise BodyRefused(_TOO_LARGE, "body_too_large", f"the body is larger than {most} bytes")
-            parts.append(part)
-        inflater.finish()
-        return b"".join(parts)
+        ratio = self._settings.max_inflate_ratio
+        return unpacked(body, header(scope, b"content-encoding"), ratio, most)
 
     async def _take(self, scope: Scope, calls: Calls, sender: Sender, outcome: Outcome) -> None:
         """Store what can be stored of the calls. Raises Overloaded and Unavailable; then nothing of them was."""

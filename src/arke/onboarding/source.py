@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
@@ -36,6 +36,20 @@ MAX_RATIO = 100
 PART_BYTES = 256 * 1024
 _MARK = "\ufeff".encode()
 _GZIP_MAGIC = b"\x1f\x8b"
+_UTF_16 = "the file is UTF-16 text (of a spreadsheet, perhaps): save it as UTF-8"
+_UNREAD: Final = {
+    _GZIP_MAGIC: ("packed", "the file is packed twice"),
+    b"PK\x03\x04": ("packed", "the file is packed with zip: of those that are packed, only gzip is read"),
+    b"\x28\xb5\x2f\xfd": (
+        "packed",
+        "the file is packed with zstd: of those that are packed, only gzip is read",
+    ),
+    b"\xfd7zXZ": ("packed", "the file is packed with xz: of those that are packed, only gzip is read"),
+    b"PAR1\x15": ("packed", "the file is Parquet: its name must end with .parquet"),
+    b"\xff\xfe": ("not_utf8", _UTF_16),
+    b"\xfe\xff": ("not_utf8", _UTF_16),
+}
+"""How no text begins that is read here: the reason, and the words."""
 
 
 def open_data(path: Path | str, folder: int | None = None) -> int:
@@ -170,6 +184,8 @@ class DataFile:
                 continue
             try:
                 for part in unzip.feed(raw):
+                    if not total:
+                        _check_start(part)
                     total += len(part)
                     if total > MAX_UNPACKED_BYTES:
                         raise FileRefused(
@@ -187,6 +203,8 @@ class DataFile:
     def _check_packing(self, start: bytes) -> None:
         if start.startswith(_GZIP_MAGIC) and not self.name.packed:
             raise FileRefused("packed", "the file is packed: its name must end with .gz")
+        if not self.name.packed:
+            _check_start(start)
 
     def _raw(self) -> Iterator[bytes]:
         try:
@@ -206,3 +224,10 @@ class DataFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _check_start(start: bytes) -> None:
+    """Raises FileRefused for a file whose every line would be refused, without a word of why."""
+    for begin, (reason, message) in _UNREAD.items():
+        if start.startswith(begin):
+            raise FileRefused(reason, message)

@@ -127,9 +127,14 @@ class CsvLines:
         first = next(file.lines(0), None)
         if first is None:
             raise FileRefused("empty", "the file is empty")
+        line = first[1] or b""
         try:
-            return [name.strip() for name in self._fields((first[1] or b"").decode())]
+            return [name.strip() for name in self._fields(line.decode())]
         except (csv.Error, UnicodeDecodeError):
+            if b"\r" in line:
+                raise FileRefused(
+                    "no_such_column", "the lines end with CR alone: end them with LF or CRLF"
+                ) from None
             raise FileRefused(
                 "no_such_column",
                 "the first line, of the columns' names, is no UTF-8 text or leaves a quote open",

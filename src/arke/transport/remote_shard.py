@@ -89,12 +89,14 @@ class RemoteShard:
         self._log_end = 0
         self._stopping = False
         self._up = False
+        self._supervised = False
         self._background = Background()
         self.restarts = 0
 
     async def start(self) -> None:
         """Start the process and wait until it answers. Raises ShardDown."""
         lost = await self._spawn()
+        self._supervised = True
         self._background.spawn(self._supervise(lost), f"keep-{self._store.stem}")
 
     async def _spawn(self) -> asyncio.Future[None]:
@@ -153,9 +155,12 @@ class RemoteShard:
             if log or pending.frame is None:
                 del self._pending[number]
                 if not pending.future.done():
-                    pending.future.set_exception(
-                        ShardDown(f"{self._store.stem} went away; it is being restarted")
-                    )
+                    pending.future.set_exception(self._went_away())
+
+    def _went_away(self) -> ShardDown:
+        """A process that never came up is nobody's to restart: the engine does not start without it."""
+        again = "; it is being restarted" if self._supervised and not self._stopping else ""
+        return ShardDown(f"{self._store.stem} went away{again}")
 
     async def _supervise(self, lost: asyncio.Future[None]) -> None:
         """Restart the process whenever it goes away."""
@@ -189,7 +194,7 @@ class RemoteShard:
             raise ShardDown(f"{self._store.stem} is not running")
         if connection.transport.is_closing() or not (self._up or isinstance(question, _BEFORE_UP)):
             # Before its catalog is there a process would acknowledge events and make nothing of them.
-            raise ShardDown(f"{self._store.stem} went away; it is being restarted")
+            raise self._went_away()
         self._number += 1
         frame = call_frame(self._number, question)
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()

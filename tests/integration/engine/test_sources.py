@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from arke.engine.identity import Resolved
+    from arke.intake.ports import NameSpaces
 
 START = 1_800_000_000
 DPID, PERSON = 12345, 700
@@ -593,5 +595,40 @@ def test_however_much_is_refused_only_the_newest_is_kept() -> None:
         newest, *_ = await stage.engine.directory.sources.refused(1)
         assert (newest.offset, newest.item) == (2, BAD_LINES - 1)
         assert [line["event"] for line in said].count("source_refused") == 1
+
+    play(part)
+
+
+class Defective:
+    """A format that fails on one event as nobody foresaw; the words of its error quote the event."""
+
+    def __init__(self) -> None:
+        self.left: Counter[str] = Counter()
+
+    def parse(self, body: bytes, at: int, known: NameSpaces) -> IncomingEvent:
+        if b"poison" in body:
+            raise KeyError(body.decode())
+        return ArkeFormat().parse(body, at, known)
+
+
+def test_an_event_that_meets_a_defect_holds_up_no_other() -> None:
+    """Read again it would meet the same, for ever. It is listed with its place, and the log says what failed."""
+
+    async def part(stage: Stage) -> None:
+        poison = {"uuid": TWO, "signals": {"poison": "1"}}
+        topic = TopicInMemory([{"uuid": ONE, **CAMERA}, poison, {"uuid": THREE}])
+        reading = stage.reading(topic)._replace(format=Defective())
+        reader = PartitionReader(KEY, reading)
+        with capture_logs() as said:
+            running = asyncio.create_task(reader.run())
+            await topic.read_to_the_end.wait()
+            reader.finish()
+            await running
+        assert (reader.progress.next, reader.progress.events, reader.progress.refused) == (3, 2, 1)
+        (refused,) = await stage.engine.directory.sources.refused(9)
+        assert (refused.offset, refused.item, refused.code) == (1, 0, "internal")
+        (failed,) = [line for line in said if line["event"] == "source_event_failed"]
+        assert failed["error"].startswith("KeyError in Defective.parse:")
+        assert "poison" not in str(said)
 
     play(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 from urllib.parse import quote
@@ -65,6 +66,31 @@ def test_a_form_says_the_same_as_a_query(intake: Server, engine: RecordingEngine
     posted, got = engine.events
     assert posted == got
     assert posted.ids == (DeclaredId(123, "x", 1),)
+
+
+def test_a_form_comes_packed(intake: Server, engine: RecordingEngine) -> None:
+    """As at every other door that takes events; nothing of one that cannot be read is an event."""
+    form = b"c_a=1&d_cid=123%01x%011"
+    kind = "Content-Type: application/x-www-form-urlencoded"
+
+    def post(body: bytes, encoding: str) -> Answer:
+        return intake.post("/event?d_rtbd=json", body, kind, f"Content-Encoding: {encoding}")
+
+    packed = gzip.compress(form)
+    content(post(packed, "gzip"))
+    content(post(form, "identity"))
+    (unpacked, plain) = engine.events
+    assert unpacked == plain
+    for body, encoding, status, code in (
+        (form, "gzip", 400, "bad_gzip"),
+        (packed[:-9], "gzip", 400, "bad_gzip"),
+        (gzip.compress(b"c_a=" + b"x" * 1_000_000), "gzip", 413, "body_too_large"),
+        (form, "br", 415, "unknown_encoding"),
+        (packed, "gzip, gzip", 415, "unknown_encoding"),
+    ):
+        answer = post(body, encoding)
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (status, code), encoding
+    assert len(engine.events) == 2
 
 
 def test_warnings_come_with_the_data_and_in_a_header(intake: Server) -> None:

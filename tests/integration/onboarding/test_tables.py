@@ -108,7 +108,8 @@ def test_rows_go_on_behind_the_last_one_that_counted(tmp_path: Path) -> None:
         ("people.parquet", as_parquet([{"id": "abc"}]), "no_such_column"),
         ("people.parquet", as_parquet()[:-20], "bad_parquet"),
         ("people.parquet", as_csv(), "bad_parquet"),
-        ("people.csv", b"\xff\xfe\n", "no_such_column"),
+        ("people.csv", b"\xe9\xff\n", "no_such_column"),
+        ("people.csv", b"\xff\xfec\0\n\0", "not_utf8"),
         ("people.csv", (HEAD + ",buyer\nabc,,1,,,,0\n").encode(), "no_such_column"),
         (
             "people.parquet",
@@ -125,6 +126,14 @@ def test_a_table_that_does_not_fit_fails(tmp_path: Path, name: str, content: byt
 def test_a_column_that_the_file_has_twice_is_named(tmp_path: Path) -> None:
     receipt, _, _ = load(tmp_path, "people.csv", (HEAD + ",buyer\nabc,,1,,,,0\n").encode())
     assert receipt.message == "the file has more than one column 'buyer'"
+
+
+def test_lines_that_end_with_cr_alone_are_told_so(tmp_path: Path) -> None:
+    receipt, _, _ = load(tmp_path, "people.csv", as_csv().replace(b"\r\n", b"\r"))
+    assert (receipt.reason, receipt.message) == (
+        "no_such_column",
+        "the lines end with CR alone: end them with LF or CRLF",
+    )
 
 
 def test_text_of_parquet_that_is_not_marked_as_text(tmp_path: Path) -> None:

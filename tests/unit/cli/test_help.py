@@ -101,3 +101,10 @@ def test_nothing_and_a_slip_get_help() -> None:
     assert "Exit codes: 0 fine" in alone.stdout + alone.stderr
     assert "Did you mean 'status'" in slip.stderr
     assert not slip.stdout
+
+
+def test_a_word_that_is_none_of_a_few_is_told_which_there_are() -> None:
+    done = run("up", "--role", "boss")
+    assert done.returncode == 2
+    said = "Error: Invalid value for '--role': 'boss' is none of all, intake, worker, admin"
+    assert done.stderr.splitlines()[-1] == said

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from arke import cli
 
 LONG = "a" * 300
 
@@ -30,3 +34,18 @@ def test_a_name_that_is_too_long(words: tuple[str, ...], tmp_path: Path) -> None
     assert done.stderr.startswith("arke: ")
     assert done.stderr.endswith(": File name too long\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_system_that_has_no_more_of_something_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(cli, "app", full)
+    monkeypatch.setattr(cli, "_only_asks", lambda: True)  # the log of the tests stays as it is
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said == "arke: too many open files: `arke doctor` says what this machine has\n"

@@ -75,14 +75,27 @@ def test_a_file_is_known_by_its_bytes(tmp_path: Path) -> None:
         (b"plain text\n", PACKED, "bad_gzip"),
         (gzip.compress(b"a\td_sid=1\n") + b"rest", PACKED, "bad_gzip"),
         (gzip.compress(b"a\td_sid=1\n"), PLAIN, "packed"),
+        (gzip.compress(gzip.compress(b"a\td_sid=1\n")), PACKED, "packed"),
+        (b"PK\x03\x04" + bytes(40), PLAIN, "packed"),
+        (b"PAR1\x15\x04" + bytes(40), PLAIN, "packed"),
+        ("a\td_sid=1\n".encode("utf-16"), PLAIN, "not_utf8"),
+        (gzip.compress("a\td_sid=1\n".encode("utf-16")), PACKED, "not_utf8"),
         (gzip.compress(bytes(50_000_000)), PACKED, "inflates_too_much"),
     ],
-    ids=["empty", "empty gz", "truncated", "not packed", "trailing bytes", "packed unnamed", "bomb"],
+    ids=[
+        *("empty", "empty gz", "truncated", "not packed", "trailing bytes", "packed unnamed", "packed twice"),
+        *("zip", "parquet", "utf-16", "utf-16 packed", "bomb"),
+    ],
 )
 def test_what_is_broken_is_refused_before_anything_counts(
     tmp_path: Path, content: bytes, name: str, reason: str
 ) -> None:
     assert refusal(tmp_path, content, name) == reason
+
+
+@pytest.mark.parametrize("content", [b"PAR1234\td_sid=1\n", b"PK\td_sid=1\n", b"(\xb5\td_sid=1\n"])
+def test_an_id_may_begin_as_a_packed_file_does(tmp_path: Path, content: bytes) -> None:
+    assert open_file(tmp_path, content).survey().lines == 1
 
 
 def test_files_have_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from arke.errors import (
 )
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.topic_messages import read_event
-from arke.log import Throttled, get_logger
+from arke.log import Throttled, get_logger, kind_and_place
 from arke.storage.ports.sources import CLAIMS_KEPT_S, REFUSED_KEPT, Progress, RefusedEvent
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class PartitionReader:
         self._refused: list[RefusedEvent] = []
         """The newest that are not noted yet."""
         self._say_refused = Throttled(log, "source_refused", reading.clock)
+        self._say_failed = Throttled(log, "source_event_failed", reading.clock)
         self._stream: MessageStream | None = None
         self._finish = asyncio.Event()
 
@@ -240,6 +241,11 @@ class PartitionReader:
         except EventError as problem:
             self._with.ingest.figures.ids_dropped.update(problem.id_codes)
             return EventError(problem.reason, problem.message)  # the other one holds on to all that was read
+        except MemoryError:
+            raise  # not for what the event says
+        except Exception as defect:  # noqa: BLE001 - nobody sends it differently: it would be read for ever
+            self._say_failed(**self._named(), **place._asdict(), error=kind_and_place(defect))
+            return EventError("internal", "the engine failed on it, and has logged where")
         if event.event_id is not None:
             return event
         where = (self.key.topic, self.key.number, self.progress.life, *place)

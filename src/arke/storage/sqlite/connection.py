@@ -147,7 +147,9 @@ class store_errors:  # noqa: N801 - used as a verb: `with store_errors(path):`
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (apsw.Error, OSError)):
+        if isinstance(error, OSError):
+            raise StoreUnavailable(f"{self._where}: {(error.strerror or 'error').lower()}") from error
+        if isinstance(error, apsw.Error):
             raise StoreUnavailable(f"{self._where}: {type(error).__name__}: {error}") from error
 
 
