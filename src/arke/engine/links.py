@@ -7,10 +7,12 @@ directory remembers what is not done.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
 from arke.background import Background, Pause, every, retry
+from arke.engine.identity.mappings import MOST_LATE
 from arke.errors import StoreUnavailable, Unavailable
 from arke.log import get_logger
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from arke.storage.ports.files import FileStore
 
 WATCH_EVERY_S = 0.5
+LATE_S = 0.1
+"""How long after the first of them mappings that nobody waits for are stored, unless they are many before."""
 
 PAGE = 200
 """Devices that joined, looked up together."""
@@ -31,11 +35,12 @@ PAUSE = Pause(0.5)
 """Before a step is retried that a shard or the directory could not take."""
 
 log = get_logger("joins")
+links_log = get_logger("links")
 
 
 class Links:
-    """Commits what identity has linked. After a write that failed it is not `ready` until `watch` finds that writes
-    work again.
+    """Commits what identity has linked, and has the directory catch up with what it may store late. After a write
+    that failed it is not `ready` until `watch` finds that writes work again.
     """
 
     def __init__(self, identity: Identity, moves: MoveDriver, joins: Joins, directory: Directory) -> None:
@@ -44,6 +49,8 @@ class Links:
         self._joins = joins
         self._directory = directory
         self._failed = False
+        self._many = asyncio.Event()
+        self._catching_up = self._stopped = False
         self._background = Background()
 
     async def resolve(
@@ -71,10 +78,37 @@ class Links:
         except StoreUnavailable:
             self._failed = True
             raise
+        self._see_to_late()
         if self._identity.to_follow():
             self._moves.follow()
         if self._identity.take_joined():
             self._joins.follow()
+
+    def _see_to_late(self) -> None:
+        late = self._identity.late
+        if late and not (self._catching_up or self._stopped):
+            self._catching_up = True
+            self._many.clear()
+            self._background.spawn(self._catch_up(), "late-links")
+        if late >= MOST_LATE:
+            self._many.set()
+
+    async def _catch_up(self) -> None:
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LATE_S):
+                    await self._many.wait()
+            await retry(self._store_late, PAUSE, log=links_log, event="links_postponed")
+        finally:
+            self._catching_up = False
+        self._see_to_late()
+
+    async def _store_late(self) -> None:
+        try:
+            await self._identity.catch_up()
+        except StoreUnavailable:
+            self._failed = True
+            raise
 
     def ready(self) -> bool:
         return not self._failed
@@ -90,7 +124,12 @@ class Links:
                 self._failed = False
 
     async def stop(self) -> None:
+        """What is late is stored, or had from the shards by the next engine."""
+        self._stopped = True
         await self._background.stop()
+        if self._identity.late:
+            with contextlib.suppress(StoreUnavailable):
+                await self._identity.flush()
 
 
 class Joins:

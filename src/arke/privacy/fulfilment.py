@@ -528,7 +528,7 @@ class Privacy:
         """A cross-device id that a device that goes spoke for: the newest of the others does from now on, and where
         there is none the person's home.
         """
-        owned = await self._directory.identities.ids_of(gone)
+        owned = await self._identity.ids_of(gone)
         for keys in owned.values():
             people = [key for key in keys if key not in asked and self._identity.is_cross_device(key[0])]
             devices, homes = await self._identity.devices(people), await self._housed(people)

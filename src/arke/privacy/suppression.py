@@ -77,7 +77,7 @@ class Suppression:
         if request.public:
             return set()
         devices = dict.fromkeys([*request.uuids, *(one.uuid for one in request.whole)])
-        return await self.own(request, (await self._directory.identities.ids_of(devices)).items())
+        return await self.own(request, (await self._identity.ids_of(devices)).items())
 
     async def put(self, wanted: Sequence[tuple[PrivacyRequest, Iterable[IdKey]]], now: int) -> int:
         """Suppress what each request names, the devices that it is about as a whole, and ids of these. Returns the

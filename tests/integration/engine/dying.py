@@ -22,8 +22,8 @@ from integration.engine.power import come, engine_on, synced_log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = 5
-MOST_PROMISED = 2
+NAMES = 7
+MOST_PROMISED = 4
 
 
 class _Death:
@@ -66,6 +66,7 @@ async def _live(folder: Path, death: _Death) -> None:
                     uuid = await come(engine, name)
                     answered.write(f"{name} {uuid}\n")
                     answered.flush()
+                await engine.identity.catch_up()
             death.awaited = False
 
 

@@ -22,6 +22,7 @@ from arke.clock import ManualClock, SeededEntropy
 from arke.cluster.moving_in import Progress as MoveProgress
 from arke.domain.event import DeclaredId
 from arke.domain.identity import FEW_IDS, Claims, Mapped, Move, Owner, PersonRow, SharedId
+from arke.engine import links
 from arke.engine.identity import Identity, mappings
 from arke.errors import StoreUnavailable
 from arke.privacy.request import Asked
@@ -55,6 +56,13 @@ POINTS = 80
 """More than there are."""
 
 
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its first one the directory hears of new devices when it is told to, or has to."""
+    monkeypatch.setattr(links, "LATE_S", PATIENCE_S)
+    monkeypatch.setattr(mappings, "WRITABLE_S", PATIENCE_S)
+
+
 @asynccontextmanager
 async def before_the_cut(data: Path, shards: int | None = None) -> AsyncIterator[tuple[Engine, SyncedLog]]:
     async with engine_on(data, shards) as engine:
@@ -86,10 +94,17 @@ def test_a_new_id_costs_the_directory_no_sync(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_who_was_answered_is_the_same_after_the_power_has_gone(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("late")
+@pytest.mark.parametrize("caught_up", [True, False])
+def test_who_was_answered_is_the_same_after_the_power_has_gone(caught_up: bool, tmp_path: Path) -> None:
+    """Whether the directory had heard of the mappings by then or not."""
+
     async def main() -> None:
         async with before_the_cut(tmp_path / "data", 3) as (engine, log):
             known = {name: await come(engine, name, f"{name}-too") for name in "abcdefgh"}
+            if caught_up:
+                await engine.identity.catch_up()
+            assert (engine.identity.late == 0) == caught_up
             assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             for name, uuid in known.items():
@@ -114,6 +129,7 @@ def test_an_event_under_a_mapping_that_another_one_made_keeps_it_too(tmp_path: P
             (first,) = await engine.links.resolve([_Named(named)], 1, promised=True)
             uuid = await come(engine, "a")
             assert uuid == first.uuid
+            await engine.identity.catch_up()
             assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             assert await come(again, "a") == uuid
@@ -125,6 +141,7 @@ def test_what_nobody_was_answered_may_go(tmp_path: Path) -> None:
     async def main() -> None:
         async with before_the_cut(tmp_path / "data") as (engine, log):
             (lost,) = await engine.links.resolve([_Named([DeclaredId(COOKIES, "a")])], 1, promised=True)
+            await engine.identity.catch_up()
             assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             assert await device_of(again, "a") is None
@@ -139,9 +156,11 @@ def test_who_is_killed_and_loses_the_power_in_the_next_life(tmp_path: Path) -> N
     async def main() -> None:
         async with before_the_cut(tmp_path / "data") as (engine, _):
             (made,) = await engine.links.resolve([_Named([DeclaredId(COOKIES, "a")])], 1, promised=True)
+            await engine.identity.catch_up()
             without_power(tmp_path / "data", 1 << 40, tmp_path / "killed")
         async with before_the_cut(tmp_path / "killed") as (engine, log):
             assert await come(engine, "a") == made.uuid
+            await engine.identity.catch_up()
             without_power(tmp_path / "killed", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             assert await come(again, "a") == made.uuid
@@ -159,6 +178,7 @@ def test_an_id_that_moved_stays_where_it_is(tmp_path: Path) -> None:
             assert await come(engine, "a", uuid=other) == other
             await engine.moves.until_idle(PATIENCE_S)
             kept = await come(engine, "b")
+            await engine.identity.catch_up()
             assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             assert first != other
@@ -180,6 +200,7 @@ def test_who_is_erased_does_not_come_back(by_id: bool, tmp_path: Path) -> None:
             assert not [one for one in await engine.shards.promised(0) if one.id == "a"]
             log = synced_log(engine)
             kept = await come(engine, "c")
+            await engine.identity.catch_up()
             assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             assert await device_of(again, "a") is None
@@ -246,6 +267,7 @@ def test_killed_at_each_point_and_without_power(tmp_path: Path) -> None:
     assert lost > 5
 
 
+@pytest.mark.usefixtures("late")
 def test_the_directory_syncs_before_shards_have_to_keep_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,11 +278,128 @@ def test_the_directory_syncs_before_shards_have_to_keep_too_much(
             known = {f"n{number}": await come(engine, f"n{number}") for number in range(23)}
             kept = await engine.shards.promised(0)
             assert len(kept) <= 6
-            assert without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
+            assert engine.identity.late > 0
+            without_power(tmp_path / "data", log.bytes, tmp_path / "cut")
         async with engine_on(tmp_path / "cut") as again:
             assert {name: await device_of(again, name) for name in known} == known
 
     asyncio.run(main())
+
+
+@pytest.mark.usefixtures("late")
+def test_nobody_waits_for_the_directory_to_hear_of_new_devices(tmp_path: Path) -> None:
+    """But for the first one, which finds out whether it can be written."""
+
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            first = await come(engine, "a")
+            assert (engine.identity.late, await directory_of(engine, "a")) == (0, {"a": first})
+            known = {name: await come(engine, name) for name in "bc"}
+            assert (engine.identity.late, await directory_of(engine, "bc")) == (2, {})
+            assert {name: await come(engine, name) for name in "bc"} == known
+            assert engine.identity.late == 2
+            await engine.identity.catch_up()
+            assert (engine.identity.late, await directory_of(engine, "bc")) == (0, known)
+
+    asyncio.run(main())
+
+
+def test_the_directory_catches_up_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "WRITABLE_S", PATIENCE_S)
+
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            known = {name: await come(engine, name) for name in "abc"}
+            await eventually(lambda: not engine.identity.late, "the directory to catch up")
+            more = {name: await come(engine, name) for name in "de"}
+            await eventually(lambda: not engine.identity.late, "the directory to catch up again")
+            assert await directory_of(engine, "abcde") == known | more
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("late")
+def test_many_at_once_are_stored_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MOST_LATE", 3)
+
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            known = {name: await come(engine, name) for name in "abcd"}
+            await eventually(lambda: not engine.identity.late, "the directory to catch up")
+            assert await directory_of(engine, "abcd") == known
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("late")
+def test_whoever_has_something_stored_finds_what_came_before(tmp_path: Path) -> None:
+    """Links of known devices are stored after all that is late, and the ids of a device are all of them."""
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, log):
+            await come(engine, "first")
+            uuid = await come(engine, "a")
+            assert engine.identity.late > 0
+            assert await engine.identity.ids_of([uuid]) == {uuid: [(COOKIES, "a")]}
+            assert engine.identity.late == 0
+            other = await come(engine, "b")
+            synced = log.bytes
+            assert await come(engine, "c", uuid=uuid) == uuid
+            assert log.bytes > synced
+            assert await directory_of(engine, "abc") == {"a": uuid, "b": other, "c": uuid}
+            assert engine.identity.promise([DeclaredId(COOKIES, "b", 0, 1)]) is None
+            await come(engine, "d")
+            assert engine.identity.late > 0
+            assert await come(engine, "d", uuid=other) == other
+            assert await directory_of(engine, "d") == {"d": other}
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("late")
+def test_a_directory_that_cannot_catch_up_is_waited_for(tmp_path: Path) -> None:
+    """Whoever was answered stays who he is, and nobody new is taken until it can be written again."""
+
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            await come(engine, "first")
+            uuid = await come(engine, "a")
+            identities = engine.directory.identities
+            with patch.object(identities, "link", side_effect=StoreUnavailable("the disk is full")):
+                engine.links._many.set()
+                await eventually(lambda: not engine.links.ready(), "the write to fail")
+                for _ in range(2):
+                    with pytest.raises(StoreUnavailable):
+                        await come(engine, "b")
+                assert await come(engine, "a") == uuid
+                assert await device_of(engine, "a") == uuid
+                assert await device_of(engine, "b") is None
+                assert await directory_of(engine, "ab") == {}
+            other = await come(engine, "b")
+            assert await directory_of(engine, "ab") == {"a": uuid, "b": other}
+            assert engine.identity.late == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("late")
+def test_an_engine_that_stops_has_nothing_to_catch_up_with(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            await come(engine, "first")
+            uuid = await come(engine, "a")
+            assert engine.identity.late > 0
+        directory = directory_in(tmp_path / "data")
+        assert (await directory.identities.look_up([A])).owners[A].uuid == uuid
+        await directory.close()
+
+    asyncio.run(main())
+
+
+async def directory_of(engine: Engine, names: str) -> dict[str, str]:
+    """Whose these ids are, as the directory has it."""
+    known = await engine.directory.identities.look_up([(COOKIES, name) for name in names])
+    return {name: owner.uuid for (_, name), owner in known.owners.items()}
 
 
 def test_links_of_known_devices_and_of_people_are_synced(tmp_path: Path) -> None:
@@ -281,6 +420,7 @@ async def left_without_power(folder: Path) -> dict[str, str]:
     """What a cut of the power left, in `cut`: eight names, known by their shards; and their devices."""
     async with before_the_cut(folder / "data", 2) as (engine, log):
         known = {name: await come(engine, name) for name in "abcdefgh"}
+        await engine.identity.catch_up()
         assert without_power(folder / "data", log.bytes, folder / "cut")
     return known
 

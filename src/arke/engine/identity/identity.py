@@ -210,6 +210,21 @@ class Identity:
         """Durable up to here, what another caller is just writing included. `promised`: see `promise`."""
         await self._mappings.flush(promised=promised)
 
+    @property
+    def late(self) -> int:
+        """How many mappings that were flushed as `promised` the directory has yet to store: see `catch_up`."""
+        return self._mappings.late
+
+    async def catch_up(self) -> None:
+        """Store what is `late`, without a sync. Raises StoreUnavailable."""
+        await self._mappings.catch_up()
+
+    async def ids_of(self, uuids: Collection[str]) -> dict[str, list[IdKey]]:
+        """The ids that each of these devices owns; devices without one are left out. Raises StoreUnavailable."""
+        if self.late:
+            await self.catch_up()
+        return await self._identities.ids_of(uuids)
+
     def promise(self, ids: Sequence[DeclaredId]) -> Promise | None:
         """What the shard is to keep of an event's mappings that were flushed as `promised`; None where all of them
         are on disk.

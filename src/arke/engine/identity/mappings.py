@@ -18,6 +18,7 @@ from arke.engine.identity.memory import Memory
 from arke.engine.identity.sharing import DEVICES_PER_ID, Sharing
 from arke.errors import StoreUnavailable
 from arke.log import get_logger
+from arke.storage.committer import SMALL_ROWS
 from arke.storage.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 MOST_PROMISED: Final = 1_000
 """Mappings that shards keep before the directory syncs them all, unless it does for another reason."""
+WRITABLE_S: Final = 1.0
+"""How long after a write that worked the directory is believed to take more."""
+MOST_LATE: Final = SMALL_ROWS
+"""Mappings that are stored together where nobody waits for them: as many as take next to no time."""
 
 Promised = Callable[[int], Awaitable["list[Mapped]"]]
 """Asks shards for the mappings after a generation that they keep: see `PromiseReader`."""
@@ -109,6 +114,19 @@ class Batch(msgspec.Struct, eq=False):
             raise StoreUnavailable(self.failed)
 
 
+def _joined(many: Iterable[Claims]) -> list[Claims]:
+    """Claims of new devices in fewer: those that were decided in the same second, as many as are a small write."""
+    joined: list[Claims] = []
+    for claims in many:
+        if not joined or joined[-1].at != claims.at or joined[-1].rows + claims.rows > MOST_LATE:
+            joined.append(Claims(claims.at))
+        whole = joined[-1]
+        whole.owners |= claims.owners
+        whole.before |= claims.before
+        whole.invented |= claims.invented
+    return joined
+
+
 class Mappings:
     """Takes decisions into the memory and into the batch that is stored next; `flush` stores it.
 
@@ -121,7 +139,10 @@ class Mappings:
     there are new ones.
 
     `settled`: up to this mapping all are on disk. Later ones may not be, if no other engine writes here: those of
-    new devices that were `promised`. Whatever goes by one of these makes it durable, or has the shard keep it.
+    new devices that were `promised`. Whatever goes by one of these makes it durable, or has the shard keep it. They
+    may come to the directory late, many at once (`catch_up`), but before anything else that is stored or forgotten
+    there: so many, `late`, are to come. They are never void, since whoever named them may have been answered; a
+    write that fails is done again. Only a directory that was written a moment ago is believed to take them.
     """
 
     def __init__(
@@ -159,6 +180,10 @@ class Mappings:
         self._stored_generation = 0
         self.settled = 0
         self._promised = 0
+        self.late = 0
+        self._late: list[Claims] = []
+        self._late_to = 0
+        self._stored_at = float("-inf")
         self._batch = Batch()
         self._writing: Batch | None = None
         self._lock = asyncio.Lock()
@@ -276,7 +301,7 @@ class Mappings:
 
     def unstored(self) -> list[Claims]:
         """What the directory cannot tell yet, oldest first."""
-        return [batch.claims for batch in self.pending()]
+        return [*self._late, *(batch.claims for batch in self.pending())]
 
     def pending(self) -> list[Batch]:
         """The batches that whoever decides now leans on, oldest first."""
@@ -284,10 +309,14 @@ class Mappings:
 
     async def flush(self, *, promised: bool = False) -> None:
         """Durable up to here, what another caller is just writing included, but for what was `lost`; if `promised`
-        also but for mappings later than `settled`, which the caller has shards keep. Raises StoreUnavailable.
+        also but for mappings later than `settled`, which the caller has shards keep: those of new devices may be
+        `late`. Raises StoreUnavailable.
         """
         before, batch = self._writing, self._batch
         if before is None and not batch.claims.owners and (promised or not self._promised):
+            return
+        if promised and before is None and self._may_come_late(batch.claims):
+            self._put_off(batch)
             return
         async with self._lock:
             if before is not None:
@@ -298,24 +327,70 @@ class Mappings:
             if self._promised and not promised:
                 await self._settle()
 
+    def _may_promise(self, claims: Claims) -> bool:
+        return self._cached and self._promised < MOST_PROMISED and claims.of_new_devices
+
+    def _may_come_late(self, claims: Claims) -> bool:
+        if len(claims.owners) > MOST_LATE or not self._may_promise(claims):
+            return False
+        return asyncio.get_running_loop().time() - self._stored_at < WRITABLE_S
+
+    def _put_off(self, batch: Batch) -> None:
+        """Nothing is being written that it could lean on."""
+        self._batch, batch.stored = Batch(), True
+        self._late.append(batch.claims)
+        self._late_to = self._generations.last
+        self.late += len(batch.claims.owners)
+        self._promised += len(batch.claims.owners)
+
+    async def catch_up(self) -> None:
+        """Store what comes late; nothing where that has been done meanwhile. Raises StoreUnavailable."""
+        async with self._lock:
+            if self._promised < MOST_PROMISED // 2:
+                await self._store_late()
+            else:  # here nobody waits for it
+                await self._settle()
+
+    async def _store_late(self) -> None:
+        """Without a sync; what is put off meanwhile stays so. Only where nothing else is being stored."""
+        count, until, rows = len(self._late), self._late_to, self.late
+        if not count:
+            return
+        for claims in _joined(self._late[:count]):
+            if await self._linked(claims, promised=True):
+                log.error("mappings_lost")  # somebody else has written the file
+        del self._late[:count]
+        self.late -= rows
+        self._stored_generation = until
+
+    async def _linked(self, claims: Claims, *, promised: bool) -> Collection[IdKey]:
+        """Returns the ids that were lost."""
+        try:
+            lost = await self._identities.link(claims, promised=promised)
+        except BaseException:
+            self._stored_at = float("-inf")
+            raise
+        self._stored_at = asyncio.get_running_loop().time()
+        return lost
+
     async def _settle(self) -> None:
         """What was promised is on disk."""
+        await self._store_late()
         generation = self._stored_generation
         await self._identities.settle(generation)
-        self._promised, self.settled = 0, generation
+        self._promised, self.settled = self.late, generation
 
     async def _store(self, batch: Batch, *, promised: bool) -> None:
         self._batch, self._writing = Batch(), batch
         generation = self._generations.last
-        promised = (
-            promised and self._cached and self._promised < MOST_PROMISED and batch.claims.of_new_devices
-        )
+        promised = promised and self._may_promise(batch.claims)
         if promised:
             self._promised += len(batch.claims.owners)
         if self._names is not None:
             batch.claims.names = named(batch.claims, self._names)
         try:
-            lost = await self._identities.link(batch.claims, promised=promised)
+            await self._store_late()
+            lost = await self._linked(batch.claims, promised=promised)
         except StoreUnavailable as error:
             self._fail(batch, str(error), batch.claims.moves)
             raise
@@ -397,11 +472,12 @@ class Mappings:
         stays. False, and nothing has happened, where an id of the devices is on its way. Raises StoreUnavailable.
         """
         async with self._lock:
+            await self._store_late()
             forgotten = await requests.finish(ended, uuids, asked, now)
             if forgotten is None:
                 return False
-            unstored = self._batch.claims
-            for key in {*forgotten, *asked} - unstored.owners.keys():
+            unstored = {key for claims in self.unstored() for key in claims.owners}
+            for key in {*forgotten, *asked} - unstored:
                 self.memory.owners.pop(key, None)
                 self.moving.forget(key)
             self.memory.forget(ids=False)
