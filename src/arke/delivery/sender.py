@@ -42,8 +42,12 @@ class SenderOwner(Protocol):
         """A message ended. It stays in flight until this returns."""
         ...
 
+    def landed(self) -> None:
+        """A message is no longer in flight."""
+        ...
+
     def freed(self) -> None:
-        """There is room for another message."""
+        """There may be room for another message that there was none for."""
         ...
 
     def is_back(self) -> None:
@@ -219,7 +223,9 @@ class Sender:
         self._behind.discard(task)
         if self._gate is not None:
             self._leave_gate(self._gate, task)
-        self._owner.freed()
+            self._owner.freed()  # others may wait for what this one asks the gate for no more
+        else:
+            self._owner.landed()
 
     def _leave_gate(self, gate: Gate, task: asyncio.Task[None] | None) -> None:
         """No request of a message is to come: its room is others', however long the store takes for its outcome."""
