@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from arke.cli.options import Json
+from arke.cli.options import Json, check_out
 from arke.cli.progress import LongWork
 
 import_app = typer.Typer(
@@ -36,6 +36,8 @@ def aam(
     from arke.catalog.load import summary_of
     from arke.errors import InvalidInput
 
+    for path in paths:
+        check_out(out, path.rglob("*.json") if path.is_dir() else [path])
     with LongWork("reading", quiet=json):
         made = import_aam(paths)
     try:

@@ -12,7 +12,7 @@ from arke.cli.completion import destination_ids, segment_ids
 from arke.domain.digits import LARGEST_NUMBER, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from arke.api.client import Client
 
@@ -93,6 +93,14 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
 
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+def check_out(out: Path, read: Iterable[Path]) -> None:
+    """Raises InvalidInput where a file to write is one of those to read: it would be gone before it is read."""
+    from arke.errors import InvalidInput
+
+    if out.exists() and any(one.exists() and out.samefile(one) for one in read):
+        raise InvalidInput(f"--out {out}: this file is read: name another one to write to")
 
 
 def label(number: int, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from arke.cli.options import Json, whole
+from arke.cli.options import Json, check_out, whole
 from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
@@ -101,14 +101,16 @@ def simulate(
     def load(path: Path) -> Catalog:
         return load_catalog(path, checkers=catalog_checkers()).catalog
 
+    if not script.is_file():
+        raise InvalidInput(f"{script}: no such script")
     try:
+        if out is not None:
+            check_out(out, [script, catalog])
         output = out.open("wb") if out is not None else sys.stdout.buffer
     except OSError as error:
         raise InvalidInput(f"{out}: cannot be written: {error.strerror}") from None
 
     try:
-        if not script.is_file():
-            raise InvalidInput(f"{script}: no such script")
         summary = Simulation(load, _Lines(output), schedule=not no_schedule).run(script, catalog, seed=seed)
     finally:
         output.flush()

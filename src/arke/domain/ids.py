@@ -97,7 +97,7 @@ class IdRules:
         """Without a catalog: of the global data sources."""
         catalog = catalog or Catalog()
         self._rules: dict[int, _Rule] = {
-            dpid: _ANY for destination in catalog.destinations for dpid in destination.user_dpids
+            dpid: _rule(dpid) for destination in catalog.destinations for dpid in destination.user_dpids
         }
         for source in catalog.data_sources:
             self._rules[source.id] = _rule(source.id, source)
@@ -139,8 +139,10 @@ class IdRules:
         return self.read(dpid, text if case is None else FORMS[case](text) or text)
 
     def spellings(self, dpid: int, id_: str) -> tuple[str, ...]:
-        """Other spellings under which an id may have been kept before its data source was given a form."""
-        if dpid not in self._forms:
+        """Other spellings under which an id may have been kept before its data source was given a form; of a
+        global one, before its form was asked for wherever a destination takes its ids.
+        """
+        if dpid not in self._forms and dpid not in DEVICE_ID_CASES:
             return ()
         return tuple({id_.lower(), id_.upper()} - {id_})
 

@@ -158,6 +158,35 @@ class ProfileHead(msgspec.Struct, array_like=True, frozen=True, gc=False):
     routing_mark: int = 0
 
 
+_NOTHING: Final = msgspec.Raw(b"\xc0")
+_EMPTY: Final = msgspec.Raw(b"\x80")
+_NONE_OF_IT: Final = msgspec.Raw(b"\x90")
+"""In MessagePack: no value, an empty map, an empty list."""
+
+
+class ProfileParts(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A profile whose larger fields are left as they are stored; the fields are those of `Profile`."""
+
+    uuid: str
+    seen: int = 0
+    evaluated: int = 0
+    due: int = NEVER
+    fingerprint: int = 0
+    routing_mark: int = 0
+    realisations: int = 0
+    traits: msgspec.Raw = _EMPTY
+    memberships: msgspec.Raw = _EMPTY
+    ids: msgspec.Raw = _NONE_OF_IT
+    regions: msgspec.Raw = _NONE_OF_IT
+    sends: msgspec.Raw = _EMPTY
+    opted_out: int = 0
+    departed: msgspec.Raw = _NONE_OF_IT
+    heard: int = 0
+    wake: int = NEVER
+    file: msgspec.Raw = _NOTHING
+    bar: msgspec.Raw = _NOTHING
+
+
 class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a person's home holds for every device of the person: traits, the statuses of external segments with
     when they were declared, and when the person was last heard of.

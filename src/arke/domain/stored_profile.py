@@ -8,7 +8,7 @@ import msgspec
 
 from arke.domain.membership import PackedMemberships
 from arke.domain.memberships import PACKED_FROM, packed
-from arke.domain.profile import Profile, ProfileHead
+from arke.domain.profile import Profile, ProfileHead, ProfileParts
 
 if TYPE_CHECKING:
     from arke.domain.profile import FileMark
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.msgpack.Encoder().encode
 decode_profile: Final = msgspec.msgpack.Decoder(Profile).decode
 decode_head: Final = msgspec.msgpack.Decoder(ProfileHead).decode
+decode_parts: Final = msgspec.msgpack.Decoder(ProfileParts).decode
 _HEAD: Final = 3
 """Bytes before the UUID, which is the first field; the mark and the bar are the last ones."""
 _NOTHING: Final = _encode(None)
@@ -43,3 +44,50 @@ def encode_like(form: tuple[bytes, bytes], uuid: str, file: FileMark | None) -> 
     """A profile of this form as it is stored."""
     head, between = form
     return b"".join((head, _encode(uuid), between, _encode(file), _NOTHING))
+
+
+def has_bar(parts: ProfileParts) -> bool:
+    """Whether something is not let in any more of a device that withdrew."""
+    return bytes(parts.bar) != _NOTHING
+
+
+def state_of(parts: ProfileParts) -> tuple[int | bytes, ...]:
+    """What decides how time changes a profile, but for its key: its state, and nothing of who it is."""
+    return (
+        parts.evaluated,
+        parts.due,
+        parts.fingerprint,
+        parts.realisations,
+        parts.opted_out,
+        parts.heard,
+        parts.wake,
+        bytes(parts.traits),
+        bytes(parts.memberships),
+        bytes(parts.sends),
+    )
+
+
+def encode_with_state(parts: ProfileParts, state: ProfileParts) -> bytes:
+    """A profile as it is stored, once it has the state of another one (`state_of`)."""
+    return _encode(
+        ProfileParts(
+            parts.uuid,
+            parts.seen,
+            state.evaluated,
+            state.due,
+            state.fingerprint,
+            parts.routing_mark,
+            state.realisations,
+            state.traits,
+            state.memberships,
+            parts.ids,
+            parts.regions,
+            state.sends,
+            state.opted_out,
+            parts.departed,
+            state.heard,
+            state.wake,
+            parts.file,
+            parts.bar,
+        )
+    )

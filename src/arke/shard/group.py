@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from arke.domain.event import Event
     from arke.domain.identity import Promise
     from arke.domain.ledger import Owed
+    from arke.shard.alike import Alike
     from arke.shard.newcomers import Newcomers
     from arke.shard.ruling import Ruling
     from arke.storage.ports.shard import Loaded
@@ -61,11 +62,13 @@ class Group:
         realised: set[int],
         counted_to: int,
         newcomers: Newcomers,
+        alike: Alike,
         *,
         each_once: bool,
     ) -> None:
         """`each_once`: no device is named twice in this group."""
         self.newcomers = newcomers
+        self.alike = alike
         self._each_once = each_once
         self.ruling = ruling
         self.loaded = loaded
@@ -122,8 +125,33 @@ class Group:
         devices = dict(self.devices.values())
         written = self.writes.profiles  # a new device that became like another one is there alone
         found = {uid: written.get(uid, devices[uid]) for uid in uids if uid in devices}
-        walked = self.loaded.profiles
-        return found | {uid: walked[uid] for uid in sorted(uids) if uid in walked and uid not in found}
+        rest = [uid for uid in sorted(uids) if uid not in found]
+        return found | {
+            uid: one if isinstance(one, Profile) else decode_profile(one) for uid, one in self._walked(rest)
+        }
+
+    def walked(self, uids: Sequence[int]) -> list[tuple[int, Profile | bytes]]:
+        """What a walk came to by uid: profiles that this group has in hand, and as they are stored all others."""
+        devices = dict(self.devices.values())
+        written = self.writes.profiles
+        found: list[tuple[int, Profile | bytes]] = [
+            (uid, written.get(uid, devices[uid])) for uid in dict.fromkeys(uids) if uid in devices
+        ]
+        return found + self._walked([uid for uid in sorted({*uids}) if uid not in devices])
+
+    def _walked(self, uids: Sequence[int]) -> list[tuple[int, Profile | bytes]]:
+        """Those that no command names, as walks of this group have left them."""
+        bodies, written, encoded = self.loaded.bodies, self.writes.profiles, self.writes.encoded
+        found: list[tuple[int, Profile | bytes]] = []
+        for uid in uids:
+            profile = written.get(uid)
+            if profile is not None:
+                found.append((uid, profile))
+                continue
+            body = encoded.get(uid) or bodies.get(uid)
+            if body is not None:
+                found.append((uid, body))
+        return found
 
     def counts(self, uid: int, event: Event) -> bool:
         """Whether an event with an id counts: none of that id has for this device within a day."""
@@ -217,6 +245,21 @@ class Group:
             self.sizes.change(uid, changes)
             self.writes.journal.append(JournalRecord(self.next_seq, at, uid, changes, (), kind))
             self.next_seq += 1
+
+    def write_alike(
+        self, uid: int, body: bytes, at: int, changes: tuple[Change, ...], kind: str, wakes: tuple[int, int]
+    ) -> None:
+        """A device that a walk came to, and that nothing else in this group is about, has become like another one.
+        `wakes`: when it stood in the index, and when it is to stand there.
+        """
+        self.writes.encoded[uid] = body
+        before, wake = wakes
+        if kind != "sweep" and wake < before:
+            stood, _ = self.writes.wakes.get(uid, wakes)
+            self.writes.wakes[uid] = (stood, wake)
+        if changes:
+            self.sizes.change(uid, changes)
+            self.append(uid, at, changes, NOBODY_TOLD, kind)
 
     def _set_wake(self, uid: int, profile: Profile, *, woken: bool) -> None:
         """The index has the earliest moment at which a profile was ever due. It is early for most, and then the

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.homes import is_home
+from arke.shard.alike import Alike
 from arke.shard.commands import Failed, Result
 from arke.shard.group import Group
 from arke.shard.handlers import ASK_ROWS, HANDLERS, ONE_BY_ONE
@@ -49,6 +50,7 @@ class GroupRunner:
         self._counted_to: int | None = None
         self._profiles = True
         self._newcomers = Newcomers()
+        self._alike = Alike()
 
     @property
     def ruling(self) -> Ruling:
@@ -129,6 +131,7 @@ class GroupRunner:
             self._realised,
             self.counted_to,
             self._newcomers,
+            self._alike,
             each_once=len(needs.devices) == len(loaded.devices) + len(loaded.stored),
         )
 

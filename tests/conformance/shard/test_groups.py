@@ -9,6 +9,7 @@ import pytest
 from arke.domain.batch import BatchRun
 from arke.domain.ledger import TOLD_0, TOLD_1, Owed
 from arke.domain.profile import NEVER, Profile
+from arke.domain.stored_profile import encode_profile
 from arke.errors import StoreUnavailable
 from arke.storage.keyed_hash import KeyedHash
 from arke.storage.ports.shard import GroupWrites, LedgerKey, Needs
@@ -91,7 +92,7 @@ class TestNeeds:
         loaded = await store.load(Needs(due={(250, 9), (250, 1)}, walked={(1, 1)}))
         assert loaded.due == {(250, 9): [(100, 5), (200, 9)], (250, 1): [(100, 5)]}
         assert loaded.walked == {(1, 1): [5]}
-        assert loaded.profiles == {5: held(5), 9: held(9)}
+        assert loaded.bodies == {5: encode_profile(held(5)), 9: encode_profile(held(9))}
 
     async def test_pages_a_run_and_who_is_stored(self, store: ShardStore) -> None:
         run = BatchRun(1, 1, 100, "full", 0, 9, 3, (1, -1), (1, -1))

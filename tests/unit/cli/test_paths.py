@@ -49,3 +49,23 @@ def test_a_system_that_has_no_more_of_something_is_no_defect(
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert said == "arke: too many open files: `arke doctor` says what this machine has\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simulate", "read.json", "--catalog", "catalog.yaml"),
+        ("simulate", "script", "--catalog", "read.json"),
+        ("import", "aam", "read.json"),
+        ("import", "aam", "."),
+    ],
+)
+def test_what_is_read_is_not_written_over(words: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ("read.json", "catalog.yaml", "script"):
+        (tmp_path / name).write_text("[]")
+    (tmp_path / "another").symlink_to("read.json")
+    command = [sys.executable, "-m", "arke", *words, "--out", "another"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = "arke: --out another: this file is read: name another one to write to\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    assert (tmp_path / "read.json").read_text() == "[]"

@@ -163,6 +163,20 @@ def test_a_global_source_folds_where_it_is_told_to(dpid: int, form: IdForm, text
     assert formed(form, dpid).read(dpid, "not it!") is IdProblem.DEVICE_FORM
 
 
+@pytest.mark.parametrize("declared", [(), (DataSource(id=20914), DataSource(id=4))])
+def test_a_destination_that_takes_ids_takes_none_of_their_forms_away(
+    declared: tuple[DataSource, ...],
+) -> None:
+    to = Destination(id=1, name="", url="https://dsp.test/", client_id="1", user_dpids=(0, 4, 7, 20914))
+    rules = IdRules(Catalog(data_sources=declared, destinations=(to,)))
+    assert rules.read(20914, LOWER) == LOWER
+    assert rules.read(20914, UPPER) is IdProblem.DEVICE_FORM
+    assert rules.read(20914, "garbage") is IdProblem.DEVICE_FORM
+    assert rules.read(4, "garbage") is IdProblem.NOT_A_UUID
+    assert rules.read(0, "garbage") is IdProblem.NOT_A_UUID
+    assert rules.read(7, "garbage") == "garbage"
+
+
 def test_whoever_looks_for_an_id_of_a_global_source_may_write_it_in_any_case() -> None:
     assert RULES.sought(20914, UPPER) == UPPER.lower()
     assert RULES.sought(20915, LOWER) == LOWER.upper()
@@ -173,6 +187,7 @@ def test_whoever_looks_for_an_id_of_a_global_source_may_write_it_in_any_case() -
 def test_spellings_under_which_it_may_have_been_kept_before() -> None:
     assert set(formed("sha256").spellings(12345, "ab")) == {"AB"}
     assert RULES.spellings(12345, "ab") == ()
+    assert RULES.spellings(20914, LOWER) == (LOWER.upper(),)
 
 
 @pytest.mark.parametrize("dpid", [0, 4])

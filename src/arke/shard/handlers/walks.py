@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arke.domain.profile import NEVER
-from arke.domain.traces import is_trace
+from arke.domain.homes import is_home
+from arke.domain.profile import NEVER, Profile
+from arke.domain.stored_profile import (
+    decode_parts,
+    decode_profile,
+    encode_profile,
+    encode_with_state,
+    has_bar,
+    state_of,
+)
+from arke.domain.traces import ERASED, is_trace
 from arke.evaluation.evaluate import pass_time
+from arke.shard.alike import LARGEST, Outcome
 from arke.shard.commands import Evaluated
 from arke.shard.sizes import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from arke.domain.profile import ProfileParts
     from arke.shard.commands import Backfill, CountMembers, Result, Sweep
     from arke.shard.group import Group
 
 
 def sweep(group: Group, command: Sweep) -> Result:
     due = group.loaded.due[command.at, command.limit]
-    walked = _walk(group, [uid for _, uid in due], command.at, "sweep")
+    walked, alike = _walk(group, [uid for _, uid in due], command.at, "sweep")
     for at, uid in due:  # whatever became of the profile, this place in the index has served
         profile = group.writes.profiles.get(uid)
-        group.writes.wakes[uid] = (at, profile.wake if profile is not None else NEVER)
+        group.writes.wakes[uid] = (at, profile.wake if profile is not None else alike.get(uid, NEVER))
     return walked
 
 
@@ -30,7 +41,7 @@ def backfill(group: Group, command: Backfill) -> Result:
     if command.fingerprint != group.ruling.compiled.fingerprint:  # changed again meanwhile
         return Evaluated(0, 0)
     uids = group.loaded.walked[command.after, command.limit]
-    walked = _walk(group, uids, command.at, "backfill")
+    walked, _ = _walk(group, uids, command.at, "backfill")
     end = len(uids) < command.limit
     group.writes.backfill_position = (command.fingerprint, None if end else uids[-1])
     return walked
@@ -52,13 +63,44 @@ def count_members(group: Group, command: CountMembers) -> Result:
     return Evaluated(len(uids), to)
 
 
-def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> Evaluated:
-    """Bring profiles up to now though nothing was heard of them."""
-    compiled = group.ruling.compiled
-    for uid, profile in group.known(uids).items():
+def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evaluated, dict[int, int]]:
+    """Bring profiles up to now though nothing was heard of them. With the answer come those that have become like
+    others, and when the sweep is to look at them.
+    """
+    compiled, alike = group.ruling.compiled, group.alike
+    alike.under(group.ruling.routing(at), at, kind)
+    wakes: dict[int, int] = {}
+    for uid, stored in group.walked(uids):
+        state: tuple[int | bytes, ...] | None = None
+        if isinstance(stored, Profile):
+            profile = stored
+        else:
+            if alike.pays and len(stored) <= LARGEST:
+                parts = decode_parts(stored)
+                if _is_plain(parts):
+                    state = state_of(parts)
+                    outcome = alike.find(state)
+                    if outcome is not None:
+                        if outcome.state is not None:
+                            wakes[uid] = outcome.state.wake
+                            body = encode_with_state(parts, outcome.state)
+                            moved = (parts.wake, outcome.state.wake)
+                            group.write_alike(uid, body, at, outcome.changes, kind, moved)
+                        continue
+            profile = decode_profile(stored)
         if uid in group.loaded.fresh or is_trace(profile):
             continue  # of a device that was erased
         if kind == "sweep" or compiled.is_stale(profile):
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []
             group.write_unseen(uid, profile, at, changes, kind)
-    return Evaluated(len(uids), uids[-1] if uids else 0)
+            if state is not None:
+                body = group.writes.bodies[uid] = encode_profile(profile)
+                alike.note(state, Outcome(decode_parts(body), tuple(changes)))
+        elif state is not None:
+            alike.note(state, Outcome(None, ()))
+    return Evaluated(len(uids), uids[-1] if uids else 0), wakes
+
+
+def _is_plain(parts: ProfileParts) -> bool:
+    """A device that is there, and has not withdrawn."""
+    return not has_bar(parts) and not is_home(parts.uuid) and not parts.uuid.startswith(ERASED)

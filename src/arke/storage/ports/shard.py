@@ -98,8 +98,8 @@ class Loaded(msgspec.Struct):
     due: dict[tuple[int, int], list[tuple[int, int]]] = {}
     """(since when, uid)."""
     walked: dict[tuple[int, int], list[int]] = {}
-    profiles: dict[int, Profile] = {}
-    """Those of all that are due or walked."""
+    bodies: dict[int, bytes] = {}
+    """The profiles of all that are due or walked, as they are stored."""
     owed: dict[OwedPage, list[Owed]] = {}
     journal: dict[tuple[int, int], list[JournalRecord]] = {}
     batches: dict[int, BatchRun] = {}

@@ -326,11 +326,11 @@ def _note_walks(
     for asked, cursor in due.items():
         rows = cursor.fetchall()
         loaded.due[asked] = [(at, uid) for at, uid, _ in rows]
-        loaded.profiles |= {uid: decode_profile(body) for _, uid, body in rows if body is not None}
+        loaded.bodies |= {uid: body for _, uid, body in rows if body is not None}
     for asked, cursor in walked.items():
-        found = _profiles(cursor)
+        found: dict[int, bytes] = dict(cursor.fetchall())
         loaded.walked[asked] = list(found)
-        loaded.profiles |= found
+        loaded.bodies |= found
 
 
 def _profiles(cursor: Cursor) -> dict[int, Profile]:

@@ -238,7 +238,7 @@ class ShardReads:
             loaded.due = {asked: self.due(*asked) for asked in needs.due}
             loaded.walked = {asked: self.uids(*asked) for asked in needs.walked}
             uids = {uid for page in loaded.due.values() for _, uid in page}
-            loaded.profiles = self.profiles(list(uids.union(*loaded.walked.values())))
+            loaded.bodies = dict(self._rows_of("profiles", list(uids.union(*loaded.walked.values()))))
         if needs.batches:
             found = {number: self.batch(number) for number in needs.batches}
             loaded.batches = {number: run for number, run in found.items() if run is not None}
