@@ -43,6 +43,7 @@ def onboard(group: Group, command: Onboard) -> Result:
     remembered = group.newcomers.under(routing, command.file, command.ts, moment, command.overwrites)
     packed = [_encode(one) for one in command.said]
     known, opted_out, homes = group.devices, command.opted_out, command.homes
+    noted: set[bytes] = set()
     for place, named in enumerate(command.devices):
         uid, profile = known[named.uuid]
         withdrew = bool(profile.opted_out) or profile.bar is not None
@@ -55,7 +56,9 @@ def onboard(group: Group, command: Onboard) -> Result:
             like = remembered.get(said)
             if like is None:
                 like = remembered[said] = _newcomer(group, command, named, moment)
-            group.note_realised(like.realised)
+            if said not in noted:
+                noted.add(said)
+                group.note_realised(like.realised)
             _become_like(group, uid, named, command.file, moment, like)
             devices += 1
             continue

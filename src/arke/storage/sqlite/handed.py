@@ -69,8 +69,10 @@ class Handed:
         told = {row.uid for row in writes.ledger}
         erased = {*writes.erased}
         for record in writes.journal:
+            if not record.destinations:
+                continue
             uid = record.uid
-            profile = profiles.get(uid) if record.destinations else None
+            profile = profiles.get(uid)
             if profile is None or uid in erased or _is_large(profile):
                 continue
             devices[uid] = _Device(
