@@ -80,8 +80,7 @@ class Ingestion:
         self._clock = clock
         self._taken_at = 0.0
         self._turn = 0
-        # One call that each shard commits, and one that is on its way.
-        self._together = Together(self._ingest, len(shards) + 1)
+        self._together = Together(self._ingest, len(shards))
         self.room = Room()
         self.figures = IntakeFigures()
 

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 MOST: Final = 500
 """Events that go together."""
-UNDER_WAY: Final = 2
-"""Calls after which the next one waits for company, where there is one shard: one that it commits, and one that is
-on its way to it.
-"""
+MOMENT_S: Final = 0.001
+"""How long a call waits for company while every shard has one to commit, after which it would be committed."""
 COMPANY_S: Final = 0.003
-"""How long it does at most, so that nobody waits for a shard that does not answer."""
+"""The same where one more is on its way. No longer, so that nobody waits for a shard that does not answer."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -72,13 +70,13 @@ class _Call:
 
 
 class Together:
-    """`go` takes the events of many callers in one call. `most` calls may be under way before the next one
-    waits.
+    """`go` takes the events of many callers in one call. With as many under way as there are
+    `shards` the next one waits.
     """
 
-    def __init__(self, go: Going, most: int = UNDER_WAY) -> None:
+    def __init__(self, go: Going, shards: int = 1) -> None:
         self._go = go
-        self._most = most
+        self._shards = shards
         self._open: dict[bool, _Call] = {}
         self._under_way = 0
         self._background = Background()
@@ -94,10 +92,11 @@ class Together:
             call = None
         if call is None:
             call = self._open[evaluated] = _Call(evaluated=evaluated)
-            if self._under_way < self._most:
+            if self._under_way < self._shards:
                 self._leave(call)
             else:
-                call.timer = loop.call_later(COMPANY_S, self._leave, call)
+                wait_s = MOMENT_S if self._under_way == self._shards else COMPANY_S
+                call.timer = loop.call_later(wait_s, self._leave, call)
         told: asyncio.Future[list[Accepted | EventError]] = loop.create_future()
         call.told.append((len(call.events), len(events), told))
         call.events += events
@@ -120,7 +119,7 @@ class Together:
         finally:
             self._under_way -= 1
             for waiting in tuple(self._open.values()):
-                if self._under_way < self._most:
+                if self._under_way <= self._shards:
                     self._leave(waiting)
 
     async def _tell(self, call: _Call) -> None:

@@ -72,12 +72,16 @@ class Applier:
         self._mirror = mirror
         self._overwrites = name.target if name.kind == "overwrite" else None
         self._applied_to: dict[IdKey, tuple[str, ...]] = {}
+        self.position = record.position
+        """Up to where everything counts, and the counters as of there."""
+        self.counters = record.body
 
     async def commit(self, position: int, counters: bytes, gone: Sequence[Holding] = ()) -> None:
         """Everything up to a position counts from now on, and ids that have left their feeds."""
         record = self._record
         applied_to, self._applied_to = self._applied_to, {}
         await self._files.advance(record.number, position, counters, applied_to, gone)
+        self.position, self.counters = position, counters
         if applied_to:
             self._target.told_people()
 

@@ -150,17 +150,21 @@ class Loader:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
         shown = _Shown(self._target, job.name.name, survey.lines, progress)
+        applier = Applier(self._target, self._files, self._clock, job.name, record, mirror)
         try:
             shown.up_to(record.position)
             if mirror is not None and not mirror.is_begun_by(record.number):
                 await self._admit(mirror, reading, record.number)
             await self._worker.run(reading.start, record.position, self._target.catalog)
-            applier = Applier(self._target, self._files, self._clock, job.name, record, mirror)
             position = await self._chunks(applier, reading, record, tally, shown)
             reading.check_complete(tally, may_be_empty=mirror is not None)
             if mirror is not None:
                 await self._leave(mirror, applier, record.number, position, tally)
         except FileRefused as error:
+            # Its counters go on from what is committed, should the file be given again.
+            committed = msgspec.json.decode(applier.counters or b"{}", type=Tally)
+            noted = msgspec.json.encode(self._failed(job, error, committed, record, survey))
+            await self._files.advance(record.number, applier.position, noted, {})
             return self._failed(job, error, tally, record, survey)
         finally:
             self._target.ended()
@@ -314,9 +318,18 @@ def _nobody(_: int, __: int) -> None:
     return
 
 
+class _Noted(msgspec.Struct, frozen=True):
+    """What is recorded of a file that is not done: counters, or the receipt of its failure, from whose counters it
+    goes on.
+    """
+
+    state: str = ""
+
+
 def _listed(one: ListedFile) -> LoadedFile:
     record = one.record
-    receipt = msgspec.json.decode(record.body, type=Receipt) if record.done else None
+    ended = record.done or (record.body and msgspec.json.decode(record.body, type=_Noted).state)
+    receipt = msgspec.json.decode(record.body, type=Receipt) if ended else None
     tally = receipt or (msgspec.json.decode(record.body, type=Tally) if record.body else Tally())
     return LoadedFile(
         number=record.number,

@@ -209,7 +209,7 @@ class FileState(msgspec.Struct, frozen=True, kw_only=True):
 
 class LoadedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was begun, however it came: its number, when it was first begun (RFC 3339), how many lines are
-    read, and once it is done its receipt.
+    read, and once it is done, or has failed, its receipt.
     """
 
     number: int

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from arke.errors import InvalidInput
-from arke.onboarding import reading
+from arke.errors import FileRefused, InvalidInput
+from arke.onboarding import loading, reading
 from integration.onboarding.desk import COOKIES, open_desk
 
 if TYPE_CHECKING:
@@ -188,3 +188,67 @@ def test_a_wrong_columns_file_is_told_what_is_wrong(tmp_path: Path, columns: str
     with pytest.raises(InvalidInput) as refused:
         load(tmp_path, "people.csv", as_csv(), columns)
     assert why in str(refused.value)
+
+
+def test_a_file_that_failed_is_listed_as_failed_until_it_is_loaded(tmp_path: Path) -> None:
+    """It was begun, so it is on the list; nobody is at it any more."""
+    columns = f"id: {{column: id, dpid: {COOKIES}}}\nmode: mirror\nalways: {{memberships: {{101: 1}}}}\n"
+    ids = [f"id{number}" for number in range(9)]
+
+    async def main() -> None:
+        async with open_desk(tmp_path) as desk:
+            for number, one in enumerate(ids, 1):
+                await desk.see(number, (COOKIES, one))
+            await desk.load("a.csv", "\n".join(["id", *ids]).encode(), columns)
+            failed = await desk.load("b.csv", b"id\nid1\n", columns)
+            listed, first = await desk.loader.newest(1 << 40, 9)
+            assert (listed.name, listed.done, listed.lines) == ("b.csv", False, 0)
+            assert listed.receipt is not None
+            assert (
+                (listed.receipt.state, listed.receipt.reason)
+                == ("failed", failed.reason)
+                == ("failed", "mirror_guard")
+            )
+            assert listed.receipt.message == failed.message
+            assert (first.name, first.done) == ("a.csv", True)
+            loaded = await desk.load("b.csv", b"id\nid1\n", f"{columns}mirror_guard: 100%\n")
+            assert (loaded.state, loaded.received, loaded.stored, loaded.left) == ("done", 1, 1, 8)
+            listed, _ = await desk.loader.newest(1 << 40, 9)
+            assert (listed.done, listed.receipt) == (True, loaded)
+
+    asyncio.run(main())
+
+
+def test_what_was_stored_before_a_failure_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list has what is committed, and from there the file goes on."""
+    monkeypatch.setattr(reading, "CHUNK_LINES", 10)
+    monkeypatch.setattr(loading, "COMMIT_LINES", 20)
+    chunk = reading.Reading.chunk
+    left = 3
+
+    def failing(self: reading.Reading) -> reading.Chunk:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise FileRefused("unreadable", "reading failed")
+        return chunk(self)
+
+    columns = f"id: {{column: 0, dpid: {COOKIES}}}\nheader: false\nalways: {{memberships: {{101: 1}}}}\n"
+    content = b"".join(b"id%d\n" % number for number in range(60))
+
+    async def main() -> None:
+        async with open_desk(tmp_path) as desk:
+            await desk.see(1, (COOKIES, "id1"))
+            with monkeypatch.context() as faulty:
+                faulty.setattr(reading.Reading, "chunk", failing)
+                failed = await desk.load("a.csv", content, columns)
+            (listed,) = await desk.loader.newest(1 << 40, 9)
+            assert (failed.state, failed.received) == ("failed", 30)
+            assert listed.receipt is not None
+            assert (listed.receipt.state, listed.lines, listed.done) == ("failed", 20, False)
+            loaded = await desk.load("a.csv", content, columns)
+            assert (loaded.state, loaded.received, loaded.stored) == ("done", 60, 1)
+
+    asyncio.run(main())

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from arke.domain.event import Accepted, IncomingEvent
-from arke.engine.together import MOST, UNDER_WAY, Answered, Together
+from arke.engine import together as together_
+from arke.engine.together import MOST, Answered, Together
 from arke.errors import EventError, ShardDown, StoreUnavailable
 from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+PATIENCE_S = 60.0
 
 
 class Way:
@@ -54,24 +59,24 @@ async def test_what_comes_in_one_turn_of_the_loop_goes_together() -> None:
     assert way.calls == [(["a", "b", "c"], True), (["d"], False), (["e"], True)]
 
 
-async def test_nobody_waits_for_a_call_that_is_under_way() -> None:
+async def test_nobody_waits_for_a_call_while_a_shard_has_none() -> None:
     way = Way()
     way.go.clear()
-    together = Together(way)
-    early = together.taken(events("a"), evaluated=True)
-    await asyncio.sleep(0)
-    late = together.taken(events("b"), evaluated=True)
-    await asyncio.sleep(0)
+    together = Together(way, 2)
+    calls = [await begun(together, name) for name in "ab"]
     assert [uuids for uuids, _ in way.calls] == [["a"], ["b"]]
     way.go.set()
-    await asyncio.gather(early, late)
+    await asyncio.gather(*calls)
 
 
-async def test_what_comes_while_enough_is_under_way_goes_when_some_of_it_is_answered() -> None:
+async def test_what_comes_while_every_shard_has_a_call_goes_when_one_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together_, "MOMENT_S", PATIENCE_S)
     way = Way()
     way.go.clear()
-    together = Together(way)
-    first = [await begun(together, name) for name in "ab"[:UNDER_WAY]]
+    together = Together(way, 2)
+    first = [await begun(together, name) for name in "ab"]
     others = [await begun(together, name) for name in "cd"]
     assert [uuids for uuids, _ in way.calls] == [["a"], ["b"]]
     way.go.set()
@@ -84,10 +89,16 @@ async def test_nobody_waits_for_a_shard_that_does_not_answer() -> None:
     way = Way()
     way.go.clear()
     together = Together(way)
-    calls = [await begun(together, name) for name in "abc"]
-    await eventually(lambda: len(way.calls) == 3, "the third call")
+    calls = [await begun(together, "a")]
+    for count, name in enumerate("bc", start=2):
+        calls.append(await begun(together, name))
+        await eventually(partial(called, way, count), "a call of its own")
     way.go.set()
     await asyncio.gather(*calls)
+
+
+def called(way: Way, times: int) -> bool:
+    return len(way.calls) == times
 
 
 async def begun(together: Together, uuid: str) -> asyncio.Future[list[Accepted | EventError]]:

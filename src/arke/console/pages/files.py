@@ -105,7 +105,7 @@ async def one_file(ask: Ask[OneFile]) -> FilePage:
     except NotFound as error:
         raise Missing(f"{error}.") from None
     return FilePage(
-        found.name, "done" if found.done else "begun", found.lines, 0, found.receipt, not found.done
+        found.name, "done" if found.done else "begun", found.lines, 0, found.receipt, found.receipt is None
     )
 
 
