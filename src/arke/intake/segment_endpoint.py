@@ -184,13 +184,15 @@ class SegmentEndpoint:
         """The event of a call; None, noted in the outcome, where nothing of it may be stored."""
         now = int(self._clock.now())
         try:
-            event, left, own = event_of_call(calls.read(at), self._settings.segment, now, self._ingest)
+            event, left, no = event_of_call(
+                calls.read(at), self._settings.segment, now, self._ingest, sender.refusal
+            )
         except EventError as problem:
             outcome.refused(at, problem.reason, problem.message)
             self._ingest.figures.ids_dropped.update(problem.id_codes)
             return None
         outcome.left(left)
-        if (no := sender.refusal or own) is not None:
+        if no is not None:
             outcome.refused(at, *code_of(no))
             if no.withdraws:
                 withdrawn.append(event)
