@@ -250,7 +250,7 @@ async def running_engine(
             settings, server=msgspec.structs.replace(settings.server, shards=count)
         )
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
-        if await directory.identities.settled():  # all of them have answered before
+        if await directory.has_begun():
             check_shard_files(stores)
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]

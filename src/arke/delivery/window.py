@@ -129,7 +129,7 @@ class Window:
     @property
     def all_away(self) -> bool:
         """Whether nothing that is open waits to be built or to be sent."""
-        return not self._waiting and not self._buffers
+        return not self._waiting and not any(self._buffers.values())
 
     def anything_sending(self) -> bool:
         """Whether something was sent, or may have been, whose outcome is not recorded yet."""

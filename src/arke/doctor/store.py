@@ -13,7 +13,7 @@ from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import StoreUnavailable
 from arke.storage.sql_files import migrations
 from arke.storage.sqlite.connection import BUSY_TIMEOUT_MS, store_errors
-from arke.storage.sqlite.promises import settled_in
+from arke.storage.sqlite.promises import has_begun
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 from arke.storage.sqlite.snapshot import found_by
 
@@ -85,7 +85,7 @@ def _missing(data: Path) -> Iterator[Finding]:
         connection = apsw.Connection(str(data / DIRECTORY_FILE), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             row = connection.execute("SELECT value FROM meta WHERE key = 'shards'").fetchone()
-            begun = settled_in(connection) > 0
+            begun = has_begun(connection)
         finally:
             connection.close()
     count = 0 if row is None else int(row[0])

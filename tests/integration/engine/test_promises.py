@@ -20,7 +20,7 @@ import pytest
 
 from arke.clock import ManualClock, SeededEntropy
 from arke.cluster.moving_in import Progress as MoveProgress
-from arke.domain.event import DeclaredId
+from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.identity import FEW_IDS, Claims, Mapped, Move, Owner, PersonRow, SharedId
 from arke.engine import links
 from arke.engine.identity import Identity, mappings
@@ -352,6 +352,40 @@ def test_whoever_has_something_stored_finds_what_came_before(tmp_path: Path) -> 
             assert engine.identity.late > 0
             assert await come(engine, "d", uuid=other) == other
             assert await directory_of(engine, "d") == {"d": other}
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("late")
+def test_what_a_file_says_is_of_devices_that_the_directory_has(tmp_path: Path) -> None:
+    """A line counts as stored with the file's next step in the directory, which is synced: so is the mapping by
+    which the line found its device.
+    """
+
+    async def main() -> None:
+        async with before_the_cut(tmp_path / "data") as (engine, _):
+            await come(engine, "first")
+            for name, ask in (
+                ("a", lambda: engine.identity.devices_of(COOKIES, ["a"])),
+                ("b", lambda: engine.identity.devices([(COOKIES, "b")])),
+            ):
+                uuid = await come(engine, name)
+                assert (engine.identity.late > 0, await directory_of(engine, name)) == (True, {})
+                assert list((await ask()).values()) in ([uuid], [[uuid]])
+                assert (engine.identity.late, await directory_of(engine, name)) == (0, {name: uuid})
+
+    asyncio.run(main())
+
+
+def test_devices_without_an_id_leave_nothing_behind(tmp_path: Path) -> None:
+    """Each is a new device; identity has nothing to keep of it, however many come."""
+
+    async def main() -> None:
+        async with engine_on(tmp_path / "data") as engine:
+            pending = engine.identity._mappings.pending
+            for _ in range(3):
+                await engine.events.ingest([IncomingEvent(uuid=None)] * 20)
+                assert [batch.claims.invented for batch in pending()] == [{}]
 
     asyncio.run(main())
 

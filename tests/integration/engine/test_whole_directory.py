@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 
+from arke.doctor.store import RESTORE, stores
 from arke.errors import StoreUnavailable
 from arke.shard.protocol import AskStatus
 from arke.storage.committer import InlineCommitter
@@ -54,6 +56,30 @@ def test_a_shard_that_is_gone_is_named_and_not_begun_anew(tmp_path: Path, emptie
     assert starts(tmp_path) == 8
 
 
+@pytest.mark.parametrize("visitors", [0, 1])
+def test_a_shard_of_an_earlier_version_that_is_gone_is_named(tmp_path: Path, visitors: int) -> None:
+    """Its directory does not note that an engine was up: what is kept there tells."""
+    asyncio.run(before_it_was_noted(tmp_path, visitors))
+    shard = tmp_path / "shard-01.db"
+    shard.unlink()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"missing or empty: shard-01\.db: put it back"):
+            starts(tmp_path)
+    assert not shard.exists()
+    assert [(one.state, one.do) for one in stores(tmp_path) if "missing or empty" in one.what] == [
+        ("wrong", RESTORE)
+    ]
+
+
+async def before_it_was_noted(data: Path, visitors: int) -> None:
+    async with engine_on(data, shards=2) as engine:
+        for number in range(visitors):
+            await come(engine, f"visitor-{number}")
+    directory = apsw.Connection(str(data / "directory.db"))
+    directory.execute("DELETE FROM meta WHERE key = 'settled'")
+    directory.close()
+
+
 def test_a_directory_that_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
     """Everybody would be a new device, beside what shards know of them."""
     has_run(tmp_path)
@@ -72,4 +98,5 @@ def test_what_was_killed_before_its_shards_were_made_begins(tmp_path: Path) -> N
         await directory.close()
 
     asyncio.run(killed())
+    assert [one.state for one in stores(tmp_path)] == ["fine", "doubtful"]
     assert starts(tmp_path) == 0

@@ -145,15 +145,18 @@ class Identity:
     async def devices_of(self, dpid: int, ids: Sequence[str]) -> dict[str, str]:
         """The UUID that each id of a data source of devices leads to, as `devices`. Raises StoreUnavailable."""
         owned = await self._memory.owned_unkept(dpid, ids)
+        await self._caught_up()
         if homes_among(owned.values()):
             owned = {id_: uuid for id_, uuid in owned.items() if not is_home(uuid)}
         return owned
 
     async def devices(self, keys: Collection[IdKey]) -> dict[IdKey, list[str]]:
         """The UUIDs that each id leads to, the newest first: for a cross-device id up to MAX_DEVICES, for a
-        device's own id one; ids that no device has are left out, and homes are none.
+        device's own id one; ids that no device has are left out, and homes are none. The directory has stored
+        them all: what is stored there next may be about these devices.
         """
         owners = await self.owners(keys)
+        await self._caught_up()
         people = [key for key in owners if key[0] in self._resolver.sources.cross_device]
         found = await self._people.devices(people) if people else {}
         own = {
@@ -221,9 +224,12 @@ class Identity:
 
     async def ids_of(self, uuids: Collection[str]) -> dict[str, list[IdKey]]:
         """The ids that each of these devices owns; devices without one are left out. Raises StoreUnavailable."""
+        await self._caught_up()
+        return await self._identities.ids_of(uuids)
+
+    async def _caught_up(self) -> None:
         if self.late:
             await self.catch_up()
-        return await self._identities.ids_of(uuids)
 
     def promise(self, ids: Sequence[DeclaredId]) -> Promise | None:
         """What the shard is to keep of an event's mappings that were flushed as `promised`; None where all of them

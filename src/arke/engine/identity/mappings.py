@@ -140,7 +140,7 @@ class Mappings:
 
     `settled`: up to this mapping all are on disk. Later ones may not be, if no other engine writes here: those of
     new devices that were `promised`. Whatever goes by one of these makes it durable, or has the shard keep it. They
-    may come to the directory late, many at once (`catch_up`), but before anything else that is stored or forgotten
+    may come to the directory late, many at once (`catch_up`), but before any other mapping is stored or forgotten
     there: so many, `late`, are to come. They are never void, since whoever named them may have been answered; a
     write that fails is done again. Only a directory that was written a moment ago is believed to take them.
     """
@@ -314,6 +314,8 @@ class Mappings:
         """
         before, batch = self._writing, self._batch
         if before is None and not batch.claims.owners and (promised or not self._promised):
+            if not batch.claims.people:
+                batch.claims.invented.clear()  # no id leads to them
             return
         if promised and before is None and self._may_come_late(batch.claims):
             self._put_off(batch)

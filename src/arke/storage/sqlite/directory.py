@@ -22,6 +22,7 @@ from arke.storage.sqlite.connection import (
 from arke.storage.sqlite.files import SqliteFiles
 from arke.storage.sqlite.history import SqliteHistory
 from arke.storage.sqlite.identities import SqliteIdentities, SqliteSuppression
+from arke.storage.sqlite.promises import has_begun
 from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
 from arke.storage.sqlite.sources import SqliteSources
@@ -103,6 +104,11 @@ class SqliteDirectory:
                 f"leave --shards out, or start with an empty directory"
             )
         return int(stored)
+
+    async def has_begun(self) -> bool:
+        """See `arke.storage.sqlite.promises.has_begun`."""
+        with store_errors(self._database.where):
+            return has_begun(self._database.reads)
 
     @property
     def erases_aside(self) -> bool:

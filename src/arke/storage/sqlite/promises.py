@@ -33,6 +33,18 @@ def settled_in(directory: apsw.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
+def has_begun(directory: apsw.Connection) -> bool:
+    """Whether shards may have kept anything: an engine has come up on all of them, or, in a file of a version
+    that does not note it, something is kept here. A start that was broken off before leaves its key and how many
+    shards there are to be.
+    """
+    if directory.execute(SQL["more_meta"]).fetchone() is not None:
+        return True
+    tables = [name for (name,) in directory.execute(SQL["tables"])]
+    some = (f'SELECT 1 FROM "{name}" LIMIT 1' for name in tables)  # noqa: S608 - of the schema
+    return any(directory.execute(query).fetchone() is not None for query in some)
+
+
 def lost_of(
     directory: apsw.Connection, shards: Iterable[AbstractContextManager[apsw.Connection]]
 ) -> list[Mapped]:

@@ -3,6 +3,12 @@
 -- name: meta
 SELECT value FROM meta WHERE key = ?
 
+-- name: more_meta
+SELECT 1 FROM meta WHERE key NOT IN ('hash_key', 'shards')
+
+-- name: tables
+SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name != 'meta'
+
 -- name: is_owned
 SELECT 1 FROM identity WHERE dpid = ? AND id = ?
 
