@@ -1,5 +1,5 @@
-"""Who asks at a public door to be let alone is found by an id as it is kept: in a letter case, or of a form, that its
-data source has no more. A whole engine without sockets.
+"""Who asks at a public door to be let alone is found by an id as it is kept: in a letter case, or of a form, that
+its data source has no more. A whole engine without sockets.
 """
 
 from __future__ import annotations
