@@ -46,7 +46,7 @@ PEOPLE_FIRST = (
     "the first column holds ids of people: put device ids first; the rows are resolved through the devices that "
     "these people are known by"
 )
-DEFECT = "a defect of Arke: the log names its kind; what was stored until then is not counted here"
+DEFECT = "a defect of Arke: the log names its kind; what was stored last is not counted here"
 NO_TARGET = "the name says no data source of traits: only traits that name none are realised"
 
 log = get_logger("onboarding")
@@ -135,8 +135,7 @@ class Loader:
             except (ArkeError, OSError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the files behind this one are loaded
-                log.error("load_failed", error=type(error).__name__)
-                return self._failed(job, FileRefused("internal", DEFECT))
+                return self._failed(job, _defect(error))
 
     async def newest(self, before: int, limit: int) -> list[LoadedFile]:
         """Files that were begun, with numbers below `before`, the newest first."""
@@ -149,6 +148,9 @@ class Loader:
         if record.done:
             return msgspec.structs.replace(msgspec.json.decode(record.body, type=Receipt), repeated=True)
         tally = msgspec.json.decode(record.body, type=Tally) if record.body else Tally()
+        if _has_failed(record):  # and is under way again
+            record = record._replace(body=msgspec.json.encode(tally))
+            await self._files.advance(record.number, record.position, record.body, {})
         shown = _Shown(self._target, job.name.name, survey.lines, progress)
         applier = Applier(self._target, self._files, self._clock, job.name, record, mirror)
         try:
@@ -160,20 +162,30 @@ class Loader:
             reading.check_complete(tally, may_be_empty=mirror is not None)
             if mirror is not None:
                 await self._leave(mirror, applier, record.number, position, tally)
+            receipt = self._receipt(job, "done", tally, record, survey)
+            receipt.warnings += reading.warnings
         except FileRefused as error:
-            # Its counters go on from what is committed, should the file be given again.
-            committed = msgspec.json.decode(applier.counters or b"{}", type=Tally)
-            noted = msgspec.json.encode(self._failed(job, error, committed, record, survey))
-            await self._files.advance(record.number, applier.position, noted, {})
+            await self._note(job, error, applier, record, survey)
             return self._failed(job, error, tally, record, survey)
+        except (ArkeError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - see `load`; whatever was counted may be in doubt
+            return await self._note(job, _defect(error), applier, record, survey)
         finally:
             self._target.ended()
-        receipt = self._receipt(job, "done", tally, record, survey)
-        receipt.warnings += reading.warnings
         await self._files.finish(record.number, msgspec.json.encode(receipt))
         await self._target.loaded(actor, f"{job.name.name}: {tally.stored} of {tally.received} lines")
         await self.prune()
         return receipt
+
+    async def _note(
+        self, job: Job, error: FileRefused, applier: Applier, record: FileRecord, survey: Survey
+    ) -> Receipt:
+        """Record that it failed. Its counters go on from what is committed, should the file be given again."""
+        committed = msgspec.json.decode(applier.counters or b"{}", type=Tally)
+        noted = self._failed(job, error, committed, record, survey)
+        await self._files.advance(record.number, applier.position, msgspec.json.encode(noted), {})
+        return noted
 
     async def _begin(self, job: Job, survey: Survey, mirror: Mirror | None) -> FileRecord:
         """What is recorded of this very file."""
@@ -314,6 +326,11 @@ def failure(name: str, reason: str, message: str) -> Receipt:
     return Receipt(file=name, kind="unknown", state="failed", reason=reason, message=message)
 
 
+def _defect(error: Exception) -> FileRefused:
+    log.error("load_failed", error=type(error).__name__)
+    return FileRefused("internal", DEFECT)
+
+
 def _nobody(_: int, __: int) -> None:
     return
 
@@ -326,9 +343,13 @@ class _Noted(msgspec.Struct, frozen=True):
     state: str = ""
 
 
+def _has_failed(record: FileRecord) -> bool:
+    return not record.done and bool(record.body and msgspec.json.decode(record.body, type=_Noted).state)
+
+
 def _listed(one: ListedFile) -> LoadedFile:
     record = one.record
-    ended = record.done or (record.body and msgspec.json.decode(record.body, type=_Noted).state)
+    ended = record.done or _has_failed(record)
     receipt = msgspec.json.decode(record.body, type=Receipt) if ended else None
     tally = receipt or (msgspec.json.decode(record.body, type=Tally) if record.body else Tally())
     return LoadedFile(

@@ -95,6 +95,8 @@ def test_a_defect_costs_the_file_and_not_the_loader(tmp_path: Path, monkeypatch:
             receipt = await desk.load(FILE, b"abc\td_sid=1\n")
         assert (receipt.state, receipt.reason, receipt.received) == ("failed", "internal", 0)
         assert "abc" not in receipt.message
+        (listed,) = await desk.loader.newest(1 << 40, 9)
+        assert (listed.receipt, listed.done) == (receipt, False)
         receipt = await desk.load(FILE, b"abc\td_sid=1\n")
         assert (receipt.state, receipt.stored, receipt.repeated) == ("done", 1, False)
 

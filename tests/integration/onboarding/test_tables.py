@@ -13,12 +13,16 @@ import pytest
 
 from arke.errors import FileRefused, InvalidInput
 from arke.onboarding import loading, reading
+from arke.onboarding.applying import Applier
 from integration.onboarding.desk import COOKIES, open_desk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from arke.onboarding.applying import Sorted
     from arke.onboarding.receipt import Receipt
+    from integration.onboarding.desk import Desk
 
 COLUMNS = f"""
 id: {{column: cookie, dpid: {COOKIES}}}
@@ -237,6 +241,18 @@ def test_what_was_stored_before_a_failure_counts_once(
 
     columns = f"id: {{column: 0, dpid: {COOKIES}}}\nheader: false\nalways: {{memberships: {{101: 1}}}}\n"
     content = b"".join(b"id%d\n" % number for number in range(60))
+    seen: list[tuple[int, Receipt | None]] = []
+    sort = Applier.sort
+
+    def watching(desk: Desk) -> Callable[[Applier, reading.Chunk], Coroutine[None, None, Sorted]]:
+        """Under way again, it is not listed with why it failed before."""
+
+        async def watched(self: Applier, chunk: reading.Chunk) -> Sorted:
+            (listed,) = await desk.loader.newest(1 << 40, 9)
+            seen.append((listed.lines, listed.receipt))
+            return await sort(self, chunk)
+
+        return watched
 
     async def main() -> None:
         async with open_desk(tmp_path) as desk:
@@ -248,7 +264,11 @@ def test_what_was_stored_before_a_failure_counts_once(
             assert (failed.state, failed.received) == ("failed", 30)
             assert listed.receipt is not None
             assert (listed.receipt.state, listed.lines, listed.done) == ("failed", 20, False)
-            loaded = await desk.load("a.csv", content, columns)
+            with monkeypatch.context() as watched:
+                watched.setattr(Applier, "sort", watching(desk))
+                loaded = await desk.load("a.csv", content, columns)
             assert (loaded.state, loaded.received, loaded.stored) == ("done", 60, 1)
+            assert seen[0] == (20, None)
+            assert {receipt for _, receipt in seen} == {None}
 
     asyncio.run(main())
