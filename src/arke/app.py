@@ -198,7 +198,7 @@ def engine_over(
         reconciliation=Reconciliation(live, shards, clock),
         undelivered=Undelivered(live, shards, clock),
         privacy=privacy,
-        opt_outs=OptOuts(privacy, identity),
+        opt_outs=OptOuts(privacy, identity, homes, live),
         doorkeeper=Doorkeeper(directory.tokens, clock),
         audit=audit,
         clock=clock,

@@ -132,6 +132,11 @@ def header(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
+def content_encoding(scope: Scope) -> bytes:
+    """All headers of that name as one: a list may come in parts."""
+    return b",".join([value for key, value in scope["headers"] if key == b"content-encoding"])
+
+
 def bearer(scope: Scope) -> str | None:
     """The token of `Authorization: Bearer ...`; None where there is none."""
     kind, _, secret = header(scope, b"authorization").decode("latin-1").partition(" ")

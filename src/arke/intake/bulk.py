@@ -14,7 +14,7 @@ import msgspec
 
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
-from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, header
+from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, content_encoding, header
 from arke.intake.line_stream import BodyRefused, LineSplitter, inflater_for, only_line
 from arke.intake.ndjson import left_out, parse_event_line, refusal
 
@@ -55,7 +55,7 @@ class BulkIntake:
             return answer
         upload = self._upload()
         try:
-            upload.unpack_with(header(scope, b"content-encoding"))
+            upload.unpack_with(content_encoding(scope))
             upload.refuse_if_longer(header(scope, b"content-length"))
             await upload.run(receive)
         except (Overloaded, Unavailable) as problem:
@@ -70,7 +70,7 @@ class BulkIntake:
         sound.
         """
         line = only_line(body, self._settings.max_line_bytes)
-        if line is None or len(body) > self._settings.max_bulk_bytes or header(scope, b"content-encoding"):
+        if line is None or len(body) > self._settings.max_bulk_bytes or content_encoding(scope):
             return None
         try:
             with await self._ingest.enter(1) as place:

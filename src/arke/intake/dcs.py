@@ -77,11 +77,13 @@ class DcsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request understood: what to store, and how its sender wants to be answered.
 
     `explicit_uuid` tells a UUID that was passed (d_uuid) from one that came by cookie. `withdrawn`, instead of an
-    event, names whom a visitor's refusal to consent opts out.
+    event, names whom a visitor's refusal to consent opts out. `unsure` are ids of an opt-out that can be none
+    today, and may have been kept before.
     """
 
     event: IncomingEvent | None = None
     withdrawn: IncomingEvent | None = None
+    unsure: tuple[DeclaredId, ...] = ()
     errors: tuple[DcsError, ...] = ()
     json: bool = False
     callback: str | None = None
@@ -126,11 +128,18 @@ def parse(
     problem = _misnamed(grouped, ids)
     if refusal is not None:
         known_by = refusal.withdraws and problem is None
-        named = _with_event(answer, grouped, visitor, ids).event if known_by else None
+        named = _withdrawn(_with_event(answer, grouped, visitor, ids, sought=True)) if known_by else None
         return msgspec.structs.replace(answer, errors=(refusal.error,), withdrawn=named)
     if problem is not None:
         return msgspec.structs.replace(answer, errors=(problem,))
-    return _with_event(answer, grouped, visitor, ids)
+    return _with_event(answer, grouped, visitor, ids, sought=opting_out)
+
+
+def _withdrawn(request: DcsRequest) -> IncomingEvent | None:
+    if not request.unsure:
+        return request.event
+    named = request.event or IncomingEvent()
+    return msgspec.structs.replace(named, ids=(*named.ids, *request.unsure))
 
 
 def _group(found: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -198,9 +207,13 @@ def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | No
 
 
 def _with_event(
-    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, rules: IdRules
+    answer: DcsRequest, grouped: dict[str, list[str]], visitor: Visitor, rules: IdRules, *, sought: bool
 ) -> DcsRequest:
-    ids, errors = declared_ids.check(declared_ids.collect(grouped), rules)
+    """`sought`: the ids are those of somebody who asks to be let alone."""
+    claims = declared_ids.collect(grouped)
+    ids, errors = declared_ids.check(claims, rules, sought=sought)
+    if sought:
+        answer = msgspec.structs.replace(answer, unsure=declared_ids.unsure(claims, rules))
     uuid = _first(grouped, "d_uuid") or (visitor.cookie_uuid if answer.use_cookies else None)
     mid = _first(grouped, "d_mid")
     if mid and rules.read(ECID_DPID, mid) in NOBODYS:

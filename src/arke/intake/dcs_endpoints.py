@@ -81,10 +81,13 @@ class DcsEndpoints:
         public = await self._reception.public(scope)
         who = msgspec.structs.replace(visitor(scope), opted_out=False)  # asking twice is no offence
         request = dcs.parse(scope["query_string"], who, self._ingest, opting_out=True)
-        if request.event is None:
+        if request.event is None and not request.unsure:
             return self._answer(scope, request, None, list(request.errors))
         if public and not self._opt_outs.may(scope):
             return self._answer(scope, request, None, [codes.OTHER_ORIGIN], status=403)
+        await self._opt_outs.look_for(request, public=public)
+        if request.event is None:
+            return self._answer(scope, request, None, list(request.errors))
         errors = await self._opt_outs.take(request, request.event, who.cookie_uuid, public=public)
         named = request.explicit_uuid or bool(request.event.ids) or codes.ALL_IDS_INVALID in request.errors
         marks = [] if named else answers.opt_out_cookies(self._settings)

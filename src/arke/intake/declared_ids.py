@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arke.domain.event import DeclaredId
-from arke.domain.ids import IdProblem, IdRules, parse_dpid
+from arke.domain.ids import NOBODYS, IdProblem, IdRules, parse_dpid
 from arke.intake import dcs_codes as codes
 
 if TYPE_CHECKING:
@@ -47,14 +47,18 @@ def collect(parameters: Mapping[str, Sequence[str]]) -> list[Claim]:
     return claims
 
 
-def check(claims: Sequence[Claim], rules: IdRules) -> tuple[tuple[DeclaredId, ...], list[DcsError]]:
-    """The ids to use and what was wrong with the others. 104 is added when none of several is usable."""
+def check(
+    claims: Sequence[Claim], rules: IdRules, *, sought: bool = False
+) -> tuple[tuple[DeclaredId, ...], list[DcsError]]:
+    """The ids to use and what was wrong with the others. 104 is added when none of several is usable. `sought`: by
+    these somebody asks to be let alone, so they stay as they are written, for whoever looks for them.
+    """
     errors: list[DcsError] = []
     kept: dict[tuple[int, str], DeclaredId] = {}
     per_name_space: dict[int, int] = {}
     found = 0
     for claim in claims:
-        declared = _read(claim, rules, errors)
+        declared = _read(claim, rules, errors, sought=sought)
         if declared is None:
             continue
         key = (declared.dpid, declared.id)
@@ -78,6 +82,19 @@ def check(claims: Sequence[Claim], rules: IdRules) -> tuple[tuple[DeclaredId, ..
     return tuple(kept.values()), errors
 
 
+def unsure(claims: Sequence[Claim], rules: IdRules) -> tuple[DeclaredId, ...]:
+    """Ids that can be none today, as they are written: an earlier version or catalog may have taken them."""
+    found: dict[DeclaredId, None] = {}
+    for claim in claims:
+        dpid = _dpid(claim, rules)
+        if dpid is None or claim.malformed:
+            continue
+        problem = rules.sought(dpid, claim.value)
+        if isinstance(problem, IdProblem) and problem not in NOBODYS and problem is not IdProblem.MALFORMED:
+            found[DeclaredId(dpid, claim.value)] = None
+    return tuple(found)[:MAX_IDS]
+
+
 def _split(text: str, *, by_code: bool) -> Claim:
     parts = text.split(SEPARATOR)
     if len(parts) > 3:
@@ -86,18 +103,22 @@ def _split(text: str, *, by_code: bool) -> Claim:
     return Claim(space, value, state, by_code)
 
 
-def _read(claim: Claim, rules: IdRules, errors: list[DcsError]) -> DeclaredId | None:
+def _dpid(claim: Claim, rules: IdRules) -> int | None:
+    return _coded(claim.name_space, rules) if claim.by_code else parse_dpid(claim.name_space)
+
+
+def _read(claim: Claim, rules: IdRules, errors: list[DcsError], *, sought: bool) -> DeclaredId | None:
     """One claim as an id, or None after saying why not."""
-    dpid = _coded(claim.name_space, rules) if claim.by_code else parse_dpid(claim.name_space)
+    dpid = _dpid(claim, rules)
     state = _STATES.get(claim.state)
     if dpid is None or state is None or claim.malformed:
         errors.append(codes.invalid_id(claim.name_space, claim.value))
         return None
-    found = rules.read(dpid, claim.value)
+    found = rules.sought(dpid, claim.value) if sought else rules.read(dpid, claim.value)
     if isinstance(found, IdProblem):
         errors += refusals(found, dpid, claim.name_space, claim.value)
         return None
-    return DeclaredId(dpid, found, state)
+    return DeclaredId(dpid, claim.value if sought else found, state)
 
 
 def refusals(problem: IdProblem, dpid: int, name_space: str, value: str) -> list[DcsError]:

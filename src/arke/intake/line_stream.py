@@ -136,11 +136,15 @@ class Inflater:
 
 
 def inflater_for(encoding: bytes, max_ratio: int) -> Inflater | None:
-    """What unpacks a body with this Content-Encoding; None for one that comes as it is. Raises `BodyRefused`."""
-    name = encoding.strip().lower()
-    if name in (b"", b"identity"):
+    """What unpacks a body with this Content-Encoding, a list; None for one that comes as it is. Raises
+    `BodyRefused`.
+    """
+    names = [
+        name for part in encoding.lower().split(b",") if (name := part.strip()) not in (b"", b"identity")
+    ]
+    if not names:
         return None
-    if name not in (b"gzip", b"x-gzip"):
+    if names not in ([b"gzip"], [b"x-gzip"]):
         raise BodyRefused(415, "unknown_encoding", "Content-Encoding may be gzip or absent")
     return Inflater(max_ratio)
 

@@ -48,6 +48,14 @@ class OptOuts:
             raise Overloaded(f"this address has opted out {most} times within a minute", retry_after_s=wait_s)
         return True
 
+    async def look_for(self, request: DcsRequest, *, public: bool) -> None:
+        """Opt out who was known by ids that can be none today. Whether anybody was is told to nobody: they are
+        answered as ids that can be none.
+        """
+        unsure = self._own_word(request.unsure) if public else request.unsure
+        if unsure and not request.explicit_uuid:
+            await self._port.opt_out(None, unsure, public=public)
+
     async def take(
         self, request: DcsRequest, event: IncomingEvent, cookie_uuid: str | None, *, public: bool
     ) -> list[DcsError]:
@@ -96,10 +104,13 @@ class OptOuts:
             await self._port.opt_out(None, ids, public=public)
 
     def _own_word(self, ids: tuple[DeclaredId, ...]) -> tuple[DeclaredId, ...]:
-        """Of declared ids those that anybody may opt out."""
+        """Of declared ids those that anybody may opt out. Of a data source that has left the catalog nobody knows
+        any more whether it was one of them.
+        """
         if self._settings.whom == "device":
             return ()
-        return tuple(one for one in ids if not self._ingest.only_by_token(one.dpid))
+        known, only_by_token = self._ingest.ids.known, self._ingest.only_by_token
+        return tuple(one for one in ids if known(one.dpid) and not only_by_token(one.dpid))
 
 
 WINDOW_S: Final = 60.0

@@ -65,12 +65,15 @@ class OptOutPort(Protocol):
         """Opt out a device, or declared ids and the device each was last linked to; durable on return. `public`: by
         anybody's word, so ids that the device had from others are free afterwards.
 
+        `ids` are as their sender writes them: each is looked for as it is spelled today, and as it may have been
+        kept before. What can be no id and is not kept is passed over.
+
         `uuid`, where given, is the device meant: it takes precedence over what `ids` map to (dossier 13).
         """
         ...
 
     async def has_opted_out(self, uuid: str | None, ids: Sequence[DeclaredId]) -> bool:
-        """Whether nothing is taken of an event that names these."""
+        """Whether nothing is taken of an event that names these, written as for `opt_out`."""
         ...
 
 

@@ -10,7 +10,7 @@ from arke.domain.ids import is_uuid
 from arke.errors import EventError
 from arke.intake import answers, dcs
 from arke.intake import dcs_codes as codes
-from arke.intake.asgi import bearer, header, read_body
+from arke.intake.asgi import bearer, content_encoding, header, read_body
 from arke.intake.line_stream import BodyRefused, unpacked
 from arke.intake.origins import may_hear
 from arke.intake.query import cookies
@@ -67,7 +67,7 @@ class Reception:
         most = self._settings.max_form_bytes
         body = await read_body(receive, most, self._settings.body_idle_timeout_s)
         ratio = self._settings.max_inflate_ratio
-        form = unpacked(body, header(scope, b"content-encoding"), ratio, most).strip(b"\r\n")
+        form = unpacked(body, content_encoding(scope), ratio, most).strip(b"\r\n")
         return raw + b"&" + form if raw and form else raw or form
 
     def understand(

@@ -64,7 +64,7 @@ _USED: Final = frozenset(
 
 class MappedCall(NamedTuple):
     """The event of a call, and the parts of the call that nothing stands for. With a `refusal` nothing of the event
-    may be stored: it only says whose word that is.
+    may be stored: it only says whose word that is, by ids as they are written.
     """
 
     event: IncomingEvent
@@ -103,8 +103,14 @@ def read_json(read: Callable[[bytes], T], body: bytes, what: str) -> T:
         raise EventError("bad_json", f"{what} cannot be read: {detail}") from None
 
 
-def event_of_call(call: Mapping[str, Any], rules: SegmentRules, now: int, known: NameSpaces) -> MappedCall:
-    """The same of a call that is read."""
+def event_of_call(
+    call: Mapping[str, Any],
+    rules: SegmentRules,
+    now: int,
+    known: NameSpaces,
+    refusal: Refusal | None = None,
+) -> MappedCall:
+    """The same of a call that is read. `refusal`: that of the browser that sent it."""
     kind = call.get("type")
     if kind not in KINDS:
         raise EventError("bad_field", f"`type` must be one of {', '.join(KINDS)}")
@@ -123,8 +129,8 @@ def event_of_call(call: Mapping[str, Any], rules: SegmentRules, now: int, known:
     context = _object(call, "context")
     if _beside_ids(context, rules.context_ids):
         left.append("context")
-    refusal = judged(context, rules.consent, rules.consent_categories)
-    return MappedCall(with_read_ids(event, known.ids), tuple(left), refusal)
+    refusal = refusal or judged(context, rules.consent, rules.consent_categories)
+    return MappedCall(event if refusal else with_read_ids(event, known.ids), tuple(left), refusal)
 
 
 def _ids(call: Mapping[str, Any], kind: str, rules: SegmentRules, left: list[str]) -> list[DeclaredId]:

@@ -16,7 +16,7 @@ import msgspec
 
 from arke.errors import EventError, Overloaded, Unauthorized, Unavailable
 from arke.intake import dcs_codes as codes
-from arke.intake.asgi import answer_json, bearer, come_again, header, read_body
+from arke.intake.asgi import answer_json, bearer, come_again, content_encoding, header, read_body
 from arke.intake.consent import Refusal
 from arke.intake.dcs import DcsRequest
 from arke.intake.line_stream import BodyRefused, unpacked
@@ -154,7 +154,7 @@ class SegmentEndpoint:
             with self._unproven.held_by(visitor_address(scope)) as hold:
                 body = await read_body(receive, most, idle_s, hold)
         ratio = self._settings.max_inflate_ratio
-        return unpacked(body, header(scope, b"content-encoding"), ratio, most)
+        return unpacked(body, content_encoding(scope), ratio, most)
 
     async def _take(self, scope: Scope, calls: Calls, sender: Sender, outcome: Outcome) -> None:
         """Store what can be stored of the calls. Raises Overloaded and Unavailable; then nothing of them was."""
@@ -184,13 +184,15 @@ class SegmentEndpoint:
         """The event of a call; None, noted in the outcome, where nothing of it may be stored."""
         now = int(self._clock.now())
         try:
-            event, left, own = event_of_call(calls.read(at), self._settings.segment, now, self._ingest)
+            event, left, no = event_of_call(
+                calls.read(at), self._settings.segment, now, self._ingest, sender.refusal
+            )
         except EventError as problem:
             outcome.refused(at, problem.reason, problem.message)
             self._ingest.figures.ids_dropped.update(problem.id_codes)
             return None
         outcome.left(left)
-        if (no := sender.refusal or own) is not None:
+        if no is not None:
             outcome.refused(at, *code_of(no))
             if no.withdraws:
                 withdrawn.append(event)

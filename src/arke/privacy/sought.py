@@ -11,7 +11,7 @@ from arke.errors import InvalidInput
 from arke.privacy.request_file import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from arke.domain.identity import IdKey
     from arke.domain.ids import IdRules
@@ -24,10 +24,20 @@ async def as_kept(wanted: Sequence[Wanted], rules: IdRules, identity: Identity, 
     same: an earlier version may have taken it, or its data source has left the catalog. Raises InvalidInput for
     what is neither, saying whose id it is.
     """
-    others = {key: others_of(rules, key) for one in wanted for key in one.ids}
+    found = await kept_as([key for one in wanted for key in one.ids], rules, identity, homes)
+    return [_as_kept(one, rules, found) for one in wanted]
+
+
+async def kept_as(
+    ids: Iterable[IdKey], rules: IdRules, identity: Identity, homes: Homes
+) -> dict[IdKey, list[IdKey]]:
+    """Each id by the spellings under which it is to be looked for: its own, whether anybody is known by it or not,
+    and those others that are kept. None for what can be no id of its data source and is not kept.
+    """
+    others = {key: others_of(rules, key) for key in ids}
     doubtful = {spelling for spellings in others.values() for spelling in spellings}
     known = await _known(doubtful, identity, homes) if doubtful else set()
-    return [_as_kept(one, rules, others, known) for one in wanted]
+    return {key: [*_own(rules, key), *sorted(also & known)] for key, also in others.items()}
 
 
 def others_of(rules: IdRules, key: IdKey) -> set[IdKey]:
@@ -45,14 +55,16 @@ async def _known(keys: set[IdKey], identity: Identity, homes: Homes) -> set[IdKe
     return {*await identity.owners(keys), *await identity.housed(people)}
 
 
-def _as_kept(wanted: Wanted, rules: IdRules, others: dict[IdKey, set[IdKey]], known: set[IdKey]) -> Wanted:
+def _own(rules: IdRules, key: IdKey) -> list[IdKey]:
+    found = rules.sought(*key)
+    return [] if isinstance(found, IdProblem) else [(key[0], found)]
+
+
+def _as_kept(wanted: Wanted, rules: IdRules, found: dict[IdKey, list[IdKey]]) -> Wanted:
     ids: dict[IdKey, None] = {}
-    for dpid, text in wanted.ids:
-        found = rules.sought(dpid, text)
-        also = others[dpid, text] & known
-        if not isinstance(found, IdProblem):
-            ids[dpid, found] = None
-        elif not also:
-            raise InvalidInput(f"{wanted.where}: data source {dpid}: {found.value}")
-        ids.update(dict.fromkeys(sorted(also)))
+    for key in wanted.ids:
+        problem = rules.sought(*key)
+        if isinstance(problem, IdProblem) and not found[key]:
+            raise InvalidInput(f"{wanted.where}: data source {key[0]}: {problem.value}")
+        ids.update(dict.fromkeys(found[key]))
     return Wanted(wanted.uuids, tuple(ids), wanted.where)

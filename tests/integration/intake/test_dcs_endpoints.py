@@ -93,6 +93,31 @@ def test_a_form_comes_packed(intake: Server, engine: RecordingEngine) -> None:
     assert len(engine.events) == 2
 
 
+def test_content_encoding_in_two_headers_is_one_list(intake: Server, engine: RecordingEngine) -> None:
+    """What the second one says is no less true: a packed body is never read as one that is not."""
+    form = b"c_a=1&d_cid=123%01x%011"
+    packed = gzip.compress(form)
+    kind = "Content-Type: application/x-www-form-urlencoded"
+
+    def post(body: bytes, *encodings: str) -> Answer:
+        return intake.post(
+            "/event?d_rtbd=json", body, kind, *(f"Content-Encoding: {encoding}" for encoding in encodings)
+        )
+
+    for encodings in (("identity", "gzip"), ("gzip", "identity"), ("", "gzip"), ("identity, gzip",)):
+        content(post(packed, *encodings))
+    content(post(form, "identity", "identity"))
+    assert len(engine.events) == 5
+    assert all(event == engine.events[0] for event in engine.events)
+    for encodings in (("gzip", "gzip"), ("identity", "br"), ("gzip", "br")):
+        assert post(packed, *encodings).status == 415, encodings
+    line = json.dumps({"uuid": UUID}).encode()
+    for body, status in ((gzip.compress(line), 200), (line, 400)):
+        answer = intake.bulk(body, "Content-Encoding: identity", "Content-Encoding: gzip")
+        assert answer.status == status
+    assert len(engine.events) == 6
+
+
 def test_warnings_come_with_the_data_and_in_a_header(intake: Server) -> None:
     ids = "".join(f"&d_cid=123%01{n}" for n in range(1, 5))
     answer = intake.get("/event?d_rtbd=json&d_cid=123%01" + ids)
