@@ -10,7 +10,13 @@ import msgspec
 
 from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
-from arke.data_directory import DIRECTORY_FILE, DataLock, check_directory_file, check_shard_files
+from arke.data_directory import (
+    DIRECTORY_FILE,
+    DataLock,
+    check_directory_file,
+    check_no_shards,
+    check_shard_files,
+)
 from arke.delivery.body import TemplateLanguage, compile_template
 from arke.delivery.channel import Wire
 from arke.delivery.https.egress import EgressPolicy
@@ -245,12 +251,15 @@ async def running_engine(
         directory = SqliteDirectory(
             data / DIRECTORY_FILE, committer=ThreadCommitter("directory"), memory=page_memory(settings)
         )
+        noted = await directory.has_shards()  # before there are any
+        if not noted:
+            check_no_shards(data)
         count = await directory.shards(settings.server.shards)
         settings = msgspec.structs.replace(
             settings, server=msgspec.structs.replace(settings.server, shards=count)
         )
         stores = [data / f"shard-{number:02d}.db" for number in range(count)]
-        if await directory.has_begun():
+        if noted and await directory.has_begun():
             check_shard_files(stores)
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
         shards: list[Shard] | list[RemoteShard]

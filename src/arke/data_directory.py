@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from arke.data_exchange import ARRIVING, broken_off, finish
+from arke.data_exchange import ARRIVING, broken_off, finish, is_begun
 from arke.errors import DataLocked, InvalidInput, StoreUnavailable
 from arke.log import get_logger
 
@@ -111,12 +111,20 @@ def is_there(file: Path) -> bool:
 
 def check_directory_file(data: Path) -> None:
     """An engine makes it before any shard's. Raises StoreUnavailable where it is gone: everybody would be new to
-    shards that know them.
+    shards that know them. Where files are being exchanged, whoever opens the directory puts it into its place.
     """
-    if any(data.glob("shard-*.db")) and not is_there(data / DIRECTORY_FILE):
+    if any(data.glob("shard-*.db")) and not is_there(data / DIRECTORY_FILE) and not is_begun(data):
         raise StoreUnavailable(
             f"{data}: {DIRECTORY_FILE} is missing or empty, and shards are there: {_RESTORE}"
         )
+
+
+def check_no_shards(data: Path) -> None:
+    """For a directory that has none. Raises StoreUnavailable where their files are there all the same: another file
+    has taken the directory's place.
+    """
+    if any(data.glob("shard-*.db")):
+        raise StoreUnavailable(f"{data}: {DIRECTORY_FILE} knows nothing of the shards beside it: {_RESTORE}")
 
 
 def check_shard_files(stores: Sequence[Path]) -> None:

@@ -23,6 +23,11 @@ ARRIVING: Final = "arriving"
 MARK: Final = "exchange.json"
 
 
+BROKEN_OFF: Final = (
+    "a restore or reshard was broken off when it was all but done; the next start carries it on"
+)
+
+
 class Exchange(msgspec.Struct, frozen=True):
     """Names that go to the folder `kept`, and names that come."""
 
@@ -79,9 +84,14 @@ def finish(data: Path) -> None:
     _sync(data)
 
 
+def is_begun(data: Path) -> bool:
+    """Whether files are being exchanged, or whoever did it was killed: what is missing has its place elsewhere."""
+    return (data / MARK).exists()
+
+
 def broken_off(data: Path) -> bool:
     """Whether something was to come into an empty directory, and did not: an engine would begin with nothing."""
-    return (data / ARRIVING).is_dir() and not (data / MARK).exists() and not any(data.glob("*.db"))
+    return (data / ARRIVING).is_dir() and not is_begun(data) and not any(data.glob("*.db"))
 
 
 def _sync(path: Path) -> None:

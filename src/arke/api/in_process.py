@@ -19,6 +19,7 @@ from arke.app import catalog_checkers, file_loader, running_engine, way_out
 from arke.catalog.load import parse_catalog
 from arke.clock import SystemClock
 from arke.data_directory import DIRECTORY_FILE, check_directory_file, engine_answers
+from arke.data_exchange import is_begun
 from arke.errors import DataLocked, InvalidInput, SettingsError
 from arke.operations.subjects import Operations
 
@@ -175,7 +176,8 @@ class InProcessSession(Session):
         """
         given = call.given if call is not None else None
         check_directory_file(self._data)
-        if (self._data / DIRECTORY_FILE).is_file() or isinstance(given, TokenWanted):
+        there = (self._data / DIRECTORY_FILE).is_file() or is_begun(self._data)
+        if there or isinstance(given, TokenWanted):
             return self._data
         if call is None or not isinstance(given, CatalogFile):
             raise InvalidInput(

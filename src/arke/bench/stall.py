@@ -216,7 +216,7 @@ async def _fill(directory: Path, count: int, midnight: int) -> None:
     await fill(store, uuids, profile)
     await index_due(store, midnight)
     await store.close()
-    await link_cookies(data / DIRECTORY_FILE, COOKIES, uuids)
+    await link_cookies(data / DIRECTORY_FILE, COOKIES, uuids, shards=1)
 
 
 def _write_file(path: Path, count: int) -> None:

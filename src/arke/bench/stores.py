@@ -90,9 +90,13 @@ async def index_due(store: ShardStore, at: int) -> None:
     await store.tidy()
 
 
-async def link_cookies(path: Path, dpid: int, uuids: Sequence[str]) -> None:
-    """Let every device be known by a cookie, `cookie-` and its place in nine digits."""
+async def link_cookies(path: Path, dpid: int, uuids: Sequence[str], *, shards: int | None = None) -> None:
+    """Let every device be known by a cookie, `cookie-` and its place in nine digits. `shards`: where there are
+    files of some already, how many.
+    """
     directory = SqliteDirectory(path, committer=InlineCommitter())
+    if shards is not None:
+        await directory.shards(shards)
     for start in range(0, len(uuids), WRITTEN):
         part = enumerate(uuids[start : start + WRITTEN], start)
         owners = {(dpid, f"cookie-{number:09d}"): Owner(uuid, number + 1) for number, uuid in part}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from arke.data_directory import DIRECTORY_FILE, is_there
-from arke.data_exchange import broken_off
+from arke.data_exchange import BROKEN_OFF, broken_off, is_begun
 from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import StoreUnavailable
 from arke.storage.sql_files import migrations
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from arke.doctor.finding import Finding
 
 LARGE_LOG_BYTES: Final = 1 << 30
+NOT_YET: Final = "no engine has come up here yet"
 RESTORE: Final = "restore the newest backup: docs/how-to/back-up.md"
 
 
@@ -31,15 +31,16 @@ def stores(data: Path) -> Iterator[Finding]:
     files = sorted(data.glob("*.db"))
     if broken_off(data):
         yield wrong("store", f"{data}: a restore was broken off", "do it again, or delete `arriving` in it")
-    if not files:
-        return
-    for file in files:
-        yield from _file(file)
-    if not is_there(data / DIRECTORY_FILE):
-        yield wrong("store", f"{data}: missing or empty: {DIRECTORY_FILE}", RESTORE)
-        return
-    with suppress(StoreUnavailable):  # the file's own finding says it
-        yield from _missing(data)
+    found = [finding for file in files for finding in _file(file)]
+    yield from found
+    if is_begun(data):
+        yield doubtful("store", f"{data}: {BROKEN_OFF}", "arke up")
+    elif files:
+        try:
+            yield from _missing(data)
+        except StoreUnavailable as error:
+            if all(one.state != "wrong" for one in found):
+                yield wrong("store", str(error), RESTORE)
 
 
 def _file(file: Path) -> Iterator[Finding]:
@@ -81,19 +82,39 @@ def _look(file: Path) -> tuple[int, list[str]]:
 
 
 def _missing(data: Path) -> Iterator[Finding]:
-    with store_errors(str(data)):
-        connection = apsw.Connection(str(data / DIRECTORY_FILE), flags=apsw.SQLITE_OPEN_READWRITE)
-        try:
-            row = connection.execute("SELECT value FROM meta WHERE key = 'shards'").fetchone()
-            begun = has_begun(connection)
-        finally:
-            connection.close()
-    count = 0 if row is None else int(row[0])
+    """What is gone, or had not come yet. Raises StoreUnavailable where the directory does not say."""
+    some = any(data.glob("shard-*.db"))
+    if not is_there(data / DIRECTORY_FILE):
+        if some:
+            yield wrong("store", f"{data}: missing or empty: {DIRECTORY_FILE}", RESTORE)
+        else:
+            yield doubtful("store", f"{data}: {NOT_YET}: {DIRECTORY_FILE}", "arke up")
+        return
+    count, begun = _noted(data)
+    if count is None:
+        if some:
+            yield wrong("store", f"{data}: {DIRECTORY_FILE} knows nothing of the shards beside it", RESTORE)
+        return
     gone = [name for n in range(count) if not is_there(data / (name := f"shard-{n:02d}.db"))]
     if gone and begun:
         yield wrong("store", f"{data}: missing or empty: {', '.join(gone)}", RESTORE)
     elif gone:
-        yield doubtful("store", f"{data}: no engine has come up here yet: {', '.join(gone)}", "arke up")
+        yield doubtful("store", f"{data}: {NOT_YET}: {', '.join(gone)}", "arke up")
+
+
+def _noted(data: Path) -> tuple[int | None, bool]:
+    """How many shards the directory has, None where a start was broken off before it noted that; and whether they
+    may have kept anything. Raises StoreUnavailable.
+    """
+    with store_errors(str(data / DIRECTORY_FILE)):
+        connection = apsw.Connection(str(data / DIRECTORY_FILE), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            if connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+                return None, False
+            row = connection.execute("SELECT value FROM meta WHERE key = 'shards'").fetchone()
+            return None if row is None else int(row[0]), has_begun(connection)
+        finally:
+            connection.close()
 
 
 def newest_catalog(data: Path) -> bytes | None:

@@ -11,6 +11,7 @@ goes.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -19,6 +20,7 @@ import msgspec
 
 from arke import __version__
 from arke.data_directory import DIRECTORY_FILE, check_private, engine_answers
+from arke.data_exchange import BROKEN_OFF, is_begun
 from arke.errors import InvalidInput, StoreUnavailable
 from arke.storage.sqlite.snapshot import READ_BYTES, Snapshots, digest_of, problems_of
 from arke.upkeep.manifest import (
@@ -61,6 +63,8 @@ def back_up(data: Path, folder: Path, progress: Progress) -> Manifest:
 
 def check_source(data: Path) -> None:
     """Raises InvalidInput where this is no data directory, or others may use it."""
+    if is_begun(data):
+        raise InvalidInput(f"{data}: {BROKEN_OFF}: `arke status --data {shlex.quote(str(data))}`, then again")
     if not (data / DIRECTORY_FILE).is_file():
         raise InvalidInput(f"{data}: this is no data directory: there is no {DIRECTORY_FILE} in it")
     check_private(data)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import apsw
+import msgspec
 import pytest
 
+from arke.data_exchange import MARK, Exchange, make_room
 from arke.doctor.store import RESTORE, stores
-from arke.errors import StoreUnavailable
+from arke.errors import InvalidInput, StoreUnavailable
 from arke.shard.protocol import AskStatus
 from arke.storage.committer import InlineCommitter
 from arke.storage.sqlite.directory import SqliteDirectory
+from arke.upkeep.backup import check_source
+from arke.upkeep.reshard import FILES
 from integration.engine.power import come, engine_on
 
 if TYPE_CHECKING:
@@ -89,6 +96,55 @@ def test_a_directory_that_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
         starts(tmp_path)
     (tmp_path / "elsewhere").rename(file)
     assert starts(tmp_path) == 8
+
+
+def test_another_file_in_the_place_of_the_directory_is_told(tmp_path: Path) -> None:
+    """A valid one, in which there is nothing."""
+    has_run(tmp_path)
+    for file in tmp_path.glob("directory.db*"):
+        file.unlink()
+    nothing = apsw.Connection(str(tmp_path / "directory.db"))
+    nothing.execute("CREATE TABLE t (x); DROP TABLE t")
+    nothing.close()
+    for _ in range(2):
+        wrongs = [(one.what, one.do) for one in stores(tmp_path) if one.state == "wrong"]
+        assert wrongs == [(f"{tmp_path}: directory.db knows nothing of the shards beside it", RESTORE)]
+        with pytest.raises(StoreUnavailable, match="knows nothing of the shards beside it: put it back"):
+            starts(tmp_path)
+    nothing = apsw.Connection(str(tmp_path / "directory.db"))
+    nothing.execute("DROP TABLE meta")
+    nothing.close()
+    assert [one.do for one in stores(tmp_path) if one.state == "wrong"] == [RESTORE]
+
+
+def test_what_was_killed_at_once_begins(tmp_path: Path) -> None:
+    (tmp_path / "directory.db").touch()
+    assert [one.state for one in stores(tmp_path)] == ["fine", "doubtful"]
+    assert starts(tmp_path) == 0
+    assert {one.state for one in stores(tmp_path)} == {"fine"}
+
+
+@pytest.mark.parametrize("away", [("directory.db",), ("directory.db", "shard-00.db", "shard-01.db")])
+def test_files_that_are_being_exchanged_are_not_lost(tmp_path: Path, away: tuple[str, ...]) -> None:
+    """A reshard was killed when some of the old files were away and no new one there: whoever comes ends it."""
+    data = tmp_path / "data"
+    has_run(data)
+    names = sorted(path.name for pattern in FILES for path in data.glob(pattern))
+    arriving = make_room(data)
+    for name in names:
+        shutil.copy(data / name, arriving / name)
+    (data / MARK).write_bytes(msgspec.json.encode(Exchange("before", tuple(names), tuple(names))))
+    (data / "before").mkdir()
+    for name in away:
+        (data / name).rename(data / "before" / name)
+    assert [(one.state, one.do) for one in stores(data) if one.state != "fine"] == [("doubtful", "arke up")]
+    with pytest.raises(InvalidInput, match=f"the next start carries it on: `arke status --data {data}`"):
+        check_source(data)
+    command = [sys.executable, "-m", "arke", "status", "--data", str(data)]
+    status = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert status.returncode == 0, status.stderr
+    assert not (data / MARK).exists()
+    assert starts(data) == 8
 
 
 def test_what_was_killed_before_its_shards_were_made_begins(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ class SqliteDirectory:
     async def shards(self, wanted: int | None) -> int:
         return await self._database.write(self._fixed_shards, wanted)
 
+    async def has_shards(self) -> bool:
+        """Whether it has noted how many."""
+        return self._database.row(SQL["get"], (_SHARDS,)) is not None
+
     def _fixed_shards(self, wanted: int | None) -> int:
         stored = self._get(_SHARDS)
         if stored is None:
