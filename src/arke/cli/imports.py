@@ -31,13 +31,13 @@ def aam(
     """
     import msgspec
 
+    from arke.catalog.aam.export import files_read
     from arke.catalog.aam.importing import import_aam
     from arke.catalog.aam.report import line
     from arke.catalog.load import summary_of
     from arke.errors import InvalidInput
 
-    for path in paths:
-        check_out(out, path.rglob("*.json") if path.is_dir() else [path])
+    check_out(out, files_read(paths))
     with LongWork("reading", quiet=json):
         made = import_aam(paths)
     try:

@@ -13,6 +13,8 @@ from arke.cli.options import Json, check_out, whole
 from arke.cli.progress import LongWork
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from arke.domain.catalog import Catalog
     from arke.simulate.network import Sent
 
@@ -70,15 +72,34 @@ def demo(
 
 
 class _Lines:
-    """Writes each request as a line of JSON."""
+    """Writes each request as a line of JSON: to `out`, or where it is None to stdout."""
 
-    def __init__(self, output: BinaryIO) -> None:
-        self._output = output
+    def __init__(self, out: Path | None) -> None:
+        self._out = out
+        self._file: BinaryIO | None = None
+
+    def begin(self, read: Collection[Path]) -> None:
+        """Open the file, which is none of those that are read. Raises InvalidInput."""
+        from arke.errors import InvalidInput
+
+        if self._out is None:
+            return
+        try:
+            check_out(self._out, read)
+            self._file = self._out.open("wb")
+        except OSError as error:
+            raise InvalidInput(f"{self._out}: cannot be written: {error.strerror}") from None
 
     def append(self, sent: Sent) -> None:
         import msgspec
 
-        self._output.write(msgspec.json.encode(sent) + b"\n")
+        (self._file or sys.stdout.buffer).write(msgspec.json.encode(sent) + b"\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        elif self._out is None:
+            sys.stdout.buffer.flush()
 
 
 def simulate(
@@ -103,19 +124,12 @@ def simulate(
 
     if not script.is_file():
         raise InvalidInput(f"{script}: no such script")
+    lines = _Lines(out)
     try:
-        if out is not None:
-            check_out(out, [script, catalog])
-        output = out.open("wb") if out is not None else sys.stdout.buffer
-    except OSError as error:
-        raise InvalidInput(f"{out}: cannot be written: {error.strerror}") from None
-
-    try:
-        summary = Simulation(load, _Lines(output), schedule=not no_schedule).run(script, catalog, seed=seed)
+        simulation = Simulation(load, lines, schedule=not no_schedule)
+        summary = simulation.run(script, catalog, seed=seed, reads=lines.begin)
     finally:
-        output.flush()
-        if out is not None:
-            output.close()
+        lines.close()
     for complaint in summary.complaints:
         sys.stderr.write(f"{complaint}\n")
     sys.stderr.write(f"{summary.events:,} events, {summary.requests:,} requests, {summary.owed:,} owed\n")

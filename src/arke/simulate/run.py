@@ -12,7 +12,7 @@ from arke.clock import SeededEntropy
 from arke.errors import BatchRunning, EventError, InvalidInput, ScriptError
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.partner_ids import with_read_ids
-from arke.onboarding.columns_file import columns_beside
+from arke.onboarding.columns_file import SUFFIX, columns_beside
 from arke.onboarding.loading import Loader
 from arke.privacy.request_file import Wanted, read_id
 from arke.privacy.sought import as_kept
@@ -23,7 +23,7 @@ from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from arke.clock import Clock
     from arke.domain.catalog import Catalog
@@ -60,11 +60,20 @@ class Simulation:
         self._schedule = schedule
         self.summary = Summary()
 
-    def run(self, script: Path, catalog: Path, *, seed: int = 0) -> Summary:
-        """Raises ScriptError, CatalogError."""
+    def run(
+        self,
+        script: Path,
+        catalog: Path,
+        *,
+        seed: int = 0,
+        reads: Callable[[Collection[Path]], None] | None = None,
+    ) -> Summary:
+        """`reads` is told the files that are read, before anything is sent. Raises ScriptError, CatalogError."""
         with script.open("rb") as lines:
             steps = list(read_script(lines, str(script)))
         first = self._load(catalog)
+        if reads is not None:
+            reads([script, catalog, *_files_of(steps, script.parent)])
         loop = VirtualTimeLoop()
         start = steps[0].at if steps else 0.0
         clock = VirtualClock(loop, start)
@@ -166,3 +175,13 @@ class Simulation:
     def complain(self, text: str) -> None:
         if text not in self.summary.complaints:
             self.summary.complaints.append(text)
+
+
+def _files_of(steps: Iterable[Step], folder: Path) -> Iterator[Path]:
+    """Catalogs and data files that a script names, and where the columns files of those would be."""
+    for step in steps:
+        if step.apply is not None:
+            yield folder / step.apply
+        elif step.onboard is not None:
+            yield folder / step.onboard.file
+            yield folder / f"{step.onboard.file}{SUFFIX}"

@@ -51,21 +51,58 @@ def test_a_system_that_has_no_more_of_something_is_no_defect(
     assert said == "arke: too many open files: `arke doctor` says what this machine has\n"
 
 
+AT = '{"at": "2026-01-01T00:00:00Z"'
+SCRIPTS = {
+    "script": f'{AT}, "advance": true}}\n',
+    "applying": f'{AT}, "apply": "read"}}\n',
+    "onboarding": f'{AT}, "onboard": {{"file": "read"}}}}\n',
+    "table": f'{AT}, "onboard": {{"file": "a.csv"}}}}\n',
+}
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("words", "read", "content"),
     [
-        ("simulate", "read.json", "--catalog", "catalog.yaml"),
-        ("simulate", "script", "--catalog", "read.json"),
-        ("import", "aam", "read.json"),
-        ("import", "aam", "."),
+        (("simulate", "read", "--catalog", "catalog.yaml"), "read", SCRIPTS["script"]),
+        (("simulate", "script", "--catalog", "read"), "read", "{}"),
+        (("simulate", "applying", "--catalog", "catalog.yaml"), "read", "{}"),
+        (("simulate", "onboarding", "--catalog", "catalog.yaml"), "read", "id"),
+        (("simulate", "table", "--catalog", "catalog.yaml"), "a.csv", "id"),
+        (("simulate", "table", "--catalog", "catalog.yaml"), "a.csv.columns.yaml", "id"),
+        (("import", "aam", "export/read"), "export/read", "[]"),
+        (("import", "aam", "export"), "export/read", "[]"),
+        (("import", "aam", "export"), "export/read.json", "[]"),
     ],
 )
-def test_what_is_read_is_not_written_over(words: tuple[str, ...], tmp_path: Path) -> None:
-    for name in ("read.json", "catalog.yaml", "script"):
-        (tmp_path / name).write_text("[]")
-    (tmp_path / "another").symlink_to("read.json")
+def test_what_is_read_is_not_written_over(
+    words: tuple[str, ...], read: str, content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "export").mkdir()
+    for name, text in {**SCRIPTS, "catalog.yaml": "{}", read: content}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "another").symlink_to(read)
     command = [sys.executable, "-m", "arke", *words, "--out", "another"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     said = "arke: --out another: this file is read: name another one to write to\n"
     assert (done.returncode, done.stderr) == (2, said)
-    assert (tmp_path / "read.json").read_text() == "[]"
+    assert (tmp_path / read).read_text() == content
+
+
+def test_a_script_that_is_wrong_leaves_what_was_written_before(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("kept")
+    (tmp_path / "catalog.yaml").write_text("{}")
+    (tmp_path / "script").write_text("[]")
+    command = [
+        sys.executable,
+        "-m",
+        "arke",
+        "simulate",
+        "script",
+        "--catalog",
+        "catalog.yaml",
+        "--out",
+        "out",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "script:1" in done.stderr) == (2, True), done.stderr
+    assert (tmp_path / "out").read_text() == "kept"

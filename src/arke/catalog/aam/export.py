@@ -47,6 +47,11 @@ def read_export(paths: Sequence[Path], report: Report) -> list[Found]:
     return found
 
 
+def files_read(paths: Sequence[Path]) -> list[Path]:
+    """The files that `read_export` opens."""
+    return [path for path, _, _ in _files(paths, [])]
+
+
 def _files(paths: Sequence[Path], problems: list[str]) -> Iterator[tuple[Path, str, bool]]:
     """Each file once, the name it goes by, and whether it has to be JSON."""
     seen: set[Path] = set()
