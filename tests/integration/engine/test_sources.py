@@ -16,7 +16,14 @@ from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.engine.sources.batch import TURN_EVENTS
 from arke.engine.sources.claims import Place
-from arke.engine.sources.partition import BATCH_EVENTS, Lost, PartitionReader, Reading
+from arke.engine.sources.partition import (
+    BATCH_EVENTS,
+    HELD_S,
+    MAX_DEFECTS,
+    Lost,
+    PartitionReader,
+    Reading,
+)
 from arke.errors import EventError, LogGap
 from arke.intake.topic_messages import ArkeFormat, TopicMessage
 from arke.storage.ports.sources import REFUSED_KEPT, PartitionKey
@@ -604,9 +611,10 @@ class Defective:
 
     def __init__(self) -> None:
         self.left: Counter[str] = Counter()
+        self.mended = False
 
     def parse(self, body: bytes, at: int, known: NameSpaces) -> IncomingEvent:
-        if b"poison" in body:
+        if b"poison" in body and not self.mended:
             raise KeyError(body.decode())
         return ArkeFormat().parse(body, at, known)
 
@@ -630,5 +638,69 @@ def test_an_event_that_meets_a_defect_holds_up_no_other() -> None:
         (failed,) = [line for line in said if line["event"] == "source_event_failed"]
         assert failed["error"].startswith("KeyError in Defective.parse:")
         assert "poison" not in str(said)
+
+    play(part)
+
+
+POISON = {"uuid": TWO, "signals": {"poison": "1"}}
+
+
+@pytest.mark.parametrize("together", [1, 2, 7, 100])
+def test_a_defect_that_meets_every_event_holds_the_partition(together: int) -> None:
+    """It is not for what they say, then: hardly any may be lost for it. Once it is mended, reading goes on."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory([{"uuid": ONE}, *[POISON] * 3 * MAX_DEFECTS, {"uuid": THREE}])
+        topic.together = together
+        format_ = Defective()
+        reader = PartitionReader(KEY, stage.reading(topic)._replace(format=format_))
+        with capture_logs() as said:
+            running = asyncio.create_task(reader.run())
+            await asyncio.sleep(20 * HELD_S)
+            assert "in a row met a defect" in reader.problem
+            held_at, refused = reader.progress.next, reader.progress.refused
+            assert held_at is not None
+            assert refused <= MAX_DEFECTS
+            assert held_at == reader.progress.events + refused
+            format_.mended = True
+            await topic.read_to_the_end.wait()
+            reader.finish()
+            await running
+        assert reader.problem == ""
+        assert reader.progress.next == 3 * MAX_DEFECTS + 2
+        assert reader.progress.refused == refused
+        assert len([line for line in said if line["event"] == "source_held"]) == 1
+
+    play(part)
+
+
+def test_a_held_partition_is_left_at_once() -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory([POISON] * 3 * MAX_DEFECTS)
+        reader = PartitionReader(KEY, stage.reading(topic)._replace(format=Defective()))
+        running = asyncio.create_task(reader.run())
+        while not reader.problem:
+            await asyncio.sleep(0.1)
+        at = asyncio.get_running_loop().time()
+        reader.finish()
+        await running
+        await reader.leave()
+        assert asyncio.get_running_loop().time() - at < HELD_S / 2
+        assert reader.progress.refused <= MAX_DEFECTS
+
+    play(part)
+
+
+def test_so_many_in_a_row_as_may_be_hold_up_no_other() -> None:
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(
+            [*[POISON] * MAX_DEFECTS, {"uuid": ONE}, *[POISON] * MAX_DEFECTS, {"uuid": THREE}]
+        )
+        reader = PartitionReader(KEY, stage.reading(topic)._replace(format=Defective()))
+        running = asyncio.create_task(reader.run())
+        await topic.read_to_the_end.wait()
+        reader.finish()
+        await running
+        assert (reader.progress.events, reader.progress.refused) == (2, 2 * MAX_DEFECTS)
 
     play(part)

@@ -46,6 +46,12 @@ PROVED_FOR_S: Final = 1.0
 """Nothing is decided unless the store has said within this time that the partition is ours."""
 PAUSE: Final = Pause(0.1, 2.0)
 """Before what could not be stored is tried again."""
+MAX_DEFECTS: Final = 10
+"""Events in a row that are refused for a defect of the engine. Where more follow, it is not for what they say: the
+partition is held.
+"""
+HELD_S: Final = 2.0
+"""Before a held partition is tried again: another catalog may do."""
 _AGAIN: Final = codes_of(POSTPONED)
 _SEPARATOR: Final = "\x1f"
 """No sender's event id holds a control character: so none is ever taken for one that is made of a place."""
@@ -59,6 +65,10 @@ class Lost(Exception):
 
 class _Finishing(Exception):
     """There is nothing to begin with any more."""
+
+
+class _Held(Exception):
+    """The engine fails on whatever comes."""
 
 
 class Reading(NamedTuple):
@@ -96,6 +106,9 @@ class PartitionReader:
         """The newest that are not noted yet."""
         self._say_refused = Throttled(log, "source_refused", reading.clock)
         self._say_failed = Throttled(log, "source_event_failed", reading.clock)
+        self._defects = 0
+        """In a row, up to what is just read; `_defects_taken`: up to what is taken."""
+        self._defects_taken = 0
         self._stream: MessageStream | None = None
         self._finish = asyncio.Event()
 
@@ -124,6 +137,12 @@ class PartitionReader:
             self.problem = str(gap)
             await self._go_on_from(await self._bounds())
             self.problem = ""
+        except _Held as held:
+            if self.problem != str(held):
+                self.problem = str(held)
+                log.error("source_held", **self._named(), offset=self.progress.next)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._finish.wait(), HELD_S)
         except Unavailable as error:
             self.problem = str(error)
             await asyncio.sleep(PAUSE.first_s)
@@ -220,7 +239,8 @@ class PartitionReader:
     # --- reading ----------------------------------------------------------------------------------------
 
     async def _read(self, stream: MessageStream) -> None:
-        """Others get their turn after each batch, also where nothing of it is to be stored."""
+        """Others get their turn after each batch, also where nothing of it is to be stored. Raises _Held."""
+        self._defects = self._defects_taken
         while messages := await stream.read():
             batch = Batch()
             for message in messages:
@@ -230,22 +250,31 @@ class PartitionReader:
                 if self.finishing:
                     return
                 await self._take(batch, stream)
+                self._defects_taken = self._defects
                 batch = Batch()
                 await asyncio.sleep(0)
 
     def _event_of(self, place: Place, message: TopicMessage, body: bytes) -> IncomingEvent | EventError:
-        """The event as its message has it, named by its place where it has no name of its own."""
+        """The event as its message has it, named by its place where it has no name of its own. Raises _Held."""
         now = int(self._with.clock.now())
         try:
             event = read_event(self._with.format, body, message.at, now, self._with.ingest)
         except EventError as problem:
+            self._defects = 0
             self._with.ingest.figures.ids_dropped.update(problem.id_codes)
             return EventError(problem.reason, problem.message)  # the other one holds on to all that was read
         except MemoryError:
             raise  # not for what the event says
         except Exception as defect:  # noqa: BLE001 - nobody sends it differently: it would be read for ever
             self._say_failed(**self._named(), **place._asdict(), error=kind_and_place(defect))
+            self._defects += 1
+            if self._defects > MAX_DEFECTS:
+                raise _Held(
+                    f"more than {MAX_DEFECTS} events in a row met a defect of the engine (the log has its place): "
+                    "nothing is taken until it is mended"
+                ) from None
             return EventError("internal", "the engine failed on it, and has logged where")
+        self._defects = 0
         if event.event_id is not None:
             return event
         where = (self.key.topic, self.key.number, self.progress.life, *place)

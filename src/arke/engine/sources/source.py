@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from arke.background import Background
 from arke.engine.sources.partition import Lost, PartitionReader
-from arke.log import get_logger
+from arke.log import get_logger, kind_and_place
 from arke.storage.ports.sources import PartitionKey
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Source:
             log.warning("source_lost", topic=self.topic, partition=reader.key.number)
             return "another node has taken the partition"
         name = type(error).__name__
-        log.error("source_failed", topic=self.topic, partition=reader.key.number, error=name)
+        place = kind_and_place(error) if isinstance(error, Exception) else name
+        log.error("source_failed", topic=self.topic, partition=reader.key.number, error=place)
         return name
 
     def _again(self, reader: PartitionReader) -> None:
