@@ -36,11 +36,16 @@ class People:
         settings = Settings(server=Server(shards=shards))
         self.client = Client(InProcess(self.data, settings))
         self.data.mkdir(mode=0o700)
-        asyncio.run(SqliteDirectory(self.data / DIRECTORY_FILE, committer=InlineCommitter()).close())
+        asyncio.run(self._begin())
         for shard in range(shards):
             # A fixed key: which people a sample has is the same in every run.
             asyncio.run(self._open(shard, key=b"people").close())
         self.apply(catalog)
+
+    async def _begin(self) -> None:
+        directory = SqliteDirectory(self.data / DIRECTORY_FILE, committer=InlineCommitter())
+        await directory.shards(self._shards)
+        await directory.close()
 
     def _open(self, shard: int, key: bytes | None = None) -> SqliteShardStore:
         return SqliteShardStore(self._file(shard), committer=InlineCommitter(), key=key)
