@@ -105,7 +105,6 @@ class Lane:
         self._feed: BatchFeed | None = None
         self._last_run = 0
         self._recorded: asyncio.Event | None = None
-        self._looks: asyncio.TimerHandle | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -127,8 +126,6 @@ class Lane:
         await self._books.record_cursor(self._window.cursor, at_once=True)
         await self._pause_batch()
         await self.sender.close()
-        if self._looks is not None:
-            self._looks.cancel()
 
     @property
     def idle(self) -> bool:
@@ -394,6 +391,7 @@ class Lane:
             self._in_doubt.discard(device.uid)
             self.owed_count += (device.failure is not None) - device.owed
             self._close(device)
+        self._wake.set()
 
     def _in_a_hurry(self, parts: Sequence[Part]) -> bool:
         """Whether something waits until what became of these is durable: their devices, others that there is no
@@ -410,36 +408,8 @@ class Lane:
             or any(part.device.again for part in parts)
         )
 
-    def landed(self) -> None:
-        """Its devices are closed, or wait again."""
-        self._look_again()
-
     def freed(self) -> None:
-        self._wake.set()
-
-    def _look_again(self) -> None:
-        """Something has ended, and there may be room for more. Where nothing waits for that, the cursor alone has
-        moved, and no turn is spent on every message: there is one when it is to be recorded.
-        """
-        if (
-            self._window.all_away
-            and self._window.read_seq >= self._journal_end
-            and not self.owed_count
-            and self._feed is None
-            and not self.sender.circuit.is_open
-        ):
-            due = self._books.cursor_due(self._window.cursor)
-            if due is None:
-                return
-            loop = asyncio.get_running_loop()
-            if due > loop.time():
-                if self._looks is None:
-                    self._looks = loop.call_at(due, self._look)
-                return
-        self._wake.set()
-
-    def _look(self) -> None:
-        self._looks = None
+        """A message has left the sender: there may be room for another."""
         self._wake.set()
 
     def hurried(self, parts: Sequence[Part]) -> bool:
@@ -474,7 +444,7 @@ class Lane:
             if device.kind == BATCH:
                 self._feed.done(device.uid)
             self._feed.released(device.uid)
-        self._look_again()
+        self._wake.set()
 
     # --- holding a device still -------------------------------------------------------------------------
 

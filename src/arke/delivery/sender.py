@@ -42,12 +42,8 @@ class SenderOwner(Protocol):
         """A message ended. It stays in flight until this returns."""
         ...
 
-    def landed(self) -> None:
-        """A message is no longer in flight."""
-        ...
-
     def freed(self) -> None:
-        """There may be room for another message that there was none for."""
+        """There is room for another message."""
         ...
 
     def is_back(self) -> None:
@@ -223,9 +219,7 @@ class Sender:
         self._behind.discard(task)
         if self._gate is not None:
             self._leave_gate(self._gate, task)
-            self._owner.freed()  # others may wait for what this one asks the gate for no more
-        else:
-            self._owner.landed()
+        self._owner.freed()
 
     def _leave_gate(self, gate: Gate, task: asyncio.Task[None] | None) -> None:
         """No request of a message is to come: its room is others', however long the store takes for its outcome."""

@@ -126,11 +126,6 @@ class Window:
         self.admit(uid, last + 1, last, kind, accepted, inf)
         return self._open[uid]
 
-    @property
-    def all_away(self) -> bool:
-        """Whether nothing that is open waits to be built or to be sent."""
-        return not self._waiting and not any(self._buffers.values())
-
     def anything_sending(self) -> bool:
         """Whether something was sent, or may have been, whose outcome is not recorded yet."""
         return any(device.sending for device in self._open.values())

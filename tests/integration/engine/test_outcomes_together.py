@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
-from arke.delivery.bookkeeper import CURSOR_EVERY_S
-from arke.delivery.lane import Lane
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ledger import TOLD_1
@@ -16,9 +13,6 @@ from arke.domain.time import DAY_S
 from arke.shard.shard import WAITS_FOR_A_GROUP_S
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingPoster
-
-if TYPE_CHECKING:
-    import pytest
 
 DPID = 12345
 EVENTS = 200
@@ -39,11 +33,6 @@ CATALOG = Catalog(
 )
 
 
-def told(number: int) -> IncomingEvent:
-    """An event about a new device, which is told."""
-    return IncomingEvent(uuid=f"{number:038d}", ids=(DeclaredId(DPID, f"p{number}"),), memberships={10: 1})
-
-
 def groups_an_event(pause_s: float) -> float:
     """Of events that come so far apart, each of which tells one user."""
     loop = VirtualTimeLoop()
@@ -55,7 +44,10 @@ def groups_an_event(pause_s: float) -> float:
         await engine.catalogs.apply(CATALOG)
         before = shard._groups
         for number in range(EVENTS):
-            await engine.events.ingest([told(number)])
+            event = IncomingEvent(
+                uuid=f"{number:038d}", ids=(DeclaredId(DPID, f"p{number}"),), memberships={10: 1}
+            )
+            await engine.events.ingest([event])
             await asyncio.sleep(pause_s)
         groups = shard._groups - before
         await asyncio.sleep(WAITS_FOR_A_GROUP_S)
@@ -78,40 +70,3 @@ def test_an_event_takes_the_outcome_before_it_along() -> None:
 def test_no_outcome_waits_for_long() -> None:
     """Where nothing else comes it has a group of its own."""
     assert groups_an_event(WAITS_FOR_A_GROUP_S * 3) >= 1.9
-
-
-def test_an_acknowledgement_is_no_reason_to_look_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lane has a turn for a new record, whose message leaves at once, and none for an outcome that nothing waits
-    for. The cursor, which has moved by it, is noted before long all the same.
-    """
-    loop = VirtualTimeLoop()
-    turns = 0
-    turn = Lane._turn_once
-
-    async def counted(self: Lane) -> None:
-        nonlocal turns
-        turns += 1
-        await turn(self)
-
-    monkeypatch.setattr(Lane, "_turn_once", counted)
-
-    async def play() -> tuple[int, int]:
-        engine, shard = memory_engine(NotingPoster(), VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
-        await shard.start()
-        await engine.catalogs.apply(CATALOG)
-        before = turns
-        for number in range(EVENTS):
-            await engine.events.ingest([told(number)])
-            await asyncio.sleep(WAITS_FOR_A_GROUP_S * 2)
-        needed = turns - before
-        await asyncio.sleep(CURSOR_EVERY_S * 2)
-        assert shard.lanes[1].idle
-        assert (await shard.store.cursors())[1] == await shard.store.last_seq() == EVENTS
-        looked = turns - before - needed
-        await shard.stop()
-        return needed, looked
-
-    needed, looked = run_virtual(play(), loop)
-    noted = EVENTS * WAITS_FOR_A_GROUP_S * 2 / CURSOR_EVERY_S
-    assert needed <= EVENTS + 2 * noted
-    assert looked <= 4

@@ -76,19 +76,6 @@ def test_news_takes_a_device_that_waits_over() -> None:
     assert not device.catch_up
 
 
-def test_nothing_waits_once_news_took_over_what_was_buffered() -> None:
-    window = Window(0)
-    device = window.admit_behind(1, BATCH, 0, 0.0)
-    assert not window.all_away
-    built(window, device)
-    assert not window.all_away
-    assert news(window, 1, 1) == BATCH
-    built(window, device)
-    [(_, [part])] = window.messages(1.0, 2, all_of_them=True)
-    assert part.device is device
-    assert window.all_away
-
-
 def test_news_about_a_device_under_way_holds_the_cursor() -> None:
     """Also at a position that the run covers: it is told again, and a crash must find it."""
     window = Window(3)
