@@ -70,8 +70,8 @@ class _Call:
 
 
 class Together:
-    """`go` takes the events of many callers in one call. With as many under way as there are
-    `shards` the next one waits.
+    """`go` takes the events of many callers in one call. With as many under way as there are `shards` the next one
+    waits.
     """
 
     def __init__(self, go: Going, shards: int = 1) -> None:

@@ -37,9 +37,9 @@ class CompiledCatalog:
     `fingerprint` is the catalog's fingerprint (see `fingerprint_of`). `on_first` and `on_every` map a trait to the
     segments to evaluate when it becomes held, and when it is realised again; the second leaves out rules that
     ask only whether the trait is held. `on_loss` are those that may come to hold when it expires. So the cost of an
-    event follows the traits that match it, not all traits. `plain_s`: how long
-    traits live that no rule asks a window of, but for those of one day and of ever. `crowded` are traits that so
-    many segments depend on that they are decided by sheets. `rule_marks` tell the rules of a trait apart.
+    event follows the traits that match it, not all traits. `plain_s`: how long traits live that no rule asks a
+    window of, but for those of one day and of ever. `crowded` are traits that so many segments depend on that they
+    are decided by sheets. `rule_marks` tell the rules of a trait apart.
     """
 
     def __init__(self, catalog: Catalog) -> None:

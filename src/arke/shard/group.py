@@ -122,35 +122,24 @@ class Group:
 
     def known(self, uids: Sequence[int]) -> dict[int, Profile]:
         """Profiles that a walk came to by uid, as this group has left them so far."""
-        devices = dict(self.devices.values())
-        written = self.writes.profiles  # a new device that became like another one is there alone
-        found = {uid: written.get(uid, devices[uid]) for uid in uids if uid in devices}
-        rest = [uid for uid in sorted(uids) if uid not in found]
-        return found | {
-            uid: one if isinstance(one, Profile) else decode_profile(one) for uid, one in self._walked(rest)
+        return {
+            uid: one if isinstance(one, Profile) else decode_profile(one) for uid, one in self.walked(uids)
         }
 
     def walked(self, uids: Sequence[int]) -> list[tuple[int, Profile | bytes]]:
-        """What a walk came to by uid: profiles that this group has in hand, and as they are stored all others."""
+        """The same, with those that no command of this group names as they are stored, or as a walk of it has left
+        them.
+        """
         devices = dict(self.devices.values())
-        written = self.writes.profiles
+        bodies, written, encoded = self.loaded.bodies, self.writes.profiles, self.writes.encoded
+        # A new device that became like another one is written alone.
         found: list[tuple[int, Profile | bytes]] = [
             (uid, written.get(uid, devices[uid])) for uid in dict.fromkeys(uids) if uid in devices
         ]
-        return found + self._walked([uid for uid in sorted({*uids}) if uid not in devices])
-
-    def _walked(self, uids: Sequence[int]) -> list[tuple[int, Profile | bytes]]:
-        """Those that no command names, as walks of this group have left them."""
-        bodies, written, encoded = self.loaded.bodies, self.writes.profiles, self.writes.encoded
-        found: list[tuple[int, Profile | bytes]] = []
-        for uid in uids:
-            profile = written.get(uid)
-            if profile is not None:
-                found.append((uid, profile))
-                continue
-            body = encoded.get(uid) or bodies.get(uid)
-            if body is not None:
-                found.append((uid, body))
+        for uid in sorted({*uids} - devices.keys()):
+            one = written.get(uid) or encoded.get(uid) or bodies.get(uid)
+            if one is not None:
+                found.append((uid, one))
         return found
 
     def counts(self, uid: int, event: Event) -> bool:

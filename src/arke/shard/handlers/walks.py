@@ -75,18 +75,17 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evalua
         if isinstance(stored, Profile):
             profile = stored
         else:
-            if alike.pays and len(stored) <= LARGEST:
-                parts = decode_parts(stored)
-                if _is_plain(parts):
-                    state = state_of(parts)
-                    outcome = alike.find(state)
-                    if outcome is not None:
-                        if outcome.state is not None:
-                            wakes[uid] = outcome.state.wake
-                            body = encode_with_state(parts, outcome.state)
-                            moved = (parts.wake, outcome.state.wake)
-                            group.write_alike(uid, body, at, outcome.changes, kind, moved)
-                        continue
+            parts = _plain(stored) if alike.pays else None
+            if parts is not None:
+                state = state_of(parts)
+                outcome = alike.find(state)
+                if outcome is not None:
+                    if outcome.state is not None:
+                        wakes[uid] = outcome.state.wake
+                        body = encode_with_state(parts, outcome.state)
+                        moved = (parts.wake, outcome.state.wake)
+                        group.write_alike(uid, body, at, outcome.changes, kind, moved)
+                    continue
             profile = decode_profile(stored)
         if uid in group.loaded.fresh or is_trace(profile):
             continue  # of a device that was erased
@@ -101,6 +100,11 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evalua
     return Evaluated(len(uids), uids[-1] if uids else 0), wakes
 
 
-def _is_plain(parts: ProfileParts) -> bool:
-    """A device that is there, and has not withdrawn."""
-    return not has_bar(parts) and not is_home(parts.uuid) and not parts.uuid.startswith(ERASED)
+def _plain(stored: bytes) -> ProfileParts | None:
+    """A device that is there, and has not withdrawn; None for others, and for one that is large."""
+    if len(stored) > LARGEST:
+        return None
+    parts = decode_parts(stored)
+    if has_bar(parts) or is_home(parts.uuid) or parts.uuid.startswith(ERASED):
+        return None
+    return parts
