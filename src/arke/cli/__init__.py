@@ -66,7 +66,7 @@ def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
     _ready_streams()
     collect_seldom()
-    if not _only_asks():
+    if _logs():
         import logging
 
         from arke.log import configure_logging
@@ -114,9 +114,10 @@ def _ready_streams() -> None:
         sys.stdout.reconfigure(encoding="utf-8" if "--json" in sys.argv else None, errors="backslashreplace")
 
 
-def _only_asks() -> bool:
-    """For help, the version, what Tab offers: that logs nothing, and is there sooner without the library."""
-    return "_ARKE_COMPLETE" in os.environ or not {"-h", "--help", "--version"}.isdisjoint(sys.argv)
+def _logs() -> bool:
+    """Not so `check`, help, the version and what Tab offers: they are there sooner without the library for it."""
+    asks = "_ARKE_COMPLETE" in os.environ or not {"-h", "--help", "--version"}.isdisjoint(sys.argv)
+    return not asks and sys.argv[1:2] != ["check"]
 
 
 def _complain(error: ArkeError) -> None:

@@ -24,8 +24,8 @@ def check(
     """Validate a catalog: every problem with its file, line and column, and how to mend it."""
     import msgspec
 
-    from arke.app import catalog_checkers
     from arke.catalog.load import check_report
+    from arke.checking import catalog_checkers
 
     report = check_report(file, checkers=catalog_checkers())
     if json:

@@ -60,7 +60,7 @@ def up(
     json: Json = False,
 ) -> None:
     """Run the engine (intake, evaluation, delivery, admin API) until Ctrl-C, which stops it cleanly."""
-    from arke.app import catalog_checkers
+    from arke.checking import catalog_checkers
     from arke.log import configure_logging
     from arke.serve import serve
     from arke.settings import find_settings, with_options

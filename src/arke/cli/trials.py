@@ -115,8 +115,8 @@ def simulate(
     seed: Annotated[int, Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
 ) -> None:
     """Run a script of events and write what would be sent. Same input, same output, to the byte."""
-    from arke.app import catalog_checkers
     from arke.catalog.load import load_catalog
+    from arke.checking import catalog_checkers
     from arke.errors import InvalidInput
     from arke.simulate.run import Simulation
 
