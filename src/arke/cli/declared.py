@@ -87,11 +87,11 @@ def _parameter(one: inspect.Parameter, hint: Any) -> click.Parameter:
         "type": _type(declared, get_args(kind)[0] if many else kind),
         "help": declared.help,
         "metavar": declared.metavar,
-        "required": required,
-        "default": None if required else one.default,
         "shell_complete": declared.complete,
         "callback": _as_list if many else None,
     }
+    # Not None where it is required: that would be taken for a value.
+    given |= {"required": True} if required else {"required": False, "default": one.default}
     if isinstance(declared, Argument):
         return click.Argument([one.name], nargs=-1 if many else 1, **given)
     return click.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import subprocess
@@ -35,6 +36,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 COMMANDS = dict(commands())
+FUNCTIONS = {name: command.callback for name, command in COMMANDS.items() if command.callback is not None}
 PARAMETERS = [(name, one) for name, command in COMMANDS.items() for one in command.params]
 
 
@@ -107,6 +109,21 @@ def test_nothing_and_a_slip_get_help() -> None:
     assert "Did you mean" in slip.stderr
     assert "'status'" in slip.stderr
     assert not slip.stdout
+
+
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_what_a_command_needs_is_asked_for(name: str, parameter: click.Parameter) -> None:
+    """What its function has a default for may be left out; all else may not."""
+    given = inspect.signature(FUNCTIONS[name]).parameters[str(parameter.name)]
+    assert parameter.required == (given.default is inspect.Parameter.empty)
+    context = click.Context(COMMANDS[name])
+    if parameter.required:
+        with pytest.raises(click.MissingParameter):
+            parameter.handle_parse_result(context, {}, [])
+    else:
+        found, _ = parameter.handle_parse_result(context, {}, [])
+        assert found == given.default
+        assert type(found) is type(given.default)
 
 
 def test_a_word_that_is_none_of_a_few_is_told_which_there_are() -> None:
