@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import click
@@ -78,9 +79,9 @@ class Subject(click.Group):
 
 def _parameter(one: inspect.Parameter, hint: Any) -> click.Parameter:
     declared: Option | Argument = hint.__metadata__[0]
-    kind = next(part for part in get_args(hint.__origin__) or (hint.__origin__,) if part is not type(None))
-    if get_origin(hint.__origin__) is list:
-        kind = hint.__origin__
+    kind = hint.__origin__
+    if isinstance(kind, UnionType):
+        kind = next(part for part in get_args(kind) if part is not NoneType)
     many = get_origin(kind) is list
     required = one.default is inspect.Parameter.empty
     given: dict[str, Any] = {

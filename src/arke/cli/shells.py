@@ -46,21 +46,28 @@ def install_script(ctx: click.Context, _: click.Parameter, shell: str | None) ->
         return
     name = _named(shell)
     there = SHELLS[name]
-    script = Path.home() / there.script
-    _write(script, _script(ctx, name))
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise click.UsageError("you have no home directory: --show-completion prints the lines") from None
+    script = home / there.script
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(_script(ctx, name), encoding="utf-8")
     if there.startup:
-        startup = Path.home() / there.startup
-        line = there.line.format(script=shlex.quote(str(script)))
-        before = startup.read_text(encoding="utf-8") if startup.exists() else ""
-        if line not in before.splitlines():
-            _write(startup, f"{before.rstrip()}\n{line}\n".lstrip())
+        _append(home / there.startup, there.line.format(script=shlex.quote(str(script))))
     sys.stdout.write(f"{name}: {script} is installed; a new shell has it\n")
     ctx.exit()
 
 
-def _write(path: Path, text: str) -> None:
+def _append(path: Path, text: str) -> None:
+    """Have the line in the file, behind what is there, whatever that is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    line = os.fsencode(text)
+    with path.open("ab+") as file:
+        file.seek(0)
+        before = file.read()
+        if line not in before.splitlines():
+            file.write((b"" if before.endswith(b"\n") or not before else b"\n") + line + b"\n")
 
 
 def _named(shell: str) -> str:

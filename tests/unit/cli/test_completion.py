@@ -84,11 +84,11 @@ def test_a_shell_that_nobody_knows_is_to_be_named(tmp_path: Path) -> None:
 def test_it_is_installed_once_behind_what_is_there(tmp_path: Path, shell: str, startup: str) -> None:
     file = tmp_path / startup
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("mine")
+    file.write_bytes(b"mine # \xff")
     for _ in range(2):
         assert "is installed" in arke(tmp_path, "--install-completion", shell)
-        mine, reads = file.read_text().splitlines()
-        assert mine == "mine"
+        mine, reads = map(os.fsdecode, file.read_bytes().splitlines())
+        assert os.fsencode(mine) == b"mine # \xff"
         script = tmp_path / ".config" / "arke" / reads.rpartition("/")[2]
         assert str(script) in reads
         assert script.read_text() == arke(tmp_path, "--show-completion", shell)
