@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from arke.delivery.body import BodyBuilder
-from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
 from arke.domain.memberships import count_of
@@ -37,6 +35,7 @@ from arke.shard.commands import (
     answer_of,
 )
 from arke.shard.inspection import Inspection
+from arke.shard.lanes import Lanes
 from arke.shard.protocol import (
     NOTHING_COUNTED,
     AskBatches,
@@ -155,13 +154,10 @@ class Shard:
         ruling.restored = store.restored
         self.runner = GroupRunner(store, ruling)
         self._wire = wire
-        self._bodies = BodyBuilder()
         self._clock = clock
         self._compiler = compiler
         self._load_ruling = load_ruling
         self._housekeeping = housekeeping
-        self._routing: Routing | None = None
-        self._recovered_until = 0
         self._prepared: dict[tuple[int, bytes], Ruling] = {}
         self._what_if = WhatIf(store, clock)
         self._counting = secrets.randbits(48)
@@ -172,11 +168,11 @@ class Shard:
         self._waits_until: asyncio.TimerHandle | None = None
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
-        self.lanes: dict[int, Lane] = {}
+        self.observer = observer or FiguresObserver()
+        self.lanes = Lanes(store, self, wire=wire, clock=clock, observer=self.observer, delivering=delivering)
         backlog = Backlog(store)
         self._inspection = Inspection(store, self.lanes, backlog)
         self._reckoning = Reckoning(store, self.lanes, backlog, lambda: self._events)
-        self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self.walks = Walks(
             store,
@@ -194,7 +190,6 @@ class Shard:
         self._groups = 0
         self._commits = Histogram()
         self._unasked = UnaskedKeys()
-        self.observer = observer or FiguresObserver()
         self._watch: Watch | None = None
         self._watch_ends: asyncio.TimerHandle | None = None
 
@@ -202,10 +197,9 @@ class Shard:
 
     async def start(self) -> None:
         self._counting_since = asyncio.get_running_loop().time()
-        self._recovered_until = await self.store.last_seq()
         self._taken = self._recorded = await self.store.taken()
         await self.runner.start()
-        await self._open_lanes()
+        await self.lanes.start(self._routing_now())
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
         if self._delivering:
             self.walks.start()
@@ -217,7 +211,7 @@ class Shard:
         if self._stopping:
             return
         await self.walks.stop()
-        await asyncio.gather(*(lane.stop() for lane in self.lanes.values()))
+        await self.lanes.stop()
         self._unwatch()
         self._stopping = True
         self._wake.set()
@@ -227,55 +221,6 @@ class Shard:
         await self._wire.poster.close()
         self._compiler.close()
         await self.store.close()
-
-    async def _open_lanes(self) -> None:
-        """A lane for every destination that is switched on. A new one starts at the journal's end; a batch that
-        has not finished goes on.
-
-        Called where no group can run meanwhile.
-        """
-        routing = self._routing = self._routing_now()
-        wanted = [number for number in routing.routes if routing.delivers(number)]
-        cursors = await self.store.cursors()
-        last_seq = await self.store.last_seq()
-        fresh = {number: last_seq for number in wanted if number not in cursors}
-        if fresh:
-            await self.store.commit(GroupWrites(cursors=fresh))
-        owed = await self.store.owed_counts()
-        runs = {run.destination: run for run in await self.store.batches()}
-        for destination_id in wanted:
-            route = routing.routes[destination_id]
-            lane = self.lanes.get(destination_id)
-            if lane is not None:
-                lane.reroute(route)
-                continue
-            lane = Lane(
-                route,
-                store=self.store,
-                recorder=self,
-                wire=self._wire,
-                bodies=self._bodies,
-                clock=self._clock,
-                observer=self.observer,
-                cursor=cursors.get(destination_id, last_seq),
-                journal_end=last_seq,
-                recovered_until=self._recovered_until,
-                owed_count=owed.get(destination_id, 0),
-                held=self._held,
-                in_hand=await self.store.owed_in_hand(destination_id),
-                life=self.store.restored,
-            )
-            self.lanes[destination_id] = lane
-            run = runs.get(destination_id)
-            if run is not None and run.finished_at is None:
-                lane.begin_batch(run)
-            if self._delivering:
-                lane.start()
-
-    async def _close_lanes(self) -> None:
-        routing = self._routing_now()
-        for destination_id in [number for number in self.lanes if not routing.delivers(number)]:
-            await self.lanes.pop(destination_id).stop()
 
     # --- the group loop ---------------------------------------------------------------------------------
 
@@ -326,7 +271,7 @@ class Shard:
         try:
             return await self._enqueue(await self._hold(commands, held), seen_to)
         finally:
-            self._release(held)
+            self.lanes.release(held)
 
     def _enqueue(
         self, commands: list[Command], seen_to: int = 0, *, may_wait: bool = False
@@ -377,20 +322,6 @@ class Shard:
         (result,) = await self.submit([cast("Command", command)])
         return answer_of(command, result)
 
-    def _release(self, held: Sequence[int]) -> None:
-        for uid in held:
-            self._held[uid] -= 1
-            if not self._held[uid]:
-                del self._held[uid]
-        if held:
-            for lane in self.lanes.values():
-                lane.wake()
-
-    def wake(self) -> None:
-        """Its lanes may send again: see `Wire.lease`."""
-        for lane in self.lanes.values():
-            lane.wake()
-
     async def _hold(self, commands: list[Command], held: list[int]) -> list[Command]:
         """An id may leave its device, or a device go, only while nothing about it is in flight. `held` has those
         that are to be released, however this ends.
@@ -401,11 +332,9 @@ class Shard:
                 uid = await self._find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
-                    self._held[uid] += 1
-                    await asyncio.gather(*(lane.quiet(uid) for lane in self.lanes.values()))
+                    await self.lanes.hold(uid)
                     if isinstance(command, Unlink):
-                        unsure = tuple(number for number, lane in self.lanes.items() if lane.unsure(uid))
-                        command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
+                        command = msgspec.structs.replace(command, unsure=self.lanes.unsure(uid))  # noqa: PLW2901
             ready.append(command)
         return ready
 
@@ -514,9 +443,7 @@ class Shard:
         )
         self._repeated += result.repeated
         self._late += result.late
-        for destination_id in result.closed:
-            if destination_id in self.lanes:
-                self.lanes[destination_id].owed_count -= 1
+        self.lanes.no_longer_owed(result.closed)
         if result.writes.wakes:
             self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
@@ -524,9 +451,8 @@ class Shard:
             sum(len(entry.changes) + count_of(entry.turned) for entry in journal) - result.unheard
         )
         if journal:
-            self._follow_dates(journal[-1].at)
-            for lane in self.lanes.values():
-                lane.offer(journal, taken[0].accepted)
+            self.lanes.go_by(self.runner.ruling.routing(journal[-1].at))
+            self.lanes.offer(journal, taken[0].accepted)
 
     def _show(self, commands: Sequence[Command], result: GroupResult) -> None:
         """To whoever watches what passes. No group fails over that."""
@@ -575,15 +501,6 @@ class Shard:
     def _routing_now(self) -> Routing:
         return self.runner.ruling.routing(self.now)
 
-    def _follow_dates(self, now: int) -> None:
-        """Lanes go by the routes that the records were made under: a mapping may have begun or ended since."""
-        routing = self.runner.ruling.routing(now)
-        if routing is not self._routing:
-            self._routing = routing
-            for destination_id, lane in self.lanes.items():
-                if destination_id in routing.routes:
-                    lane.reroute(routing.routes[destination_id])
-
     async def _tidy_up(self) -> None:
         pruned, forgetting = 0.0, False
         while True:
@@ -594,7 +511,7 @@ class Shard:
                 await self.between_groups(self.store.tidy)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
-                    needed = await self._needed_from()
+                    needed = await self.lanes.needed_from()
                     await self.between_groups(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
                     forgetting = True
                 if forgetting:
@@ -607,15 +524,6 @@ class Shard:
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
                 log.error("housekeeping_failed", error=type(error).__name__)
                 self._ready = False
-
-    async def _needed_from(self) -> int:
-        """The journal position from which a lane has yet to read, or a scheduled batch."""
-        needed = [lane.cursor for lane in self.lanes.values()]
-        for run in await self.store.batches():
-            lane = self.lanes.get(run.destination)
-            if lane is not None and (run.finished_at is None or lane.route.destination.batch is not None):
-                needed.append(run.needs_after + 1)
-        return min(needed) if needed else await self.store.last_seq()
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
@@ -664,7 +572,7 @@ class Shard:
             case AskEstimate() | AskForecast() | AskBehind():
                 return await self._ahead(asked)
             case ShareAcknowledgements():
-                return self._share_acknowledgements(asked.elsewhere)
+                return self.lanes.share_acknowledgements(asked.elsewhere)
             case Drain():
                 return await self._drain(asked.timeout_s)
             case AskSeen():
@@ -713,13 +621,6 @@ class Shard:
             1.0 if self.counted_to == ALL else (self.counted_to + 1) / ALL,
         )
 
-    def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
-        for number, at in elsewhere.items():
-            if number in self.lanes:
-                self.lanes[number].acknowledged_elsewhere(at)
-        found = {number: lane.acknowledged_at for number, lane in self.lanes.items()}
-        return {number: at for number, at in found.items() if at is not None}
-
     async def _prepare(self, request: Prepare) -> None:
         ruling = await self._compiler.run(self._load_ruling, request)
         ruling.restored = self.store.restored
@@ -752,12 +653,12 @@ class Shard:
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self.runner.ruling = ruling
             try:
-                await self._open_lanes()
+                await self.lanes.open(self._routing_now())
             except BaseException:  # nobody would hear what groups journalled for lanes that are not there
                 self.runner.ruling = before
                 raise
         self._prepared = {key: one for key, one in self._prepared.items() if key[0] > version}
-        await self._close_lanes()
+        await self.lanes.close(self._routing_now())
         self.walks.catalog_changed()
 
     async def _run_batch(self, request: RunBatch) -> BatchRun | None:
@@ -772,7 +673,7 @@ class Shard:
             known, lane = await self.store.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile
                 return None
-            self._follow_dates(self.now)
+            self.lanes.go_by(self._routing_now())
         if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
@@ -786,11 +687,8 @@ class Shard:
                 async with asyncio.timeout(timeout_s):
                     await self.walks.settled()
         # Lanes settle in many small steps, so there is no one event to wait for.
-        while loop.time() < end and not self._settled():  # noqa: ASYNC110
+        while loop.time() < end and not self.lanes.settled:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_S)
-
-    def _settled(self) -> bool:
-        return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
 
     async def _status(self, *, latencies: int, fit: bool) -> ShardStatus:
         lanes = [
