@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from arke.cluster.founding import Founded
-    from arke.cluster.moving_in import MovedIn, Progress
+    from arke.cluster.moving_in import MovedIn
     from arke.cluster.standing import ClusterStatus
+    from arke.progress import Progress
     from arke.settings import Settings
     from arke.storage.ports.cluster import Moved
     from arke.transport.kafka.topic import TopicFacts

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import Config, Data, Json
-from arke.cli.progress import LongWork
+from arke.cli.progress import LongWork, following_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.cluster.founding import Founded
-    from arke.cluster.moving_in import MovedIn, Progress
+    from arke.cluster.moving_in import MovedIn
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
     from arke.storage.ports.cluster import Made, Moved, ShardState
@@ -173,13 +173,6 @@ def import_(
         sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
     else:
         _show_moved(moved)
-
-
-def following_rows(work: LongWork) -> Progress:
-    """What copies rows, and says how far it is."""
-    from arke.cluster.moving_in import Progress
-
-    return Progress(lambda now: work.tell(f"{now.done:,} rows: {now.stage}", now.done, now.total))
 
 
 def _show_moved(moved: MovedIn) -> None:

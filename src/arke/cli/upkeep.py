@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Json, whole
-from arke.cli.progress import LongWork
+from arke.cli.progress import LongWork, following_bytes, following_rows
 
 if TYPE_CHECKING:
     from arke.upkeep.manifest import Manifest
-    from arke.upkeep.progress import Progress
     from arke.upkeep.restore import Restored
 
 LISTED = 12
@@ -49,7 +48,7 @@ def backup(
         sys.stdout.write(f'{{"file":"{path}"}}\n' if json else f"{path}: the newest suppression list\n")
         return
     with LongWork("reading" if verify else "copying", quiet=json) as work:
-        progress = _following(work)
+        progress = following_bytes(work)
         manifest = backups.verify(folder, progress) if verify else backups.back_up(data, folder, progress)
     if json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
@@ -85,7 +84,9 @@ def restore(
     from arke.upkeep import restore as restores
 
     with LongWork("copying", quiet=json) as work:
-        done = restores.restore(folder, data, _following(work), suppression=suppression, as_it_was=as_it_was)
+        done = restores.restore(
+            folder, data, following_bytes(work), suppression=suppression, as_it_was=as_it_was
+        )
     if json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
     else:
@@ -101,12 +102,6 @@ def _refuse_cluster(config: Path | None) -> None:
             "this is a cluster: its state is in PostgreSQL, which has its own backups (pg_basebackup, WAL "
             "archives, pg_dump): docs/operations/cluster.md says which, and what to do after a restore"
         )
-
-
-def _following(work: LongWork) -> Progress:
-    from arke.upkeep.progress import Progress
-
-    return Progress(lambda now: work.tell(f"{now.done / 1e6:,.0f} MB: {now.stage}", now.done, now.total))
 
 
 def _show(folder: Path, manifest: Manifest, *, made: bool) -> None:
@@ -159,7 +154,6 @@ def reshard(
     """Write a stopped data directory anew in another number of shards; everything told stays told."""
     import msgspec
 
-    from arke.cli.cluster import following_rows
     from arke.upkeep import reshard as reshards
 
     with LongWork("writing", quiet=json) as work:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from arke.cluster.moving_in import MovedIn, Progress
+from arke.cluster.moving_in import MovedIn
 from arke.cluster_app import found_cluster, import_directory
 from arke.data_directory import DataLock
 from arke.domain.placement import shard_of
 from arke.domain.profile import Profile
 from arke.errors import ArkeError, DataLocked, InvalidInput, StoreTooNew, StoreUnavailable
+from arke.progress import Progress
 from arke.settings import Cluster, Settings
 from arke.storage.committer import InlineCommitter
 from arke.storage.keyed_hash import KeyedHash
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from arke.cluster.moving_in import Progress
+from arke.progress import Progress
 from arke.cluster_app import import_directory
 from arke.settings import Cluster, Settings
 
