@@ -31,6 +31,7 @@ from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
 from arke.transport.postgres.refused import KEPT_S
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -109,7 +110,7 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
     waiting = FolderInbox(data / INBOX_FOLDER).complete()
     if waiting:
         raise InvalidInput(
-            f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
+            f"{data}: {many(len(waiting), 'data file')} taken and not loaded yet: run `arke up` on it until "
             "they are"
         )
     with held_still(data), ExitStack() as stack:

@@ -23,6 +23,7 @@ from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.storage.sqlite.promises import put_lost_into
 from arke.storage.sqlite.snapshot import Snapshots
 from arke.upkeep.backup import ROOM_LEFT, check_source
+from arke.wording import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ def _reshard(data: Path, shards: int, progress: Progress) -> Resharded:
     before = leaving.shards
     if shards == before:
         leaving.close()
-        raise InvalidInput(f"{data} has {before} shard(s) already")
+        raise InvalidInput(f"{data} has {many(before, 'shard')} already")
     try:
         arriving = make_room(data)
         begun = time.monotonic()
