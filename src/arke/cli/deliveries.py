@@ -236,7 +236,7 @@ def replay(
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
-        sys.stdout.write(f"{report.devices:,} device{'s' * (report.devices != 1)} on the way again\n")
+        sys.stdout.write(f"{many(report.devices, 'device')} on the way again\n")
         if report.owed:
             sys.stdout.write(f"{report.owed:,} still owed: `arke undelivered list` says why\n")
     if report.owed:
