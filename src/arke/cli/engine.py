@@ -14,12 +14,12 @@ from arke.domain.digits import MAX_PORT
 from arke.wording import many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
     from arke.operations.nodes import ClusterFacts
-    from arke.operations.status import Status
+    from arke.operations.status import DestinationStatus, Status
     from arke.shard.protocol import LastRefusal
 
 LISTED = 20
@@ -138,26 +138,29 @@ def _show(figures: Status) -> None:
             f"{figures.privacy_requests_large:,} privacy requests about unusually many ids: `arke privacy list`\n"
         )
     for row in figures.destinations:
-        answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
-        latency = (
-            ""
-            if row.p50_ms is None
-            else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
+        sys.stdout.write("".join(f"{line}\n" for line in _destination(row)))
+
+
+def _destination(row: DestinationStatus) -> Iterator[str]:
+    latency = ""
+    if row.p50_ms is not None:
+        latency = f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
+    yield f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}"
+    yield (
+        f"  {many(row.messages, 'message')} with {many(row.users, 'user')}, {row.acknowledged:,} acknowledged, "
+        f"{row.retries:,} retries{latency}"
+    )
+    yield f"  owed {many(row.owed, 'device')}{_next(row.owed_next)}, {row.backlog:,} journal entries behind"
+    if row.answers:
+        yield "  answers " + ", ".join(
+            f"{answer} x {count:,}" for answer, count in sorted(row.answers.items())
         )
-        sys.stdout.write(
-            f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}\n"
-            f"  {many(row.messages, 'message')} with {many(row.users, 'user')}, {row.acknowledged:,} acknowledged, "
-            f"{row.retries:,} retries{latency}\n"
-            f"  owed {many(row.owed, 'device')}{_next(row.owed_next)}, {row.backlog:,} journal entries behind\n"
-            + (f"  answers {answers}\n" if answers else "")
-            + (_refused(row.id, row.refused) if row.refused is not None else "")
-            + (
-                f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted\n"
-                if row.sloppy
-                else ""
-            )
-            + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
-        )
+    if row.refused is not None:
+        yield _refused(row.id, row.refused)
+    if row.sloppy:
+        yield f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted"
+    if row.batch is not None:
+        yield f"  batch {_batch(row.batch)}"
 
 
 def _show_cluster(cluster: ClusterFacts) -> None:
@@ -179,7 +182,7 @@ def _refused(destination: int, refused: LastRefusal) -> str:
     times = f", {refused.times:,} times in a row" if refused.times > 1 else ""
     return (
         f"  refused last at {refused.at}: {refused.answer}{times}: "
-        f"`arke undelivered refusals --destination {destination}`\n"
+        f"`arke undelivered refusals --destination {destination}`"
     )
 
 
