@@ -1,8 +1,8 @@
-"""A shard at work: group commit, lanes, and answers about what it holds.
+"""A shard's life: it starts, runs one group after the other, does what it is told to, and stops.
 
 The loop drains the queue into a group, evaluates it, commits it beside the event loop, and only then answers
 whoever waits and shows the new journal records to the lanes. Lanes report back through the same queue, so
-one transaction carries events and outcomes alike.
+one transaction carries events and outcomes alike. What is asked of it and changes nothing is `questions`.
 """
 
 from __future__ import annotations
