@@ -57,7 +57,7 @@ from arke.cluster_app import import_directory
 from arke.settings import Cluster, Settings
 
 def show(progress):
-    if progress.stage.endswith(sys.argv[2]) and progress.bytes:
+    if progress.stage.endswith(sys.argv[2]) and progress.done:
         os.kill(os.getpid(), signal.SIGKILL)
 
 import_directory(Settings(cluster=Cluster(store="env:PG_OF_TEST", shards=16)), Path(sys.argv[1]), Progress(show))
