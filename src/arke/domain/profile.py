@@ -164,9 +164,15 @@ _NONE_OF_IT: Final = msgspec.Raw(b"\x90")
 """In MessagePack: no value, an empty map, an empty list."""
 
 
-class ProfileParts(ProfileHead, array_like=True, frozen=True, gc=False):
+class ProfileParts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A profile whose larger fields are left as they are stored; the fields are those of `Profile`."""
 
+    uuid: str
+    seen: int = 0
+    evaluated: int = 0
+    due: int = NEVER
+    fingerprint: int = 0
+    routing_mark: int = 0
     realisations: int = 0
     traits: msgspec.Raw = _EMPTY
     memberships: msgspec.Raw = _EMPTY
