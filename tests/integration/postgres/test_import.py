@@ -294,7 +294,7 @@ async def test_files_that_wait_to_be_loaded(settings: Settings, tmp_path: Path) 
     ticket.mkdir(parents=True)
     (ticket / "data").write_bytes(b"")
     await found_cluster(settings)
-    await refused(settings, tmp_path / "data", InvalidInput, "1 data file.s. were taken and are not loaded")
+    await refused(settings, tmp_path / "data", InvalidInput, "1 data file taken and not loaded yet")
 
 
 async def test_a_directory_of_a_newer_version(settings: Settings, tmp_path: Path) -> None:
