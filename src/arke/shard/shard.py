@@ -371,9 +371,9 @@ class Shard:
             stored = True
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
-            log.error("group_failed", error=type(error).__name__)
             kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
-            reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
+            reason = _reason(error)
+            log.error("group_failed", error=type(error).__name__, reason=reason)
             for waiting in taken:
                 if not waiting.future.done():
                     waiting.future.set_exception(kind(reason))
@@ -446,7 +446,7 @@ class Shard:
             except Fenced:
                 return
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
-                log.error("housekeeping_failed", error=type(error).__name__)
+                log.error("housekeeping_failed", error=type(error).__name__, reason=_reason(error))
                 self._ready = False
 
     async def _try_store(self) -> None:
@@ -555,6 +555,11 @@ async def _with_known(again: Sequence[bool], put: Awaitable[list[Result]]) -> li
     """The results of all of which some were run `again`."""
     results = iter(await put)
     return [next(results) if run else Taken() for run in again]
+
+
+def _reason(error: Exception) -> str:
+    """What a store says of itself. Of anything else the kind alone: its words may quote what is stored."""
+    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
 
 
 def _weight(commands: Sequence[Command]) -> int:
