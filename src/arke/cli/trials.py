@@ -12,6 +12,7 @@ from click.exceptions import Exit
 from arke.cli.declared import Argument, Option
 from arke.cli.options import Json, check_out, seconds, whole
 from arke.cli.progress import LongWork
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -133,7 +134,9 @@ def simulate(
         lines.close()
     for complaint in summary.complaints:
         sys.stderr.write(f"{complaint}\n")
-    sys.stderr.write(f"{summary.events:,} events, {summary.requests:,} requests, {summary.owed:,} owed\n")
+    sys.stderr.write(
+        f"{many(summary.events, 'event')}, {many(summary.requests, 'request')}, {summary.owed:,} owed\n"
+    )
 
 
 def bench(
