@@ -200,7 +200,8 @@ def _intake(status: Status) -> Iterator[Notice]:
     for shared in status.shared_ids:
         yield Notice(
             "warn",
-            f"Data source {shared.data_source}: {shared.ids:,} ids that up to {shared.devices:,} devices share",
+            f"Data source {shared.data_source}: {_many(shared.ids, 'id')} that up to {shared.devices:,} devices "
+            "share",
             "Most likely what a tag sends for everybody: `deny` it in the catalog.",
             "catalog",
         )
@@ -238,7 +239,7 @@ def _catalog(status: Status) -> Iterator[Notice]:
         more = status.traits_never_realised - len(status.never_realised)
         yield Notice(
             "warn",
-            f"{status.traits_never_realised:,} traits that nobody has realised by their present rule",
+            f"{_many(status.traits_never_realised, 'trait')} that nobody has realised by their present rule",
             f"{_some([str(number) for number in status.never_realised], more)}. A rule may be spelt otherwise than "
             "events are.",
             "catalog",
