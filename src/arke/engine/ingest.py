@@ -12,8 +12,8 @@ from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
 from arke.engine.identity import Away, Near
 from arke.engine.sightings import Sightings
-from arke.engine.together import Answered, Together
-from arke.errors import ArkeError, EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.engine.together import Answers, Together
+from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -132,7 +132,9 @@ class Ingestion:
     ) -> list[Accepted | EventError]:
         if decisions is None and self._goes_with_others(events):
             return await self._together.taken(events, evaluated=evaluated)
-        return (await self._ingest(events, evaluated=evaluated, decisions=decisions)).of_all()
+        answers = Answers(len(events))
+        await self._ingest(events, answers, evaluated=evaluated, decisions=decisions)
+        return answers.of_all()
 
     def _goes_with_others(self, events: Sequence[IncomingEvent]) -> bool:
         """Whether the events of a call are few, and none of them asks anything of a shard before it is on its
@@ -146,47 +148,47 @@ class Ingestion:
         return not any(is_persons(named.dpid) for event in events for named in event.ids)
 
     async def _ingest(
-        self, events: Sequence[IncomingEvent], *, evaluated: bool, decisions: Decisions | None = None
-    ) -> Answered:
+        self,
+        events: Sequence[IncomingEvent],
+        answers: Answers,
+        *,
+        evaluated: bool,
+        decisions: Decisions | None = None,
+    ) -> None:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
-        answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
+        found = answers.found
+        for number, incoming in enumerate(events):
+            found[number] = self._problem(incoming, now)
         sightings = Sightings(self._shards, self._identity, lists=evaluated)
-        reserved: dict[int, tuple[bool, Withheld]] = {}
-        left_out: dict[int, tuple[LeftOut, ...]] = {}
-        sound = [number for number, problem in enumerate(answers) if problem is None]
+        on_its_way = _OnItsWay(sightings, answers, evaluated=evaluated)
+        sound = [number for number, problem in enumerate(found) if problem is None]
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
         if decisions is None:
             near = self._near(len(named), gone)
-            answered = await self._links.resolve(named, now, away=away, near=near, promised=True)
+            decided = await self._links.resolve(named, now, away=away, near=near, promised=True)
         else:
-            answered = await self._decided(sound, named, now, away, decisions)
-        for number, resolved in zip(sound, answered, strict=True):
+            decided = await self._decided(sound, named, now, away, decisions)
+        for number, resolved in zip(sound, decided, strict=True):
             incoming = events[number]
             if (answer := _not_taken(resolved)) is not None:
-                answers[number] = answer
+                found[number] = answer
                 continue
             withheld = resolved.withheld
             if forbidden := self._not_declarable(incoming):
                 withheld = msgspec.structs.replace(withheld, traits=forbidden)
             if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
-                reserved[number] = resolved.by_id, withheld
+                on_its_way.reserved[number] = resolved.by_id, withheld
             if incoming.left_out or incoming.traits or incoming.memberships:
                 incoming = self._known_parts(incoming)
                 if incoming.left_out:
-                    left_out[number] = incoming.left_out
+                    on_its_way.left_out[number] = incoming.left_out
             sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
-        failed = await self._dispatch(sightings, answers, evaluated=evaluated)
-        for number, (by_id, withheld) in reserved.items():
-            if isinstance(answer := answers[number], Accepted):
-                answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
-        for number, parts in left_out.items():
-            if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
-                answers[number] = msgspec.structs.replace(answer, left_out=parts)
-        return Answered([answer for answer in answers if answer is not None], failed)
+        if sightings.by_shard:
+            await self._dispatch(on_its_way)
 
     def _near(self, events: int, gone: frozenset[int]) -> Near | None:
         """Where new devices of so few events are made: in one shard, whose group they are then, and in the next one
@@ -293,53 +295,46 @@ class Ingestion:
             event_id=incoming.event_id,
         )
 
-    async def _dispatch(
-        self, sightings: Sightings, answers: list[Accepted | EventError | None], *, evaluated: bool
-    ) -> dict[int, ArkeError]:
-        """Make the events durable, all shards at once; then what was said of people goes to their other devices.
-        Returns why, for those of which nothing was stored since no shard took it.
-        """
-        if not sightings.by_shard:
-            return {}
+    async def _dispatch(self, call: _OnItsWay) -> None:
+        """Make the events durable, all shards at once; then what was said of people goes to their other devices."""
+        sightings, answers = call.sightings, call.answers
         if sightings.homes:
             await self._homes.move_in({one.key for homes in sightings.homes.values() for one in homes})
         if sightings.joined:
             await self._carry(sightings)
+        if answered := [number for number, answer in enumerate(answers.found) if answer is not None]:
+            answers.settle(answered)
         parts = list(sightings.by_shard.items())
         sightings.by_shard = {}
-        outcomes = await self._sent(parts, evaluated=evaluated)
-        failed: dict[int, ArkeError] = {}
-        stored: set[int] = set()
-        for (_, sights), outcome in zip(parts, outcomes, strict=True):
-            if isinstance(outcome, (Unavailable, Overloaded)):
-                # The other shards have stored theirs: only these are to be sent again.
-                for number, _ in sights:
-                    answers[number] = EventError(outcome.code, f"not stored, send it again: {outcome}")
-                    failed.setdefault(number, outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                for (number, sight), result in zip(sights, outcome, strict=True):
-                    answers[number] = _of_both(answers[number], _answer(sight, result))
-                    stored.add(number)
+        if len(parts) == 1:
+            await self._store(*parts[0], call)
+        else:
+            sending = [self._store(shard, sights, call) for shard, sights in parts]
+            met = await asyncio.gather(*sending, return_exceptions=True)
+            for outcome in met:
+                if outcome is not None:
+                    raise outcome
         if sightings.homes:
-            await self._spread(sightings, answers)
-        return {number: error for number, error in failed.items() if number not in stored}
+            await self._spread(sightings, answers.found)
 
-    async def _sent(
-        self, parts: Sequence[tuple[int, list[tuple[int, Sight]]]], *, evaluated: bool
-    ) -> Sequence[Sequence[Seen | Taken | Failed] | BaseException]:
-        """What each shard says of its events, or what it met."""
-        sending = [
-            self._shards.send(shard, [sight for _, sight in sights], evaluated=evaluated)
-            for shard, sights in parts
-        ]
-        if len(sending) > 1:
-            return await asyncio.gather(*sending, return_exceptions=True)
+    async def _store(self, shard: int, sights: list[tuple[int, Sight]], call: _OnItsWay) -> None:
+        """The part of a call that is one shard's. Raises what nobody foresaw."""
+        answers = call.answers
         try:
-            return [await sending[0]]
-        except ArkeError as error:
-            return [error]
+            results = await self._shards.send(shard, [sight for _, sight in sights], evaluated=call.evaluated)
+        except (Unavailable, Overloaded) as error:
+            # Other shards may have stored theirs: only these are to be sent again.
+            for number, _ in sights:
+                answers.found[number] = EventError(error.code, f"not stored, send it again: {error}")
+                if number not in call.stored:
+                    answers.failed.setdefault(number, error)
+        else:
+            for (number, sight), result in zip(sights, results, strict=True):
+                answers.found[number] = call.completed(number, _answer(sight, result))
+                answers.failed.pop(number, None)
+                call.stored.add(number)
+        if not call.sightings.homes:  # of a person's event there is more to come
+            answers.settle([number for number, _ in sights])
 
     async def _carry(self, sightings: Sightings) -> None:
         """Devices that come to people hear with this very event what their homes hold. If a home is away they hear
@@ -370,6 +365,38 @@ class Ingestion:
                 answers[number] = EventError(error.code, f"not stored, send it again: {error}")
 
 
+class _OnItsWay:
+    """The events of a call that their shards are to store, and what is said of them besides: `reserved` is what is
+    withheld from public senders, `left_out` what nothing was made of. `stored`: by a shard, at least.
+    """
+
+    __slots__ = ("answers", "evaluated", "left_out", "reserved", "sightings", "stored")
+
+    def __init__(self, sightings: Sightings, answers: Answers, *, evaluated: bool) -> None:
+        self.sightings = sightings
+        self.answers = answers
+        self.evaluated = evaluated
+        self.reserved: dict[int, tuple[bool, Withheld]] = {}
+        self.left_out: dict[int, tuple[LeftOut, ...]] = {}
+        self.stored: set[int] = set()
+
+    def completed(self, number: int, answer: Accepted | EventError) -> Accepted | EventError:
+        """The answer to an event, from what one more shard says of it: an error counts, and else the device's
+        rather than that of a home.
+        """
+        known = self.answers.found[number]
+        if known is not None and not isinstance(answer, EventError):
+            answer = answer if isinstance(known, Accepted) and is_home(known.uuid) else known
+        if isinstance(answer, EventError):
+            return answer
+        if (reserved := self.reserved.get(number)) is not None:
+            by_id, withheld = reserved
+            answer = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
+        if (parts := self.left_out.get(number)) is not None and not answer.opted_out:
+            answer = msgspec.structs.replace(answer, left_out=parts)
+        return answer
+
+
 def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
     """The answer to an event of which nothing is taken."""
     if resolved.suppressed:
@@ -377,13 +404,6 @@ def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
     if resolved.away:
         return EventError("shard_down", "not stored, send it again: its shard is away")
     return None
-
-
-def _of_both(known: Accepted | EventError | None, other: Accepted | EventError) -> Accepted | EventError:
-    """The answer for one event from two: an error counts, and else the device's rather than that of a home."""
-    if known is None or isinstance(other, EventError):
-        return other
-    return other if isinstance(known, Accepted) and is_home(known.uuid) else known
 
 
 def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:
