@@ -309,7 +309,7 @@ class Ingestion:
         if len(parts) == 1:
             await self._store(*parts[0], call)
         else:
-            sending = [self._store(shard, sights, call) for shard, sights in parts]
+            sending = [self._store_one(shard, sights, call) for shard, sights in parts]
             met = await asyncio.gather(*sending, return_exceptions=True)
             for outcome in met:
                 if outcome is not None:
@@ -317,24 +317,31 @@ class Ingestion:
         if sightings.homes:
             await self._spread(sightings, answers.found)
 
+    async def _store_one(self, shard: int, sights: list[tuple[int, Sight]], call: _OnItsWay) -> None:
+        """One shard's part of a call of several: whose events are there need not wait for the others."""
+        await self._store(shard, sights, call)
+        if not call.sightings.homes:  # of a person's event there is more to come
+            call.answers.settle([number for number, _ in sights])
+
     async def _store(self, shard: int, sights: list[tuple[int, Sight]], call: _OnItsWay) -> None:
-        """The part of a call that is one shard's. Raises what nobody foresaw."""
-        answers = call.answers
+        """Have a shard store what is its own. Raises what nobody foresaw."""
+        found, failed = call.answers.found, call.answers.failed
         try:
             results = await self._shards.send(shard, [sight for _, sight in sights], evaluated=call.evaluated)
         except (Unavailable, Overloaded) as error:
             # Other shards may have stored theirs: only these are to be sent again.
             for number, _ in sights:
-                answers.found[number] = EventError(error.code, f"not stored, send it again: {error}")
-                if number not in call.stored:
-                    answers.failed.setdefault(number, error)
-        else:
-            for (number, sight), result in zip(sights, results, strict=True):
-                answers.found[number] = call.completed(number, _answer(sight, result))
-                answers.failed.pop(number, None)
-                call.stored.add(number)
-        if not call.sightings.homes:  # of a person's event there is more to come
-            answers.settle([number for number, _ in sights])
+                if found[number] is None or number in failed:
+                    failed.setdefault(number, error)
+                found[number] = EventError(error.code, f"not stored, send it again: {error}")
+            return
+        plain = call.is_plain
+        for (number, sight), result in zip(sights, results, strict=True):
+            answer = _answer(sight, result)
+            if (known := found[number]) is not None:
+                answer = _of_both(known, answer)
+                failed.pop(number, None)
+            found[number] = answer if plain else call.completed(number, answer)
 
     async def _carry(self, sightings: Sightings) -> None:
         """Devices that come to people hear with this very event what their homes hold. If a home is away they hear
@@ -367,10 +374,10 @@ class Ingestion:
 
 class _OnItsWay:
     """The events of a call that their shards are to store, and what is said of them besides: `reserved` is what is
-    withheld from public senders, `left_out` what nothing was made of. `stored`: by a shard, at least.
+    withheld from public senders, `left_out` what nothing was made of.
     """
 
-    __slots__ = ("answers", "evaluated", "left_out", "reserved", "sightings", "stored")
+    __slots__ = ("answers", "evaluated", "left_out", "reserved", "sightings")
 
     def __init__(self, sightings: Sightings, answers: Answers, *, evaluated: bool) -> None:
         self.sightings = sightings
@@ -378,15 +385,14 @@ class _OnItsWay:
         self.evaluated = evaluated
         self.reserved: dict[int, tuple[bool, Withheld]] = {}
         self.left_out: dict[int, tuple[LeftOut, ...]] = {}
-        self.stored: set[int] = set()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is."""
+        return not (self.reserved or self.left_out)
 
     def completed(self, number: int, answer: Accepted | EventError) -> Accepted | EventError:
-        """The answer to an event, from what one more shard says of it: an error counts, and else the device's
-        rather than that of a home.
-        """
-        known = self.answers.found[number]
-        if known is not None and not isinstance(answer, EventError):
-            answer = answer if isinstance(known, Accepted) and is_home(known.uuid) else known
+        """The answer to an event with what is said besides."""
         if isinstance(answer, EventError):
             return answer
         if (reserved := self.reserved.get(number)) is not None:
@@ -404,6 +410,13 @@ def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
     if resolved.away:
         return EventError("shard_down", "not stored, send it again: its shard is away")
     return None
+
+
+def _of_both(known: Accepted | EventError, other: Accepted | EventError) -> Accepted | EventError:
+    """The answer for one event from two: an error counts, and else the device's rather than that of a home."""
+    if isinstance(other, EventError):
+        return other
+    return other if isinstance(known, Accepted) and is_home(known.uuid) else known
 
 
 def _answer(sight: Sight, result: Seen | Taken | Failed) -> Accepted | EventError:

@@ -86,15 +86,16 @@ class _Caller:
 
 
 class _Call:
-    """Events that go together, and `of` whom each is. `timer`: until then it may wait for others. `gone`: it is on
-    its way; `heard`: some of it was answered.
+    """Events that go together, and `of` whom each is, in order. `timer`: until then it may wait for others. `gone`:
+    it is on its way; `heard`: some of it was answered.
     """
 
-    __slots__ = ("evaluated", "events", "gone", "heard", "of", "timer")
+    __slots__ = ("callers", "evaluated", "events", "gone", "heard", "of", "timer")
 
     def __init__(self, *, evaluated: bool) -> None:
         self.evaluated = evaluated
         self.events: list[IncomingEvent] = []
+        self.callers: list[_Caller] = []
         self.of: list[_Caller] = []
         self.timer: asyncio.TimerHandle | None = None
         self.gone = self.heard = False
@@ -129,7 +130,9 @@ class Together:
                 wait_s = MOMENT_S if self._under_way == self._shards else COMPANY_S
                 call.timer = loop.call_later(wait_s, self._leave, call)
         told: asyncio.Future[list[Accepted | EventError]] = loop.create_future()
-        call.of += [_Caller(len(call.events), len(events), told)] * len(events)
+        caller = _Caller(len(call.events), len(events), told)
+        call.callers.append(caller)
+        call.of += [caller] * len(events)
         call.events += events
         return told
 
@@ -149,15 +152,15 @@ class Together:
         try:
             await self._go(call.events, answers, evaluated=call.evaluated)
         except asyncio.CancelledError:
-            for caller in call.of:
+            for caller in call.callers:
                 caller.told.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - each caller's to hear
-            for caller in call.of:
+            for caller in call.callers:
                 if not caller.told.done():
                     caller.told.set_exception(error)
         else:
-            for caller in call.of:
+            for caller in call.callers:
                 caller.tell(answers)
         finally:
             self._heard(call)
