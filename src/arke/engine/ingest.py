@@ -13,7 +13,8 @@ from arke.domain.homes import is_home
 from arke.engine.identity import Away, Near
 from arke.engine.sightings import Sightings
 from arke.engine.together import Answers, Together
-from arke.errors import EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.errors import ArkeError, EventError, InvalidInput, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.defects import Defects
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -81,6 +82,7 @@ class Ingestion:
         self._taken_at = 0.0
         self._turn = 0
         self._together = Together(self._ingest, len(shards))
+        self._defects = Defects("ingestion", "event_failed", clock)
         self.room = Room()
         self.figures = IntakeFigures()
 
@@ -160,7 +162,10 @@ class Ingestion:
         now = int(self._taken_at)
         found = answers.found
         for number, incoming in enumerate(events):
-            found[number] = self._problem(incoming, now)
+            try:
+                found[number] = self._problem(incoming, now)
+            except Exception as defect:  # noqa: BLE001 - whatever it is, it costs this event alone
+                found[number] = self._defects.met(defect)
         sightings = Sightings(self._shards, self._identity, lists=evaluated)
         on_its_way = _OnItsWay(sightings, answers, evaluated=evaluated)
         sound = [number for number, problem in enumerate(found) if problem is None]
@@ -169,7 +174,7 @@ class Ingestion:
         away = Away(self._shards, gone) if gone else None
         if decisions is None:
             near = self._near(len(named), gone)
-            decided = await self._links.resolve(named, now, away=away, near=near, promised=True)
+            decided = await self._resolved(named, now, away, near, promised=True)
         else:
             decided = await self._decided(sound, named, now, away, decisions)
         for number, resolved in zip(sound, decided, strict=True):
@@ -177,18 +182,55 @@ class Ingestion:
             if (answer := _not_taken(resolved)) is not None:
                 found[number] = answer
                 continue
-            withheld = resolved.withheld
-            if forbidden := self._not_declarable(incoming):
-                withheld = msgspec.structs.replace(withheld, traits=forbidden)
-            if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
-                on_its_way.reserved[number] = resolved.by_id, withheld
-            if incoming.left_out or incoming.traits or incoming.memberships:
-                incoming = self._known_parts(incoming)
-                if incoming.left_out:
-                    on_its_way.left_out[number] = incoming.left_out
-            sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
+            try:
+                self._see(number, incoming, resolved, now, on_its_way)
+            except Exception as defect:  # noqa: BLE001 - as above
+                found[number] = self._defects.met(defect)
         if sightings.by_shard:
             await self._dispatch(on_its_way)
+
+    def _see(
+        self, number: int, incoming: IncomingEvent, resolved: Resolved, now: int, call: _OnItsWay
+    ) -> None:
+        """What the shards are to be told of an event, and its sender besides."""
+        withheld = resolved.withheld
+        if forbidden := self._not_declarable(incoming):
+            withheld = msgspec.structs.replace(withheld, traits=forbidden)
+        if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
+            call.reserved[number] = resolved.by_id, withheld
+        if incoming.left_out or incoming.traits or incoming.memberships:
+            incoming = self._known_parts(incoming)
+            if incoming.left_out:
+                call.left_out[number] = incoming.left_out
+        call.sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
+
+    async def _resolved(
+        self,
+        named: Sequence[IncomingEvent],
+        now: int,
+        away: Away | None,
+        near: Near | None = None,
+        *,
+        promised: bool = False,
+    ) -> list[Resolved | EventError]:
+        """Whose each event is, durably. One that meets a defect costs no other: they are halved until it is alone,
+        and to resolve an event again changes nothing. Raises StoreUnavailable.
+        """
+        try:
+            return [*await self._links.resolve(named, now, away=away, near=near, promised=promised)]
+        except ArkeError:
+            raise
+        except Exception as defect:
+            if len(named) == 1:
+                return [self._defects.met(defect)]
+            if not named:
+                raise
+        half = len(named) // 2
+        return [
+            one
+            for part in (named[:half], named[half:])
+            for one in await self._resolved(part, now, away, near, promised=promised)
+        ]
 
     def _near(self, events: int, gone: frozenset[int]) -> Near | None:
         """Where new devices of so few events are made: in one shard, whose group they are then, and in the next one
@@ -207,16 +249,20 @@ class Ingestion:
         now: int,
         away: Away | None,
         decisions: Decisions,
-    ) -> list[Resolved]:
+    ) -> list[Resolved | EventError]:
         """What was decided of these before, and what is decided now of the others, once it is kept. Of who has
         opted out meanwhile nothing is taken.
         """
         known = {number: decided for number in sound if (decided := decisions.known(number)) is not None}
         fresh = [(number, one) for number, one in zip(sound, named, strict=True) if number not in known]
-        answers = await self._links.resolve([one for _, one in fresh], now, away=away)
+        answers = await self._resolved([one for _, one in fresh], now, away)
         decided_now = dict(zip((number for number, _ in fresh), answers, strict=True))
         await decisions.keep(
-            {number: one for number, one in decided_now.items() if not (one.away or one.suppressed)}
+            {
+                number: one
+                for number, one in decided_now.items()
+                if not (isinstance(one, EventError) or one.away or one.suppressed)
+            }
         )
         if known:
             listed = await self._identity.suppressed.among(
@@ -328,6 +374,14 @@ class Ingestion:
         found, failed = call.answers.found, call.answers.failed
         try:
             results = await self._shards.send(shard, [sight for _, sight in sights], evaluated=call.evaluated)
+        except InvalidInput as defect:  # nothing of them is in its log
+            if len(sights) == 1:
+                found[sights[0][0]] = self._defects.met(defect)
+                return
+            half = len(sights) // 2
+            await self._store(shard, sights[:half], call)
+            await self._store(shard, sights[half:], call)
+            return
         except (Unavailable, Overloaded) as error:
             # Other shards may have stored theirs: only these are to be sent again.
             for number, _ in sights:
@@ -403,8 +457,10 @@ class _OnItsWay:
         return answer
 
 
-def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
+def _not_taken(resolved: Resolved | EventError) -> Accepted | EventError | None:
     """The answer to an event of which nothing is taken."""
+    if isinstance(resolved, EventError):
+        return resolved
     if resolved.suppressed:
         return Accepted(uuid=resolved.uuid, opted_out=True)
     if resolved.away:

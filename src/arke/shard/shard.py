@@ -21,9 +21,9 @@ from arke.delivery.observer import FiguresObserver
 from arke.domain.homes import is_home
 from arke.domain.memberships import count_of
 from arke.domain.time import DAY_S
-from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.errors import ArkeError, Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
 from arke.histogram import Histogram
-from arke.log import get_logger
+from arke.log import Throttled, get_logger, kind_and_place
 from arke.shard.backlog import Backlog
 from arke.shard.commands import (
     Asks,
@@ -195,6 +195,7 @@ class Shard:
         self._commits = Histogram()
         self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
+        self._say_failed = Throttled(log, "command_failed", clock)
         self._watch: Watch | None = None
         self._watch_ends: asyncio.TimerHandle | None = None
 
@@ -470,13 +471,7 @@ class Shard:
         stored = False
         try:
             async with self._store_turn:
-                result = await self.runner.run(commands)
-                if not result.writes.empty:
-                    result.writes.taken = seen_to or None
-                    began = asyncio.get_running_loop().time()
-                    await self.store.commit(result.writes)
-                    self._commits.add(asyncio.get_running_loop().time() - began)
-                    self._recorded = max(self._recorded, seen_to)
+                result = await self._run_and_commit(commands, seen_to)
             stored = True
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
@@ -498,6 +493,33 @@ class Shard:
         self._answer(taken, result)
         if self._watch is not None:
             self._show(commands, result)
+        for place, defect in result.broke.items():
+            self._say_failed(command=type(commands[place]).__name__, error=kind_and_place(defect))
+
+    async def _run_and_commit(self, commands: Sequence[Command], seen_to: int) -> GroupResult:
+        """Run a group and commit it. What cannot be loaded or stored for a defect is left out, as what cannot be
+        applied is: it would hold up all that comes with it, for ever. Raises what the store does.
+        """
+        try:
+            result = await self.runner.run(commands)
+            await self._commit(result.writes, seen_to)
+        except (ArkeError, MemoryError):
+            raise
+        except Exception:
+            if not (broke := await self.runner.breaking(commands)):
+                raise
+            result = await self.runner.run(commands, broke)
+            await self._commit(result.writes, seen_to)
+        return result
+
+    async def _commit(self, writes: GroupWrites, seen_to: int) -> None:
+        if writes.empty:
+            return
+        writes.taken = seen_to or None
+        began = asyncio.get_running_loop().time()
+        await self.store.commit(writes)
+        self._commits.add(asyncio.get_running_loop().time() - began)
+        self._recorded = max(self._recorded, seen_to)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
         results = iter(result.results)

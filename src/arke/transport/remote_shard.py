@@ -12,7 +12,7 @@ import msgspec
 
 from arke.background import Background, Pause, retry
 from arke.data_directory import check_shard_files
-from arke.errors import ArkeError, ShardDown, StoreUnavailable
+from arke.errors import ArkeError, InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger, log_level
 from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
 from arke.transport.frames import FrameConnection, call_frame, decode_answer, reader_of
@@ -181,7 +181,10 @@ class RemoteShard:
             raise
 
     async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
-        answer = self._ask(Submit([*commands], self._log_end + 1), log=True)
+        try:
+            answer = self._ask(Submit([*commands], self._log_end + 1), log=True)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise InvalidInput(f"no frame holds it: {type(error).__name__}") from error
         self._log_end += len(commands)
         return await answer
 

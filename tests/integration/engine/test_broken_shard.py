@@ -7,7 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from arke.errors import ShardDown
+import msgspec
+import pytest
+
+from arke.errors import InvalidInput, ShardDown
 from arke.settings import Settings
 from arke.shard.commands import Seen, Taken
 from arke.shard.protocol import AskStatus
@@ -81,6 +84,20 @@ def test_who_asks_as_its_process_goes_away_is_answered(tmp_path: Path) -> None:
         )
         assert shard.asked is not None
         assert isinstance(shard.asked.exception(), ShardDown)
+        await shard.stop()
+
+    asyncio.run(play())
+
+
+def test_what_no_frame_can_hold_is_not_in_the_log_and_neither_is_what_came_with_it(tmp_path: Path) -> None:
+    async def play() -> None:
+        shard = RemoteShard(tmp_path / "shard-00.db", Settings(), CatchUp())
+        await shard.start()
+        wrong = msgspec.structs.replace(sight(2), edition=1 << 70)
+        with pytest.raises(InvalidInput):
+            await shard.append([sight(1), wrong])
+        assert [type(one) for one in await shard.append([sight(3)])] == [Seen]
+        assert (await taken(shard), await times_seen(shard)) == (1, 1)
         await shard.stop()
 
     asyncio.run(play())
