@@ -60,7 +60,7 @@ from arke.storage.sqlite.connection import MEMORY
 from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from arke.tokens import Doorkeeper
-from arke.transport.remote_shard import RemoteShard
+from arke.transport.remote_shard import RemoteShard, start_together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -262,24 +262,25 @@ async def running_engine(
         if noted and await directory.has_begun():
             check_shard_files(stores)
         clock, catch_up = SystemClock(), CatchUp(directory.catalogs)
-        shards: list[Shard] | list[RemoteShard]
+        here: list[Shard] = []
+        processes: list[RemoteShard] = []
         if in_process:
-            shards = [open_shard(store, settings, delivering=delivering) for store in stores]
+            here = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
-            shards = [RemoteShard(store, settings, catch_up) for store in stores]
+            processes = [RemoteShard(store, settings, catch_up) for store in stores]
         engine = engine_over(
             directory,
-            shards,
+            here or processes,
             clock,
             SystemEntropy(),
             ThreadCommitter("catalog"),
             settings=settings,
         )
         try:
-            for shard in shards:
+            await start_together(processes)
+            for shard in here:
                 await shard.start()
-                if isinstance(shard, Shard):
-                    await catch_up.bring(shard)
+                await catch_up.bring(shard)
             await engine.recover()
             if delivering:
                 await engine.batches.resume()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -100,6 +102,7 @@ _USED_UP: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENO
 
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
+    _ready_streams()
     if not _only_asks():
         from arke.log import configure_logging
 
@@ -122,6 +125,28 @@ def main() -> None:
             raise
         sys.stderr.write(f"arke: {error.filename}: {error.strerror}\n")
         sys.exit(2 if error.errno in _NAMED_WRONGLY else 1)
+    except UnicodeEncodeError as error:
+        stray = error.object[error.start : error.end]
+        word = next((word for word in sys.argv if stray in word), None)
+        if word is None:
+            raise
+        sys.stderr.write(f"arke: {word}: this is not UTF-8\n")
+        sys.exit(2)
+
+
+def _ready_streams() -> None:
+    """Whoever started this may have closed input, output or both: they lead nowhere then. Otherwise the next file
+    or socket would get their number, and the event loop ends the process over that. What the encoding of a
+    terminal does not have is written as an escape, and JSON in UTF-8 whatever the terminal.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open until the process ends
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8" if "--json" in sys.argv else None, errors="backslashreplace")
 
 
 def _only_asks() -> bool:

@@ -240,7 +240,9 @@ class Shards:
                     self._acknowledged[destination] = max(at, self._acknowledged.get(destination, at))
 
     async def stop(self) -> None:
-        """Every shard commits what it has taken and ends."""
+        """Every shard commits what it has taken and ends: at once, since each waits for what it has in flight."""
         await self._background.stop()
-        for port in self._ports:
-            await port.stop()
+        ends = await asyncio.gather(*(port.stop() for port in self._ports), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end

@@ -87,7 +87,12 @@ class Group:
     def device(self, uuid: str) -> tuple[int, Profile]:
         """A device by itself, as this group has left it so far: what was left as it is stored is decoded now."""
         found = self.devices.get(uuid)
-        if found is None:
+        if found is not None:
+            return found
+        new = self.loaded.new.get(uuid)
+        if new is not None:
+            found = self.devices[uuid] = (new, Profile(uuid))
+        else:
             uid, body, _ = self.loaded.stored[uuid]
             found = self.devices[uuid] = (uid, decode_profile(body))
         return found
@@ -134,7 +139,9 @@ class Group:
         bodies, written, encoded = self.loaded.bodies, self.writes.profiles, self.writes.encoded
         # A new device that became like another one is written alone.
         found: list[tuple[int, Profile | bytes]] = [
-            (uid, written.get(uid, devices[uid])) for uid in dict.fromkeys(uids) if uid in devices
+            (uid, written.get(uid) or encoded.get(uid) or devices[uid])
+            for uid in dict.fromkeys(uids)
+            if uid in devices
         ]
         for uid in sorted({*uids} - devices.keys()):
             one = written.get(uid) or encoded.get(uid) or bodies.get(uid)
@@ -220,19 +227,21 @@ class Group:
         """Whether a device is not stored, and named once in this group: nothing else touches its profile."""
         return self._each_once and uid in self.loaded.fresh
 
+    @property
+    def new(self) -> Mapping[str, int]:
+        """Devices of which that is so, and of which no profile was made, by their UUIDs."""
+        return self.loaded.new if self._each_once else {}
+
     def write_new(
-        self, uid: int, profile: Profile, body: bytes, at: int, changes: tuple[Change, ...], kind: str
+        self, uid: int, body: bytes, at: int, changes: tuple[Change, ...], kind: str, wake: int
     ) -> None:
-        """A new device has become like another one, whose changes these are; no event was about it. `body`: the
-        profile as it is stored.
-        """
-        self.writes.profiles[uid] = profile
-        self.writes.bodies[uid] = body
-        if profile.wake != NEVER:
-            self.writes.wakes[uid] = (NEVER, profile.wake)
+        """A new device has become like another one; no event was about it. Its members are not counted here."""
+        writes = self.writes
+        writes.encoded[uid] = body
+        if wake != NEVER:
+            writes.wakes[uid] = (NEVER, wake)
         if changes:
-            self.sizes.change(uid, changes)
-            self.writes.journal.append(JournalRecord(self.next_seq, at, uid, changes, (), kind))
+            writes.journal.append(JournalRecord(self.next_seq, at, uid, changes, (), kind))
             self.next_seq += 1
 
     def write_alike(

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from arke.domain.change import Change
-    from arke.domain.profile import Profile
     from arke.telling.routing import Routing
 
 KEPT: Final = 20_000
 
 
 class Newcomer(NamedTuple):
-    """The profile of one of them, its stored form (`form_of`), what changed for it, and which onboarded traits it
-    realises. Others share what the profile holds, so nothing of that may be changed in place.
+    """The stored form of one of them (`form_of`), when the sweep is to look at it, what changed for it, and which
+    onboarded traits it realises.
     """
 
-    profile: Profile
     form: tuple[bytes, bytes]
+    wake: int
     changes: tuple[Change, ...]
     realised: tuple[int, ...]
 

@@ -11,7 +11,7 @@ from arke.domain.ledger import encode_entry
 from arke.domain.stored_profile import encode_profile
 from arke.errors import ArkeError
 from arke.shard.alike import Alike
-from arke.shard.commands import Failed, Result
+from arke.shard.commands import Failed, Onboard, Result
 from arke.shard.group import Group
 from arke.shard.handlers import ASK_ROWS, HANDLERS, ONE_BY_ONE
 from arke.shard.newcomers import Newcomers
@@ -152,7 +152,10 @@ class GroupRunner:
         needs = Needs()
         for command in commands:
             command.need(needs)
-        needs.as_stored = ONE_BY_ONE.issuperset(map(type, commands)) and not any(map(is_home, needs.devices))
+        kinds = {*map(type, commands)}
+        homeless = not any(map(is_home, needs.devices))
+        needs.as_stored = homeless and ONE_BY_ONE.issuperset(kinds)
+        needs.new_by_uid = homeless and kinds == {Onboard}
         loaded = await self._store.load(needs)
         asked = self._asked_rows(commands, loaded)
         rows = await self._store.rows(asked) if asked else {}
@@ -166,7 +169,7 @@ class GroupRunner:
             self.counted_to,
             self._newcomers,
             self._alike,
-            each_once=len(needs.devices) == len(loaded.devices) + len(loaded.stored),
+            each_once=len(needs.devices) == len(loaded.devices) + len(loaded.stored) + len(loaded.new),
         )
 
     def _asked_rows(self, commands: Sequence[Command], loaded: Loaded) -> list[int]:

@@ -54,6 +54,11 @@ class SizeTally:
                 _count(self._entered.setdefault(page.page, []), page.entered)
                 _count(self._left.setdefault(page.page, []), page.left)
 
+    def change_alike(self, changes: Iterable[Change], times: int) -> None:
+        """The same changes of so many devices, all of them among those that are counted."""
+        for one in changes:
+            self._add(one.segment, times if one.status else -times)
+
     def leave(self, uid: int, profile: Profile) -> None:
         """A device is not stored any more."""
         if uid <= self.counted_to and uid not in self._homes:

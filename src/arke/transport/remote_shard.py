@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -31,6 +32,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 RESTART = Pause(0.2, 5.0)
 """Between two starts of a process that does not stay."""
+MOST_STARTING = 8
+"""Processes that start at a time, where the machine has as many cores: each has START_TIMEOUT_S."""
 _BEFORE_UP = (Prepare, Switch, AskStatus)
 """What a process may be asked before it has its catalog."""
 
@@ -226,3 +229,17 @@ class RemoteShard:
         await self._background.stop()
         await self._reap()
         self._give_up(log=True)
+
+
+async def start_together(shards: Sequence[RemoteShard]) -> None:
+    """Start them, as many at a time as there are cores. Raises what the first one met, once all have ended."""
+    turns = asyncio.Semaphore(min(MOST_STARTING, os.cpu_count() or 1))
+
+    async def start(shard: RemoteShard) -> None:
+        async with turns:
+            await shard.start()
+
+    ends = await asyncio.gather(*map(start, shards), return_exceptions=True)
+    for end in ends:
+        if end is not None:
+            raise end

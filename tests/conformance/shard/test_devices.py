@@ -127,6 +127,22 @@ async def test_a_profile_may_come_as_it_is_stored(store: ShardStore) -> None:
     assert await store.count_profiles() == 1
 
 
+async def test_devices_that_are_not_stored_need_no_profile(store: ShardStore) -> None:
+    await put(store, held(1))
+    asked = [uuid(number) for number in (1, 2, 3)]
+    before = await store.load(Needs(devices=asked))
+    loaded = await store.load(Needs(devices=asked, new_by_uid=True))
+    assert loaded.devices[uuid(1)] == before.devices[uuid(1)]
+    uids = {key: uid for key, (uid, _) in loaded.devices.items()} | loaded.new
+    assert uids == {key: uid for key, (uid, _) in before.devices.items()}
+    assert loaded.fresh == before.fresh == {uids[uuid(2)], uids[uuid(3)]}
+    await store.commit(
+        GroupWrites(encoded={uids[uuid(number)]: encode_profile(held(number)) for number in (2, 3)})
+    )
+    assert await store.count_profiles() == 3
+    assert (await store.devices([uids[uuid(2)]], 1)).profiles == {uids[uuid(2)]: held(2)}
+
+
 async def test_a_device_that_goes_in_the_group_that_names_it_is_gone(store: ShardStore) -> None:
     uid = (await store.load(Needs(devices=[uuid(1)]))).devices[uuid(1)][0]
     records = [JournalRecord(1, 100, uid, (), (1,))]

@@ -54,6 +54,14 @@ class TestUidCollisions:
         loaded = await load(store, *range(9))
         assert len({uid for uid, _ in loaded.values()}) == 9
 
+    async def test_in_one_group_without_profiles(self, store: ShardStore) -> None:
+        asked = [uuid(number) for number in range(9)]
+        loaded = await store.load(Needs(devices=asked, new_by_uid=True))
+        uids = {key: uid for key, (uid, _) in loaded.devices.items()} | loaded.new
+        assert uids.keys() == {*asked}
+        assert {*uids.values()} == loaded.fresh
+        assert len(loaded.fresh) == 9
+
     async def test_with_those_that_are_stored(self, store: ShardStore) -> None:
         uids = await put(store, *(held(number, seen=number) for number in range(6)))
         uids |= await put(store, *(held(number, seen=number) for number in range(6, 12)))

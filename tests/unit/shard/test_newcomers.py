@@ -11,7 +11,7 @@ import pytest
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.file_lines import Said
-from arke.domain.stored_profile import decode_profile, encode_profile
+from arke.domain.stored_profile import decode_head, decode_profile, encode_profile
 from arke.shard.commands import (
     MAX_FILE_LINES,
     CountMembers,
@@ -33,6 +33,7 @@ from arke.storage.sqlite.store import SqliteShardStore
 if TYPE_CHECKING:
     from arke.domain.change import Change
     from arke.domain.profile import Profile
+    from arke.shard.newcomers import Newcomer
     from arke.storage.ports.shard import GroupWrites
 
 NOW = 1_777_600_020
@@ -102,9 +103,15 @@ def outcome(writes: GroupWrites) -> dict[str, tuple[bytes, list[Change], tuple[i
         assert (record.at, record.kind, record.destinations) == (NOW, "file", ())
         changes.setdefault(record.uid, []).extend(record.changes)
     return {
-        profile.uuid: (msgspec.msgpack.encode(profile), changes.get(uid, []), writes.wakes.get(uid))
-        for uid, profile in writes.profiles.items()
+        decode_head(body).uuid: (body, changes.get(uid, []), writes.wakes.get(uid))
+        for uid, body in stored(writes).items()
     }
+
+
+def stored(writes: GroupWrites) -> dict[int, bytes]:
+    """What is stored of each device."""
+    assert not writes.profiles.keys() & writes.encoded.keys()
+    return {uid: encode_profile(profile) for uid, profile in writes.profiles.items()} | writes.encoded
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -129,9 +136,9 @@ async def test_alike_is_as_each_by_itself(seed: int, overwrites: int | None) -> 
             sizes[segment] = sizes.get(segment, 0) + count
     assert together.results == [Onboarded(devices=len(command.devices))]
     assert outcome(together.writes) == each
-    for uid, body in together.writes.bodies.items():
-        assert body == encode_profile(together.writes.profiles[uid])
-    assert together.writes.bodies.keys() == together.writes.profiles.keys()
+    assert together.writes.encoded
+    for body in together.writes.encoded.values():
+        assert body == encode_profile(decode_profile(body))
     assert together.writes.realised.keys() == realised
     assert together.writes.sizes == {segment: count for segment, count in sizes.items() if count}
 
@@ -139,14 +146,17 @@ async def test_alike_is_as_each_by_itself(seed: int, overwrites: int | None) -> 
 async def test_what_is_remembered_does_not_outlive_its_moment_its_file_or_its_catalog() -> None:
     shard = await runner()
     said, line = (Said((1,)),), ((1,), (0,))
+    remembered: list[Newcomer] = []
 
     async def profile(command: Onboard) -> Profile:
-        (one,) = (await shard.run([command])).writes.profiles.values()
-        return one
+        (body,) = (await shard.run([command])).writes.encoded.values()
+        remembered.extend(shard._newcomers._known.values())
+        return decode_profile(body)
 
     first = await profile(Onboard(1, NOW, NOW, said, (FileDevice(uuid(1), *line),)))
     same = await profile(Onboard(1, NOW, NOW + 59, said, (FileDevice(uuid(2), *line),)))
-    assert same.segments is first.segments
+    assert (same.evaluated, same.segments) == (first.evaluated, first.segments)
+    assert remembered[1] is remembered[0]
     later = await profile(Onboard(1, NOW, NOW + 60, said, (FileDevice(uuid(3), *line),)))
     assert later.evaluated == NOW + 60
     other = await profile(Onboard(2, NOW + 60, NOW + 60, said, (FileDevice(uuid(4), *line),)))
@@ -156,6 +166,7 @@ async def test_what_is_remembered_does_not_outlive_its_moment_its_file_or_its_ca
     shard.ruling = Ruling(edited, 2, {})
     under_another = await profile(Onboard(2, NOW + 60, NOW + 60, said, (FileDevice(uuid(5), *line),)))
     assert set(under_another.segments) == {300}
+    assert len({id(one) for one in remembered}) == 4
 
 
 async def test_what_is_heard_of_a_new_device_in_the_same_group_is_its_own() -> None:
@@ -165,7 +176,7 @@ async def test_what_is_heard_of_a_new_device_in_the_same_group_is_its_own() -> N
     seen = Sight(Event(uuid=uuid(2), at=NOW, ts=NOW, memberships={EXTERNAL[1]: 1}))
     result = await shard.run([Onboard(1, NOW, NOW, (Said((1,)),), devices), seen])
     assert isinstance(result.results[1], Seen)
-    members = {one.uuid: sorted(one.segments) for one in result.writes.profiles.values()}
+    members = {one.uuid: sorted(one.segments) for one in map(decode_profile, stored(result.writes).values())}
     assert members[uuid(1)] == members[uuid(3)] == [101, 107]
     assert members[uuid(2)] == [101, 107, EXTERNAL[1]]
 
@@ -178,9 +189,9 @@ async def test_of_many_memberships_too_the_stored_form_is_the_profile_s() -> Non
     for file in (0, 1):
         devices = tuple(FileDevice(uuid(10 * file + number), (number,), (0,)) for number in (1, 2))
         writes = (await shard.run([Onboard(file, NOW, NOW, (Said((1,)),), devices)])).writes
-        assert len(writes.bodies) == 2
-        for uid, body in writes.bodies.items():
-            assert body == encode_profile(writes.profiles[uid])
+        assert len(writes.encoded) == 2
+        for body in writes.encoded.values():
+            assert body == encode_profile(decode_profile(body))
             assert len(decode_profile(body).segments) == 100
 
 
@@ -219,6 +230,6 @@ async def test_a_moment_is_never_after_now_nor_before_the_file() -> None:
         (NOW + 7, NOW + 90, NOW + 7),
     ):
         command = Onboard(1, ts, at, (Said((3,)),), (FileDevice(uuid(at + ts), (1,), (0,)),))
-        (profile,) = (await shard.run([command])).writes.profiles.values()
-        assert profile.evaluated == moment
+        (body,) = (await shard.run([command])).writes.encoded.values()
+        assert decode_profile(body).evaluated == moment
     assert files.ALIKE_S == 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -42,35 +41,42 @@ def onboard(group: Group, command: Onboard) -> Result:
     routing = group.ruling.routing(command.at)
     remembered = group.newcomers.under(routing, command.file, command.ts, moment, command.overwrites)
     packed = [_encode(one) for one in command.said]
-    known, opted_out, homes = group.devices, command.opted_out, command.homes
-    noted: set[bytes] = set()
+    new, opted_out, homes = group.new, command.opted_out, command.homes
+    counted_to = group.sizes.counted_to
+    counted: dict[bytes, int] = {}
     for place, named in enumerate(command.devices):
-        uid, profile = known[named.uuid]
-        withdrew = bool(profile.opted_out) or profile.bar is not None
-        if named.uuid in opted_out or (withdrew and not admits(profile, command.edition)):
-            refused.append(place)
-            continue
-        home = homes.get(named.uuid)
-        if home is None and not withdrew and group.is_new(uid) and len(named.lines) <= MAX_FILE_LINES:
-            said = b"".join([packed[one] for one in named.said])
-            like = remembered.get(said)
-            if like is None:
-                like = remembered[said] = _newcomer(group, command, named, moment)
-            if said not in noted:
-                noted.add(said)
-                group.note_realised(like.realised)
-            _become_like(group, uid, named, command.file, moment, like)
-            devices += 1
-            continue
-        if home is not None:
-            move_in(group, uid, profile, home, command)
-        mark = _onboard(group, uid, profile, command, named)
-        if named.lines[0] == mark.first:
-            people += is_home(named.uuid)
-            devices += not is_home(named.uuid)
-            replaced += mark.replaced
-        if named.lines[-1] > mark.last:
-            kept_until[place] = mark.last
+        uid = new.get(named.uuid)
+        if uid is None or named.uuid in opted_out or len(named.lines) > MAX_FILE_LINES:
+            uid, profile = group.device(named.uuid)
+            withdrew = bool(profile.opted_out) or profile.bar is not None
+            if named.uuid in opted_out or (withdrew and not admits(profile, command.edition)):
+                refused.append(place)
+                continue
+            home = homes.get(named.uuid)
+            if home is not None or withdrew or not group.is_new(uid) or len(named.lines) > MAX_FILE_LINES:
+                if home is not None:
+                    move_in(group, uid, profile, home, command)
+                mark = _onboard(group, uid, profile, command, named)
+                if named.lines[0] == mark.first:
+                    people += is_home(named.uuid)
+                    devices += not is_home(named.uuid)
+                    replaced += mark.replaced
+                if named.lines[-1] > mark.last:
+                    kept_until[place] = mark.last
+                continue
+        said = (
+            packed[named.said[0]] if len(named.said) == 1 else b"".join([packed[one] for one in named.said])
+        )
+        like = remembered.get(said)
+        if like is None:
+            like = remembered[said] = _newcomer(group, command, named, moment)
+        counted[said] = counted.get(said, 0) + (uid <= counted_to)
+        _become_like(group, uid, named, command.file, moment, like)
+        devices += 1
+    for said, times in counted.items():
+        like = remembered[said]
+        group.note_realised(like.realised)
+        group.sizes.change_alike(like.changes, times)
     return Onboarded(devices, people, replaced, tuple(refused), kept_until)
 
 
@@ -81,16 +87,14 @@ def _newcomer(group: Group, command: Onboard, named: FileDevice, moment: int) ->
     _, realised, changes = _apply(group, profile, command, said, moment, fresh=True)
     note_untold(group.ruling.routing(command.at), profile, changes, moment)
     profile.wake = wake_at(profile)
-    return Newcomer(profile, form_of(profile), tuple(changes), tuple(realised))
+    return Newcomer(form_of(profile), profile.wake, tuple(changes), tuple(realised))
 
 
 def _become_like(group: Group, uid: int, named: FileDevice, file: int, moment: int, like: Newcomer) -> None:
-    profile = copy(like.profile)
-    profile.uuid = named.uuid
-    if file:
-        profile.file = FileMark(file, named.lines[0], named.lines[-1], len(named.lines))
-    body = encode_like(like.form, profile.uuid, profile.file)
-    group.write_new(uid, profile, body, moment, like.changes, "file")
+    lines = named.lines
+    mark = FileMark(file, lines[0], lines[-1], len(lines)) if file else None
+    body = encode_like(like.form, named.uuid, mark)
+    group.write_new(uid, body, moment, like.changes, "file", like.wake)
 
 
 def _onboard(group: Group, uid: int, profile: Profile, command: Onboard, named: FileDevice) -> FileMark:

@@ -68,6 +68,8 @@ class Needs(msgspec.Struct):
     """UUIDs; a device never seen gets a fresh profile and a free uid."""
     as_stored: bool = False
     """Whether stored ones may be left undecoded (`Loaded.stored`)."""
+    new_by_uid: bool = False
+    """Whether those that are not stored may be left without a profile (`Loaded.new`)."""
     counted: set[tuple[str, str]] = set()
     """(UUID, event id), the UUID among `devices`: has the event counted, and when?"""
     known: set[str] = set()
@@ -90,8 +92,10 @@ class Loaded(msgspec.Struct):
     """uid and profile by UUID."""
     stored: dict[str, tuple[int, bytes, int]] = {}
     """uid, profile as it is stored, and its `routing_mark`, by UUID, of those that are not among `devices`."""
+    new: dict[str, int] = {}
+    """uid by UUID of others that are not stored, and that left no trace."""
     fresh: set[int] = set()
-    """Those uids of `devices` that are not stored yet, or of which only a trace is (`GroupWrites.traces`)."""
+    """Those uids of both that are not stored yet, or of which only a trace is (`GroupWrites.traces`)."""
     counted: dict[tuple[str, str], int] = {}
     """When events counted, of those that have."""
     known: dict[str, int] = {}
@@ -118,7 +122,9 @@ class GroupWrites(msgspec.Struct):
     bodies: dict[int, bytes] = {}
     """Some of these profiles as they are stored, where that is known (`encode_profile`)."""
     encoded: dict[int, bytes] = {}
-    """Others as they are to be stored: devices that were stored before, and that nobody is told of."""
+    """Others as they are to be stored: devices that nobody is told of. No homes of people are among those that were
+    not stored before.
+    """
     journal: list[JournalRecord] = []
     ledger: list[LedgerRow] = []
     forgotten: list[LedgerKey] = []

@@ -97,8 +97,8 @@ class PostgresShardStore:
 
     async def commit(self, writes: GroupWrites) -> None:
         """See the port. Raises Fenced."""
-        fresh = self._fresh & writes.profiles.keys()
-        people = sum(is_home(writes.profiles[uid].uuid) for uid in fresh)
+        fresh = {uid for uid in self._fresh if uid in writes.profiles or uid in writes.encoded}
+        people = sum(uid in fresh and is_home(one.uuid) for uid, one in writes.profiles.items())
         await self._change(ShardCommit(self._hold, self.hashes, writes, len(fresh), people))
         self._fresh = set()
 

@@ -258,14 +258,20 @@ class ShardReads:
         wanted = dict(zip(self._hashes.uids(uuids), uuids, strict=True))
         bodies = dict(self._rows_of("profiles", list(wanted)))
         if not bodies and len(wanted) == len(uuids):  # none is named twice, and no two share a hash
-            loaded.devices = {uuid: (uid, Profile(uuid)) for uid, uuid in wanted.items()}
+            if needs.new_by_uid:
+                loaded.new = {uuid: uid for uid, uuid in wanted.items()}
+            else:
+                loaded.devices = {uuid: (uid, Profile(uuid)) for uid, uuid in wanted.items()}
             loaded.fresh = set(wanted)
             return
-        devices, stored, fresh = loaded.devices, loaded.stored, loaded.fresh
+        devices, stored, new, fresh = loaded.devices, loaded.stored, loaded.new, loaded.fresh
         for uid, uuid in wanted.items():
             body = bodies.get(uid)
             if body is None:
-                devices[uuid] = (uid, Profile(uuid))
+                if needs.new_by_uid:
+                    new[uuid] = uid
+                else:
+                    devices[uuid] = (uid, Profile(uuid))
                 fresh.add(uid)
             elif needs.as_stored:
                 head = decode_head(body)
@@ -276,7 +282,7 @@ class ShardReads:
                 if profile.uuid == uuid:
                     devices[uuid] = (uid, profile)
         for uuid in needs.devices:
-            if uuid not in devices and uuid not in stored:
+            if uuid not in devices and uuid not in stored and uuid not in new:
                 devices[uuid] = self._probe(uuid, fresh)
 
     def _probe(self, uuid: str, fresh: set[int]) -> tuple[int, Profile]:

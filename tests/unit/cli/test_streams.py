@@ -1,0 +1,60 @@
+"""A command that is started without input or output, at a terminal that is not UTF-8, or with stray bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NAME = "Zürich \N{MOVIE CAMERA}"
+OLD_TERMINAL = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""Of a system whose locale is not UTF-8; what Python makes of C by itself is set aside."""
+SHOW = f"import sys; from arke import cli; cli.app = lambda: sys.stdout.write({NAME!a}); cli.main()"
+
+
+def run(*words: str | bytes, closed: str = "", **environ: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command; `closed` are redirections of a shell."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, *words],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environ},
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "<&- >&- 2>&-"])
+def test_what_is_closed_leads_nowhere(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "catalog.yaml").write_text("{}")
+    done = run("-m", "arke", "check", str(tmp_path / "catalog.yaml"), closed=closed)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_input_that_is_closed_has_nothing_in_it(tmp_path: Path) -> None:
+    asked = ("-m", "arke", "privacy", "delete", "--file", "-", "--data", str(tmp_path))
+    closed, empty = (run(*asked, closed=how) for how in ("<&-", "</dev/null"))
+    assert (closed.returncode, closed.stderr) == (empty.returncode, empty.stderr)
+    assert closed.returncode == 2
+
+
+def test_a_terminal_shows_what_it_cannot_as_an_escape() -> None:
+    shown = run("-c", SHOW, **OLD_TERMINAL)
+    assert (shown.returncode, shown.stdout) == (0, b"Z\\xfcrich \\U0001f3a5")
+    for_a_program = run("-c", SHOW, "--json", **OLD_TERMINAL)
+    assert (for_a_program.returncode, for_a_program.stdout.decode()) == (0, NAME)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (b"explain", b"--id", b"12345:\xff"),
+        (b"privacy", b"access", b"--id", b"12345:\xff"),
+        (b"token", b"revoke", b"\xff"),
+    ],
+)
+def test_what_is_typed_is_utf_8(words: tuple[bytes, ...], tmp_path: Path) -> None:
+    done = run("-m", "arke", *words, "--url", "http://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"arke: %s: this is not UTF-8\n" % words[-1].replace(b"\xff", b"\\udcff")
