@@ -179,6 +179,9 @@ class Ingestion:
             decided = await self._decided(sound, named, now, away, decisions)
         for number, resolved in zip(sound, decided, strict=True):
             incoming = events[number]
+            if isinstance(resolved, EventError):
+                found[number] = resolved
+                continue
             if (answer := _not_taken(resolved)) is not None:
                 found[number] = answer
                 continue
@@ -457,10 +460,8 @@ class _OnItsWay:
         return answer
 
 
-def _not_taken(resolved: Resolved | EventError) -> Accepted | EventError | None:
+def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
     """The answer to an event of which nothing is taken."""
-    if isinstance(resolved, EventError):
-        return resolved
     if resolved.suppressed:
         return Accepted(uuid=resolved.uuid, opted_out=True)
     if resolved.away:

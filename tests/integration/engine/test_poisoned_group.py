@@ -86,7 +86,7 @@ def as_it_is_stored(patch: pytest.MonkeyPatch) -> None:
         result = apply(group, command)
         if command.key == UUID:
             _, profile = group.device(UUID)
-            profile.opted_out = object()
+            profile.opted_out = object()  # type: ignore[assignment]
         return result
 
     patch.setitem(HANDLERS, Sight, applies)
