@@ -117,6 +117,22 @@ def test_the_refresh_moves_the_stamp(stage: Stage) -> None:
     assert stamps == ["Fri May 01 12:00:00 UTC 2026", "Mon May 04 12:00:00 UTC 2026"]
 
 
+def test_a_loss_that_no_0_may_tell_does_not_put_off_the_refresh(stage: Stage) -> None:
+    """Time takes a segment from a destination without 0s; the sighting after it says nothing, and is no send."""
+    stage.catalog(
+        destination(10, 30, supports_unsegment=False),
+        traits=[trait(1), trait(2, ttl_days=1)],
+        segments=SEGMENTS,
+    )
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": ["1", "2"]})
+    stage.see("05-03 12:00:00")
+    stage.see("05-04 12:00:00")
+    assert tellings(stage.play()) == [
+        ("05-01 12:00:00.100", {"10": "1", "30": "1"}),
+        ("05-04 12:00:00.100", {"10": "1"}),
+    ]
+
+
 def test_three_days_are_counted_per_destination(stage: Stage) -> None:
     """A send to one destination does not put off the other's."""
     stage.catalog(destination(10, number=1), destination(30, number=2), traits=TRAITS, segments=SEGMENTS)

@@ -98,6 +98,40 @@ def test_what_is_said_of_a_person_reaches_all_devices(stage: Stage) -> None:
     ]
 
 
+def test_a_realisation_counts_once_however_often_a_person_logs_in(stage: Stage) -> None:
+    """Also where the device only counts it by then, and the home still has its time."""
+    stage.catalog(
+        destination(3, 2, user_dpids=[COOKIES]),
+        traits=[trait(1)],
+        segments=[
+            segment(1, "frequency([1T] <= 1D) >= 1"),
+            segment(2, "frequency([1T]) >= 2"),
+            segment(3, "frequency([1T]) >= 3"),
+        ],
+        sources=SOURCES,
+    )
+    of_person(stage, "05-01 12:00:00", traits=[1])
+    ids = [(COOKIES, "abc"), (CRM, "h1")]
+    stage.see("05-03 13:00:00", DEVICE, ids=ids, signals={"c_trait": "1"})
+    stage.see("05-04 13:00:00", DEVICE, ids=ids)
+    of_person(stage, "05-05 13:00:00")
+    stage.see("05-06 14:00:00", DEVICE, ids=ids)
+    assert {str(users) for _, _, users in told(stage.play())} == {"{'abc': {'2': '1'}}"}
+
+
+def test_what_was_declared_over_after_it_had_lapsed_reaches_the_next_device(stage: Stage) -> None:
+    """The person's membership lapses after 30 days and is declared 0 then; a browser with an older 1 logs in."""
+    play_by(stage, COOKIES)
+    of_person(stage, "05-01 12:00:00", memberships={"9": 1})
+    stage.see("06-02 12:00:00", DEVICE, ids=[(COOKIES, "abc")], memberships={"9": 1})
+    of_person(stage, "06-03 12:00:00", memberships={"9": 0})
+    stage.see("06-04 12:00:00", DEVICE, ids=[(CRM, "h1")])
+    assert told(stage.play()) == [
+        ("06-02 12:00", "realtime", {"abc": {"9": "1"}}),
+        ("06-04 12:00", "realtime", {"abc": {"9": "0"}}),
+    ]
+
+
 def test_a_removal_reaches_everybody_and_nobody_gets_it_back(stage: Stage) -> None:
     """An explicit 0 is filed as a 1 is: a device that comes afterwards is not in it."""
     play_by(stage, CRM, COOKIES)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from arke.app import file_loader, running_engine
 from arke.bench.figures import Section, median_figure
+from arke.bench.profiling import tuned_collector
 from arke.bench.sinks import BenchFailed
 from arke.bench.stores import link_cookies
 from arke.data_directory import DIRECTORY_FILE
@@ -54,7 +55,8 @@ def run(options: Options, directory: Path) -> Section:
         data.mkdir(mode=0o700)
         uuids = [f"{number:038d}" for number in range(options.lines)]
         asyncio.run(link_cookies(data / DIRECTORY_FILE, DPID, uuids))
-        load_s = asyncio.run(_load_s(file, data, options.lines))
+        with tuned_collector():  # as `arke up` has it
+            load_s = asyncio.run(_load_s(file, data, options.lines))
         shutil.rmtree(scratch)
         rates.append(options.lines / load_s)
         bounds.append(options.lines / bound_s)

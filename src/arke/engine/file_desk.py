@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-GROUP = 3_000
+GROUP = 5_500
 """Devices of a file in one group of a shard while no events come in: mostly all that a chunk has of one of two."""
 LIVE_GROUP = 50
 """The same while they do; and then a shard rests as long as a group took."""
@@ -248,15 +248,14 @@ def _command(
     shared: list[Said] = []
     named: list[FileDevice] = []
     for device in devices:
+        found = []
         for one in device.said:
-            if id(one) not in places:
-                places[id(one)] = len(shared)
+            place = places.get(id(one))
+            if place is None:
+                place = places[id(one)] = len(shared)
                 shared.append(one)
-        if len(device.said) == 1:  # mostly
-            named.append(FileDevice(device.uuid, (device.lines[0],), (places[id(device.said[0])],)))
-        else:
-            found = tuple([places[id(one)] for one in device.said])
-            named.append(FileDevice(device.uuid, tuple(device.lines), found))
+            found.append(place)
+        named.append(FileDevice(device.uuid, tuple(device.lines), tuple(found)))
     uuids = {one.uuid for one in devices} if homes or opted_out else set()
     return Onboard(
         part.file,

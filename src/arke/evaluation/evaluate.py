@@ -484,9 +484,9 @@ def _apply_declared(
             if before is None:  # remembered, so that a late declaration of a 1 does not overrule it
                 profile.segments[segment_id] = declared
             else:
-                # Inactive, and declared over: it does not come back with the device.
-                reason = DECLARED if before.reason == "inactive" else before.reason
-                profile.segments[segment_id] = before = replace(before, verified=ts, reason=reason)
+                # Whatever it was before, now somebody has said so: it does not come back with a device that was
+                # inactive, and what a home was told after its membership had lapsed goes to the person's devices.
+                profile.segments[segment_id] = before = replace(before, verified=ts, reason=DECLARED)
                 profile.due = min(profile.due, _declared_until(compiled, segment_id, before))
             continue
         if segment.paused and status:

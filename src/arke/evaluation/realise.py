@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,8 @@ def merge(
     compiled: CompiledCatalog, profile: Profile, trait_id: int, held: TraitState, now: int
 ) -> bool | None:
     """Add what a person's home holds of a trait, each realisation once however often this is done: the device may
-    have had a part of them already. Returns as `realise`, None where nothing is new.
+    have had a part of them already. Where one side only counts, both do: what one of them has with its time may be
+    among what the other counts. Returns as `realise`, None where nothing is new.
     """
     if compiled.expiry(trait_id, held.last) <= now:
         return None
@@ -59,14 +60,21 @@ def merge(
         last = max(before.last, held.last)
         merged = TraitState(last, 0, [last])
     else:
-        times = sorted((Counter(before.times) | Counter(held.times)).elements())
         old_until = max(before.old_until, held.old_until)
-        merged = TraitState(max(before.last, held.last), max(before.old, held.old), times, old_until)
+        own, others = _counted_until(before, old_until), _counted_until(held, old_until)
+        times = sorted((Counter(own.times) | Counter(others.times)).elements())
+        merged = TraitState(max(before.last, held.last), max(own.old, others.old), times, old_until)
     if merged == state:
         return None
     profile.realisations += merged.old + len(merged.times) - before.old - len(before.times)
     profile.traits[trait_id] = merged
     return state is None
+
+
+def _counted_until(state: TraitState, moment: int) -> TraitState:
+    """The realisations up to `moment` without their times."""
+    gone = bisect_right(state.times, moment)
+    return TraitState(state.last, state.old + gone, state.times[gone:], moment)
 
 
 def drop_beyond_cap(profile: Profile) -> set[int]:

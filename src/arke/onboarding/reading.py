@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from arke.onboarding.parquet_reader import Row
     from arke.storage.ports.feeds import Subject
 
-CHUNK_LINES = 5_000
+CHUNK_LINES = 10_000
 CHUNK_BYTES = 1 << 20
 """A chunk ends with the line that brings it to this: long lines become many times their size in memory."""
 LET_GO_LINES = 64

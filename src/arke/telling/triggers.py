@@ -73,9 +73,13 @@ def destinations_to_tell(
 
 
 def note_untold(routing: Routing, profile: Profile, changes: Iterable[Change], now: int) -> None:
-    """Memberships changed while the device was not seen: its next sighting tells of them."""
+    """Memberships changed while the device was not seen: its next sighting tells of them. A loss that no
+    0 may tell is nothing to tell of: a sighting that says nothing would pass for a send, and put off trigger 5.
+    """
     for change in changes:
         for destination_id in routing.by_segment.get(change.segment, ()):
+            if not change.status and not routing.routes[destination_id].destination.supports_unsegment:
+                continue
             mark = profile.sends.get(destination_id)
             if mark is None:
                 mark = SendMark(now, routing.routes[destination_id].mark)

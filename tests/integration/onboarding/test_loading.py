@@ -11,7 +11,7 @@ import pytest
 from arke.app import catalog_checkers
 from arke.clock import SystemClock
 from arke.errors import InvalidInput, Unavailable
-from arke.onboarding.reading import Chunk, Reading
+from arke.onboarding.reading import CHUNK_LINES, Chunk, Reading
 from arke.operations.privacy import PrivacyAsk
 from arke.operations.subjects import Operations
 from arke.shard.commands import MAX_FILE_LINES, FileDevice
@@ -104,7 +104,8 @@ def test_a_defect_costs_the_file_and_not_the_loader(tmp_path: Path, monkeypatch:
 
 
 def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
-    content = b"abc\td_sid=1\n" * 12_500
+    count = 2 * CHUNK_LINES + CHUNK_LINES // 2
+    content = b"abc\td_sid=1\n" * count
     seen: list[tuple[str, int, int]] = []
 
     async def play(desk: Desk) -> None:
@@ -119,16 +120,16 @@ def test_the_status_tells_how_far_a_file_is(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert (await operations.status.read()).loading is None
         receipt = await desk.loader.load(path, FILE, progress=look)
-        assert receipt.received == 12_500
+        assert receipt.received == count
         assert (await operations.status.read()).loading is None
 
     run(tmp_path, play)
-    assert seen == [(FILE, lines, 12_500) for lines in (0, 5_000, 10_000, 12_500)]
+    assert seen == [(FILE, lines, count) for lines in (0, CHUNK_LINES, 2 * CHUNK_LINES, count)]
 
 
 def test_a_user_has_two_hundred_lines_a_file_and_the_next_file_as_many(tmp_path: Path) -> None:
     """The first ones count, however they are spread over chunks; the others are counted as over the limit."""
-    others = b"".join(b"other-%d\td_sid=1\n" % number for number in range(5_000))
+    others = b"".join(b"other-%d\td_sid=1\n" % number for number in range(CHUNK_LINES))
     first = b"abc\td_sid=1\n" * (MAX_FILE_LINES - 1) + others
     content = first + b"abc\td_sid=2\n" + b"abc\td_sid=3\n" * 7
 
@@ -136,7 +137,7 @@ def test_a_user_has_two_hundred_lines_a_file_and_the_next_file_as_many(tmp_path:
         await desk.see(1, (COOKIES, "abc"))
         receipt = await desk.load(FILE, content)
         assert receipt.stored == MAX_FILE_LINES
-        assert receipt.errors == {"over_limit": 7, "no_matching_id": 5_000}
+        assert receipt.errors == {"over_limit": 7, "no_matching_id": CHUNK_LINES}
         assert receipt.devices == 1
         assert await desk.traits(1) == {1, 2}
         again = await desk.load(f"ftp_dpm_{COOKIES}_{AT + 1}.sync", b"abc\td_sid=3\n")

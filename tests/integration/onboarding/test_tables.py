@@ -96,13 +96,11 @@ def test_rows_say_the_same_in_every_form(tmp_path: Path, name: str, content: byt
 
 def test_rows_go_on_behind_the_last_one_that_counted(tmp_path: Path) -> None:
     """Many chunks of a table: each row once."""
-    rows = [
-        {"cookie": "abc" if number % 1_000 == 0 else f"n{number}", "buyer": 1} for number in range(12_000)
-    ]
+    count = 2 * reading.CHUNK_LINES + 2_000
+    rows = [{"cookie": "abc" if number % 1_000 == 0 else f"n{number}", "buyer": 1} for number in range(count)]
     columns = f"id: {{column: cookie, dpid: {COOKIES}}}\ntraits: {{buyer: 1}}\n"
     receipt, _, _ = load(tmp_path, "people.parquet", as_parquet(rows), columns)
-    assert (receipt.received, receipt.stored, receipt.devices) == (12_000, 12, 1)
-    assert len(rows) > 2 * reading.CHUNK_LINES
+    assert (receipt.received, receipt.stored, receipt.devices) == (count, count // 1_000, 1)
 
 
 @pytest.mark.parametrize(
