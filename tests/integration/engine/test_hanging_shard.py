@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.engine.ingest import FEW, TOGETHER
 from arke.errors import EventError
+from arke.shard.protocol import NOTHING_COUNTED
 from integration.engine.test_new_devices import Noting, engine_of, unknown
+from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,3 +105,26 @@ async def test_a_body_of_events_waits_for_its_own_shards_only() -> None:
     assert not any(one.done() for one in waits)
     at.hangs.go.set()
     assert [len(answers) for answers in await asyncio.gather(*waits)] == [3, len(at.of_hanging)]
+
+
+async def test_a_shard_that_is_back_is_tried_though_another_does_not_say_whether_it_is() -> None:
+    """It went away, and hangs since it is back."""
+
+    class Asked(Hanging):
+        async def call(self, question: object) -> Any:
+            await self.go.wait()
+            return msgspec.structs.replace(NOTHING_COUNTED, ready=True)
+
+    shards = [Asked(), Asked(), Asked()]
+    engine = await engine_of([*shards])
+    for one in shards[:2]:
+        one.down = True
+    shards[0].go.clear()
+    await asyncio.gather(*(engine.events.ingest(unknown(9 * n, 1)) for n in range(3)), return_exceptions=True)
+    await asyncio.gather(engine.events.ingest(unknown(100, TOGETHER + 1)), return_exceptions=True)
+    engine.shards.watch()
+    assert {0} <= engine.shards.away <= {0, 1}
+    await eventually(lambda: engine.shards.away == {0}, "the other to be tried again")
+    shards[0].go.set()
+    await eventually(lambda: not engine.shards.away, "all to be there")
+    await engine.shards.stop()

@@ -168,7 +168,8 @@ def test_a_page_that_is_refused_uses_up_nobodys_turns(recorder: RecordingEngine)
 
 
 @pytest.mark.parametrize(
-    "wrong", ["d_mid=123", "d_mid=abc", "d_mid=%EF%BF%BD", "d_event_id=%07", "d_orgid=nobody", "d_mid=1&d_orgid=x"]
+    "wrong",
+    ["d_mid=123", "d_mid=abc", "d_mid=%EF%BF%BD", "d_event_id=%07", "d_orgid=nobody", "d_mid=1&d_orgid=x"],
 )
 def test_what_else_an_opt_out_says_wrongly_takes_nothing_of_it(
     as_audience_manager: Server, recorder: RecordingEngine, wrong: str
