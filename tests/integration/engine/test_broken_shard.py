@@ -14,7 +14,7 @@ from arke.errors import InvalidInput, ShardDown
 from arke.settings import Settings
 from arke.shard.commands import Seen, Taken
 from arke.shard.protocol import AskStatus
-from arke.transport.remote_shard import RemoteShard
+from arke.transport.remote_shard import MAX_DEATHS, RemoteShard
 from conformance.test_event_log import CatchUp, sight, taken, times_seen
 from patience import eventually
 
@@ -57,6 +57,58 @@ def test_an_event_that_was_stored_as_its_shard_broke_counts_once(tmp_path: Path)
         assert await log.append([sight(1)]) == [Taken()]
         assert [type(one) for one in await log.append([sight(2)])] == [Seen]
         assert (log.restarts, await taken(log), await times_seen(log)) == (1, 2, 2)
+        await log.stop()
+
+    asyncio.run(play())
+
+
+DIES = """
+import os
+from arke.shard.runner import GroupRunner
+from arke.worker import main
+
+run = GroupRunner.run
+
+async def runs(self, commands, *args):
+    if any(getattr(command, "edition", 0) == 13 for command in commands):
+        os._exit(1)
+    return await run(self, commands, *args)
+
+GroupRunner.run = runs
+main()
+"""
+
+
+class DiesOfIt(RemoteShard):
+    """Every process dies of a sighting that was taken by edition 13."""
+
+    def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", DIES, "--socket", f"{descriptor}", "--store", f"{self._store}"]
+        return subprocess.Popen(
+            [*command, "--settings", "{}", "--log-level", "50"],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+        )
+
+
+def test_what_its_processes_die_of_is_given_up_and_holds_up_nothing_else(tmp_path: Path) -> None:
+    async def play() -> None:
+        log = DiesOfIt(tmp_path / "shard-00.db", Settings(), CatchUp())
+        await log.start()
+        await log.append([sight(1)])
+        deadly = msgspec.structs.replace(sight(2), edition=13)
+        with pytest.raises(ShardDown):
+            await log.append([deadly])
+
+        async def stored() -> bool:
+            try:
+                return [type(one) for one in await log.append([sight(3)])] == [Seen]
+            except ShardDown:
+                return False
+
+        await eventually(stored, "the shard to be there again")
+        assert log.restarts == MAX_DEATHS
+        assert await times_seen(log) == 2
         await log.stop()
 
     asyncio.run(play())
