@@ -11,6 +11,7 @@ from arke import __version__
 from arke.console import charts, wording
 from arke.console.forms import ANTI_FORGERY
 from arke.console.page import ROOT
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,7 +92,7 @@ class Renderer:
             "static": self._static.address,
             "anti_forgery_field": ANTI_FORGERY,
             "chart": charts,
-            "many": wording.many,
+            "many": many,
         }
         templates.filters |= {
             "count": wording.count,

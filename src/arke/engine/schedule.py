@@ -62,6 +62,8 @@ def _next_local(schedule: BatchSchedule, zone: tzinfo, since: int, last: int | N
     """The local time of the next slot."""
     if last is not None:
         slot = _first_at(schedule, _local(last, zone) + schedule.every_s)
+        while _moment(slot, zone) <= last:  # clocks skipped a whole day, and two local times are one moment
+            slot += DAY_S
         if _moment(slot, zone) >= since:
             return slot
     slot = _first_at(schedule, _local(since, zone) - DAY_S)

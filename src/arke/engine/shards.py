@@ -11,7 +11,7 @@ import msgspec
 from arke.background import Background, every
 from arke.domain.event import Accepted
 from arke.domain.placement import shard_of, shards_of
-from arke.errors import ArkeError, Overloaded, Unavailable
+from arke.errors import ArkeError, Overloaded, ShardDown, Unavailable
 from arke.shard.commands import (
     Failed,
     Link,
@@ -40,6 +40,8 @@ MAX_IN_FLIGHT = 50_000
 """Commands on their way to shards; beyond it whoever sends more is told to come again."""
 WATCH_EVERY_S = 0.5
 SHARE_EVERY_S = 1.0
+SILENT_S = 10.0
+"""A shard that is asked how it is and does not say for so long is away: its process hangs, or its disk."""
 
 NONE_AWAY: frozenset[int] = frozenset()
 
@@ -188,18 +190,24 @@ class Shards:
                 raise answer
         return cast("list[A]", answers)
 
-    async def ask_each(self, question: Question[A]) -> list[A | ArkeError]:
-        """The same question to every shard, all at once, and what each answered or met."""
+    async def ask_each(self, question: Question[A], *, within_s: float | None = None) -> list[A | ArkeError]:
+        """The same question to every shard, all at once, and what each answered or met. `within_s`: a shard that
+        has not answered by then is one that cannot be reached. All of them `together` are asked by nodes, which
+        have their own time.
+        """
         if self._together is not None:
             return await self._together.ask_each(question)
 
-        async def met(port: ShardPort) -> A | ArkeError:
+        async def met(number: int, port: ShardPort) -> A | ArkeError:
             try:
-                return await port.call(question)
+                async with asyncio.timeout(within_s):
+                    return await port.call(question)
             except ArkeError as error:
                 return error
+            except TimeoutError:
+                return ShardDown(f"shard {number} has not answered for {within_s:g} s")
 
-        return await asyncio.gather(*map(met, self._ports))
+        return await asyncio.gather(*(met(number, port) for number, port in enumerate(self._ports)))
 
     async def promised(self, after: int) -> list[Mapped]:
         """The mappings later than `after` that any of them keeps. Raises what `ShardPort.call` raises."""

@@ -143,3 +143,14 @@ def test_an_edit_of_the_zone_makes_slots_only_go_up(hours: int) -> None:
             assert due_slot(nightly(hour, zone, hours), 0, last, slot - 1) is None
             assert due_slot(nightly(hour, zone, hours), 0, last, slot) == slot
             assert next_slot(nightly(hour, zone, hours), 0, slot) > slot
+
+
+def test_a_day_that_clocks_skip_makes_no_slot_twice() -> None:
+    """Samoa had no 30 December 2011: what its noon would have been is the noon of the 31st."""
+    noon = BatchSchedule(at="12:00", timezone="Pacific/Apia")
+    slots = [next_slot(noon, int(datetime(2011, 12, 29, tzinfo=UTC).timestamp()), None)]
+    while len(slots) < 4:
+        slots.append(next_slot(noon, 0, slots[-1]))
+    assert [f"{datetime.fromtimestamp(slot, UTC):%d %H:%M}" for slot in slots] == [
+        *("29 22:00", "30 22:00", "31 22:00", "01 22:00")
+    ]
