@@ -68,7 +68,13 @@ def option_rows(text: str, option: str) -> list[str]:
 def test_a_default_is_told(command: str, option: str, parameter: Any) -> None:
     """Of options that are no flags; those of the shared table stand there."""
     default = parameter.default
-    if parameter.required or default is None or callable(default) or isinstance(default, bool) or default == "":
+    if (
+        parameter.required
+        or default is None
+        or callable(default)
+        or isinstance(default, bool)
+        or default == ""
+    ):
         return
     plain = str(int(default)) if isinstance(default, float) and default.is_integer() else str(default)
     own = KIT if command in KEPT_IN_THE_KIT else section(PAGE, f"`arke {command}`")
