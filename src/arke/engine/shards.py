@@ -70,6 +70,7 @@ class Shards:
         self._together = together
         self._suppressed = suppressed
         self._down: set[int] = set()
+        self._looked_at: set[int] = set()
         self._in_flight = 0
         self._acknowledged: dict[int, float] = {}
         self._background = Background()
@@ -233,10 +234,18 @@ class Shards:
             self._background.spawn(every(SHARE_EVERY_S, self._share), "shards-share")
 
     async def _look(self) -> None:
-        for number in tuple(self._down):
+        """One that does not answer keeps no other away."""
+        for number in self._down - self._looked_at:
+            self._looked_at.add(number)
+            self._background.spawn(self._look_at(number), f"shards-watch-{number}")
+
+    async def _look_at(self, number: int) -> None:
+        try:
             with contextlib.suppress(Unavailable):
                 if (await self.ask(number, AskStatus())).ready:
                     self._down.discard(number)
+        finally:
+            self._looked_at.discard(number)
 
     async def _share(self) -> None:
         """Each shard learns when destinations acknowledged something to the others: some wait for it."""

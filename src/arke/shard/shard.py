@@ -16,8 +16,8 @@ import msgspec
 
 from arke.delivery.observer import FiguresObserver
 from arke.domain.time import DAY_S
-from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
-from arke.log import get_logger
+from arke.errors import ArkeError, Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.log import Throttled, get_logger, kind_and_place
 from arke.shard.commands import (
     Asks,
     BeginBatch,
@@ -139,6 +139,7 @@ class Shard:
         self.broke = asyncio.Event()
         """Set when it does nothing more, though nobody has stopped it: whoever owns it opens it anew."""
         self.observer = observer or FiguresObserver()
+        self._say_failed = Throttled(log, "command_failed", clock)
         self._counts = Counts(self.observer)
         self._watching = Watching(self._counts)
         self.lanes = Lanes(store, self, wire=wire, clock=clock, observer=self.observer, delivering=delivering)
@@ -361,13 +362,7 @@ class Shard:
         stored = False
         try:
             async with self._store_turn:
-                result = await self.runner.run(commands)
-                if not result.writes.empty:
-                    result.writes.taken = seen_to or None
-                    began = asyncio.get_running_loop().time()
-                    await self.store.commit(result.writes)
-                    self._counts.committed(asyncio.get_running_loop().time() - began)
-                    self._recorded = max(self._recorded, seen_to)
+                result = await self._run_and_commit(commands, seen_to)
             stored = True
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
@@ -388,6 +383,33 @@ class Shard:
         self._answer(taken, result)
         self._counts.group(commands, result, self.runner.ruling.compiled.matcher.keys)
         self._watching.group(commands, result, self._clock.now())
+        for place, defect in result.broke.items():
+            self._say_failed(command=type(commands[place]).__name__, error=kind_and_place(defect))
+
+    async def _run_and_commit(self, commands: Sequence[Command], seen_to: int) -> GroupResult:
+        """Run a group and commit it. What cannot be loaded or stored for a defect is left out, as what cannot be
+        applied is: it would hold up all that comes with it, for ever. Raises what the store does.
+        """
+        try:
+            result = await self.runner.run(commands)
+            await self._commit(result.writes, seen_to)
+        except (ArkeError, MemoryError):
+            raise
+        except Exception:
+            if not (broke := await self.runner.breaking(commands)):
+                raise
+            result = await self.runner.run(commands, broke)
+            await self._commit(result.writes, seen_to)
+        return result
+
+    async def _commit(self, writes: GroupWrites, seen_to: int) -> None:
+        if writes.empty:
+            return
+        writes.taken = seen_to or None
+        began = asyncio.get_running_loop().time()
+        await self.store.commit(writes)
+        self._counts.committed(asyncio.get_running_loop().time() - began)
+        self._recorded = max(self._recorded, seen_to)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
         results = iter(result.results)
