@@ -119,7 +119,7 @@ def funnel(title: str, steps: Sequence[Step], *, width: int = WIDTH) -> Markup:
             bar,
             label_px + room + 10,
             y + 15,
-            f"{step.value:,}" + ("" if number == 0 else f"  {share(step.value, steps[0].value)}"),
+            f"{step.value:,}" + ("" if number == 0 else f" ({share(step.value, steps[0].value)})"),
         )
         parts.append(inside if step.href is None else Markup('<a href="{}">{}</a>').format(step.href, inside))
         if step.note:

@@ -63,10 +63,13 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class SignInForm(msgspec.Struct, frozen=True):
-    """What the page says to whoever is not signed in. `next_page` is where they wanted to go."""
+    """What the page says to whoever is not signed in. `next_page` is where they wanted to go, `unsent` the texts of
+    a form that came after its session had ended.
+    """
 
     next_page: str
     problem: str = ""
+    unsent: list[str] = []
 
 
 class Renderer:

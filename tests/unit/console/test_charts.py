@@ -102,7 +102,7 @@ def test_a_funnel_has_each_step_s_share_and_leads_to_what_it_is_made_of() -> Non
         )
     )
     shown = texts(picture)
-    assert {"1,000", "820  82 %", "5  < 1 %", "180 without"} <= set(shown)
+    assert {"1,000", "820 (82 %)", "5 (< 1 %)", "180 without"} <= set(shown)
     assert [found.get("href") for found in picture.iter(f"{SVG}a")] == ["/all", "/ids"]
     assert picture.get("role") == "group", "links in an image would not be found"
     wide = [
