@@ -13,6 +13,7 @@ from arke.clock import SeededEntropy
 from arke.domain.catalog import Segment
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.time import DAY_S
+from arke.evaluation.evaluate import pass_time
 from arke.shard.handlers import walks
 from arke.shard.handlers.walks import AGAIN_S
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -35,7 +36,6 @@ class Breaks:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.mended = False
         self.times = 0
-        pass_time: Any = walks.pass_time
 
         def passes(compiled: Any, profile: Profile, at: int) -> Any:
             if profile.uuid == POISON and not self.mended:
