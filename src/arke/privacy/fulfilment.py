@@ -36,7 +36,7 @@ from arke.shard.commands import Adopt, Erase, Scrub, Withdraw
 from arke.shard.protocol import AskStanding, Compact, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
@@ -79,13 +79,16 @@ log = get_logger("privacy")
 
 
 class _Waiting(msgspec.Struct):
-    """When to look at a request again, and when to tell once more (the loop's clock)."""
+    """When to look at a request again, and when to tell once more (the loop's clock). `devices`: which it is about,
+    where that is known; none while it is open.
+    """
 
     poll_at: float
     poll_s: float = FIRST_POLL_S
     retry_at: float = 0.0
     retry_s: float = RETRY_S
     reminded: bool = False
+    devices: frozenset[str] | None = None
 
 
 class Privacy:
@@ -111,6 +114,8 @@ class Privacy:
         self._erased: set[int] = set()
         self._news = asyncio.Event()
         self._erasures = asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Held by whoever reads requests that wait and changes them."""
         self._background = Background()
         self._carries = True
         self.suppression = Suppression(directory, identity, catalog, clock)
@@ -178,7 +183,7 @@ class Privacy:
         await self.suppression.put(await self._owned(requests), now)
         if self._carries:
             loop_now = asyncio.get_running_loop().time()
-            self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
+            self._waiting.update((number, _Waiting(loop_now, devices=frozenset())) for number in numbers)
             await self.start()
             self._news.set()
         return numbers
@@ -219,9 +224,10 @@ class Privacy:
         total = Verdict([*request.proofs], [], [*request.untold])
         if request.state in ("erasing", "done"):
             return total
-        for subject, standing in zip(request.subjects, await self._standings(request.subjects), strict=True):
+        subjects = request.remaining
+        for subject, standing in zip(subjects, await self._standings(subjects), strict=True):
             found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
-            total.proofs += found.proofs
+            total.proofs += [proof for proof in found.proofs if proof not in request.proofs]
             total.missing += found.missing
             total.untold += found.untold
         return total
@@ -259,13 +265,17 @@ class Privacy:
         return False
 
     async def _tell(self, numbers: Sequence[int]) -> None:
-        requests = await self._load(numbers)
-        await self._open([request for request in requests if request.state == "open"])
-        await self._look([request for request in requests if request.state == "telling"])
-        for request in requests:
-            if request.state in ("erasing", "done"):
-                del self._waiting[request.number]
-                self._ready.add(request.number)
+        async with self._turn:
+            requests = await self._load(numbers)
+            await self._open([request for request in requests if request.state == "open"])
+            telling = [request for request in requests if request.state == "telling"]
+            for request in telling:
+                self._waiting[request.number].devices = frozenset(one.uuid for one in request.subjects)
+            await self._look(telling)
+            for request in requests:
+                if request.state in ("erasing", "done"):
+                    del self._waiting[request.number]
+                    self._ready.add(request.number)
         if self._ready:
             self._erasures.set()
 
@@ -362,12 +372,12 @@ class Privacy:
         if not requests:
             return
         changed: list[tuple[PrivacyRequest, set[IdKey]]] = []
-        standings = iter(await self._standings([one for request in requests for one in request.subjects]))
+        standings = iter(await self._standings([one for request in requests for one in request.remaining]))
         for request in requests:
             verdict = Verdict()
             at_work: set[int] = set()
             held: list[tuple[str, Iterable[IdKey]]] = []
-            for subject in request.subjects:
+            for subject in request.remaining:
                 standing = next(standings)
                 at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
@@ -383,7 +393,8 @@ class Privacy:
                     request, idle=any(m.destination not in at_work for m in verdict.missing)
                 )
             else:
-                request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
+                request.state = "erasing"
+                request.add(verdict.proofs, verdict.untold)
                 # Also those that have moved in since.
                 changed.append((request, await self.suppression.own(request, held)))
         if changed:
@@ -407,7 +418,7 @@ class Privacy:
         else:
             return
         now = int(self._clock.now())
-        await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.subjects))
+        await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.remaining))
 
     # --- erasing ----------------------------------------------------------------------------------------
 
@@ -443,6 +454,8 @@ class Privacy:
     async def _erase(self, numbers: Sequence[int]) -> None:
         """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
         requests = await self._erasing(numbers)
+        async with self._turn:
+            await self._hand_on([one for request in requests for one in request.remaining])
         deleted = [
             one.uuid
             for request in requests
@@ -462,6 +475,45 @@ class Privacy:
             )
         await self._elect_speakers(*_those_who_go(requests))
         self._erased.update(numbers)
+
+    async def _hand_on(self, going: Sequence[Subject]) -> None:
+        """What is proved of devices that are erased now goes to all requests about them that still wait, for other
+        devices or to be looked at: the ledger that it is read from goes.
+        """
+        parts: dict[str, set[IdKey] | None] = {}
+        for one in going:
+            before = parts.get(one.uuid, set())
+            parts[one.uuid] = {*before, *one.ids} if one.ids and before is not None else None
+        numbers = [
+            number
+            for number, waiting in self._waiting.items()
+            if waiting.devices is None or not waiting.devices.isdisjoint(parts)
+        ]
+        for start in range(0, len(numbers), TOLD_TOGETHER):
+            requests = await self._load(numbers[start : start + TOLD_TOGETHER])
+            concerned = [
+                request
+                for request in requests
+                if request.state == "telling" and any(one.uuid in parts for one in request.remaining)
+            ]
+            for request in concerned:
+                await self._settle(request, parts)
+            await self._save(concerned)
+
+    async def _settle(self, request: PrivacyRequest, parts: Mapping[str, set[IdKey] | None]) -> None:
+        """Take down what is proved of devices of which all goes (None) or these ids do."""
+        for place, subject in enumerate(request.subjects):
+            if subject.settled or subject.uuid not in parts:
+                continue
+            ids = parts[subject.uuid]
+            (standing,) = await self._standings([subject])
+            if ids is None or (subject.ids and ids.issuperset(subject.ids)):
+                request.subjects[place] = msgspec.structs.replace(subject, settled=True)
+                found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
+                request.add(found.proofs, found.untold)
+            elif shared := ids.intersection(subject.ids) if subject.ids else ids:
+                part = Subject(subject.uuid, tuple(shared))
+                request.add(judge(self._catalog.catalog, part, standing, self._directory.hashes).proofs)
 
     async def _rewrite(self, numbers: Sequence[int]) -> None:
         """Leave nothing of what was deleted in any file, and end the requests."""
