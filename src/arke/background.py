@@ -111,3 +111,28 @@ async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
     while True:
         await step()
         await asyncio.sleep(seconds)
+
+
+async def attempt(
+    work: Coroutine[Any, Any, None], pause: Pause, *, log: Any, postponed: str, failed: str
+) -> bool:
+    """Whether it went well. What it meets otherwise is logged by one of these names, and a pause follows."""
+    try:
+        await work
+    except POSTPONED as error:
+        log.warning(postponed, code=error.code)
+    except Exception as error:  # noqa: BLE001 - whoever asks goes on, whatever it is
+        log.error(failed, error=type(error).__name__)
+    else:
+        return True
+    await asyncio.sleep(pause.first_s)
+    return False
+
+
+async def wait_until(event: asyncio.Event, moment: float | None) -> None:
+    """Wait for the event, or until the loop's clock shows `moment`."""
+    try:
+        async with asyncio.timeout_at(moment):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -31,13 +31,15 @@ from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.transport.kafka.options import KafkaOptions
 from arke.transport.kafka.topic import ANOTHERS, Topic, problems, warnings
 from arke.transport.postgres.refused import KEPT_S
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from arke.cluster.founding import Founded
-    from arke.cluster.moving_in import MovedIn, Progress
+    from arke.cluster.moving_in import MovedIn
     from arke.cluster.standing import ClusterStatus
+    from arke.progress import Progress
     from arke.settings import Settings
     from arke.storage.ports.cluster import Moved
     from arke.transport.kafka.topic import TopicFacts
@@ -108,7 +110,7 @@ def import_directory(settings: Settings, data: Path, progress: Progress) -> Move
     waiting = FolderInbox(data / INBOX_FOLDER).complete()
     if waiting:
         raise InvalidInput(
-            f"{data}: {len(waiting)} data file(s) were taken and are not loaded yet: run `arke up` on it until "
+            f"{data}: {many(len(waiting), 'data file')} taken and not loaded yet: run `arke up` on it until "
             "they are"
         )
     with held_still(data), ExitStack() as stack:

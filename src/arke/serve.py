@@ -164,7 +164,10 @@ async def open_doors(
             tasks = [asyncio.create_task(server.serve(sockets=[door])) for server, door in servers]
             try:
                 # uvicorn offers no event to wait for.
-                while not all(server.started for server, _ in servers):  # noqa: ASYNC110
+                while not all(server.started for server, _ in servers):
+                    for task in tasks:
+                        if task.done():  # it could not listen
+                            task.result()
                     await asyncio.sleep(0.01)
                 await engine.audit.log_end()
                 at = _address(intake) if intake is not None else ""

@@ -42,7 +42,7 @@ def test_from_the_overview_to_what_is_owed_and_its_replay(watched: Watched) -> N
     watched.follow(watched.page.get_by_role("link", name="See what is owed").first)
     assert "p1" in watched.page.locator("main").inner_text()
     watched.open(f"{ROOT}/destinations/{AWAY}")
-    assert "on their way again" in press(watched, "Replay what is owed")
+    assert "on the way again" in press(watched, "Replay what is owed")
 
 
 def test_a_test_shows_both_sides(watched: Watched, world: World) -> None:

@@ -15,9 +15,9 @@ import pytest
 from arke.data_exchange import ARRIVING
 from arke.errors import ArkeError, InvalidInput, StoreUnavailable
 from arke.operations.privacy import PrivacyAsk
+from arke.progress import Progress
 from arke.upkeep.backup import back_up, verify
 from arke.upkeep.manifest import read_manifest
-from arke.upkeep.progress import Progress
 from arke.upkeep.restore import restore
 from chaos import verdict
 from e2e.catalogs import DPID, IN_MARKET, TOLD, catalog, destination, visit

@@ -240,7 +240,7 @@ def test_a_batch_is_begun_and_what_is_owed_is_replayed(
     refused = visitor.post("/console/batches/run", {"destination": "999"})
     assert refused.status == 400
     assert visitor.post("/console/undelivered/replay", {}).headers["location"] == "/console/undelivered"
-    assert "are on their way again" in visitor.get("/console/undelivered").body.decode()
+    assert "on the way again" in visitor.get("/console/undelivered").body.decode()
     assert {run.number for row in engine.client().batches() for run in row.runs} == {1}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +167,27 @@ def test_another_session_s_form_does_nothing(engine: EngineProcess, visitor: Vis
     visitor.open(link_of(engine))
     field = {"anti_forgery": other.anti_forgery()}
     assert visitor.post("/console/sign-out", field, forged=True).status == 403
+
+
+def test_a_text_is_not_lost_with_the_session_that_it_was_typed_in(
+    engine: EngineProcess, visitor: Visitor
+) -> None:
+    made = engine.client().create_token("admin", "", None)
+    visitor.use(made.secret)
+    field = visitor.anti_forgery()
+    engine.client().revoke_token(made.id)
+    typed = "segments:\r\n- id: 1\r\n  name: </textarea><b>Long & typed\r\n"
+    fields = {"anti_forgery": field, "text": typed, "note": "one line"}
+    reply = visitor.post("/console/catalog/edit/plan", fields, forged=True)
+    assert reply.status == 401
+    page = reply.body.decode()
+    (shown,) = re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.DOTALL)
+    assert unescape(shown) == typed
+    assert "one line" not in page
+    long = {"anti_forgery": field, "text": "a\n" * 100_000}
+    assert visitor.post("/console/catalog/edit/plan", long, forged=True).status == 401
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert b"typed" not in visitor.post("/console/catalog/edit/plan", fields, elsewhere, forged=True).body
 
 
 def test_a_link_of_another_site_still_finds_whoever_is_signed_in(engine: EngineProcess) -> None:

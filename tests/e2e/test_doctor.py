@@ -126,7 +126,7 @@ def test_what_is_wrong_comes_first_with_what_to_do(tmp_path: Path) -> None:
     assert reached["state"] == "fine"
     assert about(found, f"destination {WELL}: the certificate of localhost: 399 days left")
     assert about(found, f"destination {WELL}: env:GIVEN is there")["state"] == "fine"
-    assert about(found, "by the Date of 2 destination(s)")["state"] == "fine"
+    assert about(found, "by the Date of 2 destinations")["state"] == "fine"
 
 
 def test_a_running_engine_that_is_well_is_said_to_be(tmp_path: Path) -> None:

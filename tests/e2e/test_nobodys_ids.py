@@ -155,7 +155,7 @@ def test_an_id_on_very_many_devices_is_reported_and_never_suppressed(
     linked(engine, MOST + 1, dpid, "everybodys")
     (shared,) = engine.client().status().shared_ids
     assert (shared.data_source, shared.ids, shared.devices) == (dpid, 1, MOST + 1)
-    assert f"data source {dpid}: 1 id(s)" in engine.arke("status").stdout
+    assert f"data source {dpid}: 1 id " in engine.arke("status").stdout
     metrics = request(engine.admin, "GET", "/metrics", headers=reader(engine)).body.decode()
     assert f'arke_shared_id_devices{{data_source="{dpid}"}} {MOST + 1}.0' in metrics
     (line,) = [json.loads(one) for one in engine.log().splitlines() if "id_on_many_devices" in one]

@@ -131,7 +131,7 @@ def test_there_and_back_and_a_kill_in_the_middle(
             os.kill(process.pid, signal.SIGKILL)
             process.wait(PATIENCE_S)
         again = engine.arke("reshard", "--shards", str(after))
-        assert again.returncode == 0 or f"has {after} shard(s) already" in again.stderr
+        assert again.returncode == 0 or f"has {after} shard{'s' * (after > 1)} already" in again.stderr
     with engine:
         wait_until(engine.delivered, "nothing to be left to tell")
         assert engine.client().status().profiles == len(PEOPLE)
@@ -145,5 +145,5 @@ def test_what_is_refused(receivers: dict[int, ReceiverThread], tmp_path: Path) -
         assert (running.returncode, "stop it first" in running.stderr) == (1, True)
         engine.stop()
         same = engine.arke("reshard", "--shards", "2")
-        assert (same.returncode, "has 2 shard(s) already" in same.stderr) == (2, True)
+        assert (same.returncode, "has 2 shards already" in same.stderr) == (2, True)
         assert engine.arke("reshard", "--shards", "65").returncode == 2

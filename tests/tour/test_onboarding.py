@@ -156,7 +156,7 @@ def test_a_cookie_that_is_not_synced_is_skipped_for_good(stage: Stage) -> None:
     known(stage, "05-03 01:00:00")
     assert stage.play() == []
     (complaint,) = stage.summary.complaints
-    assert complaint.endswith("1 lines not stored: no_matching_id")
+    assert complaint.endswith("1 line not stored: no_matching_id")
 
 
 def test_a_person_who_is_not_synced_waits_for_it(stage: Stage) -> None:
@@ -196,7 +196,7 @@ def test_who_opted_out_stays_out(stage: Stage) -> None:
     assert stage.play() == []
     assert [text.rsplit(": ", 2)[1:] for text in stage.summary.complaints] == [
         ["2 lines not stored", "opted_out"],
-        ["1 lines not stored", "opted_out"],
+        ["1 line not stored", "opted_out"],
         *[["the person has opted out", "nothing was stored"]] * 2,
     ]
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from arke.background import Background, Pause, every, retry, until
+from arke.background import Background, Pause, attempt, every, retry, until, wait_until
 from arke.errors import InvalidInput, ShardDown
+from arke.log import get_logger
 from arke.virtual_time import VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
@@ -152,3 +153,42 @@ def test_what_a_task_dies_of_is_logged_without_what_it_says() -> None:
             "log_level": "error",
         }
     ]
+
+
+def test_an_attempt_says_how_it_went_and_pauses_where_it_did_not() -> None:
+    async def story() -> None:
+        async def meets(error: Exception | None) -> None:
+            if error is not None:
+                raise error
+
+        for error, well, logged in (
+            (None, True, []),
+            (ShardDown("away"), False, [{"event": "later", "code": "shard_down"}]),
+            (KeyError("a name"), False, [{"event": "broken", "error": "KeyError"}]),
+        ):
+            began = now()
+            with structlog.testing.capture_logs() as lines:
+                went = await attempt(
+                    meets(error), Pause(3.0), log=get_logger("x"), postponed="later", failed="broken"
+                )
+            assert went == well
+            assert now() - began == (0 if well else 3.0)
+            assert [
+                {key: line[key] for key in found} for line, found in zip(lines, logged, strict=True)
+            ] == logged
+
+    play(story())
+
+
+def test_waiting_for_an_event_ends_with_it_or_at_the_moment() -> None:
+    async def story() -> None:
+        event = asyncio.Event()
+        await wait_until(event, now() + 2)
+        assert now() == 2
+        asyncio.get_running_loop().call_later(5, event.set)
+        await wait_until(event, now() + 60)
+        assert now() == 7
+        await wait_until(event, None)
+        assert now() == 7
+
+    play(story())

@@ -25,6 +25,7 @@ from arke.bench.figures import Figure, Section
 from arke.bench.sinks import BenchFailed, SinkConnection, free_port
 from arke.bench.workload import PARTNER_DPID
 from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segment, Tls
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,7 @@ def run(options: Options, directory: Path) -> Section:
     notes = [f"`arke up`, {events:,} events about as many new devices, accepted while nobody listens"]
     for shards in SHARDS:
         found = outage(directory / f"{shards}", shards, events, 5 * options.seconds)
-        which = f"{shards} shard{'s' * (shards > 1)}"
+        which = many(shards, "shard")
         figures += [
             _seconds(
                 f"first_{shards}", f"return to the first message, {which}", found.first_s, FIRST_TARGET_S

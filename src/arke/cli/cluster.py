@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import Config, Data, Json
-from arke.cli.progress import LongWork
+from arke.cli.progress import LongWork, following_rows
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arke.cluster.founding import Founded
-    from arke.cluster.moving_in import MovedIn, Progress
+    from arke.cluster.moving_in import MovedIn
     from arke.cluster.standing import ClusterStatus
     from arke.settings import Settings
     from arke.storage.ports.cluster import Made, Moved, ShardState
@@ -75,7 +76,7 @@ def _made(name: str, server: Made) -> str:
     done = "made" if server.before == 0 else f"brought from schema {server.before} to {server.schema}"
     if server.before == server.schema:
         done = "up to date"
-    return f"{name}{server.name}: {done}, schema {server.schema}, {server.shards} shards\n"
+    return f"{name}{server.name}: {done}, schema {server.schema}, {many(server.shards, 'shard')}\n"
 
 
 @cluster_app.command("status")
@@ -138,7 +139,7 @@ def _moved(moved: Moved) -> str:
     if moved.source == moved.target:
         return f"shard {moved.shard}: is on {moved.target}\n"
     way = f"from {moved.source} to {moved.target}"
-    return f"shard {moved.shard}: {way}, {moved.rows:,} rows, {moved.seconds:.1f} s\n"
+    return f"shard {moved.shard}: {way}, {many(moved.rows, 'row')}, {moved.seconds:.1f} s\n"
 
 
 def _numbers(text: str) -> list[int]:
@@ -175,13 +176,6 @@ def import_(
         _show_moved(moved)
 
 
-def following_rows(work: LongWork) -> Progress:
-    """What copies rows, and says how far it is."""
-    from arke.cluster.moving_in import Progress
-
-    return Progress(lambda now: work.tell(f"{now.done:,} rows: {now.stage}", now.done, now.total))
-
-
 def _show_moved(moved: MovedIn) -> None:
     for title, tables in (("directory", moved.directory), ("shards", moved.shard_tables)):
         sys.stdout.write(f"{title}\n")
@@ -191,8 +185,8 @@ def _show_moved(moved: MovedIn) -> None:
     rate = f", {moved.rows / moved.seconds:,.0f} rows/s" if moved.seconds else ""
     sys.stdout.write(
         f"profiles are the same on both sides: {moved.digest}\n"
-        f"{moved.source}: {moved.shards} shard(s) are in {moved.cluster_shards}; {moved.rows:,} rows, "
-        f"{moved.bytes / 1e6:,.1f} MB in {moved.seconds:g} s{rate}\n"
+        f"{moved.source}: {many(moved.shards, 'shard')} went into {moved.cluster_shards}; "
+        f"{many(moved.rows, 'row')}, {moved.bytes / 1e6:,.1f} MB in {moved.seconds:g} s{rate}\n"
         "Start the cluster's nodes, and no engine on that directory any more: both would tell destinations.\n"
     )
 
@@ -203,7 +197,7 @@ def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
 
     unowned = found.unowned
     owned = "all owned" if not unowned else f"{len(unowned)} without an owner"
-    sys.stdout.write(f"{len(found.shards)} shards, {owned}; {len(found.nodes)} node(s)\n")
+    sys.stdout.write(f"{many(len(found.shards), 'shard')}, {owned}; {many(len(found.nodes), 'node')}\n")
     sys.stdout.write(_behind(found))
     for node in found.nodes:
         leads = ", leads" if node.name == found.leader else ""
@@ -212,15 +206,16 @@ def _show_status(found: ClusterStatus, *, every_shard: bool) -> None:
             silent = f", SILENT for {node.silent_s:.0f} s"
         sys.stdout.write(
             f"{node.name}: {node.role} at {node.address}, version {node.version}, catalog {node.catalog}, "
-            f"{found.owned_by(node.name)} shards{leads}{silent}\n"
+            f"{many(found.owned_by(node.name), 'shard')}{leads}{silent}\n"
         )
     if unowned:
         sys.stdout.write(f"without an owner: {_some(unowned)}\n")
     _show_servers(found)
     if (newest := found.refused.newest) is not None:
         sys.stdout.write(
-            f"{found.refused.count:,} messages of the log could not be read, the newest of {utc_text(newest.at)}: "
-            f"{newest.source}, shard {newest.shard}, position {newest.position}: {newest.reason}\n"
+            f"{many(found.refused.count, 'message')} of the log could not be read, "
+            f"the newest of {utc_text(newest.at)}: {newest.source}, shard {newest.shard}, "
+            f"position {newest.position}: {newest.reason}\n"
         )
     if every_shard:
         for one in found.shards:
@@ -233,7 +228,7 @@ def _show_servers(found: ClusterStatus) -> None:
     if len(found.servers) > 1 or found.waiting:
         for server in found.servers:
             down = f", CANNOT BE USED: {server.problem}" if server.problem is not None else ""
-            sys.stdout.write(f"{server.name}: {server.where}, {found.on(server.name)} shards{down}\n")
+            sys.stdout.write(f"{server.name}: {server.where}, {many(found.on(server.name), 'shard')}{down}\n")
     if found.waiting:
         sys.stdout.write(f"waiting for their server: {_some(found.waiting)}\n")
     for one in found.shards:
@@ -263,5 +258,5 @@ def _shard(one: ShardState, behind: int) -> str:
     proved = "never owned" if one.proved_s is None else f"proved {one.proved_s:.1f} s ago"
     return (
         f"shard {one.shard}: {one.owner or 'nobody'}, epoch {one.epoch}, position {one.position}, "
-        f"{behind:,} behind, {one.profiles:,} profiles, {proved}"
+        f"{behind:,} behind, {many(one.profiles, 'profile')}, {proved}"
     )

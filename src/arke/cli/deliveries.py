@@ -10,6 +10,7 @@ import typer
 
 from arke.cli.options import DATA, Config, Data, Dest, Insecure, Json, OnlyDest, Token, Url, client, label
 from arke.cli.progress import LongWork
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,8 +128,8 @@ def _line(facts: RunFacts) -> str:
     how = ", ".join(word for word in (facts.trigger, facts.mode) if word)
     return (
         f"batch {facts.number} ({how}) {span}: "
-        f"{facts.users:,} users = {facts.acknowledged:,} acknowledged + {facts.owed:,} owed, in "
-        f"{facts.messages:,} messages, {facts.messages_acknowledged:,} acknowledged"
+        f"{many(facts.users, 'user')} = {facts.acknowledged:,} acknowledged + {facts.owed:,} owed, in "
+        f"{many(facts.messages, 'message')}, {facts.messages_acknowledged:,} acknowledged"
         + ("; abandoned: the destination was removed" if facts.abandoned else "")
     )
 
@@ -204,8 +205,8 @@ def _refused_lines(one: Refused) -> Iterator[str]:
     """`423 2026-01-02T02:00:04Z 400: message 5f.. (realtime) with 3 users, 2 attempts`, and what was said."""
     times = f" ({one.times:,} times since {one.first_at})" if one.times > 1 else ""
     yield (
-        f"{one.destination} {one.at} {one.answer}{times}: message {one.message} ({one.kind}) with {one.users:,} "
-        f"user{'s' * (one.users != 1)}, {one.attempts} attempt{'s' * (one.attempts != 1)}"
+        f"{one.destination} {one.at} {one.answer}{times}: message {one.message} ({one.kind}) with "
+        f"{many(one.users, 'user')}, {many(one.attempts, 'attempt')}"
     )
     if one.detail:
         yield f"  {one.detail}"
@@ -235,7 +236,7 @@ def replay(
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
-        sys.stdout.write(f"{report.devices:,} device{'s' * (report.devices != 1)} on the way again\n")
+        sys.stdout.write(f"{many(report.devices, 'device')} on the way again\n")
         if report.owed:
             sys.stdout.write(f"{report.owed:,} still owed: `arke undelivered list` says why\n")
     if report.owed:

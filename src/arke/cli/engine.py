@@ -11,14 +11,15 @@ from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, cli
 from arke.cli.sources import source_lines
 from arke.cluster.role import ROLES, Role
 from arke.domain.digits import MAX_PORT
+from arke.wording import many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
     from arke.operations.nodes import ClusterFacts
-    from arke.operations.status import Status
+    from arke.operations.status import DestinationStatus, Status
     from arke.shard.protocol import LastRefusal
 
 LISTED = 20
@@ -97,9 +98,9 @@ def _show(figures: Status) -> None:
     ready = "ready" if figures.ready else "NOT READY"
     people = f", and {figures.people:,} of people" if figures.people else ""
     sys.stdout.write(
-        f"{ready}, catalog version {figures.catalog_version}, {figures.shards} shard(s)\n"
-        f"{figures.profiles:,} profiles stored{people}; since the start {figures.events:,} events, "
-        f"{figures.changes:,} membership changes\n"
+        f"{ready}, catalog version {figures.catalog_version}, {many(figures.shards, 'shard')}\n"
+        f"{many(figures.profiles, 'profile')} stored{people}; since the start {many(figures.events, 'event')}, "
+        f"{many(figures.changes, 'membership change')}\n"
     )
     if figures.away:
         sys.stdout.write(f"without these shards, which do not answer: {_some(figures.away)}\n")
@@ -107,7 +108,7 @@ def _show(figures: Status) -> None:
         _show_cluster(figures.cluster)
     if figures.refused:
         sys.stdout.write(
-            f"overload: {figures.refused:,} events were refused with 429; {figures.under_way:,} under way, "
+            f"overload: {many(figures.refused, 'event')} refused with 429; {figures.under_way:,} under way, "
             f"room for {figures.room:,}\n"
         )
     _show_intake(figures)
@@ -116,11 +117,11 @@ def _show(figures: Status) -> None:
             f"backfill: {figures.backfilled:.0%} of the stored profiles are evaluated under this catalog\n"
         )
     if figures.takeovers_refused:
-        sys.stdout.write(f"{figures.takeovers_refused:,} takeovers of ids refused at the public door\n")
+        sys.stdout.write(f"{many(figures.takeovers_refused, 'takeover')} of ids refused at the public door\n")
     for one in figures.shared_ids:
         sys.stdout.write(
-            f"data source {one.data_source}: {one.ids:,} id(s) that up to {one.devices:,} devices shared on a day: "
-            "most likely what a tag sends for everybody; `deny` it in the catalog\n"
+            f"data source {one.data_source}: {many(one.ids, 'id')} that up to {many(one.devices, 'device')} "
+            "shared on a day: most likely what a tag sends for everybody; `deny` it in the catalog\n"
         )
     for source in figures.sources:
         sys.stdout.write(source_lines(source))
@@ -137,31 +138,34 @@ def _show(figures: Status) -> None:
             f"{figures.privacy_requests_large:,} privacy requests about unusually many ids: `arke privacy list`\n"
         )
     for row in figures.destinations:
-        answers = ", ".join(f"{answer} x {count:,}" for answer, count in sorted(row.answers.items()))
-        latency = (
-            ""
-            if row.p50_ms is None
-            else f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
+        sys.stdout.write("".join(f"{line}\n" for line in _destination(row)))
+
+
+def _destination(row: DestinationStatus) -> Iterator[str]:
+    latency = ""
+    if row.p50_ms is not None:
+        latency = f"; event to answer p50 {row.p50_ms:.0f} ms, p99 {row.p99_ms:.0f} ms"
+    yield f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}"
+    yield (
+        f"  {many(row.messages, 'message')} with {many(row.users, 'user')}, {row.acknowledged:,} acknowledged, "
+        f"{row.retries:,} retries{latency}"
+    )
+    yield f"  owed {many(row.owed, 'device')}{_next(row.owed_next)}, {row.backlog:,} journal entries behind"
+    if row.answers:
+        yield "  answers " + ", ".join(
+            f"{answer} x {count:,}" for answer, count in sorted(row.answers.items())
         )
-        sys.stdout.write(
-            f"destination {label(row.id, row.name)}: circuit {row.circuit}{_pause(row.pause_s)}\n"
-            f"  {row.messages:,} messages with {row.users:,} users, {row.acknowledged:,} acknowledged, "
-            f"{row.retries:,} retries{latency}\n"
-            f"  owed {row.owed:,} devices{_next(row.owed_next)}, {row.backlog:,} journal entries behind\n"
-            + (f"  answers {answers}\n" if answers else "")
-            + (_refused(row.id, row.refused) if row.refused is not None else "")
-            + (
-                f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted\n"
-                if row.sloppy
-                else ""
-            )
-            + (f"  batch {_batch(row.batch)}\n" if row.batch is not None else "")
-        )
+    if row.refused is not None:
+        yield _refused(row.id, row.refused)
+    if row.sloppy:
+        yield f"  {row.sloppy:,} answers were not well-formed HTTP; their status counted"
+    if row.batch is not None:
+        yield f"  batch {_batch(row.batch)}"
 
 
 def _show_cluster(cluster: ClusterFacts) -> None:
     late = sum(not node.ready for node in cluster.nodes)
-    nodes = f"{len(cluster.nodes)} node(s)" + (f", {late} NOT READY" if late else "")
+    nodes = many(len(cluster.nodes), "node") + (f", {late} NOT READY" if late else "")
     sys.stdout.write(
         f"cluster: {nodes}, {cluster.leader or 'nobody'} leads; {cluster.behind:,} messages of the log wait, "
         f"at most {cluster.behind_most:,} of a shard\n"
@@ -170,7 +174,7 @@ def _show_cluster(cluster: ClusterFacts) -> None:
         sys.stdout.write(f"shards without an owner: {_some(cluster.unowned)}\n")
     if cluster.refused_messages:
         sys.stdout.write(
-            f"{cluster.refused_messages:,} messages of the log could not be read: `arke cluster status`\n"
+            f"{many(cluster.refused_messages, 'message')} of the log could not be read: `arke cluster status`\n"
         )
 
 
@@ -178,7 +182,7 @@ def _refused(destination: int, refused: LastRefusal) -> str:
     times = f", {refused.times:,} times in a row" if refused.times > 1 else ""
     return (
         f"  refused last at {refused.at}: {refused.answer}{times}: "
-        f"`arke undelivered refusals --destination {destination}`\n"
+        f"`arke undelivered refusals --destination {destination}`"
     )
 
 
@@ -201,7 +205,7 @@ def _show_intake(figures: Status) -> None:
             by_code = ", ".join(f"{code} x {count:,}" for code, count in sorted(counts.items()))
             sys.stdout.write(f"{title}: {by_code}\n")
     if figures.repeated:
-        sys.stdout.write(f"{figures.repeated:,} events had counted before (event_id)\n")
+        sys.stdout.write(f"{many(figures.repeated, 'event')} had counted before (event_id)\n")
     if figures.late:
         sys.stdout.write(f"{figures.late:,} events of people who had withdrawn since were not taken\n")
     if figures.unasked_keys:
@@ -231,4 +235,5 @@ def _batch(run: RunFacts) -> str:
     state = "finished" if run.finished_at is not None else f"running, about {run.share:.0%} done"
     if run.abandoned:
         state = "abandoned"
-    return f"{run.number} {state}: {run.users:,} users told = {run.acknowledged:,} acknowledged + {run.owed:,} owed"
+    told = f"{many(run.users, 'user')} told = {run.acknowledged:,} acknowledged + {run.owed:,} owed"
+    return f"{run.number} {state}: {told}"

@@ -10,6 +10,7 @@ import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, seconds, whole
 from arke.cli.progress import LongWork
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,21 +220,23 @@ def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:
 def _lines(report: PrivacyReport) -> Iterator[str]:
     ended = f"done {report.done}" if report.done else f"{report.state}: not finished"
     yield f"request {report.number}: {report.action.replace('_', '-')}, asked {report.asked}, {ended}"
-    people = f", {report.people} {'person' if report.people == 1 else 'people'}" if report.people else ""
-    yield f"  about {', '.join(report.names)} ({report.devices} device{'s' * (report.devices != 1)}{people})"
+    people = f", {many(report.people, 'person', 'people')}" if report.people else ""
+    yield f"  about {', '.join(report.names)} ({many(report.devices, 'device')}{people})"
     if report.nobody or (report.done and not report.devices and not report.people):
         yield "  nobody was known by that"
     for one in report.everybodys:
-        many = f"{one.devices:,} devices or more shared it on one day" if one.devices else "a placeholder"
-        yield f"  {one.dpid}:{one.id} is not suppressed: {many}; deny it in the catalog"
+        why = f"{one.devices:,} devices or more shared it on one day" if one.devices else "a placeholder"
+        yield f"  {one.dpid}:{one.id} is not suppressed: {why}; deny it in the catalog"
     if report.lifted is not None:
         yield f"  lifted {report.lifted}: what it alone had suppressed is taken again"
     if report.spared or report.large:
         spared = (
-            f", {_ids(report.spared)} that had come from other devices left free" if report.spared else ""
+            f", {many(report.spared, 'id')} that had come from other devices left free"
+            if report.spared
+            else ""
         )
         warning = ": an unusual number, have a look" if report.large else ""
-        yield f"  {_ids(report.suppressed)} suppressed{spared}{warning}"
+        yield f"  {many(report.suppressed, 'id')} suppressed{spared}{warning}"
     if not report.destinations:
         yield "  no destination had been told anything"
     for destination in report.destinations:
@@ -244,14 +247,10 @@ def _lines(report: PrivacyReport) -> Iterator[str]:
 
 
 def _destination(proof: DestinationProof) -> Iterator[str]:
-    yield f"  {label(proof.destination, proof.name)}: {_ids(len(proof.acknowledged))} acknowledged"
+    yield f"  {label(proof.destination, proof.name)}: {many(len(proof.acknowledged), 'id')} acknowledged"
     for one in proof.acknowledged:
         yield f"      {one.dpid}:{one.id} by message {one.message} at {one.at} -> {one.answer}"
     if proof.missing_why is not None:
-        yield f"      missing: {_ids(proof.missing)}: {proof.missing_why}"
+        yield f"      missing: {many(proof.missing, 'id')}: {proof.missing_why}"
     if proof.untold_why is not None:
-        yield f"      cannot be told: {_ids(proof.untold)}: {proof.untold_why}"
-
-
-def _ids(count: int) -> str:
-    return f"{count} id{'s' * (count != 1)}"
+        yield f"      cannot be told: {many(proof.untold, 'id')}: {proof.untold_why}"

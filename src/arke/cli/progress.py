@@ -6,10 +6,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
+from arke.progress import Progress
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import Progress, TaskID
+    from rich import progress as bars
 
 BAR: Final = 20
 """Characters of the bar."""
@@ -27,7 +29,7 @@ class LongWork:
         self._stage = stage
         self._done = done
         self._total = total
-        self._bar: tuple[Progress, TaskID] | None = None
+        self._bar: tuple[bars.Progress, bars.TaskID] | None = None
 
     def __enter__(self) -> Self:
         if self._shown:
@@ -58,17 +60,27 @@ class LongWork:
             bar.update(task, description=stage, completed=min(done, total or done), total=self._total)
 
 
-def _bar() -> Progress:
+def following_bytes(work: LongWork) -> Progress:
+    """What copies files says by this how far it is."""
+    return Progress(lambda now: work.tell(f"{now.done / 1e6:,.0f} MB: {now.stage}", now.done, now.total))
+
+
+def following_rows(work: LongWork) -> Progress:
+    """The same for what copies rows."""
+    return Progress(lambda now: work.tell(f"{now.done:,} rows: {now.stage}", now.done, now.total))
+
+
+def _bar() -> bars.Progress:
     """One that leaves no trace when it ends. What is printed meanwhile goes where it was sent, never to stderr."""
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
     from rich.table import Column
 
-    return Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=BAR),
-        TaskProgressColumn(),
-        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+    return bars.Progress(
+        bars.SpinnerColumn(),
+        bars.BarColumn(bar_width=BAR),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
         expand=True,  # the text alone is cut where a terminal is narrow
         console=Console(stderr=True),
         transient=True,

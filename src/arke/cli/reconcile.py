@@ -9,6 +9,7 @@ import typer
 
 from arke.cli.options import DATA, Config, Data, Dest, Insecure, Json, Segment, Token, Url, client
 from arke.cli.progress import LongWork
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,9 +80,9 @@ def _lines(statement: Statement) -> Iterator[str]:
         yield f"out of it, and told 1 before: {about}{_users(sum(statement.left.values()))}"
         yield from _buckets(statement.left, statement.left_reasons, statement, "left:")
     if statement.away:
-        yield f"{len(statement.away)} shard(s) did not answer: their users are missing"
+        yield f"{many(len(statement.away), 'shard')} did not answer: their users are missing"
     if statement.exact and statement.members not in (None, statement.users):
-        yield f"the segment has {statement.members:,} members by now"
+        yield f"the segment has {many(statement.members, 'member')} by now"
 
 
 def _users(count: int) -> str:
@@ -92,7 +93,7 @@ def _grounds(statement: Statement) -> str:
     if statement.basis == "sample":
         return f" (estimated from {statement.looked_at:,} of {statement.stored:,} profiles)"
     if statement.basis == "count":
-        return f" (counted at {statement.at}; {statement.changed:,} changes were recorded meanwhile)"
+        return f" (counted at {statement.at}; {many(statement.changed, 'change')} recorded meanwhile)"
     return ""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +78,8 @@ def source_lines(one: SourceStatus) -> str:
     idle = [str(part.partition) for part in one.partitions if not part.reader]
     left = ", ".join(f"{name} x {count:,}" for name, count in sorted(one.left.items()))
     return (
-        f"source {one.topic} (group {one.group}): {one.events:,} events taken, {one.refused:,} refused, "
-        f"{one.lag:,} messages behind{skipped}\n"
+        f"source {one.topic} (group {one.group}): {many(one.events, 'event')} taken, {one.refused:,} refused, "
+        f"{many(one.lag, 'message')} behind{skipped}\n"
         + (f"  held up: {one.problem}\n" if one.problem else "")
         + (f"  no node reads partition {', '.join(idle)}\n" if idle else "")
         + (f"  parts that nothing stands for: {left}\n" if left else "")

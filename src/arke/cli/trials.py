@@ -11,6 +11,7 @@ import typer
 
 from arke.cli.options import Json, check_out, whole
 from arke.cli.progress import LongWork
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -132,7 +133,9 @@ def simulate(
         lines.close()
     for complaint in summary.complaints:
         sys.stderr.write(f"{complaint}\n")
-    sys.stderr.write(f"{summary.events:,} events, {summary.requests:,} requests, {summary.owed:,} owed\n")
+    sys.stderr.write(
+        f"{many(summary.events, 'event')}, {many(summary.requests, 'request')}, {summary.owed:,} owed\n"
+    )
 
 
 def bench(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arke.cli.options import DATA, Config, Data, Json, whole
-from arke.cli.progress import LongWork
+from arke.cli.progress import LongWork, following_bytes, following_rows
+from arke.wording import many
 
 if TYPE_CHECKING:
     from arke.upkeep.manifest import Manifest
-    from arke.upkeep.progress import Progress
     from arke.upkeep.restore import Restored
 
 LISTED = 12
@@ -49,7 +49,7 @@ def backup(
         sys.stdout.write(f'{{"file":"{path}"}}\n' if json else f"{path}: the newest suppression list\n")
         return
     with LongWork("reading" if verify else "copying", quiet=json) as work:
-        progress = _following(work)
+        progress = following_bytes(work)
         manifest = backups.verify(folder, progress) if verify else backups.back_up(data, folder, progress)
     if json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
@@ -85,7 +85,9 @@ def restore(
     from arke.upkeep import restore as restores
 
     with LongWork("copying", quiet=json) as work:
-        done = restores.restore(folder, data, _following(work), suppression=suppression, as_it_was=as_it_was)
+        done = restores.restore(
+            folder, data, following_bytes(work), suppression=suppression, as_it_was=as_it_was
+        )
     if json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
     else:
@@ -103,32 +105,30 @@ def _refuse_cluster(config: Path | None) -> None:
         )
 
 
-def _following(work: LongWork) -> Progress:
-    from arke.upkeep.progress import Progress
-
-    return Progress(lambda now: work.tell(f"{now.done / 1e6:,.0f} MB: {now.stage}", now.done, now.total))
-
-
 def _show(folder: Path, manifest: Manifest, *, made: bool) -> None:
     from arke.domain.time import utc_text
 
     took = f" in {manifest.finished - manifest.at:.1f} s" if made else ""
     engine = "of a running engine" if manifest.live else "with the engine stopped"
     catalog = "no catalog" if manifest.catalog is None else f"catalog version {manifest.catalog}"
-    shards = "no shards" if manifest.shards is None else f"{manifest.shards} shard(s)"
     sys.stdout.write(
-        f"{folder}: {len(manifest.files)} files, {manifest.bytes / 1e6:,.1f} MB{took}, all as of "
+        f"{folder}: {many(len(manifest.files), 'file')}, {manifest.bytes / 1e6:,.1f} MB{took}, all as of "
         f"{utc_text(int(manifest.at))}, {engine}\n"
-        f"{shards}, {catalog}, made by Arke {manifest.arke}; hashes and integrity of every file are right\n"
+        f"{_shards(manifest.shards)}, {catalog}, made by Arke {manifest.arke}; "
+        "hashes and integrity of every file are right\n"
         "not in it: arke.toml, and the files that secrets and certificates are read from\n"
     )
+
+
+def _shards(number: int | None) -> str:
+    return "no shards" if number is None else many(number, "shard")
 
 
 def _show_restored(done: Restored, data: Path) -> None:
     from arke.domain.time import utc_text
 
     at = utc_text(int(done.at))
-    sys.stdout.write(f"{data}: {done.shards} shard(s), {done.bytes / 1e6:,.1f} MB, as of {at}\n")
+    sys.stdout.write(f"{data}: {_shards(done.shards)}, {done.bytes / 1e6:,.1f} MB, as of {at}\n")
     if done.as_it_was:
         sys.stdout.write("nothing was told since, so nothing is told again\n")
         return
@@ -159,7 +159,6 @@ def reshard(
     """Write a stopped data directory anew in another number of shards; everything told stays told."""
     import msgspec
 
-    from arke.cli.cluster import following_rows
     from arke.upkeep import reshard as reshards
 
     with LongWork("writing", quiet=json) as work:
@@ -169,7 +168,7 @@ def reshard(
         return
     moved = done.moved
     sys.stdout.write(
-        f"{data}: {done.before} shard(s) are {done.after}; {moved.rows:,} rows, {moved.bytes / 1e6:,.1f} MB in "
-        f"{moved.seconds:g} s; profiles are the same on both sides: {moved.digest}\n"
+        f"{data}: {many(done.before, 'shard')} became {done.after}; {many(moved.rows, 'row')}, "
+        f"{moved.bytes / 1e6:,.1f} MB in {moved.seconds:g} s; profiles are the same on both sides: {moved.digest}\n"
         f"the files before are in {done.kept}: delete them when all is well\n"
     )

@@ -142,7 +142,7 @@ class FedShard:
             self._stream.taken(self.shard.recorded)
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
-            self.shard.wake()
+            self.shard.lanes.wake()
 
     async def _watched(self) -> None:
         """A shard that broke is as lost as one that another owns."""

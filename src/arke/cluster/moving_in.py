@@ -20,6 +20,7 @@ from arke.storage.ports.moving import DIRECTORY_TABLES, SHARD_TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from arke.progress import Progress
     from arke.storage.ports.moving import Arriving, Leaving, Row
 
 LEAST_SHARDS: Final = 16
@@ -54,35 +55,6 @@ class MovedIn(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> int:
         return sum(table.after for table in (*self.directory, *self.shard_tables))
-
-
-class Progress:
-    """How far it is: `done` rows of `total`, as far as they are counted, now at `stage`. `show` hears of it."""
-
-    def __init__(self, show: Callable[[Progress], None] | None = None) -> None:
-        self._show = show
-        self.stage = ""
-        self.total = 0
-        self.done = 0
-        self.bytes = 0
-
-    def begin(self, stage: str, more: int = 0) -> None:
-        self.stage = stage
-        self.total += more
-        self._tell()
-
-    def copied(self, size: int) -> None:
-        self.bytes += size
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._show is not None:
-            self._show(self)
-
-    def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
-        for row in rows:
-            self.done += 1
-            yield row
 
 
 class ProfileDigest:
@@ -152,6 +124,7 @@ class _Move:
         self._before: Counter[str] = Counter()
         self._put: Counter[str] = Counter()
         self._digest = ProfileDigest()
+        self._rows = self._bytes = 0
 
     def directory(self) -> None:
         self._count(self._leaving.count, DIRECTORY_TABLES)
@@ -178,9 +151,18 @@ class _Move:
 
     def _copy(self, table: str, stage: str, rows: Iterable[Row]) -> None:
         self._progress.begin(stage)
-        done = self._progress.done
-        self._arriving.put(table, self._progress.counted(rows), self._progress.copied)
-        self._put[table] += self._progress.done - done
+        before = self._rows
+        self._arriving.put(table, self._counted(rows), self._copied)
+        self._put[table] += self._rows - before
+
+    def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self._rows += 1
+            yield row
+
+    def _copied(self, size: int) -> None:
+        self._bytes += size
+        self._progress.advance(self._rows - self._progress.done)
 
     def _noted(self, rows: Iterable[Row], profiles: Counter[int], people: Counter[int]) -> Iterator[Row]:
         for row in rows:
@@ -226,5 +208,5 @@ class _Move:
             moved(DIRECTORY_TABLES),
             moved(SHARD_TABLES),
             str(self._digest),
-            self._progress.bytes,
+            self._bytes,
         )

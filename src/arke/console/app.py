@@ -53,6 +53,8 @@ log = get_logger("console")
 FLASH: Final = "flash"
 """Under this a session keeps what the next page shows once."""
 SIGN_IN_BYTES: Final = 16 * 1024
+UNSENT_BYTES: Final = 128 * 1024
+"""Of a form whose session has ended: anybody may send one."""
 INCIDENT_BYTES: Final = 4
 
 
@@ -137,7 +139,7 @@ class _Desk:
                 return self._failure(_ELSEWHERE, None)
             session = await self._session(request)
             if session is None:
-                return self._who_are_you(request)
+                return await self._who_are_you(request)
             return await handle(request, session)
         except ClientDisconnect:
             raise
@@ -152,12 +154,13 @@ class _Desk:
         secret = request.cookies.get(cookie_name(request))
         return await self._operations.sign_in.find(secret) if secret else None
 
-    def _who_are_you(self, request: Request) -> Response:
+    async def _who_are_you(self, request: Request) -> Response:
         if request.method == "GET" and led_here(request):
             # The cookie stayed behind because a link of another site led here: once more, from here.
             return _html(self._renderer.opening(_address(request)))
-        next_page = _address(request) if request.method == "GET" else f"{ROOT}/"
-        return _html(self._renderer.sign_in(SignInForm(next_page)), 401)
+        if request.method == "GET":
+            return _html(self._renderer.sign_in(SignInForm(_address(request))), 401)
+        return _html(self._renderer.sign_in(SignInForm(f"{ROOT}/", unsent=await _texts(request))), 401)
 
     async def sign_in(self, request: Request) -> Response:
         try:
@@ -393,6 +396,15 @@ def _incident(error: Exception) -> Failure:
 
 async def _read(request: Request, max_bytes: int) -> Form:
     return await read_form(request.stream(), request.headers.get("content-type", ""), max_bytes)
+
+
+async def _texts(request: Request) -> list[str]:
+    """What a form has that takes long to type again: texts of several lines."""
+    try:
+        form = await _read(request, UNSENT_BYTES)
+    except InvalidInput:
+        return []
+    return [text for texts in form.values() for text in texts if "\n" in text.strip()]
 
 
 def _address(request: Request) -> str:

@@ -88,21 +88,6 @@ def line(
     return _svg(title, _description(times, series, unit), parts, width, height)
 
 
-def sparkline(title: str, values: Sequence[float], *, width: int = 120, height: int = 24) -> Markup:
-    """The shape of one series beside its figure, without axes."""
-    if len(values) < 2:
-        return Markup("")
-    top = max(values) or 1.0
-    step = (width - 2) / (len(values) - 1)
-    points = [(1 + step * n, height - 2 - (height - 4) * value / top) for n, value in enumerate(values)]
-    drawn = [
-        Markup('<path class="area a0" d="{}"/>').format(_area(points, height - 1)),
-        Markup('<path class="line s0" d="{}"/>').format(_path(points)),
-    ]
-    text = f"from {figure(values[0])} to {figure(values[-1])}, at most {figure(max(values))}"
-    return _svg(title, text, drawn, width, height, kind="chart spark")
-
-
 def funnel(title: str, steps: Sequence[Step], *, width: int = WIDTH) -> Markup:
     """How many are left at each step, as bars of the first one's share."""
     if not steps:
@@ -134,7 +119,7 @@ def funnel(title: str, steps: Sequence[Step], *, width: int = WIDTH) -> Markup:
             bar,
             label_px + room + 10,
             y + 15,
-            f"{step.value:,}" + ("" if number == 0 else f"  {share(step.value, steps[0].value)}"),
+            f"{step.value:,}" + ("" if number == 0 else f" ({share(step.value, steps[0].value)})"),
         )
         parts.append(inside if step.href is None else Markup('<a href="{}">{}</a>').format(step.href, inside))
         if step.note:
@@ -144,36 +129,6 @@ def funnel(title: str, steps: Sequence[Step], *, width: int = WIDTH) -> Markup:
     text = "; ".join(f"{step.label}: {step.value:,}" for step in steps)
     role = "group" if any(step.href for step in steps) else "img"
     return _svg(title, text, parts, width, len(steps) * row + 6, role=role)
-
-
-def histogram(
-    title: str, bins: Sequence[tuple[str, int]], unit: str = "", *, width: int = WIDTH, height: int = 180
-) -> Markup:
-    """How many fall into each of the bins, which are named by their text."""
-    if not bins or not any(number for _, number in bins):
-        return Markup("")
-    top = _nice_top(max(number for _, number in bins), whole=True)
-    plot = _Plot(0, len(bins), top, width, height)
-    parts = list(_y_axis(plot, ""))
-    every = max(1, math.ceil(len(bins) * X_LABEL_PX / 2 / (plot.right - plot.left)))
-    for number, (label, value) in enumerate(bins):
-        x, wide = plot.x(number), plot.x(1) - plot.x(0)
-        parts.append(
-            Markup(
-                '<rect class="bar b0" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
-                "<title>{} {}: {:,}</title></rect>"
-            ).format(
-                x + 1, plot.y(value), max(1.0, wide - 2), plot.bottom - plot.y(value), label, unit, value
-            )
-        )
-        if number % every == 0:
-            parts.append(
-                Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-                    x + wide / 2, height - 8, label
-                )
-            )
-    text = "; ".join(f"{label} {unit}: {value:,}" for label, value in bins if value)
-    return _svg(title, text, parts, width, height)
 
 
 def overlap(title: str, left: tuple[str, int], right: tuple[str, int], both: int) -> Markup:
@@ -368,16 +323,14 @@ def _svg(
     width: int,
     height: int,
     *,
-    kind: str = "chart",
     role: str = "img",
 ) -> Markup:
     key = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:12]
     return Markup(
-        '<svg class="{kind}" role="{role}" viewBox="0 0 {width} {height}" '
+        '<svg class="chart" role="{role}" viewBox="0 0 {width} {height}" '
         'aria-labelledby="t{key} d{key}" preserveAspectRatio="xMinYMin meet">'
         '<title id="t{key}">{title}</title><desc id="d{key}">{text}</desc>{parts}</svg>'
     ).format(
-        kind=kind,
         role=role,
         width=width,
         height=height,

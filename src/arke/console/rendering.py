@@ -11,6 +11,7 @@ from arke import __version__
 from arke.console import charts, wording
 from arke.console.forms import ANTI_FORGERY
 from arke.console.page import ROOT
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,10 +63,13 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class SignInForm(msgspec.Struct, frozen=True):
-    """What the page says to whoever is not signed in. `next_page` is where they wanted to go."""
+    """What the page says to whoever is not signed in. `next_page` is where they wanted to go, `unsent` the texts of
+    a form that came after its session had ended.
+    """
 
     next_page: str
     problem: str = ""
+    unsent: list[str] = []
 
 
 class Renderer:
@@ -91,7 +95,7 @@ class Renderer:
             "static": self._static.address,
             "anti_forgery_field": ANTI_FORGERY,
             "chart": charts,
-            "many": wording.many,
+            "many": many,
         }
         templates.filters |= {
             "count": wording.count,

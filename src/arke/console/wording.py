@@ -7,6 +7,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from arke.wording import many
+
 DASH: Final = "\N{EN DASH}"
 SHORT_CHARS: Final = 80
 _UNITS: Final = ((86_400, "day"), (3_600, "h"), (60, "min"))
@@ -15,11 +17,6 @@ _UNITS: Final = ((86_400, "day"), (3_600, "h"), (60, "min"))
 def count(number: float | None) -> str:
     """With commas; a dash for what is not known."""
     return DASH if number is None else f"{number:,.0f}"
-
-
-def many(number: int, one: str, more: str = "") -> str:
-    """`1 device`, `2 devices`."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
 def share(part: float, whole: float = 1.0) -> str:

@@ -12,6 +12,7 @@ from arke.data_directory import engine_answers
 from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import ArkeError
 from arke.settings import host_and_port
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def _taken(host: str, port: int) -> str | None:
 
 
 def _health(status: Status) -> Iterator[Finding]:
-    what = f"runs, catalog version {status.catalog_version}, {status.profiles:,} profiles"
+    what = f"runs, catalog version {status.catalog_version}, {many(status.profiles, 'profile')}"
     if status.away:
         away = ", ".join(map(str, status.away))
         yield wrong(
@@ -93,5 +94,5 @@ def _health(status: Status) -> Iterator[Finding]:
             )
         elif one.owed:
             yield doubtful(
-                "engine", f"destination {one.id}: {one.owed:,} devices are owed", "arke undelivered list"
+                "engine", f"destination {one.id}: {many(one.owed, 'device')} owed", "arke undelivered list"
             )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from arke.data_directory import DataExposed, check_private
 from arke.doctor.finding import doubtful, fine, wrong
 from arke.form import form
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def machine() -> Iterator[Finding]:
     else:
         yield fine(
             "python",
-            f"Python {python} on {platform.system()} {platform.release()}, {_cores()} core(s), "
+            f"Python {python} on {platform.system()} {platform.release()}, {many(_cores(), 'core')}, "
             f"the pure modules {form()}",
         )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -27,6 +27,7 @@ from arke.doctor.finding import doubtful, fine, wrong
 from arke.doctor.secrets import lasting
 from arke.domain.catalog import Tls
 from arke.errors import ArkeError, EgressRefused
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -269,7 +270,7 @@ def _clock(offsets: list[float]) -> list[Finding]:
         return [fine("clock", "no destination says what time it is, so this clock was not compared")]
     offset = statistics.median(offsets)
     way = "behind" if offset > 0 else "ahead"
-    what = f"{abs(offset):.1f} s {way}, by the Date of {len(offsets)} destination(s)"
+    what = f"{abs(offset):.1f} s {way}, by the Date of {many(len(offsets), 'destination')}"
     do = "keep time with chrony or systemd-timesyncd: signatures, DateTime and schedules go by this clock"
     if abs(offset) > FAR_OFF_S:
         return [wrong("clock", what, do)]

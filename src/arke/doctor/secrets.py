@@ -15,6 +15,7 @@ from arke.delivery.secrets import Secrets
 from arke.doctor.finding import doubtful, fine, wrong
 from arke.errors import SecretUnresolved
 from arke.operations.certificates import NO_CERTIFICATE, SOON_DAYS, days_left, files_of, lasting_of
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,9 @@ def lasting(what: str, until: float, *, theirs: bool = False) -> Finding:
     days = days_left(until, time.time())
     renew = "tell the partner" if theirs else "renew it"
     if days < 0:
-        return wrong("certificates", f"{what}: expired {-days} days ago", f"{renew}: no message gets through")
+        return wrong(
+            "certificates", f"{what}: expired {many(-days, 'day')} ago", f"{renew}: no message gets through"
+        )
     if days < SOON_DAYS:
-        return doubtful("certificates", f"{what}: expires in {days} days", renew)
-    return fine("certificates", f"{what}: {days} days left")
+        return doubtful("certificates", f"{what}: expires in {many(days, 'day')}", renew)
+    return fine("certificates", f"{what}: {many(days, 'day')} left")

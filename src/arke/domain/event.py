@@ -11,12 +11,10 @@ MAX_EVENT_AGE_S = 130 * 86_400
 
 MAX_EVENT_ID_CHARS = 128
 
-AuthState = Literal[0, 1, 2]
-"""0 unknown, 1 authenticated, 2 logged out (dossier 13)."""
-
 
 class DeclaredId(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A partner id that an event declares for its device, with its authentication state.
+    """A partner id that an event declares for its device, with its authentication `state`: 0 unknown, 1
+    authenticated, 2 logged out.
 
     `generation` is the number of the mapping of this id to the device, 0 before it is resolved. A higher number
     is a newer mapping.

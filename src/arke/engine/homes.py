@@ -62,6 +62,15 @@ class Homes:
         key_of = {home: key for some in homes.values() for home, key in some.items()}
         return {key_of[home]: held for found in await asyncio.gather(*asked) for home, held in found.items()}
 
+    async def housed(self, keys: Iterable[IdKey]) -> list[IdKey]:
+        """Those of these ids that are people's who have a home, what earlier versions filed of them included.
+        Raises Unavailable, Overloaded.
+        """
+        people = [key for key in keys if self._identity.is_cross_device(key[0])]
+        await self.move_in(people)
+        housed = await self._identity.housed(people)
+        return [key for key in people if key in housed]
+
     async def bring(
         self,
         joining: Iterable[tuple[IdKey, str]],

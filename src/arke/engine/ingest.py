@@ -12,8 +12,9 @@ from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
 from arke.engine.identity import Away, Near
 from arke.engine.sightings import Sightings
-from arke.engine.together import Answered, Together
-from arke.errors import ArkeError, EventError, Overloaded, StoreUnavailable, Unavailable
+from arke.engine.together import Answers, Together
+from arke.errors import ArkeError, EventError, InvalidInput, Overloaded, StoreUnavailable, Unavailable
+from arke.intake.defects import Defects
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken
@@ -81,6 +82,7 @@ class Ingestion:
         self._taken_at = 0.0
         self._turn = 0
         self._together = Together(self._ingest, len(shards))
+        self._defects = Defects("ingestion", "event_failed", clock)
         self.room = Room()
         self.figures = IntakeFigures()
 
@@ -132,7 +134,9 @@ class Ingestion:
     ) -> list[Accepted | EventError]:
         if decisions is None and self._goes_with_others(events):
             return await self._together.taken(events, evaluated=evaluated)
-        return (await self._ingest(events, evaluated=evaluated, decisions=decisions)).of_all()
+        answers = Answers(len(events))
+        await self._ingest(events, answers, evaluated=evaluated, decisions=decisions)
+        return answers.of_all()
 
     def _goes_with_others(self, events: Sequence[IncomingEvent]) -> bool:
         """Whether the events of a call are few, and none of them asks anything of a shard before it is on its
@@ -146,47 +150,90 @@ class Ingestion:
         return not any(is_persons(named.dpid) for event in events for named in event.ids)
 
     async def _ingest(
-        self, events: Sequence[IncomingEvent], *, evaluated: bool, decisions: Decisions | None = None
-    ) -> Answered:
+        self,
+        events: Sequence[IncomingEvent],
+        answers: Answers,
+        *,
+        evaluated: bool,
+        decisions: Decisions | None = None,
+    ) -> None:
         self._refuse_if_all_are_away()
         self._taken_at = self._clock.now()
         now = int(self._taken_at)
-        answers: list[Accepted | EventError | None] = [self._problem(incoming, now) for incoming in events]
+        found = answers.found
+        for number, incoming in enumerate(events):
+            try:
+                found[number] = self._problem(incoming, now)
+            except Exception as defect:  # noqa: BLE001 - whatever it is, it costs this event alone
+                found[number] = self._defects.met(defect)
         sightings = Sightings(self._shards, self._identity, lists=evaluated)
-        reserved: dict[int, tuple[bool, Withheld]] = {}
-        left_out: dict[int, tuple[LeftOut, ...]] = {}
-        sound = [number for number, problem in enumerate(answers) if problem is None]
+        on_its_way = _OnItsWay(sightings, answers, evaluated=evaluated)
+        sound = [number for number, problem in enumerate(found) if problem is None]
         named = events if len(sound) == len(events) else [events[number] for number in sound]
         gone = frozenset(self._shards.away)
         away = Away(self._shards, gone) if gone else None
         if decisions is None:
             near = self._near(len(named), gone)
-            answered = await self._links.resolve(named, now, away=away, near=near, promised=True)
+            decided = await self._resolved(named, now, away, near, promised=True)
         else:
-            answered = await self._decided(sound, named, now, away, decisions)
-        for number, resolved in zip(sound, answered, strict=True):
+            decided = await self._decided(sound, named, now, away, decisions)
+        for number, resolved in zip(sound, decided, strict=True):
             incoming = events[number]
-            if (answer := _not_taken(resolved)) is not None:
-                answers[number] = answer
+            if isinstance(resolved, EventError):
+                found[number] = resolved
                 continue
-            withheld = resolved.withheld
-            if forbidden := self._not_declarable(incoming):
-                withheld = msgspec.structs.replace(withheld, traits=forbidden)
-            if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
-                reserved[number] = resolved.by_id, withheld
-            if incoming.left_out or incoming.traits or incoming.memberships:
-                incoming = self._known_parts(incoming)
-                if incoming.left_out:
-                    left_out[number] = incoming.left_out
-            sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
-        failed = await self._dispatch(sightings, answers, evaluated=evaluated)
-        for number, (by_id, withheld) in reserved.items():
-            if isinstance(answer := answers[number], Accepted):
-                answers[number] = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
-        for number, parts in left_out.items():
-            if isinstance(answer := answers[number], Accepted) and not answer.opted_out:
-                answers[number] = msgspec.structs.replace(answer, left_out=parts)
-        return Answered([answer for answer in answers if answer is not None], failed)
+            if (answer := _not_taken(resolved)) is not None:
+                found[number] = answer
+                continue
+            try:
+                self._see(number, incoming, resolved, now, on_its_way)
+            except Exception as defect:  # noqa: BLE001 - as above
+                found[number] = self._defects.met(defect)
+        if sightings.by_shard:
+            await self._dispatch(on_its_way)
+
+    def _see(
+        self, number: int, incoming: IncomingEvent, resolved: Resolved, now: int, call: _OnItsWay
+    ) -> None:
+        """What the shards are to be told of an event, and its sender besides."""
+        withheld = resolved.withheld
+        if forbidden := self._not_declarable(incoming):
+            withheld = msgspec.structs.replace(withheld, traits=forbidden)
+        if incoming.public and (resolved.by_id or withheld is not NOTHING_WITHHELD):
+            call.reserved[number] = resolved.by_id, withheld
+        if incoming.left_out or incoming.traits or incoming.memberships:
+            incoming = self._known_parts(incoming)
+            if incoming.left_out:
+                call.left_out[number] = incoming.left_out
+        call.sightings.add(number, self._event(incoming, resolved, now, forbidden), resolved)
+
+    async def _resolved(
+        self,
+        named: Sequence[IncomingEvent],
+        now: int,
+        away: Away | None,
+        near: Near | None = None,
+        *,
+        promised: bool = False,
+    ) -> list[Resolved | EventError]:
+        """Whose each event is, durably. One that meets a defect costs no other: they are halved until it is alone,
+        and to resolve an event again changes nothing. Raises StoreUnavailable.
+        """
+        try:
+            return [*await self._links.resolve(named, now, away=away, near=near, promised=promised)]
+        except ArkeError:
+            raise
+        except Exception as defect:
+            if len(named) == 1:
+                return [self._defects.met(defect)]
+            if not named:
+                raise
+        half = len(named) // 2
+        return [
+            one
+            for part in (named[:half], named[half:])
+            for one in await self._resolved(part, now, away, near, promised=promised)
+        ]
 
     def _near(self, events: int, gone: frozenset[int]) -> Near | None:
         """Where new devices of so few events are made: in one shard, whose group they are then, and in the next one
@@ -205,16 +252,20 @@ class Ingestion:
         now: int,
         away: Away | None,
         decisions: Decisions,
-    ) -> list[Resolved]:
+    ) -> list[Resolved | EventError]:
         """What was decided of these before, and what is decided now of the others, once it is kept. Of who has
         opted out meanwhile nothing is taken.
         """
         known = {number: decided for number in sound if (decided := decisions.known(number)) is not None}
         fresh = [(number, one) for number, one in zip(sound, named, strict=True) if number not in known]
-        answers = await self._links.resolve([one for _, one in fresh], now, away=away)
+        answers = await self._resolved([one for _, one in fresh], now, away)
         decided_now = dict(zip((number for number, _ in fresh), answers, strict=True))
         await decisions.keep(
-            {number: one for number, one in decided_now.items() if not (one.away or one.suppressed)}
+            {
+                number: one
+                for number, one in decided_now.items()
+                if not (isinstance(one, EventError) or one.away or one.suppressed)
+            }
         )
         if known:
             listed = await self._identity.suppressed.among(
@@ -293,53 +344,61 @@ class Ingestion:
             event_id=incoming.event_id,
         )
 
-    async def _dispatch(
-        self, sightings: Sightings, answers: list[Accepted | EventError | None], *, evaluated: bool
-    ) -> dict[int, ArkeError]:
-        """Make the events durable, all shards at once; then what was said of people goes to their other devices.
-        Returns why, for those of which nothing was stored since no shard took it.
-        """
-        if not sightings.by_shard:
-            return {}
+    async def _dispatch(self, call: _OnItsWay) -> None:
+        """Make the events durable, all shards at once; then what was said of people goes to their other devices."""
+        sightings, answers = call.sightings, call.answers
         if sightings.homes:
             await self._homes.move_in({one.key for homes in sightings.homes.values() for one in homes})
         if sightings.joined:
             await self._carry(sightings)
+        if answered := [number for number, answer in enumerate(answers.found) if answer is not None]:
+            answers.settle(answered)
         parts = list(sightings.by_shard.items())
         sightings.by_shard = {}
-        outcomes = await self._sent(parts, evaluated=evaluated)
-        failed: dict[int, ArkeError] = {}
-        stored: set[int] = set()
-        for (_, sights), outcome in zip(parts, outcomes, strict=True):
-            if isinstance(outcome, (Unavailable, Overloaded)):
-                # The other shards have stored theirs: only these are to be sent again.
-                for number, _ in sights:
-                    answers[number] = EventError(outcome.code, f"not stored, send it again: {outcome}")
-                    failed.setdefault(number, outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                for (number, sight), result in zip(sights, outcome, strict=True):
-                    answers[number] = _of_both(answers[number], _answer(sight, result))
-                    stored.add(number)
+        if len(parts) == 1:
+            await self._store(*parts[0], call)
+        else:
+            sending = [self._store_one(shard, sights, call) for shard, sights in parts]
+            met = await asyncio.gather(*sending, return_exceptions=True)
+            for outcome in met:
+                if outcome is not None:
+                    raise outcome
         if sightings.homes:
-            await self._spread(sightings, answers)
-        return {number: error for number, error in failed.items() if number not in stored}
+            await self._spread(sightings, answers.found)
 
-    async def _sent(
-        self, parts: Sequence[tuple[int, list[tuple[int, Sight]]]], *, evaluated: bool
-    ) -> Sequence[Sequence[Seen | Taken | Failed] | BaseException]:
-        """What each shard says of its events, or what it met."""
-        sending = [
-            self._shards.send(shard, [sight for _, sight in sights], evaluated=evaluated)
-            for shard, sights in parts
-        ]
-        if len(sending) > 1:
-            return await asyncio.gather(*sending, return_exceptions=True)
+    async def _store_one(self, shard: int, sights: list[tuple[int, Sight]], call: _OnItsWay) -> None:
+        """One shard's part of a call of several: whose events are there need not wait for the others."""
+        await self._store(shard, sights, call)
+        if not call.sightings.homes:  # of a person's event there is more to come
+            call.answers.settle([number for number, _ in sights])
+
+    async def _store(self, shard: int, sights: list[tuple[int, Sight]], call: _OnItsWay) -> None:
+        """Have a shard store what is its own. Raises what nobody foresaw."""
+        found, failed = call.answers.found, call.answers.failed
         try:
-            return [await sending[0]]
-        except ArkeError as error:
-            return [error]
+            results = await self._shards.send(shard, [sight for _, sight in sights], evaluated=call.evaluated)
+        except InvalidInput as defect:  # nothing of them is in its log
+            if len(sights) == 1:
+                found[sights[0][0]] = self._defects.met(defect)
+                return
+            half = len(sights) // 2
+            await self._store(shard, sights[:half], call)
+            await self._store(shard, sights[half:], call)
+            return
+        except (Unavailable, Overloaded) as error:
+            # Other shards may have stored theirs: only these are to be sent again.
+            for number, _ in sights:
+                if found[number] is None or number in failed:
+                    failed.setdefault(number, error)
+                found[number] = EventError(error.code, f"not stored, send it again: {error}")
+            return
+        plain = call.is_plain
+        for (number, sight), result in zip(sights, results, strict=True):
+            answer = _answer(sight, result)
+            if (known := found[number]) is not None:
+                answer = _of_both(known, answer)
+                failed.pop(number, None)
+            found[number] = answer if plain else call.completed(number, answer)
 
     async def _carry(self, sightings: Sightings) -> None:
         """Devices that come to people hear with this very event what their homes hold. If a home is away they hear
@@ -370,6 +429,37 @@ class Ingestion:
                 answers[number] = EventError(error.code, f"not stored, send it again: {error}")
 
 
+class _OnItsWay:
+    """The events of a call that their shards are to store, and what is said of them besides: `reserved` is what is
+    withheld from public senders, `left_out` what nothing was made of.
+    """
+
+    __slots__ = ("answers", "evaluated", "left_out", "reserved", "sightings")
+
+    def __init__(self, sightings: Sightings, answers: Answers, *, evaluated: bool) -> None:
+        self.sightings = sightings
+        self.answers = answers
+        self.evaluated = evaluated
+        self.reserved: dict[int, tuple[bool, Withheld]] = {}
+        self.left_out: dict[int, tuple[LeftOut, ...]] = {}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is."""
+        return not (self.reserved or self.left_out)
+
+    def completed(self, number: int, answer: Accepted | EventError) -> Accepted | EventError:
+        """The answer to an event with what is said besides."""
+        if isinstance(answer, EventError):
+            return answer
+        if (reserved := self.reserved.get(number)) is not None:
+            by_id, withheld = reserved
+            answer = msgspec.structs.replace(answer, by_id=by_id, withheld=withheld)
+        if (parts := self.left_out.get(number)) is not None and not answer.opted_out:
+            answer = msgspec.structs.replace(answer, left_out=parts)
+        return answer
+
+
 def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
     """The answer to an event of which nothing is taken."""
     if resolved.suppressed:
@@ -379,9 +469,9 @@ def _not_taken(resolved: Resolved) -> Accepted | EventError | None:
     return None
 
 
-def _of_both(known: Accepted | EventError | None, other: Accepted | EventError) -> Accepted | EventError:
+def _of_both(known: Accepted | EventError, other: Accepted | EventError) -> Accepted | EventError:
     """The answer for one event from two: an error counts, and else the device's rather than that of a home."""
-    if known is None or isinstance(other, EventError):
+    if isinstance(other, EventError):
         return other
     return other if isinstance(known, Accepted) and is_home(known.uuid) else known
 

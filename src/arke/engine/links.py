@@ -75,8 +75,8 @@ class Links:
         """Make new mappings durable and follow them. `promised` as in `resolve`. Raises StoreUnavailable."""
         try:
             await self._identity.flush(promised=promised)
-        except StoreUnavailable:
-            self._failed = True
+        except StoreUnavailable as error:
+            self._not_written(error)
             raise
         self._see_to_late()
         if self._identity.to_follow():
@@ -106,9 +106,14 @@ class Links:
     async def _store_late(self) -> None:
         try:
             await self._identity.catch_up()
-        except StoreUnavailable:
-            self._failed = True
+        except StoreUnavailable as error:
+            self._not_written(error)
             raise
+
+    def _not_written(self, error: StoreUnavailable) -> None:
+        if not self._failed:
+            links_log.error("directory_not_written", reason=str(error))
+        self._failed = True
 
     def ready(self) -> bool:
         return not self._failed

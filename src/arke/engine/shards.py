@@ -11,7 +11,7 @@ import msgspec
 from arke.background import Background, every
 from arke.domain.event import Accepted
 from arke.domain.placement import shard_of, shards_of
-from arke.errors import ArkeError, Overloaded, Unavailable
+from arke.errors import ArkeError, Overloaded, ShardDown, Unavailable
 from arke.shard.commands import (
     Failed,
     Link,
@@ -40,6 +40,8 @@ MAX_IN_FLIGHT = 50_000
 """Commands on their way to shards; beyond it whoever sends more is told to come again."""
 WATCH_EVERY_S = 0.5
 SHARE_EVERY_S = 1.0
+SILENT_S = 10.0
+"""A shard that is asked how it is and does not say for so long is away: its process hangs, or its disk."""
 
 NONE_AWAY: frozenset[int] = frozenset()
 
@@ -68,6 +70,7 @@ class Shards:
         self._together = together
         self._suppressed = suppressed
         self._down: set[int] = set()
+        self._looked_at: set[int] = set()
         self._in_flight = 0
         self._acknowledged: dict[int, float] = {}
         self._background = Background()
@@ -187,18 +190,24 @@ class Shards:
                 raise answer
         return cast("list[A]", answers)
 
-    async def ask_each(self, question: Question[A]) -> list[A | ArkeError]:
-        """The same question to every shard, all at once, and what each answered or met."""
+    async def ask_each(self, question: Question[A], *, within_s: float | None = None) -> list[A | ArkeError]:
+        """The same question to every shard, all at once, and what each answered or met. `within_s`: a shard that
+        has not answered by then is one that cannot be reached. All of them `together` are asked by nodes, which
+        have their own time.
+        """
         if self._together is not None:
             return await self._together.ask_each(question)
 
-        async def met(port: ShardPort) -> A | ArkeError:
+        async def met(number: int, port: ShardPort) -> A | ArkeError:
             try:
-                return await port.call(question)
+                async with asyncio.timeout(within_s):
+                    return await port.call(question)
             except ArkeError as error:
                 return error
+            except TimeoutError:
+                return ShardDown(f"shard {number} has not answered for {within_s:g} s")
 
-        return await asyncio.gather(*map(met, self._ports))
+        return await asyncio.gather(*(met(number, port) for number, port in enumerate(self._ports)))
 
     async def promised(self, after: int) -> list[Mapped]:
         """The mappings later than `after` that any of them keeps. Raises what `ShardPort.call` raises."""
@@ -225,10 +234,18 @@ class Shards:
             self._background.spawn(every(SHARE_EVERY_S, self._share), "shards-share")
 
     async def _look(self) -> None:
-        for number in tuple(self._down):
+        """One that does not answer keeps no other away."""
+        for number in self._down - self._looked_at:
+            self._looked_at.add(number)
+            self._background.spawn(self._look_at(number), f"shards-watch-{number}")
+
+    async def _look_at(self, number: int) -> None:
+        try:
             with contextlib.suppress(Unavailable):
                 if (await self.ask(number, AskStatus())).ready:
                     self._down.discard(number)
+        finally:
+            self._looked_at.discard(number)
 
     async def _share(self) -> None:
         """Each shard learns when destinations acknowledged something to the others: some wait for it."""

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
-
 from arke.background import Background
 from arke.errors import ArkeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from arke.domain.event import Accepted, IncomingEvent
     from arke.errors import EventError
@@ -30,16 +28,26 @@ COMPANY_S: Final = 0.003
 """The same where one more is on its way. No longer, so that nobody waits for a shard that does not answer."""
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """The answers to the events of a call, by their numbers; `failed` says of which nothing was stored since no
-    shard took it, and why.
+class Answers:
+    """The answers to the events of a call, by their numbers, as they come. `failed` says of which nothing was
+    stored since no shard took it, and why.
     """
 
-    answers: list[Accepted | EventError]
-    failed: dict[int, ArkeError]
+    __slots__ = ("_heard", "failed", "found")
+
+    def __init__(self, events: int, heard: Callable[[Iterable[int]], None] | None = None) -> None:
+        """`heard` is called with numbers whose answers are there before those of all."""
+        self._heard = heard
+        self.found: list[Accepted | EventError | None] = [None] * events
+        self.failed: dict[int, ArkeError] = {}
+
+    def settle(self, numbers: Iterable[int]) -> None:
+        """Nothing changes any more about these; each is named once. The others are once the call has ended."""
+        if self._heard is not None:
+            self._heard(numbers)
 
     def of_all(self) -> list[Accepted | EventError]:
-        return self.of(0, len(self.answers))
+        return self.of(0, len(self.found))
 
     def of(self, first: int, count: int) -> list[Accepted | EventError]:
         """Those of so many events. Raises Overloaded and Unavailable where none of them could be stored."""
@@ -47,26 +55,50 @@ class Answered(msgspec.Struct, frozen=True):
             why = self.failed.get(first)
             if why is not None and all(number in self.failed for number in range(first, first + count)):
                 raise why
-        return self.answers[first : first + count]
+        return [answer for answer in self.found[first : first + count] if answer is not None]
 
 
 class Going(Protocol):
-    """Takes the events of a call."""
+    """Takes the events of a call: all of them are answered when it returns."""
 
-    async def __call__(self, events: Sequence[IncomingEvent], *, evaluated: bool) -> Answered: ...
+    async def __call__(
+        self, events: Sequence[IncomingEvent], answers: Answers, *, evaluated: bool
+    ) -> None: ...
+
+
+class _Caller:
+    """Who is told of `count` events of a call, the first of which is `first`; `waits_for` so many of them."""
+
+    __slots__ = ("count", "first", "told", "waits_for")
+
+    def __init__(self, first: int, count: int, told: asyncio.Future[list[Accepted | EventError]]) -> None:
+        self.first = first
+        self.count = self.waits_for = count
+        self.told = told
+
+    def tell(self, answers: Answers) -> None:
+        if self.told.done():
+            return
+        try:
+            self.told.set_result(answers.of(self.first, self.count))
+        except ArkeError as error:
+            self.told.set_exception(error)
 
 
 class _Call:
-    """Events that go together, and who is told of how many of them. `timer`: until then it may wait for others."""
+    """Events that go together, and `of` whom each is, in order. `timer`: until then it may wait for others. `gone`:
+    it is on its way; `heard`: some of it was answered.
+    """
 
-    __slots__ = ("evaluated", "events", "gone", "timer", "told")
+    __slots__ = ("callers", "evaluated", "events", "gone", "heard", "of", "timer")
 
     def __init__(self, *, evaluated: bool) -> None:
         self.evaluated = evaluated
         self.events: list[IncomingEvent] = []
-        self.told: list[tuple[int, int, asyncio.Future[list[Accepted | EventError]]]] = []
+        self.callers: list[_Caller] = []
+        self.of: list[_Caller] = []
         self.timer: asyncio.TimerHandle | None = None
-        self.gone = False
+        self.gone = self.heard = False
 
 
 class Together:
@@ -98,7 +130,9 @@ class Together:
                 wait_s = MOMENT_S if self._under_way == self._shards else COMPANY_S
                 call.timer = loop.call_later(wait_s, self._leave, call)
         told: asyncio.Future[list[Accepted | EventError]] = loop.create_future()
-        call.told.append((len(call.events), len(events), told))
+        caller = _Caller(len(call.events), len(events), told)
+        call.callers.append(caller)
+        call.of += [caller] * len(events)
         call.events += events
         return told
 
@@ -114,30 +148,38 @@ class Together:
     async def _run(self, call: _Call) -> None:
         if self._open.get(call.evaluated) is call:
             del self._open[call.evaluated]
+        answers = Answers(len(call.events), lambda numbers: self._some(call, answers, numbers))
         try:
-            await self._tell(call)
-        finally:
-            self._under_way -= 1
-            for waiting in tuple(self._open.values()):
-                if self._under_way <= self._shards:
-                    self._leave(waiting)
-
-    async def _tell(self, call: _Call) -> None:
-        try:
-            answered = await self._go(call.events, evaluated=call.evaluated)
+            await self._go(call.events, answers, evaluated=call.evaluated)
         except asyncio.CancelledError:
-            for _, _, told in call.told:
-                told.cancel()
+            for caller in call.callers:
+                caller.told.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - each caller's to hear
-            for _, _, told in call.told:
-                if not told.done():
-                    told.set_exception(error)
+            for caller in call.callers:
+                if not caller.told.done():
+                    caller.told.set_exception(error)
+        else:
+            for caller in call.callers:
+                caller.tell(answers)
+        finally:
+            self._heard(call)
+
+    def _some(self, call: _Call, answers: Answers, numbers: Iterable[int]) -> None:
+        """These are answered, and the call goes on."""
+        for number in numbers:
+            caller = call.of[number]
+            caller.waits_for -= 1
+            if not caller.waits_for:
+                caller.tell(answers)
+        self._heard(call)
+
+    def _heard(self, call: _Call) -> None:
+        """A shard has answered, the first one of the call: the next call may leave. Others of this one may hang."""
+        if call.heard:
             return
-        for first, count, told in call.told:
-            if told.done():
-                continue
-            try:
-                told.set_result(answered.of(first, count))
-            except ArkeError as error:
-                told.set_exception(error)
+        call.heard = True
+        self._under_way -= 1
+        for waiting in tuple(self._open.values()):
+            if self._under_way <= self._shards:
+                self._leave(waiting)

@@ -2,7 +2,8 @@
 
 Lines are parsed as they arrive, and stored once a group is full or the sender pauses. The answer counts what
 is durable. When storing stops part-way, it names the line to go on from: every line before that one was stored
-or rejected for good. A body that is there as a whole, and is one sound event, needs nothing of that.
+or rejected for good. A line on which the engine fails costs itself, unless there is one after another. A body that
+is there as a whole, and is one sound event, needs nothing of that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, content_encoding, header
+from arke.intake.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.line_stream import BodyRefused, LineSplitter, inflater_for, only_line
 from arke.intake.ndjson import left_out, parse_event_line, refusal
 
@@ -42,13 +44,57 @@ class Remark(msgspec.Struct, frozen=True, gc=False):
 _ONE_ACCEPTED: Final = answer_json(200, {"accepted": 1, "rejected": []})
 
 
+class _Lines:
+    """What lines are made of, for all requests alike: one on which the engine fails is refused by itself, but not
+    one after another.
+    """
+
+    def __init__(self, ingest: Ingest, clock: Clock) -> None:
+        self._ingest = ingest
+        self._clock = clock
+        self._defects = Defects("intake", "event_failed", clock)
+        self._unread = self._unstored = 0
+        """In a row."""
+
+    def parse(self, line: bytes) -> IncomingEvent:
+        """Raises EventError, or the defect."""
+        return parse_event_line(line, int(self._clock.now()), self._ingest)
+
+    def read(self, line: bytes, number: int) -> IncomingEvent | EventError:
+        """The event of a line, or why there is none. Raises BodyRefused."""
+        try:
+            event = self.parse(line)
+        except EventError as problem:
+            self._unread = 0
+            return problem
+        except Exception as defect:  # noqa: BLE001 - whatever it is, it costs this line alone
+            refused = self._defects.met(defect, line=number)
+            self._unread += 1
+            if self._unread > MAX_DEFECTS:
+                raise _held() from None
+            return refused
+        self._unread = 0
+        return event
+
+    def check(self, results: Sequence[Accepted | EventError]) -> None:
+        """Of these events what can be stored is. Raises BodyRefused where nothing is, for defects."""
+        failed = sum(isinstance(one, EventError) and one.reason == INTERNAL for one in results)
+        self._unstored = self._unstored + failed if failed == len(results) else 0
+        if self._unstored > MAX_DEFECTS:
+            raise _held()
+
+
+def _held() -> BodyRefused:
+    return BodyRefused(500, INTERNAL, HELD)
+
+
 class BulkIntake:
     """The endpoint. The caller has checked method and token."""
 
     def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock) -> None:
         self._ingest = ingest
         self._settings = settings
-        self._clock = clock
+        self._lines = _Lines(ingest, clock)
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         if isinstance(receive, WholeBody) and (answer := await self._single(scope, receive.body)) is not None:
@@ -61,8 +107,7 @@ class BulkIntake:
         except (Overloaded, Unavailable) as problem:
             return _stopped(upload, problem)
         except BodyRefused as problem:
-            body = upload.stopped(problem.reason, problem.message)
-            return answer_json(problem.status, body, hang_up=True)
+            return _refused(upload, problem)
         return answer_json(200, upload.receipt())
 
     async def _single(self, scope: Scope, body: bytes) -> Answer | None:
@@ -75,13 +120,16 @@ class BulkIntake:
         try:
             with await self._ingest.enter(1) as place:
                 try:
-                    event = parse_event_line(line, int(self._clock.now()), self._ingest)
-                except EventError:
+                    event = self._lines.parse(line)
+                except Exception:  # noqa: BLE001 - it is read once more, and whoever does so answers
                     place.leave(answered=False)
                     return None
                 results = await self._ingest.ingest((event,), place, evaluated=False)
+                self._lines.check(results)
         except (Overloaded, Unavailable) as problem:
             return _stopped(self._upload(), problem)
+        except BodyRefused as problem:
+            return _refused(self._upload(), problem)
         if refusal(results[0]) is None and not left_out(results[0]):
             return _ONE_ACCEPTED
         upload = self._upload()
@@ -89,7 +137,11 @@ class BulkIntake:
         return answer_json(200, upload.receipt())
 
     def _upload(self) -> _Upload:
-        return _Upload(self._ingest, self._settings, self._clock)
+        return _Upload(self._ingest, self._settings, self._lines)
+
+
+def _refused(upload: _Upload, problem: BodyRefused) -> Answer:
+    return answer_json(problem.status, upload.stopped(problem.reason, problem.message), hang_up=True)
 
 
 def _stopped(upload: _Upload, problem: Overloaded | Unavailable) -> Answer:
@@ -100,10 +152,10 @@ def _stopped(upload: _Upload, problem: Overloaded | Unavailable) -> Answer:
 class _Upload:
     """One request: the lines that wait to be stored, and what became of those before them."""
 
-    def __init__(self, ingest: Ingest, settings: IntakeSettings, clock: Clock) -> None:
+    def __init__(self, ingest: Ingest, settings: IntakeSettings, read: _Lines) -> None:
         self._ingest = ingest
         self._settings = settings
-        self._clock = clock
+        self._read = read
         self._lines = LineSplitter(settings.max_line_bytes)
         self._inflater: Inflater | None = None
         self._size = 0
@@ -217,11 +269,10 @@ class _Upload:
             return
         if not line or line.isspace():
             return
-        try:
-            event = parse_event_line(line, int(self._clock.now()), self._ingest)
-        except EventError as problem:
-            self._reject(number, problem.reason, problem.message)
-            self._ingest.figures.ids_dropped.update(problem.id_codes)
+        event = self._read.read(line, number)
+        if isinstance(event, EventError):
+            self._reject(number, event.reason, event.message)
+            self._ingest.figures.ids_dropped.update(event.id_codes)
         else:
             self._events.append(event)
             self._event_lines.append(number)
@@ -234,6 +285,7 @@ class _Upload:
         results: Sequence[Accepted | EventError] = ()
         if self._events:
             results = await self._ingest.ingest(self._events, self._place, evaluated=False)
+            self._read.check(results)
         else:
             await asyncio.sleep(0)  # a body of nothing but bad lines must not keep others waiting
         self.took(self._event_lines, results)

@@ -125,7 +125,8 @@ def parse(
         return msgspec.structs.replace(answer, errors=(problem,))
     refusal = None if opting_out else consent.judge(grouped, consent_rules, gpc=visitor.gpc)
     ids = known.ids
-    problem = _misnamed(grouped, ids)
+    sought = opting_out or (refusal is not None and refusal.withdraws)
+    problem = _misnamed(grouped, ids, sought=sought)
     if refusal is not None:
         known_by = refusal.withdraws and problem is None
         named = _withdrawn(_with_event(answer, grouped, visitor, ids, sought=True)) if known_by else None
@@ -187,11 +188,15 @@ def _unanswerable(grouped: Mapping[str, list[str]], visitor: Visitor) -> DcsErro
     return None
 
 
-def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules) -> DcsError | None:
-    """What is wrong with whom the request names, so that it is disregarded, or None."""
+def _misnamed(grouped: Mapping[str, list[str]], rules: IdRules, *, sought: bool) -> DcsError | None:
+    """What is wrong with whom the request names, so that it is disregarded, or None. Somebody who asks to be let
+    alone (`sought`) is, by whatever else names him.
+    """
     uuid = _first(grouped, "d_uuid")
     if "d_uuid" in grouped and not is_uuid(uuid):
         return codes.invalid_uuid(uuid)
+    if sought:
+        return None
     mid = _first(grouped, "d_mid")
     if "d_mid" in grouped and rules.read(ECID_DPID, mid) in _NO_ECID:
         return codes.invalid_ecid(mid)
@@ -212,12 +217,14 @@ def _with_event(
     """`sought`: the ids are those of somebody who asks to be let alone."""
     claims = declared_ids.collect(grouped)
     ids, errors = declared_ids.check(claims, rules, sought=sought)
-    if sought:
-        answer = msgspec.structs.replace(answer, unsure=declared_ids.unsure(claims, rules))
-    uuid = _first(grouped, "d_uuid") or (visitor.cookie_uuid if answer.use_cookies else None)
     mid = _first(grouped, "d_mid")
-    if mid and rules.read(ECID_DPID, mid) in NOBODYS:
-        errors.insert(0, codes.blocked_id(mid))
+    if sought:
+        named = [*claims, declared_ids.Claim(str(ECID_DPID), mid)] if mid else claims
+        answer = msgspec.structs.replace(answer, unsure=declared_ids.unsure(named, rules))
+    uuid = _first(grouped, "d_uuid") or (visitor.cookie_uuid if answer.use_cookies else None)
+    wrong = _wrong_ecid(mid, rules) if mid else None
+    if wrong is not None:
+        errors.insert(0, wrong)
         if not ids and codes.ALL_IDS_INVALID not in errors:
             errors.append(codes.ALL_IDS_INVALID)
     elif mid:
@@ -248,6 +255,14 @@ def _with_event(
         browser=True,
     )
     return msgspec.structs.replace(answer, event=event, errors=tuple(errors))
+
+
+def _wrong_ecid(mid: str, rules: IdRules) -> DcsError | None:
+    """Why an ECID is none, or nobody's."""
+    problem = rules.read(ECID_DPID, mid)
+    if problem in NOBODYS:
+        return codes.blocked_id(mid)
+    return codes.invalid_ecid(mid) if problem in _NO_ECID else None
 
 
 def _signals(grouped: dict[str, list[str]], visitor: Visitor) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from arke.intake import dcs_codes as codes
 from arke.intake.asgi import answer_json, bearer, come_again, content_encoding, header, read_body
 from arke.intake.consent import Refusal
 from arke.intake.dcs import DcsRequest
+from arke.intake.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.line_stream import BodyRefused, unpacked
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.opt_outs import visitor_address
@@ -84,6 +85,7 @@ class SegmentEndpoint:
         self._tokens = tokens
         self._settings = settings
         self._clock = clock
+        self._defects = Defects("intake", "event_failed", clock)
         self._unproven = Unproven()
 
     async def __call__(self, scope: Scope, receive: Receive, takes: str) -> Answer:
@@ -159,20 +161,30 @@ class SegmentEndpoint:
     async def _take(self, scope: Scope, calls: Calls, sender: Sender, outcome: Outcome) -> None:
         """Store what can be stored of the calls. Raises Overloaded and Unavailable; then nothing of them was."""
         withdrawn: list[IncomingEvent] = []
+        in_a_row = 0
         with await self._ingest.enter(len(calls.calls)) as place:
             events: dict[int, IncomingEvent] = {}
             for at in range(len(calls.calls)):
                 if at % CALLS_A_SLICE == CALLS_A_SLICE - 1:
                     await asyncio.sleep(0)
-                event = self._event(calls, at, sender, outcome, withdrawn)
+                try:
+                    event = self._event(calls, at, sender, outcome, withdrawn)
+                except Exception as defect:  # noqa: BLE001 - whatever it is, it costs this call alone
+                    refused = self._defects.met(defect, call=at)
+                    in_a_row += 1
+                    if in_a_row > MAX_DEFECTS:
+                        raise BodyRefused(500, INTERNAL, HELD) from None
+                    outcome.refused(at, refused.reason, refused.message)
+                    continue
+                in_a_row = 0
                 if event is not None:
                     events[at] = event
             if events:
                 answers = await self._ingest.ingest(tuple(events.values()), place, evaluated=False)
                 for at, answer in zip(events, answers, strict=True):
-                    refused = refusal(answer)
-                    if refused is not None:
-                        outcome.refused(at, refused.reason, refused.message)
+                    problem = refusal(answer)
+                    if problem is not None:
+                        outcome.refused(at, problem.reason, problem.message)
                     else:
                         outcome.stored(at, left_out(answer))
         for event in withdrawn:
@@ -254,12 +266,15 @@ class Outcome:
         self._figures.left_of_call(names)
 
     def answer(self) -> tuple[int, dict[str, object]]:
-        """Status and body: 400 where nothing was taken and a sender has something to mend."""
+        """Status and body: 400 where nothing was taken and a sender has something to mend, 500 where it is the
+        engine that failed: then the libraries come again.
+        """
         self._rejected.sort(key=lambda remark: remark.call)
         faults = [one for one in self._rejected if one.code not in _WITHDRAWN]
         named = {**_named("rejected", self._rejected), **_named("warnings", self._warnings)}
         if faults and not self._taken:
-            return 400, {**_failure(faults[0].code, faults[0].message), **named}
+            status = 500 if all(one.code == INTERNAL for one in faults) else 400
+            return status, {**_failure(faults[0].code, faults[0].message), **named}
         return 200, {"success": True, **named}
 
 

@@ -23,6 +23,7 @@ from arke.onboarding.mirror import open_mirror
 from arke.onboarding.names import FileName, parse_name
 from arke.onboarding.reading import Reading
 from arke.onboarding.receipt import MAX_REFUSED, LoadedFile, Receipt, Tally
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,7 +175,9 @@ class Loader:
         finally:
             self._target.ended()
         await self._files.finish(record.number, msgspec.json.encode(receipt))
-        await self._target.loaded(actor, f"{job.name.name}: {tally.stored} of {tally.received} lines")
+        await self._target.loaded(
+            actor, f"{job.name.name}: {tally.stored:,} of {many(tally.received, 'line')}"
+        )
         await self.prune()
         return receipt
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from arke.onboarding.allowance import Allowance, percent_of
+from arke.wording import many
 
 ErrorClass = Literal[
     "format",
@@ -149,7 +150,7 @@ class Receipt(Tally, kw_only=True):
         if allowance.admits(refused, self.received):
             return ""
         return (
-            f"{refused:,} of {self.received:,} lines ({percent_of(refused, self.received)}) were refused, "
+            f"{refused:,} of {many(self.received, 'line')} ({percent_of(refused, self.received)}) were refused, "
             f"more than {allowance}"
         )
 
@@ -163,24 +164,24 @@ class Receipt(Tally, kw_only=True):
         shown = [head, *(f"  warning: {warning}" for warning in self.warnings)]
         if self.received:
             shown.append(
-                f"  {self.received:,} lines received = {self.stored:,} stored + {sum(self.errors.values()):,} "
-                "not stored"
+                f"  {many(self.received, 'line')} received = {self.stored:,} stored "
+                f"+ {sum(self.errors.values()):,} not stored"
             )
         if self.stored:
-            people = f", {self.people:,} people" if self.people else ""
+            people = f", {many(self.people, 'person', 'people')}" if self.people else ""
             shown.append(
-                f"  {self.devices:,} devices{people}; {self.realised:,} traits realised, {self.removed:,} removed; "
-                f"{self.told:,} memberships told; {self.linked:,} ids linked"
+                f"  {many(self.devices, 'device')}{people}; {many(self.realised, 'trait')} realised, "
+                f"{self.removed:,} removed; {many(self.told, 'membership')} told; {many(self.linked, 'id')} linked"
             )
         if self.kind == "mirror" and self.state == "done":
             shown.append(f"  {self.left:,} were in before and have left")
         if self.signals or self.invalid_traits:
             shown.append(
-                f"  {self.signals:,} signals, {self.unused:,} of no use; {self.invalid_traits:,} traits of "
-                f"other data sources in {self.invalid_lines:,} lines"
+                f"  {many(self.signals, 'signal')}, {self.unused:,} of no use; "
+                f"{many(self.invalid_traits, 'trait')} of other data sources in {many(self.invalid_lines, 'line')}"
             )
         if self.bad_cells:
-            shown.append(f"  {self.bad_cells:,} cells not read: {_reasons(self.samples[BAD_CELL])}")
+            shown.append(f"  {many(self.bad_cells, 'cell')} not read: {_reasons(self.samples[BAD_CELL])}")
         for kind, count in sorted(self.errors.items()):
             shown.append(f"  {count:,} {kind}: {_reasons(self.samples[kind])}")
         return shown

@@ -8,6 +8,7 @@ import msgspec
 
 from arke.domain.time import utc_text
 from arke.operations.certificates import SOON_DAYS, days_left
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,7 +94,7 @@ def _engine(status: Status) -> Iterator[Notice]:
         if cluster.refused_messages:
             yield Notice(
                 "warn",
-                f"{cluster.refused_messages:,} messages of the log could not be read",
+                f"{many(cluster.refused_messages, 'message')} of the log could not be read",
                 "They are kept for seven days: `arke cluster status` lists them.",
                 "system",
             )
@@ -118,7 +119,7 @@ def _certificates(certificates: Iterable[Lasting], now: float) -> Iterator[Notic
             )
             yield Notice("bad", text, f"{hint} Named as {whose}.", subject, first)
         elif days < SOON_DAYS:
-            text = f"{one.path} expires in {_many(days, 'day')}, on {day}"
+            text = f"{one.path} expires in {many(days, 'day')}, on {day}"
             yield Notice("warn", text, f"Renew it. Named as {whose}.", subject, first)
 
 
@@ -133,7 +134,7 @@ def _destinations(status: Status) -> Iterator[Notice]:
             yield Notice(
                 "bad",
                 f"{label}: its circuit is {probes}",
-                f"Five messages in a row failed twice.{last} Kept for it: news of {_many(row.owed, 'device')}.",
+                f"Five messages in a row failed twice.{last} Kept for it: news of {many(row.owed, 'device')}.",
                 "destination",
                 row.id,
             )
@@ -141,7 +142,7 @@ def _destinations(status: Status) -> Iterator[Notice]:
             again = " It is sent again by itself." if row.owed_next is not None else ""
             yield Notice(
                 "warn",
-                f"{label}: news about {_many(row.owed, 'device')} is owed",
+                f"{label}: news about {many(row.owed, 'device')} is owed",
                 f"Both attempts failed.{last}{again}",
                 "undelivered",
                 row.id,
@@ -169,7 +170,7 @@ def _slow(row: DestinationStatus, label: str) -> Iterator[Notice]:
     if row.sloppy:
         yield Notice(
             "info",
-            f"{label}: {row.sloppy:,} answers were not well-formed HTTP",
+            f"{label}: {many(row.sloppy, 'answer')} not well-formed HTTP",
             "They were counted by their status. Whoever runs the endpoint should know.",
             "destination",
             row.id,
@@ -180,41 +181,42 @@ def _intake(status: Status) -> Iterator[Notice]:
     if status.refused:
         yield Notice(
             "warn",
-            f"Overload: {status.refused:,} events were turned away with 429 since the start",
+            f"Overload: {many(status.refused, 'event')} turned away with 429 since the start",
             f"{status.under_way:,} are under way, there is room for {status.room:,}. Senders come again.",
             "system",
         )
     refused = {code: n for code, n in status.refused_by_code.items() if code != "overloaded" and n}
     if refused:
         yield Notice(
-            "warn", f"{sum(refused.values()):,} events were refused", f"{_counts(refused)}.", "system"
+            "warn", f"{many(sum(refused.values()), 'event')} refused", f"{_counts(refused)}.", "system"
         )
     dropped = {code: n for code, n in status.ids_dropped.items() if n}
     if dropped:
         yield Notice(
             "info",
-            f"{sum(dropped.values()):,} ids were left out of events",
+            f"{many(sum(dropped.values()), 'id')} left out of events",
             f"{_counts(dropped)}. The events counted without them.",
             "system",
         )
     for shared in status.shared_ids:
         yield Notice(
             "warn",
-            f"Data source {shared.data_source}: {shared.ids:,} ids that up to {shared.devices:,} devices share",
+            f"Data source {shared.data_source}: {many(shared.ids, 'id')} shared by up to "
+            f"{many(shared.devices, 'device')}",
             "Most likely what a tag sends for everybody: `deny` it in the catalog.",
             "catalog",
         )
     if status.takeovers_refused:
         yield Notice(
             "info",
-            f"{status.takeovers_refused:,} ids stayed with their device at the public door",
+            f"{many(status.takeovers_refused, 'takeover')} of ids refused at the public door",
             "Another device had taken as many as it may a day.",
             "system",
         )
     if status.privacy_requests_large:
         yield Notice(
             "warn",
-            f"{status.privacy_requests_large:,} privacy requests are about unusually many ids",
+            f"{many(status.privacy_requests_large, 'privacy request')} about unusually many ids",
             "See whether one id stands for a crowd before more are carried out.",
             "privacy",
         )
@@ -238,7 +240,7 @@ def _catalog(status: Status) -> Iterator[Notice]:
         more = status.traits_never_realised - len(status.never_realised)
         yield Notice(
             "warn",
-            f"{status.traits_never_realised:,} traits that nobody has realised by their present rule",
+            f"{many(status.traits_never_realised, 'trait')} that nobody has realised by their present rule",
             f"{_some([str(number) for number in status.never_realised], more)}. A rule may be spelt otherwise than "
             "events are.",
             "catalog",
@@ -254,10 +256,6 @@ def _catalog(status: Status) -> Iterator[Notice]:
 
 def _short(name: str) -> str:
     return name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _counts(counts: dict[str, int]) -> str:

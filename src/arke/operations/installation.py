@@ -11,6 +11,7 @@ import msgspec
 
 from arke import __version__
 from arke.domain.time import utc_text
+from arke.engine.shards import SILENT_S
 from arke.errors import ArkeError
 from arke.shard.protocol import AskStatus
 
@@ -99,7 +100,7 @@ class InstallationOperations:
 
     async def shards(self) -> list[ShardFacts]:
         """Every shard's figures since it started, also of those that do not answer."""
-        answers = await self._engine.shards.ask_each(AskStatus())
+        answers = await self._engine.shards.ask_each(AskStatus(), within_s=SILENT_S)
         return [
             ShardFacts(number, problem=str(answer))
             if isinstance(answer, ArkeError)

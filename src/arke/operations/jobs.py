@@ -18,6 +18,7 @@ from arke.errors import ArkeError, InvalidInput, NotFound, ShardDown, ShardMoved
 from arke.onboarding.receipt import FileState, LoadedFile, Receipt, WaitingFile
 from arke.operations.paging import PAGE, Page, has_text, number_in, page_of, page_size
 from arke.shard.protocol import AskOwed, AskRefusals, OwedDevice
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -231,7 +232,9 @@ class UndeliveredOperations:
     async def replay(self, destination: int | None, *, actor: str = LOCAL) -> ReplayReport:
         """Send what is owed as current state; delivery follows. Raises InvalidInput, Unavailable."""
         devices = await self._undelivered.replay(destination)
-        await self._audit.record(actor, "undelivered_replayed", f"{devices} devices to {_whom(destination)}")
+        await self._audit.record(
+            actor, "undelivered_replayed", f"{many(devices, 'device')} to {_whom(destination)}"
+        )
         return ReplayReport(devices)
 
     async def _owed(self, destination: int | None) -> AsyncIterator[OwedDevice]:

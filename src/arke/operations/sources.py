@@ -11,8 +11,6 @@ from arke.domain.time import utc_text
 if TYPE_CHECKING:
     from arke.engine.sources.reading import Sources
 
-REFUSED_SHOWN = 100
-
 
 class RefusedMessage(msgspec.Struct, frozen=True):
     """An event of a topic that was not taken: where it is, and why. `item` counts the events of its message from 0;

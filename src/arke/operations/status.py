@@ -12,6 +12,7 @@ from arke.delivery.observer import LATENCIES_KEPT
 from arke.domain.time import utc_text
 from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
+from arke.engine.shards import SILENT_S
 from arke.engine.sources.reading import Sources, SourceStatus
 from arke.errors import ArkeError
 from arke.histogram import Histogram
@@ -173,11 +174,12 @@ class StatusOperations:
 
     async def _read(self, each: AskStatus) -> tuple[Status, list[ShardStatus]]:
         engine = self._engine
-        answers = await engine.shards.ask_each(each)
+        answers = await engine.shards.ask_each(each, within_s=SILENT_S)
         parts = [answer for answer in answers if not isinstance(answer, ArkeError)]
-        away = [number for number, answer in enumerate(answers) if isinstance(answer, ArkeError)]
+        problems = {number: one for number, one in enumerate(answers) if isinstance(one, ArkeError)}
+        away = [*problems]
         if not parts:
-            await engine.shards.ask(0, each)  # says why
+            raise problems[0]
         status = await self._common(await self._status(parts))
         there = None if self._node is None else await self._node.there()
         status = msgspec.structs.replace(status, sources=await self._sources.status(there))

@@ -7,8 +7,8 @@
      └ suppressed; the devices leave everything, and destinations are set off
 
 A request is durable before anything is done. Every step may be repeated, and the store tells which is next,
-so an engine that starts goes on where another one died. Two tasks: one tells, the other erases, because to
-write files anew takes time and a new request's 0s go out at once. Where that holds nobody up, a third one does it.
+so an engine that starts goes on where another one died. Here a request is told; what has been told is handed to
+`erasure`, which works beside it: to write files anew takes time, and a new request's 0s go out at once.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.background import POSTPONED, Background, Pause, until
+from arke.background import POSTPONED, Background, until, wait_until
 from arke.domain.homes import home_of, is_home
-from arke.errors import StoreUnavailable
-from arke.log import get_logger
+from arke.privacy.erasure import PAUSE, POLL, Erasure, guarded
 from arke.privacy.request import (
     LargeRequests,
     PrivacyRequest,
     Subject,
-    decode_request,
     encode_request,
+    load_requests,
+    save_requests,
 )
 from arke.privacy.suppression import Suppression
 from arke.privacy.verdict import Verdict, judge
-from arke.shard.commands import Adopt, Erase, Scrub, Withdraw
-from arke.shard.protocol import AskStanding, Compact, Standing
+from arke.shard.commands import Withdraw
+from arke.shard.protocol import AskStanding, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
@@ -50,11 +50,7 @@ if TYPE_CHECKING:
 
 TOLD_TOGETHER = 256
 """Requests worked on at a time while they wait for destinations."""
-ERASED_TOGETHER = 2_000
-"""Requests for which the journal is read through once."""
-SCRUB_PAGE = 512
-"""Journal records looked at in one command."""
-FIRST_POLL_S = 0.02
+FIRST_POLL_S = POLL.first_s
 LONGEST_POLL_S = 5.0
 """How soon, and at the latest, to look again whether destinations have acknowledged; it doubles in between."""
 PATIENCE_S = 2.0
@@ -62,20 +58,6 @@ PATIENCE_S = 2.0
 RETRY_S = 180.0
 LONGEST_RETRY_S = 3_600.0
 """When to tell again those that have not acknowledged; it doubles too."""
-PAUSE = Pause(1.0)
-"""After a store that could not be written, or a shard that was away."""
-POLL = Pause(FIRST_POLL_S)
-"""Between two looks at what goes on in many small steps, so that there is no one event to wait for."""
-PAUSE_FACTOR = 20
-LONGEST_PAUSE_S = 86_400.0
-"""Events wait while files are written anew. After t seconds of that comes a pause of 20 t, or 20 t³ where that is
-more: at most 5 % of the time, and the longer it takes the rarer, down to once a day. What is done aside has pauses
-of 20 t.
-"""
-LOOK_S = 10.0
-"""Between two looks at whether something remains that is erased aside."""
-
-log = get_logger("privacy")
 
 
 class _Waiting(msgspec.Struct):
@@ -110,14 +92,12 @@ class Privacy:
         self._clock = clock
         self._catalog = catalog
         self._waiting: dict[int, _Waiting] = {}
-        self._ready: set[int] = set()
-        self._erased: set[int] = set()
         self._news = asyncio.Event()
-        self._erasures = asyncio.Event()
-        self._turn = asyncio.Lock()
-        """Held by whoever reads requests that wait and changes them."""
         self._background = Background()
         self._carries = True
+        self._turn = asyncio.Lock()
+        """Held by whoever reads requests that wait and changes them."""
+        self._erasure = Erasure(directory, identity, homes, shards, clock, hand_on=self._hand_on)
         self.suppression = Suppression(directory, identity, catalog, clock)
         self.large = LargeRequests(clock)
 
@@ -137,7 +117,7 @@ class Privacy:
         """Take up what other nodes have taken since. Raises StoreUnavailable."""
         now = asyncio.get_running_loop().time()
         for number in await self._directory.requests.unfinished():
-            if number not in self._ready and number not in self._erased:
+            if number not in self._erasure:
                 self._waiting.setdefault(number, _Waiting(now))
         self._news.set()
 
@@ -148,18 +128,14 @@ class Privacy:
         now = asyncio.get_running_loop().time()
         for number in unfinished:
             self._waiting.setdefault(number, _Waiting(now))
-        self._erasures.set()
         self._background.spawn(self._tell_for_ever(), "privacy-telling")
-        self._background.spawn(self._erase_for_ever(), "privacy-erasing")
-        if self._directory.erases_aside:
-            self._background.spawn(self._erase_remains_for_ever(), "privacy-remains")
+        self._erasure.start(self._background)
 
     async def stop(self) -> None:
         """What is unfinished is in the directory, and taken up from there."""
         await self._background.stop()
         self._waiting.clear()
-        self._ready.clear()
-        self._erased.clear()
+        self._erasure.stop()
 
     async def until_idle(self, timeout_s: float) -> None:
         """Wait until every request has ended, or waits for a destination that does not acknowledge."""
@@ -168,7 +144,7 @@ class Privacy:
     async def _quiet(self) -> bool:
         """Also where no task is there to do anything."""
         fresh = any(waiting.poll_s < PATIENCE_S for waiting in self._waiting.values())
-        return not self._background.running or not (fresh or self._ready)
+        return not self._background.running or (self._erasure.idle and not fresh)
 
     # --- asking -----------------------------------------------------------------------------------------
 
@@ -177,7 +153,7 @@ class Privacy:
         now = int(self._clock.now())
         requests = [self._request(one) for one in asked]
         await self._look_for([request for request in requests if not request.public])
-        numbers = await self._directory.requests.open(_bodies(requests), now)
+        numbers = await self._directory.requests.open([encode_request(one) for one in requests], now)
         for number, request in zip(numbers, requests, strict=True):
             request.number = number
         await self.suppression.put(await self._owned(requests), now)
@@ -193,7 +169,7 @@ class Privacy:
         taken all the same.
         """
         ids = {key for request in requests for key in request.ids}
-        known: set[IdKey] = {*await self._identity.owners(ids), *await self._housed(ids)}
+        known: set[IdKey] = {*await self._identity.owners(ids), *await self._homes.housed(ids)}
         for request in requests:
             if known.isdisjoint(request.ids):
                 try:
@@ -241,32 +217,19 @@ class Privacy:
             now = loop.time()
             due = [number for number, waiting in self._waiting.items() if waiting.poll_at <= now]
             if not due:
-                await _until(self._news, min((w.poll_at for w in self._waiting.values()), default=None))
+                await wait_until(self._news, min((w.poll_at for w in self._waiting.values()), default=None))
                 continue
             for number in due[:TOLD_TOGETHER]:
                 waiting = self._waiting[number]
                 waiting.poll_at = now + waiting.poll_s
                 waiting.poll_s = min(LONGEST_POLL_S, waiting.poll_s * 2)
-            if not await self._guarded(self._tell(due[:TOLD_TOGETHER])):
+            if not await guarded(self._tell(due[:TOLD_TOGETHER])):
                 for number in due[:TOLD_TOGETHER]:  # what one of them meets must not hold up the others
-                    await self._guarded(self._tell([number]))
-
-    async def _guarded(self, work: Coroutine[None, None, None]) -> bool:
-        """Whether it went well."""
-        try:
-            await work
-        except POSTPONED as error:
-            log.warning("privacy_postponed", code=error.code)
-        except Exception as error:  # noqa: BLE001 - requests must go on, whatever one of them meets
-            log.error("privacy_failed", error=type(error).__name__)
-        else:
-            return True
-        await asyncio.sleep(PAUSE.first_s)
-        return False
+                    await guarded(self._tell([number]))
 
     async def _tell(self, numbers: Sequence[int]) -> None:
         async with self._turn:
-            requests = await self._load(numbers)
+            requests = await load_requests(self._directory.requests, numbers)
             await self._open([request for request in requests if request.state == "open"])
             telling = [request for request in requests if request.state == "telling"]
             for request in telling:
@@ -275,9 +238,7 @@ class Privacy:
             for request in requests:
                 if request.state in ("erasing", "done"):
                     del self._waiting[request.number]
-                    self._ready.add(request.number)
-        if self._ready:
-            self._erasures.set()
+                    self._erasure.take(request.number)
 
     async def _open(self, requests: Sequence[PrivacyRequest]) -> None:
         """Find the devices, suppress them, and have them leave everything."""
@@ -307,7 +268,7 @@ class Privacy:
                 request.state = "telling"  # otherwise an id is on its way: looked at again in a moment
         own = await asyncio.gather(*(self._own_ids(request) for request in requests))
         await self.suppression.put(list(zip(requests, own, strict=True)), now)
-        await self._save(requests)
+        await save_requests(self._directory.requests, requests)
         self.large.note([request for request in requests if request.large and request.state == "telling"])
 
     async def _all_known(
@@ -333,7 +294,7 @@ class Privacy:
         the person's home, whatever is asked: nothing comes of it any more.
         """
         whole = dict.fromkeys(request.uuids)
-        whole.update((home_of(key), None) for key in await self._housed(request.ids))
+        whole.update((home_of(key), None) for key in await self._homes.housed(request.ids))
         partly: dict[str, list[IdKey]] = {}
         found, owners = await self._identity.devices(request.ids), await self._identity.owners(request.ids)
         for key in request.ids:
@@ -348,13 +309,6 @@ class Privacy:
             *(Subject(uuid) for uuid in whole),
             *(Subject(uuid, tuple(keys)) for uuid, keys in partly.items() if uuid not in whole),
         ]
-
-    async def _housed(self, keys: Iterable[IdKey]) -> list[IdKey]:
-        """Those of these ids that are people's who have a home, what earlier versions filed of them included."""
-        people = [key for key in keys if self._identity.is_cross_device(key[0])]
-        await self._homes.move_in(people)
-        housed = await self._identity.housed(people)
-        return [key for key in people if key in housed]
 
     async def _withdraw(self, request: PrivacyRequest, subject: Subject, now: int) -> None:
         reason: WithdrawReason = "privacy" if request.action == "delete" else "opt_out"
@@ -399,7 +353,7 @@ class Privacy:
                 changed.append((request, await self.suppression.own(request, held)))
         if changed:
             await self.suppression.put(changed, int(self._clock.now()))
-            await self._save([request for request, _ in changed])
+            await save_requests(self._directory.requests, [request for request, _ in changed])
 
     async def _once_more(self, request: PrivacyRequest, *, idle: bool) -> None:
         """What failed twice is owed: a new reason to send it, every few minutes. `idle`: a destination is
@@ -420,85 +374,33 @@ class Privacy:
         now = int(self._clock.now())
         await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.remaining))
 
-    # --- erasing ----------------------------------------------------------------------------------------
-
-    async def _erase_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
-        pause_until, well = loop.time(), True
-        while True:
-            await _until(self._erasures, pause_until if self._erased or not well else None)
-            self._erasures.clear()
-            fresh = sorted(self._ready - self._erased)[:ERASED_TOGETHER]
-            if fresh:
-                await self._guarded(self._erase(fresh))
-            if loop.time() >= pause_until and (self._erased or await self._files_are_due()):
-                started = loop.time()
-                well = await self._guarded(self._rewrite(sorted(self._erased)))
-                pause_until = loop.time() + self._pause_s(loop.time() - started)
-            if self._ready - self._erased:
-                self._erasures.set()
-
-    async def _files_are_due(self) -> bool:
-        """Also where that cannot be read just now: the rewriting meets the same, and is tried again."""
-        try:
-            return not self._directory.erases_aside and await self._directory.remains()
-        except POSTPONED:
-            return True
-
-    def _pause_s(self, took_s: float) -> float:
-        """After a rewriting. No event has waited for one that writes no file anew."""
-        if self._directory.erases_aside:
-            return PAUSE.first_s
-        return min(LONGEST_PAUSE_S, PAUSE_FACTOR * max(took_s, took_s**3))
-
-    async def _erase(self, numbers: Sequence[int]) -> None:
-        """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
-        requests = await self._erasing(numbers)
-        async with self._turn:
-            await self._hand_on([one for request in requests for one in request.remaining])
-        deleted = [
-            one.uuid
-            for request in requests
-            for one in request.whole
-            if request.action == "delete" or is_home(one.uuid)
-        ]
-        await asyncio.gather(*(self._scrub(uuids) for uuids in self._by_shard(deleted)))
-        for start in range(0, len(requests), TOLD_TOGETHER):
-            await asyncio.gather(
-                *(
-                    self._shards.one(
-                        subject.uuid, Erase(subject.uuid, request.action == "opt_out", subject.ids)
-                    )
-                    for request in requests[start : start + TOLD_TOGETHER]
-                    for subject in request.subjects
-                )
-            )
-        await self._elect_speakers(*_those_who_go(requests))
-        self._erased.update(numbers)
-
-    async def _hand_on(self, going: Sequence[Subject]) -> None:
+    async def _hand_on(self, ending: Sequence[PrivacyRequest]) -> None:
         """What is proved of devices that are erased now goes to all requests about them that still wait, for other
         devices or to be looked at: the ledger that it is read from goes.
         """
         parts: dict[str, set[IdKey] | None] = {}
-        for one in going:
+        for one in (subject for request in ending for subject in request.remaining):
             before = parts.get(one.uuid, set())
             parts[one.uuid] = {*before, *one.ids} if one.ids and before is not None else None
-        numbers = [
-            number
-            for number, waiting in self._waiting.items()
-            if waiting.devices is None or not waiting.devices.isdisjoint(parts)
-        ]
-        for start in range(0, len(numbers), TOLD_TOGETHER):
-            requests = await self._load(numbers[start : start + TOLD_TOGETHER])
-            concerned = [
-                request
-                for request in requests
-                if request.state == "telling" and any(one.uuid in parts for one in request.remaining)
+        async with self._turn:
+            numbers = [
+                number
+                for number, waiting in self._waiting.items()
+                if waiting.devices is None or not waiting.devices.isdisjoint(parts)
             ]
-            for request in concerned:
-                await self._settle(request, parts)
-            await self._save(concerned)
+            for start in range(0, len(numbers), TOLD_TOGETHER):
+                requests = await load_requests(
+                    self._directory.requests, numbers[start : start + TOLD_TOGETHER]
+                )
+                concerned = [
+                    request
+                    for request in requests
+                    if request.state == "telling" and any(one.uuid in parts for one in request.remaining)
+                ]
+                for request in concerned:
+                    await self._settle(request, parts)
+                if concerned:
+                    await save_requests(self._directory.requests, concerned)
 
     async def _settle(self, request: PrivacyRequest, parts: Mapping[str, set[IdKey] | None]) -> None:
         """Take down what is proved of devices of which all goes (None) or these ids do."""
@@ -515,138 +417,12 @@ class Privacy:
                 part = Subject(subject.uuid, tuple(shared))
                 request.add(judge(self._catalog.catalog, part, standing, self._directory.hashes).proofs)
 
-    async def _rewrite(self, numbers: Sequence[int]) -> None:
-        """Leave nothing of what was deleted in any file, and end the requests."""
-        requests = await self._erasing(numbers)
-        waiting = await self._unsettled(requests)
-        requests = [request for request in requests if request.number not in waiting]
-        touched = {self._shards.number_of(one.uuid) for request in requests for one in request.subjects}
-        await asyncio.gather(*(until(partial(self._compact, number), PAUSE) for number in touched))
-        if requests and not await self._finish(requests):
-            waiting = {*numbers}  # somebody took over an id of theirs just now
-        if await self._files_are_due():
-            # A reader in the way sends no word when it is gone.
-            await until(self._directory.erase_remains, PAUSE)
-        self._ready.difference_update(set(numbers) - waiting)
-        self._erased.difference_update(set(numbers) - waiting)
-
-    async def _erase_remains_for_ever(self) -> None:
-        """By itself: it may take hours, or have to wait for a reader as long as that."""
-        loop = asyncio.get_running_loop()
-        while True:
-            started = loop.time()
-            await self._guarded(self._erase_remains())
-            took_s = loop.time() - started
-            await asyncio.sleep(min(LONGEST_PAUSE_S, max(LOOK_S, PAUSE_FACTOR * took_s)))
-
-    async def _erase_remains(self) -> None:
-        if await self._directory.remains():
-            await self._directory.erase_remains()
-
-    async def _unsettled(self, requests: Sequence[PrivacyRequest]) -> set[int]:
-        """Those with an id that is just on its way to another device, after a moment for it to arrive: with the
-        request the directory forgets who had it.
-        """
-        found: set[int] = set()
-
-        async def settled() -> bool:
-            found.clear()
-            for request in requests:
-                if await self._identity.unsettled({one.uuid for one in request.whole}):
-                    found.add(request.number)
-            return not found
-
-        await until(settled, POLL, PAUSE.first_s)
-        return found
-
-    async def _erasing(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
-        return [request for request in await self._load(numbers) if request.state == "erasing"]
-
-    def _by_shard(self, uuids: Iterable[str]) -> list[list[str]]:
-        """The devices of each shard that has any."""
-        found: dict[int, list[str]] = {}
-        for uuid in uuids:
-            found.setdefault(self._shards.number_of(uuid), []).append(uuid)
-        return list(found.values())
-
-    async def _scrub(self, uuids: Sequence[str]) -> None:
-        """One walk through the journal of these devices' shard, page by page between other groups."""
-        after: int | None = 0
-        while after is not None:
-            # Any device's shard is this one: what is asked is about all of them.
-            after = (await self._shards.one(uuids[0], Scrub(tuple(uuids), after, SCRUB_PAGE))).next
-
-    async def _elect_speakers(self, gone: set[str], asked: set[IdKey]) -> None:
-        """A cross-device id that a device that goes spoke for: the newest of the others does from now on, and where
-        there is none the person's home.
-        """
-        owned = await self._identity.ids_of(gone)
-        for keys in owned.values():
-            people = [key for key in keys if key not in asked and self._identity.is_cross_device(key[0])]
-            devices, homes = await self._identity.devices(people), await self._housed(people)
-            for key in people:
-                heirs = [*devices.get(key, ()), *([home_of(key)] if key in homes else ())]
-                while not await self._elected(key, [one for one in heirs if one not in gone], gone):
-                    continue
-
-    async def _elected(self, key: IdKey, heirs: Sequence[str], gone: set[str]) -> bool:
-        """Whether somebody else speaks for an id, or nobody is to; False where the choice was void."""
-        listed = await self._identity.suppressed.among(heirs, [key])
-        heir = next((one for one in heirs if not listed.device(one)), None)
-        before = await self._identity.owner(key)
-        if heir is None or before is None or before.uuid not in gone or listed.id(key):
-            return True
-        now, generation = int(self._clock.now()), self._identity.generation_after(before)
-        await self._shards.one(heir, Adopt(heir, *key, now, generation, (), listed.edition))
-        return await self._identity.inherit(key, heir, generation, before, now)
-
-    async def _compact(self, shard: int) -> bool:
-        return await self._shards.ask(shard, Compact())
-
-    async def _finish(self, requests: Sequence[PrivacyRequest]) -> bool:
-        """False where they have to wait for an id to arrive."""
-        ended = {request.number: encode_request(request.ended()) for request in requests}
-        gone, asked = _those_who_go(requests)
-        now = int(self._clock.now())
-        return await self._identity.forget(self._directory.requests, ended, gone, asked, now)
-
-    # --- what both need ---------------------------------------------------------------------------------
-
-    async def _load(self, numbers: Sequence[int]) -> list[PrivacyRequest]:
-        found = await self._directory.requests.get(numbers)
-        if missing := [number for number in numbers if number not in found]:
-            raise StoreUnavailable(f"privacy request {missing[0]} is not in the directory")
-        return [decode_request(found[number]) for number in numbers]
-
-    async def _save(self, requests: Sequence[PrivacyRequest]) -> None:
-        bodies = {request.number: encode_request(request) for request in requests}
-        await self._directory.requests.save(bodies)
-
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
         return await asyncio.gather(
             *(self._shards.ask_about(one.uuid, AskStanding(one.uuid)) for one in subjects)
         )
 
 
-def _bodies(requests: Iterable[PrivacyRequest]) -> list[bytes]:
-    return [encode_request(request) for request in requests]
-
-
 def _ids(standing: Standing) -> set[IdKey]:
     """All partner ids that a device has, or was told under."""
     return {*standing.ids, *((row.dpid, row.id) for row in standing.ledger if row.dpid > 0)}
-
-
-def _those_who_go(requests: Sequence[PrivacyRequest]) -> tuple[set[str], set[IdKey]]:
-    """The devices that go as a whole, and the ids that were asked for."""
-    subjects = [one for request in requests for one in request.subjects]
-    return {one.uuid for one in subjects if not one.ids}, {key for r in requests for key in r.ids}
-
-
-async def _until(event: asyncio.Event, moment: float | None) -> None:
-    """Wait for the event, or until the loop's clock shows `moment`."""
-    try:
-        async with asyncio.timeout_at(moment):
-            await event.wait()
-    except TimeoutError:
-        return

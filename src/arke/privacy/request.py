@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from arke.domain.identity import IdKey
+from arke.errors import StoreUnavailable
 from arke.log import Throttled, get_logger
 from arke.storage.ports.directory import StoredRequest
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from arke.clock import Clock
+    from arke.storage.ports.directory import Requests
 
 LARGE_REQUEST_IDS = 20
 """A request that would suppress more ids than this is reported: few people have so many."""
@@ -145,6 +147,19 @@ def decode_request(row: StoredRequest) -> PrivacyRequest:
     request = _decode(row.body)
     request.number, request.at, request.done = row.number, row.at, row.done
     return request
+
+
+async def load_requests(stored: Requests, numbers: Sequence[int]) -> list[PrivacyRequest]:
+    """Raises StoreUnavailable also where one is not there."""
+    found = await stored.get(numbers)
+    if missing := [number for number in numbers if number not in found]:
+        raise StoreUnavailable(f"privacy request {missing[0]} is not in the directory")
+    return [decode_request(found[number]) for number in numbers]
+
+
+async def save_requests(stored: Requests, requests: Sequence[PrivacyRequest]) -> None:
+    """Raises StoreUnavailable."""
+    await stored.save({request.number: encode_request(request) for request in requests})
 
 
 class LargeRequests:

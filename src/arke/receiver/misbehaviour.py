@@ -212,9 +212,6 @@ class MisbehaviourPlan:
             for rule, left in self._rules
         ]
 
-    def uses_tls_faults(self) -> set[str]:
-        return {rule.value for rule, _ in self._rules if rule.kind == "tls"}
-
     def for_request(
         self, target: Target, *, now_s: float = 0.0, applies: Callable[[Misbehaviour], bool] = lambda _: True
     ) -> Misbehaviour | None:

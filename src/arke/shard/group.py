@@ -213,7 +213,6 @@ class Group:
         membership did.
         """
         self.writes.profiles[uid] = profile
-        self.writes.bodies.pop(uid, None)
         self._set_wake(uid, profile, woken=kind == "sweep")
         if changes or turned:
             if is_silent(profile):
@@ -244,11 +243,11 @@ class Group:
             writes.journal.append(JournalRecord(self.next_seq, at, uid, changes, (), kind))
             self.next_seq += 1
 
-    def write_alike(
-        self, uid: int, body: bytes, at: int, changes: tuple[Change, ...], kind: str, wakes: tuple[int, int]
+    def write_walked(
+        self, uid: int, body: bytes, at: int, changes: Sequence[Change], kind: str, wakes: tuple[int, int]
     ) -> None:
-        """A device that a walk came to, and that nothing else in this group is about, has become like another one.
-        `wakes`: when it stood in the index, and when it is to stand there.
+        """What became of a device that a walk came to, and that no command of this group names, as it is to be
+        stored. `wakes`: when it stood in the index, and when it is to stand there.
         """
         self.writes.encoded[uid] = body
         before, wake = wakes

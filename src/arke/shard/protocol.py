@@ -503,7 +503,8 @@ class EventLog(Protocol):
     async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:
         """Returns once all are durable, one result a command; for sightings that need not be `evaluated` by then,
         `Taken` may be all that is said. Raises Overloaded, StoreUnavailable and ShardDown:
-        then none of them is, or (ShardDown) nobody knows.
+        then none of them is, or (ShardDown) nobody knows. Raises InvalidInput for one that no log can hold, with
+        none of them in it.
         """
         ...
 

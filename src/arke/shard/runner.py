@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arke.domain.homes import is_home
+from arke.domain.ledger import encode_entry
+from arke.domain.stored_profile import encode_profile
+from arke.errors import ArkeError
 from arke.shard.alike import Alike
 from arke.shard.commands import Failed, Onboard, Result
 from arke.shard.group import Group
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
     from arke.shard.ruling import Ruling
     from arke.storage.ports.shard import Loaded, ShardStore
 
+_encode = msgspec.msgpack.Encoder().encode
+
 
 class GroupResult(msgspec.Struct, frozen=True):
     """Answers in the order of the commands, and the writes to commit; `closed`, `repeated`, `unheard` and `late` as
-    in `Group`.
+    in `Group`. `broke`: which commands met a defect, by their places, and what it was.
     """
 
     results: list[Result]
@@ -34,6 +39,7 @@ class GroupResult(msgspec.Struct, frozen=True):
     repeated: int = 0
     unheard: int = 0
     late: int = 0
+    broke: dict[int, Exception] = {}
 
 
 class GroupRunner:
@@ -88,30 +94,58 @@ class GroupRunner:
             return self._counted_to
         return NONE if self._profiles else ALL
 
-    async def run(self, commands: Sequence[Command]) -> GroupResult:
-        """Run a group. A command that raises costs only itself."""
-        broken: dict[int, Failed] = {}
+    async def run(
+        self, commands: Sequence[Command], broke: dict[int, Exception] | None = None
+    ) -> GroupResult:
+        """Run a group. A command that raises costs only itself; nothing is done about those that `broke` before."""
+        broken = dict(broke) if broke else {}
         while True:
-            group = await self._load(commands)
+            sound = [one for n, one in enumerate(commands) if n not in broken] if broken else commands
+            group = await self._load(sound)
             last = {command.key: number for number, command in enumerate(commands)}
             results: list[Result] = []
             for number, command in enumerate(commands):
                 if number in broken:
-                    results.append(broken[number])
+                    results.append(_failed(broken[number]))
                     continue
                 try:
                     results.append(HANDLERS[type(command)](group, command))
                     if (key := command.key) is not None and last[key] == number:
                         group.put_away(key)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the others go on without it
-                    broken[number] = Failed("internal", f"{type(error).__name__} while applying the command")
+                    broken[number] = error
                     break
             else:
                 writes = group.finish()
                 counted_to = group.sizes.counted_to
                 if counted_to != self.counted_to or not (writes.empty or counted_to == self._counted_to):
                     writes.counted_to = counted_to
-                return GroupResult(results, writes, group.closed, group.repeated, group.unheard, group.late)
+                return GroupResult(
+                    results, writes, group.closed, group.repeated, group.unheard, group.late, broken
+                )
+
+    async def breaking(self, commands: Sequence[Command]) -> dict[int, Exception]:
+        """Of a group that cannot be run, or stored, for a defect: the commands of which that is so of each alone,
+        by their places. Nothing is stored. Raises StoreUnavailable.
+        """
+        broke: dict[int, Exception] = {}
+        parts = [range(len(commands))]
+        while parts:
+            part = parts.pop()
+            try:
+                result = await self.run([commands[number] for number in part])
+                check_storable(result.writes)
+            except (ArkeError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 - what is looked for
+                if len(part) == 1:
+                    broke[part[0]] = error
+                else:
+                    half = len(part) // 2
+                    parts += [part[:half], part[half:]]
+            else:
+                broke |= {part[place]: error for place, error in result.broke.items()}
+        return broke
 
     async def _load(self, commands: Sequence[Command]) -> Group:
         """One read for all of them; a second one if some must know what was told of their devices."""
@@ -162,3 +196,19 @@ class GroupRunner:
             self._counted_to = result.writes.counted_to
         self._marks |= result.writes.realised
         self._realised |= result.writes.realised.keys()
+
+
+def _failed(error: Exception) -> Failed:
+    return Failed("internal", f"{type(error).__name__} while applying the command")
+
+
+def check_storable(writes: GroupWrites) -> None:
+    """Raises what a store would, of something that cannot be encoded."""
+    for profile in writes.profiles.values():
+        encode_profile(profile)
+    for record in writes.journal:
+        _encode(record)
+    for row in writes.ledger:
+        encode_entry(row.entry)
+    for run in writes.batches.values():
+        _encode(run)

@@ -1,30 +1,23 @@
-"""A shard at work: group commit, lanes, and answers about what it holds.
+"""A shard's life: it starts, runs one group after the other, does what it is told to, and stops.
 
 The loop drains the queue into a group, evaluates it, commits it beside the event loop, and only then answers
 whoever waits and shows the new journal records to the lanes. Lanes report back through the same queue, so
-one transaction carries events and outcomes alike.
+one transaction carries events and outcomes alike. What is asked of it and changes nothing is `questions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from arke.delivery.body import BodyBuilder
-from arke.delivery.lane import Lane
 from arke.delivery.observer import FiguresObserver
-from arke.domain.homes import is_home
-from arke.domain.memberships import count_of
 from arke.domain.time import DAY_S
-from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
-from arke.histogram import Histogram
-from arke.log import get_logger
-from arke.shard.backlog import Backlog
+from arke.errors import ArkeError, Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.log import Throttled, get_logger, kind_and_place
 from arke.shard.commands import (
     Asks,
     BeginBatch,
@@ -36,45 +29,25 @@ from arke.shard.commands import (
     Unlink,
     answer_of,
 )
-from arke.shard.inspection import Inspection
+from arke.shard.counts import Counts
+from arke.shard.lanes import Lanes
+from arke.shard.prepared import Prepared
 from arke.shard.protocol import (
-    NOTHING_COUNTED,
-    AskBatches,
-    AskBehind,
-    AskEstimate,
-    AskForecast,
-    AskHeld,
-    AskOverlap,
-    AskOwed,
-    AskPassing,
-    AskProfile,
-    AskPromised,
-    AskReckoning,
-    AskRefusals,
-    AskSeen,
-    AskSizes,
-    AskStanding,
     AskStatus,
     Compact,
     Drain,
-    LaneStatus,
-    LastRefusal,
     Prepare,
     RunBatch,
     ShardStatus,
     ShareAcknowledgements,
-    Sizes,
     Submit,
     Switch,
 )
-from arke.shard.reckoning import Reckoning
+from arke.shard.questions import Questions
 from arke.shard.ruling import Ruling
 from arke.shard.runner import GroupRunner
-from arke.shard.sizes import ALL
-from arke.shard.unasked import UnaskedKeys
 from arke.shard.walks import Walks
-from arke.shard.watch import WATCHED_S, Watch
-from arke.shard.what_if import WhatIf
+from arke.shard.watch import Watching
 from arke.storage.ports.shard import GroupWrites
 
 if TYPE_CHECKING:
@@ -82,11 +55,9 @@ if TYPE_CHECKING:
 
     from arke.clock import Clock
     from arke.delivery.channel import Wire
-    from arke.delivery.observer import DestinationFigures
     from arke.domain.batch import BatchRun
     from arke.shard.commands import Command, Result
-    from arke.shard.passing import Passing
-    from arke.shard.protocol import Behind, Estimated, Forecasted, Question
+    from arke.shard.protocol import Question
     from arke.shard.runner import GroupResult
     from arke.storage.committer import Committer
     from arke.storage.ports.shard import ShardStore
@@ -108,8 +79,6 @@ WAITS_FOR_A_GROUP_S = 0.01
 MAX_QUEUED = 20_000
 """Events waiting for a group; beyond it the intake answers 429."""
 HOUSEKEEPING_S = 1.0
-PREPARED = 4
-"""Catalogs that are kept compiled beside the one in force: whoever prepared one may be gone."""
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
 LOOK_AGAIN_S = 30.0
@@ -151,61 +120,49 @@ class Shard:
     ) -> None:
         """`delivering` False: lanes only say where they stand, for commands that look and do not send."""
         self._delivering = delivering
+        self._housekeeping = housekeeping
         self.store = store
         ruling.restored = store.restored
         self.runner = GroupRunner(store, ruling)
         self._wire = wire
-        self._bodies = BodyBuilder()
         self._clock = clock
-        self._compiler = compiler
-        self._load_ruling = load_ruling
-        self._housekeeping = housekeeping
-        self._routing: Routing | None = None
-        self._recovered_until = 0
-        self._prepared: dict[tuple[int, bytes], Ruling] = {}
-        self._what_if = WhatIf(store, clock)
-        self._counting = secrets.randbits(48)
-        self._counting_since = 0.0
+        self._prepared = Prepared(compiler, load_ruling, store.restored)
         self._queue: deque[_Waiting] = deque()
         self._appended = self._taken = self._recorded = 0
         self._queued = 0
         self._waits_until: asyncio.TimerHandle | None = None
         self._store_turn = asyncio.Lock()
         self._wake = asyncio.Event()
-        self.lanes: dict[int, Lane] = {}
-        backlog = Backlog(store)
-        self._inspection = Inspection(store, self.lanes, backlog)
-        self._reckoning = Reckoning(store, self.lanes, backlog, lambda: self._events)
-        self._held: Counter[int] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
-        self.walks = Walks(
-            store,
-            clock,
-            self,
-            look_again_s=LOOK_AGAIN_S if housekeeping else None,
-        )
         self._stopping = False
         self._ready = True
         self.broke = asyncio.Event()
         """Set when it does nothing more, though nobody has stopped it: whoever owns it opens it anew."""
-        self._events = 0
-        self._repeated = self._late = 0
-        self._changes = 0
-        self._groups = 0
-        self._commits = Histogram()
-        self._unasked = UnaskedKeys()
         self.observer = observer or FiguresObserver()
-        self._watch: Watch | None = None
-        self._watch_ends: asyncio.TimerHandle | None = None
+        self._say_failed = Throttled(log, "command_failed", clock)
+        self._counts = Counts(self.observer)
+        self._watching = Watching(self._counts)
+        self.lanes = Lanes(store, self, wire=wire, clock=clock, observer=self.observer, delivering=delivering)
+        self.walks = Walks(store, clock, self, look_again_s=LOOK_AGAIN_S if housekeeping else None)
+        self._questions = Questions(
+            store,
+            clock,
+            self.runner,
+            self.lanes,
+            walks=self.walks,
+            counts=self._counts,
+            prepared=self._prepared,
+            refusals=wire.refusals,
+            watching=self._watching,
+        )
 
     # --- life -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        self._counting_since = asyncio.get_running_loop().time()
-        self._recovered_until = await self.store.last_seq()
+        self._counts.start()
         self._taken = self._recorded = await self.store.taken()
         await self.runner.start()
-        await self._open_lanes()
+        await self.lanes.start(self._routing_now())
         self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
         if self._delivering:
             self.walks.start()
@@ -217,65 +174,16 @@ class Shard:
         if self._stopping:
             return
         await self.walks.stop()
-        await asyncio.gather(*(lane.stop() for lane in self.lanes.values()))
-        self._unwatch()
+        await self.lanes.stop()
+        self._watching.stop()
         self._stopping = True
         self._wake.set()
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._wire.poster.close()
-        self._compiler.close()
+        self._prepared.close()
         await self.store.close()
-
-    async def _open_lanes(self) -> None:
-        """A lane for every destination that is switched on. A new one starts at the journal's end; a batch that
-        has not finished goes on.
-
-        Called where no group can run meanwhile.
-        """
-        routing = self._routing = self._routing_now()
-        wanted = [number for number in routing.routes if routing.delivers(number)]
-        cursors = await self.store.cursors()
-        last_seq = await self.store.last_seq()
-        fresh = {number: last_seq for number in wanted if number not in cursors}
-        if fresh:
-            await self.store.commit(GroupWrites(cursors=fresh))
-        owed = await self.store.owed_counts()
-        runs = {run.destination: run for run in await self.store.batches()}
-        for destination_id in wanted:
-            route = routing.routes[destination_id]
-            lane = self.lanes.get(destination_id)
-            if lane is not None:
-                lane.reroute(route)
-                continue
-            lane = Lane(
-                route,
-                store=self.store,
-                recorder=self,
-                wire=self._wire,
-                bodies=self._bodies,
-                clock=self._clock,
-                observer=self.observer,
-                cursor=cursors.get(destination_id, last_seq),
-                journal_end=last_seq,
-                recovered_until=self._recovered_until,
-                owed_count=owed.get(destination_id, 0),
-                held=self._held,
-                in_hand=await self.store.owed_in_hand(destination_id),
-                life=self.store.restored,
-            )
-            self.lanes[destination_id] = lane
-            run = runs.get(destination_id)
-            if run is not None and run.finished_at is None:
-                lane.begin_batch(run)
-            if self._delivering:
-                lane.start()
-
-    async def _close_lanes(self) -> None:
-        routing = self._routing_now()
-        for destination_id in [number for number in self.lanes if not routing.delivers(number)]:
-            await self.lanes.pop(destination_id).stop()
 
     # --- the group loop ---------------------------------------------------------------------------------
 
@@ -326,7 +234,7 @@ class Shard:
         try:
             return await self._enqueue(await self._hold(commands, held), seen_to)
         finally:
-            self._release(held)
+            self.lanes.release(held)
 
     def _enqueue(
         self, commands: list[Command], seen_to: int = 0, *, may_wait: bool = False
@@ -377,20 +285,6 @@ class Shard:
         (result,) = await self.submit([cast("Command", command)])
         return answer_of(command, result)
 
-    def _release(self, held: Sequence[int]) -> None:
-        for uid in held:
-            self._held[uid] -= 1
-            if not self._held[uid]:
-                del self._held[uid]
-        if held:
-            for lane in self.lanes.values():
-                lane.wake()
-
-    def wake(self) -> None:
-        """Its lanes may send again: see `Wire.lease`."""
-        for lane in self.lanes.values():
-            lane.wake()
-
     async def _hold(self, commands: list[Command], held: list[int]) -> list[Command]:
         """An id may leave its device, or a device go, only while nothing about it is in flight. `held` has those
         that are to be released, however this ends.
@@ -401,11 +295,9 @@ class Shard:
                 uid = await self._find_uid(command.uuid)
                 if uid is not None:
                     held.append(uid)
-                    self._held[uid] += 1
-                    await asyncio.gather(*(lane.quiet(uid) for lane in self.lanes.values()))
+                    await self.lanes.hold(uid)
                     if isinstance(command, Unlink):
-                        unsure = tuple(number for number, lane in self.lanes.items() if lane.unsure(uid))
-                        command = msgspec.structs.replace(command, unsure=unsure)  # noqa: PLW2901
+                        command = msgspec.structs.replace(command, unsure=self.lanes.unsure(uid))  # noqa: PLW2901
             ready.append(command)
         return ready
 
@@ -470,19 +362,13 @@ class Shard:
         stored = False
         try:
             async with self._store_turn:
-                result = await self.runner.run(commands)
-                if not result.writes.empty:
-                    result.writes.taken = seen_to or None
-                    began = asyncio.get_running_loop().time()
-                    await self.store.commit(result.writes)
-                    self._commits.add(asyncio.get_running_loop().time() - began)
-                    self._recorded = max(self._recorded, seen_to)
+                result = await self._run_and_commit(commands, seen_to)
             stored = True
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
-            log.error("group_failed", error=type(error).__name__)
             kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
-            reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
+            reason = _reason(error)
+            log.error("group_failed", error=type(error).__name__, reason=reason)
             for waiting in taken:
                 if not waiting.future.done():
                     waiting.future.set_exception(kind(reason))
@@ -494,10 +380,36 @@ class Shard:
         self._ready = True
         self._taken = max(self._taken, seen_to)
         self.runner.committed(result)
-        self._unasked.look(commands, self.runner.ruling.compiled.matcher.keys)
         self._answer(taken, result)
-        if self._watch is not None:
-            self._show(commands, result)
+        self._counts.group(commands, result, self.runner.ruling.compiled.matcher.keys)
+        self._watching.group(commands, result, self._clock.now())
+        for place, defect in result.broke.items():
+            self._say_failed(command=type(commands[place]).__name__, error=kind_and_place(defect))
+
+    async def _run_and_commit(self, commands: Sequence[Command], seen_to: int) -> GroupResult:
+        """Run a group and commit it. What cannot be loaded or stored for a defect is left out, as what cannot be
+        applied is: it would hold up all that comes with it, for ever. Raises what the store does.
+        """
+        try:
+            result = await self.runner.run(commands)
+            await self._commit(result.writes, seen_to)
+        except (ArkeError, MemoryError):
+            raise
+        except Exception:
+            if not (broke := await self.runner.breaking(commands)):
+                raise
+            result = await self.runner.run(commands, broke)
+            await self._commit(result.writes, seen_to)
+        return result
+
+    async def _commit(self, writes: GroupWrites, seen_to: int) -> None:
+        if writes.empty:
+            return
+        writes.taken = seen_to or None
+        began = asyncio.get_running_loop().time()
+        await self.store.commit(writes)
+        self._counts.committed(asyncio.get_running_loop().time() - began)
+        self._recorded = max(self._recorded, seen_to)
 
     def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
         results = iter(result.results)
@@ -505,58 +417,18 @@ class Shard:
             answers = [next(results) for _ in waiting.commands]
             if not waiting.future.done():
                 waiting.future.set_result(answers)
-        self._groups += 1
-        self._events += sum(
-            # What the home of a person hears beside a device is the same event.
-            isinstance(one, Sight) and not (one.arriving and is_home(one.event.uuid))
-            for waiting in taken
-            for one in waiting.commands
-        )
-        self._repeated += result.repeated
-        self._late += result.late
-        for destination_id in result.closed:
-            if destination_id in self.lanes:
-                self.lanes[destination_id].owed_count -= 1
+        self.lanes.no_longer_owed(result.closed)
         if result.writes.wakes:
             self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
-        self._changes += (
-            sum(len(entry.changes) + count_of(entry.turned) for entry in journal) - result.unheard
-        )
         if journal:
-            self._follow_dates(journal[-1].at)
-            for lane in self.lanes.values():
-                lane.offer(journal, taken[0].accepted)
-
-    def _show(self, commands: Sequence[Command], result: GroupResult) -> None:
-        """To whoever watches what passes. No group fails over that."""
-        try:
-            if self._watch is not None:
-                self._watch.group(commands, result.results, result.writes, self._clock.now())
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody watches any more
-            log.error("watch_failed", error=type(error).__name__)
-            self._unwatch()
-
-    def _passing(self, asked: AskPassing) -> Passing:
-        """Begin to keep some of what passes, or go on with it: for as long as somebody asks."""
-        if self._watch is None or self._watch.each_s != asked.each_s:
-            self._watch = self.observer.watch = Watch(asked.each_s)
-        if self._watch_ends is not None:
-            self._watch_ends.cancel()
-        self._watch_ends = asyncio.get_running_loop().call_later(WATCHED_S, self._unwatch)
-        counted = (self._events, self._changes, self.observer.messages)
-        return self._watch.since(asked.numbers, counted, self._clock.now())
-
-    def _unwatch(self) -> None:
-        """Nobody watches any more: nothing of what passed stays."""
-        if self._watch_ends is not None:
-            self._watch_ends.cancel()
-        self._watch = self.observer.watch = self._watch_ends = None
+            self.lanes.go_by(self.runner.ruling.routing(journal[-1].at))
+            self.lanes.offer(journal, taken[0].accepted)
 
     @property
     def events(self) -> int:
         """Events evaluated since the start."""
-        return self._events
+        return self._counts.events
 
     @property
     def fingerprint(self) -> int | None:
@@ -575,15 +447,6 @@ class Shard:
     def _routing_now(self) -> Routing:
         return self.runner.ruling.routing(self.now)
 
-    def _follow_dates(self, now: int) -> None:
-        """Lanes go by the routes that the records were made under: a mapping may have begun or ended since."""
-        routing = self.runner.ruling.routing(now)
-        if routing is not self._routing:
-            self._routing = routing
-            for destination_id, lane in self.lanes.items():
-                if destination_id in routing.routes:
-                    lane.reroute(routing.routes[destination_id])
-
     async def _tidy_up(self) -> None:
         pruned, forgetting = 0.0, False
         while True:
@@ -594,7 +457,7 @@ class Shard:
                 await self.between_groups(self.store.tidy)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
-                    needed = await self._needed_from()
+                    needed = await self.lanes.needed_from()
                     await self.between_groups(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
                     forgetting = True
                 if forgetting:
@@ -605,17 +468,8 @@ class Shard:
             except Fenced:
                 return
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
-                log.error("housekeeping_failed", error=type(error).__name__)
+                log.error("housekeeping_failed", error=type(error).__name__, reason=_reason(error))
                 self._ready = False
-
-    async def _needed_from(self) -> int:
-        """The journal position from which a lane has yet to read, or a scheduled batch."""
-        needed = [lane.cursor for lane in self.lanes.values()]
-        for run in await self.store.batches():
-            lane = self.lanes.get(run.destination)
-            if lane is not None and (run.finished_at is None or lane.route.destination.batch is not None):
-                needed.append(run.needs_after + 1)
-        return min(needed) if needed else await self.store.last_seq()
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
@@ -646,118 +500,39 @@ class Shard:
                     self.take(asked.first, asked.commands) if asked.first else self.submit(asked.commands)
                 )
             case Prepare():
-                return await self._prepare(asked)
+                return await self._prepared.prepare(asked)
             case Switch():
                 return await self._switch(asked)
             case AskStatus():
-                return await self._status(latencies=asked.latencies, fit=asked.fit)
-            case AskProfile() | AskStanding() | AskHeld() | AskOwed() | AskRefusals() | AskPassing():
-                return await self._look(asked)
-            case AskSizes() | AskReckoning() | AskOverlap():
-                return await self._count(asked)
+                status = await self._questions.status(asked)
+                return msgspec.structs.replace(
+                    status, ready=self._ready, taken=self._taken, queued=self._queued
+                )
             case Compact():
                 return await self.between_groups(self.store.expunge)
             case RunBatch():
                 return await self._run_batch(asked)
-            case AskBatches() | AskPromised():
-                return await self._stored(asked)
-            case AskEstimate() | AskForecast() | AskBehind():
-                return await self._ahead(asked)
             case ShareAcknowledgements():
-                return self._share_acknowledgements(asked.elsewhere)
+                return self.lanes.share_acknowledgements(asked.elsewhere)
             case Drain():
                 return await self._drain(asked.timeout_s)
-            case AskSeen():
-                return {}  # who answers by itself is not asked
-
-    async def _look(
-        self, asked: AskProfile | AskStanding | AskHeld | AskOwed | AskRefusals | AskPassing
-    ) -> Any:
-        """What is held, and changes nothing."""
-        match asked:
-            case AskProfile():
-                return await self._inspection.dossier(asked.uuid, self._routing_now(), self.now)
-            case AskStanding():
-                return await self._inspection.standing(asked.uuid)
-            case AskHeld():
-                return await self._inspection.held(asked.homes, self.now)
-            case AskOwed():
-                return await self._inspection.owed_page(asked, self._routing_now())
-            case AskRefusals():
-                return self._wire.refusals.of(asked.destination, self.now)
-            case AskPassing():
-                return self._passing(asked)
-
-    async def _stored(self, asked: AskBatches | AskPromised) -> Any:
-        """What the store says by itself."""
-        match asked:
-            case AskBatches():
-                return await self.store.batches()
-            case AskPromised():
-                return await self.store.promised(asked.after)
-
-    async def _count(self, asked: AskSizes | AskReckoning | AskOverlap) -> Any:
-        """How many are what."""
-        match asked:
-            case AskSizes():
-                return await self._sizes(asked.segments)
-            case AskReckoning():
-                return await self._reckoning.reckon(asked, self._routing_now())
-            case AskOverlap():
-                return await self._reckoning.overlap(asked)
-
-    async def _sizes(self, segments: tuple[int, ...] | None) -> Sizes:
-        found = await self.store.segment_sizes(segments)
-        return Sizes(
-            {number: members for number, members in found.items() if members},
-            1.0 if self.counted_to == ALL else (self.counted_to + 1) / ALL,
-        )
-
-    def _share_acknowledgements(self, elsewhere: dict[int, float]) -> dict[int, float]:
-        for number, at in elsewhere.items():
-            if number in self.lanes:
-                self.lanes[number].acknowledged_elsewhere(at)
-        found = {number: lane.acknowledged_at for number, lane in self.lanes.items()}
-        return {number: at for number, at in found.items() if at is not None}
-
-    async def _prepare(self, request: Prepare) -> None:
-        ruling = await self._compiler.run(self._load_ruling, request)
-        ruling.restored = self.store.restored
-        self._prepared[request.version, request.mark] = ruling
-        while len(self._prepared) > PREPARED:
-            del self._prepared[next(iter(self._prepared))]
-
-    def _prepared_ruling(self, request: Switch | AskForecast | AskBehind) -> Ruling:
-        ruling = self._prepared.get((request.version, request.mark))
-        if ruling is None:
-            raise InvalidInput(f"catalog version {request.version} was not prepared")
-        return ruling
-
-    async def _ahead(self, request: AskEstimate | AskForecast | AskBehind) -> Estimated | Forecasted | Behind:
-        """What a rule would hold, and what a prepared catalog would set in motion."""
-        if isinstance(request, AskEstimate):
-            return await self._what_if.estimate(request, self.runner.ruling.compiled)
-        after = self._prepared_ruling(request)
-        if isinstance(request, AskBehind):
-            return await self._what_if.behind(request, after.routing(self.now))
-        if not request.keep:
-            self._prepared.pop((request.version, request.mark), None)
-        return await self._what_if.forecast(request, self.runner.ruling.compiled, after.compiled)
+            case _:
+                return await self._questions.answer(asked)
 
     async def _switch(self, request: Switch) -> None:
         version = request.version
         if version == self.runner.ruling.version:
             return  # whoever brought a restarted shard up to date was quicker than whoever applied it
-        ruling, before = self._prepared_ruling(request), self.runner.ruling
+        ruling, before = self._prepared.ruling(request), self.runner.ruling
         async with self._store_turn:  # no group runs until every lane goes by the new routes
             self.runner.ruling = ruling
             try:
-                await self._open_lanes()
+                await self.lanes.open(self._routing_now())
             except BaseException:  # nobody would hear what groups journalled for lanes that are not there
                 self.runner.ruling = before
                 raise
-        self._prepared = {key: one for key, one in self._prepared.items() if key[0] > version}
-        await self._close_lanes()
+        self._prepared.switched(version)
+        await self.lanes.close(self._routing_now())
         self.walks.catalog_changed()
 
     async def _run_batch(self, request: RunBatch) -> BatchRun | None:
@@ -772,7 +547,7 @@ class Shard:
             known, lane = await self.store.batch(request.destination), self.lanes.get(request.destination)
             if known is None or lane is None:  # it was switched off meanwhile
                 return None
-            self._follow_dates(self.now)
+            self.lanes.go_by(self._routing_now())
         if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
             lane.begin_batch(known)
         await lane.batch_ended(request.wait_s)
@@ -786,82 +561,12 @@ class Shard:
                 async with asyncio.timeout(timeout_s):
                     await self.walks.settled()
         # Lanes settle in many small steps, so there is no one event to wait for.
-        while loop.time() < end and not self._settled():  # noqa: ASYNC110
+        while loop.time() < end and not self.lanes.settled:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_S)
-
-    def _settled(self) -> bool:
-        return all(lane.idle or lane.sender.circuit.is_open for lane in self.lanes.values())
-
-    async def _status(self, *, latencies: int, fit: bool) -> ShardStatus:
-        lanes = [
-            _switched_off(number, self.observer.figures(number, latencies=latencies))
-            for number in self.observer.destinations
-            if number not in self.lanes
-        ]
-        for destination_id, lane in sorted(self.lanes.items()):
-            figures = self.observer.figures(destination_id, latencies=latencies)
-            now = asyncio.get_running_loop().time()
-            resends = lane.owed_count > 0 and lane.route.destination.owed == "auto"
-            lanes.append(
-                LaneStatus(
-                    destination_id,
-                    lane.owed_count,
-                    lane.backlog,
-                    lane.sender.circuit.state(now),
-                    figures,
-                    owed_due=(await self.store.next_owed(destination_id) or self.now) if resends else None,
-                    pause_s=lane.sender.pace.paused_s(now),
-                )
-            )
-        return ShardStatus(
-            ready=self._ready,
-            profiles=await self.store.count_profiles() - (people := await self.store.count_people()),
-            people=people,
-            seq=await self.store.last_seq(),
-            taken=self._taken,
-            queued=self._queued,
-            events=self._events,
-            repeated=self._repeated,
-            late=self._late,
-            unasked=self._unasked.shown(self.runner.ruling.compiled.matcher.keys) if fit else {},
-            unrealised=self.runner.unrealised if fit else [],
-            changes=self._changes,
-            groups=self._groups,
-            commits=self._commits.copy(),
-            catalog_version=self.runner.ruling.version,
-            backfilled=await self._backfilled(),
-            lanes=lanes,
-            counting=self._counting,
-            counting_s=asyncio.get_running_loop().time() - self._counting_since,
-            refused={
-                number: LastRefusal(one.at, one.answer, one.times)
-                for number, one in self._wire.refusals.newest(self.now).items()
-            },
-        )
 
     def counted(self) -> ShardStatus:
         """What it has counted since it started, and nothing that is stored: also once it has another owner."""
-        lanes = [
-            _switched_off(number, self.observer.figures(number, latencies=0))
-            for number in self.observer.destinations
-        ]
-        return msgspec.structs.replace(
-            NOTHING_COUNTED,
-            events=self._events,
-            repeated=self._repeated,
-            late=self._late,
-            changes=self._changes,
-            groups=self._groups,
-            commits=self._commits.copy(),
-            lanes=lanes,
-        )
-
-    async def _backfilled(self) -> float:
-        """The share of stored profiles evaluated under the catalog in force. Uids are hashes: evenly spread."""
-        done = await self.walks.backfill_position()
-        if done is None:
-            return 0.0 if await self.store.count_profiles() else 1.0
-        return 1.0 if done[1] is None else done[1] / (1 << 62)
+        return self._counts.status()
 
 
 async def _nothing() -> list[Result]:
@@ -874,9 +579,9 @@ async def _with_known(again: Sequence[bool], put: Awaitable[list[Result]]) -> li
     return [next(results) if run else Taken() for run in again]
 
 
-def _switched_off(destination: int, figures: DestinationFigures) -> LaneStatus:
-    """What a lane that is no more has done."""
-    return LaneStatus(destination, 0, 0, "closed", figures)
+def _reason(error: Exception) -> str:
+    """What a store says of itself. Of anything else the kind alone: its words may quote what is stored."""
+    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
 
 
 def _weight(commands: Sequence[Command]) -> int:

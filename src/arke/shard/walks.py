@@ -61,7 +61,8 @@ class Walkable(Protocol):
 
 
 class Walks:
-    """Sweeps and refreshes one shard. `start` both as tasks; `stop` ends them between two pieces.
+    """Sweeps one shard, brings it up to an edited catalog, and counts members where its store has not. `start`
+    begins these as tasks; `stop` ends them between two pieces.
 
     A wall clock may be set while the sweep waits for it, so it looks again every `look_again_s`.
     """

@@ -7,6 +7,7 @@ watcher is.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import deque
 from itertools import islice
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from arke.domain.homes import is_home
 from arke.domain.memberships import all_changes
 from arke.domain.stored_profile import decode_head
+from arke.log import get_logger
 from arke.shard.commands import Seen, Sight
 from arke.shard.passing import Passed, Passing
 
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from arke.delivery.open_device import Part
     from arke.domain.change import Change
     from arke.shard.commands import Command, Result
+    from arke.shard.counts import Counts
     from arke.shard.passing import PassedKind
+    from arke.shard.protocol import AskPassing
+    from arke.shard.runner import GroupResult
     from arke.storage.ports.shard import GroupWrites
 
 WATCHED_S: Final = 10.0
@@ -37,6 +42,8 @@ KEPT: Final = 100
 SHOWN: Final = 20
 """Of what one entry may hold many: ids, signals, traits and aliases."""
 TEXT_CHARS: Final = 200
+
+log = get_logger("shard")
 
 
 class Watch:
@@ -148,6 +155,43 @@ class Watch:
         now = int(entry.at)
         self._second[entry.kind] = (now, kept + 1 if second == now else 1)
         self._kept[entry.kind].append(entry)
+
+
+class Watching:
+    """Has a `Watch`, which lanes show their messages too, for as long as somebody asks what passed."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._watch: Watch | None = None
+        self._ends: asyncio.TimerHandle | None = None
+
+    def passing(self, asked: AskPassing, now: float) -> Passing:
+        """Begin to keep some of what passes, or go on with it."""
+        counts = self._counts
+        if self._watch is None or self._watch.each_s != asked.each_s:
+            self._watch = counts.observer.watch = Watch(asked.each_s)
+        if self._ends is not None:
+            self._ends.cancel()
+        self._ends = asyncio.get_running_loop().call_later(WATCHED_S, self.stop)
+        return self._watch.since(
+            asked.numbers, (counts.events, counts.changes, counts.observer.messages), now
+        )
+
+    def group(self, commands: Sequence[Command], result: GroupResult, now: float) -> None:
+        """A group was committed. None fails over who watches it."""
+        if self._watch is None:
+            return
+        try:
+            self._watch.group(commands, result.results, result.writes, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody watches any more
+            log.error("watch_failed", error=type(error).__name__)
+            self.stop()
+
+    def stop(self) -> None:
+        """Nobody watches any more: nothing of what passed stays."""
+        if self._ends is not None:
+            self._ends.cancel()
+        self._watch = self._counts.observer.watch = self._ends = None
 
 
 def _uuid_of(uid: int, writes: GroupWrites) -> str | None:

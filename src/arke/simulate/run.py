@@ -21,6 +21,7 @@ from arke.simulate.script import Privacy as ScriptedRequest
 from arke.simulate.script import Step, read_script
 from arke.storage.committer import InlineCommitter
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -166,7 +167,7 @@ class Simulation:
         if receipt.state == "failed":
             self.complain(f"{where}: onboard: {receipt.file}: {receipt.message}")
         for kind, count in sorted(receipt.errors.items()):
-            self.complain(f"{where}: onboard: {receipt.file}: {count:,} lines not stored: {kind}")
+            self.complain(f"{where}: onboard: {receipt.file}: {many(count, 'line')} not stored: {kind}")
 
     def sent(self, request: Sent) -> None:
         self.summary.requests += 1

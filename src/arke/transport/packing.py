@@ -96,7 +96,10 @@ class PackedWriter:
         return len(self._in_flight), self._bytes
 
     async def append(self, shard: int, sights: Sequence[Sight]) -> int:
-        pieces = [encode_sight(sight) for sight in sights]
+        try:
+            pieces = [encode_sight(sight) for sight in sights]
+        except (OverflowError, TypeError, ValueError) as error:
+            raise InvalidInput(f"no message holds it: {type(error).__name__}") from error
         self._let_in(pieces)
         messages = self._pack(shard, pieces)
         answers = {message.answer for message in messages}

@@ -7,13 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from arke.background import Background, Pause, retry
 from arke.data_directory import check_shard_files
-from arke.errors import ArkeError, ShardDown, StoreUnavailable
+from arke.errors import ArkeError, InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger, log_level
 from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
 from arke.transport.frames import FrameConnection, call_frame, decode_answer, reader_of
@@ -34,6 +34,8 @@ RESTART = Pause(0.2, 5.0)
 """Between two starts of a process that does not stay."""
 MOST_STARTING = 8
 """Processes that start at a time, where the machine has as many cores: each has START_TIMEOUT_S."""
+MAX_DEATHS: Final = 3
+"""Processes that die with the same commands in flight, until these are taken for the cause."""
 _BEFORE_UP = (Prepare, Switch, AskStatus)
 """What a process may be asked before it has its catalog."""
 
@@ -46,12 +48,15 @@ class CatchUp(Protocol):
         ...
 
 
-class _Pending(msgspec.Struct, frozen=True):
-    """A call in flight. `frame` is kept of what the next process is to be given again: the log."""
+class _Pending(msgspec.Struct):
+    """A call in flight. `frame` is kept of what the next process is to be given again: the log. `deaths`: how many
+    have died since it came.
+    """
 
     kind: type[Question[Any]]
     future: asyncio.Future[Any]
     frame: bytes | None
+    deaths: int = 0
 
 
 class _Connection(FrameConnection):
@@ -75,7 +80,8 @@ class RemoteShard:
     """A shard in a process of its own, which is restarted whenever it goes away.
 
     The log of the shard is in memory, as long as it is not answered: a new process reads it again from where the
-    store says that it was taken. If no process comes up, nobody knows what became of it (ShardDown).
+    store says that it was taken. If no process comes up, or one after the other dies of it, nobody knows what
+    became of it (ShardDown).
     """
 
     logged = False
@@ -151,6 +157,13 @@ class RemoteShard:
     def _gone(self) -> None:
         self._up = False
         self._give_up(log=self._stopping)
+        for number, pending in tuple(self._pending.items()):
+            pending.deaths += 1
+            if pending.deaths == MAX_DEATHS:  # else it would be read again, and nothing else any more
+                self._log.error("shard_died_again", deaths=MAX_DEATHS)
+                del self._pending[number]
+                if not pending.future.done():
+                    pending.future.set_exception(self._went_away())
 
     def _give_up(self, *, log: bool) -> None:
         """Questions are asked again by whoever asked; the `log` is given up only if nobody will read it."""
@@ -184,7 +197,10 @@ class RemoteShard:
             raise
 
     async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
-        answer = self._ask(Submit([*commands], self._log_end + 1), log=True)
+        try:
+            answer = self._ask(Submit([*commands], self._log_end + 1), log=True)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise InvalidInput(f"no frame holds it: {type(error).__name__}") from error
         self._log_end += len(commands)
         return await answer
 

@@ -22,6 +22,7 @@ from arke import __version__
 from arke.data_directory import DIRECTORY_FILE, check_private, engine_answers
 from arke.data_exchange import BROKEN_OFF, is_begun
 from arke.errors import InvalidInput, StoreUnavailable
+from arke.progress import Progress
 from arke.storage.sqlite.snapshot import READ_BYTES, Snapshots, digest_of, problems_of
 from arke.upkeep.manifest import (
     MANIFEST_FILE,
@@ -34,7 +35,6 @@ from arke.upkeep.manifest import (
     sync,
     write_durably,
 )
-from arke.upkeep.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.cluster.moving_in import MovedIn, Progress, move_in
+from arke.cluster.moving_in import MovedIn, move_in
 from arke.data_directory import DIRECTORY_FILE, held_still
 from arke.data_exchange import exchange, make_room
 from arke.errors import InvalidInput, StoreUnavailable
+from arke.progress import Progress
 from arke.storage.sqlite.arriving import ArrivingFiles
 from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.storage.sqlite.promises import put_lost_into
 from arke.storage.sqlite.snapshot import Snapshots
 from arke.upkeep.backup import ROOM_LEFT, check_source
+from arke.wording import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +60,13 @@ def _reshard(data: Path, shards: int, progress: Progress) -> Resharded:
     before = leaving.shards
     if shards == before:
         leaving.close()
-        raise InvalidInput(f"{data} has {before} shard(s) already")
+        raise InvalidInput(f"{data} has {many(before, 'shard')} already")
     try:
         arriving = make_room(data)
         begun = time.monotonic()
+        copied: list[int] = []
         with Snapshots([data / DIRECTORY_FILE]) as cut:
-            cut.files[0].copy(arriving / DIRECTORY_FILE, progress.copied, rest=0)
+            cut.files[0].copy(arriving / DIRECTORY_FILE, copied.append, rest=0)
         put_lost_into(arriving / DIRECTORY_FILE, leaving.lost())
         files = ArrivingFiles(
             arriving, arriving / DIRECTORY_FILE, before, shards, leaving.shard(0, range(1)).restored
@@ -79,7 +82,12 @@ def _reshard(data: Path, shards: int, progress: Progress) -> Resharded:
         leaving.close()
     kept = f"before-reshard-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     exchange(data, sorted({*old, *(path.name for p in FILES for path in data.glob(p))}), kept)
-    moved = msgspec.structs.replace(moved, cluster_shards=shards, seconds=round(time.monotonic() - begun, 3))
+    moved = msgspec.structs.replace(
+        moved,
+        cluster_shards=shards,
+        bytes=sum(copied) + moved.bytes,
+        seconds=round(time.monotonic() - begun, 3),
+    )
     return Resharded(before, shards, str(data / kept), moved)
 
 

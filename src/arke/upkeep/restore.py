@@ -30,7 +30,7 @@ from arke.upkeep.manifest import MANIFEST_FILE, Manifest, read_manifest
 from arke.upkeep.suppression import SUPPRESSION_FILE
 
 if TYPE_CHECKING:
-    from arke.upkeep.progress import Progress
+    from arke.progress import Progress
 
 OURS: Final = frozenset({LOCK_FILE, SOCKET_FILE, ARRIVING, MARK, f"{MARK}.part", "lost+found"})
 """What may be in an empty data directory."""

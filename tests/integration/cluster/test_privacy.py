@@ -20,7 +20,7 @@ from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.domain.homes import home_of
 from arke.errors import ShardDown, StoreUnavailable
 from arke.operations.privacy import LiftAsk, PrivacyAsk, PrivacyOperations
-from arke.privacy import fulfilment
+from arke.privacy import erasure
 from arke.privacy.request import Asked, decode_request
 from arke.shard.commands import Erase, Withdraw
 from arke.shard.protocol import AskProfile, AskStatus, Drain
@@ -580,8 +580,8 @@ def test_a_request_waits_for_transactions_that_may_not_have_seen_it(server: Serv
 
 def test_a_reader_of_hours_holds_up_no_request(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does an outage when the leader looks whether VACUUM has to be run; it is, once the reader is gone."""
-    monkeypatch.setattr(fulfilment, "LOOK_S", 0.1)
-    monkeypatch.setattr(fulfilment, "PAUSE_FACTOR", 0.1)
+    monkeypatch.setattr(erasure, "LOOK_S", 0.1)
+    monkeypatch.setattr(erasure, "PAUSE_FACTOR", 0.1)
 
     async def story(cluster: Cluster) -> None:
         leader, _ = cluster.offices

@@ -161,7 +161,7 @@ def test_each_server_has_its_name_and_its_cluster(two: TwoServers) -> None:
                 "cluster.store: .*it is cluster.servers: b of this cluster": {
                     STORE: two.servers["b"],
                 },
-                r"cluster.servers: b: 2 shard\(s\) are there \(1, 3\), and the settings do not name": {
+                r"cluster.servers: b: it has 2 shards \(1, 3\), and the settings do not name": {
                     STORE: two.servers[STORE]
                 },
             }

@@ -315,6 +315,36 @@ def test_no_attempt_over_three_point_two_seconds(certificates: Certificates) -> 
         assert seen.requests <= 1, name
 
 
+REFUSALS = {
+    400: after_request(sends(b"HTTP/1.1 400 Bad\r\nContent-Length: 9\r\n\r\nx"), Peer.hold),
+    503: after_request(
+        sends(b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 4000\r\n\r\n"), repeats(b"x", 0.05)
+    ),
+    410: after_request(sends(b"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n"), Peer.hold),
+    404: after_request(sends(b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nx")),
+}
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_is_one_though_its_body_does_not_end(certificates: Certificates, status: int) -> None:
+    """What a destination has said is counted as that, and heeded, also where it stops in the middle."""
+
+    async def main() -> Answer:
+        poster = client()
+        timeout_s = QUICK_S
+        while True:
+            answer = await poster.post(message(server.port, certificates.trust), timeout_s=timeout_s)
+            if answer.status is not None or timeout_s > PATIENCE_S:
+                await poster.close()
+                return answer
+            timeout_s *= 2  # the deadline struck before there was anything
+
+    with RawServer(REFUSALS[status], certificates.good) as server:
+        answer = asyncio.run(main())
+    assert (answer.status, answer.truncated, answer.code) == (status, True, str(status))
+    assert answer.retry_after_s == (7.0 if status == 503 else None)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_no_attempt_over_three_point_two_seconds_by_the_wall(certificates: Certificates, loop: str) -> None:

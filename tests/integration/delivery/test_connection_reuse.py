@@ -347,7 +347,9 @@ def test_a_spent_deadline_sends_nothing(certificates: Certificates) -> None:
 
 
 def test_retry_after(certificates: Certificates) -> None:
-    """Seconds and dates are understood; nonsense is ignored."""
+    """Seconds and dates are understood, also absurd ones: who asks for more than anybody waits is left alone for as
+    long as may be. Nonsense is ignored.
+    """
     texts = {
         b"7": 7.0,
         b"2.5": 2.5,
@@ -356,7 +358,10 @@ def test_retry_after(certificates: Certificates) -> None:
         b"Thu, 01 Jan 1970 00:00:00 GMT": 0.0,
         b"soon": None,
         b"-5": None,
-        b"9" * 40: None,
+        b"86400000000": 1e9,
+        b"9" * 40: 1e9,
+        b"9" * 4_000: 1e9,
+        b"9" * 40 + b"s": None,
     }
 
     async def main() -> None:

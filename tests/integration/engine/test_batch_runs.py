@@ -475,7 +475,7 @@ class TestWhatIsLeftBehind:
                 await eventually(lambda: shard.lanes[DESTINATION].idle, "real time")
                 assert shard.lanes[DESTINATION].cursor == run.to_seq + 2
                 expected = run.to_seq + 1 if scheduled else run.to_seq + 2
-                assert await shard._needed_from() == expected
+                assert await shard.lanes.needed_from() == expected
 
         asyncio.run(work())
 

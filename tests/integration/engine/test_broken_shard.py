@@ -7,11 +7,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from arke.errors import ShardDown
+import msgspec
+import pytest
+
+from arke.errors import InvalidInput, ShardDown
 from arke.settings import Settings
 from arke.shard.commands import Seen, Taken
 from arke.shard.protocol import AskStatus
-from arke.transport.remote_shard import RemoteShard
+from arke.transport.remote_shard import MAX_DEATHS, RemoteShard
 from conformance.test_event_log import CatchUp, sight, taken, times_seen
 from patience import eventually
 
@@ -59,6 +62,58 @@ def test_an_event_that_was_stored_as_its_shard_broke_counts_once(tmp_path: Path)
     asyncio.run(play())
 
 
+DIES = """
+import os
+from arke.shard.runner import GroupRunner
+from arke.worker import main
+
+run = GroupRunner.run
+
+async def runs(self, commands, *args):
+    if any(getattr(command, "edition", 0) == 13 for command in commands):
+        os._exit(1)
+    return await run(self, commands, *args)
+
+GroupRunner.run = runs
+main()
+"""
+
+
+class DiesOfIt(RemoteShard):
+    """Every process dies of a sighting that was taken by edition 13."""
+
+    def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", DIES, "--socket", f"{descriptor}", "--store", f"{self._store}"]
+        return subprocess.Popen(
+            [*command, "--settings", "{}", "--log-level", "50"],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+        )
+
+
+def test_what_its_processes_die_of_is_given_up_and_holds_up_nothing_else(tmp_path: Path) -> None:
+    async def play() -> None:
+        log = DiesOfIt(tmp_path / "shard-00.db", Settings(), CatchUp())
+        await log.start()
+        await log.append([sight(1)])
+        deadly = msgspec.structs.replace(sight(2), edition=13)
+        with pytest.raises(ShardDown):
+            await log.append([deadly])
+
+        async def stored() -> bool:
+            try:
+                return [type(one) for one in await log.append([sight(3)])] == [Seen]
+            except ShardDown:
+                return False
+
+        await eventually(stored, "the shard to be there again")
+        assert log.restarts == MAX_DEATHS
+        assert await times_seen(log) == 2
+        await log.stop()
+
+    asyncio.run(play())
+
+
 class AskedAtOnce(RemoteShard):
     """Somebody asks it in the very moment in which it is seen to be gone."""
 
@@ -81,6 +136,20 @@ def test_who_asks_as_its_process_goes_away_is_answered(tmp_path: Path) -> None:
         )
         assert shard.asked is not None
         assert isinstance(shard.asked.exception(), ShardDown)
+        await shard.stop()
+
+    asyncio.run(play())
+
+
+def test_what_no_frame_can_hold_is_not_in_the_log_and_neither_is_what_came_with_it(tmp_path: Path) -> None:
+    async def play() -> None:
+        shard = RemoteShard(tmp_path / "shard-00.db", Settings(), CatchUp())
+        await shard.start()
+        wrong = msgspec.structs.replace(sight(2), edition=1 << 70)
+        with pytest.raises(InvalidInput):
+            await shard.append([sight(1), wrong])
+        assert [type(one) for one in await shard.append([sight(3)])] == [Seen]
+        assert (await taken(shard), await times_seen(shard)) == (1, 1)
         await shard.stop()
 
     asyncio.run(play())

@@ -48,7 +48,7 @@ def test_nothing_leaves_when_the_proof_is_too_old_and_all_when_it_is_renewed(tmp
             await looked(shard)
             assert len(poster.posted) == 1
             proofs.proved = proofs.now
-            shard.wake()
+            shard.lanes.wake()
             await told(shard)
             assert len(poster.posted) == 2
             assert await shard.store.owed_counts() == {}
@@ -64,7 +64,7 @@ def test_a_new_owner_waits_until_the_one_before_is_silent(tmp_path: Path) -> Non
             await looked(shard)
             assert not poster.posted
             proofs.now = proofs.proved = 1_007.0
-            shard.wake()
+            shard.lanes.wake()
             await told(shard)
             assert len(poster.posted) == 1
 

@@ -42,14 +42,14 @@ def groups_an_event(pause_s: float) -> float:
         engine, shard = memory_engine(poster, VirtualClock(loop, 20_000 * DAY_S), SeededEntropy(1))
         await shard.start()
         await engine.catalogs.apply(CATALOG)
-        before = shard._groups
+        before = shard._counts.groups
         for number in range(EVENTS):
             event = IncomingEvent(
                 uuid=f"{number:038d}", ids=(DeclaredId(DPID, f"p{number}"),), memberships={10: 1}
             )
             await engine.events.ingest([event])
             await asyncio.sleep(pause_s)
-        groups = shard._groups - before
+        groups = shard._counts.groups - before
         await asyncio.sleep(WAITS_FOR_A_GROUP_S)
         assert shard.lanes[1].idle
         for number in range(EVENTS):

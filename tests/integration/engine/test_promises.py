@@ -19,17 +19,16 @@ import apsw
 import pytest
 
 from arke.clock import ManualClock, SeededEntropy
-from arke.cluster.moving_in import Progress as MoveProgress
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.identity import FEW_IDS, Claims, Mapped, Move, Owner, PersonRow, SharedId
 from arke.engine import links
 from arke.engine.identity import Identity, mappings
 from arke.errors import StoreUnavailable
 from arke.privacy.request import Asked
+from arke.progress import Progress
 from arke.shard.protocol import AskProfile
 from arke.storage.sqlite.leaving import LeavingDirectory
 from arke.upkeep.backup import back_up
-from arke.upkeep.progress import Progress
 from arke.upkeep.reshard import reshard
 from arke.upkeep.restore import restore
 from integration.engine.identities import directory_in
@@ -467,7 +466,7 @@ def test_another_number_of_shards(tmp_path: Path) -> None:
                 assert await members_of(again, uuid) == {TOLD}
 
     known = asyncio.run(left_without_power(tmp_path))
-    reshard(tmp_path / "cut", 3, MoveProgress())
+    reshard(tmp_path / "cut", 3, Progress())
     asyncio.run(after(known))
 
 

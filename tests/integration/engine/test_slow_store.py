@@ -111,8 +111,9 @@ class World:
         self.clock = VirtualClock(loop, START)
         self.engine, self.shard = memory_engine(self.poster, self.clock, SeededEntropy(1))
         self.store = SlowStore(self.shard.store)
-        self.shard.store = self.shard.walks._reader = self.shard._inspection._reader = self.store
-        self.shard.runner._store = self.store
+        self.shard.store = self.shard.walks._reader = self.store
+        self.shard.runner._store = self.shard.lanes._store = self.store
+        self.shard._questions._store = self.shard._questions._inspection._reader = self.store
 
     async def see(self, **fields: object) -> None:
         event = IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), **fields)  # type: ignore[arg-type]

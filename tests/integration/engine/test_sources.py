@@ -19,12 +19,12 @@ from arke.engine.sources.claims import Place
 from arke.engine.sources.partition import (
     BATCH_EVENTS,
     HELD_S,
-    MAX_DEFECTS,
     Lost,
     PartitionReader,
     Reading,
 )
 from arke.errors import EventError, LogGap
+from arke.intake.defects import MAX_DEFECTS
 from arke.intake.topic_messages import ArkeFormat, TopicMessage
 from arke.storage.ports.sources import REFUSED_KEPT, PartitionKey
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual

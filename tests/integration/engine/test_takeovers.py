@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from arke.domain.event import AuthState
     from arke.engine.identity import Identity, Resolved
 
 PERSON, ACCOUNT = 700, 701
@@ -36,7 +35,7 @@ async def identity_of(folder: Path, limit: int = 3) -> AsyncIterator[Identity]:
         yield identity
 
 
-def one(dpid: int, name: str, state: AuthState = 0) -> DeclaredId:
+def one(dpid: int, name: str, state: int = 0) -> DeclaredId:
     return DeclaredId(dpid, name, state)
 
 

@@ -165,3 +165,37 @@ def test_a_page_that_is_refused_uses_up_nobodys_turns(recorder: RecordingEngine)
         for _ in range(5):
             assert server.get("/demoptout", COOKIE, "Referer: https://evil.example/").status == 403
         assert server.get("/demoptout", COOKIE, "Referer: https://shop.example/").status == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["d_mid=123", "d_mid=abc", "d_mid=%EF%BF%BD", "d_event_id=%07", "d_orgid=nobody", "d_mid=1&d_orgid=x"],
+)
+def test_what_else_an_opt_out_says_wrongly_takes_nothing_of_it(
+    as_audience_manager: Server, recorder: RecordingEngine, wrong: str
+) -> None:
+    """Whoever asks to be let alone is, by all other ids that he names, and by his browser's cookie."""
+    answer = as_audience_manager.get(f"{BY_IDS}&{wrong}", COOKIE)
+    assert answer.status == 200
+    codes = [one["code"] for one in errors(answer.body)]
+    assert codes == [*([101] if "d_mid" in wrong else []), 171]
+    assert [one for one in recorder.opt_outs if one[1] == IDS] == [(None, IDS)]
+    assert recorder.opt_outs[-1] == (UUID, ())
+
+
+def test_an_ecid_that_is_none_by_itself_marks_no_browser(
+    as_audience_manager: Server, recorder: RecordingEngine
+) -> None:
+    """It named somebody, whom nobody knows; the browser that asks is opted out by its cookie, if it has one."""
+    answer = as_audience_manager.get("/demoptout?d_rtbd=json&d_mid=123")
+    assert [one["code"] for one in errors(answer.body)][:2] == [101, 104]
+    assert answer.cookies() == []
+    assert not [one for one in recorder.opt_outs if one[0] is not None]
+    answer = as_audience_manager.get("/demoptout?d_rtbd=json&d_mid=123", COOKIE)
+    assert recorder.opt_outs[-1] == (UUID, ())
+
+
+def test_a_uuid_that_is_none_opts_out_nobody(as_audience_manager: Server, recorder: RecordingEngine) -> None:
+    """It takes precedence over all ids: whom it means nobody knows."""
+    as_audience_manager.get(f"{BY_IDS}&d_uuid=123", COOKIE)
+    assert recorder.opt_outs == []

@@ -183,7 +183,7 @@ def test_a_further_server_that_is_meant_for_something_else(
     finally:
         founded.execute("UPDATE founded.shard_map SET server = 'store' WHERE shard = 3")
     assert code == WRONG
-    assert "cluster.servers: gone: 1 shard(s) are there (3), and the settings do not name this server" in said
+    assert "cluster.servers: gone: it has 1 shard (3), and the settings do not name this server" in said
 
 
 def test_nothing_is_made_where_a_further_server_is_wrong(commands: Commands, server: PostgresServer) -> None:

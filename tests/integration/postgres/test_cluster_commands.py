@@ -98,7 +98,7 @@ def test_who_owns_what(shell: Shell, dsn: str) -> None:
     shell.run("init")
     asyncio.run(_owned(dsn))
     told = shell.run("status", "--shards", code=1).stdout
-    assert "16 shards, 8 without an owner; 2 node(s)\n" in told
+    assert "16 shards, 8 without an owner; 2 nodes\n" in told
     assert "log: 12 messages wait, the most for shard 3: 9\n" in told
     assert "node-a: all at 10.0.0.1:8090, version 1, catalog 7, 8 shards, leads\n" in told
     assert "node-b: intake at 10.0.0.2:8090, version 1, catalog 7, 0 shards, NOT READY\n" in told

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from arke.cluster.moving_in import MovedIn, Progress
+from arke.cluster.moving_in import MovedIn
 from arke.cluster_app import found_cluster, import_directory
 from arke.data_directory import DataLock
 from arke.domain.placement import shard_of
 from arke.domain.profile import Profile
 from arke.errors import ArkeError, DataLocked, InvalidInput, StoreTooNew, StoreUnavailable
+from arke.progress import Progress
 from arke.settings import Cluster, Settings
 from arke.storage.committer import InlineCommitter
 from arke.storage.keyed_hash import KeyedHash
@@ -51,12 +52,12 @@ if TYPE_CHECKING:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from arke.cluster.moving_in import Progress
+from arke.progress import Progress
 from arke.cluster_app import import_directory
 from arke.settings import Cluster, Settings
 
 def show(progress):
-    if progress.stage.endswith(sys.argv[2]) and progress.bytes:
+    if progress.stage.endswith(sys.argv[2]) and progress.done:
         os.kill(os.getpid(), signal.SIGKILL)
 
 import_directory(Settings(cluster=Cluster(store="env:PG_OF_TEST", shards=16)), Path(sys.argv[1]), Progress(show))
@@ -293,7 +294,7 @@ async def test_files_that_wait_to_be_loaded(settings: Settings, tmp_path: Path) 
     ticket.mkdir(parents=True)
     (ticket / "data").write_bytes(b"")
     await found_cluster(settings)
-    await refused(settings, tmp_path / "data", InvalidInput, "1 data file.s. were taken and are not loaded")
+    await refused(settings, tmp_path / "data", InvalidInput, "1 data file taken and not loaded yet")
 
 
 async def test_a_directory_of_a_newer_version(settings: Settings, tmp_path: Path) -> None:

@@ -10,34 +10,39 @@ import pytest
 
 from arke.domain.event import Accepted, IncomingEvent
 from arke.engine import together as together_
-from arke.engine.together import MOST, Answered, Together
+from arke.engine.together import MOST, Together
 from arke.errors import EventError, ShardDown, StoreUnavailable
 from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from arke.engine.together import Answers
 
 PATIENCE_S = 60.0
 
 
 class Way:
-    """Takes calls, and answers each event by its UUID, once `go` is set."""
+    """Takes calls, and answers each event by its UUID, once `go` is set; those of which it is `quick`, before."""
 
     def __init__(self) -> None:
+        self.quick: Callable[[str], bool] = lambda _: False
         self.calls: list[tuple[list[str | None], bool]] = []
         self.go = asyncio.Event()
         self.go.set()
         self.failed: Callable[[Sequence[IncomingEvent]], dict[int, ShardDown]] = lambda _: {}
         self.error: Exception | None = None
 
-    async def __call__(self, events: Sequence[IncomingEvent], *, evaluated: bool) -> Answered:
+    async def __call__(self, events: Sequence[IncomingEvent], answers: Answers, *, evaluated: bool) -> None:
         self.calls.append(([event.uuid for event in events], evaluated))
-        failed = self.failed(events)
+        answers.failed = dict(self.failed(events))
+        answers.found = [Accepted(uuid=event.uuid or "") for event in events]
+        quick = [number for number, event in enumerate(events) if self.quick(event.uuid or "")]
+        if quick:
+            answers.settle(quick)
         await self.go.wait()
         if self.error is not None:
             raise self.error
-        return Answered([Accepted(uuid=event.uuid or "") for event in events], dict(failed))
 
 
 def events(*uuids: str) -> list[IncomingEvent]:
@@ -105,6 +110,51 @@ async def begun(together: Together, uuid: str) -> asyncio.Future[list[Accepted |
     told = together.taken(events(uuid), evaluated=True)
     await asyncio.sleep(0)
     return told
+
+
+async def test_who_is_answered_hears_of_it_though_others_of_his_call_are_not() -> None:
+    """Each by his own events: who sent some of either kind waits for all of his."""
+    way = Way()
+    way.quick = lambda uuid: uuid in "ac"
+    way.go.clear()
+    together = Together(way)
+    told = [together.taken(events(*uuids), evaluated=True) for uuids in ("a", "b", "bc", "cca")]
+    assert [one.uuid for one in await told[0]] == ["a"]  # type: ignore[union-attr]
+    assert len(await told[3]) == 3
+    assert not told[1].done()
+    assert not told[2].done()
+    way.go.set()
+    assert [one.uuid for one in await told[2]] == ["b", "c"]  # type: ignore[union-attr]
+    assert len(await told[1]) == 1
+    assert len(way.calls) == 1
+
+
+async def test_an_error_of_the_rest_is_not_told_to_whoever_has_heard() -> None:
+    way = Way()
+    way.quick = lambda uuid: uuid == "a"
+    way.error = KeyError("a defect")
+    together = Together(way)
+    heard, not_heard = (together.taken(events(uuid), evaluated=True) for uuid in "ab")
+    assert len(await heard) == 1
+    with pytest.raises(KeyError):
+        await not_heard
+
+
+async def test_the_next_call_leaves_once_a_shard_has_answered_though_another_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together_, "MOMENT_S", PATIENCE_S)
+    monkeypatch.setattr(together_, "COMPANY_S", PATIENCE_S)
+    way = Way()
+    way.quick = lambda uuid: uuid == "a"
+    way.go.clear()
+    together = Together(way)
+    for _ in range(3):
+        hangs, answered = (together.taken(events(uuid), evaluated=True) for uuid in "ba")
+        await answered
+        assert not hangs.done()
+    assert [uuids for uuids, _ in way.calls] == [["b", "a"]] * 3
+    way.go.set()
 
 
 async def test_a_call_has_so_many_events_at_most() -> None:

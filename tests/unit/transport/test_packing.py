@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from arke.domain.event import Event
@@ -88,6 +89,19 @@ def test_what_failed_as_a_whole_says_so_and_what_failed_in_part_leaves_nobody_kn
             await answered(3, refused)
         with pytest.raises(InvalidInput):
             await answered()
+
+    play(story())
+
+
+def test_of_what_no_message_holds_nothing_is_in_the_log_nor_of_what_came_with_it() -> None:
+    async def story() -> None:
+        carrier = Notebook()
+        writer = PackedWriter(carrier, Bounds(message_events=1))
+        wrong = msgspec.structs.replace(SIGHT, edition=1 << 70)
+        with pytest.raises(InvalidInput, match="no message holds it"):
+            await writer.append(0, [SIGHT, wrong])
+        assert not carrier.sent
+        assert writer.waiting == (0, 0)
 
     play(story())
 

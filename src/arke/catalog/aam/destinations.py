@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from arke.catalog.aam.objects import Known
     from arke.catalog.aam.report import Report
 
-MAX_TEXT: Final = 255
 _OTHERS: Final = {
     "PUSH": "a URL destination calls from the visitor's page, and Arke from a server",
     "ADS": "a cookie destination writes into the visitor's browser, and Arke sends from a server",

@@ -17,6 +17,7 @@ from arke.operations.destinations import DestinationEntry
 from arke.operations.jobs import Refused
 from arke.operations.reconciliation import Funnel
 from arke.operations.segments import SegmentMapping
+from arke.wording import many
 
 SEGMENTS_SHOWN: Final = 25
 RUNS_SHOWN: Final = 10
@@ -138,7 +139,7 @@ async def resync(ask: Ask[One], _: Button) -> Done:
 
 async def replay(ask: Ask[One], _: Button) -> Done:
     report = await ask.on.undelivered.replay(ask.given.destination, actor=ask.actor)
-    text = f"{report.devices:,} devices are on their way again, with what is true now."
+    text = f"{many(report.devices, 'device')} on the way again, with what is true now."
     return Done(f"/destinations/{ask.given.destination}", Flash(text))
 
 

@@ -18,6 +18,7 @@ from arke.operations.catalog import Estimate
 from arke.operations.reconciliation import Overlap, Statement
 from arke.operations.segments import SegmentDetail
 from arke.operations.sizes import SegmentSizes
+from arke.wording import many
 
 TYPED_SAMPLE: Final = 4_000
 """Profiles that an answer while somebody types is estimated from."""
@@ -133,7 +134,7 @@ async def _name_of(ask: Ask[One], number: int | None) -> str:
 async def estimate(ask: Ask[One], form: Rule) -> Done:
     """The form's button: from as many profiles as an estimate takes."""
     found = await ask.on.catalog.estimate(form.rule)
-    text = f"The rule below would hold {found.estimate:,} of {found.stored:,} profiles now."
+    text = f"The rule below would hold {found.estimate:,} of {many(found.stored, 'profile')} now."
     return Done(f"/segments/{ask.given.segment}#try", Flash(text, detail=Tried(form.rule, found)))
 
 

@@ -9,6 +9,7 @@ import msgspec
 from arke.console.page import ROOT, Action, Ask, Done, Flash, Page
 from arke.operations.jobs import OwedDevice
 from arke.operations.status import DestinationStatus
+from arke.wording import many
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ async def undelivered(ask: Ask[Place]) -> Owed:
 async def replay(ask: Ask[Place], which: Which) -> Done:
     report = await ask.on.undelivered.replay(which.destination, actor=ask.actor)
     to = "/undelivered" if which.destination is None else f"/undelivered?destination={which.destination}"
-    return Done(to, Flash(f"{report.devices:,} devices are on their way again, with what is true now."))
+    return Done(to, Flash(f"{many(report.devices, 'device')} on the way again, with what is true now."))
 
 
 PAGE: Final = Page(

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 MAX_CONNECTING: Final = 64
 _CLOSE_WAIT_S = 2.0
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")
 """Whole ones by the standard; some servers send fractions."""
+_MOST_SECONDS: Final = 1e9
+"""What more of them are taken for; how long a lane waits at most is for others to say."""
 
 _Key = tuple[str, int, "Tls"]
 
@@ -233,7 +235,7 @@ class HttpsClient:
         """Retry-After as seconds from now: a number, or an HTTP date."""
         text = field.decode("latin-1").strip()
         if _SECONDS.fullmatch(text):
-            return float(text)
+            return min(float(text), _MOST_SECONDS)
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - self._clock.now())
         except (ValueError, TypeError, IndexError, OverflowError):  # whatever a server makes up

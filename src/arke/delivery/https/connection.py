@@ -160,7 +160,9 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
 
-    def _loss(self, exc: Exception | None) -> Failure:
+    def _loss(self, exc: Exception | None) -> Outcome:
+        if (refusal := self._reader.refusal()) is not None:
+            return refusal
         return lost_failure(exc, started=self._reader.started, reused=self.idle_until > 0)
 
     def _expire(self) -> None:
@@ -172,7 +174,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         before_body = "write" if self._writing_paused else "headers"
         phase = "body" if self._reader.head_done else before_body
-        self._finish(timeout_failure(phase, self._timeout_s))
+        self._finish(self._reader.refusal() or timeout_failure(phase, self._timeout_s))
 
     def _finish(self, outcome: Outcome) -> None:
         waiter, self._waiter = self._waiter, None

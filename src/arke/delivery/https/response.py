@@ -13,6 +13,8 @@ from arke.delivery.https.sloppy import NotHttp, mended
 MAX_HEAD_BYTES: Final = 16_384
 MAX_FRAMING_BYTES: Final = 65_536  # chunk sizes, chunk extensions and trailers on top of head and body
 MAX_INFORMATIONAL: Final = 8
+REFUSED: Final = 400
+"""Statuses from here on say that nothing was taken."""
 KEPT_BYTES: Final = 1_024
 """An answer no longer than this is remembered until the next."""
 _FIELD_OVERHEAD = 4  # ": " and the line break
@@ -112,6 +114,15 @@ class ResponseReader:
                 self._before = response if len(data) <= KEPT_BYTES else None
             return response
         return self._judge_unfinished(malformed=malformed)
+
+    def refusal(self) -> Response | None:
+        """The answer whose body did not come to its end, where its status is a refusal: that is said, whatever
+        follows. Of a success nobody knows before it is whole.
+        """
+        if not self._head_done or self._status < REFUSED:
+            return None
+        response = self._response(truncated=True)
+        return response if isinstance(response, Response) else None
 
     def feed_eof(self) -> Response | Failure | None:
         """The response, if the end of the stream is a legitimate end of its body; otherwise None."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -25,9 +26,10 @@ from arke.errors import (
     Unavailable,
     codes_of,
 )
+from arke.intake.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.topic_messages import read_event
-from arke.log import Throttled, get_logger, kind_and_place
+from arke.log import Throttled, get_logger
 from arke.storage.ports.sources import CLAIMS_KEPT_S, REFUSED_KEPT, Progress, RefusedEvent
 
 if TYPE_CHECKING:
@@ -46,10 +48,6 @@ PROVED_FOR_S: Final = 1.0
 """Nothing is decided unless the store has said within this time that the partition is ours."""
 PAUSE: Final = Pause(0.1, 2.0)
 """Before what could not be stored is tried again."""
-MAX_DEFECTS: Final = 10
-"""Events in a row that are refused for a defect of the engine. Where more follow, it is not for what they say: the
-partition is held.
-"""
 HELD_S: Final = 2.0
 """Before a held partition is tried again: another catalog may do."""
 _AGAIN: Final = codes_of(POSTPONED)
@@ -105,10 +103,11 @@ class PartitionReader:
         self._refused: list[RefusedEvent] = []
         """The newest that are not noted yet."""
         self._say_refused = Throttled(log, "source_refused", reading.clock)
-        self._say_failed = Throttled(log, "source_event_failed", reading.clock)
-        self._defects = 0
-        """In a row, up to what is just read; `_defects_taken`: up to what is taken."""
-        self._defects_taken = 0
+        self._defects = Defects("source", "source_event_failed", reading.clock)
+        self._read_in_a_row = self._taken_in_a_row = self._stored_in_a_row = 0
+        """How many events in a row met a defect, up to what is just read, and up to what is taken; as they were to
+        be stored: up to what is taken.
+        """
         self._stream: MessageStream | None = None
         self._finish = asyncio.Event()
 
@@ -240,7 +239,7 @@ class PartitionReader:
 
     async def _read(self, stream: MessageStream) -> None:
         """Others get their turn after each batch, also where nothing of it is to be stored. Raises _Held."""
-        self._defects = self._defects_taken
+        self._read_in_a_row = self._taken_in_a_row
         while messages := await stream.read():
             batch = Batch()
             for message in messages:
@@ -250,7 +249,7 @@ class PartitionReader:
                 if self.finishing:
                     return
                 await self._take(batch, stream)
-                self._defects_taken = self._defects
+                self._taken_in_a_row = self._read_in_a_row
                 batch = Batch()
                 await asyncio.sleep(0)
 
@@ -260,34 +259,33 @@ class PartitionReader:
         try:
             event = read_event(self._with.format, body, message.at, now, self._with.ingest)
         except EventError as problem:
-            self._defects = 0
+            self._read_in_a_row = 0
             self._with.ingest.figures.ids_dropped.update(problem.id_codes)
             return EventError(problem.reason, problem.message)  # the other one holds on to all that was read
-        except MemoryError:
-            raise  # not for what the event says
         except Exception as defect:  # noqa: BLE001 - nobody sends it differently: it would be read for ever
-            self._say_failed(**self._named(), **place._asdict(), error=kind_and_place(defect))
-            self._defects += 1
-            if self._defects > MAX_DEFECTS:
-                raise _Held(
-                    f"more than {MAX_DEFECTS} events in a row met a defect of the engine (the log has its place): "
-                    "nothing is taken until it is mended"
-                ) from None
-            return EventError("internal", "the engine failed on it, and has logged where")
-        self._defects = 0
+            refused = self._defects.met(defect, **self._named(), **place._asdict())
+            self._read_in_a_row += 1
+            if self._read_in_a_row > MAX_DEFECTS:
+                raise _Held(HELD) from None
+            return refused
+        self._read_in_a_row = 0
         if event.event_id is not None:
             return event
         where = (self.key.topic, self.key.number, self.progress.life, *place)
         return msgspec.structs.replace(event, event_id=_SEPARATOR + _SEPARATOR.join(map(str, where)))
 
     async def _take(self, batch: Batch, stream: MessageStream) -> None:
+        """Raises _Held: then nothing of the batch is taken, and what is stored of it does not count again."""
         refused = [self._refusal(place, problem) for place, problem in batch.refused]
         listed = list(refused)
-        events = 0
+        events, in_a_row = 0, self._stored_in_a_row
         for begin in range(0, len(batch.found), BATCH_EVENTS):
             settled = await self._stored(batch.found[begin : begin + BATCH_EVENTS])
             events += sum(problem is None for _, problem in settled)
-            for place, problem in settled:
+            for place, problem in sorted(settled, key=itemgetter(0)):
+                in_a_row = in_a_row + 1 if problem is not None and problem.reason == INTERNAL else 0
+                if in_a_row > MAX_DEFECTS:
+                    raise _Held(HELD)
                 if problem is not None:
                     refused.append(one := self._refusal(place, problem))
                     if problem.reason != "opted_out":  # there is nothing wrong with such an event
@@ -297,6 +295,7 @@ class PartitionReader:
         for one in listed:
             self._say_refused(**self._named(), offset=one.offset, item=one.item, code=one.code)
         self._refused = [*self._refused, *listed][-REFUSED_KEPT:]
+        self._stored_in_a_row = in_a_row
         known = self.progress
         self.progress = msgspec.structs.replace(
             known,

@@ -15,10 +15,11 @@ from arke.domain.stored_profile import (
     state_of,
 )
 from arke.domain.traces import ERASED, is_trace
-from arke.evaluation.evaluate import pass_time
+from arke.evaluation.evaluate import pass_time, wake_at
 from arke.shard.alike import LARGEST, Outcome
 from arke.shard.commands import Evaluated
 from arke.shard.sizes import ALL
+from arke.telling.triggers import note_untold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 def sweep(group: Group, command: Sweep) -> Result:
     due = group.loaded.due[command.at, command.limit]
-    walked, alike = _walk(group, [uid for _, uid in due], command.at, "sweep")
+    walked, wakes = _walk(group, [uid for _, uid in due], command.at, "sweep")
     for at, uid in due:  # whatever became of the profile, this place in the index has served
         profile = group.writes.profiles.get(uid)
-        group.writes.wakes[uid] = (at, profile.wake if profile is not None else alike.get(uid, NEVER))
+        group.writes.wakes[uid] = (at, profile.wake if profile is not None else wakes.get(uid, NEVER))
     return walked
 
 
@@ -65,36 +66,50 @@ def count_members(group: Group, command: CountMembers) -> Result:
 
 
 def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evaluated, dict[int, int]]:
-    """Bring profiles up to now though nothing was heard of them. With the answer come those that have become like
-    others, and when the sweep is to look at them.
+    """Bring profiles up to now though nothing was heard of them. With the answer come those that no command of this
+    group names, and when the sweep is to look at them.
     """
     compiled, alike = group.ruling.compiled, group.alike
-    alike.under(group.ruling.routing(at), at, kind)
+    routing = group.ruling.routing(at)
+    alike.under(routing, at, kind)
     wakes: dict[int, int] = {}
     for uid, stored in group.walked(uids):
-        state: tuple[int | bytes, ...] | None = None
         if isinstance(stored, Profile):
             profile = stored
-        else:
-            parts = _plain(stored) if alike.pays else None
-            if parts is not None:
-                state = state_of(parts)
-                outcome = alike.find(state)
-                if outcome is not None:
-                    if outcome.state is not None:
-                        wakes[uid] = outcome.state.wake
-                        body = encode_with_state(parts, outcome.state)
-                        moved = (parts.wake, outcome.state.wake)
-                        group.write_alike(uid, body, at, outcome.changes, kind, moved)
-                    continue
-            profile = decode_profile(stored)
-        if uid in group.loaded.fresh or is_trace(profile):
-            continue  # of a device that was erased
+            if uid in group.loaded.fresh or is_trace(profile):
+                continue  # of a device that was erased
+            if kind == "sweep" or compiled.is_stale(profile):
+                changes = pass_time(compiled, profile, at) if not profile.opted_out else []
+                group.write_unseen(uid, profile, at, changes, kind)
+            continue
+        state: tuple[int | bytes, ...] | None = None
+        parts = _plain(stored) if alike.pays else None
+        if parts is not None:
+            state = state_of(parts)
+            outcome = alike.find(state)
+            if outcome is not None:
+                if outcome.state is not None:
+                    wakes[uid] = outcome.state.wake
+                    body = encode_with_state(parts, outcome.state)
+                    moved = (parts.wake, outcome.state.wake)
+                    group.write_walked(uid, body, at, outcome.changes, kind, moved)
+                continue
+        profile = decode_profile(stored)
+        if is_trace(profile):
+            continue
         if kind == "sweep" or compiled.is_stale(profile):
             changes = pass_time(compiled, profile, at) if not profile.opted_out else []
-            group.write_unseen(uid, profile, at, changes, kind)
+            if is_home(profile.uuid):
+                group.write_unseen(uid, profile, at, changes, kind)
+                continue
+            note_untold(routing, profile, changes, at)
+            before, wake = profile.wake, wake_at(profile)
+            if kind == "sweep" or wake < before:
+                profile.wake = wake
+            wakes[uid] = profile.wake
+            body = encode_profile(profile)  # while it is at hand: its memory is the next one's
+            group.write_walked(uid, body, at, changes, kind, (before, profile.wake))
             if state is not None:
-                body = group.writes.bodies[uid] = encode_profile(profile)
                 alike.note(state, Outcome(decode_parts(body), tuple(changes)))
         elif state is not None:
             alike.note(state, Outcome(None, ()))

@@ -119,8 +119,6 @@ class GroupWrites(msgspec.Struct):
     """All that one group changes; it becomes durable as a whole or not at all."""
 
     profiles: dict[int, Profile] = {}
-    bodies: dict[int, bytes] = {}
-    """Some of these profiles as they are stored, where that is known (`encode_profile`)."""
     encoded: dict[int, bytes] = {}
     """Others as they are to be stored: devices that nobody is told of. No homes of people are among those that were
     not stored before.

@@ -20,6 +20,7 @@ from arke.storage.postgres import schema
 from arke.storage.postgres.database import Database, fetched, queries
 from arke.storage.postgres.shard_map import ShardMap
 from arke.storage.sql_files import migrations
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -231,7 +232,7 @@ def not_named(server: str, shards: Sequence[int]) -> SettingsError:
     """The map has shards on a server that the settings do not name."""
     some = ", ".join(map(str, shards[:LISTED])) + (" ..." if len(shards) > LISTED else "")
     return SettingsError(
-        f"{schema.setting_of(server)}: {len(shards)} shard(s) are there ({some}), and the settings do not name "
+        f"{schema.setting_of(server)}: it has {many(len(shards), 'shard')} ({some}), and the settings do not name "
         "this server: add it again; `arke cluster move` empties a server that is to go"
     )
 

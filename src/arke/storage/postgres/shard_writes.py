@@ -15,7 +15,7 @@ import msgspec
 from arke.domain.homes import is_home
 from arke.domain.ledger import Owed, encode_entry
 from arke.domain.profile import NEVER, Profile
-from arke.domain.stored_profile import decode_profile, encode_profile
+from arke.domain.stored_profile import decode_head, decode_profile, encode_profile
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.shard import GroupWrites
 from arke.storage.postgres.connection import one_round_trip
@@ -183,9 +183,7 @@ def _collect(inserts: _Inserts, commit: ShardCommit) -> None:
     """What a commit adds or puts in place of what was there."""
     shard, writes = commit.shard, commit.writes
     if writes.profiles or writes.encoded:
-        bodies = {
-            uid: writes.bodies.get(uid) or encode_profile(one) for uid, one in writes.profiles.items()
-        } | writes.encoded
+        bodies = {uid: encode_profile(one) for uid, one in writes.profiles.items()} | writes.encoded
         uids = sorted(bodies)
         inserts.add("put_profiles", shard, uids, [bodies[uid] for uid in uids])
     if writes.journal:
@@ -277,6 +275,7 @@ def _erasure(connection: Connection, shard: int, writes: GroupWrites) -> Erasure
     rows = connection.execute(SQL["profiles"], (shard, asked), binary=True)
     there = {uid: decode_profile(body).uuid for uid, body in rows}
     there |= {uid: profile.uuid for uid, profile in writes.profiles.items()}
+    there |= {uid: decode_head(writes.encoded[uid]).uuid for uid in asked if uid in writes.encoded}
     profiles = people = 0
     marks: dict[int, Profile] = {}
     for uid in writes.erased:

@@ -20,7 +20,7 @@ from arke.domain.ledger import decode_entry, encode_entry
 from arke.storage.keyed_hash import next_uid
 from arke.storage.ports.moving import DIRECTORY_TABLES, SHARD_TABLES
 from arke.storage.sql_files import statements
-from arke.storage.sqlite.connection import RESTORED, open_database, store_errors, transaction
+from arke.storage.sqlite.connection import RESTORED, end_log, open_database, store_errors, transaction
 from arke.storage.sqlite.leaving import MARK
 from arke.storage.sqlite.merging import (
     Source,
@@ -117,7 +117,7 @@ class ArrivingFiles:
     def close(self) -> None:
         for connection in (self._directory, *(file.connection for file in self._files)):
             with store_errors(self._where):
-                connection.execute("PRAGMA journal_mode=DELETE")
+                end_log(connection)
                 connection.close()
 
 

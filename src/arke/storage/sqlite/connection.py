@@ -67,7 +67,39 @@ def open_database(path: Path | str, kind: Path, memory: PageMemory = DEFAULT_MEM
         except BaseException:
             connection.close()
             raise
+        if path != MEMORY:
+            connection.set_commit_hook(_Place(Path(path)))
     return connection
+
+
+class _Place:
+    """Looks, before each commit, whether the files of an open database are still where they were opened.
+
+    SQLite goes on with files that somebody removed or moved away, its own log among them, and what is committed to
+    those is gone with the process. Where a lock was removed, a second engine may have opened the same files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        files = (path, Path(f"{path}-wal"), path.with_suffix(".lock"), path.parent / "lock")
+        self._found = {file: _identity(file) for file in files if file.exists()}
+
+    def __call__(self) -> bool:
+        """What a commit hook says: whether to roll back. Raises StoreUnavailable."""
+        for file, found in self._found.items():
+            try:
+                if _identity(file) == found:
+                    continue
+            except OSError:
+                pass
+            raise StoreUnavailable(
+                f"{file}: it was removed or moved away while Arke had it open: put it back as it was, or stop Arke"
+            )
+        return False
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    facts = file.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def compact(connection: apsw.Connection, path: Path | str) -> bool:
@@ -96,6 +128,12 @@ def checkpoint(connection: apsw.Connection, where: str) -> None:
         ((busy, pages, moved),) = connection.execute("PRAGMA wal_checkpoint(FULL)")
     if busy or pages != moved:
         raise StoreUnavailable(f"{where}: the write-ahead log is being read, and cannot be emptied")
+
+
+def end_log(connection: apsw.Connection) -> None:
+    """For the only connection to a file: leave nothing beside it. Nobody is missed there any more, either."""
+    connection.set_commit_hook(None)
+    connection.execute("PRAGMA journal_mode=DELETE")
 
 
 RESTORED = "restored"
@@ -150,6 +188,8 @@ class store_errors:  # noqa: N801 - used as a verb: `with store_errors(path):`
         if isinstance(error, OSError):
             raise StoreUnavailable(f"{self._where}: {(error.strerror or 'error').lower()}") from error
         if isinstance(error, apsw.Error):
+            if isinstance(error.__context__, StoreUnavailable):  # raised by the commit hook
+                raise error.__context__ from None
             raise StoreUnavailable(f"{self._where}: {type(error).__name__}: {error}") from error
 
 

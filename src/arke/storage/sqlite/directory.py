@@ -26,6 +26,7 @@ from arke.storage.sqlite.promises import has_begun
 from arke.storage.sqlite.records import SqliteAudit, SqliteCatalogs, SqliteRequests, SqliteRuns, SqliteTokens
 from arke.storage.sqlite.schema import DIRECTORY
 from arke.storage.sqlite.sources import SqliteSources
+from arke.wording import many
 
 if TYPE_CHECKING:
     from arke.storage.committer import Committer
@@ -104,7 +105,7 @@ class SqliteDirectory:
             self._database.run(SQL["add"], (_SHARDS, stored))
         elif wanted is not None and wanted != stored:
             raise InvalidInput(
-                f"this data directory has {stored} shard{'s' if stored > 1 else ''}, not {wanted}: "
+                f"this data directory has {many(stored, 'shard')}, not {wanted}: "
                 f"leave --shards out, or start with an empty directory"
             )
         return int(stored)

@@ -26,7 +26,7 @@ from arke.storage.ports.moving import (
     ShardStanding,
 )
 from arke.storage.sql_files import migrations, statements
-from arke.storage.sqlite.connection import RESTORED, open_database, store_errors
+from arke.storage.sqlite.connection import RESTORED, end_log, open_database, store_errors
 from arke.storage.sqlite.promises import lost_of
 from arke.storage.sqlite.records import audit_end
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
@@ -282,7 +282,7 @@ def _copied(files: list[Path], kind: Path) -> apsw.Connection:
         for file in files:
             shutil.copyfile(file, Path(scratch) / file.name)
         connection = open_database(Path(scratch) / files[0].name, kind)
-        connection.execute("PRAGMA journal_mode=DELETE")
+        end_log(connection)
         return connection
 
 

@@ -160,8 +160,7 @@ class ShardWrites:
 
 def _profiles(writes: GroupWrites) -> list[tuple[int, bytes]]:
     """Profiles as they are stored, by uid."""
-    bodies = writes.bodies
-    found = [(uid, bodies.get(uid) or encode_profile(one)) for uid, one in writes.profiles.items()]
+    found = [(uid, encode_profile(one)) for uid, one in writes.profiles.items()]
     return sorted([*found, *writes.encoded.items()])
 
 

@@ -16,7 +16,14 @@ import msgspec
 from arke.errors import InvalidInput
 from arke.storage.ports.moving import DIRECTORY_TABLES
 from arke.storage.sql_files import statements
-from arke.storage.sqlite.connection import BUSY_TIMEOUT_MS, RESTORED, open_database, store_errors, transaction
+from arke.storage.sqlite.connection import (
+    BUSY_TIMEOUT_MS,
+    RESTORED,
+    end_log,
+    open_database,
+    store_errors,
+    transaction,
+)
 from arke.storage.sqlite.promises import lost_of, put_lost
 from arke.storage.sqlite.schema import DIRECTORY, SHARD
 
@@ -149,7 +156,7 @@ class RestoredDirectory:
     def close(self) -> None:
         """Nothing is left beside the file."""
         with store_errors(self._path):
-            self._connection.execute("PRAGMA journal_mode=DELETE")
+            end_log(self._connection)
             self._connection.close()
 
 
@@ -160,7 +167,7 @@ def doubt_shard(path: Path, at: int) -> None:
         with transaction(connection, str(path)):
             connection.execute(SQL["put_meta"], (RESTORED, at))
         with store_errors(str(path)):
-            connection.execute("PRAGMA journal_mode=DELETE")
+            end_log(connection)
     finally:
         connection.close()
 

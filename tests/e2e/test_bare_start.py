@@ -1,4 +1,4 @@
-"""An engine that was started with input, output and errors closed, as a script may do it."""
+"""An engine that was started with its input and output closed, as a script may do it, or with few descriptors."""
 
 from __future__ import annotations
 
@@ -33,3 +33,13 @@ def test_an_engine_without_a_terminal_runs_and_stops(tmp_path: Path) -> None:
     finally:
         engine.kill()
         engine.wait()
+
+
+def test_an_engine_without_descriptors_says_so(tmp_path: Path) -> None:
+    """Enough for the store and the shards, and too few for the doors."""
+    up = [ARKE, "up", "--data", str(tmp_path / "data"), "--intake-port", "0", "--admin-port", "0"]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *up], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("arke: too many open files: `arke doctor` says what this machine has\n")

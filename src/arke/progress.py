@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """`done` bytes of `total`, as far as they are known, now at `stage`. `show` hears of it."""
+    """`done` of `total`, bytes or rows, as far as they are counted, now at `stage`. `show` hears of it."""
 
     def __init__(self, show: Callable[[Progress], None] | None = None) -> None:
         self._show = show
