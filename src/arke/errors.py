@@ -65,6 +65,11 @@ class ArkeError(Exception):
     def message(self) -> str:
         return str(self)
 
+    @property
+    def to_strangers(self) -> str:
+        """The message, as it is told at a door that is open to anybody."""
+        return str(self)
+
     def details(self) -> dict[str, Any]:
         """What the code and the message do not say."""
         return {name: getattr(self, name) for name in self.carried}
@@ -244,6 +249,11 @@ class StoreUnavailable(Unavailable):
 
     code = "store_unavailable"
     by_settings: bool = False
+
+    @property
+    def to_strangers(self) -> str:
+        """A store names files, servers and users."""
+        return "nothing can be stored right now"
 
 
 class Fenced(StoreUnavailable):

@@ -36,6 +36,7 @@ def test_nothing_is_acknowledged_until_it_is_back(engine: EngineProcess, tmp_pat
     engine.data.rename(away)
     refused = send(engine, "meanwhile")
     assert (refused.status, refused.json()["error"]["code"]) == (503, "store_unavailable")
+    assert str(engine.data).encode() not in refused.body
     wait_until(lambda: not engine.ready(), "an engine that says it cannot store")
     assert "it was removed or moved away while Arke had it open" in engine.log()
     away.rename(engine.data)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LARGE_LOG_BYTES: Final = 1 << 30
 NOT_YET: Final = "no engine has come up here yet"
 RESTORE: Final = "restore the newest backup: docs/how-to/back-up.md"
+LOOK: Final = f"see whose it is and what the disk says; only if it is lost, {RESTORE}"
 
 
 def stores(data: Path) -> Iterator[Finding]:
@@ -48,7 +49,8 @@ def _file(file: Path) -> Iterator[Finding]:
     try:
         version, problems = _look(file)
     except StoreUnavailable as error:
-        yield wrong("store", str(error), RESTORE)
+        damaged = isinstance(error.__cause__, apsw.CorruptError | apsw.NotADBError)
+        yield wrong("store", str(error), RESTORE if damaged else LOOK)
         return
     if problems:
         yield wrong("store", f"{file.name} is damaged: {problems[0]}", f"stop the engine; {RESTORE}")

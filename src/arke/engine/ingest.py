@@ -113,7 +113,7 @@ class Ingestion:
     def _refuse_if_all_are_away(self) -> None:
         """Before an id is looked at: what is refused leaves nothing behind. Raises StoreUnavailable."""
         if len(self._shards.away) == len(self._shards):
-            raise StoreUnavailable("nothing can be stored right now: see /readyz")
+            raise StoreUnavailable("no shard can be reached: see /readyz")
 
     async def ingest(
         self,
@@ -390,7 +390,7 @@ class Ingestion:
             for number, _ in sights:
                 if found[number] is None or number in failed:
                     failed.setdefault(number, error)
-                found[number] = EventError(error.code, f"not stored, send it again: {error}")
+                found[number] = EventError(error.code, f"not stored, send it again: {error.to_strangers}")
             return
         plain = call.is_plain
         for (number, sight), result in zip(sights, results, strict=True):
@@ -426,7 +426,7 @@ class Ingestion:
             )
         except (Unavailable, Overloaded) as error:
             for number in stored:
-                answers[number] = EventError(error.code, f"not stored, send it again: {error}")
+                answers[number] = EventError(error.code, f"not stored, send it again: {error.to_strangers}")
 
 
 class _OnItsWay:

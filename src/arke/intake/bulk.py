@@ -145,7 +145,7 @@ def _refused(upload: _Upload, problem: BodyRefused) -> Answer:
 
 
 def _stopped(upload: _Upload, problem: Overloaded | Unavailable) -> Answer:
-    body = upload.stopped(problem.code, str(problem))
+    body = upload.stopped(problem.code, problem.to_strangers)
     return answer_json(problem.status, body, [come_again(problem)])
 
 

@@ -60,7 +60,7 @@ class DcsEndpoints:
                 raise
             # Somebody clicked: he is to arrive, though the click cannot be counted.
             request, accepted = dcs.DcsRequest(), None
-            errors = [codes.unspecified(str(problem))]
+            errors = [codes.unspecified(problem.to_strangers)]
         return self._answer(scope, request, accepted, errors, public=public, click=click)
 
     async def id_sync(self, scope: Scope, raw: bytes) -> Answer:

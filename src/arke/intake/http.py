@@ -126,7 +126,7 @@ class Intake:
             return None
         except (Overloaded, Unavailable) as problem:
             headers = [come_again(problem), *self._cors(scope)]
-            return answer_error(problem.status, problem.code, str(problem), headers)
+            return answer_error(problem.status, problem.code, problem.to_strangers, headers)
         except Unauthorized as problem:
             return _unauthorized(problem)
         except BodyRefused as problem:

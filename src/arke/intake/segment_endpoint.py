@@ -94,7 +94,7 @@ class SegmentEndpoint:
         try:
             status, answer = await self._answer(scope, receive, takes)
         except (Overloaded, Unavailable) as problem:
-            said = _failure(problem.code, str(problem))
+            said = _failure(problem.code, problem.to_strangers)
             return answer_json(problem.status, said, [come_again(problem), *headers], hang_up=True)
         except Unauthorized as problem:
             said = _failure(problem.code, str(problem))

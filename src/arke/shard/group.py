@@ -48,7 +48,8 @@ class Group:
     `rows` are those of the devices whose commands turned out to need them; `hash_of` is the store's keyed hash.
     `closed` names a destination for each device that it is no longer owed because the device is gone. `realised`
     are the traits that were realised before, under the rule they have; up to `counted_to` the members of segments
-    are counted. `repeated` counts events that had counted, `late` those of devices that had withdrawn, `unheard`
+    are counted. `passed_over` are defects that walks met with profiles, which stay as they are stored. `repeated`
+    counts events that had counted, `late` those of devices that had withdrawn, `unheard`
     changes at homes of people for whom a device speaks: that one changes as well.
     """
 
@@ -78,6 +79,7 @@ class Group:
         self.writes = GroupWrites()
         self.sizes = SizeTally(loaded.devices, counted_to)
         self.closed: list[int] = []
+        self.passed_over: list[Exception] = []
         self.repeated = self.unheard = self.late = 0
         self._realised = realised
         self._rows = rows

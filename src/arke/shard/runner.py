@@ -30,7 +30,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class GroupResult(msgspec.Struct, frozen=True):
     """Answers in the order of the commands, and the writes to commit; `closed`, `repeated`, `unheard` and `late` as
-    in `Group`. `broke`: which commands met a defect, by their places, and what it was.
+    in `Group`, as is `passed_over`. `broke`: which commands met a defect, by their places, and what it was.
     """
 
     results: list[Result]
@@ -40,6 +40,7 @@ class GroupResult(msgspec.Struct, frozen=True):
     unheard: int = 0
     late: int = 0
     broke: dict[int, Exception] = {}
+    passed_over: list[Exception] = []
 
 
 class GroupRunner:
@@ -121,7 +122,14 @@ class GroupRunner:
                 if counted_to != self.counted_to or not (writes.empty or counted_to == self._counted_to):
                     writes.counted_to = counted_to
                 return GroupResult(
-                    results, writes, group.closed, group.repeated, group.unheard, group.late, broken
+                    results,
+                    writes,
+                    group.closed,
+                    group.repeated,
+                    group.unheard,
+                    group.late,
+                    broken,
+                    group.passed_over,
                 )
 
     async def breaking(self, commands: Sequence[Command]) -> dict[int, Exception]:

@@ -140,6 +140,7 @@ class Shard:
         """Set when it does nothing more, though nobody has stopped it: whoever owns it opens it anew."""
         self.observer = observer or FiguresObserver()
         self._say_failed = Throttled(log, "command_failed", clock)
+        self._say_passed_over = Throttled(log, "profile_failed", clock)
         self._counts = Counts(self.observer)
         self._watching = Watching(self._counts)
         self.lanes = Lanes(store, self, wire=wire, clock=clock, observer=self.observer, delivering=delivering)
@@ -385,6 +386,8 @@ class Shard:
         self._watching.group(commands, result, self._clock.now())
         for place, defect in result.broke.items():
             self._say_failed(command=type(commands[place]).__name__, error=kind_and_place(defect))
+        for defect in result.passed_over:
+            self._say_passed_over(error=kind_and_place(defect))
 
     async def _run_and_commit(self, commands: Sequence[Command], seen_to: int) -> GroupResult:
         """Run a group and commit it. What cannot be loaded or stored for a defect is left out, as what cannot be

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from arke.app import catalog_checkers
 from arke.catalog.load import load_catalog, parse_catalog
 from arke.catalog.stored import from_json, to_json
 from arke.catalog.yaml_events import plain_scalar
+from arke.checking import catalog_checkers
 from arke.domain.catalog import (
     BasicAuth,
     BatchSchedule,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from arke.domain.homes import is_home
 from arke.domain.profile import NEVER, Profile
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from arke.domain.profile import ProfileParts
     from arke.shard.commands import Backfill, CountMembers, Result, Sweep
     from arke.shard.group import Group
+    from arke.telling.routing import Routing
+
+AGAIN_S: Final = 3_600
+"""After how long a profile is looked at again on which the engine failed."""
 
 
 def sweep(group: Group, command: Sweep) -> Result:
@@ -67,11 +71,12 @@ def count_members(group: Group, command: CountMembers) -> Result:
 
 def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evaluated, dict[int, int]]:
     """Bring profiles up to now though nothing was heard of them. With the answer come those that no command of this
-    group names, and when the sweep is to look at them.
+    group names, and when the sweep is to look at them. One on which the engine fails stays as it is stored, and
+    holds up the time of no other.
     """
-    compiled, alike = group.ruling.compiled, group.alike
+    compiled = group.ruling.compiled
     routing = group.ruling.routing(at)
-    alike.under(routing, at, kind)
+    group.alike.under(routing, at, kind)
     wakes: dict[int, int] = {}
     for uid, stored in group.walked(uids):
         if isinstance(stored, Profile):
@@ -82,38 +87,62 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evalua
                 changes = pass_time(compiled, profile, at) if not profile.opted_out else []
                 group.write_unseen(uid, profile, at, changes, kind)
             continue
-        state: tuple[int | bytes, ...] | None = None
-        parts = _plain(stored) if alike.pays else None
-        if parts is not None:
-            state = state_of(parts)
-            outcome = alike.find(state)
-            if outcome is not None:
-                if outcome.state is not None:
-                    wakes[uid] = outcome.state.wake
-                    body = encode_with_state(parts, outcome.state)
-                    moved = (parts.wake, outcome.state.wake)
-                    group.write_walked(uid, body, at, outcome.changes, kind, moved)
-                continue
-        profile = decode_profile(stored)
-        if is_trace(profile):
-            continue
-        if kind == "sweep" or compiled.is_stale(profile):
-            changes = pass_time(compiled, profile, at) if not profile.opted_out else []
-            if is_home(profile.uuid):
-                group.write_unseen(uid, profile, at, changes, kind)
-                continue
-            note_untold(routing, profile, changes, at)
-            before, wake = profile.wake, wake_at(profile)
-            if kind == "sweep" or wake < before:
-                profile.wake = wake
-            wakes[uid] = profile.wake
-            body = encode_profile(profile)  # while it is at hand: its memory is the next one's
-            group.write_walked(uid, body, at, changes, kind, (before, profile.wake))
-            if state is not None:
-                alike.note(state, Outcome(decode_parts(body), tuple(changes)))
-        elif state is not None:
-            alike.note(state, Outcome(None, ()))
+        try:
+            _walk_stored(group, uid, stored, at, kind, wakes, routing)
+        except Exception as defect:
+            if uid in group.writes.encoded or uid in group.writes.profiles:
+                raise  # nothing of it may be written in part
+            _pass_over(group, uid, at + AGAIN_S, kind, wakes, defect)
     return Evaluated(len(uids), uids[-1] if uids else 0), wakes
+
+
+def _walk_stored(
+    group: Group, uid: int, stored: bytes, at: int, kind: str, wakes: dict[int, int], routing: Routing
+) -> None:
+    """The same for one that no command of this group names, as it is stored."""
+    compiled, alike = group.ruling.compiled, group.alike
+    state: tuple[int | bytes, ...] | None = None
+    parts = _plain(stored) if alike.pays else None
+    if parts is not None:
+        state = state_of(parts)
+        outcome = alike.find(state)
+        if outcome is not None:
+            if outcome.state is not None:
+                wakes[uid] = outcome.state.wake
+                body = encode_with_state(parts, outcome.state)
+                moved = (parts.wake, outcome.state.wake)
+                group.write_walked(uid, body, at, outcome.changes, kind, moved)
+            return
+    profile = decode_profile(stored)
+    if is_trace(profile):
+        return
+    if kind == "sweep" or compiled.is_stale(profile):
+        changes = pass_time(compiled, profile, at) if not profile.opted_out else []
+        if is_home(profile.uuid):
+            group.write_unseen(uid, profile, at, changes, kind)
+            return
+        note_untold(routing, profile, changes, at)
+        before, wake = profile.wake, wake_at(profile)
+        if kind == "sweep" or wake < before:
+            profile.wake = wake
+        wakes[uid] = profile.wake
+        body = encode_profile(profile)  # while it is at hand: its memory is the next one's
+        group.write_walked(uid, body, at, changes, kind, (before, profile.wake))
+        if state is not None:
+            alike.note(state, Outcome(decode_parts(body), tuple(changes)))
+    elif state is not None:
+        alike.note(state, Outcome(None, ()))
+
+
+def _pass_over(
+    group: Group, uid: int, again: int, kind: str, wakes: dict[int, int], defect: Exception
+) -> None:
+    """The sweep is to look at this one later, also where another walk came to it."""
+    group.passed_over.append(defect)
+    wakes[uid] = again
+    if kind != "sweep":
+        before, _ = group.writes.wakes.get(uid, (NEVER, NEVER))
+        group.writes.wakes[uid] = (before, again)
 
 
 def _plain(stored: bytes) -> ProfileParts | None:
