@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from arke.catalog.destinations import Checkers
 from arke.clock import SystemClock, SystemEntropy
 from arke.data_directory import (
     DIRECTORY_FILE,
@@ -17,15 +16,11 @@ from arke.data_directory import (
     check_no_shards,
     check_shard_files,
 )
-from arke.delivery.body import TemplateLanguage, compile_template
 from arke.delivery.channel import Wire
 from arke.delivery.https.egress import EgressPolicy
-from arke.delivery.https.endpoint import parse_endpoint
 from arke.delivery.https.failure import PostFailed
 from arke.delivery.https.tls import build_context
-from arke.delivery.https.tls_files import file_problems
 from arke.delivery.secrets import Confinement, Secrets
-from arke.delivery.templates.output import is_json
 from arke.domain.catalog import Catalog, Tls
 from arke.engine.audit import Audit
 from arke.engine.batches import LOOK_EVERY_S, Batches
@@ -324,12 +319,3 @@ def onboarding_over(engine: Engine, inbox: Inbox, settings: Settings) -> Onboard
         folder=Path(watched.folder) if watched.folder else None,
         every_s=watched.every_s,
     )
-
-
-def catalog_checkers() -> Checkers:
-    """The delivery side's say in what a catalog may contain."""
-
-    def template(text: str, language: TemplateLanguage, content_type: str) -> Sequence[str]:
-        return compile_template(text, language, content_type=content_type).warnings
-
-    return Checkers(template=template, url=parse_endpoint, json=is_json, tls=file_problems)

@@ -40,12 +40,12 @@ def offered(engine: EngineProcess, line: str) -> str:
         cwd=engine.folder,
         env=engine.environ
         | {
-            "_ARKE_COMPLETE": "complete_fish",
-            "_TYPER_COMPLETE_ARGS": line,
-            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "_ARKE_COMPLETE": "fish_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": line.rpartition(" ")[2],
         },
         check=False,
-    ).stdout
+    ).stdout.replace("plain,", "")
 
 
 @pytest.fixture(scope="module")

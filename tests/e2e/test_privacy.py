@@ -117,6 +117,49 @@ def test_a_destination_that_fails_holds_the_request_until_it_answers(
     assert list(client.undelivered(None)) == []
 
 
+def test_requests_about_the_same_device_prove_the_same(
+    engine: EngineProcess, receivers: tuple[ReceiverThread, ReceiverThread]
+) -> None:
+    """Whichever of them ends first: with it goes the ledger that all of them are proved by."""
+    engine.accept(visit(522, "camera", partner="twice"))
+    settled(engine)
+    receivers[1].misbehave("status=500")
+    client = engine.client()
+    asked = [("--uuid", device(522)), ("--id", f"{DPID}:twice")]
+    numbers = [only(engine, "delete", *one, "--wait", "0.1", code=1)["number"] for one in asked]
+    receivers[1].misbehave()
+    client.replay(2)
+    wait_until(
+        lambda: all(client.privacy_show(number).state == "done" for number in numbers), "all of them to end"
+    )
+    shown = [client.privacy_show(number).destinations for number in numbers]
+    assert [[len(one.acknowledged) for one in each] for each in shown] == [[1, 1], [1, 1]]
+    assert [[(one.missing, one.untold) for one in each] for each in shown] == [[(0, 0), (0, 0)]] * 2
+
+
+def test_a_request_about_more_devices_keeps_the_proof_of_one_that_goes_before(
+    engine: EngineProcess, receivers: tuple[ReceiverThread, ReceiverThread]
+) -> None:
+    """A person has two devices; one of them, asked for by itself, goes while the other's 0 is still refused."""
+    with_people = json.loads(two(receivers))
+    with_people["data_sources"].append({"id": 778, "kind": "cross_device"})
+    engine.apply(json.dumps(with_people))
+    for number in (524, 525):
+        ids = [{"dpid": DPID, "id": f"p{number}"}, {"dpid": 778, "id": "crm"}]
+        engine.accept(visit(number, "camera", ids=ids))
+    settled(engine)
+    receivers[1].misbehave("poison=p525")
+    person = only(engine, "delete", "--id", "778:crm", "--wait", "0.1", code=1)["number"]
+    assert only(engine, "delete", "--uuid", device(524))["state"] == "done"
+    client = engine.client()
+    first, second = client.privacy_show(person).destinations
+    assert (len(first.acknowledged), len(second.acknowledged), second.missing) == (2, 1, 1)
+    receivers[1].misbehave()
+    client.replay(2)
+    wait_until(lambda: client.privacy_show(person).state == "done", "the person's request to end")
+    assert [len(one.acknowledged) for one in client.privacy_show(person).destinations] == [2, 2]
+
+
 def test_a_restarted_engine_goes_on_at_once(
     engine: EngineProcess, receivers: tuple[ReceiverThread, ReceiverThread]
 ) -> None:

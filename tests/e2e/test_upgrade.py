@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
 from arke.cli import app
 from arke.storage.sqlite.connection import open_database

@@ -29,7 +29,8 @@ class Pausing:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
         if inspect.iscoroutinefunction(found):
-            return self._paused(found)
+            paused = self.__dict__[name] = self._paused(found)  # to look for it once
+            return paused
         return Pausing(found, self._chance) if type(found).__module__ in FACETS else found
 
     def _paused(self, call: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-import typer
 
 from arke.cli import app
 from tour.stage import ACME, Request, Stage, destination
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 NIGHTLY = {"every": "24h", "at": "02:00"}
 MIDNIGHT = {"every": "24h", "at": "00:00"}
-ARKE = typer.main.get_command(app)
-"""Put together once: for a small script that takes as long as all the rest."""
 
 
 def with_batch(*segments: int | dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -66,7 +63,7 @@ def simulated(script: Path, catalog: Path, *options: str) -> list[Request]:
     command = ["simulate", str(script), "--catalog", str(catalog), "--out", str(out), *options]
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
-        ARKE.main(command, prog_name="arke")
+        app.main(command, prog_name="arke")
     assert ended.value.code == 0, said.getvalue()
     return [msgspec.json.decode(line, type=Request) for line in out.read_bytes().splitlines()]
 

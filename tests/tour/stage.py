@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from arke.app import catalog_checkers
 from arke.catalog.load import load_catalog
+from arke.checking import catalog_checkers
 from arke.simulate.run import Simulation
 
 if TYPE_CHECKING:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def imported(program: str) -> set[str]:
@@ -28,4 +32,13 @@ def test_a_shard_imports_nothing_of_the_engine() -> None:
     found = imported("import arke.worker, arke.shard_app")
     rooms = ("arke.app", "arke.api", "arke.console", "arke.engine", "arke.onboarding", "arke.operations")
     assert "arke.shard.shard" in found
+    assert not [name for name in found if name.startswith(rooms)]
+
+
+def test_a_catalog_is_checked_without_an_engine_and_its_log(tmp_path: Path) -> None:
+    (tmp_path / "catalog.yaml").write_text("{}")
+    check = ["arke", "check", str(tmp_path / "catalog.yaml")]
+    found = imported(f"from arke.cli import main; sys.argv = {check!r}; sys.exit = print; main()")
+    rooms = ("arke.app", "arke.engine", "arke.shard", "arke.storage", "asyncio", "structlog", "http.", "xml.")
+    assert "arke.catalog.load" in found
     assert not [name for name in found if name.startswith(rooms)]

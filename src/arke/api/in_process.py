@@ -15,8 +15,9 @@ from urllib.parse import unquote
 from arke.api.app import api_app
 from arke.api.parameters import CatalogFile, TokenWanted
 from arke.api.session import Session
-from arke.app import catalog_checkers, file_loader, running_engine, way_out
+from arke.app import file_loader, running_engine, way_out
 from arke.catalog.load import parse_catalog
+from arke.checking import catalog_checkers
 from arke.clock import SystemClock
 from arke.data_directory import DIRECTORY_FILE, check_directory_file, engine_answers
 from arke.data_exchange import is_begun

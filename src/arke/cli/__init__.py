@@ -4,92 +4,54 @@ from __future__ import annotations
 
 import errno
 import io
-import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
+import click
 
 from arke import __version__
-from arke.cli.catalog import apply, check, estimate
-from arke.cli.cluster import cluster_app
-from arke.cli.console import console
-from arke.cli.deliveries import batch_app, resync, undelivered_app
-from arke.cli.doctor import doctor
-from arke.cli.engine import status, up
-from arke.cli.examples import show_examples
-from arke.cli.explain import explain
-from arke.cli.imports import import_app
-from arke.cli.onboard import onboard
-from arke.cli.privacy import privacy_app
-from arke.cli.receiver import probe, receiver
-from arke.cli.reconcile import reconcile
-from arke.cli.sources import source_app
-from arke.cli.token import token_app
-from arke.cli.trials import bench, demo, simulate
-from arke.cli.upkeep import backup, reshard, restore
+from arke.cli.commands import Commands
+from arke.cli.shells import DETECTED, install_script, show_script
 from arke.errors import ArkeError
+from arke.garbage import collect_seldom
 
 WIDEST: Final = 110
 """Characters of a line of help."""
 
-app = typer.Typer(
+
+@click.group(
     name="arke",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # plain text: at once there, readable where a terminal is narrow, brackets as written
-    pretty_exceptions_enable=False,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        sys.stdout.write(f"arke {__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def arke(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
+@click.version_option(__version__, message="arke %(version)s", help="Print the version.")
+@click.option(
+    "--install-completion",
+    metavar="[SHELL]",
+    is_flag=False,
+    flag_value=DETECTED,
+    expose_value=False,
+    is_eager=True,
+    callback=install_script,
+    help="Have Tab complete in this shell, or the one named: bash, zsh, fish or powershell.",
+)
+@click.option(
+    "--show-completion",
+    metavar="[SHELL]",
+    is_flag=False,
+    flag_value=DETECTED,
+    expose_value=False,
+    is_eager=True,
+    callback=show_script,
+    help="Print what does so instead, for a file of your own.",
+)
+def app() -> None:
     """Real-time outbound audience transfers: tell destinations who is in which segment, within moments.
 
     Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input. `arke COMMAND --help` has examples.
     """
-
-
-app.command()(demo)
-app.command()(up)
-app.command()(console)
-app.command()(check)
-app.command()(apply)
-app.add_typer(import_app, name="import")
-app.command()(onboard)
-app.command()(estimate)
-app.command()(explain)
-app.command()(reconcile)
-app.add_typer(batch_app, name="batch")
-app.command()(resync)
-app.add_typer(undelivered_app, name="undelivered")
-app.add_typer(privacy_app, name="privacy")
-app.command()(receiver)
-app.command()(probe)
-app.command()(simulate)
-app.add_typer(token_app, name="token")
-app.add_typer(source_app, name="source")
-app.command()(status)
-app.command()(doctor)
-app.command()(bench)
-app.command()(backup)
-app.command()(restore)
-app.command()(reshard)
-app.add_typer(cluster_app, name="cluster")
-show_examples(app)
 
 
 _NAMED_WRONGLY: Final = frozenset(
@@ -103,7 +65,10 @@ _USED_UP: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENO
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 1 the work failed, 2 wrong use or invalid input."""
     _ready_streams()
-    if not _only_asks():
+    collect_seldom()
+    if _logs():
+        import logging
+
         from arke.log import configure_logging
 
         configure_logging(logging.WARNING)
@@ -149,9 +114,10 @@ def _ready_streams() -> None:
         sys.stdout.reconfigure(encoding="utf-8" if "--json" in sys.argv else None, errors="backslashreplace")
 
 
-def _only_asks() -> bool:
-    """For help, or what Tab offers: that logs nothing, and is there sooner without the library for it."""
-    return "_ARKE_COMPLETE" in os.environ or not {"-h", "--help"}.isdisjoint(sys.argv)
+def _logs() -> bool:
+    """Not so `check`, help, the version and what Tab offers: they are there sooner without the library for it."""
+    asks = "_ARKE_COMPLETE" in os.environ or not {"-h", "--help", "--version"}.isdisjoint(sys.argv)
+    return not asks and sys.argv[1:2] != ["check"]
 
 
 def _complain(error: ArkeError) -> None:

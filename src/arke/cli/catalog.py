@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
+from arke.cli.declared import Argument, Option
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, catalog_text, client, whole
 from arke.cli.progress import LongWork
 
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The catalog, YAML or JSON.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="The catalog, YAML or JSON.")],
     json: Json = False,
 ) -> None:
     """Validate a catalog: every problem with its file, line and column, and how to mend it."""
     import msgspec
 
-    from arke.app import catalog_checkers
     from arke.catalog.load import check_report
+    from arke.checking import catalog_checkers
 
     report = check_report(file, checkers=catalog_checkers())
     if json:
@@ -32,27 +34,23 @@ def check(
         stream = sys.stdout if report.ok else sys.stderr
         stream.write("\n".join(report.lines) + "\n")
     if not report.ok:
-        raise typer.Exit(2)
+        raise Exit(2)
 
 
 def apply(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="The catalog, YAML or JSON.", show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
+    file: Annotated[Path | None, Argument(metavar="[FILE]", help="The catalog, YAML or JSON.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and change nothing.")] = False,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Go back to an earlier catalog instead of reading FILE.")
+        bool, Option("--rollback", help="Go back to an earlier catalog instead of reading FILE.")
     ] = False,
     to: Annotated[
         int | None,
-        typer.Option("--to", parser=whole(), help="With --rollback: the version. Default: the one before."),
+        Option("--to", parser=whole(), help="With --rollback: the version. Default: the one before."),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask, however many profiles the catalog moves.")
+        bool, Option("--yes", help="Do not ask, however many profiles the catalog moves.")
     ] = False,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Show every change, however many there are.")
-    ] = False,
+    everything: Annotated[bool, Option("--all", help="Show every change, however many there are.")] = False,
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -68,7 +66,7 @@ def apply(
     import msgspec
 
     if (file is None) == (not rollback):
-        raise typer.BadParameter("give either FILE or --rollback")
+        raise click.BadParameter("give either FILE or --rollback")
     engine = client(data, url, token, config, insecure=insecure)
 
     def work(*, dry_run: bool) -> AppliedReport:
@@ -100,9 +98,9 @@ def _ask(plan: AppliedReport, *, everything: bool) -> bool:
     if not plan.alarms:
         return False
     _show_plan(plan, everything=everything)
-    if not typer.confirm("Apply it all the same?"):
+    if not click.confirm("Apply it all the same?"):
         sys.stdout.write("nothing was changed\n")
-        raise typer.Exit(1)
+        raise Exit(1)
     return True
 
 
@@ -130,10 +128,10 @@ def _show_outcome(report: AppliedReport) -> None:
 
 
 def estimate(
-    rule: Annotated[str, typer.Argument(metavar="RULE", help="A segment rule, as a catalog has it.")],
+    rule: Annotated[str, Argument(metavar="RULE", help="A segment rule, as a catalog has it.")],
     sample: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--sample",
             parser=whole(1, 1_000_000_000),
             metavar="N",

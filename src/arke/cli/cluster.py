@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from click.exceptions import Exit
 
+from arke.cli.declared import Option, Subject
 from arke.cli.options import Config, Data, Json
 from arke.cli.progress import LongWork, following_rows
 from arke.wording import many
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from arke.settings import Settings
     from arke.storage.ports.cluster import Made, Moved, ShardState
 
-cluster_app = typer.Typer(help="Many nodes over one PostgreSQL and one log of events.", no_args_is_help=True)
+cluster_app = Subject("cluster", "Many nodes over one PostgreSQL and one log of events.")
 
 LISTED = 12
 """Shards that a line names."""
 
 
-@cluster_app.command("init")
+@cluster_app.named("init")
 def init(config: Config = None, json: Json = False) -> None:
     """Make what a cluster needs, or bring it up to date: schema, shards, topic. May be repeated."""
     import asyncio
@@ -79,10 +80,10 @@ def _made(name: str, server: Made) -> str:
     return f"{name}{server.name}: {done}, schema {server.schema}, {many(server.shards, 'shard')}\n"
 
 
-@cluster_app.command("status")
+@cluster_app.named("status")
 def status(
     config: Config = None,
-    shards: Annotated[bool, typer.Option("--shards", help="List every shard.")] = False,
+    shards: Annotated[bool, Option("--shards", help="List every shard.")] = False,
     json: Json = False,
 ) -> None:
     """Show nodes, who leads, who owns which shard, and how far behind it is, as the database has them.
@@ -102,13 +103,13 @@ def status(
     else:
         _show_status(found, every_shard=shards)
     if found.unowned or found.waiting:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
-@cluster_app.command("move")
+@cluster_app.named("move")
 def move(
-    shard: Annotated[str, typer.Option("--shard", metavar="N[,N..]", help="Which: 3, or 3,7, or 128-255.")],
-    to: Annotated[str, typer.Option("--to", metavar="SERVER", help="A name in cluster.servers, or `store`.")],
+    shard: Annotated[str, Option("--shard", metavar="N[,N..]", help="Which: 3, or 3,7, or 128-255.")],
+    to: Annotated[str, Option("--to", metavar="SERVER", help="A name in cluster.servers, or `store`.")],
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -156,7 +157,7 @@ def _numbers(text: str) -> list[int]:
     return list(found)
 
 
-@cluster_app.command("import")
+@cluster_app.named("import")
 def import_(
     data: Data,
     config: Config = None,

@@ -7,10 +7,12 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import typer
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    import click
 
     from arke.api.client import Client
     from arke.operations.destinations import DestinationEntry
@@ -22,7 +24,7 @@ PATIENCE_S: Final = 0.5
 T = TypeVar("T")
 
 
-def destination_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+def destination_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids that begin so, with names."""
     from arke.api.parameters import SearchedDestinations
     from arke.api.table.destinations import LIST_DESTINATIONS
@@ -31,10 +33,10 @@ def destination_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
     def ask(engine: Client) -> Iterable[DestinationEntry]:
         return engine.first(LIST_DESTINATIONS, SearchedDestinations(search=incomplete or None, limit=MOST))
 
-    return [(str(one.id), one.name) for one in _asked(ctx, ask) if str(one.id).startswith(incomplete)]
+    return _offered(_asked(ctx, ask), incomplete)
 
 
-def segment_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+def segment_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids that begin so, with names."""
     from arke.api.parameters import Searched
     from arke.api.table.segments import LIST_SEGMENTS
@@ -43,10 +45,14 @@ def segment_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     def ask(engine: Client) -> Iterable[SegmentEntry]:
         return engine.first(LIST_SEGMENTS, Searched(search=incomplete or None, limit=MOST))
 
-    return [(str(one.id), one.name) for one in _asked(ctx, ask) if str(one.id).startswith(incomplete)]
+    return _offered(_asked(ctx, ask), incomplete)
 
 
-def _asked(ctx: typer.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
+def _offered(found: Iterable[DestinationEntry | SegmentEntry], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(str(one.id), help=one.name) for one in found if str(one.id).startswith(incomplete)]
+
+
+def _asked(ctx: click.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
     """What a running engine answers in time. No store is opened for it, and whatever goes wrong, a line that
     somebody types is not disturbed.
     """

@@ -6,8 +6,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from click.exceptions import Exit
 
+from arke.cli.declared import Option, Subject
 from arke.cli.options import DATA, Config, Data, Dest, Insecure, Json, OnlyDest, Token, Url, client, label
 from arke.cli.progress import LongWork
 from arke.wording import many
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from arke.operations.jobs import DestinationBatches, OwedDevice, Refused, RunFacts
 
-batch_app = typer.Typer(help="Batches: run one now; what ran and what is due.", no_args_is_help=True)
+batch_app = Subject("batch", "Batches: run one now; what ran and what is due.")
 
 
-@batch_app.command("run")
+@batch_app.named("run")
 def run(
     destination: Dest,
     data: Data = DATA,
@@ -35,7 +36,7 @@ def run(
     _run(destination, data, config, url, token, insecure=insecure, json=json, resync=False)
 
 
-@batch_app.command("status")
+@batch_app.named("status")
 def status(
     data: Data = DATA,
     config: Config = None,
@@ -59,7 +60,7 @@ def resync(
     destination: Dest,
     restate: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--restate",
             help="Also a 0 for every mapped alias that does not hold: for a destination of which nobody knows any "
             "more what it was told.",
@@ -104,7 +105,7 @@ def _run(
     else:
         sys.stdout.write(_line(facts) + "\n")
     if facts.owed or facts.abandoned:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _lines(batches: DestinationBatches) -> Iterator[str]:
@@ -138,9 +139,7 @@ def _moment(ts: int) -> str:
     return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-undelivered_app = typer.Typer(
-    help="What destinations should know and have not acknowledged.", no_args_is_help=True
-)
+undelivered_app = Subject("undelivered", "What destinations should know and have not acknowledged.")
 
 
 def _again(owed: OwedDevice) -> str:
@@ -150,7 +149,7 @@ def _again(owed: OwedDevice) -> str:
     return f" ({', '.join(said)})" if said else ""
 
 
-@undelivered_app.command("list")
+@undelivered_app.named("list")
 def list_owed(
     destination: OnlyDest = None,
     data: Data = DATA,
@@ -178,7 +177,7 @@ def list_owed(
         sys.stdout.write(f"{count:,} owed\n")
 
 
-@undelivered_app.command("refusals")
+@undelivered_app.named("refusals")
 def refusals(
     destination: OnlyDest = None,
     data: Data = DATA,
@@ -217,7 +216,7 @@ def _refused_lines(one: Refused) -> Iterator[str]:
         yield f"  {one.body}{' ...' if one.cut else ''}"
 
 
-@undelivered_app.command("replay")
+@undelivered_app.named("replay")
 def replay(
     destination: OnlyDest = None,
     data: Data = DATA,
@@ -240,4 +239,4 @@ def replay(
         if report.owed:
             sys.stdout.write(f"{report.owed:,} still owed: `arke undelivered list` says why\n")
     if report.owed:
-        raise typer.Exit(1)
+        raise Exit(1)

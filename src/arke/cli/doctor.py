@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
+from click.exceptions import Exit
 
 from arke.cli.options import DATA, Config, Data, Json
 
@@ -30,7 +30,7 @@ def doctor(data: Data = DATA, config: Config = None, json: Json = False) -> None
     else:
         _show(found)
     if found.wrong:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _show(found: Examination) -> None:

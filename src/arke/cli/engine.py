@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from click.exceptions import Exit
 
+from arke.cli.declared import Option
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, one_of, whole
 from arke.cli.sources import source_lines
 from arke.cluster.role import ROLES, Role
@@ -31,7 +32,7 @@ def up(
     data: Data = DATA,
     intake_port: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--intake-port",
             parser=whole(0, MAX_PORT),
             help="Port of the intake, over the setting; 0: any free one.",
@@ -39,7 +40,7 @@ def up(
     ] = None,
     admin_port: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--admin-port",
             parser=whole(0, MAX_PORT),
             help="Port of the admin API, over the setting; 0: any.",
@@ -47,7 +48,7 @@ def up(
     ] = None,
     shards: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--shards",
             parser=whole(1, 64),
             help="Processes to use; fixed when the data directory is new.",
@@ -55,14 +56,17 @@ def up(
     ] = None,
     role: Annotated[
         Role,
-        typer.Option(
-            "--role", parser=one_of(*ROLES), help="What this node of a cluster does (cluster.store)."
+        Option(
+            "--role",
+            metavar="|".join(ROLES),
+            parser=one_of(*ROLES),
+            help="What this node of a cluster does (cluster.store).",
         ),
     ] = "all",
     json: Json = False,
 ) -> None:
     """Run the engine (intake, evaluation, delivery, admin API) until Ctrl-C, which stops it cleanly."""
-    from arke.app import catalog_checkers
+    from arke.checking import catalog_checkers
     from arke.log import configure_logging
     from arke.serve import serve
     from arke.settings import find_settings, with_options
@@ -91,7 +95,7 @@ def status(
     else:
         _show(figures)
     if not figures.ready:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _show(figures: Status) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import typer
+from typing import Final
 
 EXAMPLES: Final = {
     "demo": ("arke demo", "arke demo --for 1m --keep demo-files"),
@@ -61,12 +58,6 @@ EXAMPLES: Final = {
 """By a command's words."""
 
 
-def show_examples(app: typer.Typer, group: str = "") -> None:
-    """Put each command's examples under its help, as they are typed: no line is broken anew."""
-    for command in app.registered_commands:
-        name = command.name or str(getattr(command.callback, "__name__", ""))
-        lines = "".join(f"\n  {example}" for example in EXAMPLES[group + name])
-        command.epilog = f"\b\nExamples:{lines}"
-    for inner in app.registered_groups:
-        if inner.typer_instance is not None:
-            show_examples(inner.typer_instance, f"{inner.name} ")
+def examples_of(words: str) -> str:
+    """What stands under a command's help, as it is typed: no line is broken anew."""
+    return "\b\nExamples:" + "".join(f"\n  {example}" for example in EXAMPLES[words])

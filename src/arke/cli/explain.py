@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
+from arke.cli.declared import Argument, Option
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label
 
 if TYPE_CHECKING:
@@ -23,12 +25,10 @@ SUPPRESSED = (
 
 
 def explain(
-    uuid: Annotated[
-        str | None, typer.Argument(metavar="[UUID]", help="The device.", show_default=False)
-    ] = None,
+    uuid: Annotated[str | None, Argument(metavar="[UUID]", help="The device.")] = None,
     id: Annotated[
         str | None,
-        typer.Option("--id", metavar="DPID:ID", help="Find the device, or the person, by a partner id."),
+        Option("--id", metavar="DPID:ID", help="Find the device, or the person, by a partner id."),
     ] = None,
     data: Data = DATA,
     config: Config = None,
@@ -41,14 +41,14 @@ def explain(
     import msgspec
 
     if (uuid is None) == (id is None):
-        raise typer.BadParameter("give either a UUID or --id DPID:ID")
+        raise click.BadParameter("give either a UUID or --id DPID:ID")
     facts = client(data, url, token, config, insecure=insecure).explain(uuid, id)
     if json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
     else:
         sys.stdout.write("\n".join(_lines(facts, uuid or id or "")) + "\n")
     if not facts.known:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _lines(facts: Explanation, asked: str) -> Iterator[str]:

@@ -6,23 +6,20 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from arke.cli.declared import Argument, Option, Subject
 from arke.cli.options import Json, check_out
 from arke.cli.progress import LongWork
 
-import_app = typer.Typer(
-    name="import", no_args_is_help=True, help="Make a catalog of another system's configuration."
-)
+import_app = Subject("import", "Make a catalog of another system's configuration.")
 
 
-@import_app.command()
+@import_app.named("aam")
 def aam(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER|FILE...", help="What Audience Manager's REST API answered, as JSON."),
+        Argument(metavar="FOLDER|FILE...", help="What Audience Manager's REST API answered, as JSON."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the catalog is written.")],
+    out: Annotated[Path, Option("--out", metavar="FILE", help="Where the catalog is written.")],
     json: Json = False,
 ) -> None:
     """Make a catalog of an Audience Manager configuration, and list what has no equivalent: by id, field, reason.

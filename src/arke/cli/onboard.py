@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from click.exceptions import Exit
 
+from arke.cli.declared import Argument, Option
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 from arke.cli.progress import LongWork
 
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
 def onboard(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Onboarding, id-sync, CSV or Parquet files.")
+        list[Path], Argument(metavar="FILE...", help="Onboarding, id-sync, CSV or Parquet files.")
     ],
     columns: Annotated[
         Path | None,
-        typer.Option("--columns", help="How the columns of tables are read. Default: FILE.columns.yaml."),
+        Option("--columns", help="How the columns of tables are read. Default: FILE.columns.yaml."),
     ] = None,
     max_refused: Annotated[
         str,
-        typer.Option("--max-refused", help="Exit code 1 if more of a file's lines are refused: 5%, or 100."),
+        Option("--max-refused", help="Exit code 1 if more of a file's lines are refused: 5%, or 100."),
     ] = "50%",
     data: Data = DATA,
     config: Config = None,
@@ -55,7 +56,7 @@ def onboard(
                     sys.stderr.write(f"{receipt.file}: {too_many} (--max-refused)\n")
             failed = failed or bool(too_many) or receipt.state != "done"
     if failed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _show(receipt: Receipt, *, json: bool) -> None:

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from arke.cli.completion import destination_ids, segment_ids
+from arke.cli.declared import Argument, Option
 from arke.domain.digits import LARGEST_NUMBER, whole_number
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def whole(least: int = 1, most: int = LARGEST_NUMBER) -> Callable[[str], int]:
         number = whole_number(str(text), most, least)
         if number is None:
             to = "" if most == LARGEST_NUMBER else f" to {most}"
-            raise typer.BadParameter(f"{text!r} is not a whole number from {least}{to} in plain digits")
+            raise click.BadParameter(f"{text!r} is not a whole number from {least}{to} in plain digits")
         return number
 
     number_of.__name__ = "INTEGER"  # what the help calls it
@@ -38,42 +39,39 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def word_of(text: str) -> str:
         if text not in words:
-            raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}")
+            raise click.BadParameter(f"{text!r} is none of {', '.join(words)}")
         return text
 
-    word_of.__name__ = "|".join(words)
     return word_of
 
 
 Data = Annotated[
     Path,
-    typer.Option("--data", envvar="ARKE_DATA", help="The engine's data directory.", file_okay=False),
+    Option("--data", envvar="ARKE_DATA", help="The engine's data directory.", file_okay=False),
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (arke.toml).", dir_okay=False)]
-Url = Annotated[str | None, typer.Option("--url", envvar="ARKE_URL", help="A remote engine's admin API.")]
-Token = Annotated[str | None, typer.Option("--token", envvar="ARKE_TOKEN", help="API token for --url.")]
+Config = Annotated[Path | None, Option("--config", help="Settings file (arke.toml).", dir_okay=False)]
+Url = Annotated[str | None, Option("--url", envvar="ARKE_URL", help="A remote engine's admin API.")]
+Token = Annotated[str | None, Option("--token", envvar="ARKE_TOKEN", help="API token for --url.")]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Let --url be http:// to another machine: the token goes in clear.")
+    bool, Option("--insecure", help="Let --url be http:// to another machine: the token goes in clear.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 Dest = Annotated[
     int,
-    typer.Argument(
-        metavar="DEST", parser=whole(), help="The destination's id.", autocompletion=destination_ids
-    ),
+    Argument(metavar="DEST", parser=whole(), help="The destination's id.", complete=destination_ids),
 ]
 Segment = Annotated[
     int,
-    typer.Argument(metavar="SEGMENT", parser=whole(), help="The segment's id.", autocompletion=segment_ids),
+    Argument(metavar="SEGMENT", parser=whole(), help="The segment's id.", complete=segment_ids),
 ]
 OnlyDest = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--destination",
         metavar="DEST",
         parser=whole(),
         help="Only this destination.",
-        autocompletion=destination_ids,
+        complete=destination_ids,
     ),
 ]
 
@@ -85,7 +83,7 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
         found = _SECONDS.fullmatch(str(text))
         given = float(found[0]) if found else -1.0
         if not least <= given <= most:
-            raise typer.BadParameter(f"{text!r} is not from {least:g} to {most:g} seconds, as 1.5")
+            raise click.BadParameter(f"{text!r} is not from {least:g} to {most:g} seconds, as 1.5")
         return given
 
     seconds_of.__name__ = "SECONDS"

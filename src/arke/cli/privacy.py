@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
+from arke.cli.declared import Argument, Option, Subject
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, seconds, whole
 from arke.cli.progress import LongWork
 from arke.wording import many
@@ -17,17 +19,17 @@ if TYPE_CHECKING:
 
     from arke.operations.privacy import DestinationProof, PrivacyAsk, PrivacyReport
 
-privacy_app = typer.Typer(help="Access, deletion and opt-out, with proof.", no_args_is_help=True)
+privacy_app = Subject("privacy", "Access, deletion and opt-out, with proof.")
 
-Uuid = Annotated[str | None, typer.Option("--uuid", metavar="UUID", help="This device.")]
-Id = Annotated[str | None, typer.Option("--id", metavar="DPID:ID", help="Whoever this id belongs to.")]
+Uuid = Annotated[str | None, Option("--uuid", metavar="UUID", help="This device.")]
+Id = Annotated[str | None, Option("--id", metavar="DPID:ID", help="Whoever this id belongs to.")]
 File = Annotated[
-    Path | None, typer.Option("--file", help="A privacy request as JSON; - for stdin.", dir_okay=False)
+    Path | None, Option("--file", help="A privacy request as JSON; - for stdin.", dir_okay=False)
 ]
 MOST_WAIT_S = 86_400.0
 Wait = Annotated[
     float,
-    typer.Option(
+    Option(
         "--wait",
         metavar="SECONDS",
         parser=seconds(0, MOST_WAIT_S),
@@ -37,7 +39,7 @@ Wait = Annotated[
 WAIT_S = 30.0
 
 
-@privacy_app.command("access")
+@privacy_app.named("access")
 def access(
     uuid: Uuid = None,
     id: Id = None,
@@ -57,10 +59,10 @@ def access(
     sys.stdout.write((text if json else msgspec.json.format(text, indent=2)).decode() + "\n")
     if not any(one.people or any(device.known for device in one.devices) for one in found):
         sys.stderr.write("arke: nothing is kept about them\n")
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
-@privacy_app.command("delete")
+@privacy_app.named("delete")
 def delete(
     uuid: Uuid = None,
     id: Id = None,
@@ -81,7 +83,7 @@ def delete(
     _say_who_was_not_known(reports)
 
 
-@privacy_app.command("opt-out")
+@privacy_app.named("opt-out")
 def opt_out(
     uuid: Uuid = None,
     id: Id = None,
@@ -102,13 +104,13 @@ def opt_out(
     _say_who_was_not_known(reports)
 
 
-@privacy_app.command("lift")
+@privacy_app.named("lift")
 def lift(
     uuid: Uuid = None,
-    id: Annotated[str | None, typer.Option("--id", metavar="DPID:ID", help="This id.")] = None,
+    id: Annotated[str | None, Option("--id", metavar="DPID:ID", help="This id.")] = None,
     request: Annotated[
         int | None,
-        typer.Option("--request", metavar="NUMBER", help="All that this request suppressed.", parser=whole()),
+        Option("--request", metavar="NUMBER", help="All that this request suppressed.", parser=whole()),
     ] = None,
     data: Data = DATA,
     config: Config = None,
@@ -123,7 +125,7 @@ def lift(
     from arke.operations.privacy import LiftAsk
 
     if sum(given is not None for given in (uuid, id, request)) != 1:
-        raise typer.BadParameter("give exactly one of --uuid, --id and --request")
+        raise click.BadParameter("give exactly one of --uuid, --id and --request")
     report = client(data, url, token, config, insecure=insecure).privacy_lift(LiftAsk(uuid, id, request))
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
@@ -132,12 +134,12 @@ def lift(
     sys.stdout.write(f"{report.lifted} lifted{kept}\n")
 
 
-@privacy_app.command("list")
+@privacy_app.named("list")
 def list_requests(
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that have not ended.")] = False,
+    unfinished: Annotated[bool, Option("--unfinished", help="Only those that have not ended.")] = False,
     before: Annotated[
         int | None,
-        typer.Option("--before", metavar="NUMBER", parser=whole(), help="Older ones than this."),
+        Option("--before", metavar="NUMBER", parser=whole(), help="Older ones than this."),
     ] = None,
     data: Data = DATA,
     config: Config = None,
@@ -153,9 +155,9 @@ def list_requests(
     _print(reports, json=json)
 
 
-@privacy_app.command("show")
+@privacy_app.named("show")
 def show(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", parser=whole(), help="The request's number.")],
+    number: Annotated[int, Argument(metavar="NUMBER", parser=whole(), help="The request's number.")],
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -171,7 +173,7 @@ def _ask(action: str, uuid: str | None, id: str | None, file: Path | None) -> Pr
     from arke.operations.privacy import PrivacyAsk
 
     if sum(given is not None for given in (uuid, id, file)) != 1:
-        raise typer.BadParameter("give exactly one of --uuid, --id and --file")
+        raise click.BadParameter("give exactly one of --uuid, --id and --file")
     return PrivacyAsk(action, uuid, id, _text(file) if file is not None else None)
 
 
@@ -191,7 +193,7 @@ def _show(reports: Sequence[PrivacyReport], *, json: bool) -> None:
     _print(reports, json=json)
     if any(report.state != "done" for report in reports):
         sys.stderr.write("arke: not finished; a running engine goes on: see `arke privacy list`\n")
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _say_who_was_not_known(reports: Sequence[PrivacyReport]) -> None:
@@ -202,7 +204,7 @@ def _say_who_was_not_known(reports: Sequence[PrivacyReport]) -> None:
         what = "it is not suppressed: it is nobody's own" if free else "it is suppressed all the same"
         sys.stderr.write(f"arke: nobody was known by what request {report.number} asked for; {what}\n")
     if strangers:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _print(reports: Sequence[PrivacyReport], *, json: bool) -> None:

@@ -5,38 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
+from arke.cli.declared import Argument, Option
 from arke.cli.options import Json, seconds, whole
 from arke.domain.catalog import MAX_ID
 from arke.domain.digits import MAX_PORT
 
-Algorithm = Annotated[str, typer.Option(help="Of keys that name none: sha1, sha256, sha512, md5.")]
-Encoding = Annotated[str, typer.Option(help="How signatures are written: base64, hex.")]
+Algorithm = Annotated[str, Option(help="Of keys that name none: sha1, sha256, sha512, md5.")]
+Encoding = Annotated[str, Option(help="How signatures are written: base64, hex.")]
 Prefix = Annotated[
-    str, typer.Option(help="What stands before a signature, as sha256=; {timestamp} in it is a time stamp.")
+    str, Option(help="What stands before a signature, as sha256=; {timestamp} in it is a time stamp.")
 ]
-Signs = Annotated[str, typer.Option(help="What is signed, as {timestamp}.{body}.")]
+Signs = Annotated[str, Option(help="What is signed, as {timestamp}.{body}.")]
 TimestampHeader = Annotated[
-    str | None, typer.Option("--timestamp-header", help="The header that carries the time stamp.")
+    str | None, Option("--timestamp-header", help="The header that carries the time stamp.")
 ]
 
 
 def receiver(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(parser=whole(0, MAX_PORT), help="Port; 0 takes any free one.")] = 8443,
-    path: Annotated[str, typer.Option(help="Path to print; messages are taken on any.")] = "/segments/aam",
-    cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(parser=whole(0, MAX_PORT), help="Port; 0 takes any free one.")] = 8443,
+    path: Annotated[str, Option(help="Path to print; messages are taken on any.")] = "/segments/aam",
+    cert: Annotated[Path | None, Option(help="Certificate chain (PEM).")] = None,
     cert_key: Annotated[
-        Path | None, typer.Option("--cert-key", help="The certificate's key (PEM), if not in the same file.")
+        Path | None, Option("--cert-key", help="The certificate's key (PEM), if not in the same file.")
     ] = None,
     dir: Annotated[
         Path | None,
-        typer.Option(help="Where the CA made on the fly is kept (ca.pem). Default: a temporary directory."),
+        Option(help="Where the CA made on the fly is kept (ca.pem). Default: a temporary directory."),
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="REF",
             help="[HEADER:ALG:]env:NAME|file:PATH, repeatable. A signature by one of them is then required.",
         ),
@@ -48,21 +50,21 @@ def receiver(
     timestamp_header: TimestampHeader = None,
     token_client: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="REF",
             help="Client credentials (env:NAME|file:PATH), as they follow `Basic `. Serves /oauth2/token "
             "and requires its bearer tokens.",
         ),
     ] = None,
     token_ttl: Annotated[
-        float, typer.Option(parser=seconds(0.001, 86_400 * 365), help="Seconds a token lives.")
+        float, Option(parser=seconds(0.001, 86_400 * 365), help="Seconds a token lives.")
     ] = 3600.0,
-    client_ca: Annotated[Path | None, typer.Option(help="Require client certificates of this CA.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Append every request to this file, as NDJSON.")] = None,
-    state: Annotated[Path | None, typer.Option(help="Keep the audience state in this SQLite file.")] = None,
+    client_ca: Annotated[Path | None, Option(help="Require client certificates of this CA.")] = None,
+    out: Annotated[Path | None, Option(help="Append every request to this file, as NDJSON.")] = None,
+    state: Annotated[Path | None, Option(help="Keep the audience state in this SQLite file.")] = None,
     misbehave: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="SPEC",
             help="status=500[:N|:p0.1], slow=2s, stall, dribble, reset, close, garbage, huge-body, "
             "endless-headers, redirect=URL, poison=422/ID, throttle=5/s, sloppy, stale-token=403/2s, "
@@ -71,9 +73,9 @@ def receiver(
         ),
     ] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="Allow POST /control/misbehave from this machine.")
+        bool, Option("--control", help="Allow POST /control/misbehave from this machine.")
     ] = False,
-    fast: Annotated[bool, typer.Option("--fast", help="Answer 200 without looking, for load tests.")] = False,
+    fast: Annotated[bool, Option("--fast", help="Answer 200 without looking, for load tests.")] = False,
     json: Json = False,
 ) -> None:
     """Run a reference destination: HTTPS, verifies, stores, and misbehaves on demand."""
@@ -103,67 +105,65 @@ def receiver(
         )
         serve(config, as_json=json)
     except ArkeError as error:
-        typer.echo(f"arke: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, SecretUnresolved) else error.exit_code) from None
+        click.echo(f"arke: {error}", err=True)
+        raise Exit(2 if isinstance(error, SecretUnresolved) else error.exit_code) from None
 
 
 def probe(
     destination: Annotated[
         str,
-        typer.Argument(metavar="DEST|URL", help="A destination's id (with --catalog), or an https:// URL."),
+        Argument(metavar="DEST|URL", help="A destination's id (with --catalog), or an https:// URL."),
     ],
-    catalog: Annotated[Path | None, typer.Option(help="The catalog that lists DEST.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="Trust this CA only (PEM).")] = None,
-    client_cert: Annotated[Path | None, typer.Option(help="Client certificate (PEM).")] = None,
-    client_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    catalog: Annotated[Path | None, Option(help="The catalog that lists DEST.")] = None,
+    ca_file: Annotated[Path | None, Option(help="Trust this CA only (PEM).")] = None,
+    client_cert: Annotated[Path | None, Option(help="Client certificate (PEM).")] = None,
+    client_key: Annotated[Path | None, Option(help="Its key (PEM).")] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="REF", help="[HEADER:ALG:]env:NAME|file:PATH to sign with. Repeatable."),
+        Option(metavar="REF", help="[HEADER:ALG:]env:NAME|file:PATH to sign with. Repeatable."),
     ] = None,
-    header: Annotated[str, typer.Option(help="Signature header of keys that name none.")] = "X-Signature",
+    header: Annotated[str, Option(help="Signature header of keys that name none.")] = "X-Signature",
     algorithm: Algorithm = "sha1",
     encoding: Encoding = "base64",
     prefix: Prefix = "",
     signs: Signs = "{body}",
     timestamp_header: TimestampHeader = None,
-    client_id: Annotated[str | None, typer.Option(help="Client_ID to send.")] = None,
+    client_id: Annotated[str | None, Option(help="Client_ID to send.")] = None,
     dpid: Annotated[
         int | None,
-        typer.Option(parser=whole(0, MAX_ID), help="User_DPID to send; 0 is the UUID itself."),
+        Option(parser=whole(0, MAX_ID), help="User_DPID to send; 0 is the UUID itself."),
     ] = None,
-    segment: Annotated[str | None, typer.Option(help="A Segment_ID the destination knows.")] = None,
-    oauth_url: Annotated[str | None, typer.Option(help="Token endpoint.")] = None,
+    segment: Annotated[str | None, Option(help="A Segment_ID the destination knows.")] = None,
+    oauth_url: Annotated[str | None, Option(help="Token endpoint.")] = None,
     oauth_credentials: Annotated[
-        str | None, typer.Option(metavar="REF", help="What follows `Basic `: env:NAME|file:PATH.")
+        str | None, Option(metavar="REF", help="What follows `Basic `: env:NAME|file:PATH.")
     ] = None,
     allow_cidr: Annotated[
         list[str] | None,
-        typer.Option(help="Open a forbidden range, such as 127.0.0.0/8 for this machine. Repeatable."),
+        Option(help="Open a forbidden range, such as 127.0.0.0/8 for this machine. Repeatable."),
     ] = None,
     proxy: Annotated[
         str | None,
-        typer.Option(metavar="URL|REF", help="The proxy that everything leaves through, as egress.proxy."),
+        Option(metavar="URL|REF", help="The proxy that everything leaves through, as egress.proxy."),
     ] = None,
-    requests: Annotated[
-        int, typer.Option(parser=whole(1, 10_000), help="Messages for the latency figures.")
-    ] = 20,
+    requests: Annotated[int, Option(parser=whole(1, 10_000), help="Messages for the latency figures.")] = 20,
     patience: Annotated[
         float,
-        typer.Option(
+        Option(
             parser=seconds(0.1, 60),
             help="Seconds to wait for an answer, to tell late from never.",
         ),
     ] = 10.0,
     burst: Annotated[
-        int, typer.Option(parser=whole(0, 1_000), help="Messages at once, over four connections.")
+        int, Option(parser=whole(0, 1_000), help="Messages at once, over four connections.")
     ] = 20,
     poison: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="An id that the endpoint may refuse, to send among good ones."),
+        Option(metavar="ID", help="An id that the endpoint may refuse, to send among good ones."),
     ] = None,
     idle: Annotated[
         float,
-        typer.Option(
+        Option(
             parser=seconds(0, 600),
             help="Seconds to leave a connection idle, to see whether it stays.",
         ),
@@ -198,7 +198,7 @@ def probe(
         manner = Manner(burst=burst, poison=poison or GARBAGE, idle_s=idle)
         passed = run_probe(target, requests=requests, patience_s=patience, as_json=json, manner=manner)
     except ArkeError as error:
-        typer.echo(f"arke: {error}", err=True)
-        raise typer.Exit(2) from None
+        click.echo(f"arke: {error}", err=True)
+        raise Exit(2) from None
     if not passed:
-        raise typer.Exit(1)
+        raise Exit(1)

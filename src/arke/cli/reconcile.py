@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
+from arke.cli.declared import Option
 from arke.cli.options import DATA, Config, Data, Dest, Insecure, Json, Segment, Token, Url, client
 from arke.cli.progress import LongWork
 from arke.wording import many
@@ -26,13 +25,11 @@ def reconcile(
     destination: Dest,
     at_once: Annotated[
         bool,
-        typer.Option("--at-once", help="Of a large store: the last count, or a sample. Do not count all."),
+        Option("--at-once", help="Of a large store: the last count, or a sample. Do not count all."),
     ] = False,
     users: Annotated[
         str | None,
-        typer.Option(
-            metavar="BUCKET", help="Name up to five users of this bucket, instead of the statement."
-        ),
+        Option(metavar="BUCKET", help="Name up to five users of this bucket, instead of the statement."),
     ] = None,
     data: Data = DATA,
     config: Config = None,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from arke.cli.declared import Option, Subject
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, whole
 from arke.wording import many
 
@@ -17,12 +16,10 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 1_000
 
-source_app = typer.Typer(
-    no_args_is_help=True, help="Topics of Kafka that events are read from (intake.kafka)."
-)
+source_app = Subject("source", "Topics of Kafka that events are read from (intake.kafka).")
 
 
-@source_app.command("status")
+@source_app.named("status")
 def source_status(
     data: Data = DATA,
     config: Config = None,
@@ -44,16 +41,14 @@ def source_status(
         sys.stdout.write("no topic was ever read: see intake.kafka in the settings\n")
 
 
-@source_app.command("refused")
+@source_app.named("refused")
 def source_refused(
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
     token: Token = None,
     insecure: Insecure = False,
-    limit: Annotated[
-        int, typer.Option("--limit", parser=whole(1, MOST_LISTED), help="So many of them.", show_default=True)
-    ] = 100,
+    limit: Annotated[int, Option("--limit", parser=whole(1, MOST_LISTED), help="So many of them.")] = 100,
     json: Json = False,
 ) -> None:
     """Show the newest events of topics that were not taken, where they are, and why."""

@@ -6,24 +6,23 @@ import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-import typer
-
+from arke.cli.declared import Argument, Option, Subject
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
 
-token_app = typer.Typer(help="API tokens for the intake and the admin API.", no_args_is_help=True)
+token_app = Subject("token", "API tokens for the intake and the admin API.")
 
 
-@token_app.command("create")
+@token_app.named("create")
 def create(
     scope: Annotated[
         str,
-        typer.Option("--scope", help="ingest, browser, metrics, read, operate, admin; comma separated."),
+        Option("--scope", help="ingest, browser, metrics, read, operate, admin; comma separated."),
     ],
     expires: Annotated[
         str | None,
-        typer.Option("--expires", help="For example 90d. Default: never."),
+        Option("--expires", help="For example 90d. Default: never."),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
+    name: Annotated[str, Option("--name", help="What it is for.")] = "",
     data: Data = DATA,
     config: Config = None,
     url: Url = None,
@@ -42,7 +41,7 @@ def create(
         sys.stderr.write(f"token {made.id} with scope {', '.join(made.scopes)}; this is its only showing\n")
 
 
-@token_app.command("list")
+@token_app.named("list")
 def list_tokens(
     data: Data = DATA,
     config: Config = None,
@@ -64,11 +63,9 @@ def list_tokens(
         sys.stdout.write(f"{facts.id} {state} {scopes} created {_day(facts.created)}, {until} {facts.name}\n")
 
 
-@token_app.command("revoke")
+@token_app.named("revoke")
 def revoke(
-    token_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The token's id, as `arke token list` has it.")
-    ],
+    token_id: Annotated[str, Argument(metavar="ID", help="The token's id, as `arke token list` has it.")],
     data: Data = DATA,
     config: Config = None,
     url: Url = None,

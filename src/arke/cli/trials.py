@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-import typer
+from click.exceptions import Exit
 
-from arke.cli.options import Json, check_out, whole
+from arke.cli.declared import Argument, Option
+from arke.cli.options import Json, check_out, seconds, whole
 from arke.cli.progress import LongWork
 from arke.wording import many
 
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
 def demo(
     length: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--for",
             metavar="DURATION",
             help="How long visitors come (30s, 2m), and then end. Without it 20s, and on a terminal until a key is "
             "pressed.",
         ),
     ] = None,
-    visitors: Annotated[int, typer.Option(parser=whole(1, 100_000), help="How many visitors come.")] = 1_500,
-    seed: Annotated[int, typer.Option(help="Other visitors for another number.")] = 1,
+    visitors: Annotated[int, Option(parser=whole(1, 100_000), help="How many visitors come.")] = 1_500,
+    seed: Annotated[int, Option(help="Other visitors for another number.")] = 1,
     keep: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="DIR",
             help="Keep everything in this new folder: catalog, store, CAs, every request that arrived.",
             file_okay=False,
@@ -42,11 +43,11 @@ def demo(
     ] = None,
     cluster: Annotated[
         bool,
-        typer.Option("--cluster", help="On four nodes and a PostgreSQL that it starts; one node is killed."),
+        Option("--cluster", help="On four nodes and a PostgreSQL that it starts; one node is killed."),
     ] = False,
     kafka: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="HOST:PORT,...",
             envvar="ARKE_DEMO_KAFKA",
             help="With --cluster: brokers that carry the events.",
@@ -67,9 +68,9 @@ def demo(
         adds_up = run(options, as_json=json, may_stay=length is None)
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.stderr.write("arke demo: stopped\n")
-        raise typer.Exit(130) from None
+        raise Exit(130) from None
     if not adds_up:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 class _Lines:
@@ -104,19 +105,19 @@ class _Lines:
 
 
 def simulate(
-    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="NDJSON in time order.", dir_okay=False)],
-    catalog: Annotated[Path, typer.Option("--catalog", help="The catalog to start with.", dir_okay=False)],
+    script: Annotated[Path, Argument(metavar="SCRIPT", help="NDJSON in time order.", dir_okay=False)],
+    catalog: Annotated[Path, Option("--catalog", help="The catalog to start with.", dir_okay=False)],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write requests, one a line. Default: stdout.")
+        Path | None, Option("--out", help="Where to write requests, one a line. Default: stdout.")
     ] = None,
     no_schedule: Annotated[
-        bool, typer.Option("--no-schedule", help="Do not run batches on their schedule.")
+        bool, Option("--no-schedule", help="Do not run batches on their schedule.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
+    seed: Annotated[int, Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
 ) -> None:
     """Run a script of events and write what would be sent. Same input, same output, to the byte."""
-    from arke.app import catalog_checkers
     from arke.catalog.load import load_catalog
+    from arke.checking import catalog_checkers
     from arke.errors import InvalidInput
     from arke.simulate.run import Simulation
 
@@ -141,7 +142,7 @@ def simulate(
 def bench(
     which: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="[BENCH]",
             help="delivery, evaluation, end-to-end, intake, growth, walks, stall, batch, onboarding, estimate, "
             "cluster, or all.",
@@ -149,36 +150,34 @@ def bench(
     ] = "all",
     json: Json = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One short round of each, with fewer profiles: a rough idea.")
+        bool, Option("--quick", help="One short round of each, with fewer profiles: a rough idea.")
     ] = False,
     seconds: Annotated[
         float | None,
-        typer.Option("--seconds", min=0.1, max=600, help="Length of one measured stretch. [default: 5]"),
+        Option("--seconds", parser=seconds(0.1, 600), help="Length of one measured stretch. [default: 5]"),
     ] = None,
     changed: Annotated[
         list[int] | None,
-        typer.Option(
+        Option(
             "--changed",
-            min=1,
-            max=10_000_000,
+            parser=whole(1, 10_000_000),
             help="Changed users in a batch; may be repeated. [default: 100000 and 1000000]",
         ),
     ] = None,
     lines: Annotated[
         int | None,
-        typer.Option("--lines", min=1, help="Lines of the file that onboarding loads. [default: 100,000]"),
+        Option("--lines", parser=whole(), help="Lines of the file that onboarding loads. [default: 100,000]"),
     ] = None,
     profiles: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--profiles",
-            min=1,
-            max=100_000_000,
+            parser=whole(1, 100_000_000),
             help="Stored profiles: this size, and no smaller or larger one.",
         ),
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Also show where delivery and evaluation spend their time.")
+        bool, Option("--profile", help="Also show where delivery and evaluation spend their time.")
     ] = False,
 ) -> None:
     """Measure what this machine does with Arke on it, as ratios within one run."""

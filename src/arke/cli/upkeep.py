@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from arke.cli.declared import Argument, Option
 from arke.cli.options import DATA, Config, Data, Json, whole
 from arke.cli.progress import LongWork, following_bytes, following_rows
 from arke.wording import many
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 LISTED = 12
 """Requests that a line names."""
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the backup.", file_okay=False)]
+Folder = Annotated[Path, Argument(metavar="DIR", help="The folder of the backup.", file_okay=False)]
 
 
 def backup(
@@ -27,10 +26,10 @@ def backup(
     data: Data = DATA,
     config: Config = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read the backup in DIR through, and make none.")
+        bool, Option("--verify", help="Read the backup in DIR through, and make none.")
     ] = False,
     suppression: Annotated[
-        bool, typer.Option("--suppression", help="Keep the newest suppression list in DIR, and nothing else.")
+        bool, Option("--suppression", help="Keep the newest suppression list in DIR, and nothing else.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -62,7 +61,7 @@ def restore(
     data: Data = DATA,
     suppression: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--suppression",
             metavar="PATH",
             help="A newer suppression list: of a data directory, a later backup, or what `backup --suppression` "
@@ -71,7 +70,7 @@ def restore(
     ] = None,
     as_it_was: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--as-it-was",
             help="Nothing was told since: the engine was stopped for this backup and has not run again. "
             "Destinations are not restated.",
@@ -150,9 +149,7 @@ def _show_restored(done: Restored, data: Path) -> None:
 
 
 def reshard(
-    shards: Annotated[
-        int, typer.Option("--shards", parser=whole(1, 64), help="How many shards there are to be.")
-    ],
+    shards: Annotated[int, Option("--shards", parser=whole(1, 64), help="How many shards there are to be.")],
     data: Data = DATA,
     json: Json = False,
 ) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from arke.app import catalog_checkers
+from arke.checking import catalog_checkers
 from arke.cluster_app import cluster_status, found_cluster
 from arke.demo.destinations import Destinations, Samples
 from arke.demo.node import NodeProcess

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from arke.app import catalog_checkers
+from arke.checking import catalog_checkers
 from arke.clock import SystemClock
 from arke.delivery.observer import LATENCIES_KEPT
 from arke.demo.catalog import filled_catalog

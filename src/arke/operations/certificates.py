@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from arke.delivery.https.tls import held_file
+from arke.delivery.https.held_file import held_file
 from arke.delivery.https.tls_files import read_certificates
 from arke.domain.time import DAY_S
 

@@ -16,7 +16,7 @@ from arke.shard.commands import Adopt, Erase, Scrub
 from arke.shard.protocol import Compact
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
@@ -61,8 +61,17 @@ class Erasure:
     """
 
     def __init__(
-        self, directory: Directory, identity: Identity, homes: Homes, shards: Shards, clock: Clock
+        self,
+        directory: Directory,
+        identity: Identity,
+        homes: Homes,
+        shards: Shards,
+        clock: Clock,
+        *,
+        hand_on: Callable[[Sequence[PrivacyRequest]], Awaitable[None]],
     ) -> None:
+        """`hand_on` is awaited while what requests are proved by is still there; it may be repeated, too."""
+        self._hand_on = hand_on
         self._directory = directory
         self._identity = identity
         self._homes = homes
@@ -127,6 +136,7 @@ class Erasure:
     async def _erase(self, numbers: Sequence[int]) -> None:
         """Delete all rows that hold anything about them, but for the request itself and what leads back to it."""
         requests = await self._erasing(numbers)
+        await self._hand_on(requests)
         deleted = [
             one.uuid
             for request in requests

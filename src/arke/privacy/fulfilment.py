@@ -36,7 +36,7 @@ from arke.shard.commands import Withdraw
 from arke.shard.protocol import AskStanding, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from arke.clock import Clock
     from arke.domain.identity import IdKey
@@ -61,13 +61,16 @@ LONGEST_RETRY_S = 3_600.0
 
 
 class _Waiting(msgspec.Struct):
-    """When to look at a request again, and when to tell once more (the loop's clock)."""
+    """When to look at a request again, and when to tell once more (the loop's clock). `devices`: which it is about,
+    where that is known; none while it is open.
+    """
 
     poll_at: float
     poll_s: float = FIRST_POLL_S
     retry_at: float = 0.0
     retry_s: float = RETRY_S
     reminded: bool = False
+    devices: frozenset[str] | None = None
 
 
 class Privacy:
@@ -92,7 +95,9 @@ class Privacy:
         self._news = asyncio.Event()
         self._background = Background()
         self._carries = True
-        self._erasure = Erasure(directory, identity, homes, shards, clock)
+        self._turn = asyncio.Lock()
+        """Held by whoever reads requests that wait and changes them."""
+        self._erasure = Erasure(directory, identity, homes, shards, clock, hand_on=self._hand_on)
         self.suppression = Suppression(directory, identity, catalog, clock)
         self.large = LargeRequests(clock)
 
@@ -154,7 +159,7 @@ class Privacy:
         await self.suppression.put(await self._owned(requests), now)
         if self._carries:
             loop_now = asyncio.get_running_loop().time()
-            self._waiting.update((number, _Waiting(loop_now)) for number in numbers)
+            self._waiting.update((number, _Waiting(loop_now, devices=frozenset())) for number in numbers)
             await self.start()
             self._news.set()
         return numbers
@@ -195,9 +200,10 @@ class Privacy:
         total = Verdict([*request.proofs], [], [*request.untold])
         if request.state in ("erasing", "done"):
             return total
-        for subject, standing in zip(request.subjects, await self._standings(request.subjects), strict=True):
+        subjects = request.remaining
+        for subject, standing in zip(subjects, await self._standings(subjects), strict=True):
             found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
-            total.proofs += found.proofs
+            total.proofs += [proof for proof in found.proofs if proof not in request.proofs]
             total.missing += found.missing
             total.untold += found.untold
         return total
@@ -222,13 +228,17 @@ class Privacy:
                     await guarded(self._tell([number]))
 
     async def _tell(self, numbers: Sequence[int]) -> None:
-        requests = await load_requests(self._directory.requests, numbers)
-        await self._open([request for request in requests if request.state == "open"])
-        await self._look([request for request in requests if request.state == "telling"])
-        for request in requests:
-            if request.state in ("erasing", "done"):
-                del self._waiting[request.number]
-                self._erasure.take(request.number)
+        async with self._turn:
+            requests = await load_requests(self._directory.requests, numbers)
+            await self._open([request for request in requests if request.state == "open"])
+            telling = [request for request in requests if request.state == "telling"]
+            for request in telling:
+                self._waiting[request.number].devices = frozenset(one.uuid for one in request.subjects)
+            await self._look(telling)
+            for request in requests:
+                if request.state in ("erasing", "done"):
+                    del self._waiting[request.number]
+                    self._erasure.take(request.number)
 
     async def _open(self, requests: Sequence[PrivacyRequest]) -> None:
         """Find the devices, suppress them, and have them leave everything."""
@@ -316,12 +326,12 @@ class Privacy:
         if not requests:
             return
         changed: list[tuple[PrivacyRequest, set[IdKey]]] = []
-        standings = iter(await self._standings([one for request in requests for one in request.subjects]))
+        standings = iter(await self._standings([one for request in requests for one in request.remaining]))
         for request in requests:
             verdict = Verdict()
             at_work: set[int] = set()
             held: list[tuple[str, Iterable[IdKey]]] = []
-            for subject in request.subjects:
+            for subject in request.remaining:
                 standing = next(standings)
                 at_work.update(standing.owed, standing.busy)
                 if not subject.ids:
@@ -337,7 +347,8 @@ class Privacy:
                     request, idle=any(m.destination not in at_work for m in verdict.missing)
                 )
             else:
-                request.state, request.proofs, request.untold = "erasing", verdict.proofs, verdict.untold
+                request.state = "erasing"
+                request.add(verdict.proofs, verdict.untold)
                 # Also those that have moved in since.
                 changed.append((request, await self.suppression.own(request, held)))
         if changed:
@@ -361,7 +372,50 @@ class Privacy:
         else:
             return
         now = int(self._clock.now())
-        await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.subjects))
+        await asyncio.gather(*(self._withdraw(request, subject, now) for subject in request.remaining))
+
+    async def _hand_on(self, ending: Sequence[PrivacyRequest]) -> None:
+        """What is proved of devices that are erased now goes to all requests about them that still wait, for other
+        devices or to be looked at: the ledger that it is read from goes.
+        """
+        parts: dict[str, set[IdKey] | None] = {}
+        for one in (subject for request in ending for subject in request.remaining):
+            before = parts.get(one.uuid, set())
+            parts[one.uuid] = {*before, *one.ids} if one.ids and before is not None else None
+        async with self._turn:
+            numbers = [
+                number
+                for number, waiting in self._waiting.items()
+                if waiting.devices is None or not waiting.devices.isdisjoint(parts)
+            ]
+            for start in range(0, len(numbers), TOLD_TOGETHER):
+                requests = await load_requests(
+                    self._directory.requests, numbers[start : start + TOLD_TOGETHER]
+                )
+                concerned = [
+                    request
+                    for request in requests
+                    if request.state == "telling" and any(one.uuid in parts for one in request.remaining)
+                ]
+                for request in concerned:
+                    await self._settle(request, parts)
+                if concerned:
+                    await save_requests(self._directory.requests, concerned)
+
+    async def _settle(self, request: PrivacyRequest, parts: Mapping[str, set[IdKey] | None]) -> None:
+        """Take down what is proved of devices of which all goes (None) or these ids do."""
+        for place, subject in enumerate(request.subjects):
+            if subject.settled or subject.uuid not in parts:
+                continue
+            ids = parts[subject.uuid]
+            (standing,) = await self._standings([subject])
+            if ids is None or (subject.ids and ids.issuperset(subject.ids)):
+                request.subjects[place] = msgspec.structs.replace(subject, settled=True)
+                found = judge(self._catalog.catalog, subject, standing, self._directory.hashes)
+                request.add(found.proofs, found.untold)
+            elif shared := ids.intersection(subject.ids) if subject.ids else ids:
+                part = Subject(subject.uuid, tuple(shared))
+                request.add(judge(self._catalog.catalog, part, standing, self._directory.hashes).proofs)
 
     async def _standings(self, subjects: Sequence[Subject]) -> list[Standing]:
         return await asyncio.gather(

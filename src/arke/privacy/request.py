@@ -16,7 +16,7 @@ from arke.log import Throttled, get_logger
 from arke.storage.ports.directory import StoredRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from arke.clock import Clock
     from arke.storage.ports.directory import Requests
@@ -40,10 +40,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """One device that a request is about, or (`ids`) only these ids of it."""
+    """One device that a request is about, or (`ids`) only these ids of it. `settled`: it goes with another request,
+    and what is proved of it is written down in this one.
+    """
 
     uuid: str
     ids: tuple[IdKey, ...] = ()
+    settled: bool = False
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -116,6 +119,16 @@ class PrivacyRequest(msgspec.Struct):
     def whole(self) -> list[Subject]:
         """The devices that it is about as a whole."""
         return [subject for subject in self.subjects if not subject.ids]
+
+    @property
+    def remaining(self) -> list[Subject]:
+        """Those of whom the ledger tells how far destinations are."""
+        return [subject for subject in self.subjects if not subject.settled]
+
+    def add(self, proofs: Iterable[Proof], untold: Iterable[Missing] = ()) -> None:
+        """Further proofs, each once, and further ids that cannot be told."""
+        self.proofs += [proof for proof in proofs if proof not in self.proofs]
+        self.untold += untold
 
     def ended(self) -> PrivacyRequest:
         """What may be kept of it."""

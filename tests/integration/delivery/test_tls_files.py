@@ -10,8 +10,9 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from arke.app import catalog_checkers, check_egress
+from arke.app import check_egress
 from arke.catalog.load import Examined, examine_text
+from arke.checking import catalog_checkers
 from arke.delivery.secrets import Confinement
 from arke.errors import SettingsError
 from arke.settings import Egress

@@ -6,8 +6,9 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from arke.app import catalog_checkers, file_loader, running_engine
+from arke.app import file_loader, running_engine
 from arke.catalog.load import parse_catalog
+from arke.checking import catalog_checkers
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.settings import load_settings
 from arke.shard.protocol import AskProfile

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arke.app import catalog_checkers
+from arke.checking import catalog_checkers
 from arke.clock import SystemClock
 from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import CHUNK_LINES, Chunk, Reading

@@ -13,27 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import arke
-from arke.cli.receiver import probe, receiver
+from arke.cli import app
 from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer()
-app.command("receiver")(receiver)
-app.command("probe")(probe)
-
-PROGRAM = """
-import typer
-from arke.cli.receiver import receiver
-app = typer.Typer()
-app.command()(receiver)
-app()
-"""
+PROGRAM = "from arke.cli.commands import load; load('receiver')()"
 SECRETS = {"ACME_KEY": "canary-key", "ACME_BASIC": "canary-basic"}
 
 

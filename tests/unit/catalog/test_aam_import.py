@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from arke.app import catalog_checkers
 from arke.catalog.aam.importing import Imported, import_aam
 from arke.catalog.aam.report import line
 from arke.catalog.load import parse_catalog
+from arke.checking import catalog_checkers
 from arke.domain.catalog import Catalog, Mapping
 from arke.errors import CatalogError
 

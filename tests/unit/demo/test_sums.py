@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from arke.app import catalog_checkers, memory_engine
+from arke.app import memory_engine
+from arke.checking import catalog_checkers
 from arke.clock import SeededEntropy
 from arke.delivery.https.ports import Answer
 from arke.delivery.https.request import OutboundRequest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import trustme
 
-from arke.app import catalog_checkers
 from arke.catalog.load import parse_catalog
+from arke.checking import catalog_checkers
 from arke.demo.catalog import (
     ACCOUNT_DPID,
     ANDROID_DPID,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
-import typer
 
 from arke.cli import app
+from arke.cli.commands import COMMANDS as ENTRIES
+from arke.cli.commands import load
 from unit.docs.pages import page, section
 
 if TYPE_CHECKING:
@@ -20,15 +22,16 @@ KEPT_IN_THE_KIT = {"receiver", "probe"}
 """Their options are described with the receiver kit."""
 
 
-def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, f"{prefix}{name} ")
+def commands() -> Iterator[tuple[str, click.Command]]:
+    for name in ENTRIES:
+        one = load(name)
+        if isinstance(one, click.Group):
+            yield from ((f"{name} {word}", inner) for word, inner in one.commands.items())
         else:
-            yield prefix + name, command
+            yield name, one
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands())
 OPTIONS = [
     (name, parameter.opts[0], parameter)
     for name, command in COMMANDS.items()
@@ -51,7 +54,7 @@ def test_an_option_is_described(command: str, option: str, parameter: Any) -> No
 
 def test_what_stands_before_a_command_is_described() -> None:
     """`--version`, and what makes Tab work."""
-    of_arke = [one.opts[0] for one in typer.main.get_command(app).params]
+    of_arke = [one.opts[0] for one in app.params]
     assert "--install-completion" in of_arke
     assert [option for option in of_arke if f"`arke {option}`" not in PAGE] == []
 
@@ -65,7 +68,13 @@ def option_rows(text: str, option: str) -> list[str]:
 def test_a_default_is_told(command: str, option: str, parameter: Any) -> None:
     """Of options that are no flags; those of the shared table stand there."""
     default = parameter.default
-    if default is None or callable(default) or isinstance(default, bool) or default == "":
+    if (
+        parameter.required
+        or default is None
+        or callable(default)
+        or isinstance(default, bool)
+        or default == ""
+    ):
         return
     plain = str(int(default)) if isinstance(default, float) and default.is_integer() else str(default)
     own = KIT if command in KEPT_IN_THE_KIT else section(PAGE, f"`arke {command}`")

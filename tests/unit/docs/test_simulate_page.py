@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from arke.app import catalog_checkers
 from arke.catalog.load import load_catalog
+from arke.checking import catalog_checkers
 from arke.simulate.network import Sent
 from arke.simulate.run import Simulation
 from arke.simulate.script import Privacy, Respond, Step

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from arke.delivery.https.failure import PostFailed
+from arke.delivery.https.held_file import held_file
 from arke.delivery.secrets import Confinement
 from arke.domain.catalog import Tls
 from arke.log import get_logger
@@ -93,21 +93,6 @@ def build_context(profile: Tls, confinement: Confinement) -> ssl.SSLContext:
             # Not there, or not for a catalog from the network: whoever wrote it does not learn which.
             raise PostFailed("tls", "tls_configuration", "a tls file cannot be used") from None
         return _context(held)
-
-
-class OpensFiles(Protocol):
-    """Opens files, or refuses to. Raises OSError."""
-
-    def open(self, path: str) -> int: ...
-
-
-def held_file(path: str | None, opens: OpensFiles | None, stack: ExitStack) -> str | None:
-    """A name for the very file that was found to be allowed; the path itself where all are. Raises OSError."""
-    if path is None or opens is None:
-        return path
-    descriptor = opens.open(path)
-    stack.callback(os.close, descriptor)
-    return f"/proc/self/fd/{descriptor}"
 
 
 def _context(profile: Tls) -> ssl.SSLContext:

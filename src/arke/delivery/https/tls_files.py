@@ -9,14 +9,14 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from arke.delivery.https.tls import held_file
+from arke.delivery.https.held_file import held_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptography.x509 import Certificate
 
-    from arke.delivery.https.tls import OpensFiles
+    from arke.delivery.https.held_file import OpensFiles
     from arke.domain.catalog import Tls
 
 MAX_BYTES: Final = 4 * 1024 * 1024
