@@ -9,7 +9,7 @@ import msgspec
 from arke.domain.homes import is_home
 from arke.domain.ledger import encode_entry
 from arke.domain.stored_profile import encode_profile
-from arke.errors import ArkeError, Unavailable
+from arke.errors import Unavailable
 from arke.intake.defects import MAX_DEFECTS
 from arke.shard.alike import Alike
 from arke.shard.commands import Failed, Onboard, Result
@@ -160,7 +160,7 @@ class GroupRunner:
             try:
                 result = await self.run([commands[number] for number in part], most=0)
                 check_storable(result.writes)
-            except (ArkeError, MemoryError):
+            except (Unavailable, MemoryError):
                 raise
             except Exception as error:  # noqa: BLE001 - what is looked for
                 if len(part) == 1:

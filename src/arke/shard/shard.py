@@ -17,7 +17,7 @@ import msgspec
 
 from arke.delivery.observer import FiguresObserver
 from arke.domain.time import DAY_S
-from arke.errors import ArkeError, Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
 from arke.log import Throttled, get_logger, kind_and_place
 from arke.shard.commands import (
     Asks,
@@ -411,7 +411,7 @@ class Shard:
             result = await self.runner.run(commands)
             newest = allowed(commands, result.broke)
             await self._commit(result.writes, seen_to)
-        except (ArkeError, MemoryError):
+        except (Unavailable, MemoryError):
             raise
         except Exception:
             if not (broke := await self.runner.breaking(commands, allowed)):

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from arke.domain.stored_profile import decode_profile
-from arke.errors import StoreUnavailable
+from arke.errors import InvalidInput, StoreUnavailable
 from arke.intake.defects import HELD, MAX_DEFECTS
 from arke.shard import group as group_
 from arke.shard import runner as runner_
@@ -146,11 +146,13 @@ def test_nor_are_more_than_a_few_that_come_one_by_one(
     play(tmp_path, part)
 
 
+@pytest.mark.parametrize("error", [Defect(), InvalidInput("a rule of ours")])
 @pytest.mark.parametrize("place", PLACES)
 def test_many_of_a_group_that_are_not_in_a_row_cost_themselves_and_little_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Place
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Place, error: Exception
 ) -> None:
     breaks = Breaks(*(device(number) for number in range(MANY) if number % 4))
+    breaks.error = error
     place(breaks, monkeypatch)
 
     async def part(shard: Shard) -> None:
