@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Final, TypeVar, cast, get_args
 
 from arke.domain.catalog import MAX_ID
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_NAME_LENGTH = 255
 
 Choice = TypeVar("Choice", bound=str)
+
+_JOINERS: Final = {0x200C: None, 0x200D: None}
+"""ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER."""
 
 _TYPE_NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
 
@@ -30,6 +33,13 @@ def type_name(value: Value) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     close = get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else None
+
+
+def showable(text: str) -> bool:
+    """Whether a text is one line of characters that can be shown, or that join those beside them: names of people,
+    places and brands need the joiners in Persian and in scripts of India, and so do some emojis.
+    """
+    return text.isprintable() or text.translate(_JOINERS).isprintable()
 
 
 def shown(text: str) -> str:
@@ -130,7 +140,7 @@ class Fields:
             self.error(key, f"{key} is empty", "give it a value, or leave the field out")
         elif len(value) > max_length:
             self.error(key, f"{key} has {len(value)} characters; at most {max_length} are allowed")
-        elif one_line and not value.isprintable():
+        elif one_line and not showable(value):
             self.error(key, f"{key} contains a line break or a character that cannot be shown")
         else:
             return value

@@ -38,7 +38,7 @@ def check(
 
 
 def apply(
-    file: Annotated[Path | None, Argument(metavar="FILE", help="The catalog, YAML or JSON.")] = None,
+    file: Annotated[Path | None, Argument(metavar="[FILE]", help="The catalog, YAML or JSON.")] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and change nothing.")] = False,
     rollback: Annotated[
         bool, Option("--rollback", help="Go back to an earlier catalog instead of reading FILE.")

@@ -98,7 +98,7 @@ def _parameter(one: inspect.Parameter, hint: Any) -> click.Parameter:
     return click.Option(
         [one.name, declared.name or f"--{one.name.replace('_', '-')}"],
         multiple=many,
-        is_flag=kind is bool,
+        is_flag=True if kind is bool else None,  # False would let its value be left out
         envvar=declared.envvar,
         show_envvar=True,
         show_default=one.default not in (None, ""),
@@ -110,8 +110,17 @@ def _type(declared: Option | Argument, kind: type) -> Any:
     if declared.parser is not None:
         return declared.parser
     if kind is Path:
-        return click.Path(file_okay=declared.file_okay, dir_okay=declared.dir_okay, path_type=Path)
+        return _Place(file_okay=declared.file_okay, dir_okay=declared.dir_okay, path_type=Path)
     return kind
+
+
+class _Place(click.Path):
+    """No text, as of a variable of a script that is not set, is no path: it would be the folder one is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty: name a path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _as_list(_: click.Context, __: click.Parameter, given: tuple[Any, ...] | None) -> list[Any] | None:

@@ -56,7 +56,12 @@ def up(
     ] = None,
     role: Annotated[
         Role,
-        Option("--role", parser=one_of(*ROLES), help="What this node of a cluster does (cluster.store)."),
+        Option(
+            "--role",
+            metavar="|".join(ROLES),
+            parser=one_of(*ROLES),
+            help="What this node of a cluster does (cluster.store).",
+        ),
     ] = "all",
     json: Json = False,
 ) -> None:

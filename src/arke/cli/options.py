@@ -42,7 +42,6 @@ def one_of(*words: str) -> Callable[[str], str]:
             raise click.BadParameter(f"{text!r} is none of {', '.join(words)}")
         return text
 
-    word_of.__name__ = "|".join(words)
     return word_of
 
 

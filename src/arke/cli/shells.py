@@ -46,10 +46,7 @@ def install_script(ctx: click.Context, _: click.Parameter, shell: str | None) ->
         return
     name = _named(shell)
     there = SHELLS[name]
-    try:
-        home = Path.home()
-    except RuntimeError:
-        raise click.UsageError("you have no home directory: --show-completion prints the lines") from None
+    home = _home()
     script = home / there.script
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text(_script(ctx, name), encoding="utf-8")
@@ -57,6 +54,15 @@ def install_script(ctx: click.Context, _: click.Parameter, shell: str | None) ->
         _append(home / there.startup, there.line.format(script=shlex.quote(str(script))))
     sys.stdout.write(f"{name}: {script} is installed; a new shell has it\n")
     ctx.exit()
+
+
+def _home() -> Path:
+    try:
+        if os.environ.get("HOME") != "":
+            return Path.home()
+    except RuntimeError:
+        pass
+    raise click.UsageError("you have no home directory: --show-completion prints the lines")
 
 
 def _append(path: Path, text: str) -> None:

@@ -81,18 +81,15 @@ class _Lines:
         failed = sum(isinstance(one, EventError) and one.reason == INTERNAL for one in results)
         self._unstored = self._unstored + failed if failed == len(results) else 0
         if self._unstored > MAX_DEFECTS:
-            raise _Defective
+            raise _held()
 
 
-class _Defective(BodyRefused):
-    """One line after another met a defect."""
-
-    def __init__(self) -> None:
-        super().__init__(500, INTERNAL, HELD)
+class _Unreadable(Exception):
+    """The engine has failed on one line after another, as it read them."""
 
 
-class _Unreadable(_Defective):
-    """The same, as they were read."""
+def _held() -> BodyRefused:
+    return BodyRefused(500, INTERNAL, HELD)
 
 
 class BulkIntake:
@@ -191,7 +188,7 @@ class _Upload:
             await self._run(receive)
         except _Unreadable:
             await self._store_before(self._first_unreadable())
-            raise
+            raise _held() from None
         finally:
             self._leave(answered=False)
 

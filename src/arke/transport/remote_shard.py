@@ -245,14 +245,21 @@ class RemoteShard:
 
 
 async def start_together(shards: Sequence[RemoteShard]) -> None:
-    """Start them, as many at a time as there are cores. Raises what the first one met, once all have ended."""
+    """Start them, as many at a time as there are cores. Raises what the first one met, once no start is under way;
+    no other is begun then.
+    """
     turns = asyncio.Semaphore(min(MOST_STARTING, os.cpu_count() or 1))
+    met: list[Exception] = []
 
     async def start(shard: RemoteShard) -> None:
         async with turns:
-            await shard.start()
+            if met:
+                return
+            try:
+                await shard.start()
+            except Exception as error:  # noqa: BLE001 - raised below
+                met.append(error)
 
-    ends = await asyncio.gather(*map(start, shards), return_exceptions=True)
-    for end in ends:
-        if end is not None:
-            raise end
+    await asyncio.gather(*map(start, shards))
+    if met:
+        raise met[0]

@@ -241,7 +241,7 @@ def test_what_is_held_for_days_counts_once(
 
     async def part(stage: Stage) -> None:
         breaks = Breaks()
-        as_its_shard_applies_it(stage, breaks, monkeypatch)
+        as_it_is_made_ready(stage, breaks, monkeypatch)
         topic = TopicInMemory(mixed(sound))
         topic.together = together
         reader = PartitionReader(KEY, stage.reading(topic))
@@ -271,7 +271,7 @@ def test_nor_does_it_count_again_for_the_reader_that_comes_with_the_mend(
 
     async def part(stage: Stage) -> None:
         breaks = Breaks()
-        as_its_shard_applies_it(stage, breaks, monkeypatch)
+        as_it_is_made_ready(stage, breaks, monkeypatch)
         topic = TopicInMemory([{"uuid": THREE, **CAMERA}] * 20 + [POISON] * 20)
         topic.together = 100
         reader = PartitionReader(KEY, stage.reading(topic))
@@ -294,7 +294,7 @@ def test_nor_does_it_count_again_for_the_reader_that_comes_with_the_mend(
 def test_of_a_message_of_many_events_what_is_stored_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def part(stage: Stage) -> None:
         breaks = Breaks()
-        as_its_shard_applies_it(stage, breaks, monkeypatch)
+        as_it_is_made_ready(stage, breaks, monkeypatch)
         topic = TopicInMemory([{"uuid": ONE}])
         lines = [json.dumps(one).encode() for one in mixed([0, 1, 29])]
         topic.messages.append(TopicMessage(1, 0, b"\n".join(lines)))

@@ -278,3 +278,8 @@ def test_a_body_that_is_no_json_is_a_warning_without_a_template() -> None:
     text = "destinations: [{id: 1, url: 'https://d.example', client_id: c, content_type: text/plain}]"
     (warning,) = parse_catalog(text, name="c", base_dir=None, checkers=catalog_checkers()).warnings
     assert "content_type is text/plain, but without a template the body is JSON" in str(warning)
+
+
+@pytest.mark.parametrize("name", ["می\u200cخواهم", "क्\u200dष", "👨\u200d👩\u200d👧"])
+def test_names_have_the_joiners_that_their_script_needs(name: str) -> None:
+    assert parse(json.dumps({"segments": [{"id": 5, "name": name}]})).segments[0].name == name

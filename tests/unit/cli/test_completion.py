@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAVY = ("arke.app", "arke.engine.engine", "arke.catalog.load", "apsw", "starlette")
 
@@ -44,7 +41,7 @@ def test_without_an_engine_it_is_silent(tmp_path: Path) -> None:
     assert offered(f"arke resync --data {tmp_path} 4") == [""]
 
 
-def arke(home: Path, *words: str, typed_in: str = "") -> str:
+def arke(home: Path | str, *words: str, typed_in: str = "") -> str:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from arke.cli import main; sys.argv[0] = 'arke'; main()", *words],
         capture_output=True,
@@ -109,3 +106,8 @@ def test_bash_knows_it_from_then_on(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.endswith(" arke\n")
+
+
+def test_an_empty_home_is_none() -> None:
+    assert "you have no home directory" in arke("", "--install-completion", "bash")
+    assert not Path("/.config/arke").exists()

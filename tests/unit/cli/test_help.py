@@ -126,6 +126,31 @@ def test_what_a_command_needs_is_asked_for(name: str, parameter: click.Parameter
         assert type(found) is type(given.default)
 
 
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_an_option_that_takes_a_value_is_not_taken_without(name: str, parameter: click.Parameter) -> None:
+    if not isinstance(parameter, click.Option) or parameter.is_flag:
+        return
+    option = parameter.opts[-1]
+    context = click.Context(COMMANDS[name])
+    with pytest.raises(click.BadOptionUsage, match="requires an argument"):
+        COMMANDS[name].make_parser(context).parse_args([option])
+    found, _, _ = COMMANDS[name].make_parser(context).parse_args([f"{option}=-x"])
+    assert found[str(parameter.name)] in ("-x", ["-x"])
+
+
+@pytest.mark.parametrize("option", ["--config", "--data"])
+def test_an_empty_text_is_no_path(option: str) -> None:
+    done = run("status", option, "")
+    assert done.returncode == 2
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"Error: Invalid value for '{option}'")
+    assert said.endswith(": it is empty: name a path")
+
+
+def test_the_roles_are_shown_as_they_are_typed() -> None:
+    assert "--role all|intake|worker|admin" in run("up", "--help", COLUMNS="100").stdout
+
+
 def test_a_word_that_is_none_of_a_few_is_told_which_there_are() -> None:
     done = run("up", "--role", "boss")
     assert done.returncode == 2

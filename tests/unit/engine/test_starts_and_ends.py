@@ -64,17 +64,22 @@ def test_as_many_start_at_a_time_as_there_are_cores(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-def test_what_the_first_one_met_is_said_once_no_start_is_under_way(tmp_path: Path) -> None:
+def test_what_the_first_one_met_is_said_once_no_start_is_under_way_and_no_other_is_begun(
+    tmp_path: Path,
+) -> None:
     async def play() -> None:
-        shards = [Slow(tmp_path, number) for number in range(AT_ONCE + 1)]
+        shards = [Slow(tmp_path, number) for number in range(AT_ONCE + 2)]
         starting = asyncio.create_task(start_together(shards))
-        await eventually(lambda: shards[0].begun, "a start")
-        for shard in shards[:0:-1]:
-            shard.up.set_exception(ShardDown(f"shard {shard.number}"))
-        shards[0].up.set_result(None)
-        with pytest.raises(ShardDown, match=r"shard 1$"):
+        await eventually(lambda: shards[AT_ONCE - 1].begun, "as many as there are cores")
+        last = shards[AT_ONCE - 1]
+        last.up.set_exception(ShardDown(f"shard {last.number}"))
+        await asyncio.sleep(0)
+        assert starting.done() == (AT_ONCE == 1)
+        for shard in shards[: AT_ONCE - 1]:
+            shard.up.set_result(None)
+        with pytest.raises(ShardDown, match=rf"shard {last.number}$"):
             await starting
-        assert all(shard.begun for shard in shards)
+        assert numbers(shards, lambda one: one.begun) == list(range(AT_ONCE))
 
     asyncio.run(play())
 

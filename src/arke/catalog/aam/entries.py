@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from arke.catalog.fields import MAX_NAME_LENGTH
+from arke.catalog.fields import MAX_NAME_LENGTH, showable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ def text_of(known: Known, field: str, report: Report) -> str:
         if value is not None:
             report.add(known.kind, known.id, field, "is no text: left out", known.file)
         return ""
-    text = "".join(mark if mark.isprintable() else " " for mark in value).strip()
+    text = "".join(mark if showable(mark) else " " for mark in value).strip()
     if len(text) > MAX_NAME_LENGTH:
         text = text[:MAX_NAME_LENGTH].rstrip()
         report.add(known.kind, known.id, field, f"cut to {MAX_NAME_LENGTH} characters", known.file)
