@@ -119,6 +119,70 @@ def test_a_realisation_counts_once_however_often_a_person_logs_in(stage: Stage) 
     assert {str(users) for _, _, users in told(stage.play())} == {"{'abc': {'2': '1'}}"}
 
 
+def counting(stage: Stage, *recencies: str) -> str:
+    """A catalog with a segment for each of these frequencies of trait 1, from 1 on, told under cookies."""
+    rules = [f"frequency([1T]{recency}" for recency in recencies]
+    return stage.catalog(
+        destination(*range(1, len(rules) + 1), user_dpids=[COOKIES]),
+        traits=[trait(1)],
+        segments=[segment(number, rule) for number, rule in enumerate(rules, 1)],
+        sources=SOURCES,
+    )
+
+
+def test_a_login_loses_no_time_that_a_wider_window_asks_for(stage: Stage) -> None:
+    """Five on the device, of which none had to be summarised, are five in 30 days, though the home, under the
+    window of the catalog before, only counts by then what it had a day later. Nothing grows with the logins.
+    """
+    counting(stage, " <= 1D) >= 9")
+    for hour in range(5):
+        stage.see(f"05-01 1{hour}:00:00", DEVICE, 1, ids=[(COOKIES, "abc")])
+    for day in (2, 4):
+        of_person(stage, f"05-0{day} 12:00:00", signals={"c_trait": "1"})
+    stage.apply("05-04 13:00:00", counting(stage, " <= 1D) >= 9", " <= 30D) >= 5", ") >= 8"))
+    stage.see("05-04 14:00:00", DEVICE)
+    for day in (5, 6, 7):
+        stage.see(f"05-0{day} 14:00:00", DEVICE, ids=[(CRM, "h1")])
+        of_person(stage, f"05-0{day} 15:00:00")
+    requests = stage.play()
+    assert requests[0].clock == "05-04 14:00:00.100"
+    assert {str(users) for _, _, users in told(requests)} == {"{'abc': {'2': '1'}}"}
+
+
+def test_a_login_brings_the_times_that_a_wider_window_asks_for(stage: Stage) -> None:
+    """The other way round: the device only counts what it had, and the home has the times of five before."""
+    counting(stage, " <= 1D) >= 9")
+    for hour in range(5):
+        of_person(stage, f"05-01 1{hour}:00:00", signals={"c_trait": "1"})
+    for day in (2, 4):
+        stage.see(f"05-0{day} 12:00:00", DEVICE, 1, ids=[(COOKIES, "abc")])
+    stage.apply("05-04 13:00:00", counting(stage, " <= 1D) >= 9", " <= 30D) >= 6", ") >= 8"))
+    for day in (5, 6, 7):
+        stage.see(f"05-0{day} 14:00:00", DEVICE, ids=[(CRM, "h1")])
+        of_person(stage, f"05-0{day} 15:00:00")
+    requests = stage.play()
+    assert requests[0].clock == "05-05 14:00:00.100"
+    assert {str(users) for _, _, users in told(requests)} == {"{'abc': {'2': '1'}}"}
+
+
+def test_a_login_loses_no_time_that_a_first_window_asks_for(stage: Stage) -> None:
+    """Nobody asked for a window, so the home has 16 times of its 40; the device's six are older than those."""
+    counting(stage, ") >= 90")
+    for hour in range(6):
+        stage.see(f"05-01 1{hour}:00:00", DEVICE, 1, ids=[(COOKIES, "abc")])
+    for minute in range(10, 50):
+        of_person(stage, f"05-02 12:{minute}:00", signals={"c_trait": "1"})
+    stage.apply("05-03 12:00:00", counting(stage, ") >= 90", " <= 30D) >= 6", " <= 30D) >= 22"))
+    stage.see("05-03 13:00:00", DEVICE)
+    for day in (4, 5):
+        stage.see(f"05-0{day} 14:00:00", DEVICE, ids=[(CRM, "h1")])
+    both = {"2": "1", "3": "1"}
+    assert told(stage.play())[:2] == [
+        ("05-03 13:00", "realtime", {"abc": {"2": "1"}}),
+        ("05-04 14:00", "realtime", {"abc": both}),
+    ]
+
+
 def test_what_was_declared_over_after_it_had_lapsed_reaches_the_next_device(stage: Stage) -> None:
     """The person's membership lapses after 30 days and is declared 0 then; a browser with an older 1 logs in."""
     play_by(stage, COOKIES)

@@ -218,7 +218,7 @@ class FedShard:
         elif isinstance(question, AskProfile) and question.behind_log:
             await self._whole()
         answer: Any = await self.shard.call(question)
-        if self._gap and isinstance(answer, ShardStatus):
+        if (self._gap or self._feed.held) and isinstance(answer, ShardStatus):
             answer = msgspec.structs.replace(answer, ready=False)
         return cast("A", answer)
 

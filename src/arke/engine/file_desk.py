@@ -16,6 +16,8 @@ from arke.background import Pause, retry
 from arke.domain.event import DeclaredId
 from arke.domain.homes import home_of, homes_among, person_of
 from arke.engine.identity import Named
+from arke.errors import StoreUnavailable
+from arke.intake.defects import HELD, MAX_DEFECTS
 from arke.shard.commands import Asks, AtHome, Failed, FileDevice, Link, Linked, Onboard, Onboarded
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class FileDesk:
         self._events = events
         self._audit = audit
         self.loading: Loading | None = None
+        self._failed: dict[int, int] = {}
+        """By shard: how many in a row it has failed on, each by itself."""
 
     @property
     def catalog(self) -> Catalog:
@@ -177,6 +181,7 @@ class FileDesk:
                         half = len(some) // 2
                         waiting += (some[half:], some[:half])
                     else:
+                        self._count(shard, answer)
                         answered.append((some, answer))
 
         await asyncio.gather(*(run(shard, devices) for shard, devices in by_shard.items()))
@@ -212,6 +217,7 @@ class FileDesk:
             async for piece in self._pieces(places):
                 answers = await self._patiently(shard, [commands[place][1] for place in piece])
                 for place, answer in zip(piece, answers, strict=True):
+                    self._count(shard, answer)
                     results[place] = answer
 
         await asyncio.gather(*(run(shard, places) for shard, places in by_shard.items()))
@@ -231,6 +237,15 @@ class FileDesk:
             yield piece
             if live:
                 await asyncio.sleep(loop.time() - started)
+
+    def _count(self, shard: int, answer: object) -> None:
+        """Raises StoreUnavailable where more follow each other than can be for what the file says: nothing of it is
+        refused, and its load goes on later from where it was.
+        """
+        failed = self._failed.get(shard, 0) + 1 if isinstance(answer, Failed) else 0
+        if failed > MAX_DEFECTS:
+            raise StoreUnavailable(HELD)
+        self._failed[shard] = failed
 
     async def _patiently(self, shard: int, group: Sequence[Asks[R]]) -> list[R | Failed]:
         return await retry(partial(self._shards.submit, shard, group), PAUSE, patience_s=PATIENCE_S)

@@ -216,12 +216,13 @@ class Ingestion:
         *,
         promised: bool = False,
     ) -> list[Resolved | EventError]:
-        """Whose each event is, durably. One that meets a defect costs no other: they are halved until it is alone,
-        and to resolve an event again changes nothing. Raises StoreUnavailable.
+        """Whose each event is, durably. One that meets a defect costs no other: they are halved until it is alone.
+        What is resolved again goes to the same device; by then its ids are known, and who has joined a person
+        hears from the home a little later, as where the home is away. Raises StoreUnavailable.
         """
         try:
             return [*await self._links.resolve(named, now, away=away, near=near, promised=promised)]
-        except ArkeError:
+        except (ArkeError, MemoryError):
             raise
         except Exception as defect:
             if len(named) == 1:
@@ -352,7 +353,7 @@ class Ingestion:
         if sightings.joined:
             await self._carry(sightings)
         if answered := [number for number, answer in enumerate(answers.found) if answer is not None]:
-            answers.settle(answered)
+            answers.settle(answered, by_shard=False)
         parts = list(sightings.by_shard.items())
         sightings.by_shard = {}
         if len(parts) == 1:

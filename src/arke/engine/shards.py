@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import msgspec
@@ -231,7 +232,10 @@ class Shards:
         """Look after shards that are away, so that they are tried again once they answer."""
         self._background.spawn(every(WATCH_EVERY_S, self._look), "shards-watch")
         if len(self) > 1:
-            self._background.spawn(every(SHARE_EVERY_S, self._share), "shards-share")
+            for number in range(len(self)):
+                self._background.spawn(
+                    every(SHARE_EVERY_S, partial(self._share, number)), f"shards-share-{number}"
+                )
 
     async def _look(self) -> None:
         """One that does not answer keeps no other away."""
@@ -247,14 +251,14 @@ class Shards:
         finally:
             self._looked_at.discard(number)
 
-    async def _share(self) -> None:
-        """Each shard learns when destinations acknowledged something to the others: some wait for it."""
-        for number in range(len(self)):
-            with contextlib.suppress(ArkeError):
-                for destination, at in (
-                    await self.ask(number, ShareAcknowledgements(self._acknowledged))
-                ).items():
-                    self._acknowledged[destination] = max(at, self._acknowledged.get(destination, at))
+    async def _share(self, number: int) -> None:
+        """A shard learns when destinations acknowledged something to the others: some wait for it, and none of them
+        for one that hangs.
+        """
+        with contextlib.suppress(ArkeError):
+            shared = await self.ask(number, ShareAcknowledgements(dict(self._acknowledged)))
+            for destination, at in shared.items():
+                self._acknowledged[destination] = max(at, self._acknowledged.get(destination, at))
 
     async def stop(self) -> None:
         """Every shard commits what it has taken and ends: at once, since each waits for what it has in flight."""

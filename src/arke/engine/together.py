@@ -35,16 +35,18 @@ class Answers:
 
     __slots__ = ("_heard", "failed", "found")
 
-    def __init__(self, events: int, heard: Callable[[Iterable[int]], None] | None = None) -> None:
-        """`heard` is called with numbers whose answers are there before those of all."""
+    def __init__(self, events: int, heard: Callable[[Iterable[int], bool], None] | None = None) -> None:
+        """`heard` is called with numbers whose answers are there before those of all, and whether a shard gave
+        them.
+        """
         self._heard = heard
         self.found: list[Accepted | EventError | None] = [None] * events
         self.failed: dict[int, ArkeError] = {}
 
-    def settle(self, numbers: Iterable[int]) -> None:
+    def settle(self, numbers: Iterable[int], *, by_shard: bool = True) -> None:
         """Nothing changes any more about these; each is named once. The others are once the call has ended."""
         if self._heard is not None:
-            self._heard(numbers)
+            self._heard(numbers, by_shard)
 
     def of_all(self) -> list[Accepted | EventError]:
         return self.of(0, len(self.found))
@@ -148,7 +150,10 @@ class Together:
     async def _run(self, call: _Call) -> None:
         if self._open.get(call.evaluated) is call:
             del self._open[call.evaluated]
-        answers = Answers(len(call.events), lambda numbers: self._some(call, answers, numbers))
+        answers = Answers(
+            len(call.events),
+            lambda numbers, by_shard: self._some(call, answers, numbers, by_shard=by_shard),
+        )
         try:
             await self._go(call.events, answers, evaluated=call.evaluated)
         except asyncio.CancelledError:
@@ -165,14 +170,15 @@ class Together:
         finally:
             self._heard(call)
 
-    def _some(self, call: _Call, answers: Answers, numbers: Iterable[int]) -> None:
+    def _some(self, call: _Call, answers: Answers, numbers: Iterable[int], *, by_shard: bool) -> None:
         """These are answered, and the call goes on."""
         for number in numbers:
             caller = call.of[number]
             caller.waits_for -= 1
             if not caller.waits_for:
                 caller.tell(answers)
-        self._heard(call)
+        if by_shard:  # what was refused before any was asked says nothing of how busy they are
+            self._heard(call)
 
     def _heard(self, call: _Call) -> None:
         """A shard has answered, the first one of the call: the next call may leave. Others of this one may hang."""

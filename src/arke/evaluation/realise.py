@@ -49,8 +49,8 @@ def merge(
     compiled: CompiledCatalog, profile: Profile, trait_id: int, held: TraitState, now: int
 ) -> bool | None:
     """Add what a person's home holds of a trait, each realisation once however often this is done: the device may
-    have had a part of them already. Where one side only counts, both do: what one of them has with its time may be
-    among what the other counts. Returns as `realise`, None where nothing is new.
+    have had a part of them already. Every time that one of them has within the longest window is kept; what is
+    older is only counted where one of them only counts it. Returns as `realise`, None where nothing is new.
     """
     if compiled.expiry(trait_id, held.last) <= now:
         return None
@@ -60,10 +60,15 @@ def merge(
         last = max(before.last, held.last)
         merged = TraitState(last, 0, [last])
     else:
-        old_until = max(before.old_until, held.old_until)
-        own, others = _counted_until(before, old_until), _counted_until(held, old_until)
-        times = sorted((Counter(own.times) | Counter(others.times)).elements())
-        merged = TraitState(max(before.last, held.last), max(own.old, others.old), times, old_until)
+        windows_s = compiled.windows_s.get(trait_id)
+        times = sorted((Counter(before.times) | Counter(held.times)).elements())
+        counted_until = min(max(before.old_until, held.old_until), _exact_since(windows_s, now) - 1)
+        if windows_s is None and len(times) > SPARE_STAMPS:
+            counted_until = max(counted_until, times[-SPARE_STAMPS] - 1)
+        del times[: bisect_right(times, counted_until)]
+        own, others = _counted_until(before, counted_until), _counted_until(held, counted_until)
+        old, old_until = _counted_beside(own, others, times)
+        merged = TraitState(max(before.last, held.last), old, times, old_until)
     if merged == state:
         return None
     profile.realisations += merged.old + len(merged.times) - before.old - len(before.times)
@@ -74,7 +79,26 @@ def merge(
 def _counted_until(state: TraitState, moment: int) -> TraitState:
     """The realisations up to `moment` without their times."""
     gone = bisect_right(state.times, moment)
-    return TraitState(state.last, state.old + gone, state.times[gone:], moment)
+    if not gone:
+        return state
+    old_until = max(state.old_until, state.times[gone - 1])
+    return TraitState(state.last, state.old + gone, state.times[gone:], old_until)
+
+
+def _counted_beside(one: TraitState, other: TraitState, times: list[int]) -> tuple[int, int]:
+    """How many realisations there are for certain beside those at `times`, which both have in part, and up to when:
+    what one only counts may be what the other has the time of, or counts as well.
+    """
+    old, other_old = _surely_beside(one, times), _surely_beside(other, times)
+    old_until = one.old_until
+    if other_old > old or (other_old == old and other.old_until < old_until):
+        old, old_until = other_old, other.old_until
+    return (old, old_until) if old else (0, 0)
+
+
+def _surely_beside(state: TraitState, times: list[int]) -> int:
+    until = state.old_until
+    return max(0, state.old - (bisect_right(times, until) - bisect_right(state.times, until)))
 
 
 def drop_beyond_cap(profile: Profile) -> set[int]:
@@ -88,7 +112,7 @@ def drop_beyond_cap(profile: Profile) -> set[int]:
 def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now: int) -> None:
     times = state.times
     windows_s = compiled.windows_s.get(trait_id)
-    oldest = now - (windows_s[-1] if windows_s else SPARE_DAYS * DAY_S)
+    oldest = _exact_since(windows_s, now)
     gone = 0
     while gone < len(times) and times[gone] < oldest:
         gone += 1
@@ -98,6 +122,11 @@ def _summarise(compiled: CompiledCatalog, trait_id: int, state: TraitState, now:
         state.old_until = max(state.old_until, times[gone - 1])
         del times[:gone]
         state.old += gone
+
+
+def _exact_since(windows_s: tuple[int, ...] | None, now: int) -> int:
+    """Since when the times of realisations are kept: the longest window of any rule, the last of these."""
+    return now - (windows_s[-1] if windows_s else SPARE_DAYS * DAY_S)
 
 
 def _drop_oldest(profile: Profile) -> int:

@@ -61,7 +61,7 @@ class _Lines:
         return parse_event_line(line, int(self._clock.now()), self._ingest)
 
     def read(self, line: bytes, number: int) -> IncomingEvent | EventError:
-        """The event of a line, or why there is none. Raises BodyRefused."""
+        """The event of a line, or why there is none. Raises _Unreadable."""
         try:
             event = self.parse(line)
         except EventError as problem:
@@ -71,7 +71,7 @@ class _Lines:
             refused = self._defects.met(defect, line=number)
             self._unread += 1
             if self._unread > MAX_DEFECTS:
-                raise _held() from None
+                raise _Unreadable from None
             return refused
         self._unread = 0
         return event
@@ -82,6 +82,10 @@ class _Lines:
         self._unstored = self._unstored + failed if failed == len(results) else 0
         if self._unstored > MAX_DEFECTS:
             raise _held()
+
+
+class _Unreadable(Exception):
+    """The engine has failed on one line after another, as it read them."""
 
 
 def _held() -> BodyRefused:
@@ -121,6 +125,8 @@ class BulkIntake:
             with await self._ingest.enter(1) as place:
                 try:
                     event = self._lines.parse(line)
+                except MemoryError:
+                    raise
                 except Exception:  # noqa: BLE001 - it is read once more, and whoever does so answers
                     place.leave(answered=False)
                     return None
@@ -180,6 +186,9 @@ class _Upload:
         """Read to the end of the body and store everything on the way."""
         try:
             await self._run(receive)
+        except _Unreadable:
+            await self._store_before(self._first_unreadable())
+            raise _held() from None
         finally:
             self._leave(answered=False)
 
@@ -196,6 +205,21 @@ class _Upload:
         for line in self._lines.finish():
             self._parse(line)
         await self._store()
+
+    def _first_unreadable(self) -> int:
+        """The line of this group with which those begin that cannot be read, one after another up to the last."""
+        first, sound = self._lines.number, self._event_lines[-1] if self._event_lines else 0
+        for one in reversed(self._pending_rejections):
+            if one.code != INTERNAL or one.line < sound:
+                break
+            first = one.line
+        return first
+
+    async def _store_before(self, line: int) -> None:
+        """Store the group; this line and those after it are to be sent again."""
+        self._pending_rejections = [one for one in self._pending_rejections if one.line < line]
+        await self._store()
+        self._done_through = line - 1
 
     def receipt(self) -> dict[str, object]:
         rejected, warnings = self._rejected.shown(), self._warnings.shown()

@@ -254,7 +254,6 @@ class Outcome:
         self._warnings: list[CallRemark] = []
 
     def refused(self, call: int, code: str, message: str) -> None:
-        self._figures.refused(code)
         self._rejected.append(CallRemark(call, code, message))
 
     def stored(self, call: int, parts: tuple[LeftOut, ...]) -> None:
@@ -269,6 +268,8 @@ class Outcome:
         """Status and body: 400 where nothing was taken and a sender has something to mend, 500 where it is the
         engine that failed: then the libraries come again.
         """
+        for one in self._rejected:  # not before: of a request that is to come again nothing is refused
+            self._figures.refused(one.code)
         self._rejected.sort(key=lambda remark: remark.call)
         faults = [one for one in self._rejected if one.code not in _WITHDRAWN]
         named = {**_named("rejected", self._rejected), **_named("warnings", self._warnings)}

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from arke.background import POSTPONED, Pause
-from arke.errors import Fenced, ShardDown
+from arke.errors import Fenced, ShardDown, Unavailable
 from arke.log import get_logger
 from arke.shard.commands import Failed
 
@@ -93,7 +93,9 @@ class Answers:
 
 
 class Feed:
-    """Submits what the log brings, one group at a time. `failed` events were taken and could not be applied."""
+    """Submits what the log brings, one group at a time. `failed` events were taken and could not be applied:
+    the shard has logged why.
+    """
 
     def __init__(self, name: str, taker: Taker, answers: Answers, drained: Callable[[], None]) -> None:
         """`drained` is called whenever the feed was `full` and is not any more."""
@@ -106,6 +108,8 @@ class Feed:
         self._wake = asyncio.Event()
         self._closing = False
         self.failed = 0
+        self.held = False
+        """Whether what is at hand could not be stored, and is to be tried again."""
 
     @property
     def full(self) -> bool:
@@ -151,10 +155,12 @@ class Feed:
             except POSTPONED as error:
                 if self._closing:
                     return
+                self.held = isinstance(error, Unavailable)
                 log.warning("group_postponed", shard=self._name, code=error.code)
                 await asyncio.sleep(next(pauses))
             else:
                 break
+        self.held = False
         self._note(group, results)
         was_full = self.full
         self._ahead -= len(commands)
@@ -167,7 +173,4 @@ class Feed:
             end = start + len(message.sights)
             self._answers.note(message, results[start:end])
             start = end
-        for result in results:
-            if isinstance(result, Failed):
-                self.failed += 1
-                log.error("event_failed", shard=self._name, code=result.code)
+        self.failed += sum(isinstance(result, Failed) for result in results)

@@ -9,7 +9,8 @@ import msgspec
 from arke.domain.homes import is_home
 from arke.domain.ledger import encode_entry
 from arke.domain.stored_profile import encode_profile
-from arke.errors import ArkeError
+from arke.errors import Unavailable
+from arke.intake.defects import MAX_DEFECTS
 from arke.shard.alike import Alike
 from arke.shard.commands import Failed, Onboard, Result
 from arke.shard.group import Group
@@ -19,7 +20,7 @@ from arke.shard.sizes import ALL, NONE
 from arke.storage.ports.shard import GroupWrites, Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from arke.shard.commands import Command
     from arke.shard.ruling import Ruling
@@ -96,10 +97,17 @@ class GroupRunner:
         return NONE if self._profiles else ALL
 
     async def run(
-        self, commands: Sequence[Command], broke: dict[int, Exception] | None = None
+        self,
+        commands: Sequence[Command],
+        broke: Mapping[int, Exception] | None = None,
+        *,
+        most: int = MAX_DEFECTS,
     ) -> GroupResult:
-        """Run a group. A command that raises costs only itself; nothing is done about those that `broke` before."""
+        """Run a group. A command that raises costs only itself; nothing is done about those that `broke` before.
+        Each makes the group begin anew: where more than `most` do, it raises what the last of them did.
+        """
         broken = dict(broke) if broke else {}
+        most += len(broken)
         while True:
             sound = [one for n, one in enumerate(commands) if n not in broken] if broken else commands
             group = await self._load(sound)
@@ -113,9 +121,13 @@ class GroupRunner:
                     results.append(HANDLERS[type(command)](group, command))
                     if (key := command.key) is not None and last[key] == number:
                         group.put_away(key)
-                except Exception as error:  # noqa: BLE001 - whatever it is, the others go on without it
+                except (Unavailable, MemoryError):  # not for what it says
+                    raise
+                except Exception as error:
                     broken[number] = error
-                    break
+                    if len(broken) > most:
+                        raise
+                    break  # the others go on without it, whatever it is
             else:
                 writes = group.finish()
                 counted_to = group.sizes.counted_to
@@ -132,27 +144,31 @@ class GroupRunner:
                     group.passed_over,
                 )
 
-    async def breaking(self, commands: Sequence[Command]) -> dict[int, Exception]:
+    async def breaking(
+        self,
+        commands: Sequence[Command],
+        allowed: Callable[[Sequence[Command], Mapping[int, Exception]], object],
+    ) -> dict[int, Exception]:
         """Of a group that cannot be run, or stored, for a defect: the commands of which that is so of each alone,
-        by their places. Nothing is stored. Raises StoreUnavailable.
+        by their places. Nothing is stored. Raises StoreUnavailable, and whatever `allowed` does, which is asked
+        about as many of the first ones as are looked through.
         """
         broke: dict[int, Exception] = {}
         parts = [range(len(commands))]
         while parts:
             part = parts.pop()
             try:
-                result = await self.run([commands[number] for number in part])
+                result = await self.run([commands[number] for number in part], most=0)
                 check_storable(result.writes)
-            except (ArkeError, MemoryError):
+            except (Unavailable, MemoryError):
                 raise
             except Exception as error:  # noqa: BLE001 - what is looked for
                 if len(part) == 1:
                     broke[part[0]] = error
+                    allowed(commands[: part.stop], broke)
                 else:
                     half = len(part) // 2
-                    parts += [part[:half], part[half:]]
-            else:
-                broke |= {part[place]: error for place, error in result.broke.items()}
+                    parts += [part[half:], part[:half]]
         return broke
 
     async def _load(self, commands: Sequence[Command]) -> Group:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from arke.delivery.observer import FiguresObserver
 from arke.domain.time import DAY_S
-from arke.errors import ArkeError, Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable
+from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
 from arke.log import Throttled, get_logger, kind_and_place
 from arke.shard.commands import (
     Asks,
@@ -30,6 +31,7 @@ from arke.shard.commands import (
     answer_of,
 )
 from arke.shard.counts import Counts
+from arke.shard.defects import Newest
 from arke.shard.lanes import Lanes
 from arke.shard.prepared import Prepared
 from arke.shard.protocol import (
@@ -92,12 +94,15 @@ _BROKE = "the shard has failed, and is being opened anew"
 
 
 class _Waiting(msgspec.Struct, frozen=True):
-    """Commands that wait for a group, accepted at this moment. `seen_to` as in `Shard.submit`."""
+    """Commands that wait for a group, accepted at this moment. `seen_to` as in `Shard.submit`; `acknowledged`:
+    their senders were told that they are taken.
+    """
 
     commands: list[Command]
     future: asyncio.Future[list[Result]]
     accepted: float
     seen_to: int
+    acknowledged: bool = False
 
 
 class Shard:
@@ -141,6 +146,7 @@ class Shard:
         self.observer = observer or FiguresObserver()
         self._say_failed = Throttled(log, "command_failed", clock)
         self._say_passed_over = Throttled(log, "profile_failed", clock)
+        self._newest = Newest()
         self._counts = Counts(self.observer)
         self._watching = Watching(self._counts)
         self.lanes = Lanes(store, self, wire=wire, clock=clock, observer=self.observer, delivering=delivering)
@@ -208,12 +214,14 @@ class Shard:
 
     async def submit(self, commands: list[Command], seen_to: int = 0) -> list[Result]:
         """Apply commands; returns when they are durable. `seen_to`: the number in the log up to which sightings
-        are in the store afterwards, and may be all there is: of some messages nothing can be read. Raises
-        Overloaded, StoreUnavailable.
+        are in the store afterwards, and may be all there is: of some messages nothing can be read. Who wrote them
+        into that log was told that they are taken. Raises Overloaded, StoreUnavailable.
         """
-        return await self.put(commands, seen_to)
+        return await self.put(commands, seen_to, acknowledged=seen_to > 0)
 
-    def put(self, commands: list[Command], seen_to: int = 0) -> Awaitable[list[Result]]:
+    def put(
+        self, commands: list[Command], seen_to: int = 0, *, acknowledged: bool = False
+    ) -> Awaitable[list[Result]]:
         """The same, to be waited for by whoever wants to know. They are in the queue already, and this is a future,
         unless something has to be waited for before.
         """
@@ -228,7 +236,7 @@ class Shard:
         seen_to = seen_to if seen or not commands else 0
         if any(isinstance(command, Unlink | Erase) for command in commands):
             return self._submit_held(commands, seen_to)
-        return self._enqueue(commands, seen_to)
+        return self._enqueue(commands, seen_to, acknowledged=acknowledged)
 
     async def _submit_held(self, commands: list[Command], seen_to: int) -> list[Result]:
         held: list[int] = []
@@ -238,7 +246,7 @@ class Shard:
             self.lanes.release(held)
 
     def _enqueue(
-        self, commands: list[Command], seen_to: int = 0, *, may_wait: bool = False
+        self, commands: list[Command], seen_to: int = 0, *, may_wait: bool = False, acknowledged: bool = False
     ) -> asyncio.Future[list[Result]]:
         """Done once everything in the queue up to these commands is durable. Those that `may_wait` need no group of
         their own, if another begins soon. Raises ShardDown where it broke.
@@ -246,7 +254,7 @@ class Shard:
         if self.broke.is_set():
             raise ShardDown(_BROKE)
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to))
+        self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to, acknowledged))
         self._queued += len(commands)
         if not may_wait:
             self._wake.set()
@@ -361,15 +369,17 @@ class Shard:
         span = tracer.begin("internal") if tracer is not None else None
         seen_to = max(waiting.seen_to for waiting in taken)
         stored = False
+        acknowledged = any(waiting.acknowledged for waiting in taken)
         try:
             async with self._store_turn:
-                result = await self._run_and_commit(commands, seen_to)
+                result = await self._run_and_commit(commands, seen_to, acknowledged=acknowledged)
             stored = True
         except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
             self._ready = False
             kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
             reason = _reason(error)
-            log.error("group_failed", error=type(error).__name__, reason=reason)
+            where = kind_and_place(error.__cause__ or error)
+            log.error("group_failed", error=type(error).__name__, reason=reason, place=where)
             for waiting in taken:
                 if not waiting.future.done():
                     waiting.future.set_exception(kind(reason))
@@ -389,20 +399,27 @@ class Shard:
         for defect in result.passed_over:
             self._say_passed_over(error=kind_and_place(defect))
 
-    async def _run_and_commit(self, commands: Sequence[Command], seen_to: int) -> GroupResult:
+    async def _run_and_commit(
+        self, commands: Sequence[Command], seen_to: int, *, acknowledged: bool
+    ) -> GroupResult:
         """Run a group and commit it. What cannot be loaded or stored for a defect is left out, as what cannot be
-        applied is: it would hold up all that comes with it, for ever. Raises what the store does.
+        applied is: it would hold up all that comes with it, for ever. Raises what the store does, and
+        StoreUnavailable where too many meet a defect.
         """
+        allowed = partial(self._newest.after, acknowledged=acknowledged)
         try:
             result = await self.runner.run(commands)
+            newest = allowed(commands, result.broke)
             await self._commit(result.writes, seen_to)
-        except (ArkeError, MemoryError):
+        except (Unavailable, MemoryError):
             raise
         except Exception:
-            if not (broke := await self.runner.breaking(commands)):
+            if not (broke := await self.runner.breaking(commands, allowed)):
                 raise
             result = await self.runner.run(commands, broke)
+            newest = allowed(commands, result.broke)
             await self._commit(result.writes, seen_to)
+        self._newest = newest
         return result
 
     async def _commit(self, writes: GroupWrites, seen_to: int) -> None:

@@ -25,7 +25,7 @@ from integration.cluster.conftest import SHARDS
 from integration.cluster.memory_log import MemoryLog
 from integration.cluster.test_worker import told
 from integration.engine.shards import NotingPoster, prepared, sight
-from patience import eventually
+from patience import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,6 +209,7 @@ def test_whatever_finds_that_a_shard_is_anothers_has_it_dropped(server: Server) 
         first.worker.assigned(frozenset({1}))
         await eventually(lambda: first.worker.shards, "the shard to be taken")
         fed = first.worker.shards[1]
+        await fed.call(Drain(PATIENCE_S))  # its walks would find out as well
         await fed._renewing.stop()
         first.worker._assigned.clear()
         second.worker.assigned(frozenset({1}))

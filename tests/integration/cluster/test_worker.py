@@ -21,6 +21,7 @@ from arke.delivery.secrets import Secrets
 from arke.domain.event import DeclaredId
 from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable
 from arke.shard.commands import Done, Erase, Seen, Sight, Taken, Withdraw
+from arke.shard.handlers import HANDLERS
 from arke.shard.protocol import AskProfile, AskStatus, Drain, Submit
 from arke.shard.shard import Shard
 from arke.shard_app import ruling_of
@@ -220,6 +221,45 @@ def test_a_shard_that_goes_back_and_forth_loses_nothing_and_repeats_nothing(tmp_
             assert [len(state.times) for state in profile.traits.values()] == [2]
         for node in nodes:
             await node.worker.stop()
+
+    asyncio.run(play())
+
+
+def test_a_defect_that_every_event_meets_loses_none_wherever_the_shard_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that nothing can be stored, and the log waits."""
+
+    def breaks(*_: object) -> None:
+        raise KeyError
+
+    async def play() -> None:
+        log, poster = MemoryLog(), NotingPoster()
+        nodes = [Node(tmp_path, log, poster), Node(tmp_path, log, poster)]
+        shard = OwnedShard(SHARD, log, Nodes(*nodes))
+
+        async def says_so() -> bool:
+            try:
+                status = await shard.call(AskStatus())
+            except ShardDown:  # nobody has it yet
+                return False
+            assert status.taken == 0
+            return not status.ready
+
+        with monkeypatch.context() as patched:
+            patched.setitem(HANDLERS, Sight, breaks)
+            for number in range(1, 41):
+                await shard.append([sight(number)], evaluated=False)
+            for node in nodes:
+                node.worker.assigned(frozenset({SHARD}))
+                await eventually(says_so, "the shard to say so")
+                if node is nodes[0]:
+                    await node.worker.revoked(frozenset({SHARD}))
+        await shard.call(Drain(10))
+        status = await shard.call(AskStatus())
+        assert (status.ready, status.taken) == (True, 40)
+        assert told(poster) == {f"p{number}": 1 for number in range(1, 41)}
+        await nodes[1].worker.stop()
 
     asyncio.run(play())
 

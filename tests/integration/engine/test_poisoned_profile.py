@@ -14,6 +14,7 @@ from arke.domain.catalog import Segment
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import pass_time
+from arke.intake.defects import MAX_DEFECTS
 from arke.shard.handlers import walks
 from arke.shard.handlers.walks import AGAIN_S
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
@@ -107,6 +108,58 @@ def test_a_catalog_reaches_all_others_and_it_once_that_is_mended(monkeypatch: py
         breaks.mended = True
         await clock.sleep_until(START + 2 * AGAIN_S)
         assert await entered(shard, "sweep") == 1
+        await engine.stop()
+
+    run_virtual(play(), loop)
+
+
+def test_a_catalog_that_is_edited_often_leaves_one_place_of_it_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = VirtualTimeLoop()
+
+    async def play() -> None:
+        breaks = Breaks(monkeypatch)
+        engine, _, clock = await started(loop)
+        for number in range(60, 70):
+            segments = (*CATALOG.segments, Segment(id=number, rule="frequency([1T]) >= 1"))
+            await engine.catalogs.apply(msgspec.structs.replace(CATALOG, segments=segments))
+            await engine.drain(10)
+            await clock.sleep_until(clock.now() + 60)
+        before = breaks.times
+        assert before >= 10
+        await clock.sleep_until(START + 3 * AGAIN_S - 60)
+        assert breaks.times == before + 2  # once an hour
+        await engine.stop()
+
+    run_virtual(play(), loop)
+
+
+@pytest.mark.parametrize("error", [KeyError(), MemoryError()])
+def test_a_walk_that_fails_on_all_of_many_passes_over_none(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is for none of them: once it is mended, time passes for all at once."""
+    loop = VirtualTimeLoop()
+
+    async def play() -> None:
+        engine, shard, clock = await started(loop)
+        for number in range(DEVICES, 2 * MAX_DEFECTS):
+            await engine.events.ingest([IncomingEvent(uuid=f"{number:038d}", signals={"c_k": ["1"]})])
+        await engine.drain(10)
+
+        def breaks(*_: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(walks, "pass_time", breaks)
+            await clock.sleep_until(START + TTL_S + 2)
+            assert await ended(shard) == []
+            due = await shard.store.next_due()
+            assert due is not None
+            assert due <= START + TTL_S
+        await clock.sleep_until(START + TTL_S + 10)
+        assert len(await ended(shard)) == 2 * MAX_DEFECTS
         await engine.stop()
 
     run_virtual(play(), loop)

@@ -72,14 +72,37 @@ def test_a_defect_that_meets_one_line_after_another_refuses_none_of_them(
     intake: Server, engine: RecordingEngine
 ) -> None:
     """It is not for what they say, then: their sender is to come again, once it is mended."""
-    answer = told(intake.bulk(SOUND + POISON * (MAX_DEFECTS + 1) + SOUND), status=500)
+    answer = told(intake.bulk(POISON * (MAX_DEFECTS + 1) + SOUND), status=500)
     assert (answer["accepted"], answer["rejected"], answer["next_line"]) == (0, [], 1)
     assert answer["error"]["code"] == INTERNAL
     assert not engine.events
+    assert not engine.figures.events_refused
     assert told(intake.bulk(POISON), status=500)["next_line"] == 1  # also of whoever sends them one by one
     assert lines_of(told(intake.bulk(SOUND + POISON * MAX_DEFECTS))) == [
         (line, INTERNAL) for line in range(2, MAX_DEFECTS + 2)
     ]
+    told(intake.bulk(SOUND))
+
+
+@pytest.mark.parametrize("before", [SOUND * 5, SOUND * 2 + POISON + b"nonsense\n" + SOUND * 3])
+def test_the_lines_before_them_are_settled(intake: Server, engine: RecordingEngine, before: bytes) -> None:
+    """Whoever sends the same body again, as it is, would never have them stored otherwise."""
+    lines = before.count(b"\n")
+    answer = told(intake.bulk(before + POISON * (MAX_DEFECTS + 1) + SOUND), status=500)
+    assert (answer["accepted"], answer["next_line"]) == (len(engine.events), lines + 1)
+    assert answer["accepted"] + len(answer["rejected"]) == lines
+    assert engine.figures.events_refused.total() == lines - 5
+    assert told(intake.bulk(POISON + SOUND), status=500)["next_line"] == 1
+    assert len(engine.events) == 5
+    told(intake.bulk(SOUND))
+
+
+def test_so_they_are_where_those_began_in_a_group_before(intake: Server, engine: RecordingEngine) -> None:
+    group = IntakeSettings().bulk_group_events
+    body = SOUND * (group - 4) + POISON * 4 + POISON * (MAX_DEFECTS - 3) + SOUND
+    answer = told(intake.bulk(body), status=500)
+    assert (answer["accepted"], answer["next_line"]) == (group - 4, group + 1)
+    assert [line for line, _ in lines_of(answer)] == list(range(group - 3, group + 1))
     told(intake.bulk(SOUND))
 
 
@@ -144,6 +167,7 @@ def test_the_libraries_come_again_where_the_engine_failed_on_all(
     answer = told(batch(engine, *calls), status=500)
     assert (answer["success"], answer["code"]) == (False, INTERNAL)
     assert not engine.events
+    assert engine.figures.events_refused == {INTERNAL: 1}  # the call, or the request
 
 
 def fails(word: str) -> None:
@@ -168,3 +192,16 @@ def test_the_log_has_the_place_and_no_word_of_the_event() -> None:
 def test_a_machine_without_memory_is_no_defect_of_the_event() -> None:
     with pytest.raises(MemoryError):
         Defects("intake", "event_failed", SystemClock()).met(MemoryError())
+
+
+def test_nor_is_a_line_alone_read_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def without_memory(line: bytes, *_: Any) -> IncomingEvent:
+        read.append(line)
+        raise MemoryError
+
+    monkeypatch.setattr(bulk, "parse_event_line", without_memory)
+    with running(RecordingEngine(), IntakeSettings()) as server:
+        told(server.bulk(SOUND), status=500)
+    assert len(read) == 1

@@ -14,8 +14,8 @@ from arke.errors import InvalidInput, Unavailable
 from arke.onboarding.reading import CHUNK_LINES, Chunk, Reading
 from arke.operations.privacy import PrivacyAsk
 from arke.operations.subjects import Operations
-from arke.shard.commands import MAX_FILE_LINES, FileDevice
-from arke.shard.handlers import files
+from arke.shard.commands import MAX_FILE_LINES, FileDevice, Link
+from arke.shard.handlers import HANDLERS, files
 from integration.onboarding.desk import COOKIES, CRM, device, open_desk
 from patience import PATIENCE_S
 
@@ -78,6 +78,30 @@ def test_a_device_at_which_a_shard_fails_costs_only_its_own_lines(
         assert receipt.errors == {"internal": 3}
         assert sorted(sample.line for sample in receipt.samples["internal"]) == [7, 20, 31]
         assert await desk.traits(8) == {1}
+
+    run(tmp_path, play)
+
+
+@pytest.mark.parametrize("of_ids", [False, True])
+def test_a_shard_that_fails_at_every_device_refuses_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_ids: bool
+) -> None:
+    """The load ends for now; once it is mended the file goes on from where it was."""
+    name = f"adobe_id_0_{COOKIES}_{AT}.sync" if of_ids else f"ftp_dpm_0_{COOKIES}_{AT}.sync"
+    lines = [f"{device(number)}\t{f'x{number}' if of_ids else 'd_sid=1'}\n" for number in range(1, 100)]
+
+    def defect(*_: object) -> None:
+        raise KeyError
+
+    async def play(desk: Desk) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "_become_like", defect)
+            patched.setitem(HANDLERS, Link, defect)
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="in a row met a defect"):
+                    await desk.load(name, "".join(lines).encode())
+        receipt = await desk.load(name, "".join(lines).encode())
+        assert (receipt.state, receipt.received, receipt.stored, receipt.errors) == ("done", 99, 99, {})
 
     run(tmp_path, play)
 

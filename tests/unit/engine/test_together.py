@@ -28,6 +28,7 @@ class Way:
     def __init__(self) -> None:
         self.quick: Callable[[str], bool] = lambda _: False
         self.calls: list[tuple[list[str | None], bool]] = []
+        self.by_shard = True
         self.go = asyncio.Event()
         self.go.set()
         self.failed: Callable[[Sequence[IncomingEvent]], dict[int, ShardDown]] = lambda _: {}
@@ -39,7 +40,7 @@ class Way:
         answers.found = [Accepted(uuid=event.uuid or "") for event in events]
         quick = [number for number, event in enumerate(events) if self.quick(event.uuid or "")]
         if quick:
-            answers.settle(quick)
+            answers.settle(quick, by_shard=self.by_shard)
         await self.go.wait()
         if self.error is not None:
             raise self.error
@@ -155,6 +156,24 @@ async def test_the_next_call_leaves_once_a_shard_has_answered_though_another_han
         assert not hangs.done()
     assert [uuids for uuids, _ in way.calls] == [["b", "a"]] * 3
     way.go.set()
+
+
+async def test_what_is_refused_before_a_shard_was_asked_lets_no_call_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else whoever sends nonsense has the events of all others go one by one."""
+    monkeypatch.setattr(together_, "MOMENT_S", PATIENCE_S)
+    way = Way()
+    way.quick, way.by_shard = (lambda uuid: uuid == "nonsense"), False
+    way.go.clear()
+    together = Together(way)
+    under_way, refused = (together.taken(events(uuid), evaluated=True) for uuid in ("a", "nonsense"))
+    assert len(await refused) == 1
+    others = [await begun(together, name) for name in "bc"]
+    assert [uuids for uuids, _ in way.calls] == [["a", "nonsense"]]
+    way.go.set()
+    await asyncio.gather(under_way, *others)
+    assert [uuids for uuids, _ in way.calls] == [["a", "nonsense"], ["b", "c"]]
 
 
 async def test_a_call_has_so_many_events_at_most() -> None:

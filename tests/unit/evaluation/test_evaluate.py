@@ -7,9 +7,9 @@ import pytest
 from arke.domain.catalog import Catalog, Segment, Trait
 from arke.domain.event import Event
 from arke.domain.membership import Membership
-from arke.domain.profile import NEVER, Profile
+from arke.domain.profile import NEVER, Profile, TraitState
 from arke.evaluation.compiled import SPARE_STAMPS, CompiledCatalog
-from arke.evaluation.evaluate import apply_event, apply_file, leave_all, pass_time
+from arke.evaluation.evaluate import apply_event, apply_file, apply_held, held_by, leave_all, pass_time
 
 DAY = 86_400
 NOW = 20_000 * DAY
@@ -45,6 +45,26 @@ def test_beyond_the_cap_the_oldest_realisation_goes() -> None:
     assert [(change.segment, change.status) for change in effect.changes] == [(10, 0)]
     assert profile.realisations == 4
     assert profile.traits[1].times == [NOW + 1]
+
+
+@pytest.mark.usefixtures("cap_of_4")
+def test_what_a_home_brings_is_within_the_cap_however_often_it_is_brought() -> None:
+    """The device's two and the home's three are four, and counted ones go first."""
+    catalog = compiled(Segment(id=10, rule="FREQUENCY([1T] <= 5D) >= 3"))
+    home, device = Profile("1" * 38), Profile("0" * 38)
+    for days in (20, 3, 2):
+        apply_event(catalog, home, seen(NOW, 1, ts=NOW - days * DAY), NOW)
+    for days in (4, 1):
+        apply_event(catalog, device, seen(NOW, 1, ts=NOW - days * DAY), NOW)
+    for at in (NOW, NOW, NOW + 60):
+        held = held_by(home, at)
+        assert held is not None
+        apply_held(catalog, device, held, at)
+        assert device.traits[1] == TraitState(
+            NOW - DAY, 0, [NOW - days * DAY for days in (4, 3, 2, 1)], device.traits[1].old_until
+        )
+        assert device.realisations == 4
+        assert members(device) == {10}
 
 
 @pytest.mark.usefixtures("cap_of_4")

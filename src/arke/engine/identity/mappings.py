@@ -237,9 +237,11 @@ class Mappings:
             first = None
         owner = Owner(uuid, self.new_generation(before), state, first)
         if before is not None:
-            self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
             self.note_shared(key, before.uuid, uuid, now)
-        return self.own(key, owner, now)
+        self.own(key, owner, now)
+        if before is not None:  # last: no move without its mapping, whatever fails
+            self.add_move(Move(*key, before.uuid, uuid, now, owner.generation))
+        return owner
 
     def own(self, key: IdKey, owner: Owner, now: int) -> Owner:
         """From now on this is the id's mapping. It may be the one that it has: in another state, or to be waited

@@ -136,8 +136,8 @@ class People:
             mappings.own(key, owner, now)
         else:
             later = owner._replace(generation=self._later(owner, generation))
-            mappings.add_move(Move(*key, uuid, owner.uuid, now, later.generation))
             mappings.own(key, later, now)
+            mappings.add_move(Move(*key, uuid, owner.uuid, now, later.generation))
         memory.let_go()
 
     def _later(self, owner: Owner, generation: int) -> int:

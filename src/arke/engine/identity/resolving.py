@@ -278,6 +278,8 @@ class Resolver:
         edition: int,
     ) -> Resolved:
         """Every id of the event belongs to the device from now on, but for what the public door withholds."""
+        if self._mappings.linked:  # of an event that met a defect
+            self._mappings.linked = []
         ids, withheld = one.ids, NOTHING_WITHHELD
         if one.public and ids:
             # A stranger to the device must not put ids of his own on it: they would be told what it is in.

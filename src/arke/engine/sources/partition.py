@@ -100,6 +100,10 @@ class PartitionReader:
         """Goes on where whoever waits for it is cancelled: the store may give us the partition all the same."""
         self._proved_at = float("-inf")
         self._claim = Claim()
+        self._stored_ahead: frozenset[Place] = frozenset()
+        """What is stored of the batch that is held, from `progress` on. It is not sent again: a shard knows for a
+        day what has counted, and a partition may be held for longer.
+        """
         self._refused: list[RefusedEvent] = []
         """The newest that are not noted yet."""
         self._say_refused = Throttled(log, "source_refused", reading.clock)
@@ -224,11 +228,12 @@ class PartitionReader:
         elif known.topic_id not in ("", topic_id) or (noted > found.high and not found.topic_id):
             log.error("source_made_anew", **self._named(), noted=noted, begins=found.low)
             known = msgspec.structs.replace(known, next=found.low, life=known.life + 1)
-            self._claim = Claim()
+            self._claim, self._stored_ahead = Claim(), frozenset()
         elif noted > found.high:
             log.error("source_cut_off", **self._named(), noted=noted, ends=found.high)
             known = msgspec.structs.replace(known, next=found.high, life=known.life + 1)
-            self._claim = Claim()  # other messages come at those offsets
+            # Other messages come at those offsets.
+            self._claim, self._stored_ahead = Claim(), frozenset()
         elif noted < found.low:
             log.error("source_skipped", **self._named(), noted=noted, begins=found.low)
             known = msgspec.structs.replace(known, next=found.low, skipped=known.skipped + found.low - noted)
@@ -275,43 +280,80 @@ class PartitionReader:
         return msgspec.structs.replace(event, event_id=_SEPARATOR + _SEPARATOR.join(map(str, where)))
 
     async def _take(self, batch: Batch, stream: MessageStream) -> None:
-        """Raises _Held: then nothing of the batch is taken, and what is stored of it does not count again."""
-        refused = [self._refusal(place, problem) for place, problem in batch.refused]
-        listed = list(refused)
-        events, in_a_row = 0, self._stored_in_a_row
+        """Raises _Held: then what is before the events that met a defect is taken, and what is stored of those
+        after them is not sent again.
+        """
+        settled = list[tuple[Place, EventError | None]]()
+        in_a_row = before = self._stored_in_a_row
+        first: Place | None = None
         for begin in range(0, len(batch.found), BATCH_EVENTS):
-            settled = await self._stored(batch.found[begin : begin + BATCH_EVENTS])
-            events += sum(problem is None for _, problem in settled)
-            for place, problem in sorted(settled, key=itemgetter(0)):
-                in_a_row = in_a_row + 1 if problem is not None and problem.reason == INTERNAL else 0
+            some = sorted(await self._stored(batch.found[begin : begin + BATCH_EVENTS]), key=itemgetter(0))
+            settled += some
+            for place, problem in some:
+                if problem is None or problem.reason != INTERNAL:
+                    in_a_row = 0
+                    continue
+                in_a_row += 1
+                if first is None or in_a_row == 1:
+                    first, before = place, in_a_row - 1
                 if in_a_row > MAX_DEFECTS:
+                    self._stored_in_a_row, self._taken_in_a_row = before, 0  # up to the first, which was read
+                    await self._taken_before(first.offset, batch, settled, stream)
                     raise _Held(HELD)
-                if problem is not None:
-                    refused.append(one := self._refusal(place, problem))
-                    if problem.reason != "opted_out":  # there is nothing wrong with such an event
-                        listed.append(one)
+        self._stored_in_a_row = in_a_row
+        self._note(batch.next, batch, settled, stream)
+        self.problem = ""
+        if self.finishing or not stream.waiting:
+            await self._kept()
+
+    async def _taken_before(
+        self, offset: int, batch: Batch, settled: list[tuple[Place, EventError | None]], stream: MessageStream
+    ) -> None:
+        """Of a batch that is held, no more than this."""
+        self._stored_ahead |= {place for place, problem in settled if problem is None}
+        if offset > (self.progress.next or 0):
+            self._note(offset, batch, settled, stream)
+            await self._kept()
+
+    def _note(
+        self, next_: int, batch: Batch, settled: list[tuple[Place, EventError | None]], stream: MessageStream
+    ) -> None:
+        """All before this offset is taken."""
+        refused: list[RefusedEvent] = []
+        listed: list[RefusedEvent] = []
+        events = 0
+        for place, problem in (*batch.refused, *settled):
+            if place.offset >= next_:
+                continue
+            if problem is None:
+                events += 1
+                continue
+            refused.append(one := self._refusal(place, problem))
+            if problem.reason != "opted_out":  # there is nothing wrong with such an event
+                listed.append(one)
         for one in refused:
             self._with.ingest.figures.refused(one.code)
         for one in listed:
             self._say_refused(**self._named(), offset=one.offset, item=one.item, code=one.code)
         self._refused = [*self._refused, *listed][-REFUSED_KEPT:]
-        self._stored_in_a_row = in_a_row
         known = self.progress
         self.progress = msgspec.structs.replace(
             known,
-            next=batch.next,
-            end=max(known.end, stream.end, batch.next),
+            next=next_,
+            end=max(known.end, stream.end, next_),
             events=known.events + events,
             refused=known.refused + len(refused),
         )
-        self._claim.drop_before(batch.next)
-        self.problem = ""
-        if self.finishing or not stream.waiting:
-            await self._kept()
+        self._claim.drop_before(next_)
+        if self._stored_ahead:
+            self._stored_ahead = frozenset(place for place in self._stored_ahead if place.offset >= next_)
 
     async def _stored(self, found: Sequence[Found]) -> list[tuple[Place, EventError | None]]:
         """Each with what is wrong with it, once all that can be stored is."""
         settled: list[tuple[Place, EventError | None]] = []
+        if self._stored_ahead:
+            settled += [(one.place, None) for one in found if one.place in self._stored_ahead]
+            found = [one for one in found if one.place not in self._stored_ahead]
         pauses = iter(PAUSE)
         while found:
             try:

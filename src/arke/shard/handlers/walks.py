@@ -15,7 +15,9 @@ from arke.domain.stored_profile import (
     state_of,
 )
 from arke.domain.traces import ERASED, is_trace
+from arke.errors import Unavailable
 from arke.evaluation.evaluate import pass_time, wake_at
+from arke.intake.defects import MAX_DEFECTS
 from arke.shard.alike import LARGEST, Outcome
 from arke.shard.commands import Evaluated
 from arke.shard.sizes import ALL
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from arke.telling.routing import Routing
 
 AGAIN_S: Final = 3_600
-"""After how long a profile is looked at again on which the engine failed."""
+"""A profile on which the engine failed is looked at again at the next full hour: at the same time, whichever walk
+came to it, so that the index has one place more of it at most.
+"""
 
 
 def sweep(group: Group, command: Sweep) -> Result:
@@ -72,12 +76,13 @@ def count_members(group: Group, command: CountMembers) -> Result:
 def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evaluated, dict[int, int]]:
     """Bring profiles up to now though nothing was heard of them. With the answer come those that no command of this
     group names, and when the sweep is to look at them. One on which the engine fails stays as it is stored, and
-    holds up the time of no other.
+    holds up the time of no other. Raises where it fails on all, and they are many: that is for none of them.
     """
     compiled = group.ruling.compiled
     routing = group.ruling.routing(at)
     group.alike.under(routing, at, kind)
     wakes: dict[int, int] = {}
+    sound = failed = 0
     for uid, stored in group.walked(uids):
         if isinstance(stored, Profile):
             profile = stored
@@ -89,10 +94,16 @@ def _walk(group: Group, uids: Sequence[int], at: int, kind: str) -> tuple[Evalua
             continue
         try:
             _walk_stored(group, uid, stored, at, kind, wakes, routing)
+            sound += 1
+        except (Unavailable, MemoryError):
+            raise
         except Exception as defect:
             if uid in group.writes.encoded or uid in group.writes.profiles:
                 raise  # nothing of it may be written in part
-            _pass_over(group, uid, at + AGAIN_S, kind, wakes, defect)
+            failed += 1
+            if failed > MAX_DEFECTS and not sound:
+                raise
+            _pass_over(group, uid, at - at % AGAIN_S + AGAIN_S, kind, wakes, defect)
     return Evaluated(len(uids), uids[-1] if uids else 0), wakes
 
 
