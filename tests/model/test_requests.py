@@ -87,15 +87,15 @@ class Comparison:
                 name = (int(request.message["User_DPID"]), user["DataPartner_UUID"])
                 messages.setdefault((request.destination, name), []).append((request.kind, user))
         for number, route in plan.routes.items():
-            live: set[str] = set()
+            live, reached = set[str](), set[str]()
             for name, key in self.town.names(route):
                 got = messages.pop((number, name), [])
                 where = f"destination {number}, {name}"
                 for difference in self._about(line, plan, number, name, key, got, key in seen):
                     yield f"{where}: {difference}"
-                if got:
-                    self.sent[number, key] = line.at
+                reached |= {key} if got else set()
                 live |= {key for kind, _ in got if kind == "realtime"}
+            self.sent |= {(number, key): line.at for key in reached}
             for key in live:
                 before = self.sent_live.get((number, key))
                 if not triggers(number, route, self.town.parties[key], line.at, before):
