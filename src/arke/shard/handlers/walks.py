@@ -64,8 +64,7 @@ def count_members(group: Group, command: CountMembers) -> Result:
     end = len(uids) < command.limit
     to = ALL if end else uids[-1]
     # With those that this group has stored on the way, which no page had.
-    written = group.writes.profiles.keys() | group.writes.encoded.keys()
-    new = [uid for uid in group.loaded.fresh if command.after < uid <= to and uid in written]
+    new = [uid for uid in group.writes.stored_among(group.loaded.fresh) if command.after < uid <= to]
     found = group.known([*uids, *new])
     for uid in group.writes.erased:
         found.pop(uid, None)

@@ -163,6 +163,10 @@ class GroupWrites(msgspec.Struct):
     nothing changes nothing when it is taken again.
     """
 
+    def stored_among(self, uids: set[int]) -> set[int]:
+        """Those of these devices that are stored with this."""
+        return (uids & self.profiles.keys()) | (uids & self.encoded.keys())
+
     @property
     def rows(self) -> int:
         """About how many rows are written, with those about a device that goes for many."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from arke.domain.homes import is_home
+from arke.domain.homes import homes_among
 from arke.errors import Fenced, StoreUnavailable
 from arke.log import get_logger
 from arke.storage.keyed_hash import DeviceHashes
@@ -97,8 +97,8 @@ class PostgresShardStore:
 
     async def commit(self, writes: GroupWrites) -> None:
         """See the port. Raises Fenced."""
-        fresh = {uid for uid in self._fresh if uid in writes.profiles or uid in writes.encoded}
-        people = sum(uid in fresh and is_home(one.uuid) for uid, one in writes.profiles.items())
+        fresh = writes.stored_among(self._fresh)
+        people = len(homes_among([writes.profiles[uid].uuid for uid in fresh & writes.profiles.keys()]))
         await self._change(ShardCommit(self._hold, self.hashes, writes, len(fresh), people))
         self._fresh = set()
 

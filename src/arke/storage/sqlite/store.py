@@ -119,14 +119,14 @@ class SqliteShardStore:
 
     async def commit(self, writes: GroupWrites) -> None:
         small = writes.rows <= SMALL_ROWS
-        fresh = {uid for uid in self._fresh if uid in writes.profiles or uid in writes.encoded}
+        fresh = writes.stored_among(self._fresh)
         self._handed.leave(writes)
         await (self._committer.run_small if small else self._committer.run)(self._commit, writes, fresh)
         self._handed.stored(writes, fresh)
 
     def _commit(self, writes: GroupWrites, fresh: set[int]) -> None:
         """What is counted is what is stored, also where nobody waits for it any more."""
-        people = len(homes_among([one.uuid for uid, one in writes.profiles.items() if uid in fresh]))
+        people = len(homes_among([writes.profiles[uid].uuid for uid in fresh & writes.profiles.keys()]))
         gone = self._writes.commit(writes, people)
         self._profiles += len(fresh) - gone.profiles
         self._people += people - gone.people
