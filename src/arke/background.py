@@ -113,6 +113,13 @@ async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
 
 
+async def all_of(*works: Awaitable[None]) -> None:
+    """Wait for all of them, at once. Raises what the first one met, in their order, once all have ended."""
+    for met in await asyncio.gather(*works, return_exceptions=True):
+        if met is not None:
+            raise met
+
+
 async def attempt(
     work: Coroutine[Any, Any, None], pause: Pause, *, log: Any, postponed: str, failed: str
 ) -> bool:

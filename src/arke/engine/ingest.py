@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from arke.background import all_of
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
 from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
@@ -359,11 +359,7 @@ class Ingestion:
         if len(parts) == 1:
             await self._store(*parts[0], call)
         else:
-            sending = [self._store_one(shard, sights, call) for shard, sights in parts]
-            met = await asyncio.gather(*sending, return_exceptions=True)
-            for outcome in met:
-                if outcome is not None:
-                    raise outcome
+            await all_of(*(self._store_one(shard, sights, call) for shard, sights in parts))
         if sightings.homes:
             await self._spread(sightings, answers.found)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from arke.background import Background, every
+from arke.background import Background, all_of, every
 from arke.domain.event import Accepted
 from arke.domain.placement import shard_of, shards_of
 from arke.errors import ArkeError, Overloaded, ShardDown, Unavailable
@@ -263,7 +263,4 @@ class Shards:
     async def stop(self) -> None:
         """Every shard commits what it has taken and ends: at once, since each waits for what it has in flight."""
         await self._background.stop()
-        ends = await asyncio.gather(*(port.stop() for port in self._ports), return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+        await all_of(*(port.stop() for port in self._ports))
